@@ -1,0 +1,34 @@
+"""One process per backend: `KERAS_BACKEND` chooses, nothing is guessed."""
+
+import os
+
+import pytest
+
+if "KERAS_BACKEND" not in os.environ:
+    if os.environ.get("CI"):
+        raise pytest.UsageError(
+            "KERAS_BACKEND is not set. Run: KERAS_BACKEND=tensorflow pytest "
+            "(or jax, or torch; one process per backend)."
+        )
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "agg")
+# Two virtual devices, so that replicas and sharding are tested for real.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+
+import keras
+
+
+@pytest.fixture(autouse=True)
+def _fresh_keras():
+    """Each test starts from a clean session and a fixed seed."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    yield
+    keras.backend.clear_session()
+
+
+@pytest.fixture
+def backend():
+    """Name of the backend that this process runs."""
+    return keras.backend.backend()
