@@ -9,10 +9,11 @@ import importlib
 from keras_gradguard.version import __version__
 
 _EXPORTS = {
+    "AutoClip": "keras_gradguard.optimizers.auto_clip",
     "GradGuardFinding": "keras_gradguard.exceptions",
     "GradGuardWarning": "keras_gradguard.exceptions",
 }
-_SUBMODULES = ()
+_SUBMODULES = ("clippers",)
 
 __all__ = [*sorted(_EXPORTS), *_SUBMODULES, "__version__"]
 
