@@ -40,15 +40,15 @@ def unit_axes(model: keras.Model) -> dict:
         >>> model = keras.Sequential([
         ...     keras.Input((6, 8)),
         ...     keras.layers.Conv1DTranspose(4, 3, name="up"),
-        ... ])
+        ... ], name="net")
         >>> kgg.clippers.unit_axes(model)
-        {'up/kernel': (0, 2), 'up/bias': (0,)}
+        {'net/up/kernel': (0, 2), 'net/up/bias': (0,)}
     """
     if not model.built:
         raise ValueError(
             "unit_axes: `model` must be built. Received: a model without "
             f"variables, {model.name!r}. Call it on a batch of data, or give "
-            "it an `keras.Input`, first."
+            "it a `keras.Input`, first."
         )
     axes = {}
     for layer in _layers(model):

@@ -58,9 +58,9 @@ class Unitwise(Clipper):
         ...     keras.layers.DepthwiseConv2D(3, name="depthwise"),
         ...     keras.layers.Flatten(),
         ...     keras.layers.Dense(10, name="classifier"),
-        ... ])
+        ... ], name="net")
         >>> axes = kgg.clippers.unit_axes(model)
-        >>> axes["depthwise/kernel"]
+        >>> axes["net/depthwise/kernel"]
         (0, 1)
         >>> model.compile(
         ...     kgg.AutoClip(
