@@ -386,7 +386,7 @@ def draw(tasks, results):
             )
         axis.set(title=task, xlabel="step", ylabel="training loss")
         axis.set_yscale("log")
-        axis.legend(title="test loss at the end", fontsize=8)
+        axis.legend(title="test loss at the end", fontsize=8, loc="lower left")
     figure.savefig(RESULTS / "clipping.png", dpi=110)
 
 
