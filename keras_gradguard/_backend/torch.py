@@ -1,0 +1,155 @@
+"""torch: fused norms and a ring of tensors."""
+
+import numpy as np
+import torch
+
+
+def read(variable):
+    """Value of a Keras variable as a detached tensor."""
+    value = getattr(variable, "value", variable)
+    return value.detach()
+
+
+def copy(variable):
+    """Value of a variable that a later assignment does not change."""
+    return read(variable).clone()
+
+
+def is_sparse(gradient):
+    """Whether a gradient holds rows that may repeat."""
+    return gradient is not None and gradient.is_sparse
+
+
+def densify(gradient, xla=False):
+    """Dense gradient, repeated rows of a sparse one summed."""
+    del xla
+    return gradient.to_dense() if gradient.is_sparse else gradient
+
+
+def barrier(tensors, xla=False):
+    """The tensors: torch runs them as they are written."""
+    del xla
+    return list(tensors)
+
+
+def l2_norms(tensors, xla=False):
+    """L2 norm of each tensor, safe from overflow and underflow.
+
+    Args:
+        tensors: List of n dense float tensors.
+        xla: Not used.
+
+    Returns:
+        Float32 tensor of shape `(n,)`.
+    """
+    del xla
+    if not tensors:
+        return torch.zeros((0,))
+    if tensors[0].device.type == "mps":  # has no float64
+        return torch.stack([_norm_scaled(t) for t in tensors])
+    # float32 sums of a million squares are off by 1e-5, and squares of
+    # 1e-25 are zero: accumulate in float64.
+    norms = torch._foreach_norm(list(tensors), 2, torch.float64)
+    return torch.stack(norms).to(torch.float32)
+
+
+def _norm_scaled(tensor):
+    tensor = tensor.to(torch.float32)
+    largest = tensor.abs().max()
+    scale = torch.where(
+        torch.isfinite(largest) & (largest > 0),
+        largest,
+        torch.ones_like(largest),
+    )
+    return torch.linalg.vector_norm(tensor / scale) * scale
+
+
+def zero_fractions(tensors):
+    """Share of exact zeros of each tensor, float32 of shape `(n,)`."""
+    if not tensors:
+        return torch.zeros((0,))
+    return torch.stack([(t == 0).to(torch.float32).mean() for t in tensors])
+
+
+def take_flat(tensor, positions):
+    """Chosen entries of a tensor, or all (None), as a vector."""
+    flat = tensor.reshape(-1)
+    if positions is None:
+        return flat
+    chosen = torch.as_tensor(positions, dtype=torch.int64, device=flat.device)
+    return flat[chosen]
+
+
+def compiled(function):
+    """The function: torch runs it as it is."""
+    return function
+
+
+def to_numpy(tensor):
+    """Host copy of a tensor, or the value of a Python number."""
+    if isinstance(tensor, torch.Tensor):
+        return tensor.detach().cpu().numpy()
+    return np.asarray(tensor)
+
+
+def replicas():
+    """Replicas to reduce over: Keras on torch trains on one."""
+    return 1
+
+
+def reduce_over_replicas(tensors):
+    """The tensors."""
+    return list(tensors)
+
+
+def is_end_of_data(error):
+    """Whether an exception only says that the data set is exhausted."""
+    return isinstance(error, StopIteration)
+
+
+class Ring:
+    """The last `rows` records, written in the step without a host sync.
+
+    Args:
+        rows: Number of records kept.
+        columns: Number of float32 values of a record.
+        optimizer: Keras optimizer whose step counter tells the device.
+        name: Not used.
+    """
+
+    def __init__(self, rows, columns, optimizer, name):
+        del name
+        device = optimizer._iterations.value.device
+        self.rows = rows
+        self._cursor = 0
+        self._marks = torch.zeros((rows, 2), dtype=torch.int64, device=device)
+        self._values = torch.zeros((rows, columns), device=device)
+
+    def write(self, iterations, flag, values):
+        """Append a record.
+
+        Args:
+            iterations: Integer scalar, the optimizer's step.
+            flag: Python int, or integer scalar, stored with the record.
+            values: Float tensor of shape `(columns,)`.
+        """
+        row = self._cursor % self.rows
+        with torch.no_grad():
+            self._marks[row, 0] = iterations
+            self._marks[row, 1] = flag
+            self._values[row] = values
+        self._cursor += 1
+
+    def snapshot(self, state=None):
+        """Copies of cursor, marks and values."""
+        del state
+        return (self._cursor, self._marks.clone(), self._values.clone())
+
+    def read_cursor(self):
+        """Number of records written so far."""
+        return self._cursor
+
+    @property
+    def variables(self):
+        """Variables that had to be added to the optimizer: none."""
+        return []

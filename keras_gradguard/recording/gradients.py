@@ -1,0 +1,476 @@
+"""Statistics of gradients and updates, taken inside the optimizer's step.
+
+A `GradientTap` sits on one leaf optimizer. It reads the gradients where they
+are unscaled, accumulated and reduced, and not yet clipped, and writes one
+row per update into a ring buffer. The optimizer always gets the original
+tensors; under XLA the statistics read barriered copies, since otherwise XLA
+fuses the step differently and the weights differ in their last bits.
+"""
+
+import enum
+
+import keras
+from keras import ops
+
+from keras_gradguard import _backend
+from keras_gradguard.recording import optimizers
+
+APPLIED, SKIPPED = 0, 1
+
+
+class Mode(enum.Enum):
+    """What a compiled variant of the train step records."""
+
+    OFF = 0
+    NORMS = 1
+    FULL = 2
+
+
+class GradientTap:
+    """Records the gradients and updates of one leaf optimizer.
+
+    Row of `records`: global norm after clipping (NaN where nothing clips),
+    then the gradient norm per column. Row of `updates`: weight norm before
+    the update per column, then norm of the update per column. Mark of both:
+    the optimizer's step, and a flag: of `records`, whether the update was
+    skipped; of `updates`, whether there was one (between two accumulated
+    micro-batches there is none).
+
+    Args:
+        optimizer: Leaf optimizer to record.
+        rows: Capacity of the ring of records.
+        update_rows: Capacity of the ring of updates.
+        xla: Whether the step is compiled by XLA.
+        on_failure: Callable that takes an exception of our own code.
+
+    Attributes:
+        variables: Variables of the columns, known once `prepare` ran.
+        has_gradient: List of bool per column, False where the backend gave
+            no gradient in the latest trace of the step.
+        derives_clipping: Whether the norm after clipping follows from those
+            before it, so that the clipped gradients need not be read.
+    """
+
+    def __init__(self, optimizer, rows, update_rows, xla, on_failure):
+        self.optimizer = optimizer
+        self.mode = Mode.OFF
+        self.variables = []
+        self.has_gradient = []
+        self.derives_clipping = False
+        self.records = None
+        self.updates = None
+        self._rows = rows
+        self._update_rows = update_rows
+        self._xla = xla
+        self._on_failure = on_failure
+        self._backend = _backend.current()
+        self._columns = {}
+        self._clips_by_norm = False
+        self._current = None
+        self._before = None
+        self._pending = None
+
+    # State
+
+    def prepare(self, variables=None):
+        """Make the rings, as soon as the optimizer knows its variables.
+
+        Args:
+            variables: Variables to record. Defaults to those that the
+                optimizer was built on.
+        """
+        if self.records is not None:
+            return
+        if variables is None:
+            variables = self.optimizer._trainable_variables
+        self.variables = list(variables)
+        self.has_gradient = [True] * len(self.variables)
+        for i, variable in enumerate(self.variables):
+            self._columns[id(variable)] = i
+            self._columns[id(getattr(variable, "value", variable))] = i
+        width = len(self.variables)
+        make = self._backend.Ring
+        self.records = make(
+            self._rows(width), 1 + width, self.optimizer, "gradguard_records"
+        )
+        self.updates = make(
+            self._update_rows, 2 * width, self.optimizer, "gradguard_updates"
+        )
+
+    @property
+    def ring_variables(self):
+        """Variables of ours inside the optimizer's state."""
+        if self.records is None:
+            return []
+        return self.records.variables + self.updates.variables
+
+    def attach(self, patches):
+        """Patch the optimizer.
+
+        Args:
+            patches: `Patches` that will undo it.
+        """
+        optimizer = self.optimizer
+        self._clips_by_norm = (
+            "_clip_gradients" not in optimizer.__dict__
+            and optimizers.clips_by_norm(optimizer)
+        )
+        patches.replace(optimizer, "apply", self._make_apply)
+        patches.replace(
+            optimizer, "_backend_apply_gradients", self._make_backend_apply
+        )
+        patches.replace(optimizer, "_clip_gradients", self._make_clip)
+        if hasattr(optimizer, "_all_reduce_sum_gradients"):
+            patches.replace(
+                optimizer, "_all_reduce_sum_gradients", self._make_reduce
+            )
+
+    # Patched methods
+
+    def _make_apply(self, original):
+        def apply(grads, trainable_variables=None):
+            self._before = None
+            result = original(grads, trainable_variables=trainable_variables)
+            if self._before is not None:
+                self._guard(self._record_update)
+            return result
+
+        return apply
+
+    def _make_backend_apply(self, original):
+        def _backend_apply_gradients(grads, trainable_variables):
+            self._current = list(trainable_variables)
+            if self.mode is not Mode.OFF:
+                self._guard(self.prepare)
+            if self.mode is Mode.FULL:
+                self._guard(self._remember_weights)
+            return original(grads, trainable_variables)
+
+        return _backend_apply_gradients
+
+    def _make_clip(self, original):
+        def _clip_gradients(grads):
+            clipped = original(grads)
+            if self.mode is not Mode.OFF:
+                self._guard(self._record_gradients, grads, clipped)
+            return clipped
+
+        return _clip_gradients
+
+    def _make_reduce(self, original):
+        def _all_reduce_sum_gradients(grads_and_vars):
+            reduced = original(grads_and_vars)
+            if self._pending is not None:
+                self._guard(self._record_reduced, [g for g, _ in reduced])
+            return reduced
+
+        return _all_reduce_sum_gradients
+
+    def _guard(self, function, *arguments):
+        """Run our code so that its failure never stops a training."""
+        try:
+            function(*arguments)
+        except Exception as error:
+            self.mode = Mode.OFF
+            self._before = self._pending = None
+            self._on_failure(error)
+
+    # Statistics
+
+    def _record_gradients(self, grads, clipped):
+        clips = clipped is not grads and any(
+            a is not b for a, b in zip(grads, clipped, strict=True)
+        )
+        if self._backend.replicas() > 1:
+            # Here each replica sees its own share. Keras reduces later, in
+            # `_all_reduce_sum_gradients`; only what it will have clipped by
+            # then has to be reduced once more.
+            before = self._by_column(grads)
+            if clips:
+                values = self._backend.reduce_over_replicas(before[1])
+                before = (before[0], values)
+            self._pending = (before if clips else None,)
+            return
+        # Keras takes the norm of sparse rows before it sums repeated ones.
+        self.derives_clipping = self._clips_by_norm and not any(
+            self._backend.is_sparse(g) for g in grads
+        )
+        reads = clips and not self.derives_clipping
+        self._write(self._by_column(grads), clipped if reads else None)
+
+    def _record_reduced(self, reduced):
+        (before,) = self._pending
+        self._pending = None
+        if before is None:
+            self._write(self._by_column(reduced), None)
+        else:
+            self._write(before, reduced)
+
+    def _by_column(self, grads):
+        """Columns that have a gradient, and the dense gradients."""
+        columns, dense = [], []
+        for variable, gradient in zip(self._current, grads, strict=True):
+            if gradient is not None:
+                columns.append(self._columns[id(variable)])
+                dense.append(self._backend.densify(gradient, self._xla))
+        return columns, dense
+
+    def _write(self, by_column, clipped, flag=APPLIED):
+        columns, dense = by_column
+        after = []
+        if clipped is not None:
+            after = [
+                self._backend.densify(g, self._xla)
+                for g in clipped
+                if g is not None
+            ]
+        if self._xla and self._clips_by_norm:
+            # Keras reduces the very same tensors in order to clip. A barrier
+            # would change how XLA fuses that reduction, so share it.
+            before_norms = shared_norms(dense)
+            copies = dense + after
+        else:
+            copies = self._backend.barrier(dense + after, self._xla)
+            before_norms = self._backend.l2_norms(
+                copies[: len(dense)], self._xla
+            )
+        if clipped is None:
+            after_norm = ops.full((1,), float("nan"), dtype="float32")
+        else:
+            norms = self._backend.l2_norms(copies[len(dense) :], self._xla)
+            after_norm = ops.reshape(global_norm(norms), (1,))
+        present = set(columns)
+        self.has_gradient = [i in present for i in range(len(self.variables))]
+        norms = self._spread(before_norms, columns)
+        values = ops.concatenate([after_norm, norms], axis=0)
+        self.records.write(self._iterations(), flag, values)
+
+    def _spread(self, norms, columns):
+        """Norms in column order, NaN where a column has no gradient."""
+        width = len(self.variables)
+        if columns == list(range(width)):
+            return norms
+        padded = ops.concatenate(
+            [norms, ops.full((1,), float("nan"), dtype="float32")], axis=0
+        )
+        position = {column: i for i, column in enumerate(columns)}
+        source = [position.get(i, len(columns)) for i in range(width)]
+        return ops.take(padded, ops.convert_to_tensor(source, "int32"), axis=0)
+
+    def record_skipped(self, grads, scale):
+        """Record gradients of an update that is skipped as not finite.
+
+        Args:
+            grads: Gradients of the scaled loss, in the order of
+                `variables`.
+            scale: Scalar tensor, the loss scale.
+        """
+        if self.mode is Mode.OFF:
+            return
+        self._guard(self._record_skipped, grads, scale)
+
+    def _record_skipped(self, grads, scale):
+        self.prepare()
+        self._current = self.variables
+        columns, dense = self._by_column(grads)
+        unscaled = [ops.cast(g, "float32") / scale for g in dense]
+        self._write((columns, unscaled), None, SKIPPED)
+
+    def _remember_weights(self):
+        self._before = [self._backend.copy(v) for v in self.variables]
+
+    def _record_update(self):
+        before, self._before = self._before, None
+        after = [self._backend.read(v) for v in self.variables]
+        n = len(before)
+        copies = self._backend.barrier(before + after, self._xla)
+        differences = [
+            ops.cast(a, "float32") - ops.cast(b, "float32")
+            for b, a in zip(copies[:n], copies[n:], strict=True)
+        ]
+        norms = self._backend.l2_norms(copies[:n] + differences, self._xla)
+        iterations, updated = self._finished_step()
+        self.updates.write(iterations, updated, norms)
+
+    def _iterations(self):
+        """Number of the update in progress."""
+        return self.optimizer.iterations
+
+    def _finished_step(self):
+        """Number of the update that `apply` ended, and whether it was one."""
+        micro = ops.convert_to_tensor(self.optimizer._iterations)
+        steps = self.optimizer.gradient_accumulation_steps
+        if not steps:
+            return micro - 1, 1
+        updated = ops.cast(micro % steps == 0, "int32")
+        return (micro - 1) // steps, updated
+
+
+# Squares of float32 gradients neither overflow nor lose digits in between.
+_SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
+_SHIFT = 2.0**60
+
+
+def shared_norms(gradients):
+    """Norms by the reduction that Keras's clipping does anyway.
+
+    `sum(square(g))` stands in Keras's `clipnorm` and `global_clipnorm` word
+    for word, so XLA computes it once. Where it over- or underflows, sums of
+    the gradient times a power of two take its place.
+
+    Args:
+        gradients: List of n dense tensors.
+
+    Returns:
+        Float32 tensor of shape `(n,)`.
+    """
+
+    def sums(factor=None):
+        scaled = (
+            gradients if factor is None else [g * factor for g in gradients]
+        )
+        squares = [ops.sum(ops.square(g)) for g in scaled]
+        return ops.stack([ops.cast(s, "float32") for s in squares])
+
+    plain = sums()
+    return ops.where(
+        plain < _SAFE_LOW,
+        ops.sqrt(sums(_SHIFT)) / _SHIFT,
+        ops.where(
+            plain > _SAFE_HIGH,
+            ops.sqrt(sums(1 / _SHIFT)) * _SHIFT,
+            ops.sqrt(plain),
+        ),
+    )
+
+
+def global_norm(norms):
+    """Norm of several vectors as one, from their norms.
+
+    Args:
+        norms: Float tensor of shape `(n,)`.
+
+    Returns:
+        Scalar, safe from overflow and underflow.
+    """
+    largest = ops.max(norms)
+    usable = ops.logical_and(ops.isfinite(largest), largest > 0)
+    scale = ops.where(usable, largest, ops.ones_like(largest))
+    return ops.sqrt(ops.sum(ops.square(norms / scale))) * scale
+
+
+class LossScaleTap:
+    """Records the updates that a `LossScaleOptimizer` skips.
+
+    It does not call its inner optimizer for them, so the tap there does not
+    see them. The tap's own rings are written instead, in the branch that
+    Keras takes for gradients that are not finite.
+
+    Args:
+        optimizer: The `LossScaleOptimizer`.
+        tap: `GradientTap` of the leaf below it.
+    """
+
+    def __init__(self, optimizer, tap):
+        self.optimizer = optimizer
+        self.tap = tap
+        self._grads = None
+
+    def attach(self, patches):
+        """Patch the optimizer.
+
+        Args:
+            patches: `Patches` that will undo it.
+        """
+        if keras.backend.backend() == "jax":
+            patches.replace(
+                self.optimizer, "stateless_apply", self._make_stateless_apply
+            )
+            patches.replace(
+                self.optimizer,
+                "_stateless_handle_non_finite_grads",
+                self._make_stateless_handler,
+            )
+        else:
+            patches.replace(self.optimizer, "apply", self._make_apply)
+            patches.replace(
+                self.optimizer,
+                "_stateful_handle_non_finite_grads",
+                self._make_handler,
+            )
+
+    def _make_apply(self, original):
+        def apply(grads, trainable_variables=None):
+            self._grads = list(grads)
+            return original(grads, trainable_variables=trainable_variables)
+
+        return apply
+
+    def _make_handler(self, original):
+        def _stateful_handle_non_finite_grads():
+            scale = ops.convert_to_tensor(self.optimizer.dynamic_scale)
+            self.tap.record_skipped(self._grads, scale)
+            return original()
+
+        return _stateful_handle_non_finite_grads
+
+    def _make_stateless_apply(self, original):
+        def stateless_apply(optimizer_variables, grads, trainable_variables):
+            self._grads = list(grads)
+            return original(optimizer_variables, grads, trainable_variables)
+
+        return stateless_apply
+
+    def _make_stateless_handler(self, original):
+        def _stateless_handle_non_finite_grads(
+            optimizer_variables, trainable_variables
+        ):
+            from keras_gradguard._backend import jax as backend
+
+            trainable, updated = original(
+                optimizer_variables, trainable_variables
+            )
+            variables = self.optimizer.variables
+            scale = optimizer_variables[
+                _position(variables, self.optimizer.dynamic_scale)
+            ]
+            updated = backend.in_stateless_scope(
+                variables,
+                updated,
+                lambda: self.tap.record_skipped(self._grads, scale),
+            )
+            return trainable, updated
+
+        return _stateless_handle_non_finite_grads
+
+
+def _position(variables, wanted):
+    return next(i for i, v in enumerate(variables) if v is wanted)
+
+
+def taps(optimizer, rows, update_rows, xla, on_failure):
+    """Taps for all leaves of an optimizer, and for what hides steps.
+
+    Args:
+        optimizer: The model's optimizer.
+        rows: Callable from the number of columns to the ring's capacity.
+        update_rows: Capacity of the rings of updates.
+        xla: Whether the step is compiled by XLA.
+        on_failure: Callable that takes an exception of our own code.
+
+    Returns:
+        `(gradient taps, loss-scale taps)`.
+    """
+    gradient_taps = [
+        GradientTap(leaf, rows, update_rows, xla, on_failure)
+        for leaf in optimizers.leaves(optimizer)
+        if optimizers.why_unreadable(leaf) is None
+    ]
+    by_leaf = {id(t.optimizer): t for t in gradient_taps}
+    scale_taps = [
+        LossScaleTap(scaler, by_leaf[id(leaf)])
+        for scaler in optimizers.loss_scalers(optimizer)
+        for leaf in optimizers.leaves(scaler)
+        if id(leaf) in by_leaf
+    ]
+    return gradient_taps, scale_taps

@@ -1,0 +1,88 @@
+"""How far the weights have come, measured between epochs."""
+
+import numpy as np
+
+from keras_gradguard import _backend
+
+# Entries per copy that are kept to compare with: 2 copies, 4 bytes each.
+_SAMPLE = 1 << 16
+_SEED = 20
+
+
+class WeightWatch:
+    """Norm, share of zeros and change of every variable.
+
+    Norms and zeros are exact. The change is exact for models of up to 65,536
+    parameters; larger ones keep a fixed random sample of each variable, of
+    which the norm is scaled up, since a copy of the weights would double the
+    memory they take.
+
+    Args:
+        variables: Keras variables, length V.
+        sizes: Integer array `(V,)`, their numbers of elements.
+    """
+
+    def __init__(self, variables, sizes):
+        self._variables = list(variables)
+        self._backend = _backend.current()
+        self._sizes = np.asarray(sizes)
+        self._samples = self._choose(self._sizes)
+        self._start = None
+        self._last = None
+        self._norms = self._backend.compiled(self._backend.l2_norms)
+        self._zeros = self._backend.compiled(self._backend.zero_fractions)
+        self._gather = self._backend.compiled(self._take)
+
+    def _choose(self, sizes):
+        total = int(sizes.sum())
+        if total <= _SAMPLE:
+            return [None] * len(sizes)
+        generator = np.random.default_rng(_SEED)
+        samples = []
+        for size in sizes:
+            count = int(np.clip(_SAMPLE * size // total, min(size, 64), size))
+            chosen = None
+            if count < size:
+                # Sorted, and int32 for JAX; without `choice`, whose memory
+                # grows with the size of the variable.
+                chosen = np.unique(generator.integers(0, size, count))
+                chosen = chosen.astype("int64" if size > 2**31 else "int32")
+            samples.append(chosen)
+        return samples
+
+    def _take(self, values):
+        return [
+            self._backend.take_flat(value, chosen)
+            for value, chosen in zip(values, self._samples, strict=True)
+        ]
+
+    def measure(self):
+        """Measure the variables as they are.
+
+        Returns:
+            Dict of float32 arrays `(V,)`: `weight_norm`, `zero_fraction`,
+            `distance` (norm of the weights minus those of the first
+            measurement) and `epoch_change` (minus those of the last one).
+        """
+        values = [self._backend.read(v) for v in self._variables]
+        to_numpy = self._backend.to_numpy
+        sample = [to_numpy(part) for part in self._gather(values)]
+        sample = [part.astype("float32") for part in sample]
+        if self._start is None:
+            self._start = self._last = sample
+        measured = {
+            "weight_norm": to_numpy(self._norms(values)),
+            "zero_fraction": to_numpy(self._zeros(values)),
+            "distance": self._change(sample, self._start),
+            "epoch_change": self._change(sample, self._last),
+        }
+        self._last = sample
+        return measured
+
+    def _change(self, now, before):
+        norms = [
+            np.linalg.norm(np.subtract(a, b, dtype="float64"))
+            * np.sqrt(size / max(1, len(a)))
+            for a, b, size in zip(now, before, self._sizes, strict=True)
+        ]
+        return np.asarray(norms, "float32")
