@@ -10,6 +10,7 @@ from keras_gradguard.version import __version__
 
 _EXPORTS = {
     "Finding": "keras_gradguard.diagnosis.finding",
+    "GradientMonitor": "keras_gradguard.callbacks.gradient_monitor",
     "GradGuardFinding": "keras_gradguard.exceptions",
     "GradGuardWarning": "keras_gradguard.exceptions",
     "Remedy": "keras_gradguard.diagnosis.finding",

@@ -1,33 +1,27 @@
 """Puts a recording into a running `fit` and takes it out again.
 
-`fit` calls `model.train_function` once per execution. A `Recording` replaces
-it by a dispatcher over two variants of the compiled step: one records the
-gradient norms, the other also weights and updates, which costs more and is
-run now and then. Both are traced with the optimizer patched; at the end the
-function from before comes back, so nothing stale is left.
+The optimizer is patched, and `model.train_function` replaced by a
+`Dispatcher`; at the end the function from before comes back, so that no
+stale trace is left.
 """
 
+import contextlib
+import math
 import sys
-import warnings
 import weakref
 
 import numpy as np
 
-from keras_gradguard import _backend
-from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.recording import checkpoints
 from keras_gradguard.recording import layers as layers_lib
 from keras_gradguard.recording import optimizers
-from keras_gradguard.recording.blocks import Block
-from keras_gradguard.recording.blocks import read_block
+from keras_gradguard.recording.dispatcher import Dispatcher
+from keras_gradguard.recording.gradients import GradientTap
 from keras_gradguard.recording.gradients import Mode
-from keras_gradguard.recording.gradients import taps
+from keras_gradguard.recording.loss_scale import LossScaleTap
 
 _RING_BYTES = 512 * 1024
-_UPDATE_ROWS = 16
-# A full step costs about a third more; one in 64 costs half a percent.
-_FULL_EVERY = 64
-_FULL_EARLY = (0, 1, 2, 4, 8, 16, 32)
+_UPDATE_ROWS = 32
 
 _recordings = weakref.WeakKeyDictionary()
 
@@ -46,7 +40,7 @@ def recording_of(model, update_freq=1):
     if recording is None or not recording.active:
         recording = Recording(model, update_freq)
         _recordings[model] = recording
-    recording.update_freq = min(recording.update_freq, update_freq)
+    recording.update_freq = math.gcd(recording.update_freq, update_freq)
     return recording
 
 
@@ -76,6 +70,7 @@ class Recording:
         self._previous = None
         self._optimizer = None
         self._finalizer = None
+        self._callback_list = None
 
     # Life
 
@@ -120,6 +115,32 @@ class Recording:
             self._attach(steps)
         self._dispatcher.batch = 0
 
+    @property
+    def executions(self):
+        """Executions of the train step since the recording was attached."""
+        return 0 if self._dispatcher is None else self._dispatcher.executions
+
+    @property
+    def recorded(self):
+        """Records delivered since the recording was attached."""
+        return 0 if self._dispatcher is None else self._dispatcher.recorded
+
+    @property
+    def step(self):
+        """Optimizer steps taken so far, as far as the host can tell."""
+        return 0 if self._dispatcher is None else self._dispatcher.step
+
+    def why_nothing(self):
+        """Why steps ran and no record came."""
+        model = self._model()
+        if not model.trainable_variables:
+            return "the model has no trainable variables"
+        return (
+            "the train step never called `apply` of the model's optimizer: a "
+            "custom `train_step` has to end in "
+            "`self.optimizer.apply(gradients, variables)`"
+        )
+
     def flush(self):
         """Deliver all records that are still on the device."""
         self._sync()
@@ -140,7 +161,7 @@ class Recording:
         if self.reason is not None:
             return
         xla = bool(model.jit_compile) and not model.run_eagerly
-        gradient_taps, scale_taps = taps(
+        gradient_taps, scale_taps = _taps(
             optimizer, self._ring_rows, _UPDATE_ROWS, xla, self._fail
         )
         self._taps = gradient_taps
@@ -193,28 +214,43 @@ class Recording:
             return
         self._finalizer = weakref.finalize(callback_list, self.detach)
         self._finalizer.atexit = False
+        # Only weak references: the list must be freed when `fit` is left.
+        reference = weakref.ref(callback_list)
         for name in _LIST_METHODS:
-            if hasattr(callback_list, name):
-                self._patches.replace(callback_list, name, self._guarded)
+            function = getattr(type(callback_list), name, None)
+            if function is not None and name not in callback_list.__dict__:
+                callback_list.__dict__[name] = self._guarded(
+                    reference, function
+                )
+        self._callback_list = reference
 
-    def _guarded(self, original):
+    def _guarded(self, reference, function):
         def hook(*args, **kwargs):
             try:
-                return original(*args, **kwargs)
+                return function(reference(), *args, **kwargs)
             except BaseException:
                 self.abandon()
                 raise
 
         return hook
 
+    def _unwatch_callbacks(self):
+        if self._finalizer is None:
+            return
+        self._finalizer.detach()
+        self._finalizer = None
+        callback_list = self._callback_list()
+        if callback_list is not None:
+            for name in _LIST_METHODS:
+                callback_list.__dict__.pop(name, None)
+
     def abandon(self):
         """Deliver what can be had and detach, since `fit` is being left."""
         if not self.active:
             return
-        try:
+        # A step that was interrupted may have taken its state with it.
+        with contextlib.suppress(Exception):
             self.flush()
-        except Exception as error:
-            self._fail(error)
         self.detach()
 
     def _detach(self, restore):
@@ -222,15 +258,13 @@ class Recording:
             return
         self.active = False
         self._sync()
-        if self._finalizer is not None:
-            self._finalizer.detach()
-            self._finalizer = None
+        self._unwatch_callbacks()
         self._patches.undo()
         checkpoints.remove(self._taps)
         model = self._model()
-        if model is not None and restore:
-            if model.train_function is self._dispatcher:
-                model.train_function = self._previous
+        ours = getattr(model, "train_function", None) is self._dispatcher
+        if ours and restore:
+            model.train_function = self._previous
         self._dispatcher = None
         self._previous = None
         self._taps = []
@@ -240,7 +274,8 @@ class Recording:
         model = self._model()
         sync = getattr(model, "jax_state_sync", None)
         if sync is not None and getattr(model, "_jax_state", None):
-            sync()
+            with contextlib.suppress(RuntimeError):  # donated and lost
+                sync()
 
     # Delivering
 
@@ -292,239 +327,33 @@ def _calling_list():
 
 def _scope_of(model):
     """Strategy scope of a TensorFlow model, or nothing."""
-    import contextlib
-
     strategy = getattr(model, "distribute_strategy", None)
     return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
-class Dispatcher:
-    """Stands in for `model.train_function`.
+def _taps(optimizer, rows, update_rows, xla, on_failure):
+    """Taps for all leaves of an optimizer, and for what hides steps.
 
     Args:
-        recording: The `Recording` it belongs to.
-        model: The model.
-        optimizer: Its optimizer.
-        gradient_taps: The taps to drain.
-        steps_per_epoch: Batches of an epoch, or None.
+        optimizer: The model's optimizer.
+        rows: Callable from the number of columns to the ring's capacity.
+        update_rows: Capacity of the rings of updates.
+        xla: Whether the step is compiled by XLA.
+        on_failure: Callable that takes an exception of our own code.
+
+    Returns:
+        `(gradient taps, loss-scale taps)`.
     """
-
-    def __init__(
-        self, recording, model, optimizer, gradient_taps, steps_per_epoch
-    ):
-        self.steps_per_epoch = steps_per_epoch
-        self.batch = 0
-        self.broken = False
-        self._recording = recording
-        self._optimizer = optimizer
-        self._taps = gradient_taps
-        self._backend = _backend.current()
-        self._stateful = hasattr(model, "jax_state_sync")
-        self._per_execution = max(1, int(model.steps_per_execution or 1))
-        self._accumulate = max(
-            [
-                1,
-                *(
-                    int(t.optimizer.gradient_accumulation_steps or 1)
-                    for t in gradient_taps
-                ),
-            ]
-        )
-        self._micro = max(
-            [0, *(_micro_steps(t.optimizer) for t in gradient_taps)]
-        )
-        self._executions = 0
-        self._full_count = 0
-        self._drained = [0] * len(gradient_taps)
-        self._updates_drained = [0] * len(gradient_taps)
-        self._since_drain = 0
-        self._period = 8
-        self._pending = None
-        self._variants = {}
-        for mode in self._modes():
-            self._variants[mode] = self._make_variant(model, mode)
-
-    def _modes(self):
-        if self._skips_on_host:
-            return (Mode.OFF, Mode.FULL)
-        return (Mode.NORMS, Mode.FULL)
-
-    @property
-    def _skips_on_host(self):
-        """Whether the host can leave out the steps that are not wanted."""
-        return self._recording.update_freq > 1 and self._per_execution == 1
-
-    def _make_variant(self, model, mode):
-        """Compiled train step that is traced in one mode.
-
-        Keras reads `train_step` when it makes the function; a wrapper of our
-        own keeps each variant's trace apart from the others.
-        """
-        original = model.train_step
-        own = model.__dict__.get("train_step")
-
-        def train_step(*args, **kwargs):
-            self._set_mode(mode)
-            return original(*args, **kwargs)
-
-        present = model.train_function
-        model.__dict__["train_step"] = train_step
-        try:
-            model.make_train_function(force=True)
-            return model.train_function
-        finally:
-            if own is None:
-                del model.__dict__["train_step"]
-            else:
-                model.__dict__["train_step"] = own
-            model.train_function = present
-
-    def _set_mode(self, mode):
-        for tap in self._taps:
-            tap.mode = Mode.OFF if self.broken else mode
-
-    def __call__(self, *args):
-        """Run one execution, recorded."""
-        mode = self._next_mode()
-        self._set_mode(mode)
-        try:
-            result = self._variants[mode](*args)
-        except BaseException as error:
-            if not self._backend.is_end_of_data(error):
-                self._recording.abandon()
-            raise
-        finally:
-            self._set_mode(Mode.OFF)
-        self._advance(mode, result)
-        return result
-
-    def _next_mode(self):
-        """Choose the variant for the coming execution."""
-        if self._skips_on_host:
-            step, rest = divmod(self._micro, self._accumulate)
-            wanted = step % self._recording.update_freq == 0
-            updates = rest == self._accumulate - 1
-            return Mode.FULL if wanted and updates else Mode.OFF
-        count = self._full_count
-        due = count in _FULL_EARLY or count % _FULL_EVERY == 0
-        if self._accumulate > 1 and self._per_execution == 1:
-            if (self._micro + 1) % self._accumulate:
-                return Mode.NORMS
-        elif self._is_last_batch():
-            # Its batch may be smaller: a shape that would be compiled again.
-            return Mode.NORMS
-        self._full_count += 1
-        return Mode.FULL if due else Mode.NORMS
-
-    def _is_last_batch(self):
-        steps = self.steps_per_epoch
-        return (
-            steps is not None
-            and steps > 1
-            and self.batch + self._per_execution >= steps
-        )
-
-    def _advance(self, mode, result):
-        self.batch += self._per_execution
-        self._micro += self._per_execution
-        self._executions += 1
-        self._since_drain += mode is not Mode.OFF
-        if self.broken or self._since_drain < self._period:
-            return
-        state = None
-        if self._stateful:
-            state = self._backend.state_by_variable(self._optimizer, result[1])
-        self.drain(state)
-
-    def drain(self, state, wait=False):
-        """Copy the rings and deliver what an earlier copy brought.
-
-        Args:
-            state: Map from `id(variable)` to its array, or None if the
-                variables hold their values.
-            wait: Whether to deliver the present records, too.
-        """
-        if self.broken:
-            return
-        try:
-            if self._pending is not None:
-                self._deliver()
-            self._since_drain = 0
-            self._pending = [
-                (
-                    None if t.records is None else t.records.snapshot(state),
-                    None if t.updates is None else t.updates.snapshot(state),
-                )
-                for t in self._taps
-            ]
-            if wait:
-                self._deliver()
-        except Exception as error:
-            self._recording._fail(error)
-
-    def _deliver(self):
-        """Read the pending copies and hand their records on."""
-        pending, self._pending = self._pending, None
-        parts, most = [], 0
-        for i, (tap, (records, updates)) in enumerate(
-            zip(self._taps, pending, strict=True)
-        ):
-            if records is None:
-                continue
-            part, cursor, seen = read_block(
-                self._backend,
-                tap,
-                (records, updates),
-                (self._drained[i], self._updates_drained[i]),
-            )
-            most = max(most, cursor - self._drained[i])
-            self._drained[i], self._updates_drained[i] = cursor, seen
-            parts.append(part)
-        self._adapt(most)
-        if parts:
-            block = Block.merge(parts, self._recording.make_table())
-            if len(block.steps) or len(block.update_steps):
-                self._recording.deliver(block)
-
-    def _adapt(self, rows):
-        """Drain as rarely as the ring allows, before anything is lost."""
-        capacity = min(
-            t.records.rows for t in self._taps if t.records is not None
-        )
-        if rows:
-            per_execution = max(1.0, rows / max(1, self._period))
-            self._period = int(
-                np.clip(capacity / (2 * per_execution), 1, 2 * self._period)
-            )
-
-    @property
-    def recorded(self):
-        """Number of records so far."""
-        return sum(self._drained)
-
-    @property
-    def executions(self):
-        """Number of executions so far."""
-        return self._executions
-
-
-def _micro_steps(optimizer):
-    """Batches that an optimizer has seen so far."""
-    if not optimizer.built:
-        return 0
-    return int(
-        np.asarray(
-            _backend.current().to_numpy(
-                _backend.current().read(optimizer._iterations)
-            )
-        )
-    )
-
-
-def warn(message):
-    """Warn the user of the package.
-
-    Args:
-        message: What to say.
-    """
-    warnings.warn(message, GradGuardWarning, stacklevel=3)
+    gradient_taps = [
+        GradientTap(leaf, rows, update_rows, xla, on_failure)
+        for leaf in optimizers.leaves(optimizer)
+        if optimizers.why_unreadable(leaf) is None
+    ]
+    by_leaf = {id(t.optimizer): t for t in gradient_taps}
+    scale_taps = [
+        LossScaleTap(scaler, by_leaf[id(leaf)])
+        for scaler in optimizers.loss_scalers(optimizer)
+        for leaf in optimizers.leaves(scaler)
+        if id(leaf) in by_leaf
+    ]
+    return gradient_taps, scale_taps

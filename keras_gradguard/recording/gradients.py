@@ -9,10 +9,10 @@ fuses the step differently and the weights differ in their last bits.
 
 import enum
 
-import keras
 from keras import ops
 
 from keras_gradguard import _backend
+from keras_gradguard import stats
 from keras_gradguard.recording import optimizers
 
 APPLIED, SKIPPED = 0, 1
@@ -227,7 +227,7 @@ class GradientTap:
         if self._xla and self._clips_by_norm:
             # Keras reduces the very same tensors in order to clip. A barrier
             # would change how XLA fuses that reduction, so share it.
-            before_norms = shared_norms(dense)
+            before_norms = stats.shared_norms(dense)
             copies = dense + after
         else:
             copies = self._backend.barrier(dense + after, self._xla)
@@ -238,7 +238,7 @@ class GradientTap:
             after_norm = ops.full((1,), float("nan"), dtype="float32")
         else:
             norms = self._backend.l2_norms(copies[len(dense) :], self._xla)
-            after_norm = ops.reshape(global_norm(norms), (1,))
+            after_norm = ops.reshape(stats.global_norm(norms), (1,))
         present = set(columns)
         self.has_gradient = [i in present for i in range(len(self.variables))]
         norms = self._spread(before_norms, columns)
@@ -304,173 +304,3 @@ class GradientTap:
             return micro - 1, 1
         updated = ops.cast(micro % steps == 0, "int32")
         return (micro - 1) // steps, updated
-
-
-# Squares of float32 gradients neither overflow nor lose digits in between.
-_SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
-_SHIFT = 2.0**60
-
-
-def shared_norms(gradients):
-    """Norms by the reduction that Keras's clipping does anyway.
-
-    `sum(square(g))` stands in Keras's `clipnorm` and `global_clipnorm` word
-    for word, so XLA computes it once. Where it over- or underflows, sums of
-    the gradient times a power of two take its place.
-
-    Args:
-        gradients: List of n dense tensors.
-
-    Returns:
-        Float32 tensor of shape `(n,)`.
-    """
-
-    def sums(factor=None):
-        scaled = (
-            gradients if factor is None else [g * factor for g in gradients]
-        )
-        squares = [ops.sum(ops.square(g)) for g in scaled]
-        return ops.stack([ops.cast(s, "float32") for s in squares])
-
-    plain = sums()
-    return ops.where(
-        plain < _SAFE_LOW,
-        ops.sqrt(sums(_SHIFT)) / _SHIFT,
-        ops.where(
-            plain > _SAFE_HIGH,
-            ops.sqrt(sums(1 / _SHIFT)) * _SHIFT,
-            ops.sqrt(plain),
-        ),
-    )
-
-
-def global_norm(norms):
-    """Norm of several vectors as one, from their norms.
-
-    Args:
-        norms: Float tensor of shape `(n,)`.
-
-    Returns:
-        Scalar, safe from overflow and underflow.
-    """
-    largest = ops.max(norms)
-    usable = ops.logical_and(ops.isfinite(largest), largest > 0)
-    scale = ops.where(usable, largest, ops.ones_like(largest))
-    return ops.sqrt(ops.sum(ops.square(norms / scale))) * scale
-
-
-class LossScaleTap:
-    """Records the updates that a `LossScaleOptimizer` skips.
-
-    It does not call its inner optimizer for them, so the tap there does not
-    see them. The tap's own rings are written instead, in the branch that
-    Keras takes for gradients that are not finite.
-
-    Args:
-        optimizer: The `LossScaleOptimizer`.
-        tap: `GradientTap` of the leaf below it.
-    """
-
-    def __init__(self, optimizer, tap):
-        self.optimizer = optimizer
-        self.tap = tap
-        self._grads = None
-
-    def attach(self, patches):
-        """Patch the optimizer.
-
-        Args:
-            patches: `Patches` that will undo it.
-        """
-        if keras.backend.backend() == "jax":
-            patches.replace(
-                self.optimizer, "stateless_apply", self._make_stateless_apply
-            )
-            patches.replace(
-                self.optimizer,
-                "_stateless_handle_non_finite_grads",
-                self._make_stateless_handler,
-            )
-        else:
-            patches.replace(self.optimizer, "apply", self._make_apply)
-            patches.replace(
-                self.optimizer,
-                "_stateful_handle_non_finite_grads",
-                self._make_handler,
-            )
-
-    def _make_apply(self, original):
-        def apply(grads, trainable_variables=None):
-            self._grads = list(grads)
-            return original(grads, trainable_variables=trainable_variables)
-
-        return apply
-
-    def _make_handler(self, original):
-        def _stateful_handle_non_finite_grads():
-            scale = ops.convert_to_tensor(self.optimizer.dynamic_scale)
-            self.tap.record_skipped(self._grads, scale)
-            return original()
-
-        return _stateful_handle_non_finite_grads
-
-    def _make_stateless_apply(self, original):
-        def stateless_apply(optimizer_variables, grads, trainable_variables):
-            self._grads = list(grads)
-            return original(optimizer_variables, grads, trainable_variables)
-
-        return stateless_apply
-
-    def _make_stateless_handler(self, original):
-        def _stateless_handle_non_finite_grads(
-            optimizer_variables, trainable_variables
-        ):
-            from keras_gradguard._backend import jax as backend
-
-            trainable, updated = original(
-                optimizer_variables, trainable_variables
-            )
-            variables = self.optimizer.variables
-            scale = optimizer_variables[
-                _position(variables, self.optimizer.dynamic_scale)
-            ]
-            updated = backend.in_stateless_scope(
-                variables,
-                updated,
-                lambda: self.tap.record_skipped(self._grads, scale),
-            )
-            return trainable, updated
-
-        return _stateless_handle_non_finite_grads
-
-
-def _position(variables, wanted):
-    return next(i for i, v in enumerate(variables) if v is wanted)
-
-
-def taps(optimizer, rows, update_rows, xla, on_failure):
-    """Taps for all leaves of an optimizer, and for what hides steps.
-
-    Args:
-        optimizer: The model's optimizer.
-        rows: Callable from the number of columns to the ring's capacity.
-        update_rows: Capacity of the rings of updates.
-        xla: Whether the step is compiled by XLA.
-        on_failure: Callable that takes an exception of our own code.
-
-    Returns:
-        `(gradient taps, loss-scale taps)`.
-    """
-    gradient_taps = [
-        GradientTap(leaf, rows, update_rows, xla, on_failure)
-        for leaf in optimizers.leaves(optimizer)
-        if optimizers.why_unreadable(leaf) is None
-    ]
-    by_leaf = {id(t.optimizer): t for t in gradient_taps}
-    scale_taps = [
-        LossScaleTap(scaler, by_leaf[id(leaf)])
-        for scaler in optimizers.loss_scalers(optimizer)
-        for leaf in optimizers.leaves(scaler)
-        if id(leaf) in by_leaf
-    ]
-    return gradient_taps, scale_taps
