@@ -17,6 +17,11 @@ def read(variable):
 copy = read  # arrays are immutable
 
 
+def native(variable):
+    """The variable: JAX has none of its own."""
+    return variable
+
+
 def is_sparse(gradient):
     """Whether a gradient holds rows that may repeat."""
     del gradient

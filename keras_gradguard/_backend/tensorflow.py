@@ -22,6 +22,11 @@ def copy(variable):
     return tf.identity(read(variable))
 
 
+def native(variable):
+    """The `tf.Variable` of a Keras variable, which a user may pass as well."""
+    return getattr(variable, "_value", variable)
+
+
 def is_sparse(gradient):
     """Whether a gradient holds rows that may repeat."""
     return isinstance(gradient, tf.IndexedSlices)

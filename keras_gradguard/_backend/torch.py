@@ -15,6 +15,11 @@ def copy(variable):
     return read(variable).clone()
 
 
+def native(variable):
+    """The parameter of a Keras variable, which a user may pass as well."""
+    return getattr(variable, "_value", variable)
+
+
 def is_sparse(gradient):
     """Whether a gradient holds rows that may repeat."""
     return gradient is not None and gradient.is_sparse

@@ -22,7 +22,7 @@ _ON_FINDING = ("warn", "stop", "raise", "ignore")
 _GROWTH = 1.25
 _FIRST_LOOK = 8
 # Epochs shorter than this are not flushed and measured one by one.
-_SHORT_EPOCH = 32
+_SHORT_EPOCH = 128
 
 
 class GradientMonitor(keras.callbacks.Callback):
@@ -228,7 +228,9 @@ class GradientMonitor(keras.callbacks.Callback):
             sizes=table.sizes,
             meta={**self._planned, "layer_info": table.info},
         )
-        self._weights = WeightWatch(table.variables, table.sizes)
+        self._weights = WeightWatch(
+            table.variables, table.sizes, self._watch.recording.cache
+        )
         self._measure_weights(self._watch.first_step)
 
     def _measure_weights(self, step):

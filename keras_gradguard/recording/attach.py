@@ -7,21 +7,13 @@ stale trace is left.
 
 import contextlib
 import math
-import sys
 import weakref
 
-import numpy as np
-
-from keras_gradguard.recording import checkpoints
 from keras_gradguard.recording import layers as layers_lib
 from keras_gradguard.recording import optimizers
 from keras_gradguard.recording.dispatcher import Dispatcher
-from keras_gradguard.recording.gradients import GradientTap
-from keras_gradguard.recording.gradients import Mode
-from keras_gradguard.recording.loss_scale import LossScaleTap
-
-_RING_BYTES = 512 * 1024
-_UPDATE_ROWS = 32
+from keras_gradguard.recording.fit_exit import FitExit
+from keras_gradguard.recording.instrument import instrument_of
 
 _recordings = weakref.WeakKeyDictionary()
 
@@ -64,13 +56,10 @@ class Recording:
         self.table = None
         self.reason = None
         self._subscribers = []
-        self._patches = optimizers.Patches()
-        self._taps = []
+        self._instrument = None
         self._dispatcher = None
         self._previous = None
-        self._optimizer = None
-        self._finalizer = None
-        self._callback_list = None
+        self._exit = FitExit(self.abandon, self.detach)
 
     # Life
 
@@ -86,7 +75,8 @@ class Recording:
             self._subscribers.append(subscriber)
         if not self.active:
             self._attach(steps_per_epoch)
-        self._watch_callbacks()
+        if self.active:
+            self._exit.watch()
 
     def stop(self, subscriber):
         """Deliver what is left; detach when nobody listens any more.
@@ -155,29 +145,17 @@ class Recording:
 
     def _attach(self, steps_per_epoch):
         model = self._model()
-        optimizer = model.optimizer
-        self._optimizer = optimizer
         self.reason = self._why_blind(model)
         if self.reason is not None:
             return
-        xla = bool(model.jit_compile) and not model.run_eagerly
-        gradient_taps, scale_taps = _taps(
-            optimizer, self._ring_rows, _UPDATE_ROWS, xla, self._fail
-        )
-        self._taps = gradient_taps
+        self._previous = model.train_function
+        self._instrument = instrument_of(model)
+        self._instrument.on_failure = self.fail
         self.active = True
         try:
-            for tap in gradient_taps:
-                tap.attach(self._patches)
-                if tap.optimizer.built:
-                    with _scope_of(model):
-                        tap.prepare()
-            for tap in scale_taps:
-                tap.attach(self._patches)
-            checkpoints.hide(optimizer, gradient_taps, self._patches)
-            self._previous = model.train_function
+            self._instrument.attach(model)
             self._dispatcher = Dispatcher(
-                self, model, optimizer, gradient_taps, steps_per_epoch
+                self, model, self._instrument, steps_per_epoch
             )
             model.train_function = self._dispatcher
         except Exception:
@@ -196,54 +174,6 @@ class Recording:
             return reasons[0]
         return None
 
-    def _ring_rows(self, width):
-        rows = _RING_BYTES // (4 * (width + 5))
-        return int(np.clip(rows, 16, 256))
-
-    def _watch_callbacks(self):
-        """Detach also where `fit` is left by an exception.
-
-        `fit` tells its callbacks nothing of an exception. It owns the list
-        of callbacks, though: an exception inside a callback passes through
-        that list, and any other frees it.
-        """
-        if not self.active or self._finalizer is not None:
-            return
-        callback_list = _calling_list()
-        if callback_list is None:
-            return
-        self._finalizer = weakref.finalize(callback_list, self.detach)
-        self._finalizer.atexit = False
-        # Only weak references: the list must be freed when `fit` is left.
-        reference = weakref.ref(callback_list)
-        for name in _LIST_METHODS:
-            function = getattr(type(callback_list), name, None)
-            if function is not None and name not in callback_list.__dict__:
-                callback_list.__dict__[name] = self._guarded(
-                    reference, function
-                )
-        self._callback_list = reference
-
-    def _guarded(self, reference, function):
-        def hook(*args, **kwargs):
-            try:
-                return function(reference(), *args, **kwargs)
-            except BaseException:
-                self.abandon()
-                raise
-
-        return hook
-
-    def _unwatch_callbacks(self):
-        if self._finalizer is None:
-            return
-        self._finalizer.detach()
-        self._finalizer = None
-        callback_list = self._callback_list()
-        if callback_list is not None:
-            for name in _LIST_METHODS:
-                callback_list.__dict__.pop(name, None)
-
     def abandon(self):
         """Deliver what can be had and detach, since `fit` is being left."""
         if not self.active:
@@ -258,16 +188,19 @@ class Recording:
             return
         self.active = False
         self._sync()
-        self._unwatch_callbacks()
-        self._patches.undo()
-        checkpoints.remove(self._taps)
+        self._exit.stop()
+        self._instrument.detach()
+        self._instrument.on_failure = None
         model = self._model()
-        ours = getattr(model, "train_function", None) is self._dispatcher
-        if ours and restore:
-            model.train_function = self._previous
+        if restore and model is not None:
+            if model.train_function is self._dispatcher:
+                model.train_function = self._previous
+            # The registry's value must not keep its key alive.
+            if _recordings.get(model) is self:
+                del _recordings[model]
         self._dispatcher = None
         self._previous = None
-        self._taps = []
+        self._instrument = None
 
     def _sync(self):
         """Bring the state that a trainer holds back into the variables."""
@@ -284,76 +217,18 @@ class Recording:
         for subscriber in list(self._subscribers):
             subscriber.on_block(block)
 
-    def _fail(self, error):
+    def fail(self, error):
         """A failure of ours: warn once, record no more, train on."""
-        for tap in self._taps:
-            tap.mode = Mode.OFF
-        if self._dispatcher is not None:
-            self._dispatcher.broken = True
         for subscriber in list(self._subscribers):
             subscriber.on_recording_failure(error)
+
+    @property
+    def cache(self):
+        """Dict that lives as long as the compiled step."""
+        return {} if self._instrument is None else self._instrument.cache
 
     def make_table(self):
         """The model's layers, once it is built."""
         if self.table is None:
             self.table = layers_lib.layer_table(self._model())
         return self.table
-
-
-_LIST_METHODS = (
-    "on_epoch_begin",
-    "on_epoch_end",
-    "on_train_batch_begin",
-    "on_train_batch_end",
-    "on_test_begin",
-    "on_test_end",
-    "on_test_batch_begin",
-    "on_test_batch_end",
-)
-
-
-def _calling_list():
-    """The `CallbackList` whose hook is being called, or None."""
-    frame = sys._getframe(1)
-    for _ in range(12):
-        if frame is None:
-            return None
-        owner = frame.f_locals.get("self")
-        if type(owner).__name__ == "CallbackList":
-            return owner
-        frame = frame.f_back
-    return None
-
-
-def _scope_of(model):
-    """Strategy scope of a TensorFlow model, or nothing."""
-    strategy = getattr(model, "distribute_strategy", None)
-    return contextlib.nullcontext() if strategy is None else strategy.scope()
-
-
-def _taps(optimizer, rows, update_rows, xla, on_failure):
-    """Taps for all leaves of an optimizer, and for what hides steps.
-
-    Args:
-        optimizer: The model's optimizer.
-        rows: Callable from the number of columns to the ring's capacity.
-        update_rows: Capacity of the rings of updates.
-        xla: Whether the step is compiled by XLA.
-        on_failure: Callable that takes an exception of our own code.
-
-    Returns:
-        `(gradient taps, loss-scale taps)`.
-    """
-    gradient_taps = [
-        GradientTap(leaf, rows, update_rows, xla, on_failure)
-        for leaf in optimizers.leaves(optimizer)
-        if optimizers.why_unreadable(leaf) is None
-    ]
-    by_leaf = {id(t.optimizer): t for t in gradient_taps}
-    scale_taps = [
-        LossScaleTap(scaler, by_leaf[id(leaf)])
-        for scaler in optimizers.loss_scalers(optimizer)
-        for leaf in optimizers.leaves(scaler)
-        if id(leaf) in by_leaf
-    ]
-    return gradient_taps, scale_taps

@@ -45,10 +45,7 @@ class Block:
             A `Block`.
         """
         index = table.index
-        columns = [
-            [index.get(id(v), index.get(id(v.value))) for v in p.variables]
-            for p in parts
-        ]
+        columns = [[index[id(v)] for v in p.variables] for p in parts]
         width = len(table.variables)
         steps, places = _common_steps([p.steps for p in parts])
         grad_norm = np.full((len(steps), width), np.nan, "float32")

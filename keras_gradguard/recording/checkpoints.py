@@ -34,6 +34,19 @@ def hide(optimizer, taps, patches):
                 patches.replace(member, name, make)
 
 
+def add(taps):
+    """Put the rings of an earlier fit back into the optimizers.
+
+    Args:
+        taps: `GradientTap`s.
+    """
+    for tap in taps:
+        present = {id(v) for v in tap.optimizer._variables}
+        for variable in tap.ring_variables:
+            if id(variable) not in present:
+                tap.optimizer._track_variable(variable)
+
+
 def remove(taps):
     """Take the rings out of the optimizers for good.
 
@@ -41,8 +54,10 @@ def remove(taps):
         taps: `GradientTap`s that are no longer needed.
     """
     for tap in taps:
+        present = {id(v) for v in tap.optimizer._variables}
         for variable in tap.ring_variables:
-            tap.optimizer._untrack_variable(variable)
+            if id(variable) in present:
+                tap.optimizer._untrack_variable(variable)
 
 
 @contextlib.contextmanager

@@ -24,20 +24,16 @@ class Dispatcher:
     Args:
         recording: The `Recording` it belongs to.
         model: The model.
-        optimizer: Its optimizer.
-        gradient_taps: The taps to drain.
+        instrument: Its `Instrument`, attached.
         steps_per_epoch: Batches of an epoch, or None.
     """
 
-    def __init__(
-        self, recording, model, optimizer, gradient_taps, steps_per_epoch
-    ):
+    def __init__(self, recording, model, instrument, steps_per_epoch):
         self.steps_per_epoch = steps_per_epoch
         self.batch = 0
-        self.broken = False
         self._recording = recording
-        self._optimizer = optimizer
-        self._taps = gradient_taps
+        self._instrument = instrument
+        self._taps = instrument.taps
         self._backend = _backend.current()
         self._stateful = hasattr(model, "jax_state_sync")
         self._per_execution = max(1, int(model.steps_per_execution or 1))
@@ -46,75 +42,40 @@ class Dispatcher:
                 1,
                 *(
                     int(t.optimizer.gradient_accumulation_steps or 1)
-                    for t in gradient_taps
+                    for t in self._taps
                 ),
             ]
         )
-        self._micro = max(
-            [0, *(_micro_steps(t.optimizer) for t in gradient_taps)]
-        )
+        self._micro = max([0, *(_micro_steps(t.optimizer) for t in self._taps)])
         self._executions = 0
         self._full_count = 0
-        self._drained = [0] * len(gradient_taps)
-        self._updates_drained = [0] * len(gradient_taps)
+        self._drained = [_cursor(t.records) for t in self._taps]
+        self._updates_drained = [_cursor(t.updates) for t in self._taps]
+        self._recorded_before = sum(self._drained)
         self._since_drain = 0
         self._period = 8
         self._pending = None
         self._window = 0
         self._model = weakref.ref(model)
-        self._variants = {}
 
     @property
     def _skips_on_host(self):
         """Whether the host can leave out the steps that are not wanted."""
         return self._recording.update_freq > 1 and self._per_execution == 1
 
-    def _variant(self, mode):
-        if mode not in self._variants:
-            self._variants[mode] = self._make_variant(self._model(), mode)
-        return self._variants[mode]
-
-    def _make_variant(self, model, mode):
-        """Compiled train step that is traced in one mode.
-
-        Keras reads `train_step` when it makes the function; a wrapper of our
-        own keeps each variant's trace apart from the others.
-        """
-        original = model.train_step
-        own = model.__dict__.get("train_step")
-
-        def train_step(*args, **kwargs):
-            self._set_mode(mode)
-            return original(*args, **kwargs)
-
-        present = model.train_function
-        model.__dict__["train_step"] = train_step
-        try:
-            model.make_train_function(force=True)
-            return model.train_function
-        finally:
-            if own is None:
-                del model.__dict__["train_step"]
-            else:
-                model.__dict__["train_step"] = own
-            model.train_function = present
-
-    def _set_mode(self, mode):
-        for tap in self._taps:
-            tap.mode = Mode.OFF if self.broken else mode
-
     def __call__(self, *args):
         """Run one execution, recorded."""
         mode = self._next_mode()
-        self._set_mode(mode)
+        variant = self._instrument.variant(self._model(), mode)
+        self._instrument.set_mode(mode)
         try:
-            result = self._variant(mode)(*args)
+            result = variant(*args)
         except BaseException as error:
             if not self._backend.is_end_of_data(error):
                 self._recording.abandon()
             raise
         finally:
-            self._set_mode(Mode.OFF)
+            self._instrument.set_mode(Mode.OFF)
         self._advance(mode, result)
         return result
 
@@ -149,11 +110,13 @@ class Dispatcher:
         self._micro += self._per_execution
         self._executions += 1
         self._since_drain += mode is not Mode.OFF
-        if self.broken or self._since_drain < self._period:
+        if self._instrument.broken or self._since_drain < self._period:
             return
         state = None
         if self._stateful:
-            state = self._backend.state_by_variable(self._optimizer, result[1])
+            state = self._backend.state_by_variable(
+                self._instrument.optimizer, result[1]
+            )
         self.drain(state)
 
     def drain(self, state, wait=False):
@@ -164,7 +127,7 @@ class Dispatcher:
                 variables hold their values.
             wait: Whether to deliver the present records, too.
         """
-        if self.broken:
+        if self._instrument.broken:
             return
         try:
             if self._pending is not None:
@@ -180,7 +143,7 @@ class Dispatcher:
             if wait:
                 self._deliver()
         except Exception as error:
-            self._recording._fail(error)
+            self._recording.fail(error)
 
     def _deliver(self):
         """Read the pending copies and hand their records on."""
@@ -223,7 +186,7 @@ class Dispatcher:
     @property
     def recorded(self):
         """Number of records so far."""
-        return sum(self._drained)
+        return sum(self._drained) - self._recorded_before
 
     @property
     def step(self):
@@ -242,3 +205,8 @@ def _micro_steps(optimizer):
         return 0
     backend = _backend.current()
     return int(backend.to_numpy(backend.read(optimizer._iterations)))
+
+
+def _cursor(ring):
+    """Number of records that an earlier fit wrote into a ring."""
+    return 0 if ring is None else ring.read_cursor()

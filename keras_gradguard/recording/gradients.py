@@ -87,7 +87,7 @@ class GradientTap:
         self.has_gradient = [True] * len(self.variables)
         for i, variable in enumerate(self.variables):
             self._columns[id(variable)] = i
-            self._columns[id(getattr(variable, "value", variable))] = i
+            self._columns[id(self._backend.native(variable))] = i
         width = len(self.variables)
         make = self._backend.Ring
         self.records = make(
@@ -95,6 +95,15 @@ class GradientTap:
         )
         self.updates = make(
             self._update_rows, 2 * width, self.optimizer, "gradguard_updates"
+        )
+
+    def is_current(self):
+        """Whether the optimizer still has the variables of the columns."""
+        if self.records is None:
+            return True
+        built = self.optimizer._trainable_variables
+        return len(built) == len(self.variables) and all(
+            a is b for a, b in zip(built, self.variables, strict=True)
         )
 
     @property

@@ -42,12 +42,8 @@ class LayerTable:
 
     @property
     def index(self):
-        """Map from `id(variable)` to its position, backend variables too."""
-        positions = {}
-        for i, variable in enumerate(self.variables):
-            positions[id(variable)] = i
-            positions[id(variable.value)] = i
-        return positions
+        """Map from `id(variable)` to its position."""
+        return {id(v): i for i, v in enumerate(self.variables)}
 
 
 def forward_layers(model):

@@ -20,23 +20,22 @@ class WeightWatch:
     Args:
         variables: Keras variables, length V.
         sizes: Integer array `(V,)`, their numbers of elements.
+        cache: Dict that keeps the compiled functions for the next watch.
     """
 
-    def __init__(self, variables, sizes):
+    def __init__(self, variables, sizes, cache=None):
         self._variables = list(variables)
         self._backend = _backend.current()
         self._sizes = np.asarray(sizes)
         self._samples = self._choose(self._sizes)
         self._start = None
         self._last = None
-        self._norms = self._backend.compiled(self._backend.l2_norms)
-        self._zeros = self._backend.compiled(self._backend.zero_fractions)
-        self._gather = self._backend.compiled(self._take)
+        self._compiled = {} if cache is None else cache
 
     def _choose(self, sizes):
         total = int(sizes.sum())
         if total <= _SAMPLE:
-            return [None] * len(sizes)
+            return None
         generator = np.random.default_rng(_SEED)
         samples = []
         for size in sizes:
@@ -50,12 +49,6 @@ class WeightWatch:
             samples.append(chosen)
         return samples
 
-    def _take(self, values):
-        return [
-            self._backend.take_flat(value, chosen)
-            for value, chosen in zip(values, self._samples, strict=True)
-        ]
-
     def measure(self):
         """Measure the variables as they are.
 
@@ -64,20 +57,43 @@ class WeightWatch:
             `distance` (norm of the weights minus those of the first
             measurement) and `epoch_change` (minus those of the last one).
         """
-        values = [self._backend.read(v) for v in self._variables]
         to_numpy = self._backend.to_numpy
-        sample = [to_numpy(part) for part in self._gather(values)]
-        sample = [part.astype("float32") for part in sample]
+        values = [self._backend.read(v) for v in self._variables]
+        if self._samples is None:
+            sample = [_flat(to_numpy(value)) for value in values]
+            norms = [np.linalg.norm(s.astype("float64")) for s in sample]
+            zeros = [np.mean(s == 0) if len(s) else 0.0 for s in sample]
+        else:
+            norms, zeros, sample = self._on_device()(values)
+            sample = [_flat(to_numpy(part)) for part in sample]
         if self._start is None:
             self._start = self._last = sample
         measured = {
-            "weight_norm": to_numpy(self._norms(values)),
-            "zero_fraction": to_numpy(self._zeros(values)),
+            "weight_norm": np.asarray(to_numpy(norms), "float32"),
+            "zero_fraction": np.asarray(to_numpy(zeros), "float32"),
             "distance": self._change(sample, self._start),
             "epoch_change": self._change(sample, self._last),
         }
         self._last = sample
         return measured
+
+    def _on_device(self):
+        """One compiled function: large weights stay on the device."""
+        if "weights" not in self._compiled:
+            backend, samples = self._backend, self._samples
+
+            def function(values):
+                return (
+                    backend.l2_norms(values),
+                    backend.zero_fractions(values),
+                    [
+                        backend.take_flat(value, chosen)
+                        for value, chosen in zip(values, samples, strict=True)
+                    ],
+                )
+
+            self._compiled["weights"] = backend.compiled(function)
+        return self._compiled["weights"]
 
     def _change(self, now, before):
         norms = [
@@ -86,3 +102,7 @@ class WeightWatch:
             for a, b, size in zip(now, before, self._sizes, strict=True)
         ]
         return np.asarray(norms, "float32")
+
+
+def _flat(array):
+    return array.reshape(-1).astype("float32")
