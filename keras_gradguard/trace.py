@@ -298,8 +298,7 @@ class Trace:
     @property
     def global_grad_norm(self):
         """Float64 array (T,): gradient norm over all variables."""
-        squares = self._squares("grad_norm", self._records.get("grad_norm"))
-        return np.sqrt(squares.sum(axis=1))
+        return self.global_norms(0, self._records.count)
 
     @property
     def clipped_grad_norm(self):
@@ -407,6 +406,16 @@ class Trace:
             update = self._by_layer("update_norm", update)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return self.update_steps, update / weight
+
+    def global_norms(self, first, last):
+        """Return `global_grad_norm[first:last]` without computing the rest."""
+        part = self._records.get("grad_norm")[first:last]
+        return np.sqrt(self._squares("grad_norm", part).sum(axis=1))
+
+    def layer_norms(self, record):
+        """Return the gradient norms (L,) of one record, by its index."""
+        row = self._records.get("grad_norm")[record][None, :]
+        return self._by_layer("grad_norm", row)[0]
 
     def blocks(self):
         """Return summaries of the run in blocks of equally many records.

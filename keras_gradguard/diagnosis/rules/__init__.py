@@ -1,11 +1,11 @@
 """The rules, and how an argument `rules` becomes a list of them."""
 
 from keras_gradguard.diagnosis.rules.base import Rule
-from keras_gradguard.diagnosis.rules.gradient import ExplodingGradient
-from keras_gradguard.diagnosis.rules.gradient import NonfiniteGradient
-from keras_gradguard.diagnosis.rules.gradient import VanishingGradient
+from keras_gradguard.diagnosis.rules.exploding import ExplodingGradient
+from keras_gradguard.diagnosis.rules.nonfinite import NonfiniteGradient
 from keras_gradguard.diagnosis.rules.updates import FrozenLayer
 from keras_gradguard.diagnosis.rules.updates import UpdateRatio
+from keras_gradguard.diagnosis.rules.vanishing import VanishingGradient
 
 # In the order in which a report tells them: the cause before its effects.
 RULES = (
