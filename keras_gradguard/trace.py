@@ -92,6 +92,7 @@ class Trace:
         self._of_findings = np.zeros(0, np.int64)
         self._extra = []
         self._nonfinite_kept = False
+        self._ratio = (None, None)
         self._groups = _Groups(self.owners, len(self.layers))
         row = 4 * max(1, count) + 24
         records = max(512, int(0.6 * capacity_bytes) // row)
@@ -397,15 +398,7 @@ class Trace:
             if by == "layer":
                 values = self._by_layer(name, values)
             return self.update_steps, values
-        update = self._update_series("update_norm")
-        weight = self._update_series("weight_norm")
-        if by == "layer":
-            # Only variables whose update was measured count, on both sides.
-            known = np.isnan(update)
-            weight = self._by_layer("", np.where(known, np.nan, weight))
-            update = self._by_layer("update_norm", update)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return self.update_steps, update / weight
+        return self.update_steps, self._update_ratio(by)
 
     def global_norms(self, first, last):
         """Return `global_grad_norm[first:last]` without computing the rest."""
@@ -539,6 +532,25 @@ class Trace:
         shape = (len(self.update_steps), len(self.variables))
         return np.full(shape, np.nan, np.float32)
 
+    def _update_ratio(self, by):
+        """Compute the ratio; several rules ask for it, so it is remembered."""
+        key = (by, self._updates.seen)
+        if self._ratio[0] != key:
+            update = self._update_series("update_norm")
+            weight = self._update_series("weight_norm")
+            if by == "layer":
+                # Only variables whose update was measured, on both sides.
+                unknown = np.isnan(update)
+                if unknown.any():
+                    weight = np.where(unknown, np.nan, weight)
+                weight = self._by_layer("", weight)
+                update = self._by_layer("update_norm", update)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                ratio = update / weight
+            ratio.flags.writeable = False
+            self._ratio = (key, ratio)
+        return self._ratio[1]
+
     def _squares(self, name, values):
         """Square in float64; what was not measured counts as nothing."""
         squares = values.astype(np.float64)
@@ -548,6 +560,8 @@ class Trace:
         return squares
 
     def _by_layer(self, name, values):
+        if self._groups.single and name != "grad_norm":
+            return values
         if name == "grad_norm":
             total = self._groups.sum(self._squares(name, values))
             known = self._groups.any(self.has_gradient)
@@ -567,6 +581,9 @@ class Trace:
                 share = part / self._groups.sum(known * size)
             return share.astype(np.float32)
         known = ~np.isnan(values)
+        if known.all():
+            total = self._groups.sum(values.astype(np.float64) ** 2)
+            return np.sqrt(total).astype(np.float32)
         total = self._groups.sum(np.where(known, values, 0).astype(float) ** 2)
         partly = np.where(self._groups.sum(known * 1.0) > 0, total, np.nan)
         return np.sqrt(partly).astype(np.float32)
@@ -608,6 +625,8 @@ class _Groups:
             owners[self.order], return_index=True
         )
         self.count = count
+        # One variable per layer, in order: there is nothing to sum.
+        self.single = self.sorted and len(self.present) == len(owners) == count
 
     def sum(self, values):
         """Sum (n, V) to float64 (n, L); a layer that owns nothing gets 0."""

@@ -178,9 +178,8 @@ def _loss_gone(trace, at):
 def _weights_gone(trace, step):
     """Return the layers whose weights were not finite by `step`."""
     steps, norms = trace.measured("weight_norm")
-    rows = norms[steps <= step]
-    for row in rows:
-        bad = ~np.isfinite(row)
-        if bad.any():
-            return [str(layer) for layer in trace.layers[bad]]
-    return []
+    bad = ~np.isfinite(norms[steps <= step])
+    if not bad.any():
+        return []
+    first = bad[np.argmax(bad.any(axis=1))]
+    return [str(layer) for layer in trace.layers[first]]
