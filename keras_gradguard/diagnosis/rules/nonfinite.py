@@ -43,7 +43,7 @@ class NonfiniteGradient(Rule):
         return []
 
     def _applied(self, trace, gone, at):
-        norms = trace.layer_norms(at)
+        norms = trace.layer_norms(at, at + 1)[0]
         active = _active(trace)
         bad = ~np.isfinite(norms) & active
         layers = [str(layer) for layer in trace.layers[bad][::-1]]
@@ -103,7 +103,7 @@ class NonfiniteGradient(Rule):
 
     def _skipped(self, trace, gone, at):
         last = at + _SKIPPED_IN_A_ROW - 1
-        norms = trace.layer_norms(at)
+        norms = trace.layer_norms(at, at + 1)[0]
         bad = ~np.isfinite(norms) & _active(trace)
         layers = [str(layer) for layer in trace.layers[bad][::-1]]
         step = int(trace.steps[at])
