@@ -59,11 +59,11 @@ def extend(trace, store, values):
 
 def summarise(trace, values, blocks, size):
     """Return the columns of `blocks` blocks of `size` records each."""
-    norms = trace._by_layer("grad_norm", values["grad_norm"])
+    norms = trace._sums.grad_norm(values["grad_norm"], trace.has_gradient)
     layers = norms.shape[1]
     norms = norms.reshape(blocks, size, layers)
     positive = np.isfinite(norms) & (norms > 0)
-    known = trace._groups.any(trace.has_gradient)
+    known = trace._sums.any(trace.has_gradient)
     logs = np.log(np.where(positive, norms, 1).astype(np.float32))
     number = positive.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

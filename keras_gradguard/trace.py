@@ -5,6 +5,8 @@ import numpy as np
 from keras_gradguard import _blocks
 from keras_gradguard import _trace_file
 from keras_gradguard._columns import ThinnedColumns
+from keras_gradguard._layer_norms import LayerSums
+from keras_gradguard._layer_norms import squares
 
 _MIB = 1024 * 1024
 _UPDATE_SERIES = (
@@ -92,7 +94,8 @@ class Trace:
         self._of_findings = np.zeros(0, np.int64)
         self._extra = []
         self._nonfinite_kept = False
-        self._groups = _Groups(self.owners, len(self.layers))
+        self._ratio = (None, None)
+        self._sums = LayerSums(self.owners, len(self.layers))
         row = 4 * max(1, count) + 24
         records = max(512, int(0.6 * capacity_bytes) // row)
         updates = max(64, int(0.25 * capacity_bytes) // (4 * 4 * (count + 1)))
@@ -303,8 +306,7 @@ class Trace:
     @property
     def clipped_grad_norm(self):
         """Float64 array (T,): global norm after clipping."""
-        clipped = self._records.get("clipped").astype(np.float64)
-        return np.where(np.isnan(clipped), self.global_grad_norm, clipped)
+        return self.global_norms(0, self._records.count, clipped=True)
 
     @property
     def extra(self):
@@ -363,10 +365,9 @@ class Trace:
         """
         if name == "grad_norm":
             self._check_series(name, by)
-            values = self._records.get("grad_norm")
             if by == "variable":
-                return values
-            return self._by_layer(name, values)
+                return self._records.get("grad_norm")
+            return self.layer_norms(0, self._records.count)
         steps, values = self.measured(name, by)
         out = np.full((len(self.steps), values.shape[1]), np.nan, np.float32)
         # A step repeats when its update was skipped; the last one was real.
@@ -376,12 +377,14 @@ class Trace:
         out[at[hit]] = values[hit]
         return out
 
-    def measured(self, name, by="layer"):
+    def measured(self, name, by="layer", since=None):
         """Return a series at the steps where it was measured.
 
         Args:
-            name: Str. One of `keras_gradguard.trace.SERIES`.
+            name: Str. As for `get`; gradients are measured at each record.
             by: Str. `"layer"` or `"variable"`.
+            since: Int. Leaves out measurements up to and with this step.
+                Defaults to none left out.
 
         Returns:
             Int array (M,) of steps and float32 array (M, L) or (M, V).
@@ -392,20 +395,34 @@ class Trace:
         self._check_series(name, by)
         if name == "grad_norm":
             return self.steps, self.get(name, by)
-        if name != "update_ratio":
-            values = self._update_series(name)
-            if by == "layer":
-                values = self._by_layer(name, values)
-            return self.update_steps, values
-        update = self._update_series("update_norm")
-        weight = self._update_series("weight_norm")
-        if by == "layer":
-            # Only variables whose update was measured count, on both sides.
-            known = np.isnan(update)
-            weight = self._by_layer("", np.where(known, np.nan, weight))
-            update = self._by_layer("update_norm", update)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return self.update_steps, update / weight
+        steps, start = self.update_steps, 0
+        if since is not None:
+            start = int(np.searchsorted(steps, since, side="right"))
+        if name == "update_ratio":
+            return steps[start:], self._update_ratio(by, start)
+        if by == "variable":
+            return steps[start:], self._update_series(name, start)
+        return steps[start:], self._update_by_layer(name, start)
+
+    def global_norms(self, first, last, clipped=False):
+        """Return global norms of records `first` to `last`, float64.
+
+        Args:
+            first: Int. Index of the first record.
+            last: Int. Index after the last record.
+            clipped: Bool. After clipping instead of before it.
+        """
+        part = self._records.get("grad_norm")[first:last]
+        norms = np.sqrt(squares(part, self.has_gradient).sum(axis=1))
+        if not clipped:
+            return norms
+        after = self._records.get("clipped")[first:last].astype(np.float64)
+        return np.where(np.isnan(after), norms, after)
+
+    def layer_norms(self, first, last):
+        """Return `get("grad_norm")[first:last]` without computing the rest."""
+        part = self._records.get("grad_norm")[first:last]
+        return self._sums.grad_norm(part, self.has_gradient)
 
     def global_norms(self, first, last):
         """Return `global_grad_norm[first:last]` without computing the rest."""
@@ -533,43 +550,42 @@ class Trace:
                 f"Received: by={by!r}."
             )
 
-    def _update_series(self, name):
+    def _update_series(self, name, start=0):
         if name in self._updates:
-            return self._updates.get(name)
-        shape = (len(self.update_steps), len(self.variables))
+            return self._updates.get(name)[start:]
+        shape = (len(self.update_steps) - start, len(self.variables))
         return np.full(shape, np.nan, np.float32)
 
-    def _squares(self, name, values):
-        """Square in float64; what was not measured counts as nothing."""
-        squares = values.astype(np.float64)
-        squares *= squares
-        if name == "grad_norm":
-            squares[:, ~self.has_gradient] = 0.0
-        return squares
-
-    def _by_layer(self, name, values):
-        if name == "grad_norm":
-            total = self._groups.sum(self._squares(name, values))
-            known = self._groups.any(self.has_gradient)
-            total[:, ~known] = np.nan
-            return np.sqrt(total).astype(np.float32)
+    def _update_by_layer(self, name, start):
+        values = self._update_series(name, start)
         if name == "weight_norm":
-            # Weights are measured all at once: a NaN here is a NaN weight.
-            total = self._groups.sum(values.astype(float) ** 2)
-            return np.sqrt(total).astype(np.float32)
+            # All weights are measured at once, so a NaN is a NaN weight.
+            return self._sums.norm_of_all(values)
         if name == "zero_fraction":
-            known = ~np.isnan(values)
-            size = np.ones(len(self.variables))
-            if self._sizes is not None:
-                size = self._sizes
-            part = self._groups.sum(np.where(known, values, 0.0) * size)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                share = part / self._groups.sum(known * size)
-            return share.astype(np.float32)
-        known = ~np.isnan(values)
-        total = self._groups.sum(np.where(known, values, 0).astype(float) ** 2)
-        partly = np.where(self._groups.sum(known * 1.0) > 0, total, np.nan)
-        return np.sqrt(partly).astype(np.float32)
+            sizes = self._sizes
+            if sizes is None:
+                sizes = np.ones(len(self.variables))
+            return self._sums.mean(values, sizes)
+        return self._sums.norm(values)
+
+    def _update_ratio(self, by, start):
+        """Compute the ratio; several rules ask for it, so it is remembered."""
+        key = (by, self._updates.seen, start)
+        if self._ratio[0] != key:
+            update = self._update_series("update_norm", start)
+            weight = self._update_series("weight_norm", start)
+            if by == "layer":
+                # Only variables whose update was measured, on both sides.
+                unknown = np.isnan(update)
+                if unknown.any():
+                    weight = np.where(unknown, np.nan, weight)
+                weight = self._sums.norm(weight)
+                update = self._sums.norm(update)
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                ratio = update / weight
+            ratio.flags.writeable = False
+            self._ratio = (key, ratio)
+        return self._ratio[1]
 
     def _kept_records(self):
         wanted = np.concatenate(
@@ -596,28 +612,3 @@ class Trace:
             at = max(0, count - rows + int(np.argmax(gone)))
             self.pin(self.steps[max(0, at - 64) : at + 1])
             self._nonfinite_kept = True
-
-
-class _Groups:
-    """Sums over the variables of each layer."""
-
-    def __init__(self, owners, count):
-        self.order = np.argsort(owners, kind="stable")
-        self.sorted = bool((self.order == np.arange(len(owners))).all())
-        self.present, self.starts = np.unique(
-            owners[self.order], return_index=True
-        )
-        self.count = count
-
-    def sum(self, values):
-        """Sum (n, V) to float64 (n, L); a layer that owns nothing gets 0."""
-        out = np.zeros((len(values), self.count))
-        if len(self.present):
-            if not self.sorted:
-                values = values[:, self.order]
-            out[:, self.present] = np.add.reduceat(values, self.starts, axis=1)
-        return out
-
-    def any(self, mask):
-        """Reduce a bool (V,) to (L,)."""
-        return self.sum(np.asarray(mask)[None, :] * 1.0)[0] > 0

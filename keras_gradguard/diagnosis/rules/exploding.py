@@ -76,7 +76,7 @@ class ExplodingGradient(Rule):
         norms = trace.global_norms(low, at)
         finite = np.where(norms > 0, norms, np.inf)
         start = low + int(np.argmin(finite))
-        last = trace.layer_norms(at - 1)
+        last = trace.layer_norms(at - 1, at)[0]
         order = np.argsort(-np.nan_to_num(last, nan=0.0), kind="stable")
         mask = judged_layers(trace)
         layers = [str(trace.layers[i]) for i in order if mask[i]]
@@ -128,7 +128,8 @@ class ExplodingGradient(Rule):
         last = int(hits[0])
         begin = stretch_start(high, last, window)
         first, stop = int(blocks.first_step[begin]), int(blocks.last_step[last])
-        norm = float(np.exp(blocks.global_log[last]))
+        log_norm = float(blocks.global_log[last])
+        norm = float(np.exp(log_norm))
         mask = judged_layers(trace)
         rise = np.nan_to_num(blocks.log_norm[last], nan=LOG_ZERO)
         order = np.argsort(-rise, kind="stable")
@@ -143,7 +144,7 @@ class ExplodingGradient(Rule):
                 f"{progress.loss[last]:.4g}: the run diverges."
             )
         evidence = {
-            "growth": float(np.exp(blocks.global_log[last] - base)),
+            "growth": float(np.exp(log_norm - base)),
             "threshold": factor,
             "window": {"first_step": first, "last_step": stop},
         }

@@ -43,7 +43,7 @@ class NonfiniteGradient(Rule):
         return []
 
     def _applied(self, trace, gone, at):
-        norms = trace.layer_norms(at)
+        norms = trace.layer_norms(at, at + 1)[0]
         active = _active(trace)
         bad = ~np.isfinite(norms) & active
         layers = [str(layer) for layer in trace.layers[bad][::-1]]
@@ -103,7 +103,7 @@ class NonfiniteGradient(Rule):
 
     def _skipped(self, trace, gone, at):
         last = at + _SKIPPED_IN_A_ROW - 1
-        norms = trace.layer_norms(at)
+        norms = trace.layer_norms(at, at + 1)[0]
         bad = ~np.isfinite(norms) & _active(trace)
         layers = [str(layer) for layer in trace.layers[bad][::-1]]
         step = int(trace.steps[at])
@@ -178,9 +178,8 @@ def _loss_gone(trace, at):
 def _weights_gone(trace, step):
     """Return the layers whose weights were not finite by `step`."""
     steps, norms = trace.measured("weight_norm")
-    rows = norms[steps <= step]
-    for row in rows:
-        bad = ~np.isfinite(row)
-        if bad.any():
-            return [str(layer) for layer in trace.layers[bad]]
-    return []
+    bad = ~np.isfinite(norms[steps <= step])
+    if not bad.any():
+        return []
+    first = bad[np.argmax(bad.any(axis=1))]
+    return [str(layer) for layer in trace.layers[first]]

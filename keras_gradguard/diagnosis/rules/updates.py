@@ -211,8 +211,9 @@ class UpdateRatio(Rule):
         steps, ratio = steps[known], ratio[known]
         if len(steps) < _MEASURED or not progress.known or not len(blocks):
             return []
-        middle = np.nanmedian(ratio, axis=1)
-        largest = np.nanmax(ratio, axis=1)
+        whole = not np.isnan(ratio).any()
+        middle = (np.median if whole else np.nanmedian)(ratio, axis=1)
+        largest = np.fmax.reduce(ratio, axis=1)
         window = max(10, progress.window)
         idle = progress.stalled(window, 0.02)
         idle &= progress.not_learned(window, 0.15)
