@@ -424,16 +424,6 @@ class Trace:
         part = self._records.get("grad_norm")[first:last]
         return self._sums.grad_norm(part, self.has_gradient)
 
-    def global_norms(self, first, last):
-        """Return `global_grad_norm[first:last]` without computing the rest."""
-        part = self._records.get("grad_norm")[first:last]
-        return np.sqrt(self._squares("grad_norm", part).sum(axis=1))
-
-    def layer_norms(self, record):
-        """Return the gradient norms (L,) of one record, by its index."""
-        row = self._records.get("grad_norm")[record][None, :]
-        return self._by_layer("grad_norm", row)[0]
-
     def blocks(self):
         """Return summaries of the run in blocks of equally many records.
 

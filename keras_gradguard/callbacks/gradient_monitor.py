@@ -12,7 +12,10 @@ from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.exceptions import GradGuardFinding
 from keras_gradguard.recording.attach import recording_of
 from keras_gradguard.recording.weights import WeightWatch
-from keras_gradguard.reporting import make_reporters
+from keras_gradguard.reporting.console import ConsoleReporter
+from keras_gradguard.reporting.files import RunWriter
+from keras_gradguard.reporting.guard import Guarded
+from keras_gradguard.reporting.tensorboard import EventWriter
 from keras_gradguard.trace import Trace
 
 _OWNER = "GradientMonitor"
@@ -133,9 +136,10 @@ class GradientMonitor(keras.callbacks.Callback):
         self._weights = None
         self._look_at, self._records, self._measured_at = _FIRST_LOOK, 0, 0
         self._raise = None
-        self._reporters = make_reporters(
-            log_dir=self.log_dir, verbose=self.verbose, owner=_OWNER
-        )
+        self._reporters = [ConsoleReporter(self.verbose)]
+        if self.log_dir is not None:
+            for writer in (RunWriter, EventWriter):
+                self._reporters.append(Guarded(writer(self.log_dir)))
         recording = recording_of(model, self.update_freq)
         self._watch.start(recording, self.params.get("steps"))
         self._planned = run_facts.facts(model, self.params)
@@ -185,7 +189,7 @@ class GradientMonitor(keras.callbacks.Callback):
             )
         self._records += len(block.steps[keep])
         for reporter in self._reporters:
-            reporter.on_records(self.trace)
+            reporter.on_records(self.trace, int(block.steps[0]))
         nonfinite = not np.isfinite(
             block.grad_norm[:, block.has_gradient]
         ).all()
