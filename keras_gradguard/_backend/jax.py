@@ -5,6 +5,9 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from keras_gradguard._backend import grouping
+from keras_gradguard._backend import ring_layout
+
 _SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
 
 
@@ -53,24 +56,48 @@ def l2_norms(tensors, xla=True):
         Float32 array of shape `(n,)`.
     """
     del xla
-    if not tensors:
-        return jnp.zeros((0,), "float32")
     tensors = [t.astype("float32") for t in tensors]
+    small, large = grouping.split([t.size for t in tensors])
+    parts, order = [], []
+    for group in small:
+        parts.append(_norms_of_rows(_as_rows([tensors[i] for i in group])))
+        order.extend(group)
+    if large:
+        parts.append(_norms_of_large([tensors[i] for i in large]))
+        order.extend(large)
+    if not parts:
+        return jnp.zeros((0,), "float32")
+    norms = jnp.concatenate(parts)
+    return norms[np.argsort(order)]
+
+
+def _as_rows(tensors):
+    """Arrays of shape `(size,)`, padded with zeros, as rows of one."""
+    width = max(t.size for t in tensors)
+    return jnp.stack(
+        [jnp.pad(t.reshape(-1), (0, width - t.size)) for t in tensors]
+    )
+
+
+def _norms_of_rows(rows):
+    largest = jnp.max(jnp.abs(rows), axis=1, initial=0.0)
+    usable = jnp.isfinite(largest) & (largest > 0)
+    scale = jnp.where(usable, largest, 1.0)
+    scaled = rows / scale[:, None]
+    return jnp.sqrt(jnp.sum(scaled * scaled, axis=1)) * scale
+
+
+def _norms_of_large(tensors):
+    """One pass where the sum of squares is safe, else a second one."""
     sums = jnp.stack([jnp.sum(t * t) for t in tensors])
     safe = jnp.all((sums > _SAFE_LOW) & (sums < _SAFE_HIGH))
     return jax.lax.cond(
         safe,
         lambda: jnp.sqrt(sums),
-        lambda: jnp.stack([_norm_scaled(t) for t in tensors]),
+        lambda: jnp.concatenate(
+            [_norms_of_rows(t.reshape(1, -1)) for t in tensors]
+        ),
     )
-
-
-def _norm_scaled(tensor):
-    largest = jnp.max(jnp.abs(tensor), initial=0.0)
-    usable = jnp.isfinite(largest) & (largest > 0)
-    scale = jnp.where(usable, largest, 1.0)
-    scaled = tensor / scale
-    return jnp.sqrt(jnp.sum(scaled * scaled)) * scale
 
 
 def zero_fractions(tensors):
@@ -116,18 +143,18 @@ class Ring:
 
     Args:
         rows: Number of records kept.
-        columns: Number of float32 values of a record.
+        columns: Number of values of a record.
         optimizer: Keras optimizer that carries the ring in its state.
-        name: Name of the variables.
+        name: Name of the variable.
     """
 
     def __init__(self, rows, columns, optimizer, name):
         self.rows = rows
-        add = optimizer.add_variable
-        self._cursor = add((), "zeros", "int32", name=f"{name}_cursor")
-        self._marks = add((rows, 2), "zeros", "int32", name=f"{name}_marks")
-        self._values = add(
-            (rows, columns), "zeros", "float32", name=f"{name}_values"
+        self._store = optimizer.add_variable(
+            (rows + 1, ring_layout.HEAD + columns),
+            "zeros",
+            "float32",
+            name=name,
         )
 
     def write(self, iterations, flag, values):
@@ -135,45 +162,59 @@ class Ring:
 
         Args:
             iterations: Integer scalar, the optimizer's step.
-            flag: Python int, or integer scalar, stored with the record.
+            flag: Python int or scalar, stored with the record.
             values: Float array of shape `(columns,)`.
         """
-        cursor = jnp.asarray(self._cursor.value)
-        row = cursor % self.rows
-        mark = jnp.stack(
-            [jnp.asarray(iterations, "int32"), jnp.asarray(flag, "int32")]
+        store = jnp.asarray(self._store.value)
+        cursor = store[self.rows, 0]
+        step = jnp.asarray(iterations, "int32")
+        head = [
+            step // ring_layout.BASE,
+            step % ring_layout.BASE,
+            jnp.asarray(flag),
+        ]
+        record = jnp.concatenate(
+            [jnp.stack([h.astype("float32") for h in head]), values]
         )
-        self._marks.assign(jnp.asarray(self._marks.value).at[row].set(mark))
-        self._values.assign(
-            jnp.asarray(self._values.value)
-            .at[row]
-            .set(jnp.asarray(values, "float32"))
-        )
-        self._cursor.assign(cursor + 1)
+        store = store.at[cursor.astype("int32") % self.rows].set(record)
+        after = (cursor + 1) % ring_layout.wrap(self.rows)
+        self._store.assign(store.at[self.rows, 0].set(after))
 
-    def snapshot(self, state=None):
-        """Device copies of cursor, marks and values.
+    def amend(self, first, values, where):
+        """Overwrite columns of the latest record.
 
         Args:
-            state: Mapping from `id(variable)` to its current array, where
-                the trainer holds the state outside of the variables.
+            first: First column.
+            values: Float array of shape `(k,)`.
+            where: Bool scalar: whether to.
         """
-        arrays = []
-        for variable in self.variables:
-            value = variable.value if state is None else state[id(variable)]
-            value = jnp.copy(value)  # the original is donated to the next step
-            value.copy_to_host_async()
-            arrays.append(value)
-        return tuple(arrays)
+        store = jnp.asarray(self._store.value)
+        row = (store[self.rows, 0].astype("int32") - 1) % self.rows
+        start = ring_layout.HEAD + first
+        present = jax.lax.dynamic_slice(
+            store, (row, start), (1, values.shape[0])
+        )
+        values = jnp.where(where, values[None], present)
+        self._store.assign(
+            jax.lax.dynamic_update_slice(store, values, (row, start))
+        )
 
-    def read_cursor(self):
-        """Number of records written so far."""
-        return int(self._cursor.value)
+    def snapshot(self, state=None):
+        """Device copy of the store.
+
+        Args:
+            state: Map from `id(variable)` to its current array, where the
+                trainer holds the state outside of the variables.
+        """
+        store = self._store.value if state is None else state[id(self._store)]
+        store = jnp.copy(store)  # the original is donated to the next step
+        store.copy_to_host_async()
+        return store
 
     @property
     def variables(self):
         """Keras variables that were added to the optimizer."""
-        return [self._cursor, self._marks, self._values]
+        return [self._store]
 
 
 def state_by_variable(optimizer, state):

@@ -3,6 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_gradguard._backend import grouping
+from keras_gradguard._backend import ring_layout
+
 # Up to this size a float64 copy is cheaper than a second pass for the scale.
 _FLOAT64_LIMIT = 1 << 20
 # Squares of float32 gradients neither overflow nor lose digits in between.
@@ -68,12 +71,46 @@ def l2_norms(tensors, xla=False):
     if not xla:
         return tf.stack([_norm_graph(t) for t in tensors])
     tensors = [tf.cast(t, "float32") for t in tensors]
+    small, large = grouping.split([t.shape.num_elements() for t in tensors])
+    parts, order = [], []
+    for group in small:
+        parts.append(_norms_of_rows(_as_rows([tensors[i] for i in group])))
+        order.extend(group)
+    if large:
+        parts.append(_norms_of_large([tensors[i] for i in large]))
+        order.extend(large)
+    return tf.gather(tf.concat(parts, axis=0), np.argsort(order))
+
+
+def _as_rows(tensors):
+    """Tensors of shape `(size,)`, padded with zeros, as rows of one."""
+    width = max(t.shape.num_elements() for t in tensors)
+    return tf.stack(
+        [
+            tf.pad(tf.reshape(t, (-1,)), [[0, width - t.shape.num_elements()]])
+            for t in tensors
+        ]
+    )
+
+
+def _norms_of_rows(rows):
+    largest = tf.reduce_max(tf.abs(rows), axis=1)
+    usable = tf.math.is_finite(largest) & (largest > 0)
+    scale = tf.where(usable, largest, tf.ones_like(largest))
+    scaled = rows / scale[:, None]
+    return tf.sqrt(tf.reduce_sum(scaled * scaled, axis=1)) * scale
+
+
+def _norms_of_large(tensors):
+    """One pass where the sum of squares is safe, else a second one."""
     sums = tf.stack([tf.reduce_sum(t * t) for t in tensors])
     safe = tf.reduce_all((sums > _SAFE_LOW) & (sums < _SAFE_HIGH))
     return tf.cond(
         safe,
         lambda: tf.sqrt(sums),
-        lambda: tf.stack([_norm_scaled(t) for t in tensors]),
+        lambda: tf.concat(
+            [_norms_of_rows(tf.reshape(t, (1, -1))) for t in tensors], axis=0
+        ),
     )
 
 
@@ -82,16 +119,8 @@ def _norm_graph(tensor):
     if size is None or size <= _FLOAT64_LIMIT:
         half = tf.nn.l2_loss(tf.cast(tensor, "float64"))
         return tf.cast(tf.sqrt(2.0 * half), "float32")
-    return _norm_scaled(tf.cast(tensor, "float32"))
-
-
-def _norm_scaled(tensor):
-    largest = tf.reduce_max(tf.abs(tensor))
-    usable = tf.math.is_finite(largest) & (largest > 0)
-    # A power of two, so that scaling is exact.
-    scale = tf.where(usable, largest, tf.ones_like(largest))
-    scaled = tensor / scale
-    return tf.sqrt(tf.reduce_sum(scaled * scaled)) * scale
+    row = tf.reshape(tf.cast(tensor, "float32"), (1, -1))
+    return _norms_of_rows(row)[0]
 
 
 def zero_fractions(tensors):
@@ -140,12 +169,14 @@ def is_end_of_data(error):
 class Ring:
     """The last `rows` records, written inside the compiled step.
 
+    A captured `tf.Variable` need not belong to the optimizer, so checkpoints
+    never see it.
+
     Args:
         rows: Number of records kept.
-        columns: Number of float32 values of a record.
-        optimizer: Not used here: a captured `tf.Variable` need not belong
-            to the optimizer, so checkpoints never see it.
-        name: Name of the variables.
+        columns: Number of values of a record.
+        optimizer: Not used here.
+        name: Name of the variable.
     """
 
     def __init__(self, rows, columns, optimizer, name):
@@ -153,55 +184,58 @@ class Ring:
         self.rows = rows
         self._replicated = replicas() > 1
         with tf.init_scope():
-            self._cursor = self._variable(tf.zeros((), tf.int64), name)
-            self._marks = self._variable(tf.zeros((rows, 2), tf.int64), name)
-            self._values = self._variable(tf.zeros((rows, columns)), name)
-
-    def _variable(self, value, name):
-        return tf.Variable(
-            value,
-            trainable=False,
-            name=name,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
+            self._store = tf.Variable(
+                tf.zeros((rows + 1, ring_layout.HEAD + columns)),
+                trainable=False,
+                name=name,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
 
     def write(self, iterations, flag, values):
         """Append a record.
 
         Args:
             iterations: Integer scalar, the optimizer's step.
-            flag: Python int, or integer scalar, stored with the record.
+            flag: Python int or scalar, stored with the record.
             values: Float tensor of shape `(columns,)`.
         """
-        cursor = self._cursor.read_value()
-        row = cursor % self.rows
-        mark = tf.stack(
-            [tf.cast(iterations, tf.int64), tf.cast(flag, tf.int64)]
-        )
-        for variable, value in (
-            (self._marks, mark),
-            (self._values, tf.cast(values, "float32")),
-        ):
-            if self._replicated:
-                variable.assign(
-                    tf.tensor_scatter_nd_update(
-                        variable.read_value(), [[row]], [value]
-                    )
-                )
-            else:
-                variable.scatter_nd_update([[row]], [value])
-        self._cursor.assign(cursor + 1)
+        cursor = self._store[self.rows, 0]
+        step = tf.cast(iterations, "int32")
+        head = [step // ring_layout.BASE, step % ring_layout.BASE, flag]
+        head = tf.stack([tf.cast(h, "float32") for h in head])
+        record = tf.concat([head, values], axis=0)
+        after = (cursor + 1) % ring_layout.wrap(self.rows)
+        width = record.shape[0]
+        last = tf.concat([[after], tf.zeros((width - 1,))], axis=0)
+        rows = tf.stack([tf.cast(cursor, "int32") % self.rows, self.rows])
+        self._put(rows[:, None], tf.stack([record, last]))
+
+    def amend(self, first, values, where):
+        """Overwrite columns of the latest record.
+
+        Args:
+            first: First column.
+            values: Float tensor of shape `(k,)`.
+            where: Bool scalar: whether to.
+        """
+        row = (tf.cast(self._store[self.rows, 0], "int32") - 1) % self.rows
+        start = ring_layout.HEAD + first
+        record = self._store[row]
+        amended = tf.concat([record[:start], values], axis=0)
+        self._put([[row]], tf.where(where, amended, record)[None])
+
+    def _put(self, rows, values):
+        if self._replicated:
+            store = self._store.read_value()
+            store = tf.tensor_scatter_nd_update(store, rows, values)
+            self._store.assign(store)
+        else:
+            self._store.scatter_nd_update(rows, values)
 
     def snapshot(self, state=None):
-        """Device copies of cursor, marks and values."""
+        """Copy of the store."""
         del state
-        return tuple(
-            tf.identity(v) for v in (self._cursor, self._marks, self._values)
-        )
-
-    def read_cursor(self):
-        """Number of records written so far."""
-        return int(self._cursor.numpy())
+        return tf.identity(self._store)
 
     @property
     def variables(self):

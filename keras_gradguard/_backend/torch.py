@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from keras_gradguard._backend import ring_layout
+
 
 def read(variable):
     """Value of a Keras variable as a detached tensor."""
@@ -45,7 +47,7 @@ def l2_norms(tensors, xla=False):
         xla: Not used.
 
     Returns:
-        Float32 tensor of shape `(n,)`.
+        Float tensor of shape `(n,)`.
     """
     del xla
     if not tensors:
@@ -55,7 +57,7 @@ def l2_norms(tensors, xla=False):
     # float32 sums of a million squares are off by 1e-5, and squares of
     # 1e-25 are zero: accumulate in float64.
     norms = torch._foreach_norm(list(tensors), 2, torch.float64)
-    return torch.stack(norms).to(torch.float32)
+    return torch.stack(norms)
 
 
 def _norm_scaled(tensor):
@@ -117,42 +119,55 @@ class Ring:
 
     Args:
         rows: Number of records kept.
-        columns: Number of float32 values of a record.
+        columns: Number of values of a record.
         optimizer: Keras optimizer whose step counter tells the device.
         name: Not used.
     """
 
     def __init__(self, rows, columns, optimizer, name):
         del name
-        device = optimizer._iterations.value.device
         self.rows = rows
         self._cursor = 0
-        self._marks = torch.zeros((rows, 2), dtype=torch.int64, device=device)
-        self._values = torch.zeros((rows, columns), device=device)
+        self._store = torch.zeros(
+            (rows + 1, ring_layout.HEAD + columns),
+            dtype=torch.float64,  # holds the step, too
+            device=optimizer._iterations.value.device,
+        )
 
     def write(self, iterations, flag, values):
         """Append a record.
 
         Args:
             iterations: Integer scalar, the optimizer's step.
-            flag: Python int, or integer scalar, stored with the record.
+            flag: Python int or scalar, stored with the record.
             values: Float tensor of shape `(columns,)`.
         """
-        row = self._cursor % self.rows
+        row = self._store[self._cursor % self.rows]
         with torch.no_grad():
-            self._marks[row, 0] = iterations
-            self._marks[row, 1] = flag
-            self._values[row] = values
+            row[1] = iterations
+            row[2] = flag
+            row[ring_layout.HEAD :] = values
         self._cursor += 1
 
-    def snapshot(self, state=None):
-        """Copies of cursor, marks and values."""
-        del state
-        return (self._cursor, self._marks.clone(), self._values.clone())
+    def amend(self, first, values, where):
+        """Overwrite columns of the latest record.
 
-    def read_cursor(self):
-        """Number of records written so far."""
-        return self._cursor
+        Args:
+            first: First column.
+            values: Float tensor of shape `(k,)`.
+            where: Bool scalar: whether to.
+        """
+        start = ring_layout.HEAD + first
+        row = self._store[(self._cursor - 1) % self.rows, start:]
+        with torch.no_grad():
+            row.copy_(torch.where(torch.as_tensor(where), values, row))
+
+    def snapshot(self, state=None):
+        """Copy of the store."""
+        del state
+        store = self._store.clone()
+        store[self.rows, 0] = self._cursor % ring_layout.wrap(self.rows)
+        return store
 
     @property
     def variables(self):

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_gradguard._backend import ring_layout
 from keras_gradguard.recording import optimizers
 from keras_gradguard.recording.gradients import SKIPPED
+from keras_gradguard.recording.gradients import UNMEASURED
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,46 +105,36 @@ class Part:
     updates: Any
 
 
-def read_block(backend, tap, snapshots, drained):
-    """Read the rows that came in since the last time.
+def read_part(tap, store, cursor):
+    """Read the records that came in since the last time.
 
     Args:
-        backend: Module of `_backend`.
         tap: `GradientTap`.
-        snapshots: Copies of its records and of its updates.
-        drained: `(int, int)`, rows of both that were read before.
+        store: Host copy of its ring's store.
+        cursor: Number of records that were read before.
 
     Returns:
-        `(part, records cursor, updates cursor)`.
+        `(part, cursor)`.
     """
-    (marks, values), cursor = _rows(backend, snapshots[0], drained[0])
-    (update_marks, updates), seen = _rows(backend, snapshots[1], drained[1])
-    real = update_marks[:, 1] == 1
-    clipped = values[:, 0]
+    steps, flags, values, cursor = ring_layout.unread(store, cursor)
+    n = len(tap.variables)
+    clipped, norms = values[:, 0], values[:, 1 : 1 + n]
     if tap.derives_clipping:
-        present = values[:, 1:][:, np.asarray(tap.has_gradient, bool)]
+        present = norms[:, np.asarray(tap.has_gradient, bool)]
         clipped = optimizers.clipped_norm(tap.optimizer, present)
+    updates = values[:, 1 + n :]
+    measured = (updates[:, :n] != UNMEASURED).all(axis=1)
     part = Part(
         variables=tap.variables,
         has_gradient=tap.has_gradient,
-        steps=marks[:, 0],
-        flags=marks[:, 1],
+        steps=steps,
+        flags=flags,
         clipped=clipped,
-        norms=values[:, 1:],
-        update_steps=update_marks[real, 0],
-        updates=updates[real],
+        norms=norms,
+        update_steps=steps[measured],
+        updates=updates[measured],
     )
-    return part, cursor, seen
-
-
-def _rows(backend, snapshot, drained):
-    """Unread rows of a ring in the order they were written."""
-    cursor, marks, values = (backend.to_numpy(part) for part in snapshot)
-    cursor = int(cursor)
-    rows = len(marks)
-    first = max(drained, cursor - rows)
-    wanted = np.arange(first, cursor) % rows
-    return (marks[wanted].astype("int64"), values[wanted]), cursor
+    return part, cursor
 
 
 def _clipped(part):

@@ -9,8 +9,9 @@ run now and then.
 import weakref
 
 from keras_gradguard import _backend
+from keras_gradguard._backend import ring_layout
 from keras_gradguard.recording.blocks import Block
-from keras_gradguard.recording.blocks import read_block
+from keras_gradguard.recording.blocks import read_part
 from keras_gradguard.recording.gradients import Mode
 
 # A full step costs about a third more; one in 64 costs half a percent.
@@ -49,8 +50,7 @@ class Dispatcher:
         self._micro = max([0, *(_micro_steps(t.optimizer) for t in self._taps)])
         self._executions = 0
         self._full_count = 0
-        self._drained = [_cursor(t.records) for t in self._taps]
-        self._updates_drained = [_cursor(t.updates) for t in self._taps]
+        self._drained = [self._written(t.records) for t in self._taps]
         self._recorded_before = sum(self._drained)
         self._since_drain = 0
         self._period = 8
@@ -134,10 +134,7 @@ class Dispatcher:
                 self._deliver()
             self._window, self._since_drain = self._since_drain, 0
             self._pending = [
-                (
-                    None if t.records is None else t.records.snapshot(state),
-                    None if t.updates is None else t.updates.snapshot(state),
-                )
+                None if t.records is None else t.records.snapshot(state)
                 for t in self._taps
             ]
             if wait:
@@ -149,28 +146,19 @@ class Dispatcher:
         """Read the pending copies and hand their records on."""
         pending, self._pending = self._pending, None
         parts, filled = [], 0.0
-        for i, (tap, (records, updates)) in enumerate(
-            zip(self._taps, pending, strict=True)
-        ):
-            if records is None:
+        for i, (tap, store) in enumerate(zip(self._taps, pending, strict=True)):
+            if store is None:
                 continue
-            part, cursor, seen = read_block(
-                self._backend,
-                tap,
-                (records, updates),
-                (self._drained[i], self._updates_drained[i]),
-            )
-            filled = max(
-                filled,
-                (cursor - self._drained[i]) / tap.records.rows,
-                (seen - self._updates_drained[i]) / tap.updates.rows,
-            )
-            self._drained[i], self._updates_drained[i] = cursor, seen
+            store = self._backend.to_numpy(store)
+            part, cursor = read_part(tap, store, self._drained[i])
+            new = cursor - self._drained[i]
+            filled = max(filled, new / tap.records.rows)
+            self._drained[i] = cursor
             parts.append(part)
         self._adapt(filled)
         if parts:
             block = Block.merge(parts, self._recording.make_table())
-            if len(block.steps) or len(block.update_steps):
+            if len(block.steps):
                 self._recording.deliver(block)
 
     def _adapt(self, filled):
@@ -187,6 +175,12 @@ class Dispatcher:
     def recorded(self):
         """Number of records so far."""
         return sum(self._drained) - self._recorded_before
+
+    def _written(self, ring):
+        """Number of records that an earlier fit left in a ring."""
+        if ring is None:
+            return 0
+        return ring_layout.written(self._backend.to_numpy(ring.snapshot()))
 
     @property
     def step(self):
@@ -205,8 +199,3 @@ def _micro_steps(optimizer):
         return 0
     backend = _backend.current()
     return int(backend.to_numpy(backend.read(optimizer._iterations)))
-
-
-def _cursor(ring):
-    """Number of records that an earlier fit wrote into a ring."""
-    return 0 if ring is None else ring.read_cursor()

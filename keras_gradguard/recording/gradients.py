@@ -16,6 +16,7 @@ from keras_gradguard import stats
 from keras_gradguard.recording import optimizers
 
 APPLIED, SKIPPED = 0, 1
+UNMEASURED = -1.0  # no norm is negative
 
 
 class Mode(enum.Enum):
@@ -29,17 +30,14 @@ class Mode(enum.Enum):
 class GradientTap:
     """Records the gradients and updates of one leaf optimizer.
 
-    Row of `records`: global norm after clipping (NaN where nothing clips),
-    then the gradient norm per column. Row of `updates`: weight norm before
-    the update per column, then norm of the update per column. Mark of both:
-    the optimizer's step, and a flag: of `records`, whether the update was
-    skipped; of `updates`, whether there was one (between two accumulated
-    micro-batches there is none).
+    A record holds the global norm after clipping (NaN where nothing clips),
+    then per column the norm of the gradient, of the weight before the update,
+    and of the update (the latter two `UNMEASURED` but in full mode), with the
+    optimizer's step and whether the update was skipped.
 
     Args:
         optimizer: Leaf optimizer to record.
-        rows: Capacity of the ring of records.
-        update_rows: Capacity of the ring of updates.
+        rows: Callable from the number of values to the ring's capacity.
         xla: Whether the step is compiled by XLA.
         on_failure: Callable that takes an exception of our own code.
 
@@ -51,16 +49,14 @@ class GradientTap:
             before it, so that the clipped gradients need not be read.
     """
 
-    def __init__(self, optimizer, rows, update_rows, xla, on_failure):
+    def __init__(self, optimizer, rows, xla, on_failure):
         self.optimizer = optimizer
         self.mode = Mode.OFF
         self.variables = []
         self.has_gradient = []
         self.derives_clipping = False
         self.records = None
-        self.updates = None
         self._rows = rows
-        self._update_rows = update_rows
         self._xla = xla
         self._on_failure = on_failure
         self._backend = _backend.current()
@@ -88,13 +84,9 @@ class GradientTap:
         for i, variable in enumerate(self.variables):
             self._columns[id(variable)] = i
             self._columns[id(self._backend.native(variable))] = i
-        width = len(self.variables)
-        make = self._backend.Ring
-        self.records = make(
-            self._rows(width), 1 + width, self.optimizer, "gradguard_records"
-        )
-        self.updates = make(
-            self._update_rows, 2 * width, self.optimizer, "gradguard_updates"
+        columns = 1 + 3 * len(self.variables)
+        self.records = self._backend.Ring(
+            self._rows(columns), columns, self.optimizer, "gradguard_records"
         )
 
     def is_current(self):
@@ -111,7 +103,7 @@ class GradientTap:
         """Variables of ours inside the optimizer's state."""
         if self.records is None:
             return []
-        return self.records.variables + self.updates.variables
+        return self.records.variables
 
     def attach(self, patches):
         """Patch the optimizer.
@@ -251,8 +243,9 @@ class GradientTap:
         present = set(columns)
         self.has_gradient = [i in present for i in range(len(self.variables))]
         norms = self._spread(before_norms, columns)
-        values = ops.concatenate([after_norm, norms], axis=0)
-        self.records.write(self._iterations(), flag, values)
+        later = ops.full((2 * len(self.variables),), UNMEASURED, "float32")
+        values = ops.concatenate([after_norm, norms, later], axis=0)
+        self.records.write(self.optimizer.iterations, flag, values)
 
     def _spread(self, norms, columns):
         """Norms in column order, NaN where a column has no gradient."""
@@ -298,18 +291,16 @@ class GradientTap:
             for b, a in zip(copies[:n], copies[n:], strict=True)
         ]
         norms = self._backend.l2_norms(copies[:n] + differences, self._xla)
-        iterations, updated = self._finished_step()
-        self.updates.write(iterations, updated, norms)
+        self.records.amend(1 + n, norms, self._has_updated())
 
-    def _iterations(self):
-        """Number of the update in progress."""
-        return self.optimizer.iterations
+    def _has_updated(self):
+        """Whether the `apply` that ends made an update.
 
-    def _finished_step(self):
-        """Number of the update that `apply` ended, and whether it was one."""
-        micro = ops.convert_to_tensor(self.optimizer._iterations)
+        Between two accumulated micro-batches there is none, and on JAX no
+        record either: Keras takes back what is assigned there.
+        """
         steps = self.optimizer.gradient_accumulation_steps
         if not steps:
-            return micro - 1, 1
-        updated = ops.cast(micro % steps == 0, "int32")
-        return (micro - 1) // steps, updated
+            return True
+        micro = ops.convert_to_tensor(self.optimizer._iterations)
+        return micro % steps == 0

@@ -19,7 +19,6 @@ from keras_gradguard.recording.loss_scale import LossScaleTap
 
 _CACHED = "_gradguard_instrument"
 _RING_BYTES = 512 * 1024
-_UPDATE_ROWS = 32
 
 
 class Instrument:
@@ -42,7 +41,7 @@ class Instrument:
         self.on_failure = None
         self.cache = {}
         self.taps = [
-            GradientTap(leaf, ring_rows, _UPDATE_ROWS, self.xla, self._fail)
+            GradientTap(leaf, ring_rows, self.xla, self._fail)
             for leaf in optimizers.leaves(self.optimizer)
             if optimizers.why_unreadable(leaf) is None
         ]
@@ -161,9 +160,9 @@ def instrument_of(model):
     return instrument
 
 
-def ring_rows(width):
-    """Capacity of a ring of records with so many columns."""
-    return int(np.clip(_RING_BYTES // (4 * (width + 5)), 16, 256))
+def ring_rows(columns):
+    """Capacity of a ring of records with so many values."""
+    return int(np.clip(_RING_BYTES // (4 * columns), 16, 256))
 
 
 def _scope_of(model):
