@@ -119,7 +119,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self.findings = []
         self._watch = Watch(_OWNER, self)
         self._reporters = []
-        self._weights = None
+        self._weights = self._first_weights = None
         self._look_at = _FIRST_LOOK
         self._records = 0
         self._measured_at = 0
@@ -133,7 +133,7 @@ class GradientMonitor(keras.callbacks.Callback):
         run_facts.check_model(_OWNER, model)
         self.trace = Trace([], [], [])
         self.findings = []
-        self._weights = None
+        self._weights = self._first_weights = None
         self._look_at, self._records, self._measured_at = _FIRST_LOOK, 0, 0
         self._raise = None
         self._reporters = [ConsoleReporter(self.verbose)]
@@ -143,8 +143,7 @@ class GradientMonitor(keras.callbacks.Callback):
         recording = recording_of(model, self.update_freq)
         self._watch.start(recording, self.params.get("steps"))
         self._planned = run_facts.facts(model, self.params)
-        if model.built:
-            self._begin_trace()
+        self._watch.guard(self._begin)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._watch.epoch_begin()
@@ -223,7 +222,23 @@ class GradientMonitor(keras.callbacks.Callback):
 
     # Inside
 
+    def _begin(self):
+        """Measure the weights before the first step, if they exist."""
+        if not self._model.built or self._watch.recording.reason is not None:
+            return
+        self._watch_weights()
+        if self._watch.recording.order_known:
+            self._begin_trace()
+
+    def _watch_weights(self):
+        table = self._watch.recording.make_table()
+        self._weights = WeightWatch(
+            table.variables, table.sizes, self._watch.recording.cache
+        )
+        self._first_weights = self._weights.measure()
+
     def _begin_trace(self):
+        """Make the trace, as soon as the order of the layers is known."""
         table = self._watch.recording.make_table()
         self.trace = Trace(
             table.layer_paths,
@@ -232,15 +247,15 @@ class GradientMonitor(keras.callbacks.Callback):
             sizes=table.sizes,
             meta={**self._planned, "layer_info": table.info},
         )
-        self._weights = WeightWatch(
-            table.variables, table.sizes, self._watch.recording.cache
-        )
-        self._measure_weights(self._watch.first_step)
+        if self._weights is None:
+            self._watch_weights()
+        self._weights.reorder(table.variables)
+        self._append_weights(self._watch.first_step, self._first_weights)
 
-    def _measure_weights(self, step):
-        measured = self._weights.measure()
+    def _append_weights(self, step, measured):
+        columns = self._weights.columns
         self.trace.append_updates(
-            [step], **{k: v[np.newaxis] for k, v in measured.items()}
+            [step], **{k: v[np.newaxis, columns] for k, v in measured.items()}
         )
         self._measured_at = self._watch.executions
 
@@ -254,8 +269,8 @@ class GradientMonitor(keras.callbacks.Callback):
             self._watch.recording.flush()
             self._watch.check_sight()
         self.trace.append_epoch(epoch, self._watch.step, logs)
-        if due and self._weights is not None:
-            self._measure_weights(self._watch.step)
+        if due and len(self.trace.variables):
+            self._append_weights(self._watch.step, self._weights.measure())
         for reporter in self._reporters:
             reporter.on_epoch(self.trace, epoch)
         if self._records >= self._look_at:

@@ -54,6 +54,7 @@ class Recording:
         self.update_freq = update_freq
         self.active = False
         self.table = None
+        self._table_is_final = False
         self.reason = None
         self._subscribers = []
         self._instrument = None
@@ -227,8 +228,19 @@ class Recording:
         """Dict that lives as long as the compiled step."""
         return {} if self._instrument is None else self._instrument.cache
 
+    @property
+    def order_known(self):
+        """Whether the table's order will stay as it is."""
+        return layers_lib.knows_order(self._model()) or bool(self._ranks)
+
+    @property
+    def _ranks(self):
+        instrument = self._instrument
+        return {} if instrument is None else instrument.call_order.ranks
+
     def make_table(self):
         """The model's layers, once it is built."""
-        if self.table is None:
-            self.table = layers_lib.layer_table(self._model())
+        if self.table is None or not self._table_is_final:
+            self._table_is_final = self.order_known
+            self.table = layers_lib.layer_table(self._model(), self._ranks)
         return self.table

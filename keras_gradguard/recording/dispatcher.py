@@ -109,6 +109,8 @@ class Dispatcher:
         self.batch += self._per_execution
         self._micro += self._per_execution
         self._executions += 1
+        if self._executions == 1:
+            self._instrument.call_order.stop()
         self._since_drain += mode is not Mode.OFF
         if self._instrument.broken or self._since_drain < self._period:
             return

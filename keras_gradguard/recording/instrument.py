@@ -15,7 +15,9 @@ from keras_gradguard.recording import checkpoints
 from keras_gradguard.recording import optimizers
 from keras_gradguard.recording.gradients import GradientTap
 from keras_gradguard.recording.gradients import Mode
+from keras_gradguard.recording.layers import CallOrder
 from keras_gradguard.recording.loss_scale import LossScaleTap
+from keras_gradguard.recording.patches import Patches
 
 _CACHED = "_gradguard_instrument"
 _RING_BYTES = 512 * 1024
@@ -31,6 +33,7 @@ class Instrument:
         taps: List of `GradientTap`.
         on_failure: Callable that takes an exception of our own code.
         broken: Whether our code failed; then nothing more is recorded.
+        call_order: `CallOrder` of the model's layers.
         cache: Dict for compiled functions of others, kept as long.
     """
 
@@ -52,8 +55,9 @@ class Instrument:
             for leaf in optimizers.leaves(scaler)
             if id(leaf) in by_leaf
         ]
-        self._patches = optimizers.Patches()
+        self._patches = Patches()
         self._variants = {}
+        self.call_order = CallOrder()
 
     def fits(self, model):
         """Whether it was made for the model as it is now.
@@ -82,11 +86,14 @@ class Instrument:
                     tap.prepare()
         for tap in self._scale_taps:
             tap.attach(self._patches)
+        if not self.call_order.ranks:
+            self.call_order.watch(model)
         checkpoints.add(self.taps)
         checkpoints.hide(self.optimizer, self.taps, self._patches)
 
     def detach(self):
         """Leave the optimizer as it was. Safe to call twice."""
+        self.call_order.stop()
         self._patches.undo()
         checkpoints.remove(self.taps)
 

@@ -3,7 +3,10 @@
 import dataclasses
 from typing import Any
 
+import keras
 import numpy as np
+
+from keras_gradguard.recording.patches import Patches
 
 _NORMALIZATION = ("Normalization",)
 _CONFIG_KEYS = (
@@ -77,6 +80,47 @@ def _children(layer):
     if not isinstance(children, list | tuple):
         children = getattr(layer, "_layers", None) or ()
     return [c for c in children if hasattr(c, "_trainable_variables")]
+
+
+def knows_order(model):
+    """Whether a model's layers are listed in the order of the forward pass."""
+    return isinstance(model, keras.Sequential) or hasattr(model, "operations")
+
+
+class CallOrder:
+    """Notes in which order the layers of a model are called.
+
+    Attributes:
+        ranks: Dict from `id(layer)` to its rank, filled by one pass.
+    """
+
+    def __init__(self):
+        self.ranks = {}
+        self._patches = Patches()
+
+    def watch(self, model):
+        """Begin to note, for a model that does not tell by itself.
+
+        Args:
+            model: A Keras model.
+        """
+        if not knows_order(model):
+            for layer in forward_layers(model)[1:]:
+                self._patches.replace(layer, "call", self._noting(layer))
+
+    def _noting(self, layer):
+        def make(original):
+            def call(*args, **kwargs):
+                self.ranks.setdefault(id(layer), len(self.ranks))
+                return original(*args, **kwargs)
+
+            return call
+
+        return make
+
+    def stop(self):
+        """Leave the layers as they were. Safe to call twice."""
+        self._patches.undo()
 
 
 def layer_path(layer):

@@ -21,6 +21,9 @@ class WeightWatch:
         variables: Keras variables, length V.
         sizes: Integer array `(V,)`, their numbers of elements.
         cache: Dict that keeps the compiled functions for the next watch.
+
+    Attributes:
+        columns: Positions of the measurements in the order of `reorder`.
     """
 
     def __init__(self, variables, sizes, cache=None):
@@ -29,6 +32,7 @@ class WeightWatch:
         self._sizes = np.asarray(sizes)
         self._samples = self._choose(self._sizes)
         self._start = None
+        self.columns = list(range(len(self._variables)))
         self._last = None
         self._compiled = {} if cache is None else cache
 
@@ -48,6 +52,15 @@ class WeightWatch:
                 chosen = chosen.astype("int64" if size > 2**31 else "int32")
             samples.append(chosen)
         return samples
+
+    def reorder(self, variables):
+        """Choose the order of `columns`.
+
+        Args:
+            variables: The same variables in another order.
+        """
+        place = {id(v): i for i, v in enumerate(self._variables)}
+        self.columns = [place[id(v)] for v in variables]
 
     def measure(self):
         """Measure the variables as they are.
