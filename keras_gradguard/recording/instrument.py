@@ -9,6 +9,7 @@ with it.
 
 import contextlib
 
+import keras
 import numpy as np
 
 from keras_gradguard.recording import checkpoints
@@ -39,6 +40,7 @@ class Instrument:
 
     def __init__(self, model):
         self.optimizer = model.optimizer
+        _build_members(model)
         self.xla = bool(model.jit_compile) and not model.run_eagerly
         self.broken = False
         self.on_failure = None
@@ -176,3 +178,12 @@ def _scope_of(model):
     """Strategy scope of a TensorFlow model, or nothing."""
     strategy = getattr(model, "distribute_strategy", None)
     return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def _build_members(model):
+    """Let a `MultiOptimizer` find its members, as other backends' fits do."""
+    optimizer = model.optimizer
+    several = hasattr(type(optimizer), "optimizers")
+    if several and model.built and not optimizer.built:
+        with keras.name_scope(optimizer.name):
+            optimizer.build(model.trainable_variables)

@@ -91,9 +91,7 @@ def test_norms_equal_a_plain_tape(optimizer):
     by_layer = np.sqrt(
         (expected["grad_norm"] ** 2).reshape(len(total), 3, 2).sum(axis=2)
     )
-    np.testing.assert_allclose(
-        trace.get("grad_norm"), by_layer, rtol=TOLERANCE
-    )
+    np.testing.assert_allclose(trace.get("grad_norm"), by_layer, rtol=TOLERANCE)
 
 
 def test_batch_normalization_and_convolutions():
