@@ -43,7 +43,7 @@ class ExplodingGradient(Rule):
       AUTOTRAINER warns from 70 on; deep tanh nets that learn reach 140.
 
     References:
-        - [Zhang et al., AUTOTRAINER, ICSE 2021](https://arxiv.org/abs/2102.08191)
+        - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
         - [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063)
     """
 

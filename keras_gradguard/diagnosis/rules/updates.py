@@ -184,16 +184,22 @@ class FrozenLayer(Rule):
 class UpdateRatio(Rule):
     """Finds updates far too large or too small for the weights.
 
-    About 1e-3 of the weights per step is usual. A finding needs a median over
-    the layers with kernels above 0.1, or none of them above 1e-6, in 5
-    measurements in a row that span at least 50 steps, while the loss stalls
-    and has not fallen by 15 % since the start. Without a recorded loss nothing
-    is said: large steps of a run that learns are no problem.
+    About 1e-3 of the weights per step is usual. Judged are layers with
+    kernels, in 5 measurements in a row:
+
+    * the median over the layers is above 0.1 for at least 20 steps, and from
+      then on the loss stalls without having fallen by 15 % since the start;
+    * none is above 1e-6 from the first step on for at least 50 steps, and the
+      loss stalls likewise. Small steps later on are a schedule, or a run that
+      has converged.
+
+    Without a recorded loss nothing is said: large steps of a run that learns
+    are no problem.
 
     References:
-        - [Braiek and Khomh, TheDeepChecker](https://arxiv.org/abs/2204.00694),
+        - [Braiek and Khomh, TheDeepChecker](https://github.com/thedeepchecker/thedeepchecker),
           which wants 1e-4 to 1e-1.
-        - [Wardat et al., DeepDiagnosis, ICSE 2022](https://arxiv.org/abs/2112.14644),
+        - [Wardat et al., DeepDiagnosis, ICSE 2022](https://github.com/DeepDiagnosis/ICSE2022),
           which wants 1e-5 to 1e-1.
     """
 
@@ -217,24 +223,34 @@ class UpdateRatio(Rule):
         window = max(10, progress.window)
         idle = progress.stalled(window, 0.02)
         idle &= progress.not_learned(window, 0.15)
-        # The verdict on the loss must have been known by that step.
-        at = np.searchsorted(blocks.last_step, steps, side="left") - 1
-        idle = np.where(at >= 0, idle[np.maximum(at, 0)], False)
         with np.errstate(invalid="ignore"):
             large = (middle > _TOO_LARGE) & np.isfinite(middle)
             small = (largest < _TOO_SMALL) & (largest > 0)
         found = []
         for kind, mask in (("large", large), ("small", small)):
-            found += self._first(trace, steps, middle, mask, idle, kind, ratio)
+            found += self._first(
+                trace, steps, ratio, middle, mask, blocks.last_step[idle], kind
+            )
         return found
 
-    def _first(self, trace, steps, middle, mask, idle, kind, ratio):
+    def _first(self, trace, steps, ratio, middle, mask, idle, kind):
+        """Return the first stretch of `mask` after which the loss idles.
+
+        `idle` holds the steps at which the loss was seen to stall.
+        """
+        span = 20 if kind == "large" else 50
         enough = count_within(mask, _MEASURED) == _MEASURED
-        for last in np.flatnonzero(enough & idle):
+        for last in np.flatnonzero(enough):
             start = stretch_start(mask, int(last), _MEASURED)
-            if steps[last] - steps[start] < 50:
+            if steps[last] - steps[start] < span:
                 continue
+            if kind == "small" and start > 0:
+                return []
+            after = idle[idle >= steps[last]]
+            if not len(after):
+                return []
             first, stop = int(steps[start]), int(steps[last])
+            seen = int(after[0])
             value = float(np.median(middle[start : last + 1]))
             limit = _TOO_LARGE if kind == "large" else _TOO_SMALL
             means = mean_known(ratio[start : last + 1])
@@ -259,7 +275,7 @@ class UpdateRatio(Rule):
                     evidence={
                         "update_ratio": value,
                         "threshold": limit,
-                        "window": {"first_step": first, "last_step": stop},
+                        "window": {"first_step": first, "last_step": seen},
                     },
                     message=(
                         f"From step {first} to {stop} one update changes the "

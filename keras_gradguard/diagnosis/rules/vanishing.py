@@ -51,7 +51,7 @@ class VanishingGradient(Rule):
         it as large as that of an LSTM.
 
     References:
-        - [Zhang et al., AUTOTRAINER, ICSE 2021](https://arxiv.org/abs/2102.08191)
+        - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
         - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html)
     """
 
