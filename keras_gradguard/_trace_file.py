@@ -99,7 +99,14 @@ def load(cls, path):
             f"{header['version']}; this package reads up to {_VERSION}. "
             "Run: pip install --upgrade keras-gradguard"
         )
-    return _rebuild(cls, header, arrays)
+    try:
+        return _rebuild(cls, header, arrays)
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"Trace.load: `path` must be a saved trace. Received: "
+            f"path={str(path)!r}, in which {error} is missing or damaged. "
+            f"{_FIXES}"
+        ) from error
 
 
 def _rebuild(cls, header, arrays):
