@@ -21,13 +21,15 @@ def save(trace, path):
     """Write `trace` to `path`, whole or not at all."""
     arrays, tables = {}, {}
     for table in _TABLES:
-        columns, tables[table] = getattr(trace, f"_{table}").state()
+        columns, tables[table] = getattr(trace._tables, table).state()
         for name, column in columns.items():
             arrays[f"{table}:{name}"] = column
-    for name, column in (trace._blocks.pending or {}).items():
+    for name, column in (trace._tables.blocks.pending or {}).items():
         arrays[f"pending:{name}"] = column
-    for name in ("owners", "_pinned", "_of_findings", "_seen_gradient"):
-        arrays[name] = getattr(trace, name)
+    arrays["owners"] = trace.owners
+    arrays["pinned"] = trace._tables.pinned
+    arrays["of_findings"] = trace._tables.of_findings
+    arrays["_seen_gradient"] = trace._seen_gradient
     for name in ("_has_gradient", "_sizes"):
         if getattr(trace, name) is not None:
             arrays[name] = getattr(trace, name)
@@ -38,7 +40,7 @@ def save(trace, path):
         "variables": trace.variables.tolist(),
         "tables": tables,
         "extra": trace._extra,
-        "nonfinite_kept": trace._nonfinite_kept,
+        "nonfinite_kept": trace._tables.nonfinite_kept,
         "found": trace.found,
     }
     try:
@@ -97,7 +99,14 @@ def load(cls, path):
             f"{header['version']}; this package reads up to {_VERSION}. "
             "Run: pip install --upgrade keras-gradguard"
         )
-    return _rebuild(cls, header, arrays)
+    try:
+        return _rebuild(cls, header, arrays)
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"Trace.load: `path` must be a saved trace. Received: "
+            f"path={str(path)!r}, in which {error} is missing or damaged. "
+            f"{_FIXES}"
+        ) from error
 
 
 def _rebuild(cls, header, arrays):
@@ -109,10 +118,11 @@ def _rebuild(cls, header, arrays):
         has_gradient=arrays.get("_has_gradient"),
         sizes=arrays.get("_sizes"),
     )
-    for name in ("_pinned", "_of_findings", "_seen_gradient"):
-        setattr(trace, name, arrays[name])
+    trace._seen_gradient = arrays["_seen_gradient"]
+    trace._tables.pinned = arrays["pinned"]
+    trace._tables.of_findings = arrays["of_findings"]
     trace._extra = header["extra"]
-    trace._nonfinite_kept = header["nonfinite_kept"]
+    trace._tables.nonfinite_kept = header["nonfinite_kept"]
     trace.found = header["found"]
     parts = {}
     for key, array in arrays.items():
@@ -120,10 +130,10 @@ def _rebuild(cls, header, arrays):
         if name:
             parts.setdefault(table, {})[name] = array
     for table in _TABLES:
-        getattr(trace, f"_{table}").restore(
+        getattr(trace._tables, table).restore(
             parts[table], header["tables"][table]
         )
-    trace._blocks.pending = parts.get("pending")
+    trace._tables.blocks.pending = parts.get("pending")
     return trace
 
 

@@ -4,19 +4,13 @@ import numpy as np
 
 from keras_gradguard import _blocks
 from keras_gradguard import _trace_file
-from keras_gradguard._columns import ThinnedColumns
 from keras_gradguard._layer_norms import LayerSums
 from keras_gradguard._layer_norms import squares
+from keras_gradguard._trace_tables import UPDATE_SERIES
+from keras_gradguard._trace_tables import TraceTables
 
 _MIB = 1024 * 1024
-_UPDATE_SERIES = (
-    "weight_norm",
-    "update_norm",
-    "zero_fraction",
-    "distance",
-    "epoch_change",
-)
-SERIES = ("grad_norm", "update_ratio", *_UPDATE_SERIES)
+SERIES = ("grad_norm", "update_ratio", *UPDATE_SERIES)
 
 
 class Trace:
@@ -90,27 +84,10 @@ class Trace:
         self._has_gradient = None
         if has_gradient is not None:
             self.set_has_gradient(has_gradient)
-        self._pinned = np.zeros(0, np.int64)
-        self._of_findings = np.zeros(0, np.int64)
         self._extra = []
-        self._nonfinite_kept = False
         self._ratio = (None, None)
         self._sums = LayerSums(self.owners, len(self.layers))
-        row = 4 * max(1, count) + 24
-        records = max(512, int(0.6 * capacity_bytes) // row)
-        updates = max(64, int(0.25 * capacity_bytes) // (4 * 4 * (count + 1)))
-        self._records = ThinnedColumns(records)
-        self._records.add("step", (), np.int64, 0)
-        self._records.add("grad_norm", (count,))
-        self._records.add("clipped")
-        self._records.add("skipped", (), bool, False)
-        self._updates = ThinnedColumns(updates)
-        self._updates.add("step", (), np.int64, 0)
-        self._updates.add("weight_norm", (count,))
-        self._epochs = ThinnedColumns(4096)
-        self._epochs.add("epoch", (), np.int64, 0)
-        self._epochs.add("step", (), np.int64, 0)
-        self._blocks = _blocks.make_store(len(self.layers), capacity_bytes)
+        self._tables = TraceTables(len(self.layers), count, capacity_bytes)
 
     # Writing
 
@@ -153,7 +130,7 @@ class Trace:
         for name, series in (extra or {}).items():
             if name not in self._extra:
                 self._extra.append(name)
-                self._records.add(f"extra/{name}")
+                self._tables.records.add(f"extra/{name}")
             values[f"extra/{name}"] = np.asarray(series, np.float32)
         for name, array in values.items():
             if len(array) != rows:
@@ -163,9 +140,8 @@ class Trace:
                 )
         if self._has_gradient is None and not self._seen_gradient.all():
             self._seen_gradient |= ~np.isnan(grad_norm).all(axis=0)
-        _blocks.extend(self, self._blocks, values)
-        self._records.append(rows, values, self._kept_records)
-        self._keep_before_nonfinite(rows, values)
+        _blocks.extend(self, self._tables.blocks, values)
+        self._tables.append_records(rows, values, self.has_gradient)
 
     def append_updates(
         self,
@@ -196,7 +172,7 @@ class Trace:
         steps = np.atleast_1d(np.asarray(steps))
         given = dict(
             zip(
-                _UPDATE_SERIES,
+                UPDATE_SERIES,
                 (
                     weight_norm,
                     update_norm,
@@ -219,9 +195,7 @@ class Trace:
                     f"variables) = {shape}. Received: {name} of shape "
                     f"{values[name].shape}. Pass one row per step."
                 )
-            if name not in self._updates:
-                self._updates.add(name, shape[1:])
-        self._updates.append(len(steps), values, self._kept_updates)
+        self._tables.append_updates(len(steps), values)
 
     def append_epoch(self, epoch, step, logs=None):
         """Append the logs of an epoch.
@@ -237,16 +211,12 @@ class Trace:
                 number = float(value)
             except (TypeError, ValueError):
                 continue
-            key = f"log/{name}"
-            if key not in self._epochs:
-                self._epochs.add(key, (), np.float64)
-            values[key] = [number]
-        self._epochs.append(1, values)
+            values[f"log/{name}"] = [number]
+        self._tables.append_epoch(values)
 
     def pin(self, steps):
         """Protect these steps from being thinned out."""
-        more = np.asarray(steps, np.int64).ravel()
-        self._pinned = np.union1d(self._pinned, more)
+        self._tables.pin(steps)
 
     def remember(self, findings):
         """Keep what was found, and its steps, when records are thinned out.
@@ -262,7 +232,7 @@ class Trace:
         steps = [
             f[key] for f in self.found for key in ("first_step", "last_step")
         ]
-        self._of_findings = np.unique(np.array(steps, np.int64))
+        self._tables.of_findings = np.unique(np.array(steps, np.int64))
 
     def set_has_gradient(self, mask):
         """Say which variables get a gradient, for the whole run.
@@ -291,64 +261,63 @@ class Trace:
     @property
     def steps(self):
         """Int array (T,): optimizer step of each record."""
-        return self._records.get("step")
+        return self._tables.records.get("step")
 
     @property
     def skipped(self):
         """Bool array (T,): updates that were not applied."""
-        return self._records.get("skipped")
+        return self._tables.records.get("skipped")
 
     @property
     def global_grad_norm(self):
         """Float64 array (T,): gradient norm over all variables."""
-        return self.global_norms(0, self._records.count)
+        return self.global_norms(0, self._tables.records.count)
 
     @property
     def clipped_grad_norm(self):
         """Float64 array (T,): global norm after clipping."""
-        return self.global_norms(0, self._records.count, clipped=True)
+        return self.global_norms(0, self._tables.records.count, clipped=True)
 
     @property
     def extra(self):
         """Dict of name to float32 array (T,): further series per record."""
-        return {n: self._records.get(f"extra/{n}") for n in self._extra}
+        return {n: self._tables.records.get(f"extra/{n}") for n in self._extra}
 
     @property
     def update_steps(self):
         """Int array (M,): steps at which the weights were measured."""
-        return self._updates.get("step")
+        return self._tables.updates.get("step")
 
     @property
     def epochs(self):
         """Int array (E,): numbers of the epochs that ended."""
-        return self._epochs.get("epoch")
+        return self._tables.epochs.get("epoch")
 
     @property
     def epoch_steps(self):
         """Int array (E,): last step of each epoch."""
-        return self._epochs.get("step")
+        return self._tables.epochs.get("step")
 
     @property
     def logs(self):
         """Dict of name to float64 array (E,): logs of each epoch."""
-        names = [n for n in self._epochs.names if n.startswith("log/")]
-        return {name[4:]: self._epochs.get(name) for name in names}
+        names = [n for n in self._tables.epochs.names if n.startswith("log/")]
+        return {name[4:]: self._tables.epochs.get(name) for name in names}
 
     @property
     def thinned(self):
         """Whether records were dropped to stay within the capacity."""
-        return self._records.count < self._records.seen
+        return self._tables.records.count < self._tables.records.seen
 
     @property
     def records_seen(self):
         """Number of records ever appended, dropped ones included."""
-        return self._records.seen
+        return self._tables.records.seen
 
     @property
     def nbytes(self):
         """Bytes that the recorded arrays occupy."""
-        tables = (self._records, self._updates, self._epochs, self._blocks)
-        return sum(table.nbytes for table in tables)
+        return self._tables.nbytes
 
     def get(self, name, by="layer"):
         """Return a series on the time axis `steps`.
@@ -366,8 +335,8 @@ class Trace:
         if name == "grad_norm":
             self._check_series(name, by)
             if by == "variable":
-                return self._records.get("grad_norm")
-            return self.layer_norms(0, self._records.count)
+                return self._tables.records.get("grad_norm")
+            return self.layer_norms(0, self._tables.records.count)
         steps, values = self.measured(name, by)
         out = np.full((len(self.steps), values.shape[1]), np.nan, np.float32)
         # A step repeats when its update was skipped; the last one was real.
@@ -401,7 +370,7 @@ class Trace:
         if name == "update_ratio":
             return steps[start:], self._update_ratio(by, start)
         if by == "variable":
-            return steps[start:], self._update_series(name, start)
+            return steps[start:], self._tables.update_series(name, start)
         return steps[start:], self._update_by_layer(name, start)
 
     def global_norms(self, first, last, clipped=False):
@@ -412,16 +381,18 @@ class Trace:
             last: Int. Index after the last record.
             clipped: Bool. After clipping instead of before it.
         """
-        part = self._records.get("grad_norm")[first:last]
+        part = self._tables.records.get("grad_norm")[first:last]
         norms = np.sqrt(squares(part, self.has_gradient).sum(axis=1))
         if not clipped:
             return norms
-        after = self._records.get("clipped")[first:last].astype(np.float64)
+        after = self._tables.records.get("clipped")[first:last].astype(
+            np.float64
+        )
         return np.where(np.isnan(after), norms, after)
 
     def layer_norms(self, first, last):
         """Return `get("grad_norm")[first:last]` without computing the rest."""
-        part = self._records.get("grad_norm")[first:last]
+        part = self._tables.records.get("grad_norm")[first:last]
         return self._sums.grad_norm(part, self.has_gradient)
 
     def blocks(self):
@@ -431,7 +402,7 @@ class Trace:
             A `keras_gradguard._blocks.Blocks`: what the rules judge. It is
             computed as records come, so thinning does not change it.
         """
-        return _blocks.Blocks.of(self._blocks)
+        return _blocks.Blocks.of(self._tables.blocks)
 
     def class_of(self, layer):
         """Return the class name of a layer path, "" if it is not known."""
@@ -540,14 +511,8 @@ class Trace:
                 f"Received: by={by!r}."
             )
 
-    def _update_series(self, name, start=0):
-        if name in self._updates:
-            return self._updates.get(name)[start:]
-        shape = (len(self.update_steps) - start, len(self.variables))
-        return np.full(shape, np.nan, np.float32)
-
     def _update_by_layer(self, name, start):
-        values = self._update_series(name, start)
+        values = self._tables.update_series(name, start)
         if name == "weight_norm":
             # All weights are measured at once, so a NaN is a NaN weight.
             return self._sums.norm_of_all(values)
@@ -560,10 +525,10 @@ class Trace:
 
     def _update_ratio(self, by, start):
         """Compute the ratio; several rules ask for it, so it is remembered."""
-        key = (by, self._updates.seen, start)
+        key = (by, self._tables.updates.seen, start)
         if self._ratio[0] != key:
-            update = self._update_series("update_norm", start)
-            weight = self._update_series("weight_norm", start)
+            update = self._tables.update_series("update_norm", start)
+            weight = self._tables.update_series("weight_norm", start)
             if by == "layer":
                 # Only variables whose update was measured, on both sides.
                 unknown = np.isnan(update)
@@ -576,29 +541,3 @@ class Trace:
             ratio.flags.writeable = False
             self._ratio = (key, ratio)
         return self._ratio[1]
-
-    def _kept_records(self):
-        wanted = np.concatenate(
-            [self._pinned, self._of_findings, self.update_steps]
-        )
-        return np.isin(self.steps, wanted)
-
-    def _kept_updates(self):
-        wanted = np.concatenate([self._of_findings, self.epoch_steps[-8:]])
-        return np.isin(self.update_steps, wanted)
-
-    def _keep_before_nonfinite(self, rows, values):
-        """Pin the way to the first non-finite gradient that was applied."""
-        if self._nonfinite_kept:
-            return
-        norms = values["grad_norm"][:, self.has_gradient]
-        if np.isfinite(norms.sum(dtype=np.float64)):
-            return
-        gone = ~np.isfinite(norms).all(axis=1)
-        if "skipped" in values:
-            gone &= ~values["skipped"]
-        if gone.any():
-            count = self._records.count
-            at = max(0, count - rows + int(np.argmax(gone)))
-            self.pin(self.steps[max(0, at - 64) : at + 1])
-            self._nonfinite_kept = True

@@ -214,6 +214,12 @@ def test_foreign_and_damaged_files_are_refused(tmp_path):
         (tmp_path / "cut.npz").write_bytes(whole[:part])
         with pytest.raises(ValueError, match=r"Trace\.load: `path` must be"):
             Trace.load(tmp_path / "cut.npz")
+    with np.load(tmp_path / "t.npz") as file:
+        parts = {name: file[name] for name in file.files}
+    del parts["pinned"]
+    np.savez(tmp_path / "part.npz", **parts)
+    with pytest.raises(ValueError, match="'pinned' is missing or damaged"):
+        Trace.load(tmp_path / "part.npz")
     with pytest.raises(FileNotFoundError):
         Trace.load(tmp_path / "absent.npz")
 

@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from keras_gradguard.diagnosis.evidence import number
+from keras_gradguard._text import number
 from keras_gradguard.reporting.tables import binned
 from keras_gradguard.reporting.tables import layer_rows
 from keras_gradguard.reporting.tables import shown_columns

@@ -5,7 +5,7 @@ import io
 import numpy as np
 
 from keras_gradguard._optional import require
-from keras_gradguard.diagnosis.evidence import number
+from keras_gradguard._text import number
 from keras_gradguard.reporting.tables import binned
 from keras_gradguard.reporting.tables import verdict
 from keras_gradguard.reporting.tables import weight_history

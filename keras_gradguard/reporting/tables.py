@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_gradguard.diagnosis.evidence import number
+from keras_gradguard._text import number
 
 COLUMNS = (
     ("layer", "Layer"),

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard._text import profile_text
 from keras_gradguard.diagnosis import remedies
 from keras_gradguard.diagnosis.evidence import LOG_ZERO
 from keras_gradguard.diagnosis.evidence import Progress
@@ -9,9 +12,6 @@ from keras_gradguard.diagnosis.evidence import count_within
 from keras_gradguard.diagnosis.evidence import judged_layers
 from keras_gradguard.diagnosis.evidence import log_profile
 from keras_gradguard.diagnosis.evidence import mean_known
-from keras_gradguard.diagnosis.evidence import names
-from keras_gradguard.diagnosis.evidence import number
-from keras_gradguard.diagnosis.evidence import profile_text
 from keras_gradguard.diagnosis.evidence import stretch_end
 from keras_gradguard.diagnosis.evidence import stretch_start
 from keras_gradguard.diagnosis.finding import Finding

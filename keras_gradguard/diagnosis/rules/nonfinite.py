@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from keras_gradguard._text import names
+from keras_gradguard._text import number
 from keras_gradguard.diagnosis import remedies
-from keras_gradguard.diagnosis.evidence import names
-from keras_gradguard.diagnosis.evidence import number
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.rules.base import Rule
 

@@ -2,15 +2,16 @@
 
 import numpy as np
 
+from keras_gradguard._text import names
+from keras_gradguard._text import number
 from keras_gradguard.diagnosis import remedies
 from keras_gradguard.diagnosis.evidence import LOG_ZERO
 from keras_gradguard.diagnosis.evidence import Progress
+from keras_gradguard.diagnosis.evidence import columns
 from keras_gradguard.diagnosis.evidence import count_within
 from keras_gradguard.diagnosis.evidence import judged_layers
 from keras_gradguard.diagnosis.evidence import log_profile
 from keras_gradguard.diagnosis.evidence import mean_known
-from keras_gradguard.diagnosis.evidence import names
-from keras_gradguard.diagnosis.evidence import number
 from keras_gradguard.diagnosis.evidence import stretch_end
 from keras_gradguard.diagnosis.evidence import stretch_start
 from keras_gradguard.diagnosis.finding import Finding
@@ -94,8 +95,8 @@ class FrozenLayer(Rule):
     def _still(self, trace, blocks, mask):
         steps, ratio = trace.measured("update_ratio")
         # Steps whose block is not complete are judged later.
-        done = steps <= blocks.last_step[-1]
-        steps, ratio = steps[done], ratio[done][:, mask]
+        done = int(np.searchsorted(steps, blocks.last_step[-1], "right"))
+        steps, ratio = steps[:done], columns(ratio[:done], mask)
         if len(steps) < _MEASURED:
             return []
         at = np.searchsorted(blocks.first_step, steps, side="right") - 1
@@ -144,8 +145,10 @@ class FrozenLayer(Rule):
 
     def _all_still(self, trace, mask):
         steps, update = trace.measured("update_norm")
-        known = ~np.isnan(update[:, mask]).all(axis=1)
-        steps, update = steps[known], update[known][:, mask]
+        update = columns(update, mask)
+        known = ~np.isnan(update).all(axis=1)
+        if not known.all():
+            steps, update = steps[known], update[known]
         if len(steps) < _MEASURED:
             return []
         moved = np.flatnonzero((update != 0).any(axis=1))
@@ -210,15 +213,20 @@ class UpdateRatio(Rule):
         blocks = trace.blocks()
         progress = Progress.of(trace, blocks)
         steps, ratio = trace.measured("update_ratio")
-        ratio = ratio[:, judged_layers(trace)].astype(np.float64)
-        known = ~np.isnan(ratio).all(axis=1)
-        if len(blocks):
-            known &= steps <= blocks.last_step[-1]
-        steps, ratio = steps[known], ratio[known]
-        if len(steps) < _MEASURED or not progress.known or not len(blocks):
+        if not progress.known or not len(blocks):
             return []
-        whole = not np.isnan(ratio).any()
-        middle = (np.median if whole else np.nanmedian)(ratio, axis=1)
+        done = int(np.searchsorted(steps, blocks.last_step[-1], "right"))
+        steps = steps[:done]
+        ratio = columns(ratio[:done], judged_layers(trace))
+        unknown = np.isnan(ratio)
+        whole = not unknown.any()
+        if not whole:
+            known = ~unknown.all(axis=1)
+            steps, ratio = steps[known], ratio[known]
+        if len(steps) < _MEASURED or not ratio.shape[1]:
+            return []
+        with np.errstate(over="ignore", invalid="ignore"):
+            middle = (np.median if whole else np.nanmedian)(ratio, axis=1)
         largest = np.fmax.reduce(ratio, axis=1)
         window = max(10, progress.window)
         idle = progress.stalled(window, 0.02)
