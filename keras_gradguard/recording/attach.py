@@ -138,6 +138,19 @@ class Recording:
         if self._dispatcher is not None:
             self._dispatcher.drain(None, wait=True)
 
+    def _flush_quietly(self):
+        """Deliver what can be had, after a step that was interrupted.
+
+        On JAX it may have taken its state with it.
+        """
+        subscribers, self._subscribers = self._subscribers, []
+        with contextlib.suppress(Exception):
+            self._sync()
+            for block in self._dispatcher.last_blocks():
+                for subscriber in subscribers:
+                    subscriber.on_block(block)
+        self._subscribers = subscribers
+
     def detach(self):
         """Leave the model and its optimizer as they were. Safe to repeat."""
         self._detach(restore=True)
@@ -179,9 +192,7 @@ class Recording:
         """Deliver what can be had and detach, since `fit` is being left."""
         if not self.active:
             return
-        # A step that was interrupted may have taken its state with it.
-        with contextlib.suppress(Exception):
-            self.flush()
+        self._flush_quietly()
         self.detach()
 
     def _detach(self, restore):

@@ -72,6 +72,8 @@ class Dispatcher:
             result = variant(*args)
         except BaseException as error:
             if not self._backend.is_end_of_data(error):
+                # A trace that broke off may not be tried again.
+                self._instrument.broken = True
                 self._recording.abandon()
             raise
         finally:
@@ -132,36 +134,48 @@ class Dispatcher:
         if self._instrument.broken:
             return
         try:
-            if self._pending is not None:
-                self._deliver()
-            self._window, self._since_drain = self._since_drain, 0
-            self._pending = [
-                None if t.records is None else t.records.snapshot(state)
-                for t in self._taps
-            ]
+            self._deliver()
+            self._copy(state)
             if wait:
                 self._deliver()
         except Exception as error:
             self._recording.fail(error)
 
+    def last_blocks(self):
+        """Yield what was copied, and what is on the device still."""
+        yield from self._read_pending()
+        self._copy(None)
+        yield from self._read_pending()
+
+    def _copy(self, state):
+        """Begin to copy the rings to the host."""
+        self._window, self._since_drain = self._since_drain, 0
+        self._pending = [
+            None if t.records is None else t.records.snapshot(state)
+            for t in self._taps
+        ]
+
     def _deliver(self):
-        """Read the pending copies and hand their records on."""
+        for block in self._read_pending():
+            self._recording.deliver(block)
+
+    def _read_pending(self):
+        """Yield a block of the records in the pending copies, if any."""
         pending, self._pending = self._pending, None
         parts, filled = [], 0.0
-        for i, (tap, store) in enumerate(zip(self._taps, pending, strict=True)):
+        for i, (tap, store) in enumerate(
+            zip(self._taps, pending or (), strict=pending is not None)
+        ):
             if store is None:
                 continue
             store = self._backend.to_numpy(store)
             part, cursor = read_part(tap, store, self._drained[i])
-            new = cursor - self._drained[i]
-            filled = max(filled, new / tap.records.rows)
+            filled = max(filled, (cursor - self._drained[i]) / tap.records.rows)
             self._drained[i] = cursor
             parts.append(part)
         self._adapt(filled)
-        if parts:
-            block = Block.merge(parts, self._recording.make_table())
-            if len(block.steps):
-                self._recording.deliver(block)
+        if parts and any(len(part.steps) for part in parts):
+            yield Block.merge(parts, self._recording.make_table())
 
     def _adapt(self, filled):
         """Drain as rarely as the rings allow, before anything is lost.
