@@ -10,16 +10,6 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
-# Two virtual devices, which TensorFlow allows until its first operation.
-CPU = tf.config.list_physical_devices("CPU")[0]
-if len(tf.config.get_logical_device_configuration(CPU) or ()) < 2:
-    try:
-        tf.config.set_logical_device_configuration(
-            CPU, [tf.config.LogicalDeviceConfiguration()] * 2
-        )
-    except RuntimeError:
-        pytest.skip("TensorFlow is in use already", allow_module_level=True)
-
 
 @pytest.mark.parametrize("clipper", ["norm", "value", "unitwise"])
 def test_replicas_clip_the_reduced_gradient(clipper):
