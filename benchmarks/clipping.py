@@ -68,6 +68,10 @@ class PublishedZClip(kgg.clippers.NormClipper):
         return {}
 
 
+def _percentile(history, percentage):
+    return functional.percentile(ops.flip(ops.sort(history)), percentage)
+
+
 class PublishedAutoClip(kgg.clippers.NormClipper):
     """autoclip 0.2.1: quantile 0.9 of the last 1000, without the current."""
 
@@ -75,7 +79,7 @@ class PublishedAutoClip(kgg.clippers.NormClipper):
         return {"history": (1000,)}
 
     def threshold(self, norm, state):
-        limit = functional.percentile(state["history"], 90.0)
+        limit = _percentile(state["history"], 90.0)
         return limit, {"history": functional.push(state["history"], norm)}
 
     def get_config(self):
@@ -90,7 +94,7 @@ class ClampedAutoClip(kgg.clippers.NormClipper):
 
     def threshold(self, norm, state):
         history = functional.push(state["history"], norm)
-        limit = functional.percentile(history, 10.0)
+        limit = _percentile(history, 10.0)
         return ops.maximum(limit, 1.0), {"history": history}
 
     def get_config(self):
@@ -151,6 +155,7 @@ METHODS = {
     "AutoClip(percentile=90)": _ours("percentile", percentile=90),
     "AutoClip(percentile=100)": _ours("percentile", percentile=100),
     "AutoClip('zscore')": _ours("zscore"),
+    "AutoClip('zscore', warmup_ratio=None)": _ours("zscore", warmup_ratio=None),
     "AutoClip('unitwise')": _ours("unitwise", ratio=0.05),
     "AutoClip('norm')": _ours("norm"),
 }
@@ -324,6 +329,7 @@ CURVES = (
     "AutoClip(percentile=10)",
     "AutoClip(percentile=90)",
     "AutoClip('zscore')",
+    "AutoClip('zscore', warmup_ratio=None)",
 )
 
 

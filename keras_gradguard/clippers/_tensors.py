@@ -6,6 +6,8 @@ Everything else in this folder is plain `keras.ops`.
 import keras
 from keras import ops
 
+from keras_gradguard import _backend
+
 
 def is_sparse(gradient):
     """Whether `gradient` is a `tf.IndexedSlices`: some rows of a matrix."""
@@ -89,22 +91,13 @@ def barriered(tensors):
     Returns:
         List of tensors with the same values.
     """
-    backend = keras.backend.backend()
-    if not tensors:
-        return tensors
-    if backend == "jax":
-        import jax
-
-        return list(jax.lax.optimization_barrier(tuple(tensors)))
-    if backend == "tensorflow" and is_compiled_by_xla():
-        from tensorflow.compiler.tf2xla.ops import gen_xla_ops
-
-        return list(gen_xla_ops.xla_optimization_barrier(input=list(tensors)))
-    return tensors
+    return list(_backend.current().barrier(tensors, is_compiled_by_xla()))
 
 
 def is_compiled_by_xla():
     """Whether TensorFlow traces a function with `jit_compile=True`."""
+    if keras.backend.backend() != "tensorflow":
+        return False
     import tensorflow as tf
     from tensorflow.python.ops import control_flow_util
 

@@ -60,6 +60,24 @@ class Clipper(abc.ABC):
         del variables
         return {}
 
+    def adapt_state(self, saved: dict, shapes: dict) -> dict:
+        """State to go on with, from that of a checkpoint.
+
+        Args:
+            saved: Dict from names to NumPy arrays, maybe of a clipper with
+                other arguments.
+            shapes: Dict from names to the shapes that are needed.
+
+        Returns:
+            Dict of NumPy arrays of these shapes. What is not in it starts
+            anew. Defaults to the arrays whose shape fits.
+        """
+        return {
+            name: array
+            for name, array in saved.items()
+            if shapes.get(name) == array.shape
+        }
+
     @abc.abstractmethod
     def clip(
         self, gradients: list, variables: list, norm: Tensor, state: dict

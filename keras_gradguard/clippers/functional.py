@@ -1,9 +1,8 @@
 """The numbers behind the clippers: functions of tensors, without state.
 
-All of them work in float32 whatever the dtype of the gradients (float64 if a
-gradient is float64), run inside a compiled step on every backend, and have no
-absolute epsilon: a loss that is 1e8 times larger gives the same relative
-clipping.
+All of them work in float32 whatever the dtype of the gradients, run inside a
+compiled step on every backend, and have no absolute epsilon: a loss that is
+1e8 times larger gives the same relative clipping.
 """
 
 from typing import Any
@@ -12,17 +11,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gradguard import _backend
+from keras_gradguard import stats
 from keras_gradguard.clippers._tensors import barriered
+from keras_gradguard.clippers._tensors import is_compiled_by_xla
 from keras_gradguard.clippers._tensors import merge_rows
 from keras_gradguard.clippers._tensors import values_of
 from keras_gradguard.clippers._tensors import with_values
 
 Tensor = Any
-
-# Sums of squares in this range are exact enough as they are. Below it float32
-# flushes squares to zero, above it they overflow.
-_SMALLEST_SUM = 1e-20
-_LARGEST_SUM = 1e37
 
 # The largest float32: a threshold that clips nothing.
 NO_THRESHOLD = float(np.finfo("float32").max)
@@ -50,51 +47,16 @@ def global_norm(gradients: list) -> Tensor:
         >>> round(float(norm) / 1e20, 4)
         5.0
     """
-    tensors = [
-        _wide(values_of(merge_rows(g))) for g in gradients if g is not None
-    ]
+    tensors = [values_of(merge_rows(g)) for g in gradients if g is not None]
     if not tensors:
         return ops.zeros((), "float32")
-    total = _sum_of_squares(tensors)
-    if keras.backend.backend() == "torch" and total.device.type != "cpu":
-        # No `cond`: it would make the host wait for the device.
-        usual = _is_exact(total)
-        norm = ops.where(usual, ops.sqrt(total), _rescaled_norm(tensors))
-    else:
-        norm = ops.cond(
-            _is_exact(total),
-            lambda: ops.sqrt(total),
-            lambda: _rescaled_norm(tensors),
-        )
-    return ops.cast(norm, "float32")
+    norms = _backend.current().l2_norms(tensors, is_compiled_by_xla())
+    return ops.cast(stats.global_norm(norms), "float32")
 
 
 def _wide(tensor):
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     return tensor if dtype == "float64" else ops.cast(tensor, "float32")
-
-
-def _sum_of_squares(tensors):
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        # One kernel for each instead of two, and no copy.
-        return 2 * tf.add_n([tf.nn.l2_loss(t) for t in tensors])
-    return ops.sum(ops.stack([ops.sum(ops.square(t)) for t in tensors]))
-
-
-def _is_exact(total):
-    return ops.logical_and(total > _SMALLEST_SUM, total < _LARGEST_SUM)
-
-
-def _rescaled_norm(tensors):
-    largest = [ops.max(ops.abs(t)) for t in tensors if 0 not in t.shape]
-    largest = ops.max(ops.stack(largest or [ops.zeros(())]))
-    # The quotient of an infinity is NaN, and so is the norm then: nonfinite
-    # stays nonfinite.
-    divisor = ops.where(largest > 0, largest, ops.ones_like(largest))
-    # Multiplying by 1 / 1e-40 would overflow, so it is a division.
-    return divisor * ops.sqrt(_sum_of_squares([t / divisor for t in tensors]))
 
 
 def clip_coefficient(norm: Tensor, threshold: Tensor) -> Tensor:
@@ -145,37 +107,49 @@ def push(history: Tensor, value: Tensor) -> Tensor:
     return ops.concatenate([ops.reshape(value, (1,)), history[:-1]])
 
 
-def percentile(history: Tensor, percentage: float) -> Tensor:
-    """Percentile of the filled part of `history`, as `numpy.percentile`.
+def replace_sorted(descending: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """Take `old` out of a sorted vector and put `new` in, without sorting.
+
+    Two passes over the vector, where a sort in each step would be felt.
 
     Args:
-        history: float32 of shape `(window,)`. Zeros are empty places.
+        descending: float32 of shape `(window,)`, largest first; zeros, the
+            empty places, come last.
+        old: float32 scalar that is in it, or 0.
+        new: float32 scalar >= 0.
+
+    Returns:
+        The new vector, of the same shape.
+    """
+    end = ops.zeros((1,), descending.dtype)
+    without = ops.where(
+        descending > old, descending, ops.concatenate([descending[1:], end])
+    )
+    start = ops.full((1,), NO_THRESHOLD, descending.dtype)
+    above = ops.concatenate([start, without[:-1]])
+    return ops.minimum(above, ops.maximum(without, new))
+
+
+def percentile(descending: Tensor, percentage: float) -> Tensor:
+    """Percentile of the filled part of a sorted vector, as `numpy.percentile`.
+
+    Args:
+        descending: float32 of shape `(window,)`, largest first. Zeros, at the
+            end, are empty places.
         percentage: Python float in [0, 100].
 
     Returns:
         float32 scalar, interpolated linearly; `NO_THRESHOLD` if all is empty.
     """
-    window = history.shape[0]
-    share = percentage / 100.0
-    last = ops.sum(ops.sign(history)) - 1
-    # Only the lowest or highest ranks are sorted: those that can be asked
-    # for. Ranks are counted from that end.
-    if share <= 0.5:
-        keys = ops.where(history > 0, -history, -NO_THRESHOLD)
-        reach = share
-    else:
-        keys = history
-        reach = 1 - share
-    needed = min(window, int(reach * (window - 1)) + 3)
-    sorted_keys = ops.top_k(keys, needed)[0]
-    rank = ops.maximum(reach * last, 0.0)
+    last = ops.sum(ops.sign(descending)) - 1
+    rank = ops.maximum((1 - percentage / 100.0) * last, 0.0)
     low = ops.floor(rank)
-    # Beyond the last rank the weight is 0, and the key finite.
-    places = ops.minimum(ops.stack([low, low + 1]), float(needed - 1))
-    pair = ops.take(sorted_keys, ops.cast(places, "int32"))
+    # Beyond the last rank the weight is 0.
+    places = ops.minimum(
+        ops.stack([low, low + 1]), float(descending.shape[0] - 1)
+    )
+    pair = ops.take(descending, ops.cast(places, "int32"))
     value = pair[0] + (pair[1] - pair[0]) * (rank - low)
-    if share <= 0.5:
-        return -value
     return ops.where(last >= 0, value, NO_THRESHOLD)
 
 
@@ -185,6 +159,7 @@ def zscore_update(
     z_threshold: float,
     decay: float,
     warmup_steps: int,
+    warmup_ratio: float | None = None,
 ) -> tuple:
     """One step of ZClip: the threshold for `norm` and the statistics after.
 
@@ -195,11 +170,13 @@ def zscore_update(
             variance overflows for norms above 1e19).
         z_threshold: Standard deviations above the mean that make a spike.
         decay: Decay of mean and variance per step.
-        warmup_steps: Steps that are only measured.
+        warmup_steps: Steps until there is a deviation to compare with.
+        warmup_ratio: Multiple of the mean that a norm of the warm-up may
+            have; `None` for any.
 
     Returns:
-        Tuple of the threshold, infinite in the warm-up, and the new
-        statistics.
+        Tuple of the threshold, infinite in a warm-up without `warmup_ratio`,
+        and the new statistics.
     """
     count, mean, spread = statistics[0], statistics[1], statistics[2]
     warming_up = count < warmup_steps
@@ -217,17 +194,28 @@ def zscore_update(
     limit = 1 + reach * (reach / excess)
     kept = ops.where(is_spike, limit, size)
 
-    old_mean = ops.cast(started, "float32")
-    warm_mean = old_mean + (size - old_mean) / (count + 1)
-    warm_spread = (count * spread + (size - old_mean) * (size - warm_mean)) / (
-        count + 1
-    )
     next_mean = decay + (1 - decay) * kept
     next_spread = decay * spread + (1 - decay) * ops.square(kept - next_mean)
 
+    first = ops.cast(started, "float32")
+    warm_limit = float("inf")
+    warm_size = size
+    if warmup_ratio is not None:
+        # A first norm far above the second was a spike itself: it is taken
+        # down to what the second allows, not forgotten, as it may be right.
+        lowered = ops.minimum(first, warmup_ratio * size)
+        spread = ops.where(lowered < first, ops.zeros_like(spread), spread)
+        warm_limit = ops.where(started, warmup_ratio * lowered, float("inf"))
+        first = lowered
+        warm_size = ops.minimum(size, warm_limit)
+    warm_mean = first + (warm_size - first) / (count + 1)
+    warm_spread = (
+        count * spread + (warm_size - first) * (warm_size - warm_mean)
+    ) / (count + 1)
+
     new_mean = ops.where(warming_up, warm_mean, next_mean)
     new_spread = ops.where(warming_up, warm_spread, next_spread)
-    threshold = ops.where(warming_up, float("inf"), unit * limit)
+    threshold = unit * ops.where(warming_up, warm_limit, limit)
     return threshold, ops.stack(
         [
             ops.minimum(count + 1, float(warmup_steps)),

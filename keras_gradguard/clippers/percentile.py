@@ -1,6 +1,7 @@
 """Clip to a percentile of the run's own gradient norms."""
 
 import keras
+import numpy as np
 
 from keras_gradguard._validation import check_int
 from keras_gradguard._validation import check_number
@@ -73,12 +74,22 @@ class Percentile(NormClipper):
 
     def state_shapes(self, variables):
         del variables
-        return {"history": (self.window,)}
+        # The norms, newest first, and the same ones, largest first.
+        return {"history": (self.window,), "ranking": (self.window,)}
+
+    def adapt_state(self, saved, shapes):
+        if "history" not in saved or saved["history"].ndim != 1:
+            return {}
+        kept = saved["history"][: self.window]
+        history = np.pad(kept, (0, self.window - len(kept)))
+        return {"history": history, "ranking": np.sort(history)[::-1]}
 
     def threshold(self, norm, state):
-        history = functional.push(state["history"], norm)
-        threshold = functional.percentile(history, self.percentile)
-        return threshold, {"history": history}
+        history, ranking = state["history"], state["ranking"]
+        ranking = functional.replace_sorted(ranking, history[-1], norm)
+        history = functional.push(history, norm)
+        threshold = functional.percentile(ranking, self.percentile)
+        return threshold, {"history": history, "ranking": ranking}
 
     def get_config(self):
         return {"percentile": self.percentile, "window": self.window}

@@ -29,21 +29,31 @@ class ZScore(NormClipper):
             paper.
         decay: Float in [0, 1], decay of mean and variance per step. Larger
             remembers longer. Defaults to `0.97`, as in the paper.
-        warmup_steps: Int >= 1, steps at the start that are measured and not
-            clipped. Defaults to `25`, as in the paper.
+        warmup_steps: Int >= 1, steps at the start until there is a deviation
+            to compare with. Defaults to `25`, as in the paper.
+        warmup_ratio: Float > 1, multiple of the mean so far that a norm of
+            the warm-up is clipped to. Larger clips less. `None` clips nothing
+            in the warm-up, as in the paper: one spike there hides all later
+            ones for about a hundred steps. Defaults to `4.0`.
 
     Example:
         >>> import keras_gradguard as kgg
         >>> optimizer = kgg.AutoClip("adam", clipper="zscore", z_threshold=3.0)
         >>> optimizer.clipper
-        ZScore(z_threshold=3.0, decay=0.97, warmup_steps=25)
+        ZScore(z_threshold=3.0, decay=0.97, warmup_steps=25, warmup_ratio=4.0)
 
     References:
         - [ZClip: Adaptive Spike Mitigation for LLM Pre-Training,
           Kumar et al., 2025](https://arxiv.org/abs/2504.02507)
     """
 
-    def __init__(self, z_threshold=2.5, decay=0.97, warmup_steps=25):
+    def __init__(
+        self,
+        z_threshold=2.5,
+        decay=0.97,
+        warmup_steps=25,
+        warmup_ratio=4.0,
+    ):
         self.z_threshold = check_number(
             "AutoClip",
             "z_threshold",
@@ -66,6 +76,15 @@ class ZScore(NormClipper):
             minimum=1,
             hint="The first mean needs at least one norm.",
         )
+        if warmup_ratio is not None:
+            warmup_ratio = check_number(
+                "AutoClip",
+                "warmup_ratio",
+                warmup_ratio,
+                above=1,
+                hint="Pass None to clip nothing in the warm-up.",
+            )
+        self.warmup_ratio = warmup_ratio
 
     def state_shapes(self, variables):
         del variables
@@ -78,6 +97,7 @@ class ZScore(NormClipper):
             self.z_threshold,
             self.decay,
             self.warmup_steps,
+            self.warmup_ratio,
         )
         return threshold, {"statistics": statistics}
 
@@ -86,4 +106,5 @@ class ZScore(NormClipper):
             "z_threshold": self.z_threshold,
             "decay": self.decay,
             "warmup_steps": self.warmup_steps,
+            "warmup_ratio": self.warmup_ratio,
         }

@@ -65,13 +65,20 @@ def branch(condition, then, otherwise, variables, exact=False):
             branch, at the cost of a copy of the state. XLA fuses gradients
             and update otherwise, where they are in one computation.
     """
-    backend = keras.backend.backend()
-    if backend == "jax" and not exact:
-        _jax_branch(condition, then, otherwise, variables)
-    elif backend == "tensorflow" and not (exact and is_compiled_by_xla()):
-        _tensorflow_branch(condition, then, otherwise)
-    else:
+    if chooses_after(exact):
         _choose_after(condition, then, otherwise, variables)
+    elif keras.backend.backend() == "jax":
+        _jax_branch(condition, then, otherwise, variables)
+    else:
+        _tensorflow_branch(condition, then, otherwise)
+
+
+def chooses_after(exact):
+    """Whether `branch` runs both sides and then chooses."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return exact and is_compiled_by_xla()
+    return exact or backend != "jax"
 
 
 def _jax_branch(condition, then, otherwise, variables):

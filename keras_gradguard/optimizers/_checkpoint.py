@@ -12,13 +12,20 @@ from keras import ops
 
 from keras_gradguard.exceptions import GradGuardWarning
 
+_PREFIX = "clipper_"
+
 
 def save(optimizer, store):
     """Write all state of `optimizer`, an `AutoClip`, to `store`."""
     for index, variable in enumerate(optimizer.inner_optimizer.variables):
         store[str(index)] = variable.numpy()
-    for key, variable in _named(optimizer).items():
-        store[key] = variable.numpy()
+    if not optimizer.built:
+        return
+    head, state = optimizer._clip_step.read()
+    store["clip_values"] = head
+    store["clip_counts"] = ops.convert_to_numpy(optimizer.clip_counts)
+    for name, array in state.items():
+        store[f"{_PREFIX}{name}"] = array
 
 
 def load(optimizer, store):
@@ -27,50 +34,27 @@ def load(optimizer, store):
     inner = optimizer.inner_optimizer
     numbered = {key: store[key] for key in keys if key.isdigit()}
     inner.load_own_variables(numbered)
-    own = _named(optimizer)
-    if not own or keys == set(numbered):
+    if not optimizer.built or keys == set(numbered):
         if numbered:
             _skip_next_load(inner)
         return
-    missing = [
-        key
-        for key, variable in own.items()
-        if key not in keys or not _load_one(variable, np.asarray(store[key]))
-    ]
+    optimizer.clip_counts.assign(np.asarray(store["clip_counts"]))
+    saved = {
+        key.removeprefix(_PREFIX): np.asarray(store[key])
+        for key in keys
+        if key.startswith(_PREFIX)
+    }
+    missing = optimizer._clip_step.write(
+        np.asarray(store["clip_values"]), saved
+    )
     if missing:
         warnings.warn(
-            f"AutoClip: {', '.join(missing)} start anew: the checkpoint was "
-            "saved with another clipper. All other optimizer state was loaded.",
+            f"AutoClip: {', '.join(missing)} of {optimizer.clipper} start "
+            "anew: the checkpoint was saved with another clipper. All other "
+            "optimizer state was loaded.",
             GradGuardWarning,
             stacklevel=2,
         )
-
-
-def _named(optimizer):
-    if not optimizer.built:
-        return {}
-    named = {
-        name: getattr(optimizer, name)
-        for name in ("clip_values", "clip_counts", "skip_counts")
-    }
-    for key, variable in optimizer._clip_step.state.items():
-        named[f"clipper_{key}"] = variable
-    return named
-
-
-def _load_one(variable, value):
-    """Assign `value`, cut or filled up with zeros if it is a history."""
-    shape = tuple(variable.shape)
-    if value.ndim != len(shape):
-        return False
-    if value.shape != shape:
-        if value.ndim != 1:
-            return False
-        # The newest norm comes first.
-        kept = value[: shape[0]]
-        value = np.pad(kept, (0, shape[0] - len(kept)))
-    variable.assign(value)
-    return True
 
 
 def _skip_next_load(inner):

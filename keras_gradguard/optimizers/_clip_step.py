@@ -1,7 +1,9 @@
 """What happens in place of the inner optimizer's own clipping."""
 
+import math
 import threading
 
+import numpy as np
 from keras import ops
 
 from keras_gradguard.clippers import functional
@@ -10,6 +12,9 @@ from keras_gradguard.clippers._tensors import current_value
 from keras_gradguard.clippers._tensors import values_of
 from keras_gradguard.clippers._tensors import with_values
 from keras_gradguard.optimizers import _branching
+
+# `clip_values` begins with the threshold and the norm.
+_HEAD = 2
 
 
 def measure(gradients):
@@ -29,24 +34,33 @@ class ClipStep:
     Args:
         clipper: The `Clipper`.
         inner: The optimizer that applies the update.
-        variables: Trainable variables of the optimizer.
-        add_variable: Function from a name, a shape and a dtype to a new
-            optimizer variable.
     """
 
-    def __init__(self, clipper, inner, variables, add_variable):
+    def __init__(self, clipper, inner):
         self.clipper = clipper
         self.inner = inner
-        self.variables = list(variables)
-        self.clip_values = add_variable("clip_values", (2,), "float32")
-        self.clip_counts = add_variable("clip_counts", (2,), "int32")
-        self.state = {
-            key: add_variable(f"clipper_{key}", shape, "float32")
-            for key, shape in clipper.state_shapes(self.variables).items()
-        }
+        self.shapes = {}
         # Of the update being traced. Replicas are traced in threads that take
         # turns.
-        self._update = threading.local()
+        self._update = _ThreadLocal()
+
+    def build(self, variables, counts, add_variable):
+        """Make the state.
+
+        Args:
+            variables: Trainable variables of the optimizer.
+            counts: int32 variable that begins with the number of updates and
+                of those that were clipped.
+            add_variable: Function from a name, a shape and a dtype to a new
+                optimizer variable.
+        """
+        self.variables = list(variables)
+        self.counts = counts
+        self.shapes = dict(self.clipper.state_shapes(self.variables))
+        size = _HEAD + sum(math.prod(s) for s in self.shapes.values())
+        # Each variable more is felt in every step of a small model, so that
+        # the state of the clipper is in one.
+        self.values = add_variable("clip_values", (size,), "float32")
 
     def begin(self, variables, norm):
         """Say what is known of the gradients that the next call gets.
@@ -68,6 +82,15 @@ class ClipStep:
         called = getattr(self._update, "called", False)
         self._update.__dict__.clear()
         return called
+
+    def latest(self):
+        """What the call that just returned did, for who watches it.
+
+        Returns:
+            Tuple of the threshold and of the global norm after clipping, the
+            latter `None` where it does not follow from the threshold.
+        """
+        return self._update.latest
 
     def __call__(self, gradients):
         self._update.called = True
@@ -94,23 +117,43 @@ class ClipStep:
             whole = _branching.sum_over_replicas(gradients)
         if norm is None:
             norm = measure(whole)
-        before = {k: current_value(v) for k, v in self.state.items()}
+        before = current_value(self.values)
         # Also keeps NaN out of computed indices.
         usable = ops.where(norm < float("inf"), norm, ops.zeros_like(norm))
         clipped = self.clipper.clip(
-            gradients if by_norm else whole, variables, usable, before
+            gradients if by_norm else whole,
+            variables,
+            usable,
+            self._unpack(before),
         )
-        self._record(norm, clipped, before)
+        threshold = ops.cast(clipped.threshold, "float32")
+        after = ops.minimum(norm, threshold) if by_norm else None
+        self._update.latest = (threshold, after)
+        self._record(norm, threshold, clipped, before)
         replicas = _branching.replica_count()
         if by_norm or replicas == 1:
             return clipped.gradients
         # Keras is going to sum over the replicas.
         return [functional.scale(g, 1.0 / replicas) for g in clipped.gradients]
 
-    def _record(self, norm, clipped, before):
-        values = ops.stack([ops.cast(clipped.threshold, "float32"), norm])
+    def _unpack(self, values):
+        """The clipper's state, by name, in a value of `clip_values`."""
+        state, start = {}, _HEAD
+        for name, shape in self.shapes.items():
+            stop = start + math.prod(shape)
+            state[name] = ops.reshape(values[start:stop], shape)
+            start = stop
+        return state
+
+    def _record(self, norm, threshold, clipped, before):
+        head = ops.stack([threshold, norm])
+        state = [
+            ops.reshape(ops.cast(clipped.state[name], "float32"), (-1,))
+            for name in self.shapes
+        ]
         is_clipped = ops.cast(clipped.is_clipped, "int32")
-        one_more = ops.stack([ops.ones_like(is_clipped), is_clipped])
+        zero = ops.zeros_like(is_clipped)
+        more = ops.stack([zero + 1, is_clipped, zero, zero, zero])
         # A comparison with NaN is false.
         counts = ops.logical_and(norm > 0, norm < float("inf"))
         steps = self.inner.gradient_accumulation_steps
@@ -120,11 +163,46 @@ class ClipStep:
             counter = self.inner._iterations
             is_update = ops.equal((counter + 1) % steps, 0)
             counts = ops.logical_and(counts, is_update)
-            old_values = current_value(self.clip_values)
-            values = ops.where(is_update, values, old_values)
-            one_more = one_more * ops.cast(is_update, "int32")
-        self.clip_values.assign(values)
-        self.clip_counts.assign_add(one_more)
-        for key, variable in self.state.items():
-            new = ops.cast(clipped.state[key], "float32")
-            variable.assign(ops.where(counts, new, before[key]))
+            head = ops.where(is_update, head, before[:_HEAD])
+            more = more * ops.cast(is_update, "int32")
+        if state:
+            state = ops.concatenate(state) if len(state) > 1 else state[0]
+            state = ops.where(counts, state, before[_HEAD:])
+            head = ops.concatenate([head, state])
+        self.values.assign(head)
+        self.counts.assign_add(more)
+
+    # Outside of a step
+
+    def read(self):
+        """Threshold and norm, and the clipper's state by name, as arrays."""
+        values = ops.convert_to_numpy(self.values)
+        state = self._unpack(values)
+        state = {name: ops.convert_to_numpy(v) for name, v in state.items()}
+        return values[:_HEAD], state
+
+    def write(self, head, saved):
+        """Assign what `read` gave, maybe that of another clipper.
+
+        Args:
+            head: Array of shape `(2,)`.
+            saved: Dict from names to arrays.
+
+        Returns:
+            Names of the state that could not be assigned.
+        """
+        shapes = {name: tuple(shape) for name, shape in self.shapes.items()}
+        state = self.clipper.adapt_state(saved, shapes)
+        parts = [np.asarray(head, "float32")]
+        for name, shape in shapes.items():
+            part = state.get(name, np.zeros(shape))
+            parts.append(np.reshape(part, -1).astype("float32"))
+        self.values.assign(np.concatenate(parts))
+        return [name for name in shapes if name not in state]
+
+
+class _ThreadLocal(threading.local):
+    """A `threading.local` that is copied and pickled as an empty one."""
+
+    def __reduce__(self):
+        return (_ThreadLocal, ())

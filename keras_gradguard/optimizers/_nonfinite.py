@@ -26,16 +26,24 @@ class NonfiniteGuard:
         warn_after: Skips in a row after which the user is warned.
         exact: Whether a finite update must keep its bits, see `branch`.
         inner: The optimizer that applies the update.
-        add_variable: Function from a name, a shape and a dtype to a new
-            optimizer variable.
+
+    Attributes:
+        counts: int32 variable, whose last three entries are skipped updates,
+            how many of them are in the latest row of skips, and the value of
+            the inner optimizer's counter when that row began.
+        is_finite: Bool scalar, of the update that is running.
+        runs_both_sides: Whether it runs the update and the skip, and then
+            chooses.
     """
 
-    def __init__(self, policy, warn_after, exact, inner, add_variable):
+    def __init__(self, policy, warn_after, exact, inner):
         self.policy = policy
         self.warn_after = warn_after
         self.exact = exact
         self.inner = inner
-        self.skip_counts = add_variable("skip_counts", (3,), "int32")
+        self.counts = None
+        self.is_finite = None
+        self.runs_both_sides = False
         self._warned_at = 0
 
     def run(self, norm, gradients, update, variables):
@@ -48,11 +56,17 @@ class NonfiniteGuard:
             variables: Every variable that the update reads or changes.
         """
         is_finite = ops.isfinite(norm)
+        self.is_finite = is_finite
         known = _branching.known_now(is_finite)
+        self.runs_both_sides = (
+            self.policy == "skip"
+            and known is None
+            and _branching.chooses_after(self.exact)
+        )
         if self.policy == "skip":
             self._either(known, is_finite, lambda: update(gradients), variables)
         elif self.policy == "zero":
-            counters = [self.skip_counts, self.inner._iterations]
+            counters = [self.counts, self.inner._iterations]
             self._either(known, is_finite, lambda: None, counters)
             update([_zero_unless(is_finite, g) for g in gradients])
         else:
@@ -64,8 +78,13 @@ class NonfiniteGuard:
 
     def _either(self, known, is_finite, update, variables):
         if known is None:
+            # `_count` is looked up late: it may be watched.
             _branching.branch(
-                is_finite, update, self._count, variables, self.exact
+                is_finite,
+                update,
+                lambda: self._count(),
+                variables,
+                self.exact,
             )
         elif known:
             update()
@@ -75,22 +94,23 @@ class NonfiniteGuard:
 
     def _count(self):
         counter = ops.cast(self.inner._iterations, "int32")
-        counts = current_value(self.skip_counts)
-        total, row, began = counts[0], counts[1], counts[2]
+        counts = current_value(self.counts)
+        total, row, began = counts[-3], counts[-2], counts[-1]
         # A skip does not advance the inner optimizer's counter.
         goes_on = ops.logical_and(total > 0, ops.equal(began, counter))
         row = ops.where(goes_on, row + 1, ops.ones_like(row))
-        self.skip_counts.assign(ops.stack([total + 1, row, counter]))
+        counts = [counts[0], counts[1], total + 1, row, counter]
+        self.counts.assign(ops.stack(counts))
 
     def warn(self):
         """Warn of a long row of skips, once for each."""
         try:
-            counts = ops.convert_to_numpy(self.skip_counts)
+            counts = ops.convert_to_numpy(self.counts)
         except TypeError:
             # On JAX, an error in `fit` can leave variables without a value.
             # It is the one that the user should see.
             return
-        total, row, began = counts.tolist()
+        total, row, began = counts.tolist()[-3:]
         # Of the same row, `total - row` is the same.
         if row < self.warn_after or self._warned_at == total - row + 1:
             return

@@ -77,13 +77,12 @@ class AutoClip(keras.optimizers.Optimizer):
             clipping; 0 before the first.
         clipped_fraction: Float in [0, 1], share of updates that were clipped.
         skipped_steps: Int, updates that were skipped (or zeroed).
-        clip_values: float32 variable of shape `(2,)`: threshold and norm of
-            the last update.
-        clip_counts: int32 variable of shape `(2,)`: updates, and how many of
-            them were clipped.
-        skip_counts: int32 variable of shape `(3,)`: skipped updates, how many
-            of them are in the latest row of skips, and the value of the inner
-            optimizer's counter when that row began.
+        clip_values: float32 variable: threshold and norm of the last update,
+            then the clipper's state.
+        clip_counts: int32 variable of shape `(5,)`: updates; how many of them
+            were clipped; skipped updates; how many of them are in the latest
+            row of skips; and the value of the inner optimizer's counter when
+            that row began.
 
     Raises:
         TypeError: If an argument has a wrong type.
@@ -152,6 +151,15 @@ class AutoClip(keras.optimizers.Optimizer):
             minimum=1,
             hint="It counts skipped updates in a row.",
         )
+        self._guard = NonfiniteGuard(
+            nonfinite,
+            self.warn_after,
+            # Measuring only is to be bit-equal to the inner optimizer.
+            clipper.only_observes,
+            inner_optimizer,
+        )
+        self._clip_step = ClipStep(clipper, inner_optimizer)
+        _hook.replace_clipping(inner_optimizer, self._clip_step)
 
     def build(self, variables):
         if self.built:
@@ -163,18 +171,9 @@ class AutoClip(keras.optimizers.Optimizer):
         object.__setattr__(self, "_trainable_variables", variables)
         for index, variable in enumerate(variables):
             self._trainable_variables_indices[self._var_key(variable)] = index
-        self._guard = NonfiniteGuard(
-            self.nonfinite,
-            self.warn_after,
-            # Measuring only is to be bit-equal to the inner optimizer.
-            self.clipper.only_observes,
-            self.inner_optimizer,
-            self._add,
-        )
-        self._clip_step = ClipStep(
-            self.clipper, self.inner_optimizer, variables, self._add
-        )
-        _hook.replace_clipping(self.inner_optimizer, self._clip_step)
+        counts = self._add("clip_counts", (5,), "int32")
+        self._guard.counts = counts
+        self._clip_step.build(variables, counts, self._add)
         self.built = True
 
     def _add(self, name, shape, dtype):
@@ -243,35 +242,36 @@ class AutoClip(keras.optimizers.Optimizer):
 
     @property
     def clip_values(self):
-        return self._clip_step.clip_values
+        return self._clip_step.values
 
     @property
     def clip_counts(self):
-        return self._clip_step.clip_counts
-
-    @property
-    def skip_counts(self):
-        return self._guard.skip_counts
+        return self._clip_step.counts
 
     @property
     def threshold(self):
-        if not self.built or _read(self.clip_counts)[0] == 0:
+        if not self._count("updates"):
             return float("inf")
-        value = _read(self.clip_values)[0]
+        value = self._clip_step.read()[0].tolist()[0]
         return value if value < functional.NO_THRESHOLD else float("inf")
 
     @property
     def last_norm(self):
-        return _read(self.clip_values)[1] if self.built else 0.0
+        return self._clip_step.read()[0].tolist()[1] if self.built else 0.0
 
     @property
     def clipped_fraction(self):
-        updates, clipped = _read(self.clip_counts) if self.built else (0, 0)
-        return clipped / max(updates, 1)
+        return self._count("clipped") / max(self._count("updates"), 1)
 
     @property
     def skipped_steps(self):
-        return _read(self.skip_counts)[0] if self.built else 0
+        return self._count("skipped")
+
+    def _count(self, what):
+        if not self.built:
+            return 0
+        counts = ops.convert_to_numpy(self.clip_counts).tolist()
+        return counts[("updates", "clipped", "skipped").index(what)]
 
     @property
     def iterations(self):
@@ -325,7 +325,3 @@ class AutoClip(keras.optimizers.Optimizer):
                 config["clipper"], custom_objects=custom_objects
             )
         return cls(inner, **config)
-
-
-def _read(variable):
-    return ops.convert_to_numpy(variable).tolist()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 from keras_gradguard.clippers import functional
+from keras_gradguard.clippers.percentile import Percentile
 
 REFERENCE = json.loads(
     (pathlib.Path(__file__).parent / "reference.json").read_text()
@@ -63,16 +64,25 @@ def test_global_norm_sums_repeated_rows():
     assert float(functional.global_norm([many])) == pytest.approx(4.0)
 
 
+def thresholds(norms, percentage, window):
+    clipper = Percentile(float(percentage), window)
+    state = {k: ops.zeros(v) for k, v in clipper.state_shapes([]).items()}
+    found = []
+    for norm in norms:
+        threshold, state = clipper.threshold(array(norm), state)
+        found.append(float(threshold))
+    return found
+
+
 @pytest.mark.parametrize("sequence", ["tiny10", "lognormal300"])
 @pytest.mark.parametrize("percentage", ["0", "10", "50", "90", "100"])
 def test_percentile_matches_unbounded_reference(sequence, percentage):
     norms = REFERENCE["sequences"][sequence][:40]
     expected = REFERENCE["percentile"][sequence][percentage]
-    history = ops.zeros((64,))
-    for norm, threshold in zip(norms, expected, strict=False):
-        history = functional.push(history, array(norm))
-        found = functional.percentile(history, float(percentage))
-        assert float(found) == pytest.approx(threshold, rel=1e-5)
+    for threshold, found in zip(
+        expected, thresholds(norms, percentage, window=64), strict=False
+    ):
+        assert found == pytest.approx(threshold, rel=1e-5)
 
 
 @pytest.mark.parametrize("sequence", ["decay_spikes400"])
@@ -80,17 +90,31 @@ def test_percentile_matches_unbounded_reference(sequence, percentage):
 def test_percentile_matches_windowed_reference(sequence, percentage):
     norms = REFERENCE["sequences"][sequence][:60]
     expected = REFERENCE["percentile_window50"][sequence][percentage]
-    history = ops.zeros((50,))
-    for norm, threshold in zip(norms, expected, strict=False):
-        history = functional.push(history, array(norm))
-        found = functional.percentile(history, float(percentage))
-        assert float(found) == pytest.approx(threshold, rel=1e-5)
+    for threshold, found in zip(
+        expected, thresholds(norms, percentage, window=50), strict=False
+    ):
+        assert found == pytest.approx(threshold, rel=1e-5)
 
 
 def test_percentile_of_an_empty_history_clips_nothing():
     for percentage in (0.0, 10.0, 90.0, 100.0):
         found = functional.percentile(ops.zeros((5,)), percentage)
         assert float(found) == pytest.approx(functional.NO_THRESHOLD)
+
+
+def test_the_ranking_stays_the_sorted_history():
+    random = np.random.default_rng(0)
+    ranking, history = np.zeros(7, "float32"), np.zeros(7, "float32")
+    # Few values, so that many are equal.
+    for norm in random.integers(0, 4, 60).astype("float32"):
+        ranking = functional.replace_sorted(
+            array(ranking), array(history[-1]), array(norm)
+        )
+        history = ops.convert_to_numpy(
+            functional.push(array(history), array(norm))
+        )
+        expected = np.sort(history)[::-1]
+        np.testing.assert_array_equal(ops.convert_to_numpy(ranking), expected)
 
 
 @settings(max_examples=20, deadline=None, database=None)
@@ -104,7 +128,7 @@ def test_percentile_of_an_empty_history_clips_nothing():
 def test_percentile_equals_numpy(norms, percentage, window):
     kept = norms[-window:]
     history = np.zeros(window, "float32")
-    history[: len(kept)] = kept[::-1]
+    history[: len(kept)] = sorted(kept, reverse=True)
     found = float(functional.percentile(array(history), percentage))
     expected = np.percentile(np.asarray(kept, "float64"), percentage)
     assert found == pytest.approx(expected, rel=1e-4)
@@ -187,3 +211,15 @@ def test_scale_keeps_small_float16_products():
     scaled = functional.scale(gradient, array(1e-9))
     assert keras.backend.standardize_dtype(scaled.dtype) == "float16"
     assert float(ops.cast(scaled, "float32")[0]) == pytest.approx(6e-5, rel=0.1)
+
+
+def test_a_spike_in_the_warm_up_of_zscore_does_not_hide_the_next():
+    for first in (1.0, 1000.0):
+        norms = [first, 1.0, 1.2, 1000.0, 0.9, *[1.0, 1.1] * 12, 1000.0]
+        for ratio, is_caught in ((4.0, True), (None, False)):
+            statistics = ops.zeros((3,))
+            for norm in norms:
+                threshold, statistics = functional.zscore_update(
+                    array(norm), statistics, 2.5, 0.97, 25, ratio
+                )
+            assert (float(threshold) < 5.0) == is_caught
