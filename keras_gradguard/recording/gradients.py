@@ -8,6 +8,7 @@ fuses the step differently and the weights differ in their last bits.
 """
 
 import enum
+import threading
 
 from keras import ops
 
@@ -25,6 +26,23 @@ class Mode(enum.Enum):
     OFF = 0
     NORMS = 1
     FULL = 2
+
+
+class _Passing(threading.local):
+    """What is handed from one patched method to the next within a step.
+
+    TensorFlow runs each replica's step in a thread of its own.
+
+    Attributes:
+        variables: Variables of the gradients that are being applied.
+        weights: Copies of all variables from before the update, or None.
+        norms_of: Tuple of the reduced gradients to record once Keras has
+            reduced the clipped ones, or of None to record those; or None.
+    """
+
+    variables = None
+    weights = None
+    norms_of = None
 
 
 class GradientTap:
@@ -62,9 +80,7 @@ class GradientTap:
         self._backend = _backend.current()
         self._columns = {}
         self._clips_by_norm = False
-        self._current = None
-        self._before = None
-        self._pending = None
+        self._passing = _Passing()
 
     # State
 
@@ -130,9 +146,9 @@ class GradientTap:
 
     def _make_apply(self, original):
         def apply(grads, trainable_variables=None):
-            self._before = None
+            self._passing.weights = None
             result = original(grads, trainable_variables=trainable_variables)
-            if self._before is not None:
+            if self._passing.weights is not None:
                 self._guard(self._record_update)
             return result
 
@@ -140,7 +156,7 @@ class GradientTap:
 
     def _make_backend_apply(self, original):
         def _backend_apply_gradients(grads, trainable_variables):
-            self._current = list(trainable_variables)
+            self._passing.variables = list(trainable_variables)
             if self.mode is not Mode.OFF:
                 self._guard(self.prepare)
             if self.mode is Mode.FULL:
@@ -161,7 +177,7 @@ class GradientTap:
     def _make_reduce(self, original):
         def _all_reduce_sum_gradients(grads_and_vars):
             reduced = original(grads_and_vars)
-            if self._pending is not None:
+            if self._passing.norms_of is not None:
                 self._guard(self._record_reduced, [g for g, _ in reduced])
             return reduced
 
@@ -173,7 +189,7 @@ class GradientTap:
             function(*arguments)
         except Exception as error:
             self.mode = Mode.OFF
-            self._before = self._pending = None
+            self._passing = _Passing()
             self._on_failure(error)
 
     # Statistics
@@ -190,7 +206,7 @@ class GradientTap:
             if clips:
                 values = self._backend.reduce_over_replicas(before[1])
                 before = (before[0], values)
-            self._pending = (before if clips else None,)
+            self._passing.norms_of = (before if clips else None,)
             return
         # Keras takes the norm of sparse rows before it sums repeated ones.
         self.derives_clipping = self._clips_by_norm and not any(
@@ -200,8 +216,8 @@ class GradientTap:
         self._write(self._by_column(grads), clipped if reads else None)
 
     def _record_reduced(self, reduced):
-        (before,) = self._pending
-        self._pending = None
+        (before,) = self._passing.norms_of
+        self._passing.norms_of = None
         if before is None:
             self._write(self._by_column(reduced), None)
         else:
@@ -210,7 +226,9 @@ class GradientTap:
     def _by_column(self, grads):
         """Columns that have a gradient, and the dense gradients."""
         columns, dense = [], []
-        for variable, gradient in zip(self._current, grads, strict=True):
+        for variable, gradient in zip(
+            self._passing.variables, grads, strict=True
+        ):
             if gradient is not None:
                 columns.append(self._columns[id(variable)])
                 dense.append(self._backend.densify(gradient, self._xla))
@@ -273,16 +291,16 @@ class GradientTap:
 
     def _record_skipped(self, grads, scale):
         self.prepare()
-        self._current = self.variables
+        self._passing.variables = self.variables
         columns, dense = self._by_column(grads)
         unscaled = [ops.cast(g, "float32") / scale for g in dense]
         self._write((columns, unscaled), None, SKIPPED)
 
     def _remember_weights(self):
-        self._before = [self._backend.copy(v) for v in self.variables]
+        self._passing.weights = [self._backend.copy(v) for v in self.variables]
 
     def _record_update(self):
-        before, self._before = self._before, None
+        before, self._passing.weights = self._passing.weights, None
         after = [self._backend.read(v) for v in self.variables]
         n = len(before)
         copies = self._backend.barrier(before + after, self._xla)
