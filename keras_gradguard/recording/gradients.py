@@ -309,16 +309,17 @@ class GradientTap:
             for b, a in zip(copies[:n], copies[n:], strict=True)
         ]
         norms = self._backend.l2_norms(copies[:n] + differences, self._xla)
-        self.records.amend(1 + n, norms, self._has_updated())
+        updated, step = self._finished()
+        self.records.amend(1 + n, norms, updated, step)
 
-    def _has_updated(self):
-        """Whether the `apply` that ends made an update.
+    def _finished(self):
+        """Whether the `apply` that ends made an update, and its number.
 
         Between two accumulated micro-batches there is none, and on JAX no
         record either: Keras takes back what is assigned there.
         """
+        micro = ops.convert_to_tensor(self.optimizer._iterations)
         steps = self.optimizer.gradient_accumulation_steps
         if not steps:
-            return True
-        micro = ops.convert_to_tensor(self.optimizer._iterations)
-        return micro % steps == 0
+            return True, micro - 1
+        return micro % steps == 0, (micro - 1) // steps
