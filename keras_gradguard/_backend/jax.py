@@ -180,14 +180,16 @@ class Ring:
         after = (cursor + 1) % ring_layout.wrap(self.rows)
         self._store.assign(store.at[self.rows, 0].set(after))
 
-    def amend(self, first, values, where):
+    def amend(self, first, values, where, step):
         """Overwrite columns of the latest record.
 
         Args:
             first: First column.
             values: Float array of shape `(k,)`.
             where: Bool scalar: whether to.
+            step: Not used: the latest record is the one of the step.
         """
+        del step
         store = jnp.asarray(self._store.value)
         row = (store[self.rows, 0].astype("int32") - 1) % self.rows
         start = ring_layout.HEAD + first

@@ -37,6 +37,29 @@ def unread(store, cursor):
     return steps, flags, records[:, HEAD:], written
 
 
+def amend(store, amended, start, stop):
+    """Put columns that were kept apart into the records of their steps.
+
+    Args:
+        store: Float array of shape `(rows + 1, HEAD + columns)`; changed.
+        amended: Float array of shape `(rows + 1, HEAD + stop - start)`, with
+            a flag of one where a record is to be amended.
+        start: First column of `store` to overwrite.
+        stop: Column behind the last one.
+
+    Returns:
+        `store`.
+    """
+    rows = len(store) - 1
+    used = min(written(store), rows)
+    by_step = {tuple(r[:2]): i for i, r in enumerate(store[:used])}
+    for record in amended[:-1][amended[:-1, 2] == 1]:
+        row = by_step.get(tuple(record[:2]))
+        if row is not None:
+            store[row, start:stop] = record[HEAD:]
+    return store
+
+
 def written(store):
     """Number of records written so far, modulo `wrap`."""
     return int(store[-1, 0])

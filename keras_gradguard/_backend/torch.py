@@ -149,14 +149,16 @@ class Ring:
             row[ring_layout.HEAD :] = values
         self._cursor += 1
 
-    def amend(self, first, values, where):
+    def amend(self, first, values, where, step):
         """Overwrite columns of the latest record.
 
         Args:
             first: First column.
             values: Float tensor of shape `(k,)`.
             where: Bool scalar: whether to.
+            step: Not used: the latest record is the one of the step.
         """
+        del step
         start = ring_layout.HEAD + first
         row = self._store[(self._cursor - 1) % self.rows, start:]
         with torch.no_grad():

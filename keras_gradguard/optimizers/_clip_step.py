@@ -87,8 +87,8 @@ class ClipStep:
         """What the call that just returned did, for who watches it.
 
         Returns:
-            Tuple of the threshold and of the global norm after clipping, the
-            latter `None` where it does not follow from the threshold.
+            Tuple of the threshold of the global norm and of that norm after
+            clipping; `None` twice where the clipper does not go by it.
         """
         return self._update.latest
 
@@ -127,8 +127,9 @@ class ClipStep:
             self._unpack(before),
         )
         threshold = ops.cast(clipped.threshold, "float32")
-        after = ops.minimum(norm, threshold) if by_norm else None
-        self._update.latest = (threshold, after)
+        self._update.latest = (None, None)
+        if by_norm:
+            self._update.latest = (threshold, ops.minimum(norm, threshold))
         self._record(norm, threshold, clipped, before)
         replicas = _branching.replica_count()
         if by_norm or replicas == 1:

@@ -77,6 +77,7 @@ class Recording:
         if not self.active:
             self._attach(steps_per_epoch)
         if self.active:
+            self._dispatcher.prepare()
             self._exit.watch()
 
     def stop(self, subscriber):

@@ -58,6 +58,16 @@ class Dispatcher:
         self._window = 0
         self._model = weakref.ref(model)
 
+    def prepare(self):
+        """Make the variants while the variables hold their values.
+
+        Keras on JAX reads their shardings, and a running fit keeps the values
+        elsewhere. Nothing is compiled yet.
+        """
+        spared = Mode.OFF if self._skips_on_host else Mode.NORMS
+        for mode in (spared, Mode.FULL):
+            self._instrument.variant(self._model(), mode)
+
     @property
     def _skips_on_host(self):
         """Whether the host can leave out the steps that are not wanted."""

@@ -8,6 +8,7 @@ fuses the step differently and the weights differ in their last bits.
 """
 
 import enum
+import threading
 
 from keras import ops
 
@@ -26,6 +27,25 @@ class Mode(enum.Enum):
     OFF = 0
     NORMS = 1
     FULL = 2
+
+
+class _Passing(threading.local):
+    """What is handed from one patched method to the next within a step.
+
+    TensorFlow runs each replica's step in a thread of its own.
+
+    Attributes:
+        variables: Variables of the gradients that are being applied.
+        weights: Copies of all variables from before the update, or None.
+        norms_of: Tuple of the reduced gradients to record once Keras has
+            reduced the clipped ones, or of None to record those; or None.
+        latest: What `clip_step.latest()` said of the gradients.
+    """
+
+    variables = None
+    weights = None
+    norms_of = None
+    latest = (None, None)
 
 
 class GradientTap:
@@ -70,10 +90,7 @@ class GradientTap:
         self._backend = _backend.current()
         self._columns = {}
         self._clips_by_norm = False
-        self._current = None
-        self._before = None
-        self._pending = None
-        self._latest = (None, None)
+        self._passing = _Passing()
 
     # State
 
@@ -139,9 +156,9 @@ class GradientTap:
 
     def _make_apply(self, original):
         def apply(grads, trainable_variables=None):
-            self._before = None
+            self._passing.weights = None
             result = original(grads, trainable_variables=trainable_variables)
-            if self._before is not None:
+            if self._passing.weights is not None:
                 self._guard(self._record_update)
             return result
 
@@ -149,7 +166,7 @@ class GradientTap:
 
     def _make_backend_apply(self, original):
         def _backend_apply_gradients(grads, trainable_variables):
-            self._current = list(trainable_variables)
+            self._passing.variables = list(trainable_variables)
             if self.mode is not Mode.OFF:
                 self._guard(self.prepare)
             if self.mode is Mode.FULL:
@@ -170,7 +187,7 @@ class GradientTap:
     def _make_reduce(self, original):
         def _all_reduce_sum_gradients(grads_and_vars):
             reduced = original(grads_and_vars)
-            if self._pending is not None:
+            if self._passing.norms_of is not None:
                 self._guard(self._record_reduced, [g for g, _ in reduced])
             return reduced
 
@@ -182,14 +199,14 @@ class GradientTap:
             function(*arguments)
         except Exception as error:
             self.mode = Mode.OFF
-            self._before = self._pending = None
+            self._passing = _Passing()
             self._on_failure(error)
 
     # Statistics
 
     def _record_gradients(self, grads, clipped):
         if self.clip_step is not None:
-            self._latest = self.clip_step.latest()
+            self._passing.latest = self.clip_step.latest()
         clips = clipped is not grads and any(
             a is not b for a, b in zip(grads, clipped, strict=True)
         )
@@ -201,19 +218,19 @@ class GradientTap:
             if clips:
                 values = self._backend.reduce_over_replicas(before[1])
                 before = (before[0], values)
-            self._pending = (before if clips else None,)
+            self._passing.norms_of = (before if clips else None,)
             return
         # Keras takes the norm of sparse rows before it sums repeated ones.
         self.derives_clipping = self._clips_by_norm and not any(
             self._backend.is_sparse(g) for g in grads
         )
-        follows = self.derives_clipping or self._latest[1] is not None
+        follows = self.derives_clipping or self._passing.latest[1] is not None
         reads = clips and not follows
         self._write(self._by_column(grads), clipped if reads else None)
 
     def _record_reduced(self, reduced):
-        (before,) = self._pending
-        self._pending = None
+        (before,) = self._passing.norms_of
+        self._passing.norms_of = None
         if before is None:
             self._write(self._by_column(reduced), None)
         else:
@@ -222,7 +239,9 @@ class GradientTap:
     def _by_column(self, grads):
         """Columns that have a gradient, and the dense gradients."""
         columns, dense = [], []
-        for variable, gradient in zip(self._current, grads, strict=True):
+        for variable, gradient in zip(
+            self._passing.variables, grads, strict=True
+        ):
             if gradient is not None:
                 columns.append(self._columns[id(variable)])
                 dense.append(self._backend.densify(gradient, self._xla))
@@ -247,7 +266,8 @@ class GradientTap:
             before_norms = self._backend.l2_norms(
                 copies[: len(dense)], self._xla
             )
-        (threshold, after_norm), self._latest = self._latest, (None, None)
+        threshold, after_norm = self._passing.latest
+        self._passing.latest = (None, None)
         nan = ops.full((1,), float("nan"), dtype="float32")
         threshold = nan if threshold is None else ops.reshape(threshold, (1,))
         if after_norm is not None:
@@ -295,17 +315,19 @@ class GradientTap:
 
     def _record_skipped(self, grads, scale, variables):
         self.prepare()
-        self._latest = (None, None)
-        self._current = self.variables if variables is None else variables
+        self._passing.latest = (None, None)
+        self._passing.variables = (
+            self.variables if variables is None else variables
+        )
         columns, dense = self._by_column(grads)
         unscaled = [ops.cast(g, "float32") / scale for g in dense]
         self._write((columns, unscaled), None, SKIPPED)
 
     def _remember_weights(self):
-        self._before = [self._backend.copy(v) for v in self.variables]
+        self._passing.weights = [self._backend.copy(v) for v in self.variables]
 
     def _record_update(self):
-        before, self._before = self._before, None
+        before, self._passing.weights = self._passing.weights, None
         after = [self._backend.read(v) for v in self.variables]
         n = len(before)
         copies = self._backend.barrier(before + after, self._xla)
@@ -314,16 +336,17 @@ class GradientTap:
             for b, a in zip(copies[:n], copies[n:], strict=True)
         ]
         norms = self._backend.l2_norms(copies[:n] + differences, self._xla)
-        self.records.amend(SCALARS + n, norms, self._has_updated())
+        updated, step = self._finished()
+        self.records.amend(SCALARS + n, norms, updated, step)
 
-    def _has_updated(self):
-        """Whether the `apply` that ends made an update.
+    def _finished(self):
+        """Whether the `apply` that ends made an update, and its number.
 
         Between two accumulated micro-batches there is none, and on JAX no
         record either: Keras takes back what is assigned there.
         """
+        micro = ops.convert_to_tensor(self.optimizer._iterations)
         steps = self.optimizer.gradient_accumulation_steps
         if not steps:
-            return True
-        micro = ops.convert_to_tensor(self.optimizer._iterations)
-        return micro % steps == 0
+            return True, micro - 1
+        return micro % steps == 0, (micro - 1) // steps
