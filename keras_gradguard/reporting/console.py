@@ -2,6 +2,7 @@
 
 import sys
 
+from keras_gradguard.reporting.tables import clipping
 from keras_gradguard.reporting.tables import layer_rows
 from keras_gradguard.reporting.tables import shown_columns
 from keras_gradguard.reporting.tables import verdict
@@ -59,6 +60,9 @@ class ConsoleReporter:
         console = _console()
         lead = "\n" if findings else ""
         _print(console, Text(f"{lead}GradGuard: {verdict(trace, findings)}"))
+        clipped = clipping(trace)
+        if clipped is not None:
+            _print(console, Text(f"  {clipped}"))
         for finding in findings:
             where = ", ".join(finding.layers[:3]) or "the whole model"
             more = len(finding.layers) - 3
