@@ -19,12 +19,15 @@ class Clipped(NamedTuple):
         threshold: float32 scalar, what the step was compared with.
         is_clipped: bool scalar, whether anything was made smaller.
         state: Dict of the state after the step, as `state_shapes` names it.
+        norm: Function without arguments to the global norm of the clipped
+            gradients, for who watches, or `None` where they must be read.
     """
 
     gradients: list
     threshold: Tensor
     is_clipped: Tensor
     state: dict
+    norm: Any = None
 
 
 class Clipper(abc.ABC):

@@ -274,3 +274,32 @@ def adaptive_clip(
         scale(gradient, clip_coefficient(norms, limits)),
         ops.any(norms > limits),
     )
+
+
+def adaptive_norm(
+    gradient: Tensor,
+    weight: Tensor,
+    axes: tuple,
+    ratio: float,
+    smallest_norm: float,
+) -> Tensor:
+    """L2 norm of what `adaptive_clip` gives, without reading it.
+
+    To read it would change how TensorFlow reorders the products behind it.
+
+    Args:
+        gradient: As in `adaptive_clip`, and so are the others.
+        weight: Weight of the same shape.
+        axes: Axes that belong to one unit.
+        ratio: Largest norm of a unit's gradient over that of its weight.
+        smallest_norm: Norm that a smaller weight counts as.
+
+    Returns:
+        float32 scalar.
+    """
+    observed, weight = barriered(
+        [ops.convert_to_tensor(gradient), ops.convert_to_tensor(weight)]
+    )
+    limits = ratio * ops.maximum(unit_norms(weight, axes), smallest_norm)
+    kept = ops.minimum(unit_norms(observed, axes), limits)
+    return stats.global_norm(ops.reshape(kept, (-1,)))

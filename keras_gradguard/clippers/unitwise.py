@@ -5,6 +5,7 @@ import re
 import keras
 from keras import ops
 
+from keras_gradguard import stats
 from keras_gradguard._validation import check_bool
 from keras_gradguard._validation import check_number
 from keras_gradguard.clippers import functional
@@ -12,6 +13,7 @@ from keras_gradguard.clippers._tensors import current_value
 from keras_gradguard.clippers._tensors import is_sparse
 from keras_gradguard.clippers._tensors import merge_rows
 from keras_gradguard.clippers._tensors import to_dense
+from keras_gradguard.clippers._tensors import values_of
 from keras_gradguard.clippers._tensors import with_values
 from keras_gradguard.clippers.clipper import Clipped
 from keras_gradguard.clippers.clipper import Clipper
@@ -123,7 +125,23 @@ class Unitwise(Clipper):
             else ops.zeros((), dtype="bool")
         )
         threshold = ops.convert_to_tensor(self.ratio, "float32")
-        return Clipped(clipped, threshold, is_clipped, state)
+        return Clipped(
+            clipped,
+            threshold,
+            is_clipped,
+            state,
+            lambda: self._norm_after(gradients, variables, last),
+        )
+
+    def _norm_after(self, gradients, variables, last):
+        norms = []
+        for gradient, variable in zip(gradients, variables, strict=True):
+            if self._is_excluded(variable, last):
+                norms.append(functional.global_norm([gradient]))
+            else:
+                _, arguments = self._arguments(gradient, variable)
+                norms.append(functional.adaptive_norm(*arguments))
+        return stats.global_norm(ops.stack(norms))
 
     def _is_excluded(self, variable, last):
         path = _path(variable)
@@ -132,22 +150,22 @@ class Unitwise(Clipper):
         )
 
     def _clip_one(self, gradient, variable):
+        merged, arguments = self._arguments(gradient, variable)
+        values, exceeded = functional.adaptive_clip(*arguments)
+        return with_values(merged, values), exceeded
+
+    def _arguments(self, gradient, variable):
+        """The gradient, and what `adaptive_clip` takes to clip it."""
         axes = self._axes(variable)
         weight = current_value(variable)
         if is_sparse(gradient) and axes == (1,):
             # One unit is one row: only the rows that have a gradient matter.
-            merged = merge_rows(gradient)
-            values, exceeded = functional.adaptive_clip(
-                merged.values,
-                ops.take(weight, merged.indices, axis=0),
-                axes,
-                self.ratio,
-                self.smallest_norm,
-            )
-            return with_values(merged, values), exceeded
-        return functional.adaptive_clip(
-            to_dense(gradient), weight, axes, self.ratio, self.smallest_norm
-        )
+            gradient = merge_rows(gradient)
+            weight = ops.take(weight, gradient.indices, axis=0)
+        else:
+            gradient = to_dense(gradient)
+        values = values_of(gradient)
+        return gradient, (values, weight, axes, self.ratio, self.smallest_norm)
 
     def _axes(self, variable):
         path, rank = _path(variable), len(variable.shape)

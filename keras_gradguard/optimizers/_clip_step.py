@@ -87,10 +87,12 @@ class ClipStep:
         """What the call that just returned did, for who watches it.
 
         Returns:
-            Tuple of the threshold of the global norm and of that norm after
-            clipping; `None` twice where the clipper does not go by it.
+            Tuple of the threshold of the global norm, `None` where the clipper
+            does not go by it, and of that norm after clipping, `None` where
+            it does not follow from other norms.
         """
-        return self._update.latest
+        threshold, norm = self._update.latest
+        return threshold, None if norm is None else norm()
 
     def __call__(self, gradients):
         self._update.called = True
@@ -127,9 +129,10 @@ class ClipStep:
             self._unpack(before),
         )
         threshold = ops.cast(clipped.threshold, "float32")
-        self._update.latest = (None, None)
+        self._update.latest = (None, clipped.norm)
         if by_norm:
-            self._update.latest = (threshold, ops.minimum(norm, threshold))
+            after = ops.minimum(norm, threshold)
+            self._update.latest = (threshold, lambda: after)
         self._record(norm, threshold, clipped, before)
         replicas = _branching.replica_count()
         if by_norm or replicas == 1:

@@ -281,11 +281,13 @@ class GradientTap:
         self.has_gradient = [i in present for i in range(len(self.variables))]
         norms = self._spread(before_norms, columns)
         later = ops.full((2 * len(self.variables),), UNMEASURED, "float32")
-        values = [after_norm, threshold, norms, later]
-        values = ops.concatenate(values, axis=0)
         is_skipped = self.find_skipped()
         if is_skipped is not False:
             flag = ops.where(is_skipped, SKIPPED, flag)
+            after_norm = ops.where(is_skipped, nan, after_norm)
+            threshold = ops.where(is_skipped, nan, threshold)
+        values = [after_norm, threshold, norms, later]
+        values = ops.concatenate(values, axis=0)
         self.records.write(self.optimizer.iterations, flag, values)
 
     def _spread(self, norms, columns):
