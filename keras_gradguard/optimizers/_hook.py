@@ -39,8 +39,8 @@ def check_inner(inner):
         raise ValueError(
             "AutoClip: `inner_optimizer` must be a single optimizer. "
             f"Received: inner_optimizer={kind}. Wrap its members instead: "
-            '`OptimizerMap(AutoClip(Adam()), {"embedding/.*": '
-            "AutoClip(SGD())})`; each of them then has a threshold of its own."
+            '`MultiOptimizer(OptimizerMap(AutoClip(Adam()), {"embedding/.*": '
+            "AutoClip(SGD())}))`; each of them then has a threshold of its own."
         )
     if hasattr(inner, "inner_optimizer"):
         raise ValueError(
