@@ -106,8 +106,15 @@ def _print_table(console, rows):
     columns = shown_columns(rows)
     table = Table(box=box.SIMPLE, pad_edge=False)
     for key, title in columns:
-        side = "left" if key in ("layer", "rules") else "right"
-        table.add_column(Text(title), justify=side, overflow="fold")
+        name = key in ("layer", "rules")
+        # A name that is cut in two cannot be searched for.
+        table.add_column(
+            Text(title),
+            justify="left" if name else "right",
+            min_width=max(len(word) for word in title.split()),
+            no_wrap=name,
+            overflow="ellipsis" if name else "fold",
+        )
     for row in _shortened(rows):
         table.add_row(*(Text(row.get(key, "")) for key, _ in columns))
     console.print(table)
