@@ -8,6 +8,8 @@ from keras_gradguard.reporting.tables import verdict
 
 _COLOURS = {"critical": "bold red", "warning": "bold yellow"}
 _PLAIN_WIDTH = 100
+_CODE_LINES = 5
+_NAME_WIDTH = 40
 
 
 class ConsoleReporter:
@@ -70,7 +72,7 @@ class ConsoleReporter:
             )
             _print(console, line)
             for remedy in finding.remedies[:1]:
-                code = remedy.code.replace("\n", "\n      ")
+                code = "\n      ".join(_first_lines(remedy.code))
                 _print(console, Text(f"    {remedy.title}:\n      {code}"))
         if findings or self.verbose > 1:
             _print_table(console, layer_rows(trace, findings))
@@ -98,6 +100,15 @@ def _print(console, text):
     console.print(text, soft_wrap=not console.is_terminal)
 
 
+def _first_lines(code):
+    """Return the lines of a remedy, few where it names fifty layers."""
+    lines = code.splitlines()
+    if len(lines) <= _CODE_LINES + 1:
+        return lines
+    more = len(lines) - _CODE_LINES
+    return [*lines[:_CODE_LINES], f"... {more} more lines, see the report"]
+
+
 def _print_table(console, rows):
     from rich import box
     from rich.table import Table
@@ -105,17 +116,19 @@ def _print_table(console, rows):
 
     columns = shown_columns(rows)
     table = Table(box=box.SIMPLE, pad_edge=False)
+    rows = _shortened(rows)
     for key, title in columns:
-        name = key in ("layer", "rules")
         # A name that is cut in two cannot be searched for.
+        name = key in ("layer", "rules")
+        texts = [row.get(key, "") for row in rows] if name else title.split()
         table.add_column(
             Text(title),
             justify="left" if name else "right",
-            min_width=max(len(word) for word in title.split()),
+            min_width=min(_NAME_WIDTH, max(map(len, texts))),
             no_wrap=name,
             overflow="ellipsis" if name else "fold",
         )
-    for row in _shortened(rows):
+    for row in rows:
         table.add_row(*(Text(row.get(key, "")) for key, _ in columns))
     console.print(table)
 
