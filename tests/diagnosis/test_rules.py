@@ -94,11 +94,11 @@ def test_without_any_loss_only_the_extreme_is_told():
 def test_layers_without_kernels_and_normalizations_are_not_compared():
     profile = [0.5, 0.001, 0.6, 0.0005, 0.7]
     info = {
-        f"dense_{i}": {"class": "Dense", "kernel_shapes": [[4, 4]]}
+        f"dense_{i}": {"class": "Dense", "shapes": {"kernel": [4, 4]}}
         for i in range(5)
     }
-    info["dense_1"] = {"class": "BatchNormalization", "kernel_shapes": []}
-    info["dense_3"] = {"class": "Embedding", "kernel_shapes": [[9, 4]]}
+    info["dense_1"] = {"class": "BatchNormalization", "shapes": {"gamma": [4]}}
+    info["dense_3"] = {"class": "Embedding", "shapes": {"embeddings": [9, 4]}}
     trace = make_trace(steady(profile), FLAT, meta={"layer_info": info})
     assert ids(trace) == []
     assert ids(make_trace(steady(profile), FLAT)) == ["vanishing_gradient"]
