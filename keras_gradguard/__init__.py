@@ -12,7 +12,7 @@ _EXPORTS = {
     "GradGuardFinding": "keras_gradguard.exceptions",
     "GradGuardWarning": "keras_gradguard.exceptions",
 }
-_SUBMODULES = ()
+_SUBMODULES = ("layers", "presets")
 
 __all__ = [*sorted(_EXPORTS), *_SUBMODULES, "__version__"]
 
