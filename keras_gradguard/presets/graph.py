@@ -121,6 +121,29 @@ def is_graph(model):
     return isinstance(model, keras.Sequential | keras.Function)
 
 
+def sublayers(layer):
+    """List all layers inside a layer or model, however they are held.
+
+    Args:
+        layer: A Keras layer or model.
+
+    Returns:
+        List of layers, each once, `layer` itself left out.
+    """
+    found, stack = {}, list(vars(layer).values())
+    while stack:
+        value = stack.pop(0)
+        if isinstance(value, _L.Layer):
+            if id(value) not in found and value is not layer:
+                found[id(value)] = value
+                stack.extend(vars(value).values())
+        elif isinstance(value, list | tuple):
+            stack.extend(value)
+        elif isinstance(value, dict):
+            stack.extend(value.values())
+    return list(found.values())
+
+
 def sites(model):
     """List the layers of a model, nested models opened, in forward order.
 
