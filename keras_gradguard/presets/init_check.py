@@ -334,7 +334,7 @@ def _judge_stacks(found, kernels):
     by_site = {}
     for kernel in kernels:
         by_site.setdefault(id(kernel.site), []).append(kernel)
-    power, stack, problems = {}, {}, []
+    power, stack = {}, {}
     for site in found:
         q, chain = _merge(site, power, stack)
         mine = by_site.get(id(site), [])
@@ -347,9 +347,12 @@ def _judge_stacks(found, kernels):
                 q += float(np.mean(bias**2))
             chain = [*chain, *mine]
             std = np.sqrt(q)
-            if not _STACK_LOST <= std <= _STACK_GROWN and len(chain) > 1:
-                problems.append(_stack_problem(chain, std))
-                q, chain = 1.0, []
+            lost = std < _STACK_LOST and all(k.hidden for k in mine)
+            if not all(k.rms for k in mine):
+                q, chain = 1.0, []  # Zero on purpose, or judged already.
+            elif (lost or std > _STACK_GROWN) and len(chain) > 1:
+                # One stack is enough: what follows is its echo.
+                return [_stack_problem(chain, std)]
         elif site.kind is not None or not _passes(site):
             q, chain = 1.0, []
         if site.activation is not None and 1e-30 < q < 1e30:
@@ -357,7 +360,7 @@ def _judge_stacks(found, kernels):
         if not np.isfinite(q):
             q, chain = 1.0, []
         power[id(site)], stack[id(site)] = q, chain
-    return problems
+    return []
 
 
 def _passes(site):

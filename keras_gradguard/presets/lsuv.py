@@ -151,7 +151,7 @@ def _kernel_variables(model):
     return [k for layer in _layers(model) for k in _kernels(layer)]
 
 
-def _record(model, x):
+def _record(model, x, watched=None):
     """Run the model and note which layers it calls, on what, in order."""
     calls = {}
 
@@ -167,7 +167,7 @@ def _record(model, x):
 
         return call
 
-    watched = _layers(model)
+    watched = _layers(model) if watched is None else watched
     try:
         for layer in watched:
             object.__setattr__(layer, "call", watch(layer))
@@ -211,12 +211,16 @@ def _with_axes(layer, initializer):
 
 def _scale(model, x, layer, tolerance, max_iterations):
     *_, kernel = _kernels(layer)
-    std = first = _std(model, x, layer)
+    inputs = _record(model, x, [layer])[layer]
+    std = first = _std(layer, inputs)
     iterations = 0
     while abs(std - 1.0) > tolerance and iterations < max_iterations:
         kernel.assign(ops.divide(kernel, ops.cast(std, kernel.dtype)))
         iterations += 1
-        std = _std(model, x, layer)
+        if len(inputs) > 1:
+            # A layer called several times may be fed by itself.
+            inputs = _record(model, x, [layer])[layer]
+        std = _std(layer, inputs)
     if abs(std - 1.0) > tolerance:
         warnings.warn(
             f"presets.lsuv: {layer.path} has a standard deviation of "
@@ -228,9 +232,8 @@ def _scale(model, x, layer, tolerance, max_iterations):
     return LSUVResult(layer.path, first, std, iterations)
 
 
-def _std(model, x, layer):
+def _std(layer, inputs):
     """Standard deviation of a layer's output before its activation."""
-    inputs = _record(model, x)[layer]
     activation = layer.activation
     try:
         # Past Keras's tracking: a PReLU there is a layer of its own.

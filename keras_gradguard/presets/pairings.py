@@ -197,6 +197,8 @@ _ALIASES = {
 }
 # Fixed point q and slope dV/dq there, chosen by `benchmarks/initialization.py`.
 _DEEP = {
+    "relu_deep": ("relu", 1.0, 0.95),
+    "leaky_relu_deep": ("leaky_relu", 1.0, 0.95),
     "gelu_deep": ("gelu", 4.0, 0.98),
     "silu_deep": ("silu", 4.0, 0.98),
     "mish_deep": ("mish", 4.0, 0.98),
@@ -282,8 +284,8 @@ def _deep(name):
     """Solve for weights and biases with a stable fixed point.
 
     V(q) = scale E f(sqrt(q) z)^2 + bias_variance. No scale alone gives a
-    smooth rectifier a stable fixed point; with random biases two equations,
-    V(q) = q and dV/dq = slope, have a solution (Schoenholz et al. 2017).
+    rectifier a stable fixed point; with random biases two equations, V(q) = q
+    and dV/dq = slope, have a solution (Schoenholz et al. 2017).
     """
     activation, point, slope = _DEEP[name]
     found = moments(activation, point)
