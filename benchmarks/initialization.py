@@ -194,7 +194,7 @@ def plot(folder, depth=50, width=512):
     rows = [presets.pairing(n) for n in presets.names()]
     rows = list({r.name: r for r in rows if r.name != "he_prelu"}.values())
     figure, axes = plt.subplots(
-        6, 3, figsize=(9, 13), sharex=True, sharey=True, layout="constrained"
+        7, 3, figsize=(9, 15), sharex=True, sharey=True, layout="constrained"
     )
     layers = np.arange(1, depth + 1)
     for axis, row in zip(axes.flat, rows, strict=False):
