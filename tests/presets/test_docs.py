@@ -1,12 +1,15 @@
 import pathlib
 import re
 
+import pytest
+
 from keras_gradguard import presets
 from keras_gradguard.presets import theory
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "presets.md"
 
 
+@pytest.mark.slow
 def test_the_table_is_what_the_code_computes():
     text = PAGE.read_text(encoding="utf-8")
     (shown,) = re.findall(r"<!-- table -->\n(.*)\n<!-- /table -->", text, re.S)
