@@ -28,6 +28,8 @@ _SELU_WIDE = 1.25
 # Signal lost or gained over a plain stack, as a standard deviation: Keras's
 # Glorot default under ReLU loses this after nine layers.
 _STACK_LOST, _STACK_GROWN = 0.05, 20.0
+# Two layers with weak weights train all the same; three may not.
+_FEWEST_LOST = 3
 # Below these a handful of draws says nothing.
 _FEW_INPUTS, _FEW_WEIGHTS = 8, 64
 
@@ -347,7 +349,11 @@ def _judge_stacks(found, kernels):
                 q += float(np.mean(bias**2))
             chain = [*chain, *mine]
             std = np.sqrt(q)
-            lost = std < _STACK_LOST and all(k.hidden for k in mine)
+            lost = (
+                std < _STACK_LOST
+                and len(chain) >= _FEWEST_LOST
+                and all(k.hidden for k in mine)
+            )
             if not all(k.rms for k in mine):
                 q, chain = 1.0, []  # Zero on purpose, or judged already.
             elif (lost or std > _STACK_GROWN) and len(chain) > 1:

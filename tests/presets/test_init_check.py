@@ -211,6 +211,18 @@ def tiny_labelled_healthy():
     )
 
 
+def weak_middle_labelled_healthy():
+    narrow = INIT.RandomUniform(-0.05, 0.05)
+    return keras.Sequential(
+        [
+            keras.Input((1,)),
+            L.Dense(50, "relu"),
+            L.Dense(50, "relu", kernel_initializer=narrow),
+            L.Dense(1),
+        ]
+    )
+
+
 def deep_tanh():
     return mlp(24, "tanh")
 
@@ -234,6 +246,7 @@ HEALTHY = [
     cnn,
     autoencoder,
     tiny_labelled_healthy,
+    weak_middle_labelled_healthy,
     deep_tanh,
     ours,
 ]
