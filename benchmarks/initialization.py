@@ -1,16 +1,19 @@
 """Which initialization lets a 24-layer plain MLP learn the digits.
 
 KERAS_BACKEND=jax python benchmarks/initialization.py [--seeds 10]
-    [--epochs 8] [--only gelu,silu] [--plots docs/images]
+    [--epochs 8] [--only gelu,silu] [--plots docs/images] [--results FILE]
 
 Each cell is the test accuracy: the median over the seeds and, in brackets,
-the lowest and highest, at the better of two learning rates. Weights come from
+the lowest and highest, at the better of two learning rates. With a file for
+the results a run that was stopped goes on where it was. Weights come from
 Keras's initializers or from this package as a user would call it; training is
 one compiled loop over them, so that the table takes minutes.
 """
 
 import argparse
 import functools
+import itertools
+import json
 import os
 import time
 
@@ -150,17 +153,45 @@ def train(p, rate, key, activation, kind, epochs):
     return jnp.mean(forward(p, x_test, act, kind).argmax(-1) == y_test)
 
 
-def cell(activation, kind, seeds, epochs):
-    """Accuracies of all seeds at the learning rate that is better."""
-    found = np.zeros((seeds, len(RATES)))
-    for seed in range(seeds):
-        p = build(activation, kind, seed)
-        way = kind if kind in HELPED else "plain"
-        for i, rate in enumerate(RATES):
-            found[seed, i] = train(
-                p, rate, jax.random.key(seed), activation, way, epochs
-            )
-    return found[:, np.median(found, axis=0).argmax()]
+def run(activation, kind, seed, epochs):
+    """Accuracy of one seed at each learning rate."""
+    p = build(activation, kind, seed)
+    way = kind if kind in HELPED else "plain"
+    key = jax.random.key(seed)
+    return [
+        float(train(p, rate, key, activation, way, epochs)) for rate in RATES
+    ]
+
+
+class Results:
+    """Accuracies by cell and seed, in a file that a later run goes on with."""
+
+    def __init__(self, path):
+        self.path, self.found = path, {}
+        if path and os.path.exists(path):
+            with open(path, encoding="utf-8") as lines:
+                for line in map(json.loads, lines):
+                    self.found[tuple(line["of"])] = line["accuracy"]
+
+    def add(self, of, accuracy):
+        self.found[of] = accuracy
+        if self.path:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps({"of": of, "accuracy": accuracy}) + "\n")
+
+    def cell(self, activation, kind, epochs):
+        """All seeds at the learning rate whose median is better."""
+        rows = np.array(
+            [
+                accuracy
+                for (*of, _), accuracy in self.found.items()
+                if of == [activation, kind, epochs]
+            ]
+        )
+        if not len(rows):
+            return ""
+        a = rows[:, np.median(rows, axis=0).argmax()]
+        return f"{np.median(a):.3f} ({a.min():.2f}-{a.max():.2f}, {len(a)})"
 
 
 def measure(row, depth, width, seed=0):
@@ -206,8 +237,10 @@ def plot(folder, depth=50, width=512):
             start=row.point,
         )
         signal, gradient = measure(row, depth, width)
+        # `propagate` stands still where the signal leaves float32's range.
+        q = np.where((q > 1e-38) & (q < 1e38), q, np.nan)
         # Each relative to where it starts: the input, and the last layer.
-        back = chi[-1] / chi
+        back = np.where(np.isnan(q), np.nan, chi[-1] / chi)
         axis.plot(layers, np.sqrt(q / row.point), "C0", lw=1.5)
         axis.plot(layers, np.sqrt(back), "C1", lw=1.5)
         axis.plot(layers[::3], np.sqrt(signal / row.point)[::3], "C0.", ms=5)
@@ -246,6 +279,7 @@ def main():
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--only", default=",".join(OURS))
     parser.add_argument("--plots", default=None)
+    parser.add_argument("--results", default=None)
     options = parser.parse_args()
     if keras.backend.backend() != "jax":
         raise SystemExit("Run with KERAS_BACKEND=jax: training is in JAX.")
@@ -253,22 +287,28 @@ def main():
         plot(options.plots)
         return
     begin = time.time()
-    print(
-        f"{DEPTH} plain layers of {WIDTH}, digits, {options.epochs} epochs, "
-        f"{options.seeds} seeds: median (lowest-highest)\n"
-    )
     kinds = (*PLAIN, *HELPED)
+    chosen = options.only.split(",")
+    results = Results(options.results)
+    # Seeds outermost: stopped early, all cells have about as many.
+    for seed, activation, kind in itertools.product(
+        range(options.seeds), chosen, kinds
+    ):
+        of = (activation, kind, options.epochs, seed)
+        if (
+            kind in HELPED and activation not in NEED_HELP
+        ) or of in results.found:
+            continue
+        results.add(of, run(activation, kind, seed, options.epochs))
+    print(
+        f"{DEPTH} plain layers of {WIDTH}, digits, {options.epochs} epochs: "
+        "median (lowest-highest, seeds)\n"
+    )
     print("| activation | " + " | ".join(kinds) + " |")
     print("|---" * (len(kinds) + 1) + "|")
-    for activation in options.only.split(","):
-        cells = []
-        for kind in kinds:
-            if kind in HELPED and activation not in NEED_HELP:
-                cells.append("")
-                continue
-            a = cell(activation, kind, options.seeds, options.epochs)
-            cells.append(f"{np.median(a):.3f} ({a.min():.2f}-{a.max():.2f})")
-        print(f"| {activation} | " + " | ".join(cells) + " |", flush=True)
+    for activation in chosen:
+        cells = [results.cell(activation, k, options.epochs) for k in kinds]
+        print(f"| {activation} | " + " | ".join(cells) + " |")
     print(f"\n{time.time() - begin:.0f} s")
 
 
