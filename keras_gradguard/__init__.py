@@ -9,8 +9,15 @@ import importlib
 from keras_gradguard.version import __version__
 
 _EXPORTS = {
+    "Finding": "keras_gradguard.diagnosis.finding",
+    "GradientMonitor": "keras_gradguard.callbacks.gradient_monitor",
     "GradGuardFinding": "keras_gradguard.exceptions",
     "GradGuardWarning": "keras_gradguard.exceptions",
+    "Remedy": "keras_gradguard.diagnosis.finding",
+    "Report": "keras_gradguard.diagnosis.report",
+    "Rule": "keras_gradguard.diagnosis.rules.base",
+    "Trace": "keras_gradguard.trace",
+    "diagnose": "keras_gradguard.diagnosis",
 }
 _SUBMODULES = ("layers", "presets")
 

@@ -1,0 +1,51 @@
+"""Judging a trace: rules, findings, remedies, reports."""
+
+from keras_gradguard.diagnosis.finding import Finding
+from keras_gradguard.diagnosis.report import Report
+from keras_gradguard.diagnosis.rules import resolve_rules
+
+
+def diagnose(trace, rules="default"):
+    """Judge a recorded run; no model is needed.
+
+    Args:
+        trace: `keras_gradguard.Trace`, of a running fit or loaded from a file.
+        rules: `"default"` for all rules, or a list of `Rule` objects and rule
+            ids. Defaults to `"default"`.
+
+    Returns:
+        A `Report`. Its findings are in order of `first_step`; what began at
+        the same step is told cause first.
+
+    Raises:
+        TypeError: If `rules` holds something that is no rule.
+        ValueError: If `rules` holds an unknown rule id.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_gradguard import Trace, diagnose
+    >>> trace = Trace(["a", "b"], ["a/kernel", "b/kernel"], [0, 1])
+    >>> trace.append(np.arange(50), np.ones((50, 2)))
+    >>> diagnose(trace).healthy
+    True
+    """
+    rules = resolve_rules(rules)
+    found = []
+    for rule in rules:
+        fresh = rule.check(trace)
+        if trace.thinned:
+            fresh = _with_remembered(trace, rule.id, fresh)
+        found.extend(fresh)
+    return Report(sorted(found, key=lambda f: f.first_step), trace)
+
+
+def _with_remembered(trace, rule, fresh):
+    """Add what was found before the steps that prove it were dropped."""
+    old = [Finding.from_dict(d) for d in trace.found if d["rule"] == rule]
+    if not old:
+        return fresh
+    known = {finding.key for finding in old}
+    start = min(finding.first_step for finding in old)
+    # A finding that starts before a remembered one is an artefact of thinning.
+    new = [f for f in fresh if f.key not in known and f.first_step > start]
+    return old + new

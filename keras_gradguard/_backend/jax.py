@@ -1,0 +1,246 @@
+"""JAX: fused norms, barriers and a ring that rides in the optimizer state."""
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from keras_gradguard._backend import grouping
+from keras_gradguard._backend import ring_layout
+
+_SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
+
+
+def read(variable):
+    """Value of a Keras variable as an array."""
+    value = getattr(variable, "value", variable)
+    return jnp.asarray(value)
+
+
+copy = read  # arrays are immutable
+
+
+def native(variable):
+    """The variable: JAX has none of its own."""
+    return variable
+
+
+def is_sparse(gradient):
+    """Whether a gradient holds rows that may repeat."""
+    del gradient
+    return False
+
+
+def densify(gradient, xla=False):
+    """Dense gradient: JAX gradients always are."""
+    del xla
+    return gradient
+
+
+def barrier(tensors, xla=True):
+    """Copies of arrays that XLA does not fuse with the originals."""
+    del xla
+    if not tensors:
+        return []
+    return list(jax.lax.optimization_barrier(tuple(tensors)))
+
+
+def l2_norms(tensors, xla=True):
+    """L2 norm of each array, safe from overflow and underflow.
+
+    Args:
+        tensors: List of n float arrays.
+        xla: Not used: JAX always compiles with XLA.
+
+    Returns:
+        Float32 array of shape `(n,)`.
+    """
+    del xla
+    tensors = [t.astype("float32") for t in tensors]
+    small, large = grouping.split([t.size for t in tensors])
+    parts, order = [], []
+    for group in small:
+        parts.append(_norms_of_rows(_as_rows([tensors[i] for i in group])))
+        order.extend(group)
+    if large:
+        parts.append(_norms_of_large([tensors[i] for i in large]))
+        order.extend(large)
+    if not parts:
+        return jnp.zeros((0,), "float32")
+    norms = jnp.concatenate(parts)
+    return norms[np.argsort(order)]
+
+
+def _as_rows(tensors):
+    """Arrays of shape `(size,)`, padded with zeros, as rows of one."""
+    width = max(t.size for t in tensors)
+    return jnp.stack(
+        [jnp.pad(t.reshape(-1), (0, width - t.size)) for t in tensors]
+    )
+
+
+def _norms_of_rows(rows):
+    largest = jnp.max(jnp.abs(rows), axis=1, initial=0.0)
+    usable = jnp.isfinite(largest) & (largest > 0)
+    scale = jnp.where(usable, largest, 1.0)
+    scaled = rows / scale[:, None]
+    return jnp.sqrt(jnp.sum(scaled * scaled, axis=1)) * scale
+
+
+def _norms_of_large(tensors):
+    """One pass where the sum of squares is safe, else a second one."""
+    sums = jnp.stack([jnp.sum(t * t) for t in tensors])
+    safe = jnp.all((sums > _SAFE_LOW) & (sums < _SAFE_HIGH))
+    return jax.lax.cond(
+        safe,
+        lambda: jnp.sqrt(sums),
+        lambda: jnp.concatenate(
+            [_norms_of_rows(t.reshape(1, -1)) for t in tensors]
+        ),
+    )
+
+
+def zero_fractions(tensors):
+    """Share of exact zeros of each array, float32 of shape `(n,)`."""
+    if not tensors:
+        return jnp.zeros((0,), "float32")
+    return jnp.stack([jnp.mean(t == 0, dtype="float32") for t in tensors])
+
+
+def take_flat(array, positions):
+    """Chosen entries of an array, or all (None), as a vector."""
+    flat = jnp.reshape(array, (-1,))
+    return flat if positions is None else jnp.take(flat, positions)
+
+
+def compiled(function):
+    """The function, compiled."""
+    return jax.jit(function)
+
+
+def to_numpy(tensor):
+    """Host copy of an array."""
+    return np.asarray(tensor)
+
+
+def replicas():
+    """Replicas to reduce over: gradients are global arrays, so one."""
+    return 1
+
+
+def reduce_over_replicas(tensors):
+    """The arrays: JAX gradients are reduced already."""
+    return list(tensors)
+
+
+def is_end_of_data(error):
+    """Whether an exception only says that the data set is exhausted."""
+    return isinstance(error, StopIteration)
+
+
+class Ring:
+    """The last `rows` records, written inside the compiled step.
+
+    Args:
+        rows: Number of records kept.
+        columns: Number of values of a record.
+        optimizer: Keras optimizer that carries the ring in its state.
+        name: Name of the variable.
+    """
+
+    def __init__(self, rows, columns, optimizer, name):
+        self.rows = rows
+        self._store = optimizer.add_variable(
+            (rows + 1, ring_layout.HEAD + columns),
+            "zeros",
+            "float32",
+            name=name,
+        )
+
+    def write(self, iterations, flag, values):
+        """Append a record.
+
+        Args:
+            iterations: Integer scalar, the optimizer's step.
+            flag: Python int or scalar, stored with the record.
+            values: Float array of shape `(columns,)`.
+        """
+        store = jnp.asarray(self._store.value)
+        cursor = store[self.rows, 0]
+        step = jnp.asarray(iterations, "int32")
+        head = [
+            step // ring_layout.BASE,
+            step % ring_layout.BASE,
+            jnp.asarray(flag),
+        ]
+        record = jnp.concatenate(
+            [jnp.stack([h.astype("float32") for h in head]), values]
+        )
+        store = store.at[cursor.astype("int32") % self.rows].set(record)
+        after = (cursor + 1) % ring_layout.wrap(self.rows)
+        self._store.assign(store.at[self.rows, 0].set(after))
+
+    def amend(self, first, values, where, step):
+        """Overwrite columns of the latest record.
+
+        Args:
+            first: First column.
+            values: Float array of shape `(k,)`.
+            where: Bool scalar: whether to.
+            step: Not used: the latest record is the one of the step.
+        """
+        del step
+        store = jnp.asarray(self._store.value)
+        row = (store[self.rows, 0].astype("int32") - 1) % self.rows
+        start = ring_layout.HEAD + first
+        present = jax.lax.dynamic_slice(
+            store, (row, start), (1, values.shape[0])
+        )
+        values = jnp.where(where, values[None], present)
+        self._store.assign(
+            jax.lax.dynamic_update_slice(store, values, (row, start))
+        )
+
+    def snapshot(self, state=None):
+        """Device copy of the store.
+
+        Args:
+            state: Map from `id(variable)` to its current array, where the
+                trainer holds the state outside of the variables.
+        """
+        store = self._store.value if state is None else state[id(self._store)]
+        store = jnp.copy(store)  # the original is donated to the next step
+        store.copy_to_host_async()
+        return store
+
+    @property
+    def variables(self):
+        """Keras variables that were added to the optimizer."""
+        return [self._store]
+
+
+def state_by_variable(optimizer, state):
+    """Map `id(variable)` to its array in a trainer's state."""
+    return {
+        id(variable): value
+        for variable, value in zip(optimizer.variables, state[2], strict=True)
+    }
+
+
+def in_stateless_scope(variables, values, function):
+    """Run `function` on variables that hold `values`; return their new values.
+
+    Args:
+        variables: List of Keras variables.
+        values: List of arrays, their current values.
+        function: Callable without arguments that assigns to them.
+
+    Returns:
+        List of arrays, the values afterwards.
+    """
+    scope = keras.StatelessScope(
+        state_mapping=list(zip(variables, values, strict=True))
+    )
+    with scope:
+        function()
+    return [scope.get_current_value(v) for v in variables]

@@ -1,0 +1,301 @@
+"""The callback that watches the gradients of a `fit`."""
+
+import keras
+import numpy as np
+
+from keras_gradguard import _validation
+from keras_gradguard.callbacks import run_facts
+from keras_gradguard.callbacks.watch import Watch
+from keras_gradguard.diagnosis import Report
+from keras_gradguard.diagnosis import diagnose
+from keras_gradguard.diagnosis import resolve_rules
+from keras_gradguard.exceptions import GradGuardFinding
+from keras_gradguard.recording.attach import recording_of
+from keras_gradguard.recording.weights import WeightWatch
+from keras_gradguard.reporting.console import ConsoleReporter
+from keras_gradguard.reporting.files import RunWriter
+from keras_gradguard.reporting.guard import Guarded
+from keras_gradguard.reporting.tensorboard import EventWriter
+from keras_gradguard.trace import Trace
+
+_OWNER = "GradientMonitor"
+_ON_FINDING = ("warn", "stop", "raise", "ignore")
+# Rules run again when the trace has grown by this share: their cost grows
+# with the trace, so the cost per step stays the same.
+_GROWTH = 1.5
+_FIRST_LOOK = 8
+# Epochs shorter than this are not flushed and measured one by one.
+_SHORT_EPOCH = 128
+
+
+class GradientMonitor(keras.callbacks.Callback):
+    """Records the gradients of every step and says what is wrong with them.
+
+    Add it to `callbacks=` of `model.fit`. It records, per layer, the norm of
+    the gradient that the optimizer is about to use (unscaled, accumulated,
+    reduced over replicas, before clipping), and at some steps the norm of
+    the weights and of the update. Rules judge the record while training
+    goes on. Nothing changes for the model: its weights, its optimizer, its
+    history and what it saves are the same bit for bit.
+
+    The norm of a layer's gradient is `sqrt(sum(g ** 2))` over all its own
+    trainable variables as one vector. A variable without a gradient (frozen,
+    unused) is NaN. Before the first step there is an empty trace. Each `fit`
+    starts a new one.
+
+    The weights are measured at the first few steps and every 64th; the
+    change of the weights over an epoch at its end (of several short epochs
+    at once).
+
+    Args:
+        log_dir: String or path. Directory for TensorBoard events, the trace
+            and the findings; made if need be. `None` writes nothing.
+            Defaults to `None`.
+        update_freq: Integer >= 1. Record every so many optimizer steps.
+            Larger costs less and sees less. Defaults to 1.
+        rules: `"default"`, or a list of rules: objects or ids. Defaults to
+            `"default"`.
+        on_finding: What a new finding does: `"warn"` prints it, `"stop"`
+            also ends training by `model.stop_training`, `"raise"` raises
+            `GradGuardFinding`, `"ignore"` only keeps it. Defaults to
+            `"warn"`.
+        verbose: 0 or 1. 1 prints findings as they come and a summary at the
+            end, 0 prints nothing. Defaults to 1.
+
+    Attributes:
+        trace: `Trace` of the latest fit.
+        findings: List of `Finding`, in order of their first step.
+
+    Raises:
+        TypeError: For an argument of the wrong type.
+        ValueError: For a value out of range, or an unknown rule.
+        RuntimeError: When training starts and the model cannot be watched.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_gradguard import GradientMonitor
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> monitor = GradientMonitor(verbose=0)
+    >>> x, y = np.ones((64, 4)), np.ones((64, 1))
+    >>> history = model.fit(x, y, verbose=0, callbacks=[monitor])
+    >>> monitor.trace.get("grad_norm").shape  # two steps, one layer
+    (2, 1)
+    >>> monitor.report().healthy
+    True
+
+    Notes:
+        On JAX the state of a running fit is not synced for this callback.
+        Without a subscriber left, the compiled step from before the fit is
+        put back; so the first watched fit compiles twice.
+    """
+
+    def __init__(
+        self,
+        log_dir=None,
+        update_freq=1,
+        rules="default",
+        on_finding="warn",
+        verbose=1,
+    ):
+        super().__init__()
+        self.log_dir = run_facts.check_log_dir(_OWNER, log_dir)
+        self.update_freq = _validation.check_int(
+            _OWNER,
+            "update_freq",
+            update_freq,
+            minimum=1,
+            hint="Pass 1 to record every step, 10 for every tenth.",
+        )
+        self.rules = resolve_rules(rules, owner=_OWNER)
+        self.on_finding = _validation.check_choice(
+            _OWNER, "on_finding", on_finding, _ON_FINDING
+        )
+        self.verbose = _validation.check_choice(
+            _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
+        )
+        self.trace = Trace([], [], [])
+        self.findings = []
+        self._watch = Watch(_OWNER, self)
+        self._reporters = []
+        self._weights = self._first_weights = None
+        self._look_at = _FIRST_LOOK
+        self._records = 0
+        self._measured_at = 0
+        self._planned = {}
+        self._raise = None
+
+    # Keras calls these
+
+    def on_train_begin(self, logs=None):
+        model = self._model
+        run_facts.check_model(_OWNER, model)
+        self.trace = Trace([], [], [])
+        self.findings = []
+        self._weights = self._first_weights = None
+        self._look_at, self._records, self._measured_at = _FIRST_LOOK, 0, 0
+        self._raise = None
+        self._reporters = [ConsoleReporter(self.verbose)]
+        if self.log_dir is not None:
+            for writer in (RunWriter, EventWriter):
+                self._reporters.append(Guarded(writer(self.log_dir)))
+        recording = recording_of(model, self.update_freq)
+        self._watch.start(recording, self.params.get("steps"))
+        self._planned = run_facts.facts(model, self.params)
+        self._watch.guard(self._begin)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._watch.epoch_begin()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._raise is not None:
+            error, self._raise = self._raise, None
+            raise error
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._watch.guard(self._end_epoch, epoch, logs or {})
+        if self._raise is not None:
+            error, self._raise = self._raise, None
+            raise error
+
+    def on_train_end(self, logs=None):
+        self._watch.finish(self._finish)
+        if self._raise is not None:
+            error, self._raise = self._raise, None
+            raise error
+
+    # The recording calls these
+
+    def on_block(self, block):
+        """Take in a block of records; called between two steps."""
+        if not len(self.trace.variables):
+            self._begin_trace()
+        keep = block.steps % self.update_freq == 0
+        if keep.all():
+            keep = slice(None)
+        clipped = block.clipped_grad_norm
+        self.trace.set_has_gradient(block.has_gradient)
+        self.trace.append(
+            block.steps[keep],
+            block.grad_norm[keep],
+            None if clipped is None else clipped[keep],
+            block.skipped[keep],
+        )
+        if len(block.update_steps):
+            self.trace.append_updates(
+                block.update_steps, block.weight_norm, block.update_norm
+            )
+        self._records += len(block.steps[keep])
+        for reporter in self._reporters:
+            reporter.on_records(self.trace, int(block.steps[0]))
+        nonfinite = not np.isfinite(
+            block.grad_norm[:, block.has_gradient]
+        ).all()
+        if self._records >= self._look_at or (nonfinite and not self.findings):
+            self._judge()
+
+    # What users call
+
+    def report(self):
+        """Judge the record so far.
+
+        Returns:
+            A `Report`: `str()` of it is the verdict in words.
+        """
+        return Report(self.findings, self.trace)
+
+    def plot(self):
+        """Draw the record.
+
+        Returns:
+            A matplotlib figure: loss, layers x steps heatmap of the gradient
+            norms, norms and update ratios per layer, weights over epochs,
+            with the findings marked.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        from keras_gradguard.reporting import plots
+
+        return plots.plot(self.trace, self.findings)
+
+    # Inside
+
+    def _begin(self):
+        """Measure the weights before the first step, if they exist."""
+        if not self._model.built or self._watch.recording.reason is not None:
+            return
+        self._watch_weights()
+        if self._watch.recording.order_known:
+            self._begin_trace()
+
+    def _watch_weights(self):
+        table = self._watch.recording.make_table()
+        self._weights = WeightWatch(
+            table.variables, table.sizes, self._watch.recording.cache
+        )
+        self._first_weights = self._weights.measure()
+
+    def _begin_trace(self):
+        """Make the trace, as soon as the order of the layers is known."""
+        table = self._watch.recording.make_table()
+        self.trace = Trace(
+            table.layer_paths,
+            table.variable_paths,
+            table.owners,
+            sizes=table.sizes,
+            meta={**self._planned, "layer_info": table.info},
+        )
+        if self._weights is None:
+            self._watch_weights()
+        self._weights.reorder(table.variables)
+        self._append_weights(self._watch.first_step, self._first_weights)
+
+    def _append_weights(self, step, measured):
+        columns = self._weights.columns
+        self.trace.append_updates(
+            [step], **{k: v[np.newaxis, columns] for k, v in measured.items()}
+        )
+        self._measured_at = self._watch.executions
+
+    def _end_epoch(self, epoch, logs):
+        due = (
+            not len(self.trace.epochs)
+            or epoch + 1 >= (self.params.get("epochs") or 0)
+            or self._watch.executions - self._measured_at >= _SHORT_EPOCH
+        )
+        if due:
+            self._watch.recording.flush()
+            self._watch.check_sight()
+        self.trace.append_epoch(epoch, self._watch.step, logs)
+        if due and len(self.trace.variables):
+            self._append_weights(self._watch.step, self._weights.measure())
+        for reporter in self._reporters:
+            reporter.on_epoch(self.trace, epoch)
+        if self._records >= self._look_at:
+            self._judge()
+
+    def _judge(self):
+        self._look_at = max(_FIRST_LOOK, int(self._records * _GROWTH))
+        known = {f.key for f in self.findings}
+        report = diagnose(self.trace, self.rules)
+        current = {f.key: f for f in report.findings}
+        fresh = [f for f in report.findings if f.key not in known]
+        kept = [current.get(f.key, f) for f in self.findings]
+        self.findings = sorted([*kept, *fresh], key=lambda f: f.first_step)
+        if not fresh:
+            return
+        self.trace.remember(self.findings)
+        for reporter in self._reporters:
+            reporter.on_findings(fresh, self.trace)
+        if self.on_finding == "stop":
+            self._model.stop_training = True
+        elif self.on_finding == "raise" and self._raise is None:
+            self._raise = GradGuardFinding(fresh[0])
+
+    def _finish(self):
+        self._judge()
+        for reporter in self._reporters:
+            reporter.close(self.trace, self.findings)
+        self._reporters = []

@@ -1,0 +1,87 @@
+"""What is known of a run before its first step."""
+
+import os
+
+import keras
+
+
+def check_log_dir(owner, log_dir):
+    """Return `log_dir` as a string, or None.
+
+    Args:
+        owner: Class that took the argument.
+        log_dir: What was passed.
+
+    Returns:
+        String or None.
+
+    Raises:
+        TypeError: If it is neither None, nor a string, nor a path.
+    """
+    if log_dir is None:
+        return None
+    if not isinstance(log_dir, str | os.PathLike):
+        raise TypeError(
+            f"{owner}: `log_dir` must be a path or None. Received: "
+            f"log_dir={log_dir!r} (of type {type(log_dir).__name__}). Pass a "
+            'directory such as "runs/first".'
+        )
+    return os.fspath(log_dir)
+
+
+def check_model(owner, model):
+    """Raise if a model cannot be trained by an optimizer.
+
+    Args:
+        owner: Class that wants to watch it.
+        model: The model.
+
+    Raises:
+        RuntimeError: If the model has no optimizer.
+    """
+    if getattr(model, "optimizer", None) is None:
+        raise RuntimeError(
+            f"{owner}: starting failed: the model has no optimizer, so there "
+            "are no gradients to watch. Pass one to "
+            '`model.compile(optimizer="adam", ...)`.'
+        )
+
+
+def facts(model, params):
+    """Facts about a run, as plain JSON types.
+
+    Args:
+        model: A compiled model.
+        params: `params` of a callback.
+
+    Returns:
+        Dict with `backend`, `keras_version`, `model`, `optimizer`,
+        `learning_rate`, `loss_name`, `epochs_planned`, `steps_per_epoch`.
+    """
+    optimizer = model.optimizer
+    return {
+        "backend": keras.backend.backend(),
+        "keras_version": keras.__version__,
+        "model": model.name,
+        "optimizer": {"class": type(optimizer).__name__},
+        "learning_rate": _learning_rate(optimizer),
+        "loss_name": _loss_name(getattr(model, "loss", None)),
+        "epochs_planned": params.get("epochs"),
+        "steps_per_epoch": params.get("steps"),
+    }
+
+
+def _learning_rate(optimizer):
+    try:
+        return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    except (AttributeError, TypeError, ValueError):
+        return None  # a MultiOptimizer has several
+
+
+def _loss_name(loss):
+    if loss is None or isinstance(loss, str):
+        return loss
+    if isinstance(loss, list | tuple | dict):
+        values = loss.values() if isinstance(loss, dict) else loss
+        return ", ".join(str(_loss_name(part)) for part in values)
+    return getattr(loss, "__name__", type(loss).__name__)

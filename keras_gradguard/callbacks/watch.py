@@ -1,0 +1,133 @@
+"""What the callbacks have in common: a recording that never hurts a run."""
+
+import warnings
+
+from keras_gradguard.exceptions import GradGuardWarning
+
+_TELL_US = "Training goes on unwatched."
+
+
+class Watch:
+    """Connects a callback to the recording of the model it trains.
+
+    A failure inside it is told once, and the callback goes deaf; it never
+    stops a training. If nothing could be recorded, that is told, with the
+    reason.
+
+    Args:
+        owner: Name of the callback's class, for messages.
+        callback: Object with `on_block(block)`.
+
+    Attributes:
+        recording: The `Recording`, None before `start`.
+        first_step: The optimizer's step when the fit began.
+        armed: Whether records are still taken in.
+    """
+
+    def __init__(self, owner, callback):
+        self.recording = None
+        self.first_step = 0
+        self.armed = False
+        self._owner = owner
+        self._callback = callback
+        self._told_blind = False
+
+    def start(self, recording, steps_per_epoch=None):
+        """Begin to take in records.
+
+        Args:
+            recording: `Recording` of the model.
+            steps_per_epoch: Batches of an epoch, if known.
+        """
+        self.recording = recording
+        self.armed = True
+        self._told_blind = False
+        recording.start(self, steps_per_epoch)
+        self.first_step = recording.step
+        if recording.reason is not None:
+            self._tell_blind(recording.reason)
+
+    def epoch_begin(self):
+        """Pass on that an epoch begins."""
+        if self.armed:
+            self.guard(self.recording.epoch_begin)
+
+    @property
+    def executions(self):
+        """Executions of the train step so far."""
+        return self.recording.executions
+
+    @property
+    def step(self):
+        """The latest step of the optimizer, from 0."""
+        return max(self.first_step, self.recording.step - 1)
+
+    def guard(self, function, *arguments):
+        """Run our own code; if it fails, say so once and go deaf.
+
+        Args:
+            function: What to call.
+            *arguments: With what.
+        """
+        if not self.armed:
+            return
+        try:
+            function(*arguments)
+        except Exception as error:
+            self.on_recording_failure(error)
+
+    def check_sight(self):
+        """Tell the user if steps ran and none of them was recorded."""
+        recording = self.recording
+        if not self.armed or recording.reason is not None:
+            return
+        if recording.executions and not recording.recorded:
+            self._tell_blind(recording.why_nothing())
+
+    def finish(self, function):
+        """Take in the rest, run `function`, let go of the model.
+
+        Args:
+            function: What the callback does at the end.
+        """
+        if self.recording is None:
+            return
+        self.guard(self.recording.flush)
+        self.check_sight()
+        self.guard(function)
+        self._let_go()
+
+    def _let_go(self):
+        self.armed = False
+        if self.recording is not None:
+            self.recording.stop(self)
+
+    # The recording calls these
+
+    def on_block(self, block):
+        """Pass a block on."""
+        self.guard(self._callback.on_block, block)
+
+    def on_recording_failure(self, error):
+        """Say that our code failed, once, and go deaf."""
+        if not self.armed:
+            return
+        self.armed = False
+        warnings.warn(
+            f"{self._owner}: recording failed with "
+            f"{type(error).__name__}: {error}. {_TELL_US} This is a bug of "
+            "keras-gradguard; please report it with this message.",
+            GradGuardWarning,
+            stacklevel=2,
+        )
+
+    def _tell_blind(self, reason):
+        if self._told_blind:
+            return
+        self._told_blind = True
+        warnings.warn(
+            f"{self._owner}: no gradient can be recorded, because {reason}. "
+            f"{_TELL_US}",
+            GradGuardWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,74 @@
+"""The rules, and how an argument `rules` becomes a list of them."""
+
+from keras_gradguard.diagnosis.rules.base import Rule
+from keras_gradguard.diagnosis.rules.exploding import ExplodingGradient
+from keras_gradguard.diagnosis.rules.nonfinite import NonfiniteGradient
+from keras_gradguard.diagnosis.rules.updates import FrozenLayer
+from keras_gradguard.diagnosis.rules.updates import UpdateRatio
+from keras_gradguard.diagnosis.rules.vanishing import VanishingGradient
+
+# In the order in which a report tells them: the cause before its effects.
+RULES = (
+    NonfiniteGradient,
+    ExplodingGradient,
+    VanishingGradient,
+    FrozenLayer,
+    UpdateRatio,
+)
+
+__all__ = ["RULES", "Rule", "resolve_rules"]
+
+
+def resolve_rules(rules="default", owner="diagnose"):
+    """Return the rules that an argument `rules` means.
+
+    Args:
+        rules: `"default"` for all, or a list of `Rule` objects and rule ids.
+        owner: Str. Who took the argument, for the error message.
+
+    Returns:
+        List of `Rule`.
+
+    Raises:
+        TypeError: If an entry is neither a rule nor a str, or `rules` is no
+            list.
+        ValueError: If an id is unknown.
+    """
+    known = {rule.id: rule for rule in RULES}
+    if isinstance(rules, str) and rules == "default":
+        return [rule() for rule in RULES]
+    names = ", ".join(repr(name) for name in known)
+    what = f"'default' or a list of Rule objects and rule ids ({names})"
+    if isinstance(rules, str):
+        raise ValueError(
+            f"{owner}: `rules` must be {what}. Received: rules={rules!r}. "
+            "Put a single id into a list."
+        )
+    if not isinstance(rules, list | tuple):
+        raise TypeError(
+            f"{owner}: `rules` must be {what}. Received: rules={rules!r} "
+            f"(of type {type(rules).__name__})."
+        )
+    resolved = []
+    for rule in rules:
+        if isinstance(rule, str) and rule in known:
+            resolved.append(known[rule]())
+        elif isinstance(rule, str):
+            raise ValueError(
+                f"{owner}: `rules` must be {what}. Received the unknown id "
+                f"{rule!r}. Check the spelling."
+            )
+        elif isinstance(rule, type) and issubclass(rule, Rule):
+            raise TypeError(
+                f"{owner}: `rules` must be {what}. Received the class "
+                f"{rule.__name__}. Pass an object: {rule.__name__}()."
+            )
+        elif isinstance(rule, Rule):
+            resolved.append(rule)
+        else:
+            raise TypeError(
+                f"{owner}: `rules` must be {what}. Received an entry "
+                f"{rule!r} (of type {type(rule).__name__}). Subclass "
+                "keras_gradguard.Rule."
+            )
+    return resolved

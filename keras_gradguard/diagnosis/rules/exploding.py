@@ -1,0 +1,230 @@
+"""Finds gradients that grow without bound, over time or over depth."""
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard._text import profile_text
+from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis.evidence import LOG_ZERO
+from keras_gradguard.diagnosis.evidence import Progress
+from keras_gradguard.diagnosis.evidence import count_within
+from keras_gradguard.diagnosis.evidence import judged_layers
+from keras_gradguard.diagnosis.evidence import log_profile
+from keras_gradguard.diagnosis.evidence import mean_known
+from keras_gradguard.diagnosis.evidence import stretch_end
+from keras_gradguard.diagnosis.evidence import stretch_start
+from keras_gradguard.diagnosis.finding import Finding
+from keras_gradguard.diagnosis.rules.base import Rule
+from keras_gradguard.diagnosis.rules.nonfinite import GROWTH
+from keras_gradguard.diagnosis.rules.nonfinite import LOOK_BACK
+from keras_gradguard.diagnosis.rules.nonfinite import gone_records
+from keras_gradguard.diagnosis.rules.nonfinite import growth_before
+
+# An update this much larger than the weights leaves nothing of them.
+_HUGE_UPDATE = 10.0
+_DEPTH = {"ratio": 1e3, "window": 10, "learned": 0.15, "stalled": 0.02}
+_SHARE = 0.8
+
+
+class ExplodingGradient(Rule):
+    """Finds gradients that grow without bound.
+
+    Three ways to show it, each scale-free:
+
+    * the gradient ends in NaN or infinity and grew at least 100-fold within
+      the 64 steps before, or an update was over 10 times as large as the
+      weights: critical;
+    * over 20 records it stays 10 times above where the run began (1000 times
+      if no loss was recorded) while the loss is over twice the first:
+      critical. A spike that passes is none;
+    * it is over 1000 times larger near the input than at the output for 100
+      records while the loss stalls and has not fallen by 15 %: warning.
+      AUTOTRAINER warns from 70 on; deep tanh nets that learn reach 140.
+
+    References:
+        - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
+        - [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063)
+    """
+
+    id = "exploding_gradient"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        blocks = trace.blocks()
+        found = [
+            self._to_nonfinite(trace),
+            self._over_time(trace, blocks),
+            self._over_depth(trace, blocks),
+        ]
+        found = [finding for finding in found if finding is not None]
+        if not found:
+            return []
+        # What was complete first is told, also when more is known later.
+        return [min(found, key=lambda f: f.evidence["window"]["last_step"])]
+
+    def _to_nonfinite(self, trace):
+        gone = np.flatnonzero(gone_records(trace) & ~trace.skipped)
+        if not len(gone) or gone[0] == 0:
+            return None
+        at = int(gone[0])
+        growth = growth_before(trace, at)
+        update, layer = _largest_update(trace, int(trace.steps[at]))
+        if growth < GROWTH and not update > _HUGE_UPDATE:
+            return None
+        low = max(0, at - LOOK_BACK)
+        norms = trace.global_norms(low, at)
+        finite = np.where(norms > 0, norms, np.inf)
+        start = low + int(np.argmin(finite))
+        last = trace.layer_norms(at - 1, at)[0]
+        order = np.argsort(-np.nan_to_num(last, nan=0.0), kind="stable")
+        mask = judged_layers(trace)
+        layers = [str(trace.layers[i]) for i in order if mask[i]]
+        first, stop = int(trace.steps[start]), int(trace.steps[at])
+        begin = number(norms[start - low])
+        end = number(norms[-1])
+        text = (
+            f"The gradient norm went from {begin} at step {first} to {end} at "
+            f"step {int(trace.steps[at - 1])} and was not finite at step "
+            f"{stop}."
+        )
+        if update > _HUGE_UPDATE:
+            text += (
+                f" One update changed the weights of {layer} by "
+                f"{number(update)} times their size."
+            )
+        evidence = {
+            "growth": growth,
+            "threshold": GROWTH,
+            "update_ratio": update,
+            "grad_norm": [float(v) for v in norms[-8:]],
+            "window": {"first_step": first, "last_step": stop},
+        }
+        return self._finding(trace, layers, first, stop, evidence, text)
+
+    def _over_time(self, trace, blocks):
+        if len(blocks) < 2:
+            return None
+        progress = Progress.of(trace, blocks)
+        start = np.flatnonzero(np.isfinite(blocks.global_log))
+        first_norm = trace.global_norms(0, 1)
+        if not len(start) or not np.isfinite(first_norm).all():
+            return None
+        # The first record, too: a run that blows up does so in its first
+        # steps, and then the first block is no place to compare with.
+        base = float(blocks.global_log[start[0]])
+        if first_norm[0] > 0:
+            base = min(base, float(np.log(first_norm[0])))
+        factor = 10.0 if progress.known else 1e3
+        high = blocks.global_log > base + np.log(factor)
+        if progress.known:
+            first_loss = _first_loss(trace, progress)
+            with np.errstate(invalid="ignore", over="ignore"):
+                high &= progress.loss - first_loss > abs(first_loss)
+        window = max(2, progress.window if not progress.per_batch else 2)
+        hits = np.flatnonzero(count_within(high, window) == window)
+        if not len(hits):
+            return None
+        last = int(hits[0])
+        begin = stretch_start(high, last, window)
+        first, stop = int(blocks.first_step[begin]), int(blocks.last_step[last])
+        log_norm = float(blocks.global_log[last])
+        norm = float(np.exp(log_norm))
+        mask = judged_layers(trace)
+        rise = np.nan_to_num(blocks.log_norm[last], nan=LOG_ZERO)
+        order = np.argsort(-rise, kind="stable")
+        layers = [str(trace.layers[i]) for i in order if mask[i]]
+        text = (
+            f"Since step {first} the gradient norm is around {number(norm)}, "
+            f"against {number(np.exp(base))} at the start."
+        )
+        if progress.known:
+            text += (
+                f" The loss rose from {first_loss:.4g} to "
+                f"{progress.loss[last]:.4g}: the run diverges."
+            )
+        evidence = {
+            "growth": float(np.exp(log_norm - base)),
+            "threshold": factor,
+            "window": {"first_step": first, "last_step": stop},
+        }
+        until = int(blocks.last_step[stretch_end(high, last)])
+        return self._finding(trace, layers, first, until, evidence, text)
+
+    def _over_depth(self, trace, blocks):
+        mask = judged_layers(trace)
+        progress = Progress.of(trace, blocks)
+        if np.count_nonzero(mask) < 3 or not progress.known:
+            return None
+        logs = log_profile(blocks, mask)
+        rise = logs - logs[:, -1:]
+        # A head without any gradient is another sickness.
+        rise[logs[:, -1] <= LOG_ZERO] = 0.0
+        window = max(_DEPTH["window"], progress.window)
+        high = rise > np.log(_DEPTH["ratio"])
+        seen = count_within(high, window) >= _SHARE * window
+        good = seen.any(axis=1)
+        good &= progress.stalled(window, _DEPTH["stalled"])
+        good &= progress.not_learned(window, _DEPTH["learned"])
+        if not good.any():
+            return None
+        last = int(np.argmax(good))
+        means = mean_known(logs[last - window + 1 : last + 1])
+        culprits = np.flatnonzero(seen[last])
+        culprits = culprits[np.argsort(-means[culprits], kind="stable")]
+        names_of = trace.layers[mask]
+        worst = int(culprits[0])
+        begin = stretch_start(high[:, worst], last, window)
+        first, stop = int(blocks.first_step[begin]), int(blocks.last_step[last])
+        layers = [str(layer) for layer in names_of[culprits]]
+        text = (
+            f"The gradient grows on its way back: it is "
+            f"{number(np.exp(means[worst]))} in {layers[0]}, against "
+            f"{number(np.exp(means[-1]))} in {names_of[-1]} at the output, "
+            f"and the loss does not fall. Concerned: {names(layers)}. "
+            f"From input to output: {profile_text(np.exp(means))}."
+        )
+        evidence = {
+            "ratio": float(np.exp(means[worst] - means[-1])),
+            "threshold": _DEPTH["ratio"],
+            "window": {"first_step": first, "last_step": stop},
+        }
+        until = int(blocks.last_step[stretch_end(high[:, worst], last)])
+        return self._finding(
+            trace, layers, first, until, evidence, text, "warning"
+        )
+
+    def _finding(
+        self, trace, layers, first, last, evidence, text, severity="critical"
+    ):
+        return Finding(
+            rule=self.id,
+            severity=severity,
+            layers=layers,
+            first_step=first,
+            last_step=last,
+            epoch=trace.epoch_of(first),
+            evidence=evidence,
+            message=text,
+            remedies=remedies.for_exploding(trace, layers),
+        )
+
+
+def _largest_update(trace, step):
+    """Return the largest finite update ratio up to `step`, and its layer."""
+    steps, ratio = trace.measured("update_ratio")
+    ratio = ratio[steps <= step][:, judged_layers(trace)]
+    finite = np.where(np.isfinite(ratio), ratio, 0.0)
+    if not finite.size:
+        return 0.0, ""
+    worst = int(finite.max(axis=0).argmax())
+    layer = trace.layers[judged_layers(trace)][worst]
+    return float(finite[:, worst].max()), str(layer)
+
+
+def _first_loss(trace, progress):
+    """Return the loss of the very first batch if known, else of the first."""
+    loss = trace.extra.get("loss")
+    if progress.per_batch and loss is not None and np.isfinite(loss[0]):
+        return float(loss[0])
+    return progress.first

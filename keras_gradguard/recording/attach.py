@@ -1,0 +1,258 @@
+"""Puts a recording into a running `fit` and takes it out again.
+
+The optimizer is patched, and `model.train_function` replaced by a
+`Dispatcher`; at the end the function from before comes back, so that no
+stale trace is left.
+"""
+
+import contextlib
+import math
+import weakref
+
+from keras_gradguard.recording import layers as layers_lib
+from keras_gradguard.recording import optimizers
+from keras_gradguard.recording.dispatcher import Dispatcher
+from keras_gradguard.recording.fit_exit import FitExit
+from keras_gradguard.recording.instrument import instrument_of
+
+_recordings = weakref.WeakKeyDictionary()
+
+
+def recording_of(model, update_freq=1):
+    """The recording of a model: the running one, or a new one.
+
+    Args:
+        model: A compiled Keras model that is about to train.
+        update_freq: Record every so many optimizer steps.
+
+    Returns:
+        A `Recording`. Call `start` once per user, then `stop`.
+    """
+    recording = _recordings.get(model)
+    if recording is None or not recording.active:
+        recording = Recording(model, update_freq)
+        _recordings[model] = recording
+    recording.update_freq = math.gcd(recording.update_freq, update_freq)
+    return recording
+
+
+class Recording:
+    """Records one model's optimizer steps for all who subscribe.
+
+    Args:
+        model: A compiled Keras model.
+        update_freq: Record every so many optimizer steps.
+
+    Attributes:
+        active: Whether the model is patched at present.
+        table: `LayerTable` of the model, None until it is built.
+        reason: Why nothing can be recorded, or None.
+    """
+
+    def __init__(self, model, update_freq=1):
+        self._model = weakref.ref(model)
+        self.update_freq = update_freq
+        self.active = False
+        self.table = None
+        self._table_is_final = False
+        self.reason = None
+        self._subscribers = []
+        self._instrument = None
+        self._dispatcher = None
+        self._previous = None
+        self._exit = FitExit(self.abandon, self.detach)
+
+    # Life
+
+    def start(self, subscriber, steps_per_epoch=None):
+        """Begin to deliver blocks to a subscriber.
+
+        Args:
+            subscriber: Object with `on_block(block)` and
+                `on_recording_failure(error)`.
+            steps_per_epoch: Batches of an epoch, if known.
+        """
+        if subscriber not in self._subscribers:
+            self._subscribers.append(subscriber)
+        if not self.active:
+            self._attach(steps_per_epoch)
+        if self.active:
+            self._dispatcher.prepare()
+            self._exit.watch()
+
+    def stop(self, subscriber):
+        """Deliver what is left; detach when nobody listens any more.
+
+        Args:
+            subscriber: As passed to `start`.
+        """
+        if subscriber not in self._subscribers:
+            return
+        if self.active:
+            self.flush()
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
+        if not self._subscribers:
+            self.detach()
+
+    def epoch_begin(self):
+        """Note a new epoch; attach again if the model was recompiled."""
+        model = self._model()
+        if model is None or not self.active:
+            return
+        if model.train_function is not self._dispatcher:
+            steps = self._dispatcher.steps_per_epoch
+            self.flush()
+            self._detach(restore=False)
+            self._attach(steps)
+        self._dispatcher.batch = 0
+
+    @property
+    def executions(self):
+        """Executions of the train step since the recording was attached."""
+        return 0 if self._dispatcher is None else self._dispatcher.executions
+
+    @property
+    def recorded(self):
+        """Records delivered since the recording was attached."""
+        return 0 if self._dispatcher is None else self._dispatcher.recorded
+
+    @property
+    def step(self):
+        """Optimizer steps taken so far, as far as the host can tell."""
+        return 0 if self._dispatcher is None else self._dispatcher.step
+
+    def why_nothing(self):
+        """Why steps ran and no record came."""
+        model = self._model()
+        if not model.trainable_variables:
+            return "the model has no trainable variables"
+        return (
+            "the train step never called `apply` of the model's optimizer: a "
+            "custom `train_step` has to end in "
+            "`self.optimizer.apply(gradients, variables)`"
+        )
+
+    def flush(self):
+        """Deliver all records that are still on the device."""
+        self._sync()
+        if self._dispatcher is not None:
+            self._dispatcher.drain(None, wait=True)
+
+    def _flush_quietly(self):
+        """Deliver what can be had, after a step that was interrupted.
+
+        On JAX it may have taken its state with it.
+        """
+        subscribers, self._subscribers = self._subscribers, []
+        with contextlib.suppress(Exception):
+            self._sync()
+            for block in self._dispatcher.last_blocks():
+                for subscriber in subscribers:
+                    subscriber.on_block(block)
+        self._subscribers = subscribers
+
+    def detach(self):
+        """Leave the model and its optimizer as they were. Safe to repeat."""
+        self._detach(restore=True)
+
+    # Attaching
+
+    def _attach(self, steps_per_epoch):
+        model = self._model()
+        self.reason = self._why_blind(model)
+        if self.reason is not None:
+            return
+        self._previous = model.train_function
+        self._instrument = instrument_of(model)
+        self._instrument.on_failure = self.fail
+        self.active = True
+        try:
+            self._instrument.attach(model)
+            self._dispatcher = Dispatcher(
+                self, model, self._instrument, steps_per_epoch
+            )
+            model.train_function = self._dispatcher
+        except Exception:
+            self.detach()
+            raise
+
+    def _why_blind(self, model):
+        optimizer = model.optimizer
+        if optimizer is None:
+            return "the model has no optimizer"
+        reasons = [
+            optimizers.why_unreadable(leaf)
+            for leaf in optimizers.leaves(optimizer)
+        ]
+        if reasons and all(reasons):
+            return reasons[0]
+        return None
+
+    def abandon(self):
+        """Deliver what can be had and detach, since `fit` is being left."""
+        if not self.active:
+            return
+        self._flush_quietly()
+        self.detach()
+
+    def _detach(self, restore):
+        if not self.active:
+            return
+        self.active = False
+        self._sync()
+        self._exit.stop()
+        model = self._model()
+        self._instrument.detach(model)
+        self._instrument.on_failure = None
+        if restore and model is not None:
+            if model.train_function is self._dispatcher:
+                model.train_function = self._previous
+            # The registry's value must not keep its key alive.
+            if _recordings.get(model) is self:
+                del _recordings[model]
+        self._dispatcher = None
+        self._previous = None
+        self._instrument = None
+
+    def _sync(self):
+        """Bring the state that a trainer holds back into the variables."""
+        model = self._model()
+        sync = getattr(model, "jax_state_sync", None)
+        if sync is not None and getattr(model, "_jax_state", None):
+            with contextlib.suppress(RuntimeError):  # donated and lost
+                sync()
+
+    # Delivering
+
+    def deliver(self, block):
+        """Hand a block to every subscriber."""
+        for subscriber in list(self._subscribers):
+            subscriber.on_block(block)
+
+    def fail(self, error):
+        """A failure of ours: warn once, record no more, train on."""
+        for subscriber in list(self._subscribers):
+            subscriber.on_recording_failure(error)
+
+    @property
+    def cache(self):
+        """Dict that lives as long as the compiled step."""
+        return {} if self._instrument is None else self._instrument.cache
+
+    @property
+    def order_known(self):
+        """Whether the table's order will stay as it is."""
+        return layers_lib.knows_order(self._model()) or bool(self._ranks)
+
+    @property
+    def _ranks(self):
+        instrument = self._instrument
+        return {} if instrument is None else instrument.call_order.ranks
+
+    def make_table(self):
+        """The model's layers, once it is built."""
+        if self.table is None or not self._table_is_final:
+            self._table_is_final = self.order_known
+            self.table = layers_lib.layer_table(self._model(), self._ranks)
+        return self.table

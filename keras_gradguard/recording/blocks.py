@@ -1,0 +1,156 @@
+"""Rows from the rings, brought to the host as arrays per variable."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from keras_gradguard._backend import ring_layout
+from keras_gradguard.recording import optimizers
+from keras_gradguard.recording.gradients import SKIPPED
+from keras_gradguard.recording.gradients import UNMEASURED
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Block:
+    """Some consecutive records, with V variables in forward order.
+
+    Attributes:
+        steps: Integer array `(n,)`, the optimizer's step of each record.
+        grad_norm: Float32 array `(n, V)`, NaN without a gradient.
+        clipped_grad_norm: Float64 array `(n,)`, or None if nothing clips.
+        skipped: Bool array `(n,)`, updates that were not applied.
+        has_gradient: Bool array `(V,)`.
+        update_steps: Integer array `(m,)`.
+        weight_norm: Float32 array `(m, V)`, before the update.
+        update_norm: Float32 array `(m, V)`.
+    """
+
+    steps: Any
+    grad_norm: Any
+    clipped_grad_norm: Any
+    skipped: Any
+    has_gradient: Any
+    update_steps: Any
+    weight_norm: Any
+    update_norm: Any
+
+    @classmethod
+    def merge(cls, parts, table):
+        """Put the parts of several optimizers side by side.
+
+        Args:
+            parts: List of `Part`.
+            table: `LayerTable` of the model.
+
+        Returns:
+            A `Block`.
+        """
+        index = table.index
+        columns = [[index[id(v)] for v in p.variables] for p in parts]
+        width = len(table.variables)
+        steps, places = _common_steps([p.steps for p in parts])
+        grad_norm = np.full((len(steps), width), np.nan, "float32")
+        skipped = np.zeros(len(steps), bool)
+        has_gradient = np.zeros(width, bool)
+        squares = np.zeros(len(steps))
+        clips = False
+        for part, cols, rows in zip(parts, columns, places, strict=True):
+            grad_norm[np.ix_(rows, cols)] = part.norms
+            skipped[rows] |= part.flags == SKIPPED
+            has_gradient[cols] = part.has_gradient
+            clips |= not np.isnan(part.clipped).all()
+            squares[rows] += _clipped(part) ** 2
+        update_steps, places = _common_steps([p.update_steps for p in parts])
+        weight_norm = np.full((len(update_steps), width), np.nan, "float32")
+        update_norm = weight_norm.copy()
+        for part, cols, rows in zip(parts, columns, places, strict=True):
+            n = len(part.variables)
+            weight_norm[np.ix_(rows, cols)] = part.updates[:, :n]
+            update_norm[np.ix_(rows, cols)] = part.updates[:, n:]
+        return cls(
+            steps=steps,
+            grad_norm=grad_norm,
+            clipped_grad_norm=np.sqrt(squares) if clips else None,
+            skipped=skipped,
+            has_gradient=has_gradient,
+            update_steps=update_steps,
+            weight_norm=weight_norm,
+            update_norm=update_norm,
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """What one leaf optimizer recorded.
+
+    Attributes:
+        variables: Its variables, length n.
+        has_gradient: List of bool, length n.
+        steps: Integer array `(r,)`.
+        flags: Integer array `(r,)`.
+        clipped: Float array `(r,)`, NaN where nothing clips.
+        norms: Float array `(r, n)`.
+        update_steps: Integer array `(u,)`.
+        updates: Float array `(u, 2n)`, weight norms and update norms.
+    """
+
+    variables: list
+    has_gradient: list
+    steps: Any
+    flags: Any
+    clipped: Any
+    norms: Any
+    update_steps: Any
+    updates: Any
+
+
+def read_part(tap, store, cursor):
+    """Read the records that came in since the last time.
+
+    Args:
+        tap: `GradientTap`.
+        store: Host copy of its ring's store.
+        cursor: Number of records that were read before.
+
+    Returns:
+        `(part, cursor)`.
+    """
+    steps, flags, values, cursor = ring_layout.unread(store, cursor)
+    n = len(tap.variables)
+    clipped, norms = values[:, 0], values[:, 1 : 1 + n]
+    if tap.derives_clipping:
+        present = norms[:, np.asarray(tap.has_gradient, bool)]
+        clipped = optimizers.clipped_norm(tap.optimizer, present)
+    updates = values[:, 1 + n :]
+    measured = (updates[:, :n] != UNMEASURED).all(axis=1)
+    part = Part(
+        variables=tap.variables,
+        has_gradient=tap.has_gradient,
+        steps=steps,
+        flags=flags,
+        clipped=clipped,
+        norms=norms,
+        update_steps=steps[measured],
+        updates=updates[measured],
+    )
+    return part, cursor
+
+
+def _clipped(part):
+    """Norm after clipping: that before, where nothing clips."""
+    before = np.sqrt(np.nansum(np.square(part.norms, dtype="float64"), axis=1))
+    return np.where(np.isnan(part.clipped), before, part.clipped)
+
+
+def _common_steps(series):
+    """Steps of several series, and each series' rows among them.
+
+    The leaves of a `MultiOptimizer` step together, so their series are the
+    same. If they are not, they are joined by the step's number.
+    """
+    first = series[0]
+    if all(len(s) == len(first) and (s == first).all() for s in series):
+        return first, [np.arange(len(first))] * len(series)
+    steps = np.unique(np.concatenate(series))
+    return steps, [np.searchsorted(steps, s) for s in series]

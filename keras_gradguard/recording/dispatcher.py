@@ -1,0 +1,227 @@
+"""Runs the train step in one of two variants and drains what it recorded.
+
+`fit` calls `model.train_function` once per execution. The dispatcher in its
+place chooses between two compiled variants of the step: one records the
+gradient norms; the other also weights and updates, which costs more and is
+run now and then.
+"""
+
+import weakref
+
+from keras_gradguard import _backend
+from keras_gradguard._backend import ring_layout
+from keras_gradguard.recording.blocks import Block
+from keras_gradguard.recording.blocks import read_part
+from keras_gradguard.recording.gradients import Mode
+
+# A full step costs about a third more; one in 64 costs half a percent.
+_FULL_EVERY = 64
+_FULL_EARLY = (0, 1, 2, 4, 8, 16, 32)
+
+
+class Dispatcher:
+    """Stands in for `model.train_function`.
+
+    Args:
+        recording: The `Recording` it belongs to.
+        model: The model.
+        instrument: Its `Instrument`, attached.
+        steps_per_epoch: Batches of an epoch, or None.
+    """
+
+    def __init__(self, recording, model, instrument, steps_per_epoch):
+        self.steps_per_epoch = steps_per_epoch
+        self.batch = 0
+        self._recording = recording
+        self._instrument = instrument
+        self._taps = instrument.taps
+        self._backend = _backend.current()
+        self._stateful = hasattr(model, "jax_state_sync")
+        self._per_execution = max(1, int(model.steps_per_execution or 1))
+        self._accumulate = max(
+            [
+                1,
+                *(
+                    int(t.optimizer.gradient_accumulation_steps or 1)
+                    for t in self._taps
+                ),
+            ]
+        )
+        self._micro = max([0, *(_micro_steps(t.optimizer) for t in self._taps)])
+        self._executions = 0
+        self._full_count = 0
+        self._drained = [self._written(t.records) for t in self._taps]
+        self._recorded_before = sum(self._drained)
+        self._since_drain = 0
+        self._period = 8
+        self._pending = None
+        self._window = 0
+        self._model = weakref.ref(model)
+
+    def prepare(self):
+        """Make the variants while the variables hold their values.
+
+        Keras on JAX reads their shardings, and a running fit keeps the values
+        elsewhere. Nothing is compiled yet.
+        """
+        spared = Mode.OFF if self._skips_on_host else Mode.NORMS
+        for mode in (spared, Mode.FULL):
+            self._instrument.variant(self._model(), mode)
+
+    @property
+    def _skips_on_host(self):
+        """Whether the host can leave out the steps that are not wanted."""
+        return self._recording.update_freq > 1 and self._per_execution == 1
+
+    def __call__(self, *args):
+        """Run one execution, recorded."""
+        mode = self._next_mode()
+        variant = self._instrument.variant(self._model(), mode)
+        self._instrument.set_mode(mode)
+        try:
+            result = variant(*args)
+        except BaseException as error:
+            if not self._backend.is_end_of_data(error):
+                # A trace that broke off may not be tried again.
+                self._instrument.broken = True
+                self._recording.abandon()
+            raise
+        finally:
+            self._instrument.set_mode(Mode.OFF)
+        self._advance(mode, result)
+        return result
+
+    def _next_mode(self):
+        """Choose the variant for the coming execution."""
+        if self._skips_on_host:
+            step, rest = divmod(self._micro, self._accumulate)
+            wanted = step % self._recording.update_freq == 0
+            updates = rest == self._accumulate - 1
+            return Mode.FULL if wanted and updates else Mode.OFF
+        count = self._full_count
+        due = count in _FULL_EARLY or count % _FULL_EVERY == 0
+        if self._accumulate > 1 and self._per_execution == 1:
+            if (self._micro + 1) % self._accumulate:
+                return Mode.NORMS
+        elif self._is_last_batch():
+            # Its batch may be smaller: a shape that would be compiled again.
+            return Mode.NORMS
+        self._full_count += 1
+        return Mode.FULL if due else Mode.NORMS
+
+    def _is_last_batch(self):
+        steps = self.steps_per_epoch
+        return (
+            steps is not None
+            and steps > 1
+            and self.batch + self._per_execution >= steps
+        )
+
+    def _advance(self, mode, result):
+        self.batch += self._per_execution
+        self._micro += self._per_execution
+        self._executions += 1
+        if self._executions == 1:
+            self._instrument.call_order.stop()
+        self._since_drain += mode is not Mode.OFF
+        if self._instrument.broken or self._since_drain < self._period:
+            return
+        state = None
+        if self._stateful:
+            state = self._backend.state_by_variable(
+                self._instrument.optimizer, result[1]
+            )
+        self.drain(state)
+
+    def drain(self, state, wait=False):
+        """Copy the rings and deliver what an earlier copy brought.
+
+        Args:
+            state: Map from `id(variable)` to its array, or None if the
+                variables hold their values.
+            wait: Whether to deliver the present records, too.
+        """
+        if self._instrument.broken:
+            return
+        try:
+            self._deliver()
+            self._copy(state)
+            if wait:
+                self._deliver()
+        except Exception as error:
+            self._recording.fail(error)
+
+    def last_blocks(self):
+        """Yield what was copied, and what is on the device still."""
+        yield from self._read_pending()
+        self._copy(None)
+        yield from self._read_pending()
+
+    def _copy(self, state):
+        """Begin to copy the rings to the host."""
+        self._window, self._since_drain = self._since_drain, 0
+        self._pending = [
+            None if t.records is None else t.records.snapshot(state)
+            for t in self._taps
+        ]
+
+    def _deliver(self):
+        for block in self._read_pending():
+            self._recording.deliver(block)
+
+    def _read_pending(self):
+        """Yield a block of the records in the pending copies, if any."""
+        pending, self._pending = self._pending, None
+        parts, filled = [], 0.0
+        for i, (tap, store) in enumerate(
+            zip(self._taps, pending or (), strict=pending is not None)
+        ):
+            if store is None:
+                continue
+            store = self._backend.to_numpy(store)
+            part, cursor = read_part(tap, store, self._drained[i])
+            filled = max(filled, (cursor - self._drained[i]) / tap.records.rows)
+            self._drained[i] = cursor
+            parts.append(part)
+        self._adapt(filled)
+        if parts and any(len(part.steps) for part in parts):
+            yield Block.merge(parts, self._recording.make_table())
+
+    def _adapt(self, filled):
+        """Drain as rarely as the rings allow, before anything is lost.
+
+        Args:
+            filled: Share of the fullest ring that the latest window took.
+        """
+        if filled and self._window:
+            longest = int(self._window * 0.5 / filled)
+            self._period = max(1, min(longest, 2 * self._period))
+
+    @property
+    def recorded(self):
+        """Number of records so far."""
+        return sum(self._drained) - self._recorded_before
+
+    def _written(self, ring):
+        """Number of records that an earlier fit left in a ring."""
+        if ring is None:
+            return 0
+        return ring_layout.written(self._backend.to_numpy(ring.snapshot()))
+
+    @property
+    def step(self):
+        """Optimizer steps so far, counted on the host."""
+        return self._micro // self._accumulate
+
+    @property
+    def executions(self):
+        """Number of executions so far."""
+        return self._executions
+
+
+def _micro_steps(optimizer):
+    """Batches that an optimizer has seen so far."""
+    if not optimizer.built:
+        return 0
+    backend = _backend.current()
+    return int(backend.to_numpy(backend.read(optimizer._iterations)))

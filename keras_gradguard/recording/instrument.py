@@ -1,0 +1,203 @@
+"""The taps on an optimizer, and the train steps compiled with them in place.
+
+Compiling is dear, so an instrument outlives the fit it was made for: it
+hangs on the `train_function` that the fit found, and is used again by the
+next watched fit. Keras drops that function whenever the step has to be
+compiled anew (`compile`, a recompiled trainable state), and the instrument
+with it.
+"""
+
+import contextlib
+
+import keras
+import numpy as np
+
+from keras_gradguard.recording import checkpoints
+from keras_gradguard.recording import optimizers
+from keras_gradguard.recording.gradients import GradientTap
+from keras_gradguard.recording.gradients import Mode
+from keras_gradguard.recording.layers import CallOrder
+from keras_gradguard.recording.loss_scale import LossScaleTap
+from keras_gradguard.recording.patches import Patches
+
+_CACHED = "_gradguard_instrument"
+_RING_BYTES = 512 * 1024
+
+
+class Instrument:
+    """Taps on a model's optimizer and variants of its train step.
+
+    Args:
+        model: A compiled Keras model.
+
+    Attributes:
+        taps: List of `GradientTap`.
+        on_failure: Callable that takes an exception of our own code.
+        broken: Whether our code failed; then nothing more is recorded.
+        call_order: `CallOrder` of the model's layers.
+        cache: Dict for compiled functions of others, kept as long.
+    """
+
+    def __init__(self, model):
+        self.optimizer = model.optimizer
+        _build_members(model)
+        self.xla = bool(model.jit_compile) and not model.run_eagerly
+        self.broken = False
+        self.on_failure = None
+        self.cache = {}
+        self.taps = [
+            GradientTap(leaf, ring_rows, self.xla, self._fail)
+            for leaf in optimizers.leaves(self.optimizer)
+            if optimizers.why_unreadable(leaf) is None
+        ]
+        by_leaf = {id(tap.optimizer): tap for tap in self.taps}
+        self._scale_taps = [
+            LossScaleTap(scaler, by_leaf[id(leaf)])
+            for scaler in optimizers.loss_scalers(self.optimizer)
+            for leaf in optimizers.leaves(scaler)
+            if id(leaf) in by_leaf
+        ]
+        self._patches = Patches()
+        self._variants = {}
+        self.call_order = CallOrder()
+
+    def fits(self, model):
+        """Whether it was made for the model as it is now.
+
+        Args:
+            model: A compiled Keras model.
+        """
+        xla = bool(model.jit_compile) and not model.run_eagerly
+        return (
+            model.optimizer is self.optimizer
+            and xla == self.xla
+            and not self.broken
+            and all(tap.is_current() for tap in self.taps)
+        )
+
+    def attach(self, model):
+        """Patch the optimizer.
+
+        Args:
+            model: The model.
+        """
+        for tap in self.taps:
+            tap.attach(self._patches)
+            if tap.optimizer.built:
+                with _scope_of(model):
+                    tap.prepare()
+        for tap in self._scale_taps:
+            tap.attach(self._patches)
+        if not self.call_order.ranks:
+            self.call_order.watch(model)
+        checkpoints.add(self.taps)
+        checkpoints.hide(self.optimizer, self.taps, self._patches)
+        _record_shardings(model)
+
+    def detach(self, model):
+        """Leave the optimizer as it was. Safe to call twice.
+
+        Args:
+            model: The model, or None if it is gone.
+        """
+        self.call_order.stop()
+        self._patches.undo()
+        checkpoints.remove(self.taps)
+        _record_shardings(model)
+
+    def variant(self, model, mode):
+        """The train function that records in a mode.
+
+        Args:
+            model: The model.
+            mode: A `Mode`.
+
+        Returns:
+            What Keras would have made as `model.train_function`.
+        """
+        if mode not in self._variants:
+            self._variants[mode] = self._make_variant(model, mode)
+        return self._variants[mode]
+
+    def _make_variant(self, model, mode):
+        # Keras reads `train_step` when it makes the function; a wrapper of
+        # our own keeps the trace of each variant apart from the others.
+        original = model.train_step
+        own = model.__dict__.get("train_step")
+
+        def train_step(*args, **kwargs):
+            self.set_mode(mode)
+            return original(*args, **kwargs)
+
+        present = model.train_function
+        model.__dict__["train_step"] = train_step
+        try:
+            model.make_train_function(force=True)
+            return model.train_function
+        finally:
+            if own is None:
+                del model.__dict__["train_step"]
+            else:
+                model.__dict__["train_step"] = own
+            model.train_function = present
+
+    def set_mode(self, mode):
+        """Choose what the patched methods record from now on.
+
+        Args:
+            mode: A `Mode`.
+        """
+        for tap in self.taps:
+            tap.mode = Mode.OFF if self.broken else mode
+
+    def _fail(self, error):
+        self.broken = True
+        self.set_mode(Mode.OFF)
+        if self.on_failure is not None:
+            self.on_failure(error)
+
+
+def instrument_of(model):
+    """The instrument that an earlier fit left for a model, or a new one.
+
+    Args:
+        model: A compiled Keras model that is not instrumented.
+
+    Returns:
+        An `Instrument`.
+    """
+    function = model.train_function
+    instrument = getattr(function, _CACHED, None)
+    if instrument is None or not instrument.fits(model):
+        instrument = Instrument(model)
+        with contextlib.suppress(AttributeError, TypeError):
+            setattr(function, _CACHED, instrument)
+    return instrument
+
+
+def ring_rows(columns):
+    """Capacity of a ring of records with so many values."""
+    return int(np.clip(_RING_BYTES // (4 * columns), 16, 256))
+
+
+def _scope_of(model):
+    """Strategy scope of a TensorFlow model, or nothing."""
+    strategy = getattr(model, "distribute_strategy", None)
+    return contextlib.nullcontext() if strategy is None else strategy.scope()
+
+
+def _build_members(model):
+    """Let a `MultiOptimizer` find its members, as other backends' fits do."""
+    optimizer = model.optimizer
+    several = hasattr(type(optimizer), "optimizers")
+    if several and model.built and not optimizer.built:
+        with keras.name_scope(optimizer.name):
+            optimizer.build(model.trainable_variables)
+
+
+def _record_shardings(model):
+    """Tell Keras on JAX, up to 3.11, that the state has other variables."""
+    record = getattr(model, "_record_training_state_sharding_spec", None)
+    if record is not None:
+        with contextlib.suppress(TypeError, AttributeError):  # state is lost
+            record()

@@ -1,0 +1,35 @@
+"""Methods replaced on instances, and put back."""
+
+
+class Patches:
+    """Methods replaced on instances, put back in reverse order.
+
+    The instance's dictionary is used directly, past any attribute tracking,
+    so that nothing of it is saved or counted.
+    """
+
+    def __init__(self):
+        self._undo = []
+
+    def replace(self, instance, name, make):
+        """Replace a method of one instance.
+
+        Args:
+            instance: The object.
+            name: Name of the method.
+            make: Callable that takes the present bound method and returns
+                its replacement.
+        """
+        present = getattr(instance, name)
+        own = instance.__dict__.get(name)
+        instance.__dict__[name] = make(present)
+        self._undo.append((instance, name, own))
+
+    def undo(self):
+        """Put every method back. Safe to call twice."""
+        while self._undo:
+            instance, name, own = self._undo.pop()
+            if own is None:
+                instance.__dict__.pop(name, None)
+            else:
+                instance.__dict__[name] = own

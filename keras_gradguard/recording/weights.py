@@ -1,0 +1,123 @@
+"""How far the weights have come, measured between epochs."""
+
+import numpy as np
+
+from keras_gradguard import _backend
+
+# Entries per copy that are kept to compare with: 2 copies, 4 bytes each.
+_SAMPLE = 1 << 16
+_SEED = 20
+
+
+class WeightWatch:
+    """Norm, share of zeros and change of every variable.
+
+    Norms and zeros are exact. The change is exact for models of up to 65,536
+    parameters; larger ones keep a fixed random sample of each variable, of
+    which the norm is scaled up, since a copy of the weights would double the
+    memory they take.
+
+    Args:
+        variables: Keras variables, length V.
+        sizes: Integer array `(V,)`, their numbers of elements.
+        cache: Dict that keeps the compiled functions for the next watch.
+
+    Attributes:
+        columns: Positions of the measurements in the order of `reorder`.
+    """
+
+    def __init__(self, variables, sizes, cache=None):
+        self._variables = list(variables)
+        self._backend = _backend.current()
+        self._sizes = np.asarray(sizes)
+        self._samples = self._choose(self._sizes)
+        self._start = None
+        self.columns = list(range(len(self._variables)))
+        self._last = None
+        self._compiled = {} if cache is None else cache
+
+    def _choose(self, sizes):
+        total = int(sizes.sum())
+        if total <= _SAMPLE:
+            return None
+        generator = np.random.default_rng(_SEED)
+        samples = []
+        for size in sizes:
+            count = int(np.clip(_SAMPLE * size // total, min(size, 64), size))
+            chosen = None
+            if count < size:
+                # Sorted, and int32 for JAX; without `choice`, whose memory
+                # grows with the size of the variable.
+                chosen = np.unique(generator.integers(0, size, count))
+                chosen = chosen.astype("int64" if size > 2**31 else "int32")
+            samples.append(chosen)
+        return samples
+
+    def reorder(self, variables):
+        """Choose the order of `columns`.
+
+        Args:
+            variables: The same variables in another order.
+        """
+        place = {id(v): i for i, v in enumerate(self._variables)}
+        self.columns = [place[id(v)] for v in variables]
+
+    def measure(self):
+        """Measure the variables as they are.
+
+        Returns:
+            Dict of float32 arrays `(V,)`: `weight_norm`, `zero_fraction`,
+            `distance` (norm of the weights minus those of the first
+            measurement) and `epoch_change` (minus those of the last one).
+        """
+        to_numpy = self._backend.to_numpy
+        values = [self._backend.read(v) for v in self._variables]
+        if self._samples is None:
+            sample = [_flat(to_numpy(value)) for value in values]
+            norms = [np.linalg.norm(s.astype("float64")) for s in sample]
+            zeros = [np.mean(s == 0) if len(s) else 0.0 for s in sample]
+        else:
+            norms, zeros, sample = self._on_device()(values)
+            sample = [_flat(to_numpy(part)) for part in sample]
+        if self._start is None:
+            self._start = self._last = sample
+        measured = {
+            "weight_norm": np.asarray(to_numpy(norms), "float32"),
+            "zero_fraction": np.asarray(to_numpy(zeros), "float32"),
+            "distance": self._change(sample, self._start),
+            "epoch_change": self._change(sample, self._last),
+        }
+        self._last = sample
+        return measured
+
+    def _on_device(self):
+        """One compiled function: large weights stay on the device."""
+        if "weights" not in self._compiled:
+            backend, samples = self._backend, self._samples
+
+            def function(values):
+                return (
+                    backend.l2_norms(values),
+                    backend.zero_fractions(values),
+                    [
+                        backend.take_flat(value, chosen)
+                        for value, chosen in zip(values, samples, strict=True)
+                    ],
+                )
+
+            self._compiled["weights"] = backend.compiled(function)
+        return self._compiled["weights"]
+
+    def _change(self, now, before):
+        # Weights may be infinite: then so is their change, or it is NaN.
+        with np.errstate(invalid="ignore", over="ignore"):
+            norms = [
+                np.linalg.norm(np.subtract(a, b, dtype="float64"))
+                * np.sqrt(size / max(1, len(a)))
+                for a, b, size in zip(now, before, self._sizes, strict=True)
+            ]
+            return np.asarray(norms, "float32")
+
+
+def _flat(array):
+    return array.reshape(-1).astype("float32")

@@ -1,0 +1,71 @@
+"""A report in Markdown."""
+
+import re
+
+from keras_gradguard.reporting.tables import layer_rows
+from keras_gradguard.reporting.tables import shown_columns
+
+
+def to_markdown(report):
+    """Return a `Report` as Markdown: verdict, findings, layers."""
+    lines = ["# GradGuard report", "", f"**{escape(report.verdict)}**", ""]
+    for finding in report.ranked:
+        lines += [
+            f"## {escape(finding.rule)} ({finding.severity}), "
+            f"since step {finding.first_step}",
+            "",
+            escape(finding.message),
+            "",
+        ]
+        if finding.layers:
+            layers = ", ".join(escape(layer) for layer in finding.layers)
+            lines += [f"Layers, culprits first: {layers}", ""]
+        for remedy in finding.remedies:
+            lines += [f"- **{escape(remedy.title)}.** {escape(remedy.why)}", ""]
+            if remedy.code:
+                lines += ["  ```python"]
+                lines += [f"  {line}" for line in remedy.code.splitlines()]
+                lines += ["  ```", ""]
+    if report.trace is not None and len(report.trace.steps):
+        lines += ["## Layers", "", *_table(report), ""]
+    return "\n".join(lines)
+
+
+def findings_table(findings):
+    """Return findings as one Markdown table."""
+    lines = [
+        "| Since step | Rule | Layers | What | What to do |",
+        "| ---: | --- | --- | --- | --- |",
+    ]
+    for finding in findings:
+        layers = ", ".join(finding.layers[:5])
+        more = len(finding.layers) - 5
+        layers += f" and {more} more" if more > 0 else ""
+        cells = (
+            finding.first_step,
+            f"{finding.rule} ({finding.severity})",
+            layers or "the whole model",
+            finding.message,
+            "; ".join(remedy.title for remedy in finding.remedies),
+        )
+        lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
+    return lines
+
+
+def escape(text):
+    """Return text that Markdown shows as it is, on one line."""
+    text = " ".join(str(text).split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;")
+    text = text.replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", text)
+
+
+def _table(report):
+    rows = layer_rows(report.trace, report.findings)
+    columns = shown_columns(rows)
+    head = " | ".join(title for _, title in columns)
+    lines = [f"| {head} |", "|" + " --- |" * len(columns)]
+    for row in rows:
+        cells = " | ".join(escape(row[key]) for key, _ in columns)
+        lines.append(f"| {cells} |")
+    return lines

@@ -1,0 +1,320 @@
+"""Figures of a trace, without pyplot and its global state."""
+
+import io
+
+import numpy as np
+
+from keras_gradguard._optional import require
+from keras_gradguard._text import number
+from keras_gradguard.reporting.tables import binned
+from keras_gradguard.reporting.tables import verdict
+from keras_gradguard.reporting.tables import weight_history
+
+_OWNER = "GradientMonitor.plot"
+_MANY = 10
+_POINTS = 150
+_COLOURS = {"critical": "#b3261e", "warning": "#c77700"}
+
+
+def plot(trace, findings=(), layers=None):
+    """Draw what was recorded.
+
+    Loss over steps with the findings marked; a heatmap of the gradient norms,
+    layers by steps, with non-finite cells marked; norms per layer; update
+    ratios beside the usual 1e-3; weights over epochs.
+
+    Args:
+        trace: `keras_gradguard.Trace`.
+        findings: List of `Finding` to mark. Defaults to none.
+        layers: List of layer paths to show. Defaults to all.
+
+    Returns:
+        A `matplotlib.figure.Figure`. Notebooks show it as it is;
+        `figure.savefig("x.png")` saves it.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        ValueError: If a layer is unknown.
+    """
+    chosen = _choose(trace, layers)
+    figure = _figure((11, 13))
+    grid = figure.add_gridspec(4, 2, height_ratios=[2, 3, 2.4, 2.4])
+    loss = figure.add_subplot(grid[0, :])
+    _draw_loss(loss, trace, findings)
+    heat = figure.add_subplot(grid[1, :], sharex=loss)
+    _draw_heatmap(figure, heat, trace, findings, chosen)
+    norms = figure.add_subplot(grid[2, 0], sharex=loss)
+    _draw_series(norms, trace.steps, trace.get("grad_norm"), trace, chosen)
+    norms.set_title("Gradient norm per layer", loc="left")
+    ratio = figure.add_subplot(grid[2, 1], sharex=loss)
+    _draw_series(ratio, *trace.measured("update_ratio"), trace, chosen)
+    ratio.axhline(1e-3, color="0.4", linestyle="--", linewidth=1)
+    ratio.set_title("Update / weights (usual: about 1e-3)", loc="left")
+    for axes in (norms, ratio):
+        axes.set_xlabel("step")
+        _mark(axes, findings)
+    left, right = (figure.add_subplot(grid[3, at]) for at in (0, 1))
+    _draw_weights(left, right, trace, chosen)
+    if len(chosen) <= _MANY and len(trace.steps):
+        figure.legend(
+            *norms.get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=5,
+            fontsize="small",
+        )
+    figure.suptitle(f"GradGuard: {verdict(trace, list(findings))}", x=0.5)
+    return figure
+
+
+def plot_weights(trace, layers=None):
+    """Draw the weights of each layer over the epochs.
+
+    Four panels: norm; change of the norm per epoch in percent; distance from
+    the start over the norm at the start; share of weights that are zero.
+
+    Args:
+        trace: `keras_gradguard.Trace`.
+        layers: List of layer paths to show. Defaults to all.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        ValueError: If a layer is unknown.
+    """
+    chosen = _choose(trace, layers)
+    figure = _figure((11, 7))
+    history = weight_history(trace)
+    panels = (
+        ("weight_norm", "Norm of the weights"),
+        ("percent_change", "Change of the norm per epoch [%]"),
+        ("since_start", "Distance from the start / norm at the start"),
+        ("zero_fraction", "Share of weights that are zero"),
+    )
+    for at, (name, title) in enumerate(panels):
+        axes = figure.add_subplot(2, 2, at + 1)
+        _lines(axes, history["epoch"] + 1, history[name], trace, chosen)
+        axes.set_title(title, loc="left")
+        axes.set_xlabel("epoch")
+        if at == 0 and len(chosen) <= _MANY and len(history["epoch"]):
+            axes.legend(fontsize="x-small")
+    return figure
+
+
+def _figure(size):
+    figure_module = require("matplotlib.figure", "plot", _OWNER)
+    agg = require("matplotlib.backends.backend_agg", "plot", _OWNER)
+
+    class Figure(figure_module.Figure):
+        """A figure that notebooks show without pyplot."""
+
+        def _repr_png_(self):
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=80)
+            return buffer.getvalue()
+
+    figure = Figure(figsize=size, layout="constrained")
+    agg.FigureCanvasAgg(figure)
+    return figure
+
+
+def _choose(trace, layers):
+    """Return the indices of the layers to show."""
+    if layers is None:
+        return np.arange(len(trace.layers))
+    known = {str(layer): at for at, layer in enumerate(trace.layers)}
+    for layer in layers:
+        if str(layer) not in known:
+            shown = ", ".join(repr(name) for name in list(known)[:20])
+            raise ValueError(
+                f"{_OWNER}: `layers` must hold layer paths of the trace "
+                f"({shown}). Received: {layer!r}."
+            )
+    return np.array([known[str(layer)] for layer in layers], int)
+
+
+def _draw_loss(axes, trace, findings):
+    batch = trace.extra.get("loss")
+    drawn = False
+    if batch is not None and np.isfinite(batch).any():
+        axes.plot(
+            trace.steps, batch, color="0.75", linewidth=0.8, label="batch"
+        )
+        drawn = True
+    for name, colour in (("loss", "#1f4e9c"), ("val_loss", "#7a3fa0")):
+        series = trace.logs.get(name)
+        if series is not None and np.isfinite(series).any():
+            style = "o-" if len(series) <= 40 else "-"
+            axes.plot(
+                trace.epoch_steps,
+                series,
+                style,
+                color=colour,
+                markersize=3,
+                label=name,
+            )
+            drawn = True
+    positive = drawn and _spread(axes) > 100
+    if positive:
+        axes.set_yscale("log")
+    title = "Loss"
+    stood = _stood_still(trace)
+    gone = ~np.isfinite(trace.logs.get("loss", np.zeros(0)))
+    if gone.any():
+        title += f": not finite since epoch {int(np.argmax(gone)) + 1}"
+    elif stood:
+        title += f": has not moved for {stood} epochs"
+    axes.set_title(title, loc="left")
+    if drawn:
+        axes.legend(fontsize="x-small", loc="upper right")
+    _mark(axes, findings, label=True)
+
+
+def _spread(axes):
+    """Return the ratio of largest to smallest value; 1 if not all positive."""
+    values = np.concatenate(
+        [np.asarray(line.get_ydata(), float) for line in axes.lines]
+    )
+    values = values[np.isfinite(values)]
+    if not len(values) or values.min() <= 0:
+        return 1.0
+    return values.max() / values.min()
+
+
+def _stood_still(trace):
+    """Return for how many epochs the loss has moved by under 0.5 %."""
+    loss = trace.logs.get("loss", np.zeros(0))
+    if len(loss) < 4 or not np.isfinite(loss[-1]):
+        return 0
+    with np.errstate(invalid="ignore"):
+        near = np.abs(loss - loss[-1]) <= 0.005 * np.abs(loss[-1])
+    away = np.flatnonzero(~near)
+    still = len(loss) - (int(away[-1]) + 1 if len(away) else 0)
+    return still if still >= 4 else 0
+
+
+def _mark(axes, findings, label=False):
+    """Draw a line where each finding began."""
+    for at, finding in enumerate(findings):
+        colour = _COLOURS.get(finding.severity, "0.3")
+        axes.axvline(
+            finding.first_step, color=colour, linewidth=1.2, linestyle=":"
+        )
+        if label:
+            axes.annotate(
+                finding.rule,
+                (finding.first_step, 0.94 - 0.11 * (at % 7)),
+                xycoords=("data", "axes fraction"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                color=colour,
+                fontsize="small",
+                verticalalignment="top",
+            )
+
+
+def _draw_heatmap(figure, axes, trace, findings, chosen):
+    axes.set_title(
+        "Gradient norm, layers from input (top) to output", loc="left"
+    )
+    if not len(trace.steps) or not len(chosen):
+        return
+    steps, cells, gone = binned(trace)
+    cells, gone = cells[:, chosen], gone[:, chosen]
+    known = cells[np.isfinite(cells)]
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    # Beyond twelve decades the colours of the rest would be one.
+    low = max(low, high - 12)
+    edges = np.append(steps, trace.steps[-1] + 1)
+    rows = np.arange(len(chosen) + 1) - 0.5
+    mesh = axes.pcolormesh(
+        edges,
+        rows,
+        cells.T,
+        cmap="viridis",
+        vmin=low,
+        vmax=max(high, low + 1e-3),
+        rasterized=True,
+    )
+    bar = figure.colorbar(mesh, ax=axes, pad=0.01)
+    bar.set_label("log10 of the norm")
+    at, layer = np.nonzero(gone)
+    if len(at):
+        middle = (edges[at] + edges[at + 1]) / 2
+        axes.scatter(
+            middle,
+            layer,
+            marker="x",
+            s=12,
+            color="#b3261e",
+            linewidths=0.8,
+            label="NaN or infinite",
+        )
+        axes.legend(fontsize="x-small", loc="upper right")
+    axes.invert_yaxis()
+    every = max(1, len(chosen) // 25)
+    names = [_short(trace.layers[i]) for i in chosen]
+    axes.set_yticks(
+        np.arange(len(chosen))[::every], names[::every], fontsize="x-small"
+    )
+    _mark(axes, findings)
+
+
+def _draw_series(axes, steps, values, trace, chosen):
+    if len(steps) > 2 * _POINTS:
+        # Medians of equal parts: the noise of batches hides what differs.
+        size = len(steps) // _POINTS
+        used = len(steps) // size * size
+        steps = steps[:used:size]
+        parts = values[:used].reshape(-1, size, values.shape[1])
+        values = np.median(parts, axis=1)
+    _lines(axes, steps, values, trace, chosen)
+    known = values[:, chosen]
+    if (known[np.isfinite(known)] > 0).any():
+        axes.set_yscale("log")
+
+
+def _lines(axes, x, values, trace, chosen):
+    """Draw one line per layer, dark at the input, light at the output."""
+    from matplotlib import colormaps
+
+    colours = colormaps["viridis"](np.linspace(0, 0.9, max(1, len(chosen))))
+    style = "o-" if len(x) <= 20 else "-"
+    for colour, at in zip(colours, chosen, strict=True):
+        series = np.where(np.isfinite(values[:, at]), values[:, at], np.nan)
+        axes.plot(
+            x,
+            series,
+            style,
+            color=colour,
+            linewidth=1,
+            markersize=3,
+            label=_short(trace.layers[at]),
+        )
+
+
+def _draw_weights(left, right, trace, chosen):
+    history = weight_history(trace)
+    epochs = history["epoch"] + 1
+    _lines(left, epochs, history["weight_norm"], trace, chosen)
+    left.set_title("Norm of the weights", loc="left")
+    moved = history["since_start"]
+    title = "Distance from the start / norm at the start"
+    if not np.isfinite(moved).any():
+        moved = history["percent_change"]
+        title = "Change of the weight norm per epoch [%]"
+    _lines(right, epochs, moved, trace, chosen)
+    zero = history["zero_fraction"]
+    zero = zero[:, chosen]
+    if zero.size and np.isfinite(zero).any():
+        title += f" (zero weights: up to {number(100 * np.nanmax(zero))} %)"
+    right.set_title(title, loc="left")
+    for axes in (left, right):
+        axes.set_xlabel("epoch")
+
+
+def _short(layer):
+    """Return the end of a long layer path."""
+    layer = str(layer)
+    return layer if len(layer) <= 28 else f"...{layer[-26:]}"

@@ -1,0 +1,161 @@
+"""Numbers per layer, as every report shows them."""
+
+import numpy as np
+
+from keras_gradguard._text import number
+
+COLUMNS = (
+    ("layer", "Layer"),
+    ("grad_first", "Gradient, first 100 steps"),
+    ("grad_last", "Gradient, last 100 steps"),
+    ("update_ratio", "Update / weights"),
+    ("since_start", "Moved since start"),
+    ("zero_fraction", "Zero weights"),
+    ("rules", "Findings"),
+)
+_WINDOW = 100
+
+
+def layer_rows(trace, findings):
+    """Return one dict of texts per layer, with the keys of `COLUMNS`.
+
+    What was not measured is an empty text.
+    """
+    grads = trace.get("grad_norm")
+    first, last = _middle(grads[:_WINDOW]), _middle(grads[-_WINDOW:])
+    ratio = _middle(trace.measured("update_ratio")[1][-_WINDOW:])
+    history = weight_history(trace)
+    moved = _last(history["since_start"], len(trace.layers))
+    zero = _last(history["zero_fraction"], len(trace.layers))
+    rows = []
+    for at, layer in enumerate(trace.layers):
+        rules = [f.rule for f in findings if str(layer) in f.layers]
+        rows.append(
+            {
+                "layer": str(layer),
+                "grad_first": _text(first[at]),
+                "grad_last": _text(last[at]),
+                "update_ratio": _text(ratio[at]),
+                "since_start": _percent(moved[at]),
+                "zero_fraction": _percent(zero[at]),
+                "rules": ", ".join(dict.fromkeys(rules)),
+            }
+        )
+    return rows
+
+
+def shown_columns(rows):
+    """Return the (key, title) pairs of columns that hold anything."""
+    return [
+        (key, title)
+        for key, title in COLUMNS
+        if key == "layer" or any(row[key] for row in rows)
+    ]
+
+
+def weight_history(trace):
+    """Return how the weights of each layer went, epoch by epoch.
+
+    Returns:
+        Dict of `epoch` (E,), `step` (E,) and arrays (E, L): `weight_norm`;
+        `percent_change` of that norm against the epoch before;
+        `epoch_change`, the distance from the weights an epoch before, over
+        their norm; `since_start`, the distance from the first weights, over
+        their norm; `zero_fraction`. NaN where not measured.
+    """
+    steps, norm = trace.measured("weight_norm")
+    ends = trace.epoch_steps
+    at = np.searchsorted(steps, ends, side="right") - 1
+    # An epoch counts if something was measured within it.
+    starts = np.concatenate([[-1], ends[:-1]]) if len(ends) else ends
+    hit = at >= 0
+    hit[hit] = steps[at[hit]] > starts[hit]
+    at = at[hit]
+    norms = norm[at].astype(np.float64)
+    first = norm[:1].astype(np.float64)
+    before = np.concatenate([first[: len(norms[:1])], norms[:-1]])
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        change = trace.measured("epoch_change")[1][at] / before
+        since = trace.measured("distance")[1][at] / first
+        percent = 100.0 * (norms - before) / before
+    return {
+        "epoch": trace.epochs[hit],
+        "step": ends[hit],
+        "weight_norm": norms,
+        "percent_change": percent,
+        "epoch_change": change,
+        "since_start": since,
+        "zero_fraction": trace.measured("zero_fraction")[1][at],
+    }
+
+
+def binned(trace, bins=400):
+    """Return the gradient norms in bins of equally many records.
+
+    Args:
+        trace: `keras_gradguard.Trace` with at least one record.
+        bins: Int. Largest number of bins.
+
+    Returns:
+        Int array (bins,) of first steps; float array (bins, L) of mean
+        log10, NaN where there is no gradient; bool array (bins, L), whether
+        any gradient was not finite.
+    """
+    norms = trace.get("grad_norm")
+    starts = np.unique(
+        np.linspace(0, len(norms), bins, endpoint=False, dtype=int)
+    )
+    finite = np.isfinite(norms)
+    active = np.zeros(len(trace.layers), bool)
+    active[trace.owners[trace.has_gradient]] = True
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log10(np.where(finite, norms, 1).astype(np.float64))
+        # Exact zeros are drawn as the smallest float32.
+        logs = np.where(np.isneginf(logs), np.log10(1e-45), logs)
+        total = np.add.reduceat(np.where(finite, logs, 0), starts, axis=0)
+        cells = total / np.add.reduceat(finite * 1.0, starts, axis=0)
+    gone = np.logical_or.reduceat(~finite & active, starts, axis=0)
+    # Repeated steps of skipped updates must not make a bin of no width.
+    first, keep = np.unique(trace.steps[starts], return_index=True)
+    return first, cells[keep], gone[keep]
+
+
+def verdict(trace, findings):
+    """Return the verdict on a run in one sentence."""
+    if trace is None:
+        steps = layers = ""
+    else:
+        steps = f" in {trace.records_seen:,} recorded steps"
+        layers = f" of {len(trace.layers)} layers"
+    if not findings:
+        if trace is not None and not len(trace.steps):
+            return "Nothing was recorded, so nothing can be said."
+        return f"Healthy: nothing found{steps}{layers}."
+    critical = sum(f.severity == "critical" for f in findings)
+    many = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
+    worst = f", {critical} of them critical" if critical else ""
+    if critical == len(findings):
+        worst = ", critical"
+    return f"{many} found{steps}{layers}{worst}."
+
+
+def _middle(values):
+    """Return medians over the first axis of what is known, NaN if nothing."""
+    out = np.full(values.shape[1], np.nan)
+    known = ~np.isnan(values)
+    some = known.any(axis=0)
+    if some.any():
+        out[some] = np.nanmedian(values[:, some].astype(np.float64), axis=0)
+    return out
+
+
+def _last(values, layers):
+    return values[-1] if len(values) else np.full(layers, np.nan)
+
+
+def _text(value):
+    return "" if np.isnan(value) else number(value)
+
+
+def _percent(value):
+    return "" if np.isnan(value) else f"{number(100 * value)} %"

@@ -1,0 +1,55 @@
+"""Numbers from tensors, written with `keras.ops`."""
+
+from keras import ops
+
+# Squares of float32 gradients neither overflow nor lose digits in between.
+_SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
+_SHIFT = 2.0**60
+
+
+def shared_norms(gradients):
+    """Norms by the reduction that Keras's clipping does anyway.
+
+    `sum(square(g))` stands in Keras's `clipnorm` and `global_clipnorm` word
+    for word, so XLA computes it once. Where it over- or underflows, sums of
+    the gradient times a power of two take its place.
+
+    Args:
+        gradients: List of n dense tensors.
+
+    Returns:
+        Float32 tensor of shape `(n,)`.
+    """
+
+    def sums(factor=None):
+        scaled = (
+            gradients if factor is None else [g * factor for g in gradients]
+        )
+        squares = [ops.sum(ops.square(g)) for g in scaled]
+        return ops.stack([ops.cast(s, "float32") for s in squares])
+
+    plain = sums()
+    return ops.where(
+        plain < _SAFE_LOW,
+        ops.sqrt(sums(_SHIFT)) / _SHIFT,
+        ops.where(
+            plain > _SAFE_HIGH,
+            ops.sqrt(sums(1 / _SHIFT)) * _SHIFT,
+            ops.sqrt(plain),
+        ),
+    )
+
+
+def global_norm(norms):
+    """Norm of several vectors as one, from their norms.
+
+    Args:
+        norms: Float tensor of shape `(n,)`.
+
+    Returns:
+        Scalar, safe from overflow and underflow.
+    """
+    largest = ops.max(norms)
+    usable = ops.logical_and(ops.isfinite(largest), largest > 0)
+    scale = ops.where(usable, largest, ops.ones_like(largest))
+    return ops.sqrt(ops.sum(ops.square(norms / scale))) * scale

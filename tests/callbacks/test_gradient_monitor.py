@@ -1,0 +1,277 @@
+"""What a user of the callback sees: errors, findings, files."""
+
+import shutil
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gradguard import GradGuardFinding
+from keras_gradguard import GradGuardWarning
+from keras_gradguard import GradientMonitor
+from keras_gradguard import Rule
+from keras_gradguard import Trace
+from keras_gradguard import diagnose
+from tests import models
+
+
+def fit(*callbacks, rows=160, epochs=2, optimizer="sgd", scale=1.0):
+    keras.utils.set_random_seed(0)
+    model = models.mlp()
+    model.compile(optimizer, models.crossentropy())
+    x, y = models.dataset(rows)
+    model.fit(
+        x * np.float32(scale),
+        y,
+        batch_size=8,
+        epochs=epochs,
+        verbose=0,
+        callbacks=list(callbacks),
+    )
+    return model
+
+
+class AlwaysFinds(Rule):
+    """Fires from the eighth step on."""
+
+    id = "frozen_layer"
+
+    def check(self, trace):
+        from keras_gradguard import Finding
+
+        if len(trace.steps) < 8:
+            return []
+        return [
+            Finding(
+                rule=self.id,
+                severity="warning",
+                layers=[str(trace.layers[0])],
+                first_step=3,
+                last_step=int(trace.steps[-1]),
+                epoch=0,
+                evidence={},
+                message="dense: found for the test.",
+                remedies=[],
+            )
+        ]
+
+
+class Fails(Rule):
+    """Raises."""
+
+    id = "frozen_layer"
+
+    def check(self, trace):
+        raise ZeroDivisionError("in a rule")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"update_freq": 0}, ValueError, "`update_freq` must be an integer"),
+        ({"update_freq": True}, TypeError, r"\(of type bool\)"),
+        ({"update_freq": "epoch"}, TypeError, r"\(of type str\)"),
+        ({"rules": ["nonsense"]}, ValueError, "nonsense"),
+        ({"rules": "all"}, ValueError, "`rules` must be 'default'"),
+        ({"on_finding": "explode"}, ValueError, "one of 'warn', 'stop'"),
+        ({"verbose": 3}, ValueError, "one of 0, 1"),
+        ({"log_dir": 3}, TypeError, "`log_dir` must be a path or None"),
+    ],
+)
+def test_bad_arguments(arguments, error, text):
+    with pytest.raises(error, match=text):
+        GradientMonitor(**arguments)
+
+
+def test_a_log_dir_that_cannot_be_written_stops_before_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    model = models.mlp()
+    model.compile("sgd", models.crossentropy())
+    before = model.get_weights()
+    monitor = GradientMonitor(tmp_path / "file" / "run", verbose=0)
+    with pytest.raises(OSError, match="must be a writable directory"):
+        model.fit(*models.dataset(), verbose=0, callbacks=[monitor])
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_model_without_an_optimizer():
+    model = models.mlp()
+    model.compile(optimizer=None, loss=models.crossentropy())
+    with pytest.raises(RuntimeError, match="the model has no optimizer"):
+        model.fit(*models.dataset(), verbose=0, callbacks=[GradientMonitor()])
+
+
+def test_a_step_that_bypasses_the_optimizer_is_told_once():
+    class Bypass(keras.Model):
+        def train_step(self, *args):
+            if keras.backend.backend() == "jax":
+                return {"loss": 0.0}, args[0]
+            return {"loss": 0.0}
+
+    inputs = keras.Input((8,))
+    model = Bypass(inputs, keras.layers.Dense(3)(inputs))
+    model.compile("sgd", models.crossentropy())
+    with pytest.warns(
+        GradGuardWarning, match=r"never called `apply` of the model's optimizer"
+    ) as caught:
+        model.fit(
+            *models.dataset(),
+            epochs=3,
+            verbose=0,
+            callbacks=[GradientMonitor(verbose=0)],
+        )
+    ours = [w for w in caught if w.category is GradGuardWarning]
+    assert len(ours) == 1
+
+
+def test_a_failing_rule_warns_once_and_training_goes_on():
+    with pytest.warns(GradGuardWarning, match="in a rule") as caught:
+        model = fit(GradientMonitor(rules=[Fails()], verbose=0))
+    assert len([w for w in caught if w.category is GradGuardWarning]) == 1
+    assert int(model.optimizer.iterations) == 40
+
+
+def test_findings_are_printed_as_they_come(capsys):
+    monitor = GradientMonitor(rules=[AlwaysFinds()])
+    fit(monitor)
+    assert [f.first_step for f in monitor.findings] == [3]
+    assert monitor.findings[0].last_step == 39
+    out = capsys.readouterr().out
+    assert "dense: found for the test." in out.replace("\n", " ")
+    assert out.count("found for the test") == 1
+
+
+def test_on_finding_stop_ends_training():
+    monitor = GradientMonitor(
+        rules=[AlwaysFinds()], on_finding="stop", verbose=0
+    )
+    model = fit(monitor, epochs=50)
+    assert int(model.optimizer.iterations) < 100
+    assert monitor.findings
+
+
+def test_on_finding_raise_raises_the_finding():
+    monitor = GradientMonitor(
+        rules=[AlwaysFinds()], on_finding="raise", verbose=0
+    )
+    with pytest.raises(GradGuardFinding, match="found for the test") as caught:
+        fit(monitor, epochs=50)
+    assert caught.value.finding.rule == "frozen_layer"
+
+
+def test_on_finding_ignore_only_keeps_it():
+    monitor = GradientMonitor(
+        rules=[AlwaysFinds()], on_finding="ignore", verbose=0
+    )
+    model = fit(monitor)
+    assert monitor.findings
+    assert int(model.optimizer.iterations) == 40
+
+
+def test_nonfinite_gradients_are_found_where_they_began():
+    class Poisons(keras.utils.PyDataset):
+        def __len__(self):
+            return 20
+
+        def __getitem__(self, index):
+            x, y = models.dataset(8, seed=index)
+            if index == 11:
+                x[0, 0] = np.nan
+            return x, y
+
+    keras.utils.set_random_seed(0)
+    model = models.mlp()
+    model.compile("sgd", models.crossentropy())
+    monitor = GradientMonitor(verbose=0)
+    model.fit(
+        Poisons(), epochs=2, shuffle=False, verbose=0, callbacks=[monitor]
+    )
+    finding = next(
+        f for f in monitor.findings if f.rule == "nonfinite_gradient"
+    )
+    assert finding.first_step == 11
+    assert finding.layers
+
+
+def test_the_saved_trace_gives_the_same_findings(tmp_path):
+    monitor = GradientMonitor(tmp_path / "run", verbose=0)
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    x, _ = models.dataset(160)
+    y = np.float32(1e4) * x.sum(axis=1, keepdims=True)
+    model.fit(
+        100 * x, y, batch_size=8, epochs=2, verbose=0, callbacks=[monitor]
+    )
+    assert monitor.findings
+    loaded = Trace.load(tmp_path / "run" / "trace.npz")
+    again = diagnose(loaded)
+    assert [f.to_dict() for f in again.findings] == [
+        f.to_dict() for f in monitor.findings
+    ]
+    np.testing.assert_array_equal(
+        loaded.get("grad_norm"), monitor.trace.get("grad_norm")
+    )
+
+
+def test_a_log_dir_that_vanishes_costs_one_warning_a_writer(tmp_path):
+    class Removes(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            shutil.rmtree(tmp_path / "run", ignore_errors=True)
+            (tmp_path / "run").write_text("in the way")
+
+    monitor = GradientMonitor(tmp_path / "run", verbose=0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = fit(Removes(), monitor, epochs=3)
+    ours = [w for w in caught if w.category is GradGuardWarning]
+    assert 1 <= len(ours) <= 2
+    assert int(model.optimizer.iterations) == 60
+    assert len(monitor.trace.steps) == 60
+
+
+def test_the_trace_knows_the_run():
+    monitor = GradientMonitor(verbose=0)
+    fit(monitor, epochs=3)
+    trace = monitor.trace
+    assert trace.meta["epochs_planned"] == 3
+    assert trace.meta["steps_per_epoch"] == 20
+    assert trace.meta["optimizer"]["class"] == "SGD"
+    assert trace.meta["learning_rate"] == pytest.approx(0.01)
+    info = trace.meta["layer_info"][trace.layers[0]]
+    assert (info["class"], info["activation"]) == ("Dense", "tanh")
+    assert len(trace.logs["loss"]) == 3
+    assert trace.epoch_steps.tolist() == [19, 39, 59]
+
+
+def test_weights_over_epochs():
+    monitor = GradientMonitor(verbose=0)
+    keras.utils.set_random_seed(0)
+    model = models.mlp()
+    start = [w.astype("float64") for w in model.get_weights()]
+    model.compile("sgd", models.crossentropy())
+    x, y = models.dataset(160)
+    model.fit(x, y, batch_size=8, epochs=1, verbose=0, callbacks=[monitor])
+    moved = [
+        np.linalg.norm(w - s)
+        for w, s in zip(model.get_weights(), start, strict=True)
+    ]
+    distance = monitor.trace.get("distance", by="variable")
+    np.testing.assert_allclose(distance[-1], moved, rtol=1e-4)
+    zero = monitor.trace.measured("zero_fraction", by="variable")[1][0]
+    assert zero.tolist() == [0, 1, 0, 1, 0, 1]  # biases start at zero
+
+
+def test_plot_gives_a_figure():
+    pytest.importorskip("matplotlib")
+    monitor = GradientMonitor(verbose=0)
+    fit(monitor)
+    assert len(monitor.plot().axes) >= 4
+
+
+def test_report_before_any_fit():
+    monitor = GradientMonitor()
+    assert monitor.report().healthy
+    assert len(monitor.trace.steps) == 0

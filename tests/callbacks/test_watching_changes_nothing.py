@@ -1,0 +1,113 @@
+"""Bit for bit the same run, with and without the callback."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gradguard import GradientMonitor
+from tests import models
+
+CASES = {
+    "mlp, sgd": (models.mlp, models.dataset, lambda: keras.optimizers.SGD(0.1)),
+    "cnn, adam": (models.cnn, models.images, lambda: keras.optimizers.Adam()),
+    "cnn, clipnorm": (
+        models.cnn,
+        models.images,
+        lambda: keras.optimizers.Adam(0.01, clipnorm=0.1),
+    ),
+    "cnn, global_clipnorm": (
+        models.cnn,
+        models.images,
+        lambda: keras.optimizers.Adam(0.01, global_clipnorm=0.5),
+    ),
+    "embedding, adamw": (
+        models.embedding,
+        models.tokens,
+        lambda: keras.optimizers.AdamW(0.01),
+    ),
+    "mlp, accumulation and ema": (
+        models.mlp,
+        models.dataset,
+        lambda: keras.optimizers.Adam(
+            0.01, gradient_accumulation_steps=2, use_ema=True
+        ),
+    ),
+    "nested, lion and clipvalue": (
+        models.nested_and_shared,
+        models.dataset,
+        lambda: keras.optimizers.Lion(0.01, clipvalue=0.01),
+    ),
+}
+
+
+def modes():
+    if keras.backend.backend() == "tensorflow":
+        return [False, True]
+    return ["auto"]
+
+
+def run(case, jit_compile, callbacks):
+    make, data, optimizer = CASES[case]
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(7)
+    model = make()
+    model.compile(
+        optimizer(),
+        models.crossentropy(),
+        metrics=["accuracy"],
+        jit_compile=jit_compile,
+    )
+    x, y = data()
+    history = model.fit(
+        x,
+        y,
+        batch_size=8,
+        epochs=2,
+        verbose=0,
+        validation_split=0.25,
+        callbacks=callbacks,
+    )
+    state = {
+        "weights": models.to_numpy(model.variables),
+        "optimizer": models.to_numpy(model.optimizer.variables),
+        "random": [np.random.random(3)],  # noqa: NPY002 what Keras seeds
+        "seed": models.to_numpy([keras.random.SeedGenerator().state]),
+    }
+    return state, history.history, model
+
+
+@pytest.mark.parametrize("jit_compile", modes())
+@pytest.mark.parametrize("case", CASES)
+def test_weights_state_history_and_randomness_are_the_same(case, jit_compile):
+    plain, plain_history, _ = run(case, jit_compile, [])
+    monitor = GradientMonitor(verbose=0)
+    watched, history, model = run(case, jit_compile, [monitor])
+    taken = int(model.optimizer.iterations)
+    assert monitor.trace.steps.tolist() == list(range(taken))
+    assert np.isfinite(monitor.trace.get("update_ratio")).any()
+    assert history == plain_history
+    for name, arrays in plain.items():
+        assert len(arrays) == len(watched[name])
+        for a, b in zip(arrays, watched[name], strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def test_nothing_is_printed_when_silent(capfd):
+    run("mlp, sgd", "auto", [])
+    capfd.readouterr()
+    run("mlp, sgd", "auto", [GradientMonitor(verbose=0)])
+    printed = capfd.readouterr()
+    assert printed.out == ""
+
+
+def test_progress_bar_lines_are_the_same(capsys):
+    def lines(callbacks):
+        keras.utils.set_random_seed(0)
+        model = models.mlp()
+        model.compile("sgd", models.crossentropy())
+        x, y = models.dataset()
+        model.fit(x, y, epochs=2, verbose=2, callbacks=callbacks)
+        text = capsys.readouterr().out
+        return [line.split("loss:")[-1] for line in text.splitlines()]
+
+    assert lines([]) == lines([GradientMonitor(verbose=0)])

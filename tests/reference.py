@@ -1,0 +1,115 @@
+"""Slow, plain twins: gradients by the backend's own tape, norms in float64."""
+
+import keras
+import numpy as np
+
+
+def gradients(model, x, y):
+    """Gradient of the loss for each trainable variable, None without one.
+
+    The forward pass runs in training mode and leaves the model unchanged.
+    """
+    name = keras.backend.backend()
+    return {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[name](
+        model, x, y
+    )
+
+
+def _loss(model, x, y, outputs):
+    return model.compute_loss(x, y, outputs, training=True)
+
+
+def _tensorflow(model, x, y):
+    import tensorflow as tf
+
+    saved = model.get_weights()
+    with tf.GradientTape() as tape:
+        loss = _loss(model, x, y, model(x, training=True))
+    found = tape.gradient(loss, model.trainable_variables)
+    model.set_weights(saved)
+    return [
+        None if g is None else tf.convert_to_tensor(g).numpy() for g in found
+    ]
+
+
+def _jax(model, x, y):
+    import jax
+
+    def loss(trainable):
+        outputs, _, losses = model.stateless_call(
+            trainable,
+            [v.value for v in model.non_trainable_variables],
+            x,
+            training=True,
+            return_losses=True,
+        )
+        value, _ = model.stateless_compute_loss(
+            trainable,
+            [v.value for v in model.non_trainable_variables],
+            [v.value for v in model.metrics_variables],
+            x=x,
+            y=y,
+            y_pred=outputs,
+            sample_weight=None,
+            training=True,
+        )
+        del losses
+        return value
+
+    found = jax.grad(loss)([v.value for v in model.trainable_variables])
+    return [np.asarray(g) for g in found]
+
+
+def _torch(model, x, y):
+    import torch
+
+    saved = model.get_weights()
+    model.zero_grad()
+    outputs = model(torch.as_tensor(x), training=True)
+    _loss(model, torch.as_tensor(x), torch.as_tensor(y), outputs).backward()
+    found = [
+        None if v.value.grad is None else v.value.grad.detach().numpy().copy()
+        for v in model.trainable_variables
+    ]
+    model.zero_grad()
+    model.set_weights(saved)
+    return found
+
+
+def norm(array):
+    """L2 norm in float64."""
+    if array is None:
+        return np.nan
+    return np.linalg.norm(np.asarray(array, "float64").ravel())
+
+
+def train(model, x, y, batch_size, epochs=1):
+    """Train batch by batch without shuffling; norms before each update.
+
+    Returns:
+        Dict of float64 arrays over steps and trainable variables:
+        `grad_norm`, `weight_norm`, `update_norm`.
+    """
+    rows = {"grad_norm": [], "weight_norm": [], "update_norm": []}
+    for _ in range(epochs):
+        for start in range(0, len(x), batch_size):
+            part = slice(start, start + batch_size)
+            found = gradients(model, x[part], y[part])
+            before = [
+                np.array(keras.ops.convert_to_numpy(v))
+                for v in model.trainable_variables
+            ]
+            model.train_on_batch(x[part], y[part])
+            after = [
+                np.array(keras.ops.convert_to_numpy(v))
+                for v in model.trainable_variables
+            ]
+            rows["grad_norm"].append([norm(g) for g in found])
+            rows["weight_norm"].append([norm(w) for w in before])
+            rows["update_norm"].append(
+                [
+                    norm(a.astype("float64") - b)
+                    for a, b in zip(after, before, strict=True)
+                ]
+            )
+    return {name: np.array(values) for name, values in rows.items()}

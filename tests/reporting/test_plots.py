@@ -1,0 +1,81 @@
+"""Figures: they draw any trace, without pyplot."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from keras_gradguard import Trace
+from keras_gradguard.reporting.plots import plot
+from keras_gradguard.reporting.plots import plot_weights
+
+
+def test_figure_shows_loss_heatmap_and_findings(sick, tmp_path):
+    trace, findings = sick
+    figure = plot(trace, findings)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert "Loss: has not moved for 10 epochs" in titles
+    assert any("layers from input (top)" in title for title in titles)
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert words == ["vanishing_gradient"]
+    figure.savefig(tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 20_000
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_nonfinite_cells_are_marked(broken):
+    figure = plot(*broken)
+    heat = figure.axes[1]
+    assert len(heat.collections[1].get_offsets()) == 4 * 80
+
+
+def test_layers_can_be_chosen(sick):
+    trace, findings = sick
+    figure = plot(trace, findings, layers=["dense_3", "dense_6"])
+    ticks = [t.get_text() for t in figure.axes[1].get_yticklabels()]
+    assert ticks == ["dense_3", "dense_6"]
+    with pytest.raises(ValueError, match="`layers` must hold layer paths"):
+        plot(trace, layers=["dense_33"])
+
+
+def test_weights_over_epochs(sick):
+    figure = plot_weights(sick[0])
+    norm, percent, since, zero = figure.axes
+    np.testing.assert_allclose(
+        norm.lines[0].get_ydata(), 1.1 ** np.arange(1, 11), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        percent.lines[0].get_ydata()[1:], 10.0, rtol=1e-4
+    )
+    assert since.lines[0].get_ydata()[-1] == pytest.approx(
+        (1.1**10 - 1) / 1.1, rel=1e-5
+    )
+    assert set(zero.lines[0].get_ydata()) == {0.25}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 1.0])
+@pytest.mark.parametrize("total", [0, 1, 700])
+def test_any_trace_is_drawn(value, total):
+    trace = Trace(["a", "b"], ["a/k", "b/k"], [0, 1], has_gradient=[1, 1])
+    if total:
+        steps = np.arange(total)
+        norms = np.full((total, 2), value)
+        trace.append(steps, norms, extra={"loss": norms[:, 0]})
+        trace.append_updates([0], norms[:1], norms[:1])
+        trace.append_epoch(0, total - 1, {"loss": value})
+    plot(trace).savefig("/dev/null", format="png")
+    plot_weights(trace).savefig("/dev/null", format="png")
+
+
+def test_pyplot_is_left_alone():
+    code = (
+        "import sys, keras_gradguard as k\n"
+        "from keras_gradguard.reporting.plots import plot\n"
+        "plot(k.Trace(['a'], ['a/k'], [0]))\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,42 @@
+"""Numbers and names in messages."""
+
+import pytest
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard._text import profile_text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (1, "1"),
+        (0.0012, "0.0012"),
+        (0.00099, "9.9e-4"),
+        (0.07, "0.07"),
+        (12.34, "12"),
+        (89.2, "89"),
+        (37549, "38,000"),
+        (536870176.0, "5.4e+8"),
+        (1e-45, "1.0e-45"),
+        (-0.5, "-0.5"),
+        (float("inf"), "inf"),
+        (float("nan"), "nan"),
+    ],
+)
+def test_two_digits_count(value, text):
+    assert number(value) == text
+
+
+def test_names_in_words():
+    assert names([]) == ""
+    assert names(["a"]) == "a"
+    assert names(["a", "b", "c"]) == "a, b and c"
+    assert names(list("abcdefgh")) == "a, b, c, d and 4 more layers"
+
+
+def test_long_profiles_lose_their_middle():
+    assert profile_text([1, 2]) == "1, 2"
+    assert profile_text([1] * 40).count(",") == 12
+    assert "..." in profile_text([1] * 40)
