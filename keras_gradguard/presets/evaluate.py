@@ -1,10 +1,11 @@
 """Any activation as a function that computes in float64."""
 
-import contextlib
 import functools
 
 import keras
 import numpy as np
+
+from keras_gradguard import _backend
 
 
 def as_function(activation):
@@ -43,21 +44,6 @@ def as_function(activation):
     )
 
 
-@contextlib.contextmanager
-def _float64():
-    """Let the backend compute in float64 on the CPU."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(keras.device("cpu"))
-        if keras.backend.backend() == "jax":
-            import jax
-
-            enable = getattr(jax, "enable_x64", None)
-            if not callable(enable):
-                from jax.experimental import enable_x64 as enable
-            stack.enter_context(enable(True))
-        yield
-
-
 def call_float64(function, x):
     """Evaluate a function of a tensor on a NumPy array.
 
@@ -71,7 +57,8 @@ def call_float64(function, x):
     Raises:
         ValueError: If the function fails.
     """
-    with _float64(), np.errstate(all="ignore"):
+    cpu = keras.device("cpu")
+    with cpu, _backend.current().float64(), np.errstate(all="ignore"):
         try:
             y = function(keras.ops.convert_to_tensor(x, dtype="float64"))
             y = np.asarray(keras.ops.convert_to_numpy(y))
