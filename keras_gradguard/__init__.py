@@ -19,7 +19,7 @@ _EXPORTS = {
     "Trace": "keras_gradguard.trace",
     "diagnose": "keras_gradguard.diagnosis",
 }
-_SUBMODULES = ()
+_SUBMODULES = ("layers", "presets")
 
 __all__ = [*sorted(_EXPORTS), *_SUBMODULES, "__version__"]
 
