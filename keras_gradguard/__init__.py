@@ -9,6 +9,7 @@ import importlib
 from keras_gradguard.version import __version__
 
 _EXPORTS = {
+    "AutoClip": "keras_gradguard.optimizers.auto_clip",
     "Finding": "keras_gradguard.diagnosis.finding",
     "GradientMonitor": "keras_gradguard.callbacks.gradient_monitor",
     "GradGuardFinding": "keras_gradguard.exceptions",
@@ -19,7 +20,7 @@ _EXPORTS = {
     "Trace": "keras_gradguard.trace",
     "diagnose": "keras_gradguard.diagnosis",
 }
-_SUBMODULES = ("layers", "presets")
+_SUBMODULES = ("clippers", "layers", "presets")
 
 __all__ = [*sorted(_EXPORTS), *_SUBMODULES, "__version__"]
 

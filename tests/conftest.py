@@ -24,6 +24,7 @@ import keras
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
+    # Possible until TensorFlow's first operation only, so for all tests.
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * 2,

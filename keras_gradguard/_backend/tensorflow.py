@@ -76,9 +76,12 @@ def l2_norms(tensors, xla=False):
     if not tensors:
         return tf.zeros((0,), "float32")
     if not xla:
-        return tf.stack([_norm_graph(t) for t in tensors])
+        return _norms_graph(tensors)
     tensors = [tf.cast(t, "float32") for t in tensors]
-    small, large = grouping.split([t.shape.num_elements() for t in tensors])
+    # The rows of an embedding's gradient can be of an unknown number.
+    small, large = grouping.split(
+        [t.shape.num_elements() or _FLOAT64_LIMIT for t in tensors]
+    )
     parts, order = [], []
     for group in small:
         parts.append(_norms_of_rows(_as_rows([tensors[i] for i in group])))
@@ -121,13 +124,26 @@ def _norms_of_large(tensors):
     )
 
 
-def _norm_graph(tensor):
-    size = tensor.shape.num_elements()
-    if size is None or size <= _FLOAT64_LIMIT:
-        half = tf.nn.l2_loss(tf.cast(tensor, "float64"))
-        return tf.cast(tf.sqrt(2.0 * half), "float32")
-    row = tf.reshape(tf.cast(tensor, "float32"), (1, -1))
-    return _norms_of_rows(row)[0]
+def _norms_graph(tensors):
+    """One kernel and a cast for each tensor; the rest for all at once."""
+    halves, large, order, later = [], [], [], []
+    for i, tensor in enumerate(tensors):
+        size = tensor.shape.num_elements()
+        if size is None or size <= _FLOAT64_LIMIT:
+            halves.append(tf.nn.l2_loss(tf.cast(tensor, "float64")))
+            order.append(i)
+        else:
+            row = tf.reshape(tf.cast(tensor, "float32"), (1, -1))
+            large.append(_norms_of_rows(row)[0])
+            later.append(i)
+    parts = []
+    if halves:
+        parts.append(tf.cast(tf.sqrt(2.0 * tf.stack(halves)), "float32"))
+    if large:
+        parts.append(tf.stack(large))
+    if len(parts) == 1:
+        return parts[0]
+    return tf.gather(tf.concat(parts, axis=0), np.argsort(order + later))
 
 
 def zero_fractions(tensors):

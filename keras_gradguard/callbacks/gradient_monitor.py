@@ -175,12 +175,14 @@ class GradientMonitor(keras.callbacks.Callback):
         if keep.all():
             keep = slice(None)
         clipped = block.clipped_grad_norm
+        threshold = block.clip_threshold
         self.trace.set_has_gradient(block.has_gradient)
         self.trace.append(
             block.steps[keep],
             block.grad_norm[keep],
             None if clipped is None else clipped[keep],
             block.skipped[keep],
+            None if threshold is None else {"clip_threshold": threshold[keep]},
         )
         if len(block.update_steps):
             self.trace.append_updates(

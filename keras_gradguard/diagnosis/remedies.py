@@ -161,6 +161,20 @@ def for_update_ratio(trace, factor):
     return [Remedy(f"{side} the learning rate", why, code)]
 
 
+def for_clipping(threshold, norm):
+    """Return the remedy for a threshold far from the norms it is for."""
+    return [
+        Remedy(
+            "Let the threshold follow the gradient norms",
+            f"A threshold of {threshold:.3g} and norms of {norm:.3g} are far "
+            "apart. At the 90th percentile of the run's own norms, only the "
+            "largest tenth is clipped.",
+            "optimizer = kgg.AutoClip(keras.optimizers.Adam(1e-3), "
+            "percentile=90)",
+        )
+    ]
+
+
 def _layer_code(trace, layer, activation):
     info = trace.info(layer)
     kind = info.get("class") or "Dense"

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard._backend import ring_layout
 from keras_gradguard.recording import optimizers
+from keras_gradguard.recording.gradients import SCALARS
 from keras_gradguard.recording.gradients import SKIPPED
 from keras_gradguard.recording.gradients import UNMEASURED
 
@@ -19,6 +20,8 @@ class Block:
         steps: Integer array `(n,)`, the optimizer's step of each record.
         grad_norm: Float32 array `(n, V)`, NaN without a gradient.
         clipped_grad_norm: Float64 array `(n,)`, or None if nothing clips.
+        clip_threshold: Float64 array `(n,)`, that of the global norm, or None
+            if the optimizer has none. Infinite where all may pass.
         skipped: Bool array `(n,)`, updates that were not applied.
         has_gradient: Bool array `(V,)`.
         update_steps: Integer array `(m,)`.
@@ -29,6 +32,7 @@ class Block:
     steps: Any
     grad_norm: Any
     clipped_grad_norm: Any
+    clip_threshold: Any
     skipped: Any
     has_gradient: Any
     update_steps: Any
@@ -54,6 +58,7 @@ class Block:
         skipped = np.zeros(len(steps), bool)
         has_gradient = np.zeros(width, bool)
         squares = np.zeros(len(steps))
+        thresholds = np.zeros(len(steps))
         clips = False
         for part, cols, rows in zip(parts, columns, places, strict=True):
             grad_norm[np.ix_(rows, cols)] = part.norms
@@ -61,6 +66,7 @@ class Block:
             has_gradient[cols] = part.has_gradient
             clips |= not np.isnan(part.clipped).all()
             squares[rows] += _clipped(part) ** 2
+            thresholds[rows] += part.threshold.astype("float64") ** 2
         update_steps, places = _common_steps([p.update_steps for p in parts])
         weight_norm = np.full((len(update_steps), width), np.nan, "float32")
         update_norm = weight_norm.copy()
@@ -72,6 +78,7 @@ class Block:
             steps=steps,
             grad_norm=grad_norm,
             clipped_grad_norm=np.sqrt(squares) if clips else None,
+            clip_threshold=_threshold(thresholds),
             skipped=skipped,
             has_gradient=has_gradient,
             update_steps=update_steps,
@@ -90,6 +97,7 @@ class Part:
         steps: Integer array `(r,)`.
         flags: Integer array `(r,)`.
         clipped: Float array `(r,)`, NaN where nothing clips.
+        threshold: Float array `(r,)`, NaN where no threshold was chosen.
         norms: Float array `(r, n)`.
         update_steps: Integer array `(u,)`.
         updates: Float array `(u, 2n)`, weight norms and update norms.
@@ -100,6 +108,7 @@ class Part:
     steps: Any
     flags: Any
     clipped: Any
+    threshold: Any
     norms: Any
     update_steps: Any
     updates: Any
@@ -118,11 +127,12 @@ def read_part(tap, store, cursor):
     """
     steps, flags, values, cursor = ring_layout.unread(store, cursor)
     n = len(tap.variables)
-    clipped, norms = values[:, 0], values[:, 1 : 1 + n]
+    clipped, threshold = values[:, 0], values[:, 1]
+    norms = values[:, SCALARS : SCALARS + n]
     if tap.derives_clipping:
         present = norms[:, np.asarray(tap.has_gradient, bool)]
         clipped = optimizers.clipped_norm(tap.optimizer, present)
-    updates = values[:, 1 + n :]
+    updates = values[:, SCALARS + n :]
     measured = (updates[:, :n] != UNMEASURED).all(axis=1)
     part = Part(
         variables=tap.variables,
@@ -130,6 +140,7 @@ def read_part(tap, store, cursor):
         steps=steps,
         flags=flags,
         clipped=clipped,
+        threshold=threshold,
         norms=norms,
         update_steps=steps[measured],
         updates=updates[measured],
@@ -141,6 +152,15 @@ def _clipped(part):
     """Norm after clipping: that before, where nothing clips."""
     before = np.sqrt(np.nansum(np.square(part.norms, dtype="float64"), axis=1))
     return np.where(np.isnan(part.clipped), before, part.clipped)
+
+
+def _threshold(squares):
+    """What the global norm may be, where every optimizer has a threshold."""
+    if np.isnan(squares).all():
+        return None
+    threshold = np.sqrt(squares)
+    # The largest float32 stands for none at all.
+    return np.where(threshold >= np.finfo("float32").max, np.inf, threshold)
 
 
 def _common_steps(series):

@@ -17,6 +17,7 @@ from keras_gradguard import stats
 from keras_gradguard.recording import optimizers
 
 APPLIED, SKIPPED = 0, 1
+SCALARS = 2  # of a record, before those of its columns
 UNMEASURED = -1.0  # no norm is negative
 
 
@@ -38,20 +39,23 @@ class _Passing(threading.local):
         weights: Copies of all variables from before the update, or None.
         norms_of: Tuple of the reduced gradients to record once Keras has
             reduced the clipped ones, or of None to record those; or None.
+        latest: What `clip_step.latest()` said of the gradients.
     """
 
     variables = None
     weights = None
     norms_of = None
+    latest = (None, None)
 
 
 class GradientTap:
     """Records the gradients and updates of one leaf optimizer.
 
-    A record holds the global norm after clipping (NaN where nothing clips),
-    then per column the norm of the gradient, of the weight before the update,
-    and of the update (the latter two `UNMEASURED` but in full mode), with the
-    optimizer's step and whether the update was skipped.
+    A record holds the global norm after clipping (NaN where nothing clips)
+    and the threshold (NaN where none is chosen in the step), then per column
+    the norm of the gradient, of the weight before the update, and of the
+    update (the latter two `UNMEASURED` but in full mode), with the optimizer's
+    step and whether the update was skipped.
 
     Args:
         optimizer: Leaf optimizer to record.
@@ -65,6 +69,10 @@ class GradientTap:
             no gradient in the latest trace of the step.
         derives_clipping: Whether the norm after clipping follows from those
             before it, so that the clipped gradients need not be read.
+        clip_step: What clips in place of Keras and knows its `latest()`
+            threshold, or None.
+        find_skipped: Callable that tells whether the update being recorded
+            will be skipped, a bool tensor or False.
     """
 
     def __init__(self, optimizer, rows, xla, on_failure):
@@ -73,6 +81,8 @@ class GradientTap:
         self.variables = []
         self.has_gradient = []
         self.derives_clipping = False
+        self.clip_step = None
+        self.find_skipped = lambda: False
         self.records = None
         self._rows = rows
         self._xla = xla
@@ -100,7 +110,7 @@ class GradientTap:
         for i, variable in enumerate(self.variables):
             self._columns[id(variable)] = i
             self._columns[id(self._backend.native(variable))] = i
-        columns = 1 + 3 * len(self.variables)
+        columns = SCALARS + 3 * len(self.variables)
         self.records = self._backend.Ring(
             self._rows(columns), columns, self.optimizer, "gradguard_records"
         )
@@ -195,6 +205,8 @@ class GradientTap:
     # Statistics
 
     def _record_gradients(self, grads, clipped):
+        if self.clip_step is not None:
+            self._passing.latest = self.clip_step.latest()
         clips = clipped is not grads and any(
             a is not b for a, b in zip(grads, clipped, strict=True)
         )
@@ -212,7 +224,8 @@ class GradientTap:
         self.derives_clipping = self._clips_by_norm and not any(
             self._backend.is_sparse(g) for g in grads
         )
-        reads = clips and not self.derives_clipping
+        follows = self.derives_clipping or self._passing.latest[1] is not None
+        reads = clips and not follows
         self._write(self._by_column(grads), clipped if reads else None)
 
     def _record_reduced(self, reduced):
@@ -253,8 +266,14 @@ class GradientTap:
             before_norms = self._backend.l2_norms(
                 copies[: len(dense)], self._xla
             )
-        if clipped is None:
-            after_norm = ops.full((1,), float("nan"), dtype="float32")
+        threshold, after_norm = self._passing.latest
+        self._passing.latest = (None, None)
+        nan = ops.full((1,), float("nan"), dtype="float32")
+        threshold = nan if threshold is None else ops.reshape(threshold, (1,))
+        if after_norm is not None:
+            after_norm = ops.reshape(after_norm, (1,))
+        elif clipped is None:
+            after_norm = nan
         else:
             norms = self._backend.l2_norms(copies[len(dense) :], self._xla)
             after_norm = ops.reshape(stats.global_norm(norms), (1,))
@@ -262,7 +281,13 @@ class GradientTap:
         self.has_gradient = [i in present for i in range(len(self.variables))]
         norms = self._spread(before_norms, columns)
         later = ops.full((2 * len(self.variables),), UNMEASURED, "float32")
-        values = ops.concatenate([after_norm, norms, later], axis=0)
+        is_skipped = self.find_skipped()
+        if is_skipped is not False:
+            flag = ops.where(is_skipped, SKIPPED, flag)
+            after_norm = ops.where(is_skipped, nan, after_norm)
+            threshold = ops.where(is_skipped, nan, threshold)
+        values = [after_norm, threshold, norms, later]
+        values = ops.concatenate(values, axis=0)
         self.records.write(self.optimizer.iterations, flag, values)
 
     def _spread(self, norms, columns):
@@ -277,21 +302,25 @@ class GradientTap:
         source = [position.get(i, len(columns)) for i in range(width)]
         return ops.take(padded, ops.convert_to_tensor(source, "int32"), axis=0)
 
-    def record_skipped(self, grads, scale):
+    def record_skipped(self, grads, scale, variables=None):
         """Record gradients of an update that is skipped as not finite.
 
         Args:
             grads: Gradients of the scaled loss, in the order of
                 `variables`.
             scale: Scalar tensor, the loss scale.
+            variables: Variables they belong to. Defaults to `variables`.
         """
         if self.mode is Mode.OFF:
             return
-        self._guard(self._record_skipped, grads, scale)
+        self._guard(self._record_skipped, grads, scale, variables)
 
-    def _record_skipped(self, grads, scale):
+    def _record_skipped(self, grads, scale, variables):
         self.prepare()
-        self._passing.variables = self.variables
+        self._passing.latest = (None, None)
+        self._passing.variables = (
+            self.variables if variables is None else variables
+        )
         columns, dense = self._by_column(grads)
         unscaled = [ops.cast(g, "float32") / scale for g in dense]
         self._write((columns, unscaled), None, SKIPPED)
@@ -310,7 +339,7 @@ class GradientTap:
         ]
         norms = self._backend.l2_norms(copies[:n] + differences, self._xla)
         updated, step = self._finished()
-        self.records.amend(1 + n, norms, updated, step)
+        self.records.amend(SCALARS + n, norms, updated, step)
 
     def _finished(self):
         """Whether the `apply` that ends made an update, and its number.

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_gradguard.recording import checkpoints
 from keras_gradguard.recording import optimizers
+from keras_gradguard.recording.clipping import ClipTap
 from keras_gradguard.recording.gradients import GradientTap
 from keras_gradguard.recording.gradients import Mode
 from keras_gradguard.recording.layers import CallOrder
@@ -57,6 +58,12 @@ class Instrument:
             for leaf in optimizers.leaves(scaler)
             if id(leaf) in by_leaf
         ]
+        self._clip_taps = [
+            ClipTap(clipper, by_leaf[id(leaf)])
+            for clipper in optimizers.adaptive_clippers(self.optimizer)
+            for leaf in optimizers.leaves(clipper)
+            if id(leaf) in by_leaf
+        ]
         self._patches = Patches()
         self._variants = {}
         self.call_order = CallOrder()
@@ -86,7 +93,7 @@ class Instrument:
             if tap.optimizer.built:
                 with _scope_of(model):
                     tap.prepare()
-        for tap in self._scale_taps:
+        for tap in [*self._scale_taps, *self._clip_taps]:
             tap.attach(self._patches)
         if not self.call_order.ranks:
             self.call_order.watch(model)

@@ -55,6 +55,11 @@ def loss_scalers(optimizer):
     ]
 
 
+def adaptive_clippers(optimizer):
+    """The `AutoClip`s of a chain, known by what they are made of."""
+    return [o for o in chain(optimizer) if hasattr(o, "_clip_step")]
+
+
 def why_unreadable(optimizer):
     """Why an optimizer's gradients cannot be read, or None.
 

@@ -2,6 +2,7 @@
 
 import sys
 
+from keras_gradguard.reporting.tables import clipping
 from keras_gradguard.reporting.tables import layer_rows
 from keras_gradguard.reporting.tables import shown_columns
 from keras_gradguard.reporting.tables import verdict
@@ -62,6 +63,9 @@ class ConsoleReporter:
         lead = "\n" if findings else ""
         _print(console, Text(f"{lead}GradGuard: {verdict(trace, findings)}"))
         shown = set()
+        clipped = clipping(trace)
+        if clipped is not None:
+            _print(console, Text(f"  {clipped}"))
         for finding in findings:
             where = ", ".join(finding.layers[:3]) or "the whole model"
             more = len(finding.layers) - 3

@@ -45,6 +45,7 @@ def plot(trace, findings=(), layers=None):
     _draw_heatmap(figure, heat, trace, findings, chosen)
     norms = figure.add_subplot(grid[2, 0], sharex=loss)
     _draw_series(norms, trace.steps, trace.get("grad_norm"), trace, chosen)
+    _draw_threshold(norms, trace)
     norms.set_title("Gradient norm per layer", loc="left")
     ratio = figure.add_subplot(grid[2, 1], sharex=loss)
     _draw_series(ratio, *trace.measured("update_ratio"), trace, chosen)
@@ -273,6 +274,22 @@ def _draw_series(axes, steps, values, trace, chosen):
     known = values[:, chosen]
     if (known[np.isfinite(known)] > 0).any():
         axes.set_yscale("log")
+
+
+def _draw_threshold(axes, trace):
+    """Draw what the global norm was and what it was clipped to."""
+    threshold = trace.extra.get("clip_threshold")
+    if threshold is None or not np.isfinite(threshold).any():
+        return
+    every = max(1, len(threshold) // (2 * _POINTS))
+    for values, label, style in (
+        (trace.global_grad_norm, "all layers", "0.6"),
+        (threshold, "clip threshold", "#b3261e"),
+    ):
+        shown = np.where(np.isfinite(values), values, np.nan)[::every]
+        axes.plot(
+            trace.steps[::every], shown, color=style, label=label, linewidth=1
+        )
 
 
 def _lines(axes, x, values, trace, chosen):

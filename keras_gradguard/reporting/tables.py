@@ -139,6 +139,26 @@ def verdict(trace, findings):
     return f"{many} found{steps}{layers}{worst}."
 
 
+def clipping(trace):
+    """Return in one sentence what was clipped and skipped, or None."""
+    threshold = None if trace is None else trace.extra.get("clip_threshold")
+    if threshold is None or not np.isfinite(threshold).any():
+        return None
+    applied = ~trace.skipped
+    norm = trace.global_grad_norm[applied]
+    clipped = norm > threshold[applied]
+    last = threshold[np.isfinite(threshold)][-1]
+    text = (
+        f"Clipped {number(100 * clipped.mean())} % of the updates; the "
+        f"threshold was {number(last)} at the end."
+    )
+    skipped = int(trace.skipped.sum())
+    if skipped:
+        many = "update was" if skipped == 1 else "updates were"
+        text += f" {skipped:,} nonfinite {many} skipped."
+    return text
+
+
 def _middle(values):
     """Return medians over the first axis of what is known, NaN if nothing."""
     out = np.full(values.shape[1], np.nan)

@@ -177,6 +177,11 @@ class EventWriter:
             if not np.isnan(part).all():
                 tag = "batch_loss" if name == "loss" else name
                 series[tag] = part
+        if "clip_threshold" in trace.extra:
+            # Their means are shares.
+            norm, after = series[_GLOBAL[0]], series[_GLOBAL[1]]
+            series["clipped_fraction"] = (after < norm).astype(float)
+            series["skipped_fraction"] = trace.skipped[low:high].astype(float)
         return series
 
     def _write_updates(self, now, trace, ends):

@@ -1,6 +1,7 @@
 """The rules, and how an argument `rules` becomes a list of them."""
 
 from keras_gradguard.diagnosis.rules.base import Rule
+from keras_gradguard.diagnosis.rules.clipping import Clipping
 from keras_gradguard.diagnosis.rules.exploding import ExplodingGradient
 from keras_gradguard.diagnosis.rules.nonfinite import NonfiniteGradient
 from keras_gradguard.diagnosis.rules.updates import FrozenLayer
@@ -14,6 +15,7 @@ RULES = (
     VanishingGradient,
     FrozenLayer,
     UpdateRatio,
+    Clipping,
 )
 
 __all__ = ["RULES", "Rule", "resolve_rules"]

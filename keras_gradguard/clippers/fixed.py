@@ -1,0 +1,102 @@
+"""Clip to a constant, as `global_clipnorm` and `clipvalue` of Keras do."""
+
+import keras
+from keras import ops
+
+from keras_gradguard._validation import check_number
+from keras_gradguard.clippers._tensors import barriered
+from keras_gradguard.clippers._tensors import merge_rows
+from keras_gradguard.clippers._tensors import values_of
+from keras_gradguard.clippers._tensors import with_values
+from keras_gradguard.clippers.clipper import Clipped
+from keras_gradguard.clippers.clipper import Clipper
+from keras_gradguard.clippers.clipper import NormClipper
+
+
+@keras.saving.register_keras_serializable(package="keras_gradguard")
+class FixedNorm(NormClipper):
+    """Clips the norm of all gradients to a constant, direction kept.
+
+    Use it where a good constant is known, and for what `AutoClip` adds to
+    `global_clipnorm`: nonfinite gradients are skipped, replicas are reduced
+    before the norm is taken, and norms and clipped steps are counted. The
+    gradient `[0.9, 100.0]` clipped to norm 1 is `[0.00899, 0.99996]`: it
+    points where it pointed.
+
+    Args:
+        threshold: Float > 0, the largest norm. Larger clips less. Defaults to
+            `1.0`.
+
+    Example:
+        >>> import keras_gradguard as kgg
+        >>> kgg.AutoClip("adam", clipper="norm", threshold=5.0).clipper
+        FixedNorm(threshold=5.0)
+
+    References:
+        - [On the difficulty of training recurrent neural networks,
+          Pascanu et al., 2013](https://arxiv.org/abs/1211.5063)
+    """
+
+    def __init__(self, threshold=1.0):
+        self.max_norm = _check_threshold(threshold)
+
+    def threshold(self, norm, state):
+        del norm
+        return ops.convert_to_tensor(self.max_norm, "float32"), state
+
+    def get_config(self):
+        return {"threshold": self.max_norm}
+
+
+@keras.saving.register_keras_serializable(package="keras_gradguard")
+class FixedValue(Clipper):
+    """Clips each element of each gradient to a range.
+
+    It changes the direction: `[0.9, 100.0]` clipped to value 1 is
+    `[0.9, 1.0]`, where the norm would give `[0.00899, 0.99996]`. Use it where
+    single elements explode and the others should keep their size.
+
+    Args:
+        threshold: Float > 0, the largest absolute value of an element. Larger
+            clips less. Defaults to `1.0`.
+
+    Example:
+        >>> import keras_gradguard as kgg
+        >>> kgg.AutoClip("adam", clipper="value", threshold=0.5).clipper
+        FixedValue(threshold=0.5)
+    """
+
+    def __init__(self, threshold=1.0):
+        self.max_value = _check_threshold(threshold)
+
+    def clip(self, gradients, variables, norm, state):
+        del variables, norm
+        limit = self.max_value
+        clipped, exceeds = [], []
+        for gradient in gradients:
+            gradient = merge_rows(gradient)
+            values = values_of(gradient)
+            observed = barriered([values])[0]
+            exceeds.append(ops.any(ops.abs(observed) > limit))
+            clipped.append(
+                with_values(gradient, ops.clip(values, -limit, limit))
+            )
+        return Clipped(
+            clipped,
+            ops.convert_to_tensor(limit, "float32"),
+            ops.any(ops.stack(exceeds)),
+            state,
+        )
+
+    def get_config(self):
+        return {"threshold": self.max_value}
+
+
+def _check_threshold(threshold):
+    return check_number(
+        "AutoClip",
+        "threshold",
+        threshold,
+        above=0,
+        hint="Pass the largest norm or value that a gradient may have.",
+    )

@@ -1,0 +1,134 @@
+"""What happens to an update whose gradients are not finite."""
+
+import warnings
+
+from keras import ops
+
+from keras_gradguard.clippers._tensors import current_value
+from keras_gradguard.clippers._tensors import values_of
+from keras_gradguard.clippers._tensors import with_values
+from keras_gradguard.exceptions import GradGuardWarning
+from keras_gradguard.optimizers import _branching
+
+_RAISED = (
+    "AutoClip: the update failed at a step with gradients that are not "
+    "finite. Expected numbers but found NaN or infinity. Mostly, the loss or "
+    "the batch has them too. Check the data, lower the learning rate, or pass "
+    '`nonfinite="skip"`.'
+)
+
+
+class NonfiniteGuard:
+    """Skips, zeroes or refuses an update, and counts.
+
+    Args:
+        policy: `"skip"`, `"zero"`, `"propagate"` or `"raise"`.
+        warn_after: Skips in a row after which the user is warned.
+        exact: Whether a finite update must keep its bits, see `branch`.
+        inner: The optimizer that applies the update.
+
+    Attributes:
+        counts: int32 variable, whose last three entries are skipped updates,
+            how many of them are in the latest row of skips, and the value of
+            the inner optimizer's counter when that row began.
+        is_finite: Bool scalar, of the update that is running.
+        runs_both_sides: Whether it runs the update and the skip, and then
+            chooses.
+    """
+
+    def __init__(self, policy, warn_after, exact, inner):
+        self.policy = policy
+        self.warn_after = warn_after
+        self.exact = exact
+        self.inner = inner
+        self.counts = None
+        self.is_finite = None
+        self.runs_both_sides = False
+        self._warned_at = 0
+
+    def run(self, norm, gradients, update, variables):
+        """Apply `update` to `gradients`, if their norm is finite.
+
+        Args:
+            norm: Global norm of the gradients.
+            gradients: List of gradients, some of them `None`.
+            update: Function of the gradients that applies them.
+            variables: Every variable that the update reads or changes.
+        """
+        is_finite = ops.isfinite(norm)
+        self.is_finite = is_finite
+        known = _branching.known_now(is_finite)
+        self.runs_both_sides = (
+            self.policy == "skip"
+            and known is None
+            and _branching.chooses_after(self.exact)
+        )
+        if self.policy == "skip":
+            self._either(known, is_finite, lambda: update(gradients), variables)
+        elif self.policy == "zero":
+            counters = [self.counts, self.inner._iterations]
+            self._either(known, is_finite, lambda: None, counters)
+            update([_zero_unless(is_finite, g) for g in gradients])
+        else:
+            if known is None:
+                _branching.assert_in_graph(is_finite, _RAISED)
+            elif not known:
+                raise RuntimeError(_RAISED)
+            update(gradients)
+
+    def _either(self, known, is_finite, update, variables):
+        if known is None:
+            # `_count` is looked up late: it may be watched.
+            _branching.branch(
+                is_finite,
+                update,
+                lambda: self._count(),
+                variables,
+                self.exact,
+            )
+        elif known:
+            update()
+        else:
+            self._count()
+            self.warn()
+
+    def _count(self):
+        counter = ops.cast(self.inner._iterations, "int32")
+        counts = current_value(self.counts)
+        total, row, began = counts[-3], counts[-2], counts[-1]
+        # A skip does not advance the inner optimizer's counter.
+        goes_on = ops.logical_and(total > 0, ops.equal(began, counter))
+        row = ops.where(goes_on, row + 1, ops.ones_like(row))
+        counts = [counts[0], counts[1], total + 1, row, counter]
+        self.counts.assign(ops.stack(counts))
+
+    def warn(self):
+        """Warn of a long row of skips, once for each."""
+        try:
+            counts = ops.convert_to_numpy(self.counts)
+        except TypeError:
+            # On JAX, an error in `fit` can leave variables without a value.
+            # It is the one that the user should see.
+            return
+        total, row, began = counts.tolist()[-3:]
+        # Of the same row, `total - row` is the same.
+        if row < self.warn_after or self._warned_at == total - row + 1:
+            return
+        self._warned_at = total - row + 1
+        step = began // (self.inner.gradient_accumulation_steps or 1)
+        warnings.warn(
+            f"AutoClip: {row} updates in a row had gradients that were NaN or "
+            f"infinite, since step {step}, and were not applied. Check the "
+            "data and the loss for what is not finite, or lower the learning "
+            "rate.",
+            GradGuardWarning,
+            stacklevel=2,
+        )
+
+
+def _zero_unless(is_finite, gradient):
+    if gradient is None:
+        return None
+    values = values_of(gradient)
+    kept = ops.where(is_finite, values, ops.zeros_like(values))
+    return with_values(gradient, kept)
