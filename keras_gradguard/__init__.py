@@ -20,7 +20,7 @@ _EXPORTS = {
     "Trace": "keras_gradguard.trace",
     "diagnose": "keras_gradguard.diagnosis",
 }
-_SUBMODULES = ("clippers",)
+_SUBMODULES = ("clippers", "layers", "presets")
 
 __all__ = [*sorted(_EXPORTS), *_SUBMODULES, "__version__"]
 

@@ -1,5 +1,6 @@
 """One process per backend: `KERAS_BACKEND` chooses, nothing is guessed."""
 
+import gc
 import os
 
 import pytest
@@ -13,6 +14,8 @@ if "KERAS_BACKEND" not in os.environ:
     os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
+# torch's threads cost more than these small models give them to do.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Two virtual devices, so that replicas and sharding are tested for real.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 
@@ -26,6 +29,9 @@ if keras.backend.backend() == "tensorflow":
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * 2,
     )
+# `clear_session` collects garbage, which takes half a second with three
+# backends loaded unless what was imported is left out of it.
+gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +39,6 @@ def _fresh_keras():
     """Each test starts from a clean session and a fixed seed."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
-    yield
-    keras.backend.clear_session()
 
 
 @pytest.fixture

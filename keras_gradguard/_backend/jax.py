@@ -11,6 +11,14 @@ from keras_gradguard._backend import ring_layout
 _SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
 
 
+def float64():
+    """Context in which new arrays may be float64."""
+    enable = getattr(jax, "enable_x64", None)
+    if not callable(enable):
+        from jax.experimental import enable_x64 as enable
+    return enable(True)
+
+
 def read(variable):
     """Value of a Keras variable as an array."""
     value = getattr(variable, "value", variable)

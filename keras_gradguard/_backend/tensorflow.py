@@ -1,5 +1,7 @@
 """TensorFlow: fused norms, barriers and a ring of `tf.Variable`s."""
 
+import contextlib
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,6 +12,11 @@ from keras_gradguard._backend import ring_layout
 _FLOAT64_LIMIT = 1 << 20
 # Squares of float32 gradients neither overflow nor lose digits in between.
 _SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
+
+
+def float64():
+    """Context in which new arrays may be float64."""
+    return contextlib.nullcontext()
 
 
 def read(variable):

@@ -26,9 +26,20 @@ def judged_layers(trace):
         name = str(info.get("class") or "")
         if any(word in name for word in _INCOMPARABLE):
             mask[at] = False
-        if info.get("kernel_shapes") == []:
+        if "shapes" in info and not kernel_shapes(info):
             mask[at] = False
     return mask
+
+
+def kernel_shapes(info):
+    """Return the shapes of more than one axis among a layer's variables.
+
+    Args:
+        info: Dict. `Trace.info` of the layer.
+    """
+    shapes = info.get("shapes")
+    shapes = shapes.values() if isinstance(shapes, dict) else ()
+    return [shape for shape in shapes if len(shape) > 1]
 
 
 def columns(values, mask):

@@ -1,5 +1,6 @@
 """What to change, with code that names the user's own layers."""
 
+from keras_gradguard.diagnosis.evidence import kernel_shapes
 from keras_gradguard.diagnosis.finding import Remedy
 
 _SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
@@ -177,8 +178,7 @@ def for_clipping(threshold, norm):
 def _layer_code(trace, layer, activation):
     info = trace.info(layer)
     kind = info.get("class") or "Dense"
-    shapes = info.get("kernel_shapes") or []
-    units = _units(shapes)
+    units = _units(info)
     name = str(layer).rsplit("/", maxsplit=1)[-1]
     sizes = ", ".join(str(unit) for unit in units) or "units"
     return (
@@ -187,12 +187,14 @@ def _layer_code(trace, layer, activation):
     )
 
 
-def _units(shapes):
-    """Return the leading constructor arguments that a kernel shape tells."""
-    try:
-        shape = [int(size) for size in shapes[0]]
-    except (TypeError, ValueError, IndexError):
+def _units(info):
+    """Return the leading constructor arguments of a layer, as far as known."""
+    if "units" in info:
+        return [info["units"]]
+    shapes = kernel_shapes(info)
+    if not shapes:
         return []
+    shape = [int(size) for size in shapes[0]]
     if len(shape) == 2:
         return [shape[-1]]
     return [shape[-1], tuple(shape[:-2])]
@@ -200,10 +202,9 @@ def _units(shapes):
 
 def _normalize_code(trace, layers):
     name = str(layers[0]).rsplit("/", maxsplit=1)[-1] if layers else "dense"
-    kind = trace.info(layers[0]).get("class") if layers else None
-    shapes = trace.info(layers[0]).get("kernel_shapes") if layers else None
-    sizes = ", ".join(str(unit) for unit in _units(shapes or [])) or "units"
-    activation = trace.info(layers[0]).get("activation") if layers else None
+    info = trace.info(layers[0]) if layers else {}
+    kind, activation = info.get("class"), info.get("activation")
+    sizes = ", ".join(str(unit) for unit in _units(info)) or "units"
     return (
         f'keras.layers.{kind or "Dense"}({sizes}, name="{name}"),\n'
         "keras.layers.BatchNormalization(),\n"

@@ -202,9 +202,9 @@ class Recording:
         self.active = False
         self._sync()
         self._exit.stop()
-        self._instrument.detach()
-        self._instrument.on_failure = None
         model = self._model()
+        self._instrument.detach(model)
+        self._instrument.on_failure = None
         if restore and model is not None:
             if model.train_function is self._dispatcher:
                 model.train_function = self._previous

@@ -99,12 +99,18 @@ class Instrument:
             self.call_order.watch(model)
         checkpoints.add(self.taps)
         checkpoints.hide(self.optimizer, self.taps, self._patches)
+        _record_shardings(model)
 
-    def detach(self):
-        """Leave the optimizer as it was. Safe to call twice."""
+    def detach(self, model):
+        """Leave the optimizer as it was. Safe to call twice.
+
+        Args:
+            model: The model, or None if it is gone.
+        """
         self.call_order.stop()
         self._patches.undo()
         checkpoints.remove(self.taps)
+        _record_shardings(model)
 
     def variant(self, model, mode):
         """The train function that records in a mode.
@@ -194,3 +200,11 @@ def _build_members(model):
     if several and model.built and not optimizer.built:
         with keras.name_scope(optimizer.name):
             optimizer.build(model.trainable_variables)
+
+
+def _record_shardings(model):
+    """Tell Keras on JAX, up to 3.11, that the state has other variables."""
+    record = getattr(model, "_record_training_state_sharding_spec", None)
+    if record is not None:
+        with contextlib.suppress(TypeError, AttributeError):  # state is lost
+            record()

@@ -109,12 +109,14 @@ class WeightWatch:
         return self._compiled["weights"]
 
     def _change(self, now, before):
-        norms = [
-            np.linalg.norm(np.subtract(a, b, dtype="float64"))
-            * np.sqrt(size / max(1, len(a)))
-            for a, b, size in zip(now, before, self._sizes, strict=True)
-        ]
-        return np.asarray(norms, "float32")
+        # Weights may be infinite: then so is their change, or it is NaN.
+        with np.errstate(invalid="ignore", over="ignore"):
+            norms = [
+                np.linalg.norm(np.subtract(a, b, dtype="float64"))
+                * np.sqrt(size / max(1, len(a)))
+                for a, b, size in zip(now, before, self._sizes, strict=True)
+            ]
+            return np.asarray(norms, "float32")
 
 
 def _flat(array):

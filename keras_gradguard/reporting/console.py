@@ -8,7 +8,9 @@ from keras_gradguard.reporting.tables import shown_columns
 from keras_gradguard.reporting.tables import verdict
 
 _COLOURS = {"critical": "bold red", "warning": "bold yellow"}
-_PLAIN_WIDTH = 100
+_PLAIN_WIDTH = 120
+_CODE_LINES = 5
+_NAME_WIDTH = 40
 
 
 class ConsoleReporter:
@@ -60,6 +62,7 @@ class ConsoleReporter:
         console = _console()
         lead = "\n" if findings else ""
         _print(console, Text(f"{lead}GradGuard: {verdict(trace, findings)}"))
+        shown = set()
         clipped = clipping(trace)
         if clipped is not None:
             _print(console, Text(f"  {clipped}"))
@@ -74,7 +77,10 @@ class ConsoleReporter:
             )
             _print(console, line)
             for remedy in finding.remedies[:1]:
-                code = remedy.code.replace("\n", "\n      ")
+                code = "\n      ".join(_first_lines(remedy.code))
+                if remedy.code in shown:
+                    code = "(as above)"
+                shown.add(remedy.code)
                 _print(console, Text(f"    {remedy.title}:\n      {code}"))
         if findings or self.verbose > 1:
             _print_table(console, layer_rows(trace, findings))
@@ -102,6 +108,15 @@ def _print(console, text):
     console.print(text, soft_wrap=not console.is_terminal)
 
 
+def _first_lines(code):
+    """Return the lines of a remedy, few where it names fifty layers."""
+    lines = code.splitlines()
+    if len(lines) <= _CODE_LINES + 1:
+        return lines
+    more = len(lines) - _CODE_LINES
+    return [*lines[:_CODE_LINES], f"... {more} more lines, see the report"]
+
+
 def _print_table(console, rows):
     from rich import box
     from rich.table import Table
@@ -109,10 +124,23 @@ def _print_table(console, rows):
 
     columns = shown_columns(rows)
     table = Table(box=box.SIMPLE, pad_edge=False)
+    rows = [
+        {**row, "rules": row.get("rules", "").replace(", ", "\n")}
+        for row in _shortened(rows)
+    ]
     for key, title in columns:
-        side = "left" if key in ("layer", "rules") else "right"
-        table.add_column(Text(title), justify=side, overflow="fold")
-    for row in _shortened(rows):
+        # A name that is cut in two cannot be searched for.
+        name = key in ("layer", "rules")
+        texts = [row.get(key, "") for row in rows] if name else [title]
+        words = " ".join(texts).split()
+        table.add_column(
+            Text(title),
+            justify="left" if name else "right",
+            min_width=min(_NAME_WIDTH, max(map(len, words))),
+            no_wrap=name,
+            overflow="ellipsis" if name else "fold",
+        )
+    for row in rows:
         table.add_row(*(Text(row.get(key, "")) for key, _ in columns))
     console.print(table)
 

@@ -374,3 +374,66 @@ def test_every_kth_step():
     trace = watched(model, x, y, update_freq=3).trace
     assert trace.steps.tolist() == list(range(0, 20, 3))
     assert np.isfinite(trace.get("update_ratio")).any()
+
+
+def test_recurrent_and_attention_layers():
+    def make():
+        inputs = keras.Input((6,), dtype="int32")
+        x = layers.Embedding(20, 8)(inputs)
+        attended = layers.MultiHeadAttention(2, 4)(x, x)
+        x = layers.LayerNormalization()(x + attended)
+        x = layers.LSTM(5, return_sequences=True)(x)
+        x = layers.SimpleRNN(4)(x)
+        return keras.Model(inputs, layers.Dense(3)(x))
+
+    x, y = models.tokens()
+    model, twin = same_model(make, lambda: keras.optimizers.SGD(0.1))
+    trace = watched(model, x, y).trace
+    expected = reference.train(twin, x, y, 16)["grad_norm"]
+    np.testing.assert_allclose(
+        trace.get("grad_norm", by="variable")[:, columns(trace, model)],
+        expected,
+        rtol=1e-5,
+        atol=1e-7,
+    )
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_is_recorded_in_float32_and_unscaled(policy):
+    x, y = models.dataset(96)
+    _, twin = same_model(models.mlp, lambda: keras.optimizers.SGD(0.1))
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = models.mlp()
+        model.compile(keras.optimizers.SGD(0.1), models.crossentropy())
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.set_weights(twin.get_weights())
+    trace = watched(model, x, y).trace
+    applied = trace.get("grad_norm", by="variable")[~trace.skipped]
+    expected = reference.train(twin, x, y, 16)["grad_norm"]
+    assert applied.dtype == np.float32
+    assert len(applied) >= 4
+    np.testing.assert_allclose(applied[0], expected[0], rtol=0.05)
+
+
+def test_generators_and_data_sets(backend):
+    x, y = models.dataset()
+
+    def generator():
+        while True:
+            for start in range(0, 64, 16):
+                yield x[start : start + 16], y[start : start + 16]
+
+    sources = {"generator": (generator(), 4)}
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        rows = tf.data.Dataset.from_tensor_slices((x, y))
+        sources["tf.data"] = (rows.batch(16), None)
+    for source, steps in sources.values():
+        model = models.mlp()
+        model.compile("sgd", models.crossentropy())
+        monitor = GradientMonitor(verbose=0)
+        model.fit(source, steps_per_epoch=steps, verbose=0, callbacks=[monitor])
+        assert monitor.trace.steps.tolist() == [0, 1, 2, 3]

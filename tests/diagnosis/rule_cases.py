@@ -1,145 +1,58 @@
-"""Real sick and healthy networks, recorded with plain JAX.
+"""Real sick and healthy networks: models and data, not yet trained.
 
-A twin of the recorder: every step's gradients come straight from
-`jax.value_and_grad`, so the rules are tested on real runs without it. Only
-imported in a process whose backend is JAX.
+`tape.record` trains one with a plain JAX loop, `fit` with `model.fit` under a
+`GradientMonitor`, on the backend of the process.
 """
 
-import jax
-import jax.numpy as jnp
+import dataclasses
+from typing import Any
+
 import keras
 import numpy as np
 from keras import initializers
 from keras import layers
 from sklearn import datasets
 
-from keras_gradguard import Trace
+from keras_gradguard import GradientMonitor
+from keras_gradguard.demo import cases as demo
+
+LOSSES = {
+    "binary": "binary_crossentropy",
+    "categorical": "sparse_categorical_crossentropy",
+    "squared": "mean_squared_error",
+}
 
 
-def leaves(model):
-    """Layers that own trainable variables, in forward order."""
-    found = []
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            found += leaves(layer)
-        elif layer.trainable_variables:
-            found.append(layer)
-    return found
+@dataclasses.dataclass(frozen=True, slots=True)
+class Case:
+    """What `fit` and the tape need to train a network.
+
+    `loss` is a key of `LOSSES`.
+    """
+
+    model: Any
+    x: Any
+    y: Any
+    optimizer: Any
+    loss: str
+    batch: int = 32
+    epochs: int = 10
+    seed: int = 0
 
 
-def describe(layer):
-    config = layer.get_config()
-    kernels = [list(v.shape) for v in layer.trainable_variables]
-    activation = config.get("activation")
-    if not isinstance(activation, str):
-        activation = None
-    return {
-        "class": type(layer).__name__,
-        "activation": activation,
-        "kernel_shapes": [shape for shape in kernels if len(shape) > 1],
-    }
-
-
-def record(model, x, y, optimizer, loss, batch=32, epochs=10, seed=0, **meta):
-    """Train and return the trace; `loss` maps (y, prediction) to a scalar."""
-    x, y = np.asarray(x, "float32"), np.asarray(y)
-    own = leaves(model)
-    variables = [v for layer in own for v in layer.trainable_variables]
-    assert {id(v) for v in variables} == {
-        id(v) for v in model.trainable_variables
-    }
-    optimizer.build(variables)
-    at = {id(v): i for i, v in enumerate(model.trainable_variables)}
-    order = [at[id(v)] for v in variables]
-    owners = [i for i, a in enumerate(own) for _ in a.trainable_variables]
-    steps = max(1, len(x) // batch)
-    trace = Trace(
-        [layer.path for layer in own],
-        [v.path for v in variables],
-        owners,
-        capacity_bytes=16 * 2**20,
-        has_gradient=np.ones(len(variables), bool),
-        sizes=[int(np.prod(v.shape)) for v in variables],
-        meta={
-            "layer_info": {layer.path: describe(layer) for layer in own},
-            "epochs_planned": epochs,
-            "steps_per_epoch": steps,
-            "optimizer": {
-                "class": type(optimizer).__name__,
-                "learning_rate": float(optimizer.learning_rate),
-            },
-            **meta,
-        },
+def fit(case, **arguments):
+    """Train as users do; return the monitor and the history."""
+    case.model.compile(case.optimizer, LOSSES[case.loss])
+    monitor = GradientMonitor(**{"verbose": 0, **arguments})
+    history = case.model.fit(
+        np.asarray(case.x, "float32"),
+        case.y,
+        batch_size=case.batch,
+        epochs=case.epochs,
+        verbose=0,
+        callbacks=[monitor],
     )
-
-    def norm(a):
-        return jnp.sqrt(jnp.sum(jnp.square(a.astype("float32"))))
-
-    def one(state, data):
-        weights, rest, slots = state
-        xb, yb = data
-
-        def compute(weights):
-            out, new = model.stateless_call(weights, rest, xb, training=True)
-            return loss(yb, out), new
-
-        (value, new), grads = jax.value_and_grad(compute, has_aux=True)(weights)
-        old = [weights[i] for i in order]
-        fresh, slots = optimizer.stateless_apply(
-            slots, [grads[i] for i in order], old
-        )
-        row = (
-            jnp.stack([norm(grads[i]) for i in order]),
-            jnp.stack([norm(w) for w in old]),
-            jnp.stack([norm(a - b) for a, b in zip(fresh, old, strict=True)]),
-            value,
-        )
-        back = dict(zip(order, fresh, strict=True))
-        return ([back[i] for i in range(len(order))], new, slots), row
-
-    run = jax.jit(lambda state, data: jax.lax.scan(one, state, data))
-    state = (
-        [v.value for v in model.trainable_variables],
-        [v.value for v in model.non_trainable_variables],
-        [v.value for v in optimizer.variables],
-    )
-    rng = np.random.default_rng(seed)
-    for epoch in range(epochs):
-        pick = rng.permutation(len(x))[: steps * batch].reshape(steps, -1)
-        state, rows = run(state, (x[pick], y[pick]))
-        grads, weights, updates, values = (np.asarray(r) for r in rows)
-        index = np.arange(epoch * steps, (epoch + 1) * steps)
-        trace.append(index, grads, extra={"loss": values})
-        take = slice(None, None, max(1, steps // 8))
-        trace.append_updates(index[take], weights[take], updates[take])
-        trace.append_epoch(epoch, index[-1], {"loss": values.mean()})
-    return trace
-
-
-def binary(y, out):
-    out = jnp.clip(jnp.reshape(out, (-1,)), 1e-7, 1 - 1e-7)
-    y = jnp.reshape(y, (-1,))
-    return -jnp.mean(y * jnp.log(out) + (1 - y) * jnp.log(1 - out))
-
-
-def squared(y, out):
-    return jnp.mean((jnp.reshape(y, out.shape) - out) ** 2)
-
-
-def categorical(y, out):
-    picked = jnp.take_along_axis(out, y[:, None].astype(int), axis=1)
-    return -jnp.mean(jnp.log(jnp.clip(picked, 1e-7, 1)))
-
-
-def circles():
-    x, y = datasets.make_circles(n_samples=1000, noise=0.1, random_state=1)
-    low, high = x.min(0), x.max(0)
-    return (2 * (x - low) / (high - low) - 1)[:500], y[:500].astype("float32")
-
-
-def moons():
-    x, y = datasets.make_moons(n_samples=250, noise=0.05, random_state=42)
-    return x, y.astype("float32")
+    return monitor, history.history
 
 
 def dense_net(size, hidden, outputs=1, last="sigmoid"):
@@ -152,55 +65,34 @@ def dense_net(size, hidden, outputs=1, last="sigmoid"):
     return keras.Sequential([*stack, layers.Dense(outputs, activation=last)])
 
 
+def demo_case(name, epochs, seed):
+    """Return a case of `python -m keras_gradguard demo`."""
+    (case,) = [
+        c for both in demo.CASES.values() for c in both if c.name == name
+    ]
+    model = case.build()
+    x, y = case.data()
+    return Case(model, x, y, model.optimizer, "binary", 32, epochs, seed)
+
+
 def circles_sick(seed, epochs=40):
-    stack = [keras.Input((2,))]
-    stack += [
-        layers.Dense(
-            5,
-            activation="tanh",
-            kernel_initializer=initializers.RandomUniform(0, 1),
-        )
-        for _ in range(5)
-    ]
-    stack += [
-        layers.Dense(
-            1,
-            activation="sigmoid",
-            kernel_initializer=initializers.RandomUniform(0, 1),
-        )
-        for _ in range(2)
-    ]
-    sgd = keras.optimizers.SGD(0.01, momentum=0.9)
-    return record(
-        keras.Sequential(stack), *circles(), sgd, binary, 32, epochs, seed
-    )
+    return demo_case("circles_sick", epochs, seed)
 
 
 def circles_healed(seed, epochs=60):
-    model = dense_net(2, [(5, "relu", "he_uniform")] * 5)
-    sgd = keras.optimizers.SGD(0.01, momentum=0.9)
-    return record(model, *circles(), sgd, binary, 32, epochs, seed)
+    return demo_case("circles_healed", epochs, seed)
 
 
 def moons_sick(seed, epochs=40):
-    model = dense_net(2, [(10, "sigmoid", None)] * 9)
-    return record(
-        model, *moons(), keras.optimizers.Adam(), binary, 32, epochs, seed
-    )
+    return demo_case("moons_sick", epochs, seed)
 
 
 def moons_relu(seed, epochs=60):
-    model = dense_net(2, [(10, "relu", None)] * 9)
-    return record(
-        model, *moons(), keras.optimizers.Adam(), binary, 32, epochs, seed
-    )
+    return demo_case("moons_relu", epochs, seed)
 
 
 def moons_two_sigmoid(seed, epochs=100):
-    model = dense_net(2, [(10, "sigmoid", None)] * 2)
-    return record(
-        model, *moons(), keras.optimizers.Adam(), binary, 32, epochs, seed
-    )
+    return demo_case("moons_two_sigmoid", epochs, seed)
 
 
 def regression(seed, scaled, epochs=20):
@@ -210,29 +102,41 @@ def regression(seed, scaled, epochs=20):
     y = (y - y.mean()) / y.std() if scaled else y * 50 + 2000
     model = dense_net(20, [(25, "relu", "he_uniform")] * 2, last=None)
     sgd = keras.optimizers.SGD(0.01, momentum=0.9)
-    return record(model, x, y.astype("float32"), sgd, squared, 32, epochs, seed)
+    return Case(model, x, y.astype("float32"), sgd, "squared", 32, epochs, seed)
 
 
-def regression_sick(seed):
-    return regression(seed, scaled=False)
+def regression_sick(seed, epochs=20):
+    return regression(seed, scaled=False, epochs=epochs)
 
 
-def regression_healed(seed):
-    return regression(seed, scaled=True)
+def regression_healed(seed, epochs=20):
+    return regression(seed, scaled=True, epochs=epochs)
 
 
 def plain50(seed, activation="sigmoid", epochs=30):
     model = dense_net(2, [(10, activation, None)] * 50)
-    return record(
-        model, *moons(), keras.optimizers.SGD(0.1), binary, 32, epochs, seed
+    return Case(
+        model,
+        *demo.moons(),
+        keras.optimizers.SGD(0.1),
+        "binary",
+        32,
+        epochs,
+        seed,
     )
 
 
-def plain50_tanh(seed):
+def plain50_tanh(seed, epochs=30):
     small = initializers.RandomNormal(stddev=0.15)
     model = dense_net(2, [(10, "tanh", small.clone()) for _ in range(50)])
-    return record(
-        model, *moons(), keras.optimizers.Adam(), binary, 32, 30, seed
+    return Case(
+        model,
+        *demo.moons(),
+        keras.optimizers.Adam(),
+        "binary",
+        32,
+        epochs,
+        seed,
     )
 
 
@@ -253,7 +157,7 @@ def digits_cnn(seed, epochs=6):
         ]
     )
     adam = keras.optimizers.Adam()
-    return record(model, x, y, adam, categorical, 32, epochs, seed)
+    return Case(model, x, y, adam, "categorical", 32, epochs, seed)
 
 
 def sequences(seed, count=256, length=200):
@@ -271,20 +175,20 @@ def recurrent(seed, cell, epochs=15, **kwargs):
             layers.Dense(1, activation="sigmoid"),
         ]
     )
-    return record(
+    return Case(
         model,
         *sequences(seed),
         keras.optimizers.Adam(),
-        binary,
+        "binary",
         32,
         epochs,
         seed,
     )
 
 
-def rnn_sick(seed):
+def rnn_sick(seed, epochs=15):
     return recurrent(
-        seed, layers.SimpleRNN, recurrent_initializer="glorot_uniform"
+        seed, layers.SimpleRNN, epochs, recurrent_initializer="glorot_uniform"
     )
 
 
@@ -297,56 +201,56 @@ def rnn_sick_deep(seed, epochs=15):
             layers.Dense(1, activation="sigmoid"),
         ]
     )
-    return record(
+    return Case(
         model,
         *sequences(seed),
         keras.optimizers.Adam(),
-        binary,
+        "binary",
         32,
         epochs,
         seed,
     )
 
 
-def lstm(seed):
-    return recurrent(seed, layers.LSTM)
+def lstm(seed, epochs=15):
+    return recurrent(seed, layers.LSTM, epochs)
 
 
-def gru(seed):
-    return recurrent(seed, layers.GRU)
+def gru(seed, epochs=15):
+    return recurrent(seed, layers.GRU, epochs)
 
 
 def deep_tanh(seed, epochs=100):
     model = dense_net(2, [(10, "tanh", None)] * 10)
     sgd = keras.optimizers.SGD(0.05, momentum=0.9)
-    return record(model, *moons(), sgd, binary, 32, epochs, seed)
+    return Case(model, *demo.moons(), sgd, "binary", 32, epochs, seed)
 
 
 def batch_one(seed, epochs=10):
     model = dense_net(2, [(8, "relu", "he_normal")] * 3)
-    return record(
-        model, *moons(), keras.optimizers.Adam(), binary, 1, epochs, seed
+    return Case(
+        model, *demo.moons(), keras.optimizers.Adam(), "binary", 1, epochs, seed
     )
 
 
 def narrow_relu(seed, epochs=60):
     model = dense_net(2, [(5, "relu", "he_uniform")] * 6)
     adam = keras.optimizers.Adam(0.005)
-    return record(model, *moons(), adam, binary, 32, epochs, seed)
+    return Case(model, *demo.moons(), adam, "binary", 32, epochs, seed)
 
 
 def converged(seed, epochs=400):
     model = dense_net(2, [(32, "relu", "he_normal")] * 3)
     adam = keras.optimizers.Adam(0.005)
-    return record(model, *moons(), adam, binary, 32, epochs, seed)
+    return Case(model, *demo.moons(), adam, "binary", 32, epochs, seed)
 
 
 def random_labels(seed, epochs=60):
-    x, y = moons()
+    x, y = demo.moons()
     y = np.random.default_rng(seed).permutation(y)
     model = dense_net(2, [(8, "relu", "he_normal")] * 3)
-    return record(
-        model, x, y, keras.optimizers.Adam(), binary, 32, epochs, seed
+    return Case(
+        model, x, y, keras.optimizers.Adam(), "binary", 32, epochs, seed
     )
 
 
@@ -362,12 +266,12 @@ def residual(seed, epochs=6):
     h = layers.LayerNormalization()(h)
     outputs = layers.Dense(10, activation="softmax")(h)
     adam = keras.optimizers.Adam()
-    return record(
+    return Case(
         keras.Model(inputs, outputs),
         x / 16,
         y,
         adam,
-        categorical,
+        "categorical",
         32,
         epochs,
         seed,
@@ -389,8 +293,15 @@ def transformer(seed, epochs=6):
     h = layers.GlobalAveragePooling1D()(h)
     outputs = layers.Dense(10, activation="softmax")(h)
     adam = keras.optimizers.Adam()
-    return record(
-        keras.Model(inputs, outputs), x, y, adam, categorical, 32, epochs, seed
+    return Case(
+        keras.Model(inputs, outputs),
+        x,
+        y,
+        adam,
+        "categorical",
+        32,
+        epochs,
+        seed,
     )
 
 
@@ -409,7 +320,7 @@ def finetune(seed, frozen, epochs=20):
         [keras.Input((64,)), body, layers.Dense(10, activation="softmax")]
     )
     adam = keras.optimizers.Adam(1e-3 if frozen else 1e-4)
-    return record(new, x / 16, y, adam, categorical, 32, epochs, seed)
+    return Case(new, x / 16, y, adam, "categorical", 32, epochs, seed)
 
 
 def autoencoder(seed, epochs=10):
@@ -418,7 +329,7 @@ def autoencoder(seed, epochs=10):
         64, [(32, "relu", None), (8, None, None), (32, "relu", None)], 64
     )
     adam = keras.optimizers.Adam()
-    return record(model, x / 16, x / 16, adam, squared, 32, epochs, seed)
+    return Case(model, x / 16, x / 16, adam, "squared", 32, epochs, seed)
 
 
 SICK = {
@@ -450,9 +361,10 @@ HEALTHY = {
 }
 
 
-def make(name, seed):
-    keras.utils.set_random_seed(seed)
+def make(name, seed, **arguments):
+    """Build a case from its seed, `epochs=` may be passed on."""
     keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
     if name in SICK:
-        return SICK[name][0](seed)
-    return {**OPEN, **HEALTHY}[name](seed)
+        return SICK[name][0](seed, **arguments)
+    return {**OPEN, **HEALTHY}[name](seed, **arguments)

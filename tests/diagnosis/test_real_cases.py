@@ -8,6 +8,7 @@ if keras.backend.backend() != "jax":
 pytest.importorskip("sklearn")
 
 import rule_cases
+import tape
 
 from keras_gradguard import diagnose
 
@@ -16,7 +17,7 @@ from keras_gradguard import diagnose
 @pytest.mark.parametrize("name", ["circles_sick", "moons_sick"])
 def test_vanishing_is_found(name, seed):
     keras.utils.set_random_seed(seed)
-    trace = rule_cases.SICK[name][0](seed, epochs=15)
+    trace = tape.record(rule_cases.SICK[name][0](seed, epochs=15))
     (finding,) = diagnose(trace).findings
     assert finding.rule == "vanishing_gradient"
     assert finding.first_step == 0
@@ -34,10 +35,10 @@ def test_vanishing_is_found(name, seed):
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 def test_unscaled_targets_explode(seed):
     keras.utils.set_random_seed(seed)
-    trace = rule_cases.regression_sick(seed)
+    trace = tape.record(rule_cases.regression_sick(seed))
     rules = [finding.rule for finding in diagnose(trace).findings]
     assert rules == ["exploding_gradient", "nonfinite_gradient"]
-    assert diagnose(rule_cases.regression_healed(seed)).healthy
+    assert diagnose(tape.record(rule_cases.regression_healed(seed))).healthy
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -46,22 +47,24 @@ def test_unscaled_targets_explode(seed):
 )
 def test_healed_twins_are_silent(name, seed):
     keras.utils.set_random_seed(seed)
-    assert diagnose(rule_cases.HEALTHY[name](seed, epochs=25)).healthy
+    assert diagnose(
+        tape.record(rule_cases.HEALTHY[name](seed, epochs=25))
+    ).healthy
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(rule_cases.HEALTHY))
 def test_healthy_networks_are_silent(name):
-    assert diagnose(rule_cases.make(name, 7)).healthy
+    assert diagnose(tape.record(rule_cases.make(name, 7))).healthy
 
 
 @pytest.mark.parametrize("name", ["plain50", "plain50_tanh"])
 def test_fifty_plain_layers(name):
-    (finding,) = diagnose(rule_cases.make(name, 7)).findings
+    (finding,) = diagnose(tape.record(rule_cases.make(name, 7))).findings
     assert finding.rule == "vanishing_gradient"
     assert finding.severity == "critical"
 
 
 def test_forgetting_over_time_does_not_show_in_weight_gradients():
     # The honest limit that VanishingGradient's notes tell.
-    assert diagnose(rule_cases.make("rnn_sick", 7)).healthy
+    assert diagnose(tape.record(rule_cases.make("rnn_sick", 7))).healthy

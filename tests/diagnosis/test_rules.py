@@ -28,7 +28,7 @@ def test_vanishing_names_the_middle_layers_with_numbers():
     assert set(finding.layers) == {"dense_3", "dense_4"}
     assert finding.first_step == 0
     assert finding.last_step == 199
-    assert finding.evidence["threshold"] == 1 / 30
+    assert finding.evidence["threshold"] == 1 / 25
     assert finding.evidence["window"]["records"] == 100
     assert finding.evidence["grad_norm"]["dense_3"] == pytest.approx(
         0.001, rel=0.1
@@ -94,11 +94,11 @@ def test_without_any_loss_only_the_extreme_is_told():
 def test_layers_without_kernels_and_normalizations_are_not_compared():
     profile = [0.5, 0.001, 0.6, 0.0005, 0.7]
     info = {
-        f"dense_{i}": {"class": "Dense", "kernel_shapes": [[4, 4]]}
+        f"dense_{i}": {"class": "Dense", "shapes": {"kernel": [4, 4]}}
         for i in range(5)
     }
-    info["dense_1"] = {"class": "BatchNormalization", "kernel_shapes": []}
-    info["dense_3"] = {"class": "Embedding", "kernel_shapes": [[9, 4]]}
+    info["dense_1"] = {"class": "BatchNormalization", "shapes": {"gamma": [4]}}
+    info["dense_3"] = {"class": "Embedding", "shapes": {"embeddings": [9, 4]}}
     trace = make_trace(steady(profile), FLAT, meta={"layer_info": info})
     assert ids(trace) == []
     assert ids(make_trace(steady(profile), FLAT)) == ["vanishing_gradient"]
@@ -345,3 +345,20 @@ def test_a_thinned_trace_keeps_what_was_found():
     assert [f.key for f in diagnose(trace).findings] == [f.key for f in found]
     assert 0 in trace.steps
     assert found[0].last_step in trace.steps
+
+
+def test_a_runaway_that_recovers_is_exploding():
+    trace = Trace(["a", "b"], ["a/kernel", "b/kernel"], [0, 1])
+    norms = np.ones((40, 2))
+    norms[7], norms[8] = 1e5, 1e11
+    trace.append(np.arange(40), norms)
+    finding = diagnose(trace).findings[0]
+    assert (finding.rule, finding.first_step) == ("exploding_gradient", 6)
+
+
+def test_one_corrupted_batch_is_no_runaway():
+    trace = Trace(["a", "b"], ["a/kernel", "b/kernel"], [0, 1])
+    norms = np.ones((40, 2))
+    norms[7] = 1e9
+    trace.append(np.arange(40), norms)
+    assert diagnose(trace).healthy

@@ -44,7 +44,7 @@ def test_summary_of_a_sick_run_has_code_and_a_table(sick, capsys):
     out = capsys.readouterr().out
     assert "1 problem found" in out
     assert 'name="dense_3"' in out
-    assert "Zero weights" in out
+    assert "Moved" in out
     assert "25 %" in out
 
 

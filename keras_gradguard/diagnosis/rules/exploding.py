@@ -25,12 +25,13 @@ from keras_gradguard.diagnosis.rules.nonfinite import growth_before
 _HUGE_UPDATE = 10.0
 _DEPTH = {"ratio": 1e3, "window": 10, "learned": 0.15, "stalled": 0.02}
 _SHARE = 0.8
+_RUNAWAY = {"records": 256, "each": 100.0, "both": 1e6}
 
 
 class ExplodingGradient(Rule):
     """Finds gradients that grow without bound.
 
-    Three ways to show it, each scale-free:
+    Four ways to show it, each scale-free:
 
     * the gradient ends in NaN or infinity and grew at least 100-fold within
       the 64 steps before, or an update was over 10 times as large as the
@@ -38,6 +39,9 @@ class ExplodingGradient(Rule):
     * over 20 records it stays 10 times above where the run began (1000 times
       if no loss was recorded) while the loss is over twice the first:
       critical. A spike that passes is none;
+    * in the first 256 records, two in a row rise 100-fold each over the one
+      before, a millionfold in all: critical. One corrupted batch is one
+      record high, not two;
     * it is over 1000 times larger near the input than at the output for 100
       records while the loss stalls and has not fallen by 15 %: warning.
       AUTOTRAINER warns from 70 on; deep tanh nets that learn reach 140.
@@ -54,6 +58,7 @@ class ExplodingGradient(Rule):
         blocks = trace.blocks()
         found = [
             self._to_nonfinite(trace),
+            self._runaway(trace),
             self._over_time(trace, blocks),
             self._over_depth(trace, blocks),
         ]
@@ -98,6 +103,36 @@ class ExplodingGradient(Rule):
             "threshold": GROWTH,
             "update_ratio": update,
             "grad_norm": [float(v) for v in norms[-8:]],
+            "window": {"first_step": first, "last_step": stop},
+        }
+        return self._finding(trace, layers, first, stop, evidence, text)
+
+    def _runaway(self, trace):
+        count = min(_RUNAWAY["records"], len(trace.steps))
+        norms = trace.global_norms(0, count)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            rise = norms[1:] / norms[:-1]
+            both = (rise[1:] > _RUNAWAY["each"]) & (
+                rise[:-1] > _RUNAWAY["each"]
+            )
+            both &= norms[2:] / norms[:-2] > _RUNAWAY["both"]
+        both &= np.isfinite(norms[2:]) & (norms[:-2] > 0)
+        if not both.any():
+            return None
+        start = int(np.argmax(both))
+        first, stop = int(trace.steps[start]), int(trace.steps[start + 2])
+        last = np.nan_to_num(trace.layer_norms(start + 2, start + 3)[0])
+        mask = judged_layers(trace)
+        order = np.argsort(-last, kind="stable")
+        layers = [str(trace.layers[i]) for i in order if mask[i]]
+        steps = ", ".join(number(n) for n in norms[start : start + 3])
+        text = (
+            f"The gradient norm ran away from step {first} on: {steps} in "
+            "three steps in a row. What was learnt before is lost."
+        )
+        evidence = {
+            "growth": float(norms[start + 2] / norms[start]),
+            "threshold": _RUNAWAY["both"],
             "window": {"first_step": first, "last_step": stop},
         }
         return self._finding(trace, layers, first, stop, evidence, text)

@@ -19,7 +19,7 @@ from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.rules.base import Rule
 
 # Windows are in blocks of ten records.
-_MILD = {"ratio": 1 / 30, "window": 10, "learned": 0.15, "stalled": 0.02}
+_MILD = {"ratio": 1 / 25, "window": 10, "learned": 0.15, "stalled": 0.02}
 _SEVERE = {"ratio": 1e-3, "window": 5, "learned": 0.9, "stalled": 0.02}
 _BLIND = {"ratio": 1e-4, "window": 20}
 # A window shows a layer when this share of its blocks does.
@@ -36,7 +36,7 @@ class VanishingGradient(Rule):
     the scale of the loss nor on the optimizer. A small ratio alone is no
     sickness (a converged deep tanh net shows 1 : 100), so the loss decides:
 
-    * below 1/30 for 100 records while the loss stalls and has fallen by less
+    * below 1/25 for 100 records while the loss stalls and has fallen by less
       than 15 % since the start: warning;
     * below 1/1000 for 50 records while the loss stalls and has fallen by less
       than 90 %: critical. AUTOTRAINER uses the same 1e-3, between the first

@@ -1,0 +1,206 @@
+"""The command line: `python -m keras_gradguard demo | report`."""
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+from keras_gradguard._optional import require
+from keras_gradguard.diagnosis import Finding
+from keras_gradguard.diagnosis import Report
+from keras_gradguard.diagnosis import diagnose
+from keras_gradguard.reporting.files import FINDINGS
+from keras_gradguard.reporting.files import RUN
+from keras_gradguard.reporting.files import TRACE
+from keras_gradguard.trace import Trace
+from keras_gradguard.version import __version__
+
+_BACKENDS = ("tensorflow", "jax", "torch")
+_CASES = ("circles", "moons")
+
+
+def main(arguments=None):
+    """Run the command line.
+
+    Args:
+        arguments: List of str. Defaults to those of the process.
+
+    Returns:
+        Int. 0, or 1 if the command failed; then stderr says why.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        print(f"keras_gradguard {options.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def load_report(run_dir):
+    """Judge a finished or a crashed run from the files it left.
+
+    The findings that the run itself wrote are kept, also those of rules of
+    your own; what the rules say of the saved trace is added.
+
+    Args:
+        run_dir: Str or path. The `log_dir` of a `GradientMonitor`.
+
+    Returns:
+        A `Report`.
+
+    Raises:
+        OSError: If there is no such directory, or no run in it.
+        ValueError: If the files are damaged.
+    """
+    run_dir = Path(run_dir)
+    if not (run_dir / TRACE).is_file():
+        raise FileNotFoundError(_no_run(run_dir))
+    trace = Trace.load(run_dir / TRACE)
+    judged = {finding.key: finding for finding in diagnose(trace).findings}
+    written = _written_findings(run_dir / FINDINGS)
+    # A crashed run wrote its findings as they were when they came up.
+    found = {finding.key: finding for finding in written} | judged
+    findings = sorted(found.values(), key=lambda f: f.first_step)
+    return Report(findings, trace)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_gradguard",
+        description="Finds and prevents vanishing and exploding gradients.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser(
+        "demo",
+        help="train famous sick networks and say what is wrong with them",
+        description="Trains two famous networks that cannot learn, and their "
+        "cures, in under two minutes, on the backend that KERAS_BACKEND says.",
+    )
+    demo.add_argument(
+        "--cases",
+        nargs="+",
+        choices=_CASES,
+        default=list(_CASES),
+        help="which to train (default: all)",
+    )
+    demo.add_argument(
+        "--log-dir",
+        default="runs/demo",
+        help="where TensorBoard files and traces go (default: runs/demo)",
+    )
+    demo.add_argument(
+        "--epochs",
+        type=_positive,
+        help="train for at most so many epochs (default: as each case needs)",
+    )
+    demo.add_argument(
+        "--seed", type=int, default=1, help="seed of the weights (default: 1)"
+    )
+    demo.set_defaults(run=_demo)
+    report = commands.add_parser(
+        "report",
+        help="make a report from the files of a finished or crashed run",
+        description="Judges a run from the files that GradientMonitor("
+        "log_dir=RUN_DIR) left. Neither Keras nor the model is needed.",
+    )
+    report.add_argument("run_dir", metavar="RUN_DIR", help="its log_dir")
+    report.add_argument(
+        "-o",
+        "--output",
+        help="file to write: .html, .md or .json "
+        "(default: report.html in RUN_DIR)",
+    )
+    report.set_defaults(run=_report)
+    return parser
+
+
+def _positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
+    return value
+
+
+def _demo(options):
+    _choose_backend()
+    # Networks of width 10 only get slower with more threads.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    require("sklearn", "demo", "keras_gradguard demo")
+    require("tensorboard", "demo", "keras_gradguard demo")
+    from keras_gradguard.demo.run import run
+
+    run(options.cases, options.log_dir, options.epochs, options.seed)
+
+
+def _choose_backend():
+    """Take the first backend that is installed, if the user chose none."""
+    if "KERAS_BACKEND" in os.environ:
+        return
+    for name in _BACKENDS:
+        if importlib.util.find_spec(name) is not None:
+            os.environ["KERAS_BACKEND"] = name
+            return
+    raise ImportError(
+        "TensorFlow, JAX or torch is needed and none is installed. "
+        'Run: pip install "keras-gradguard[jax,demo]"'
+    )
+
+
+def _report(options):
+    run_dir = Path(options.run_dir)
+    output = Path(options.output or run_dir / "report.html")
+    report = load_report(run_dir)
+    report.save(output)
+    print(report)
+    if _state(run_dir) == "running":
+        print(
+            "\nThis run has not finished, or it crashed: the report goes as "
+            f"far as step {report.trace.steps[-1]}, where it last saved."
+            if len(report.trace.steps)
+            else "\nThis run ended before its first step was saved."
+        )
+    print(f"\nWritten: {output}")
+
+
+def _no_run(run_dir):
+    what = (
+        "`RUN_DIR` must be the log_dir of a GradientMonitor. Received: "
+        f"{str(run_dir)!r}"
+    )
+    if not run_dir.exists():
+        return f"{what}, which does not exist. Check the spelling."
+    if not run_dir.is_dir():
+        return f"{what}, which is a file. Pass the directory that it is in."
+    inside = sorted(path.parent for path in run_dir.glob(f"*/{TRACE}"))
+    if inside:
+        listed = "\n".join(f"  {path}" for path in inside)
+        return f"{what}, which holds several runs. Pass one of them:\n{listed}"
+    return (
+        f"{what}, in which there is no {TRACE}. It is written at the end of "
+        "the first epoch: pass `log_dir` to GradientMonitor and train."
+    )
+
+
+def _written_findings(path):
+    findings = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        try:
+            findings.append(Finding.from_dict(json.loads(line)))
+        except (ValueError, KeyError, TypeError):
+            continue  # cut off by a crash
+    return findings
+
+
+def _state(run_dir):
+    try:
+        return json.loads((run_dir / RUN).read_text("utf-8")).get("state")
+    except (OSError, ValueError, AttributeError):
+        return None

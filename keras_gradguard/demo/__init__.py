@@ -1,0 +1,1 @@
+"""The classic networks that do not learn, and their cures."""

@@ -1,0 +1,290 @@
+"""What `convert` would change in a model, layer by layer."""
+
+import dataclasses
+
+import keras
+
+from keras_gradguard.presets import graph
+from keras_gradguard.presets.arguments import activation_for
+from keras_gradguard.presets.arguments import get
+from keras_gradguard.presets.arguments import kernel_arguments
+from keras_gradguard.presets.arguments import scale_for
+from keras_gradguard.presets.gains import moments
+from keras_gradguard.presets.initializers import child_seed
+from keras_gradguard.presets.pairings import pairing
+
+_L = keras.layers
+_GATES = {"sigmoid", "hard_sigmoid"}
+_MERGES = ("Add", "Subtract", "Average", "Maximum", "ScaledAdd")
+_RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+_ATTENTION = ("MultiHeadAttention", "GroupQueryAttention")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that `convert` changes, or would change.
+
+    Attributes:
+        layer: Names of the models around the layer and its own, by `/`.
+        what: `"activation"`, `"initializer"`, `"dropout"`,
+            `"normalization"` or `"residual"`.
+        before: What is there now, in words.
+        after: What comes in its place.
+    """
+
+    layer: str
+    what: str
+    before: str
+    after: str
+
+    def __str__(self):
+        return f"{self.layer}: {self.what} {self.before} -> {self.after}"
+
+
+class Plan:
+    """Collects, by layer, how its config changes and what follows it.
+
+    Args:
+        model: A Sequential or functional model.
+        name: Name of the pairing.
+        normalization: None, `"batch"` or `"layer"`.
+        residual: Whether to add residual connections.
+        seed: Integer or None.
+    """
+
+    def __init__(self, model, name, normalization, residual, seed):
+        self.name = name
+        self.row = pairing(name)
+        self.variant = next(
+            (v for v in ("uniform", "orthogonal") if name.endswith("_" + v)),
+            "normal",
+        )
+        self.normalization = normalization
+        self.residual = residual
+        self.seed = seed
+        self.changes = []
+        self.configs = {}  # id(layer) -> dict of config updates
+        self.replaced = {}  # id(layer) -> new layer class and config
+        self.normalized = {}  # id(layer) -> activation to put after, or None
+        self.block_ends = {}  # id(layer that ends a block) -> id of its start
+        self.deep = 0  # Converted layers with nothing between them.
+        found = graph.sites(model)
+        self._swapped = {
+            id(site)
+            for site in found
+            if site.activation is not None and self._is_hidden(site)
+        }
+        for index, site in enumerate(found):
+            self._visit(site, index)
+
+    def _is_hidden(self, site):
+        """Tell whether the activation of a site is the pairing's to set."""
+        ours = site.kind not in (None, *_RECURRENT, *_ATTENTION)
+        if not (ours or isinstance(site.layer, graph.ACTIVATIONS)):
+            return False
+        name = getattr(site.activation, "__name__", None)
+        gate = name in _GATES and graph.feeds(site, ("Multiply", "multiply"))
+        return not gate and not graph.is_output(site)
+
+    def _visit(self, site, index):
+        layer = site.layer
+        seed = None if self.seed is None else child_seed(self.seed, index)
+        if hasattr(layer, "pairing") and site.kind is None:
+            self._set(site, "initializer", layer.pairing, self.name)
+            self.configs[id(layer)] = {"pairing": self.name}
+        elif site.kind in _RECURRENT:
+            self._recurrent(site, seed)
+        elif site.kind in _ATTENTION:
+            return
+        elif site.kind is not None:
+            self._weights(site, seed)
+        elif isinstance(layer, graph.ACTIVATIONS):
+            if id(site) in self._swapped:
+                self._activation_layer(site)
+        elif isinstance(layer, _L.Dropout | _L.AlphaDropout):
+            self._dropout(site)
+
+    def _set(self, site, what, before, after):
+        self.changes.append(Change(site.key, what, str(before), str(after)))
+
+    def _weights(self, site, seed):
+        inner, updates = site.inner, {}
+        own = id(site) in self._swapped
+        follows = graph.following_activation(site)
+        merged = graph.feeds(site, _MERGES)
+        output = graph.is_output(site) and not own
+        if output and not _is_bad(inner):
+            return
+        if merged and follows is None and _is_zeros(inner):
+            return  # A residual branch that starts at nothing, on purpose.
+        scale, mode, variant = self._scale(site), self.row.mode, self.variant
+        if output:
+            scale, mode, variant = 1.0, "fan_avg", "uniform"
+        elif scale == 1.0 and self.row.scale != 1.0:
+            mode = "fan_in"
+        initializers = kernel_arguments(
+            site.kind,
+            scale,
+            mode=mode,
+            variant=variant,
+            strides=getattr(inner, "strides", 1),
+            groups=getattr(inner, "groups", 1) or 1,
+            seed=seed,
+        )
+        if self.row.bias_variance and follows is not None and not output:
+            bias = get(self.name, layer=site.kind, seed=seed)
+            if graph.source_activation(site) and self.normalization is None:
+                initializers["bias_initializer"] = bias["bias_initializer"]
+        for argument, initializer in initializers.items():
+            self._set(
+                site,
+                "initializer",
+                _describe(getattr(inner, argument, None)),
+                _describe(initializer),
+            )
+            updates[argument] = keras.initializers.serialize(initializer)
+        if own:
+            after = activation_for(self.row, site.kind)
+            self._set(site, "activation", _name(site.activation), _name(after))
+            updates["activation"] = _serialize(after)
+            self.deep += self.normalization is None and not self.residual
+            if self.normalization and not _is_normalized(site):
+                self._set(site, "normalization", None, self.normalization)
+                self.normalized[id(site.layer)] = updates["activation"]
+                updates["activation"] = "linear"
+        self.configs[id(site.layer)] = updates
+        end = follows if follows is not None else None
+        if (
+            self.residual
+            and end is not None
+            and id(end) in self._swapped
+            and not graph.feeds(end, _MERGES)
+            and _keeps_shape(site.layer, end.layer)
+        ):
+            self._set(end, "residual", None, "ScaledAdd")
+            self.block_ends[id(end.layer)] = id(site.layer)
+
+    def _scale(self, site):
+        """The variance that the signal coming in asks for."""
+        source = graph.source_activation(site)
+        if source is not None:
+            if id(source) in self._swapped:
+                return self.row.scale
+            return scale_for(source.activation)[0]
+        follows = graph.following_activation(site)
+        if site.sources and not isinstance(
+            site.sources[0].layer, graph.NORMALIZATIONS
+        ):
+            return 1.0
+        # Data or a normalized signal. A rectifier has no variance of its own
+        # that it returns to: the usual He will do. Others start where they
+        # are to stay.
+        if follows is None or id(follows) not in self._swapped:
+            return 1.0
+        found = moments(self.row.activation)
+        homogeneous = abs(found.sensitivity / found.second_moment - 1) < 1e-6
+        return self.row.scale if homogeneous else self.row.point
+
+    def _activation_layer(self, site):
+        after = self.row.activation
+        self._set(site, "activation", _name(site.activation), _name(after))
+        kind = f"{len(site.layer.output.shape) - 2}D"
+        after = activation_for(self.row, kind if kind != "0D" else "Dense")
+        if isinstance(after, dict):
+            self.replaced[id(site.layer)] = (_L.PReLU, after["config"])
+        else:
+            self.replaced[id(site.layer)] = (
+                _L.Activation,
+                {"activation": _serialize(after)},
+            )
+        if self.normalization and not _is_normalized(site):
+            self._set(site, "normalization", None, self.normalization)
+            self.normalized[id(site.layer)] = None
+
+    def _dropout(self, site):
+        wanted = (
+            _L.AlphaDropout if self.row.activation == "selu" else _L.Dropout
+        )
+        plain = type(site.layer) in (_L.Dropout, _L.AlphaDropout)
+        source = graph.source_activation(site)
+        hidden = source is not None and id(source) in self._swapped
+        if plain and hidden and type(site.layer) is not wanted:
+            before = type(site.layer).__name__
+            self._set(site, "dropout", before, wanted.__name__)
+            config = site.layer.get_config()
+            self.replaced[id(site.layer)] = (
+                wanted,
+                {k: config[k] for k in ("rate", "noise_shape", "seed")},
+            )
+
+    def _recurrent(self, site, seed):
+        """Gates keep their activations; a ReLU recurrence its identity."""
+        name = "glorot_tanh"
+        rectified = getattr(site.inner.activation, "__name__", "") == "relu"
+        if site.kind == "SimpleRNN" and rectified:
+            name = "he_relu"
+        arguments = get(name, layer=site.kind, seed=seed)
+        arguments.pop("activation")
+        updates = {}
+        for argument, value in arguments.items():
+            if argument.endswith("initializer"):
+                before = getattr(site.inner, argument)
+                self._set(
+                    site, "initializer", _describe(before), _describe(value)
+                )
+                value = keras.initializers.serialize(value)
+            updates[argument] = value
+        self.configs[id(site.layer)] = updates
+
+
+def _is_bad(layer):
+    """Tell whether an output layer's initializer is worth replacing."""
+    initializer = getattr(layer, "kernel_initializer", None)
+    good = (
+        keras.initializers.VarianceScaling,
+        keras.initializers.Orthogonal,
+        keras.initializers.Zeros,
+    )
+    return initializer is not None and not isinstance(initializer, good)
+
+
+def _is_zeros(layer):
+    return isinstance(
+        getattr(layer, "kernel_initializer", None), keras.initializers.Zeros
+    )
+
+
+def _is_normalized(site):
+    """Tell whether a normalization stands before or after already."""
+    near = site.sources if site.kind is None else site.consumers
+    return any(isinstance(s.layer, graph.NORMALIZATIONS) for s in near)
+
+
+def _keeps_shape(start, end):
+    try:
+        before, after = start.input, end.output
+    except (AttributeError, ValueError):
+        return False
+    if isinstance(before, list | tuple):
+        return False
+    return tuple(before.shape) == tuple(after.shape)
+
+
+def _serialize(activation):
+    if isinstance(activation, dict):
+        return activation
+    return keras.activations.serialize(keras.activations.get(activation))
+
+
+def _name(activation):
+    if isinstance(activation, dict):
+        return activation["class_name"]
+    if isinstance(activation, str):
+        return activation
+    return getattr(activation, "__name__", type(activation).__name__)
+
+
+def _describe(initializer):
+    name = getattr(initializer, "__name__", type(initializer).__name__)
+    scale = getattr(initializer, "scale", None)
+    return name if scale is None else f"{name}({scale:g})"

@@ -1,0 +1,75 @@
+"""`python -m keras_gradguard`."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_gradguard import Finding
+from keras_gradguard import Trace
+from keras_gradguard import commands
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    """What a run leaves that was killed while its files were written."""
+    folder = tmp_path / "crashed"
+    folder.mkdir()
+    trace = Trace(["a", "b"], ["a/kernel", "b/kernel"], [0, 1])
+    trace.append(np.arange(50), np.ones((50, 2)))
+    trace.save(folder / "trace.npz")
+    own = Finding("own_rule", "warning", ["a"], 3, 9, 0, {}, "Found by me.")
+    line = json.dumps(own.to_dict())
+    (folder / "findings.jsonl").write_text(f"{line}\n{line[:40]}")
+    (folder / "run.json").write_text('{"state": "running"}')
+    return folder
+
+
+def test_report_of_a_crashed_run_keeps_its_findings(run_dir, capsys):
+    assert commands.main(["report", str(run_dir)]) == 0
+    out = capsys.readouterr().out
+    assert "own_rule (warning), since step 3: Found by me." in out
+    assert "has not finished, or it crashed" in out
+    assert "step 49" in out
+    assert "Found by me." in (run_dir / "report.html").read_text()
+
+
+def test_report_goes_where_it_is_told(run_dir, tmp_path):
+    path = tmp_path / "verdict.json"
+    assert commands.main(["report", str(run_dir), "-o", str(path)]) == 0
+    assert not json.loads(path.read_text())["healthy"]
+
+
+def test_report_without_a_run_says_what_is_missing(run_dir, tmp_path, capsys):
+    def error(*arguments):
+        assert commands.main(["report", *map(str, arguments)]) == 1
+        return capsys.readouterr().err
+
+    assert "does not exist. Check the spelling" in error(tmp_path / "typo")
+    assert "which is a file" in error(run_dir / "trace.npz")
+    assert f"several runs. Pass one of them:\n  {run_dir}" in error(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert "there is no trace.npz" in error(tmp_path / "empty")
+    assert "must end in .html" in error(run_dir, "-o", "report.pdf")
+    (run_dir / "trace.npz").write_bytes(b"foreign")
+    assert "must be a saved trace" in error(run_dir)
+
+
+def test_demo_without_scikit_learn_says_the_pip_line(monkeypatch, capsys):
+    monkeypatch.setitem(commands.sys.modules, "sklearn", None)
+    assert commands.main(["demo"]) == 1
+    assert 'pip install "keras-gradguard[demo]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["demo", "--epochs", "0"], "must be 1 or more, not 0"),
+        (["demo", "--cases", "spirals"], "invalid choice: 'spirals'"),
+        ([], "required: command"),
+    ],
+)
+def test_wrong_arguments_are_told(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        commands.main(arguments)
+    assert message in capsys.readouterr().err

@@ -1,0 +1,48 @@
+"""Each example runs by itself and says what it is there to show."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("sklearn")
+
+ROOT = pathlib.Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+# What each must say, in this order.
+SAYS = {
+    "01_quickstart": ["vanishing_gradient", "As data: vanishing_gradient"],
+    "02_circles": ["vanishing_gradient", "Healthy"],
+    "03_moons": ["vanishing_gradient", "Healthy", "Healthy"],
+    "04_exploding": ["nonfinite_gradient", "Healthy"],
+    "05_recurrent": ["simple_rnn", "lstm", "Healthy", "gru", "Healthy"],
+    "06_deep_plain": ["vanishing_gradient", "Healthy"],
+    "07_digits_cnn": ["Healthy", "Mean gradient norm"],
+    "08_write_your_own_rule": ["growing_weights"],
+}
+
+
+def test_each_example_is_known_here():
+    assert [path.stem for path in EXAMPLES] == sorted(SAYS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path, tmp_path):
+    done = subprocess.run(
+        [sys.executable, path],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert not done.returncode, done.stderr
+    assert "GradGuardWarning" not in done.stderr
+    at = 0
+    for text in SAYS[path.stem]:
+        at = done.stdout.find(text, at) + len(text)
+        assert at >= len(text), f"{text!r} is not in:\n{done.stdout}"

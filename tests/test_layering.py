@@ -1,0 +1,131 @@
+"""Who may import whom: the way of the data has no loops."""
+
+import ast
+import pathlib
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "keras_gradguard"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+FREE = {"version", "exceptions", "_optional", "_validation", "_text"}
+STORE = {"trace", "_blocks", "_columns", "_layer_norms", "_trace_file"}
+STORE |= {"_trace_tables"}
+JUDGES = FREE | STORE | {"diagnosis"}
+# Layer: what of ours it may import besides itself.
+MAY_IMPORT = {
+    **dict.fromkeys(FREE, FREE),
+    **dict.fromkeys(STORE, FREE | STORE),
+    "stats": FREE,
+    "_backend": FREE | {"stats"},
+    "recording": FREE | {"stats", "_backend"},
+    "clippers": FREE | {"stats"},
+    "diagnosis": FREE | STORE,
+    # Only what a finding is, see below.
+    "reporting": FREE | STORE | {"diagnosis"},
+    "tensorboard_plugin": FREE | STORE | {"reporting"},
+}
+# A report writes itself: it asks the reporters when it is asked.
+LATE = {("diagnosis", "reporting")}
+BACKENDS = {"tensorflow", "jax", "torch"}
+TOP = {
+    "__init__",
+    "__main__",
+    "callbacks",
+    "commands",
+    "demo",
+    "layers",
+    "optimizers",
+    "presets",
+}
+WITHOUT_KERAS = FREE | STORE | {"reporting", "tensorboard_plugin", "diagnosis"}
+# These act on models.
+ACT_ON_MODELS = {"preflight", "heal", "remedies"}
+
+
+def imports(path):
+    """Return (module, whether at import time) of each import of a file."""
+    found = []
+
+    def visit(node, late):
+        for child in ast.iter_child_nodes(node):
+            inside = late or isinstance(
+                child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+            )
+            if isinstance(child, ast.Import):
+                found.extend((alias.name, not late) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert not child.level, f"{path} imports relatively"
+                names = [f"{child.module}.{a.name}" for a in child.names]
+                found.extend((name, not late) for name in names)
+            visit(child, inside)
+
+    visit(ast.parse(path.read_text()), False)
+    return found
+
+
+def part_of(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def name_of(path):
+    return str(path.relative_to(PACKAGE))
+
+
+def imports_of(*parts):
+    """Return (part, path, module, early) of all imports, or those of parts."""
+    return [
+        (part_of(path), name_of(path), module, early)
+        for path in MODULES
+        for module, early in imports(path)
+        if not parts or part_of(path) in parts
+    ]
+
+
+def test_each_part_has_its_place():
+    unknown = {part_of(path) for path in MODULES} - {*MAY_IMPORT, *TOP}
+    assert not unknown, "say in this test what these may import"
+
+
+def test_imports_go_down_only():
+    wrong = []
+    for part, path, module, early in imports_of(*MAY_IMPORT):
+        package, *rest = module.split(".")
+        if package != "keras_gradguard":
+            continue
+        allowed = rest[0] == part or rest[0] in MAY_IMPORT[part]
+        if not early:
+            allowed |= (part, rest[0]) in LATE
+        if not allowed:
+            wrong.append(f"{path} must not import {module}")
+    assert not wrong
+
+
+def test_reporters_know_findings_and_no_rules():
+    for _, path, module, _ in imports_of("reporting"):
+        if module.startswith("keras_gradguard.diagnosis"):
+            found = module.startswith("keras_gradguard.diagnosis.finding")
+            assert found, f"{path} must not import {module}"
+
+
+def test_only_the_upper_parts_import_keras():
+    for part, path, module, early in imports_of(*WITHOUT_KERAS):
+        acts = pathlib.Path(path).stem in ACT_ON_MODELS
+        if early and not (part == "diagnosis" and acts):
+            package = module.split(".")[0]
+            assert package not in {"keras", *BACKENDS}, path
+
+
+def test_private_keras_and_backends_stay_where_they_belong():
+    for part, path, module, _ in imports_of():
+        package = module.split(".")[0]
+        if part != "recording":
+            assert not module.startswith("keras.src"), path
+        assert package != "tf_keras", path
+        if package in BACKENDS:
+            assert part == "_backend", path
+            assert pathlib.Path(path).stem == package, path
+
+
+def test_optional_packages_are_imported_when_needed():
+    for _, path, module, early in imports_of():
+        package = module.split(".")[0]
+        optional = {"matplotlib", "tensorboard", "sklearn", "rich"}
+        assert not early or package not in optional, path

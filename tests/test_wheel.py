@@ -1,0 +1,73 @@
+"""What is in the wheel, and what it says of itself."""
+
+import email
+import pathlib
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+COPIED = ("keras_gradguard", "tests", "examples", "benchmarks")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Build from a copy: a build leaves its own folders in the source."""
+    source = tmp_path_factory.mktemp("source")
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, source)
+        elif path.name in COPIED:
+            shutil.copytree(
+                path,
+                source / path.name,
+                ignore=shutil.ignore_patterns("__pycache__"),
+            )
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"),
+            *("--no-build-isolation", "--wheel-dir", "dist", "."),
+        ],
+        cwd=source,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.returncode, done.stderr
+    (path,) = (source / "dist").glob("*.whl")
+    with zipfile.ZipFile(path) as file:
+        yield file
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    names = wheel.namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        "keras_gradguard"
+    }
+    assert "keras_gradguard/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    ours = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "keras_gradguard").rglob("*.py")
+    }
+    assert ours <= set(names)
+    assert not [n for n in names if "test" in n or n.endswith(".pyc")]
+
+
+def test_the_wheel_says_what_it_is(wheel):
+    (path,) = [n for n in wheel.namelist() if n.endswith("/METADATA")]
+    about = email.message_from_bytes(wheel.read(path))
+    from keras_gradguard import __version__
+
+    assert about["Name"] == "keras-gradguard"
+    assert about["Version"] == __version__
+    assert about["License-Expression"] == "Apache-2.0"
+    assert about["Requires-Python"] == ">=3.11"
+    needed = [r for r in about.get_all("Requires-Dist") if "extra" not in r]
+    assert {r.split(">")[0] for r in needed} == {"keras", "numpy"}
+    extras = {"tensorflow", "jax", "torch", "tensorboard", "plot", "demo"}
+    assert extras | {"dev"} <= set(about.get_all("Provides-Extra"))
