@@ -74,7 +74,7 @@ class WeightWatch:
         values = [self._backend.read(v) for v in self._variables]
         if self._samples is None:
             sample = [_flat(to_numpy(value)) for value in values]
-            norms = [np.linalg.norm(s.astype("float64")) for s in sample]
+            norms = [_norm(s.astype("float64")) for s in sample]
             zeros = [np.mean(s == 0) if len(s) else 0.0 for s in sample]
         else:
             norms, zeros, sample = self._on_device()(values)
@@ -112,7 +112,7 @@ class WeightWatch:
         # Weights may be infinite: then so is their change, or it is NaN.
         with np.errstate(invalid="ignore", over="ignore"):
             norms = [
-                np.linalg.norm(np.subtract(a, b, dtype="float64"))
+                _norm(np.subtract(a, b, dtype="float64"))
                 * np.sqrt(size / max(1, len(a)))
                 for a, b, size in zip(now, before, self._sizes, strict=True)
             ]
@@ -121,3 +121,8 @@ class WeightWatch:
 
 def _flat(array):
     return array.reshape(-1).astype("float32")
+
+
+def _norm(vector):
+    # Not `np.linalg.norm`: BLAS threads wait for the cores that train.
+    return np.sqrt(np.square(vector).sum())
