@@ -40,7 +40,10 @@ def strategy(backend):
         pytest.skip("tf.distribute is TensorFlow's")
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    # Collective keys of several strategies in one process collide.
+    return tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice()
+    )
 
 
 def test_mirrored_replicas_give_the_norm_of_the_reduced_gradient(strategy):
