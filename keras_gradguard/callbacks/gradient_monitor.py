@@ -149,21 +149,15 @@ class GradientMonitor(keras.callbacks.Callback):
         self._watch.epoch_begin()
 
     def on_train_batch_begin(self, batch, logs=None):
-        if self._raise is not None:
-            error, self._raise = self._raise, None
-            raise error
+        self._raise_finding()
 
     def on_epoch_end(self, epoch, logs=None):
         self._watch.guard(self._end_epoch, epoch, logs or {})
-        if self._raise is not None:
-            error, self._raise = self._raise, None
-            raise error
+        self._raise_finding()
 
     def on_train_end(self, logs=None):
         self._watch.finish(self._finish)
-        if self._raise is not None:
-            error, self._raise = self._raise, None
-            raise error
+        self._raise_finding()
 
     # The recording calls these
 
@@ -277,6 +271,12 @@ class GradientMonitor(keras.callbacks.Callback):
             reporter.on_epoch(self.trace, epoch)
         if self._records >= self._look_at:
             self._judge()
+
+    def _raise_finding(self):
+        """Raise what `on_finding="raise"` asked for, where Keras is safe."""
+        if self._raise is not None:
+            error, self._raise = self._raise, None
+            raise error
 
     def _judge(self):
         self._look_at = max(_FIRST_LOOK, int(self._records * _GROWTH))
