@@ -631,6 +631,5 @@ def _check_name(owner, name, known):
     if name not in known:
         listed = ", ".join(repr(series) for series in known)
         raise ValueError(
-            f"{owner}: `name` must be one of {listed}. Received: "
-            f"name={name!r}."
+            f"{owner}: `name` must be one of {listed}. Received: name={name!r}."
         )
