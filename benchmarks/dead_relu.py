@@ -44,7 +44,9 @@ def train(seed, rate, epochs, revive):
         )
     model.add(keras.layers.Dense(1, activation="sigmoid"))
     model.compile(
-        keras.optimizers.Adam(rate), "binary_crossentropy", ["accuracy"]
+        keras.optimizers.Adam(rate),
+        "binary_crossentropy",
+        metrics=["accuracy"],
     )
     detector = kgg.DeadReLUDetector(revive=revive, verbose=0, seed=seed)
     (x, y), test = data(seed)

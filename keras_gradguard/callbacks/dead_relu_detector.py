@@ -304,7 +304,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         if counted and self.revive:
             self._revive(epoch)
         if self._events is not None:
-            self._events.on_dead_units(self._watch.step, self.dead_fraction)
+            self._events.on_epoch(self.trace, epoch)
         self._measured, self._zero_gradient = {}, {}
         self._judge()
 

@@ -91,6 +91,7 @@ class _Step(threading.local):
     loss = None
     took_input = False
     samples = None
+    apart = False
 
 
 class ForwardTap:
@@ -99,16 +100,20 @@ class ForwardTap:
     Args:
         model: A Keras model.
         on_failure: Callable that takes an exception of our own code.
+        apart: Whether full steps look at a forward pass of their own: where
+            the layers of a TensorFlow graph are read, it no longer fuses them
+            as it would, and their last bits change.
 
     Attributes:
         candidates: List of `Site` of the layers that may be measured.
         facts: Dict of facts on the data, as in `Measurement`.
     """
 
-    def __init__(self, model, on_failure):
+    def __init__(self, model, on_failure, apart=False):
         self.candidates = sites_lib.sites_of(model)
         self.facts = {}
         self._layout = {}
+        self._apart = apart
         self._on_failure = on_failure
         self._backend = _backend.current()
         self._step = _Step()
@@ -175,23 +180,52 @@ class ForwardTap:
     # The step
 
     @contextlib.contextmanager
-    def step(self, mode, counts, arguments):
+    def step(self, model, mode, counts, arguments):
         """Gather what the layers give in this context.
 
         Args:
+            model: The model.
             mode: A `Mode`.
             counts: Whether to note which units are active, in every mode.
-            arguments: What the train step was called with.
+            arguments: What the train step was called with, a tuple.
         """
         here = self._step
         here.mode, here.counts = mode, counts
         here.level = self._backend.level(arguments)
         here.seen = {} if mode is Mode.FULL or counts else None
         here.data, here.loss, here.took_input = {}, None, False
+        here.apart = False
         try:
+            if self._apart and mode is Mode.FULL:
+                self._look_apart(model, arguments)
             yield
         finally:
             here.seen, here.mode = None, Mode.OFF
+
+    def _look_apart(self, model, arguments):
+        """Measure a forward pass that changes no variable.
+
+        A data structure of the user's own may not be understood; then there
+        are no activations to be had.
+        """
+        here = self._step
+        here.apart = True
+        try:
+            x, _, _ = keras.utils.unpack_x_y_sample_weight(arguments[0])
+            takes_training = getattr(model, "_call_has_training_arg", True)
+            kwargs = {"training": True} if takes_training else {}
+            with keras.StatelessScope(collect_losses=True):
+                model(x, **kwargs)
+        except Exception as error:
+            self.facts["not_measured"] = f"{type(error).__name__}: {error}"
+        finally:
+            here.apart = False
+
+    @property
+    def _measures(self):
+        """Whether the layers that run now are to be measured."""
+        here = self._step
+        return here.mode is Mode.FULL and here.apart == self._apart
 
     def post(self, result):
         """Send off what was gathered. Call it inside of `step`.
@@ -263,7 +297,8 @@ class ForwardTap:
         names = batch_statistics.NAMES
         data = dict(zip(names, vector[: len(names)].tolist(), strict=True))
         vector = vector[len(names) :]
-        table = vector[: count * len(STATISTICS)].reshape(count, -1)
+        table = vector[: count * len(STATISTICS)]
+        table = table.reshape(count, len(STATISTICS))
         rest = vector[count * len(STATISTICS) :]
         return Measurement(
             step,
@@ -313,10 +348,10 @@ class ForwardTap:
         here = self._step
         seen = here.seen.setdefault(site, {"outputs": [], "statistics": []})
         judged = site.can_die and len(outputs.shape) > 1
-        if here.counts and judged and site.whole:
+        if here.counts and judged and site.whole and not here.apart:
             seen["outputs"].append(outputs)
             here.samples = ops.shape(outputs)[0]
-        if here.mode is not Mode.FULL:
+        if not self._measures:
             return
         active = None
         if judged:
@@ -330,7 +365,7 @@ class ForwardTap:
 
     def _note_input(self, site, args):
         here = self._step
-        if here.mode is not Mode.FULL or here.took_input:
+        if here.took_input or not self._measures:
             return
         inputs = _first(args)
         if not _has_kernel(site.layer) or inputs is None:

@@ -56,7 +56,9 @@ class Instrument:
             for leaf in optimizers.leaves(self.optimizer)
             if optimizers.why_unreadable(leaf) is None
         ]
-        self.forward = ForwardTap(model, self._fail)
+        apart = keras.backend.backend() == "tensorflow"
+        apart = apart and not self.xla and not model.run_eagerly
+        self.forward = ForwardTap(model, self._fail, apart)
         self.counts = False
         self.units = []
         for tap in self.taps:
@@ -148,7 +150,7 @@ class Instrument:
         def train_step(*args, **kwargs):
             self._set_mode(mode)
             try:
-                with self.forward.step(self.mode, counts, (args, kwargs)):
+                with self.forward.step(model, self.mode, counts, args):
                     with self._counting(units):
                         result = original(*args, **kwargs)
                     return self._post(result)

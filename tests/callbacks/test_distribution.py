@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_gradguard import DeadReLUDetector
 from keras_gradguard import GradientMonitor
 from tests import models
 from tests import reference
@@ -126,3 +127,28 @@ def test_data_parallel_on_jax(backend):
         expected["grad_norm"],
         rtol=1e-5,
     )
+
+
+@pytest.mark.parametrize("method", ["activation", "gradient"])
+def test_units_are_dead_only_if_dead_on_all_replicas(strategy, method):
+    with strategy.scope():
+        inputs = keras.Input((2,))
+        hidden = keras.layers.Dense(3, activation="relu", name="hidden")
+        model = keras.Model(inputs, keras.layers.Dense(1)(hidden(inputs)))
+        model.compile(keras.optimizers.SGD(0.0), "mse")
+    hidden.kernel.assign([[0.0, 1.0, -1.0], [0.0, 0.0, 0.0]])
+    hidden.bias.assign([-1.0, 0.0, 0.0])
+    # Of each batch of four, one replica gets the negative half.
+    x = np.tile([[-1.0, 0], [-2, 0], [1, 0], [2, 0]], (6, 1))
+    detector = DeadReLUDetector(method=method, verbose=0)
+    model.fit(
+        x.astype("float32"),
+        np.ones((24, 1)),
+        batch_size=4,
+        shuffle=False,
+        verbose=0,
+        callbacks=[detector],
+    )
+    np.testing.assert_array_equal(detector.dead_units["hidden"], [0])
+    if method == "activation":
+        np.testing.assert_allclose(detector.share["hidden"], [0, 0.5, 0.5])
