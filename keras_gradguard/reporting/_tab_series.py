@@ -91,7 +91,10 @@ class TabSeries:
         if not arrays and not epochs:
             return
         header = {**self._header(), "epochs": epochs}
-        step = trace.steps[rows[0]] if len(rows) > 1 else trace.steps[-1]
+        # A point stands for several steps; this is where the last one ends.
+        first, last = (rows[0], rows[-1] - 1) if len(rows) > 1 else (-1, -1)
+        header["last_step"] = int(trace.steps[last])
+        step = trace.steps[first]
         self._write(step, _chunks.RECORDS_TAG, header, arrays)
 
     def _records(self, trace, rows):

@@ -26,6 +26,7 @@ class RunData:
         metrics: Dict of name to (int array (M,), float array (M, L)).
         epochs: List of [number, last step, dict of logs].
         findings: List of dicts, None if none were written yet.
+        last_step: Int. The last step that was recorded, -1 if none was.
     """
 
     layers: list
@@ -37,11 +38,7 @@ class RunData:
     metrics: dict
     epochs: list
     findings: list | None
-
-    @property
-    def last_step(self):
-        """The last step that anything was recorded at, -1 if nothing was."""
-        return int(self.steps[-1]) if len(self.steps) else -1
+    last_step: int
 
 
 def assemble(data):
@@ -95,6 +92,7 @@ def assemble(data):
         _metrics(chunks, starts, len(names)),
         _epochs(chunks, starts),
         _findings(findings, starts, same),
+        _last_step(chunks, steps),
     )
 
 
@@ -183,6 +181,14 @@ def _epochs(chunks, ends):
             if epoch[1] < ends.get(header["session"], math.inf):
                 found[epoch[1]] = epoch
     return [found[step] for step in sorted(found)]
+
+
+def _last_step(chunks, steps):
+    if not len(steps):
+        return -1
+    # The last chunk is of the session that has the last word.
+    told = chunks[-1][0].get("last_step")
+    return max(int(steps[-1]), told if isinstance(told, int) else -1)
 
 
 def _findings(chunks, ends, sessions):

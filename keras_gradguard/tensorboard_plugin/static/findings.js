@@ -12,13 +12,11 @@ export function ranked(findings) {
 
 /** The verdict on a run: {text, tone}. */
 export function verdict(overview) {
-  const layers = many(overview.layers.length, "layer");
-  const until = `up to step ${integer(overview.last_step)}, ${layers}`;
   const { findings } = overview;
   if (!findings?.length) {
     return findings === null
-      ? { text: `Nothing found so far, ${until}`, tone: "pending" }
-      : { text: `Healthy: nothing found ${until}`, tone: "good" };
+      ? { text: "Nothing found so far", tone: "pending" }
+      : { text: "Healthy: nothing found", tone: "good" };
   }
   const bad = findings.filter((f) => f.severity === "critical").length;
   const count = many(findings.length, "problem");
@@ -26,8 +24,11 @@ export function verdict(overview) {
   if (bad) {
     worst = bad === findings.length ? ", critical" : `, ${bad} critical`;
   }
+  const rules = ranked(findings).slice(0, 3).map((finding) =>
+    `${finding.rule} since step ${integer(finding.first_step)}`);
+  const more = findings.length > 3 ? ", …" : "";
   return {
-    text: `${count} found${worst}: ${until}`,
+    text: `${count} found${worst}: ${rules.join(", ")}${more}`,
     tone: bad ? "critical" : "warning",
   };
 }

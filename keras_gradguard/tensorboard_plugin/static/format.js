@@ -52,6 +52,21 @@ export function shorten(text, length) {
   return `${text.slice(0, length - 1 - end)}…${text.slice(-end)}`;
 }
 
+/** Text cut until it fits. */
+export function shortenTo(text, fits) {
+  let length = text.length;
+  while (length > 4 && !fits(shorten(text, length))) length--;
+  return shorten(text, length);
+}
+
+/** Paths without the folder that all of them start with. */
+export function withoutCommonStart(paths) {
+  const end = paths.length ? paths[0].indexOf("/") + 1 : 0;
+  const start = end ? paths[0].slice(0, end) : "";
+  return paths.length > 1 && paths.every((path) => path.startsWith(start))
+    ? paths.map((path) => path.slice(end)) : paths;
+}
+
 /** "1 step", "2 steps". */
 export function many(count, noun) {
   return `${integer(count)} ${noun}${count === 1 ? "" : "s"}`;

@@ -2,7 +2,7 @@
 
 import { indexOf, stripes, TABLE } from "./colormap.js";
 import { html, themeColor } from "./dom.js";
-import { shorten } from "./format.js";
+import { shortenTo, withoutCommonStart } from "./format.js";
 
 const AXIS = 22;
 
@@ -122,11 +122,13 @@ export class HeatMap {
   }
 
   drawLabels(context) {
-    context.font = "11px system-ui, sans-serif";
+    context.font = "12px system-ui, sans-serif";
     context.textBaseline = "middle";
     context.textAlign = "right";
     const stride = Math.max(1, Math.ceil(13 / this.row));
-    const characters = Math.floor((this.time.left - 18) / 6);
+    const names = withoutCommonStart(this.layers);
+    const room = this.time.left - 18;
+    const fits = (text) => context.measureText(text).width <= room;
     this.layers.forEach((layer, i) => {
       const y = (i + 0.5) * this.row;
       if (this.culprits.has(layer)) {
@@ -138,11 +140,12 @@ export class HeatMap {
       if (i % stride) return;
       context.fillStyle = themeColor("text");
       context.fillText(
-        shorten(layer, characters), this.time.left - 14, y + 0.5);
+        shortenTo(names[i], fits), this.time.left - 14, y + 0.5);
     });
   }
 
   drawSteps(context) {
+    context.font = "11px system-ui, sans-serif";
     context.textBaseline = "top";
     context.fillStyle = themeColor("dim");
     context.strokeStyle = themeColor("line");

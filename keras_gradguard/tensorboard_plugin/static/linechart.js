@@ -33,14 +33,17 @@ export class LineChart {
     this.axis = axis;
     this.lines = [];
     this.rug = null;
+    this.events = [];
     this.element = svg("svg", {
       class: "chart", role: "img", "aria-label": label, height,
     });
   }
 
-  set(lines, rug = null) {
+  /** Take lines, marks at the lower edge and [step, colour] of events. */
+  set(lines, rug = null, events = []) {
     this.lines = lines;
     this.rug = rug;
+    this.events = events;
   }
 
   /** Draw on the scale of the x axis. */
@@ -57,7 +60,11 @@ export class LineChart {
       class: "cursor", y1: TOP, y2: bottom, visibility: "hidden",
     });
     this.element.replaceChildren(
-      ...this.grid(x, at, bottom),
+      ...this.grid(x, at, bottom, values.some((v) => Number.isFinite(v))),
+      ...this.events.map(([step, color]) => svg("line", {
+        class: "event", x1: x.x(step), x2: x.x(step), y1: 0,
+        y2: this.height, stroke: `var(--${color})`,
+      })),
       ...this.lines.flatMap((line) => this.drawLine(line, x, at)),
       ...(this.rug ? this.drawRug(x, bottom) : []),
       this.cursor,
@@ -71,9 +78,11 @@ export class LineChart {
     return known.length > 1 && low > 0 && Math.max(...known) / low > 50;
   }
 
-  grid(x, at, bottom) {
+  grid(x, at, bottom, known) {
     const parts = [];
-    for (const [value, exponent] of this.y.ticks(this.height > 140 ? 6 : 4)) {
+    // Without any number there is no scale.
+    const ticks = known ? this.y.ticks(this.height > 140 ? 6 : 4) : [];
+    for (const [value, exponent] of ticks) {
       const y = at(value);
       parts.push(svg("line", {
         class: "grid", x1: x.left, x2: x.right, y1: y, y2: y,
@@ -114,7 +123,7 @@ export class LineChart {
         dots.push([px, py]);
         pen = "L";
       } else {
-        lost.add(Math.round(x.x(step) / 6) * 6);
+        lost.add(Math.round(x.x(step) / 8) * 8);
         pen = "M";
       }
     });

@@ -4,7 +4,7 @@ import { getMatrix, getOverview, toNumber } from "./api.js";
 import { Detail } from "./detail.js";
 import { html } from "./dom.js";
 import { findingsList, markers, ranked, verdictLine } from "./findings.js";
-import { integer, METRICS, metricValue, number, percent }
+import { integer, many, METRICS, metricValue, number, percent }
   from "./format.js";
 import { HeatMap } from "./heatmap.js";
 import { LineChart } from "./linechart.js";
@@ -59,13 +59,13 @@ export class RunPanel {
           this.lossKeys),
         this.loss.element),
       html("figure", {},
-        html("figcaption", {},
+        html("figcaption", { class: "two-lines" },
           html("span", { class: "title" }, "Global gradient norm"),
           this.normKeys),
         this.norm.element),
-      this.marks,
       html("figure", {},
-        html("figcaption", {}, this.mapTitle), this.map.element),
+        html("figcaption", {}, this.mapTitle), this.marks,
+        this.map.element),
       this.detail.element);
     this.aside = html("aside", { class: "findings",
       "aria-label": `Findings in run ${this.run}` });
@@ -110,6 +110,8 @@ export class RunPanel {
     this.matrix = matrix;
     this.metric = shown;
     this.findings = ranked(overview.findings);
+    this.events = this.findings.map((finding) =>
+      [finding.first_step, finding.severity]);
     this.setLoss();
     this.setNorm();
     this.setWords(metric);
@@ -133,7 +135,7 @@ export class RunPanel {
     if (epochs.some(([, , logs]) => "val_loss" in logs)) {
       lines.push(epochLine(epochs, "val_loss", "series-2"));
     }
-    this.loss.set(lines);
+    this.loss.set(lines, null, this.events);
     this.lossKeys.replaceChildren(...lines.map(key));
   }
 
@@ -169,7 +171,7 @@ export class RunPanel {
           `${percent(share)} of the updates ${word}`));
       }
     }
-    this.norm.set(lines, rug);
+    this.norm.set(lines, rug, this.events);
     this.normKeys.replaceChildren(...keys);
   }
 
@@ -178,6 +180,8 @@ export class RunPanel {
     const { meta } = overview;
     const about = [meta.model, meta.optimizer, meta.backend]
       .filter((text) => typeof text === "string" && text);
+    about.push(many(overview.layers.length, "layer"),
+      `step ${integer(overview.last_step)}`);
     this.head.replaceChildren(
       html("h2", {}, this.run === "." ? "this run" : this.run,
         html("span", { class: "dim" }, about.join(" · "))),

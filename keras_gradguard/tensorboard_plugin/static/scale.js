@@ -99,7 +99,7 @@ export class ValueScale {
   /** [value, exponent or null] of ticks, at most `most`. */
   ticks(most) {
     if (!this.log) {
-      return roundTicks(this.low, this.high, most - 1)
+      return roundTicks(this.low, this.high, most)
         .map((value) => [value, null]);
     }
     const first = Math.ceil(this.low - 1e-9);
@@ -107,6 +107,19 @@ export class ValueScale {
     const stride = Math.max(1, Math.ceil((last - first + 1) / most));
     const ticks = [];
     for (let e = first; e <= last; e += stride) ticks.push([10 ** e, e]);
+    return ticks.length > 1 ? ticks : this.ticksWithinDecades(ticks);
+  }
+
+  /** 1, 2 and 5 times powers of ten, where whole decades are too few. */
+  ticksWithinDecades(decades) {
+    const ticks = [...decades];
+    for (let e = Math.floor(this.low); e <= this.high; e++) {
+      for (const factor of [2, 5]) {
+        const value = Number(`${factor}e${e}`);
+        const at = Math.log10(value);
+        if (at >= this.low && at <= this.high) ticks.push([value, null]);
+      }
+    }
     return ticks;
   }
 }
