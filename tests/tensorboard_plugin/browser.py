@@ -128,7 +128,7 @@ class Page:
         from selenium.webdriver.common.action_chains import ActionChains
 
         element = self.find(selector)
-        self.script("arguments[0].scrollIntoView({block: 'center'})", element)
+        self.script("arguments[0].scrollIntoView({block: 'nearest'})", element)
         size = element.size
         return ActionChains(self.chrome).move_to_element_with_offset(
             element,

@@ -295,9 +295,9 @@ def test_script_in_names_does_not_run(tmp_path):
 @pytest.mark.parametrize(
     ("name", "width", "height", "dark"),
     [
-        ("tensorboard_light", 1280, 1060, False),
-        ("tensorboard_dark", 1280, 1060, True),
-        ("tensorboard_narrow", 520, 1400, False),
+        ("tensorboard_light", 1280, 1200, False),
+        ("tensorboard_dark", 1280, 1200, True),
+        ("tensorboard_narrow", 520, 1480, False),
     ],
 )
 def test_light_dark_and_narrow(url, pictures, name, width, height, dark):
@@ -308,8 +308,7 @@ def test_light_dark_and_narrow(url, pictures, name, width, height, dark):
         page.wait(lambda: "net/h3" in detail(page) or "net/h4" in detail(page))
         page.script("window.scrollTo(0, 0)")
         page.script("document.activeElement.blur()")
-        page.move_to(".heatmap canvas", 0.55, 0.42)
-        page.script("window.scrollTo(0, 0)")
+        page.move_to(".heatmap canvas", 0.4, 0.06)
         background = page.script(
             "return getComputedStyle(document.body).backgroundColor"
         )

@@ -140,7 +140,8 @@ export class HeatMap {
       if (i % stride) return;
       context.fillStyle = themeColor("text");
       context.fillText(
-        shortenTo(names[i], fits), this.time.left - 14, y + 0.5);
+        shortenTo(names[i], fits), this.time.left - 14,
+        Math.max(6, y + 0.5));
     });
   }
 

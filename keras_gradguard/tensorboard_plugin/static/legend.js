@@ -2,7 +2,7 @@
 
 import { indexOf, stripes, TABLE } from "./colormap.js";
 import { html, themeColor } from "./dom.js";
-import { metricValue, power } from "./format.js";
+import { METRICS, metricValue, power } from "./format.js";
 
 const WIDTH = 260;
 const HEIGHT = 12;
@@ -42,6 +42,7 @@ export function legend(metric, scale) {
   return html(
     "div",
     { class: "legend", "aria-hidden": true },
+    html("span", { class: "title" }, METRICS[metric].title),
     html("div", { class: "legend-bar" }, bar(), ...ticks),
     ...others.map(([text, fill]) =>
       html("span", { class: "legend-other" }, swatch(fill), text)),

@@ -94,6 +94,11 @@ export class LineChart {
     parts.push(svg("line", {
       class: "axis", x1: x.left, x2: x.right, y1: bottom, y2: bottom,
     }));
+    if (!this.lines.some((line) => line.steps.length)) {
+      parts.push(svg("text", {
+        class: "none", x: x.left + 10, y: (TOP + bottom) / 2 + 4,
+      }, "not recorded yet"));
+    }
     if (this.axis) {
       for (const [place, text] of x.labels()) {
         parts.push(svg("text", {
