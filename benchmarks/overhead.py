@@ -66,7 +66,13 @@ def variants(names, x, y, batch_size):
         known["DeadReLUDetector"] = lambda: [kgg.DeadReLUDetector(verbose=0)]
     if keras.backend.backend() != "tensorflow":
         known.pop("recompute")
-    return {n: f for n, f in known.items() if not names or n in names}
+    unknown = set(names) - set(known)
+    if unknown:
+        raise SystemExit(
+            f"overhead.py: `--variants` must be of {sorted(known)} or `all`. "
+            f"Received: {sorted(unknown)}."
+        )
+    return {n: known[n] for n in ["plain", *(n for n in names or known)]}
 
 
 def measure(name, names, rounds, jit):

@@ -146,6 +146,83 @@ def is_end_of_data(error):
     return isinstance(error, StopIteration)
 
 
+def detach(tensor):
+    """The array, cut off from the gradient."""
+    return jax.lax.stop_gradient(tensor)
+
+
+def level(arguments):
+    """The trace that a step runs in: where its arguments live.
+
+    Args:
+        arguments: Whatever the step was called with.
+    """
+    for leaf in jax.tree_util.tree_leaves(arguments):
+        if isinstance(leaf, jax.core.Tracer):
+            return getattr(leaf, "_trace", None)
+    return None
+
+
+def at_level(tensor, level):
+    """Whether an array may be used in a trace, and not only in one inside."""
+    if not isinstance(tensor, jax.core.Tracer):
+        return True
+    return getattr(tensor, "_trace", None) is level
+
+
+class Mailbox:
+    """Carries a vector out of the compiled step, as one of its logs.
+
+    Args:
+        name: Key among the logs.
+        adds_up: Whether vectors are added until they are taken, or the
+            latest is kept.
+    """
+
+    def __init__(self, name, adds_up):
+        self._name = f"__{name}__"
+        self._adds_up = adds_up
+        self._waiting = []
+
+    def post(self, result, vector):
+        """Send a vector off.
+
+        Args:
+            result: What the train step returns, `(logs, state)`.
+            vector: Float array of one axis.
+
+        Returns:
+            What the train step has to return.
+        """
+        logs, state = result
+        return {**logs, self._name: vector}, state
+
+    def host(self, step_function):
+        """Take the vector out of what a compiled step returns.
+
+        Args:
+            step_function: Callable that returns `(logs, state)`.
+        """
+
+        def step(*args):
+            logs, state = step_function(*args)
+            if isinstance(logs, dict) and self._name in logs:
+                vector = logs.pop(self._name)
+                if not self._adds_up:
+                    self._waiting.clear()
+                self._waiting.append(vector)
+            return logs, state
+
+        return step
+
+    def take(self):
+        """Host copy of what arrived since the last time, or None."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return None
+        return np.sum([np.asarray(v) for v in waiting], axis=0)
+
+
 class Ring:
     """The last `rows` records, written inside the compiled step.
 

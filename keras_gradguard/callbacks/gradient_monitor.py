@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_gradguard import _validation
 from keras_gradguard.callbacks import run_facts
+from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import diagnose
@@ -119,7 +120,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self.findings = []
         self._watch = Watch(_OWNER, self)
         self._reporters = []
-        self._weights = self._first_weights = None
+        self._weights = self._first_weights = self._activity = None
         self._look_at = _FIRST_LOOK
         self._records = 0
         self._measured_at = 0
@@ -133,7 +134,7 @@ class GradientMonitor(keras.callbacks.Callback):
         run_facts.check_model(_OWNER, model)
         self.trace = Trace([], [], [])
         self.findings = []
-        self._weights = self._first_weights = None
+        self._weights = self._first_weights = self._activity = None
         self._look_at, self._records, self._measured_at = _FIRST_LOOK, 0, 0
         self._raise = None
         self._reporters = [ConsoleReporter(self.verbose)]
@@ -176,7 +177,14 @@ class GradientMonitor(keras.callbacks.Callback):
             block.grad_norm[keep],
             None if clipped is None else clipped[keep],
             block.skipped[keep],
-            None if threshold is None else {"clip_threshold": threshold[keep]},
+            {
+                name: series[keep]
+                for name, series in (
+                    ("clip_threshold", threshold),
+                    ("loss", block.loss),
+                )
+                if series is not None
+            },
         )
         if len(block.update_steps):
             self.trace.append_updates(
@@ -190,6 +198,12 @@ class GradientMonitor(keras.callbacks.Callback):
         ).all()
         if self._records >= self._look_at or (nonfinite and not self.findings):
             self._judge()
+
+    def on_measurement(self, measurement):
+        """Take in what a step showed of the activations and its batch."""
+        if self._activity is None:
+            self._activity = Activity()
+        self._activity.append_to(self.trace, measurement)
 
     # What users call
 

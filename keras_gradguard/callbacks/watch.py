@@ -16,7 +16,8 @@ class Watch:
 
     Args:
         owner: Name of the callback's class, for messages.
-        callback: Object with `on_block(block)`.
+        callback: Object with `on_block(block)` and
+            `on_measurement(measurement)`.
 
     Attributes:
         recording: The `Recording`, None before `start`.
@@ -107,6 +108,10 @@ class Watch:
     def on_block(self, block):
         """Pass a block on."""
         self.guard(self._callback.on_block, block)
+
+    def on_measurement(self, measurement):
+        """Pass on what was measured of the activations."""
+        self.guard(self._callback.on_measurement, measurement)
 
     def on_recording_failure(self, error):
         """Say that our code failed, once, and go deaf."""

@@ -68,7 +68,8 @@ class Recording:
         """Begin to deliver blocks to a subscriber.
 
         Args:
-            subscriber: Object with `on_block(block)` and
+            subscriber: Object with `on_block(block)`,
+                `on_measurement(measurement)` and
                 `on_recording_failure(error)`.
             steps_per_epoch: Batches of an epoch, if known.
         """
@@ -229,6 +230,11 @@ class Recording:
         """Hand a block to every subscriber."""
         for subscriber in list(self._subscribers):
             subscriber.on_block(block)
+
+    def deliver_measurement(self, measurement):
+        """Hand what was measured of the activations to every subscriber."""
+        for subscriber in list(self._subscribers):
+            subscriber.on_measurement(measurement)
 
     def fail(self, error):
         """A failure of ours: warn once, record no more, train on."""

@@ -55,6 +55,7 @@ class Dispatcher:
         self._since_drain = 0
         self._period = 8
         self._pending = None
+        self._measured = []
         self._window = 0
         self._model = weakref.ref(model)
 
@@ -124,6 +125,8 @@ class Dispatcher:
         if self._executions == 1:
             self._instrument.call_order.stop()
         self._since_drain += mode is not Mode.OFF
+        if mode is Mode.FULL:
+            self._take_measurement()
         if self._instrument.broken or self._since_drain < self._period:
             return
         state = None
@@ -132,6 +135,15 @@ class Dispatcher:
                 self._instrument.optimizer, result[1]
             )
         self.drain(state)
+
+    def _take_measurement(self):
+        try:
+            measurement = self._instrument.forward.measurement(self.step - 1)
+        except Exception as error:
+            self._recording.fail(error)
+            return
+        if measurement is not None:
+            self._measured.append(measurement)
 
     def drain(self, state, wait=False):
         """Copy the rings and deliver what an earlier copy brought.
@@ -168,6 +180,9 @@ class Dispatcher:
     def _deliver(self):
         for block in self._read_pending():
             self._recording.deliver(block)
+        measured, self._measured = self._measured, []
+        for measurement in measured:
+            self._recording.deliver_measurement(measurement)
 
     def _read_pending(self):
         """Yield a block of the records in the pending copies, if any."""

@@ -17,7 +17,7 @@ from keras_gradguard import stats
 from keras_gradguard.recording import optimizers
 
 APPLIED, SKIPPED = 0, 1
-SCALARS = 2  # of a record, before those of its columns
+SCALARS = 3  # of a record, before those of its columns
 UNMEASURED = -1.0  # no norm is negative
 
 
@@ -51,8 +51,9 @@ class _Passing(threading.local):
 class GradientTap:
     """Records the gradients and updates of one leaf optimizer.
 
-    A record holds the global norm after clipping (NaN where nothing clips)
-    and the threshold (NaN where none is chosen in the step), then per column
+    A record holds the global norm after clipping (NaN where nothing clips),
+    the threshold (NaN where none is chosen in the step) and the loss of the
+    batch (NaN where it is not known), then per column
     the norm of the gradient, of the weight before the update, and of the
     update (the latter two `UNMEASURED` but in full mode), with the optimizer's
     step and whether the update was skipped.
@@ -71,6 +72,7 @@ class GradientTap:
             before it, so that the clipped gradients need not be read.
         clip_step: What clips in place of Keras and knows its `latest()`
             threshold, or None.
+        find_loss: Callable that returns the loss of the batch, or None.
         find_skipped: Callable that tells whether the update being recorded
             will be skipped, a bool tensor or False.
     """
@@ -82,6 +84,7 @@ class GradientTap:
         self.has_gradient = []
         self.derives_clipping = False
         self.clip_step = None
+        self.find_loss = lambda: None
         self.find_skipped = lambda: False
         self.records = None
         self._rows = rows
@@ -286,9 +289,21 @@ class GradientTap:
             flag = ops.where(is_skipped, SKIPPED, flag)
             after_norm = ops.where(is_skipped, nan, after_norm)
             threshold = ops.where(is_skipped, nan, threshold)
-        values = [after_norm, threshold, norms, later]
+        values = [after_norm, threshold, self._loss(nan), norms, later]
         values = ops.concatenate(values, axis=0)
         self.records.write(self.optimizer.iterations, flag, values)
+
+    def _loss(self, nan):
+        """Loss of the batch, the mean over the replicas, of shape `(1,)`."""
+        loss = self.find_loss()
+        if loss is None:
+            return nan
+        loss = ops.reshape(loss, (1,))
+        replicas = self._backend.replicas()
+        if replicas > 1:
+            (loss,) = self._backend.reduce_over_replicas([loss])
+            loss = loss / replicas
+        return loss
 
     def _spread(self, norms, columns):
         """Norms in column order, NaN where a column has no gradient."""

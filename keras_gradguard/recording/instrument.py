@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_gradguard.recording import checkpoints
 from keras_gradguard.recording import optimizers
+from keras_gradguard.recording.activations import ForwardTap
 from keras_gradguard.recording.clipping import ClipTap
 from keras_gradguard.recording.gradients import GradientTap
 from keras_gradguard.recording.gradients import Mode
@@ -33,6 +34,8 @@ class Instrument:
 
     Attributes:
         taps: List of `GradientTap`.
+        forward: `ForwardTap` of the model.
+        counts: Whether every step notes which units are active.
         on_failure: Callable that takes an exception of our own code.
         broken: Whether our code failed; then nothing more is recorded.
         call_order: `CallOrder` of the model's layers.
@@ -51,6 +54,10 @@ class Instrument:
             for leaf in optimizers.leaves(self.optimizer)
             if optimizers.why_unreadable(leaf) is None
         ]
+        self.forward = ForwardTap(model, self._fail)
+        self.counts = False
+        for tap in self.taps:
+            tap.find_loss = self._loss
         by_leaf = {id(tap.optimizer): tap for tap in self.taps}
         self._scale_taps = [
             LossScaleTap(scaler, by_leaf[id(leaf)])
@@ -95,6 +102,7 @@ class Instrument:
                     tap.prepare()
         for tap in [*self._scale_taps, *self._clip_taps]:
             tap.attach(self._patches)
+        self.forward.attach(model, self._patches)
         if not self.call_order.ranks:
             self.call_order.watch(model)
         checkpoints.add(self.taps)
@@ -122,31 +130,68 @@ class Instrument:
         Returns:
             What Keras would have made as `model.train_function`.
         """
-        if mode not in self._variants:
-            self._variants[mode] = self._make_variant(model, mode)
-        return self._variants[mode]
+        key = mode, self.counts
+        if key not in self._variants:
+            self._variants[key] = self._make_variant(model, *key)
+        return self._variants[key]
 
-    def _make_variant(self, model, mode):
+    def _make_variant(self, model, mode, counts):
         # Keras reads `train_step` when it makes the function; a wrapper of
         # our own keeps the trace of each variant apart from the others.
         original = model.train_step
-        own = model.__dict__.get("train_step")
 
         def train_step(*args, **kwargs):
             self.set_mode(mode)
-            return original(*args, **kwargs)
+            with self.forward.step(self.mode, counts, (args, kwargs)):
+                return self.forward.post(original(*args, **kwargs))
+
+        if not hasattr(model, "_make_function"):
+            # On torch, the step is looked up whenever it runs.
+            return self._eager_variant(model, train_step)
+
+        def make_function(make):
+            def _make_function(step_function, *args, **kwargs):
+                host = self.forward.host(step_function)
+                return make(host, *args, **kwargs)
+
+            return _make_function
 
         present = model.train_function
-        model.__dict__["train_step"] = train_step
+        patches = Patches()
+        patches.replace(model, "train_step", lambda _: train_step)
+        patches.replace(model, "_make_function", make_function)
         try:
             model.make_train_function(force=True)
             return model.train_function
         finally:
-            if own is None:
-                del model.__dict__["train_step"]
-            else:
-                model.__dict__["train_step"] = own
+            patches.undo()
             model.train_function = present
+
+    def _eager_variant(self, model, train_step):
+        present = model.train_function
+        try:
+            model.make_train_function(force=True)
+            function = model.train_function
+        finally:
+            model.train_function = present
+
+        def train_function(*args):
+            patches = Patches()
+            patches.replace(model, "train_step", lambda _: train_step)
+            try:
+                return function(*args)
+            finally:
+                patches.undo()
+
+        return train_function
+
+    @property
+    def mode(self):
+        """The `Mode` that is being recorded."""
+        return self.taps[0].mode
+
+    def _loss(self):
+        return self.forward.loss
 
     def set_mode(self, mode):
         """Choose what the patched methods record from now on.
