@@ -55,7 +55,22 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         for path in (ROOT / "keras_gradguard").rglob("*.py")
     }
     assert ours <= set(names)
+    static = {
+        str(path.relative_to(ROOT))
+        for path in (
+            ROOT / "keras_gradguard" / "tensorboard_plugin" / "static"
+        ).iterdir()
+    }
+    assert len(static) > 10
+    assert static <= set(names)
     assert not [n for n in names if "test" in n or n.endswith(".pyc")]
+
+
+def test_the_wheel_brings_the_tab_of_tensorboard(wheel):
+    (path,) = [n for n in wheel.namelist() if n.endswith("entry_points.txt")]
+    points = wheel.read(path).decode()
+    assert "[tensorboard_plugins]" in points
+    assert "tensorboard_plugin.loader:GradGuardLoader" in points
 
 
 def test_the_wheel_says_what_it_is(wheel):

@@ -14,9 +14,10 @@ PLUGIN_NAME = "keras_gradguard"
 LAYERS_TAG = f"{PLUGIN_NAME}/layers"
 RECORDS_TAG = f"{PLUGIN_NAME}/records"
 FINDINGS_TAG = f"{PLUGIN_NAME}/findings"
-# Statistics per layer, each on steps of its own. A writer leaves out what a
-# trace does not offer, a reader takes what is there.
+# Statistics per layer, each on steps of its own; those of `BY_SITE` are per
+# activation that can die, the "sites" of the layers' event.
 METRICS = ("grad_norm", "update_ratio", "weight_norm", "dead_share")
+BY_SITE = ("dead_share",)
 VERSION = 1
 _DTYPES = ("<i8", "<f4")
 

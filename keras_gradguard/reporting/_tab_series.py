@@ -7,10 +7,10 @@ import numpy as np
 from keras_gradguard._optional import require
 from keras_gradguard._trace_file import jsonable
 from keras_gradguard.reporting import _chunks
+from keras_gradguard.reporting._dead_units import dead_share
 from keras_gradguard.reporting._pace import Pace
 from keras_gradguard.reporting._pace import means
 from keras_gradguard.reporting._shared_series import shared_series
-from keras_gradguard.trace import SERIES
 
 _OWNER = "GradientMonitor"
 # Every record at first, later one per thousandth of the run so far: 3,300 in
@@ -43,6 +43,7 @@ class TabSeries:
         self._epochs_done = 0
         self._done = {}
         self._layers = None
+        self._sites = []
 
     def write(self, trace, force=False):
         """Write a chunk of what is new, if it is time to.
@@ -83,10 +84,14 @@ class TabSeries:
         arrays = {}
         if len(rows) > 1:
             arrays = self._records(trace, rows)
+        if ends:
+            for name in ("update_ratio", "weight_norm"):
+                since = self._done.get(name, -1)
+                measured = trace.measured(name, since=since)
+                arrays.update(self._measured(name, *measured, ends))
+            arrays.update(self._dead_share(trace, ends))
+        if len(rows) > 1:
             self._write_layers(trace)
-        for name in _chunks.METRICS[1:]:
-            if name in SERIES and ends:
-                arrays.update(self._measured(trace, name, ends))
         epochs = self._epochs(trace)
         if not arrays and not epochs:
             return
@@ -109,10 +114,14 @@ class TabSeries:
         arrays["grad_norm"] = _float32(means(norms, rows))
         return arrays
 
-    def _measured(self, trace, name, ends):
+    def _dead_share(self, trace, ends):
+        """Return the shares of dead units of the activations that can die."""
+        since = self._done.get("dead_share", -1)
+        self._sites, steps, values = dead_share(trace, since)
+        return self._measured("dead_share", steps, values, ends)
+
+    def _measured(self, name, steps, values, ends):
         """Return the last measurement before each end of a point."""
-        since = self._done.get(name, -1)
-        steps, values = trace.measured(name, since=since)
         at = np.searchsorted(steps, ends) - 1
         at = np.unique(at[at >= 0])
         if not len(at):
@@ -148,10 +157,11 @@ class TabSeries:
     def _write_layers(self, trace):
         active = np.zeros(len(trace.layers), bool)
         active[trace.owners[trace.has_gradient]] = True
-        if self._layers is not None and (active == self._layers).all():
+        if self._layers == (active.tolist(), self._sites):
             return
-        self._layers = active
+        self._layers = (active.tolist(), self._sites)
         header = self._header()
+        header["sites"] = self._sites
         header["layers"] = trace.layers.tolist()
         header["active"] = active.tolist()
         header["classes"] = [trace.class_of(layer) for layer in trace.layers]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_gradguard._optional import require
+from keras_gradguard.reporting._dead_units import dead_share
 from keras_gradguard.reporting._event_file import EventFile
 from keras_gradguard.reporting._events import ScalarTemplate
 from keras_gradguard.reporting._hparams import Session
@@ -32,13 +33,13 @@ _BUCKETS = 30
 class EventWriter:
     """Writes a run as TensorBoard events, without TensorFlow.
 
-    Scalars `grad_norm/<layer path>`, `update_ratio/<layer path>` and
-    `weight_norm/<layer path>`; the global norms and the smallest and largest
-    of the layers; the distribution of the norms over the layers; findings as
-    text; a Custom Scalars layout that puts these on few charts; what the run
-    was trained with for the HParams dashboard; and the data of the GradGuard
-    tab. A point is the mean over the steps since the point before, and points
-    get sparser as the run gets longer.
+    Scalars `grad_norm/<layer path>`, `update_ratio/<layer path>`,
+    `weight_norm/<layer path>` and `dead_share/<layer path>`; the global norms
+    and the smallest and largest of the layers; the distribution of the norms
+    over the layers; findings as text; a Custom Scalars layout that puts these
+    on few charts; what the run was trained with for the HParams dashboard; and
+    the data of the GradGuard tab. A point is the mean over the steps since the
+    point before, and points get sparser as the run gets longer.
 
     Each writer starts a file of its own, and steps go on where the optimizer
     is, so that a resumed run keeps its earlier points. Files are written by a
@@ -64,7 +65,7 @@ class EventWriter:
         self._session = Session(self._file)
         self._pace = Pace(_FIRST_INTERVAL, _SHARE)
         self._templates = {}
-        self._update_done = -1
+        self._update_done = self._dead_done = -1
         self._not_before = 0.0
         self._layout_written = False
         self._told = []
@@ -132,6 +133,7 @@ class EventWriter:
             self._emit(now, step, list(series), [mean[at] for mean in shared])
         self._write_histogram(now, int(trace.steps[high - 1]), layers[-1])
         self._write_updates(now, trace, ends)
+        self._write_dead_share(now, trace, ends)
 
     def _write_updates(self, now, trace, ends):
         """Write the last measurement before each point."""
@@ -144,6 +146,16 @@ class EventWriter:
             self._scalars(now, step, "update_ratio", layers, ratio[row])
             self._scalars(now, step, "weight_norm", layers, weights[row])
             self._update_done = int(step)
+
+    def _write_dead_share(self, now, trace, ends):
+        """Write the last measurement before each point, layer by layer."""
+        sites, steps, values = dead_share(trace, self._dead_done)
+        at = np.searchsorted(steps, ends) - 1
+        for row in np.unique(at[at >= 0]):
+            self._scalars(
+                now, steps[row], "dead_share", np.array(sites), values[row]
+            )
+            self._dead_done = int(steps[row])
 
     def _scalars(self, now, step, group, layers, values):
         """Write one scalar per layer, of those that have any."""
@@ -223,6 +235,7 @@ class EventWriter:
             ("Gradient norm per layer", ("grad_norm/",)),
             ("Update / weights per layer", ("update_ratio/",)),
             ("Norm of the weights per layer", ("weight_norm/",)),
+            ("Share of dead units per layer", ("dead_share/",)),
         )
         category = layout.Category(
             title="GradGuard",

@@ -137,9 +137,11 @@ class GradGuardPlugin(base_plugin.TBPlugin):
     @_route
     def _serve_layer(self, request):
         run, _ = self._run(request)
-        index = _integer(request, "layer", 0, len(run.layers) - 1)
         points = _integer(request, "points", 2, _MOST_POINTS, 400)
-        return views.layer(run, index, points)
+        answer = views.layer(run, request.args.get("layer", ""), points)
+        if answer is None:
+            raise errors.NotFoundError("No such layer in this run")
+        return answer
 
     @_route
     def _serve_profile(self, request):

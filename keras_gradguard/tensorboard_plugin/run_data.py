@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from keras_gradguard.reporting._chunks import BY_SITE
 from keras_gradguard.reporting._chunks import FINDINGS_TAG
 from keras_gradguard.reporting._chunks import LAYERS_TAG
 from keras_gradguard.reporting._chunks import METRICS
@@ -18,18 +19,21 @@ class RunData:
 
     Args:
         layers: List of L str, in forward order.
+        sites: List of A str. Layers whose activation can die.
         classes: List of L str.
         active: Bool array (L,). Layers that get a gradient.
         meta: Dict of what is known of the run.
         steps: Int array (T,), rising.
         shared: Dict of name to float array (T,).
-        metrics: Dict of name to (int array (M,), float array (M, L)).
+        metrics: Dict of name to (int array (M,), float array (M, R)); R are
+            the `rows` of the metric.
         epochs: List of [number, last step, dict of logs].
         findings: List of dicts, None if none were written yet.
         last_step: Int. The last step that was recorded, -1 if none was.
     """
 
     layers: list
+    sites: list
     classes: list
     active: np.ndarray
     meta: dict
@@ -39,6 +43,10 @@ class RunData:
     epochs: list
     findings: list | None
     last_step: int
+
+    def rows(self, metric):
+        """Return the list of layers that a metric is measured of."""
+        return self.sites if metric in BY_SITE else self.layers
 
 
 def assemble(data):
@@ -72,6 +80,7 @@ def assemble(data):
     ]
     starts = _first_steps(chunks)
     steps, shared = _shared(chunks, starts)
+    sites = [str(name) for name in about.get("sites") or ()]
     active = np.zeros(len(names), bool)
     for header, _ in layers:
         mask = header.get("active")
@@ -82,6 +91,7 @@ def assemble(data):
     findings = _in_order(data.get(FINDINGS_TAG, ()), "findings", list)
     return RunData(
         names,
+        sites,
         [str(c) for c in classes]
         if _is_list(classes, len(names))
         else [""] * len(names),
@@ -89,7 +99,7 @@ def assemble(data):
         meta if isinstance(meta, dict) else {},
         steps,
         shared,
-        _metrics(chunks, starts, len(names)),
+        _metrics(chunks, starts, len(names), len(sites)),
         _epochs(chunks, starts),
         _findings(findings, starts, same),
         _last_step(chunks, steps),
@@ -156,13 +166,14 @@ def _shared(chunks, ends):
     }
 
 
-def _metrics(chunks, ends, layers):
+def _metrics(chunks, ends, layers, sites):
     metrics = {}
     for name in METRICS:
+        rows = sites if name in BY_SITE else layers
         steps, values = [], []
         for header, arrays in chunks:
             at, part = arrays.get(f"{name}/step"), arrays.get(name)
-            if part is None or at is None or part.shape != (len(at), layers):
+            if part is None or at is None or part.shape != (len(at), rows):
                 continue
             keep = at < ends.get(header["session"], math.inf)
             steps.append(at[keep])

@@ -61,14 +61,23 @@ def matrix(run, metric, columns):
         columns: Int. Largest number of columns.
 
     Returns:
-        Dict: `starts`, first step of each column; `end`, the step after the
-        last; `values`, base64 of little-endian float32 (columns, L), with NaN
-        and infinity as described at `NAN_CODE`; `low` and `high`, the range
-        of the finite values, without the outermost hundredths.
+        Dict: `rows`, the layers that it is measured of; `starts`, the first
+        step of each column; `end`, the step after the last; `values`, base64
+        of little-endian float32 (columns, R), with NaN and infinity as
+        described at `NAN_CODE`; `low` and `high`, the range of the finite
+        values, without the outermost hundredths.
     """
     steps, values, missing = _measured(run, metric)
+    rows = run.rows(metric)
     if not len(steps):
-        return {"starts": [], "end": 0, "values": "", "low": None, "high": None}
+        return {
+            "rows": rows,
+            "starts": [],
+            "end": 0,
+            "values": "",
+            "low": None,
+            "high": None,
+        }
     groups = downsample.bins(steps, columns)
     cells, none = downsample.mean(values, groups, missing)
     finite = cells[np.isfinite(cells) & (cells > 0)]
@@ -77,6 +86,7 @@ def matrix(run, metric, columns):
     with np.errstate(over="ignore"):
         data = np.ascontiguousarray(cells, "<f4").tobytes()
     return {
+        "rows": rows,
         "starts": steps[groups[:-1]].tolist(),
         "end": max(run.last_step, int(steps[-1])) + 1,
         "values": base64.b64encode(data).decode(),
@@ -85,30 +95,38 @@ def matrix(run, metric, columns):
     }
 
 
-def layer(run, index, points):
+def layer(run, name, points):
     """Return all metrics of one layer over the steps.
 
     Args:
         run: `RunData`.
-        index: Int. Number of the layer in forward order.
+        name: Str. Path of the layer.
         points: Int. Largest number of points of a series.
+
+    Returns:
+        Dict of `layer` and `metrics`; None if there is no such layer.
     """
+    if name not in run.layers and name not in run.sites:
+        return None
     metrics = {}
-    for name in run.metrics:
-        steps, values, missing = _measured(run, name)
+    for metric in run.metrics:
+        if name not in run.rows(metric):
+            continue
+        index = run.rows(metric).index(name)
+        steps, values, missing = _measured(run, metric)
         keep = ~missing[:, index]
         steps, values = steps[keep], values[keep, index]
         if not len(steps):
             continue
         groups = downsample.bins(steps, points)
         low, high = downsample.spread(values, groups)
-        metrics[name] = {
+        metrics[metric] = {
             "steps": steps[groups[:-1]].tolist(),
             "mean": numbers(downsample.mean(values, groups)[0]),
             "low": numbers(low),
             "high": numbers(high),
         }
-    return {"layer": run.layers[index], "metrics": metrics}
+    return {"layer": name, "metrics": metrics}
 
 
 def profile(run, step):

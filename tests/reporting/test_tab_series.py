@@ -184,6 +184,26 @@ def test_damaged_chunks_are_left_out(tmp_path):
     assert assemble({}) is None
 
 
+def test_dead_units_of_the_activations_that_can_die(tmp_path):
+    trace = make_trace(["a", "b"], np.arange(200), np.ones((200, 2)))
+    sites = ["a", "relu", "b"]
+    trace.meta["sites"] = {
+        site: {"activation": "relu", "can_die": site != "b"} for site in sites
+    }
+    for step in range(0, 200, 50):
+        share = {"dead_fraction": [step / 200, 0.5, np.nan]}
+        trace.append_activations(step, sites, share)
+    path = write(tmp_path, trace, [])
+    run = assemble(chunks_of(path))
+    assert run.sites == ["a", "relu"]
+    assert run.rows("dead_share") == run.sites
+    assert run.rows("grad_norm") == ["a", "b"]
+    steps, values = run.metrics["dead_share"]
+    assert steps.tolist() == [0, 50, 100, 150]
+    np.testing.assert_allclose(values[:, 0], [0, 0.25, 0.5, 0.75])
+    assert set(values[:, 1]) == {0.5}
+
+
 def test_epochs_are_told_once(tmp_path):
     trace = make_trace(["a"], np.arange(20), np.ones((20, 1)))
     trace.append_epoch(0, 9, {"loss": 0.5})

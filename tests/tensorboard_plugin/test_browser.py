@@ -180,10 +180,15 @@ def test_metric_and_run_are_switched(page):
     assert "Weight norm, layers from input" in page.text(".panel")
     page.metric("Update / weights")
     page.wait(lambda: detail(page) == "Update / weights of net/h1")
+    # A sigmoid cannot die, so the share of dead units is not offered.
+    assert "Dead" not in page.find(".metrics").text
     show(page, "relu_clipped")
     assert "Update / weights, layers from input" in page.text(".panel")
-    # Shares of dead units were not recorded, so they are not offered.
-    assert "Dead" not in page.find(".metrics").text
+    page.wait(lambda: "Dead" in page.find(".metrics").text)
+    page.metric("Dead units")
+    page.wait(lambda: detail(page).startswith("Dead units of"))
+    page.move_to(".heatmap canvas", 0.6, 0.1)
+    assert "%" in page.find(".tooltip").text
 
 
 def test_what_is_not_finite_stands_out(page):

@@ -116,7 +116,7 @@ def test_ratio_and_weights_stand_at_their_own_steps(client):
     assert answer["starts"] == [0, 64, 128, 192]
     np.testing.assert_allclose(cells(answer, 7), 1e-3, rtol=1e-5)
     assert answer["low"] == pytest.approx(1e-3)
-    answer = client.json("/layer", run="sick", layer=3)
+    answer = client.json("/layer", run="sick", layer="net/h3")
     assert answer["layer"] == "net/h3"
     assert answer["metrics"]["weight_norm"]["mean"] == [2.0] * 4
     norms = answer["metrics"]["grad_norm"]
@@ -134,9 +134,8 @@ def test_ratio_and_weights_stand_at_their_own_steps(client):
         ("/overview", {"run": "sick", "points": "x"}, "InvalidArgument"),
         ("/matrix", {"run": "sick", "metric": "loss"}, errors.NotFoundError),
         ("/matrix", {"run": "sick", "columns": "1e9"}, "InvalidArgument"),
-        ("/layer", {"run": "sick"}, "InvalidArgument"),
-        ("/layer", {"run": "sick", "layer": 7}, errors.NotFoundError),
-        ("/layer", {"run": "sick", "layer": -1}, errors.NotFoundError),
+        ("/layer", {"run": "sick"}, errors.NotFoundError),
+        ("/layer", {"run": "sick", "layer": "net/h9"}, errors.NotFoundError),
         ("/profile", {"run": "sick", "step": "nan"}, "InvalidArgument"),
     ],
 )

@@ -44,18 +44,18 @@ export async function getOverview(run, points) {
 }
 
 /** Layers by steps; `at(column, layer)` is null where not measured. */
-export async function getMatrix(run, metric, columns, layers) {
+export async function getMatrix(run, metric, columns) {
   const data = await get("matrix", { run, metric, columns });
   const bytes = Uint8Array.from(atob(data.values), (c) => c.charCodeAt(0));
   const values = new Float32Array(bytes.buffer);
+  const layers = data.rows.length;
   return {
     metric,
+    rows: data.rows,
     starts: data.starts,
     end: data.end,
     low: data.low,
     high: data.high,
-    layers,
-    values,
     at(column, layer) {
       const value = values[column * layers + layer];
       if (Number.isNaN(value)) return null;

@@ -62,25 +62,26 @@ export class Detail {
   }
 
   /** Fetch and draw what is selected: {layer, step}. */
-  async show(run, overview, metric, cell) {
+  async show(run, overview, { metric, rows }, cell) {
     const [layer, now, first] = await Promise.all([
-      getLayer(run, cell.layer, 500),
+      getLayer(run, rows[cell.layer], 500),
       getProfile(run, cell.step),
       getProfile(run, overview.first_step),
     ]);
-    Object.assign(this, { overview, metric, cell });
+    Object.assign(this, { overview, metric, rows, cell });
     this.element.hidden = false;
     const name = METRICS[metric].title;
-    const path = overview.layers[cell.layer];
+    const path = rows[cell.layer];
     const found = layer[metric];
     this.seriesTitle.textContent = `${name} of ${shorten(path, 48)}`;
     this.series.log = METRICS[metric].log ? true : "auto";
     this.depth.log = this.series.log;
+    this.series.range = this.depth.range = METRICS[metric].range ?? null;
     this.series.set(found ? [{ name: "mean", color: "series-1", ...found,
       values: found.mean }] : []);
     const at = now[metric];
     const start = first[metric];
-    const places = overview.layers.map((_, i) => i);
+    const places = rows.map((_, i) => i);
     const lines = [];
     if (start && at && start.step !== at.step) {
       lines.push({ name: `at step ${integer(start.step)}`, color: "dim",
@@ -106,7 +107,7 @@ export class Detail {
     const { overview } = this;
     this.time = new TimeScale(
       overview.first_step, overview.last_step + 1, LEFT, width - RIGHT);
-    this.layers = new DepthScale(overview.layers, LEFT, width - RIGHT);
+    this.layers = new DepthScale(this.rows, LEFT, width - RIGHT);
     this.series.draw(this.time, width);
     this.depth.draw(this.layers, width);
     this.rest();

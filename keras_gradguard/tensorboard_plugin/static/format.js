@@ -1,10 +1,11 @@
 // Numbers and names as people read them.
 
 export const METRICS = {
+  // `range` is that of a share; the others get one around their values.
   grad_norm: { title: "Gradient norm", log: true },
   update_ratio: { title: "Update / weights", log: true },
   weight_norm: { title: "Weight norm", log: true },
-  dead_share: { title: "Dead units", log: false },
+  dead_share: { title: "Dead units", log: false, range: [0, 1] },
 };
 
 /** A number with three digits that count. */

@@ -2,7 +2,7 @@
 
 import { svg } from "./dom.js";
 import { number, power } from "./format.js";
-import { scaleAround } from "./scale.js";
+import { scaleAround, ValueScale } from "./scale.js";
 
 const TOP = 8;
 const BOTTOM = 6;
@@ -31,6 +31,7 @@ export class LineChart {
     this.height = height;
     this.log = log;
     this.axis = axis;
+    this.range = null;
     this.lines = [];
     this.rug = null;
     this.events = [];
@@ -52,7 +53,8 @@ export class LineChart {
     const bottom = this.height - BOTTOM - (this.axis ? 18 : 0);
     const values = this.lines.flatMap((line) =>
       [...line.values, ...(line.low ?? []), ...(line.high ?? [])]);
-    this.y = scaleAround(values, this.useLog(values));
+    this.y = this.range ? new ValueScale(...this.range, false)
+      : scaleAround(values, this.useLog(values));
     const at = (value) => bottom - this.y.share(value) * (bottom - TOP);
     this.element.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
     this.element.setAttribute("width", width);

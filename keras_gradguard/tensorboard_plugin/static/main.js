@@ -136,10 +136,9 @@ class Tab {
     const known = this.panels.filter((panel) => panel.matrix);
     const lows = known.map(({ matrix }) => matrix.low).filter(Boolean);
     const highs = known.map(({ matrix }) => matrix.high).filter(Boolean);
-    const { log } = METRICS[this.metric];
-    const scale = log
-      ? decades(Math.min(...lows), Math.max(...highs))
-      : new ValueScale(0, 1, false);
+    const { range } = METRICS[this.metric];
+    const scale = range ? new ValueScale(...range, false)
+      : decades(Math.min(...lows), Math.max(...highs));
     this.legend.replaceChildren(legend(this.metric, scale));
     for (const panel of this.panels) panel.draw(scale);
   }

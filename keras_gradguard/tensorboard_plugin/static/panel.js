@@ -21,7 +21,7 @@ function key(line) {
 function epochLine(epochs, name, color) {
   const known = epochs.filter(([, , logs]) => name in logs);
   return {
-    name: `${name} per epoch`, color, dots: known.length <= 40,
+    name: `${name} per epoch`, color, dots: known.length <= 30,
     steps: known.map(([, step]) => step),
     values: known.map(([, , logs]) => toNumber(logs[name])),
   };
@@ -38,7 +38,7 @@ export class RunPanel {
       label: `Layers by steps of run ${run}`,
       onHover: (cell) => this.hoverCell(cell),
       onSelect: (cell) => this.onCell(this.run, {
-        layer: this.overview.layers[cell.layer], step: cell.step,
+        layer: this.matrix.rows[cell.layer], step: cell.step,
       }),
     });
     this.detail = new Detail(tooltip);
@@ -104,7 +104,7 @@ export class RunPanel {
     const shown = overview.metrics.includes(metric)
       ? metric : overview.metrics[0] ?? "grad_norm";
     const matrix = overview.metrics.length ? await getMatrix(
-      this.run, shown, points, overview.layers.length) : null;
+      this.run, shown, points) : null;
     if (turn !== this.turn) return;
     this.overview = overview;
     this.matrix = matrix;
@@ -117,7 +117,7 @@ export class RunPanel {
     this.setWords(metric);
     if (matrix) {
       const culprits = this.findings.flatMap((finding) => finding.layers);
-      this.map.set(matrix, overview.layers, culprits);
+      this.map.set(matrix, matrix.rows, culprits);
     }
     this.onRange();
   }
@@ -187,8 +187,10 @@ export class RunPanel {
         html("span", { class: "dim" }, about.join(" · "))),
       verdictLine(overview));
     const { title } = METRICS[this.metric];
+    const rows = this.matrix?.rows.length
+      ? ", layers from input to output" : "";
     this.mapTitle.textContent = this.metric === wanted
-      ? `${title}, layers from input to output`
+      ? `${title}${rows}`
       : `${title} (${METRICS[wanted].title.toLowerCase()} was not recorded)`;
     const pick = (finding, layer = finding.layers[0]) => this.onCell(this.run, {
       layer: layer ?? overview.layers[0], step: finding.first_step,
@@ -226,8 +228,9 @@ export class RunPanel {
 
   /** Show a cell, {layer: path, step}, if this run has it. */
   async select(cell) {
-    const layer = cell ? this.overview.layers.indexOf(cell.layer) : -1;
-    if (layer < 0 || !this.matrix) {
+    const layer = cell && this.matrix
+      ? this.matrix.rows.indexOf(cell.layer) : -1;
+    if (layer < 0) {
       this.map.select(null);
       this.detail.element.hidden = true;
       return;
@@ -235,7 +238,7 @@ export class RunPanel {
     const step = Math.min(cell.step, this.overview.last_step);
     this.map.select(this.map.cell(layer, step));
     await this.detail.show(
-      this.run, this.overview, this.metric, { layer, step });
+      this.run, this.overview, this.matrix, { layer, step });
   }
 
   /** The cell that is worth a look: the worst culprit where it began. */
@@ -259,7 +262,8 @@ export class RunPanel {
     const to = (starts[cell.column + 1] ?? end) - 1;
     const value = cell.column < 0 ? null
       : this.matrix.at(cell.column, cell.layer);
-    const layer = this.overview.layers[cell.layer];
+    const layer = this.matrix.rows[cell.layer];
+    const kind = this.overview.classes[this.overview.layers.indexOf(layer)];
     // A ratio stands until the next measurement, a norm is a mean.
     const measured = this.metric === "grad_norm" && to > from
       ? `mean of steps ${integer(from)} to ${integer(to)}`
@@ -269,7 +273,7 @@ export class RunPanel {
     this.tooltip.show(layer, [
       [METRICS[this.metric].title, text],
       ["measured", measured],
-      ["class", this.overview.classes[cell.layer] || "unknown"],
+      ...(kind ? [["class", kind]] : []),
     ], box.left + this.time.x(cell.step),
     box.top + (cell.layer + 0.5) * this.map.row);
     this.tooltip.speak(`${layer}, step ${from}: ${text}`);
