@@ -110,7 +110,7 @@ class EventWriter:
     def _write_points(self, trace, force):
         if not self._layout_written:
             self._layout_written = True
-            self._write_layout()
+            self._write_layout(trace)
             self._session.start(trace)
         # Those that waited for their time are merged.
         ends, rows = self._pace.cuts(
@@ -219,7 +219,7 @@ class EventWriter:
             ),
         )
 
-    def _write_layout(self):
+    def _write_layout(self, trace):
         """Arrange the Custom Scalars dashboard."""
         layout = require(
             "tensorboard.plugins.custom_scalar.layout_pb2",
@@ -229,14 +229,15 @@ class EventWriter:
         metadata = require(
             "tensorboard.plugins.custom_scalar.metadata", "tensorboard", _OWNER
         )
-        charts = (
+        charts = [
             ("Global gradient norm, before and after clipping", GLOBAL),
             ("Smallest and largest layer", RANGE),
             ("Gradient norm per layer", ("grad_norm/",)),
             ("Update / weights per layer", ("update_ratio/",)),
             ("Norm of the weights per layer", ("weight_norm/",)),
-            ("Share of dead units per layer", ("dead_share/",)),
-        )
+        ]
+        if dead_share(trace, -1)[0]:
+            charts.append(("Share of dead units per layer", ("dead_share/",)))
         category = layout.Category(
             title="GradGuard",
             chart=[

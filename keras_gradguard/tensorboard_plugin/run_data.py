@@ -215,7 +215,21 @@ def _findings(chunks, ends, sessions):
         finding
         for session, findings in sorted(last.items())
         for finding in findings
-        if isinstance(finding, dict)
-        and isinstance(finding.get("first_step"), int)
+        if _is_finding(finding)
         and finding["first_step"] < ends.get(session, math.inf)
     ]
+
+
+def _is_finding(data):
+    kinds = {
+        "rule": str,
+        "severity": str,
+        "message": str,
+        "layers": list,
+        "remedies": list,
+        "first_step": int,
+        "last_step": int,
+    }
+    return isinstance(data, dict) and all(
+        isinstance(data.get(key), kind) for key, kind in kinds.items()
+    )

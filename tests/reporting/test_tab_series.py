@@ -178,9 +178,13 @@ def test_damaged_chunks_are_left_out(tmp_path):
     records[3] = records[3][:2]
     records[4] = [b"\xff"]
     found[_chunks.FINDINGS_TAG].append([b'{"version": 1, "arrays": []}'])
+    about, _ = _chunks.unpack(found[_chunks.FINDINGS_TAG][0])
+    about = {**about, "part": 999, "findings": [{"rule": "half"}, 3]}
+    found[_chunks.FINDINGS_TAG].append(_chunks.pack(about).tolist())
     run = assemble(found)
     gone = set(range(29, 49))
     assert run.steps.tolist() == [s for s in range(100) if s not in gone]
+    assert run.findings == []
     assert assemble({}) is None
 
 

@@ -91,8 +91,8 @@ function layerButtons(finding, layers, onPick) {
 /** The list of findings in words. `onPick(finding, layer?)` opens one. */
 export function findingsList(findings, layers, onPick) {
   return findings.map((finding, i) => {
-    const epoch = finding.epoch === null ? "" :
-      ` (epoch ${finding.epoch + 1})`;
+    const epoch = Number.isInteger(finding.epoch)
+      ? ` (epoch ${finding.epoch + 1})` : "";
     return html("article", { class: `finding ${finding.severity}` },
       html("h3", {},
         html("button", {
