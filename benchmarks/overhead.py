@@ -54,6 +54,7 @@ def variants(names, x, y, batch_size):
         "plain": list,
         "plain again": list,
         "GradientMonitor": lambda: [kgg.GradientMonitor(verbose=0)],
+        "DeadReLUDetector": lambda: [kgg.DeadReLUDetector(verbose=0)],
         "with log_dir": lambda: [
             kgg.GradientMonitor(tempfile.mkdtemp(), verbose=0)
         ],
@@ -62,8 +63,6 @@ def variants(names, x, y, batch_size):
         ],
         "recompute": lambda: [Recompute(x, y, batch_size)],
     }
-    if hasattr(kgg, "DeadReLUDetector"):
-        known["DeadReLUDetector"] = lambda: [kgg.DeadReLUDetector(verbose=0)]
     if keras.backend.backend() != "tensorflow":
         known.pop("recompute")
     unknown = set(names) - set(known)

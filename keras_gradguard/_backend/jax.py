@@ -182,6 +182,7 @@ class Mailbox:
     def __init__(self, name, adds_up):
         self._name = f"__{name}__"
         self._adds_up = adds_up
+        self._staged = None
         self._waiting = []
 
     def post(self, result, vector):
@@ -196,6 +197,29 @@ class Mailbox:
         """
         logs, state = result
         return {**logs, self._name: vector}, state
+
+    def stage(self, vector):
+        """Have a vector sent off at the end of the step, by `post_staged`.
+
+        Args:
+            vector: Float array of one axis.
+        """
+        self._staged = vector
+
+    def post_staged(self, result, level):
+        """Send off what was staged, if it can be seen from outside.
+
+        Args:
+            result: What the train step returns.
+            level: The trace of the step.
+
+        Returns:
+            What the train step has to return.
+        """
+        vector, self._staged = self._staged, None
+        if vector is None or not at_level(vector, level):
+            return result
+        return self.post(result, vector)
 
     def host(self, step_function):
         """Take the vector out of what a compiled step returns.

@@ -230,17 +230,18 @@ class Mailbox:
 
         Args:
             result: What the train step returns.
-            vector: Float tensor of one axis. Over several replicas the
-                largest entries are sent if they add up, else the means.
+            vector: Float tensor of one axis. Over several replicas their sum
+                is sent if vectors add up, else their mean.
 
         Returns:
             What the train step has to return.
         """
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:
-            vector = context.all_reduce(tf.distribute.ReduceOp.MEAN, vector)
+            reduction = tf.distribute.ReduceOp.MEAN
             if self._adds_up:
-                vector = tf.cast(vector != 0, vector.dtype)
+                reduction = tf.distribute.ReduceOp.SUM
+            vector = context.all_reduce(reduction, vector)
         if self._value is None or self._value.shape != (vector.shape[0] + 1,):
             with tf.init_scope():
                 self._value = tf.Variable(
@@ -255,6 +256,27 @@ class Mailbox:
             self._value.assign_add(vector)
         else:
             self._value.assign(vector)
+        return result
+
+    def stage(self, vector):
+        """Send a vector off at once.
+
+        Args:
+            vector: Float tensor of one axis.
+        """
+        self.post(None, vector)
+
+    def post_staged(self, result, level):
+        """Nothing is left to be sent.
+
+        Args:
+            result: What the train step returns.
+            level: Not used.
+
+        Returns:
+            `result`.
+        """
+        del level
         return result
 
     def host(self, step_function):

@@ -167,6 +167,27 @@ class Mailbox:
             self._value = vector
         return result
 
+    def stage(self, vector):
+        """Send a vector off at once.
+
+        Args:
+            vector: Float tensor of one axis.
+        """
+        self.post(None, vector)
+
+    def post_staged(self, result, level):
+        """Nothing is left to be sent.
+
+        Args:
+            result: What the train step returns.
+            level: Not used.
+
+        Returns:
+            `result`.
+        """
+        del level
+        return result
+
     def host(self, step_function):
         """The step: nothing has to be taken out of its result."""
         return step_function

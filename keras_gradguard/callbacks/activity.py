@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_gradguard.callbacks.unit_counts import UnitCounts
 from keras_gradguard.recording.activations import STATISTICS
 
 # A unit counts as dead once it was zero in so many measured batches, and
@@ -19,6 +20,19 @@ class Activity:
 
     def __init__(self):
         self.active = {}
+        self._counts = UnitCounts(0.0, 1)
+
+    def add_counts(self, counts):
+        """Take in for how many samples units were active, all steps counted.
+
+        Args:
+            counts: `Counts` of some steps.
+        """
+        self._counts.add(counts.by_path(), counts.samples)
+
+    def end_epoch(self):
+        """Judge what was counted over the epoch."""
+        self._counts.end_epoch()
 
     def append_to(self, trace, measurement):
         """Append a measurement to a trace.
@@ -54,9 +68,14 @@ class Activity:
         )
 
     def _dead_fraction(self, path, active):
-        """Share of units that were zero in all of the latest batches."""
+        """Share of units that were zero in all of the latest batches.
+
+        Over all batches of the latest epoch, where they were counted.
+        """
         if active is None:
             return np.nan
+        if path in self._counts.history:
+            return self._counts.history[path][-1]
         seen = self.active.get(path)
         if seen is None or seen.shape[1] != len(active):
             seen = np.zeros((0, len(active)), "float32")

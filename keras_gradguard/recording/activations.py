@@ -39,8 +39,10 @@ class Measurement:
         step: The optimizer's step.
         sites: List of A `Site`, in the order of the forward pass.
         activations: Float32 array `(A, len(STATISTICS))`.
-        active: List of A arrays: share of non-zero outputs of each unit over
-            the batch, or None where the activation cannot die.
+        active: List of A arrays: share of the batch's samples for which a unit
+            gave anything but zero, or None where the activation cannot die.
+        magnitude: List of A arrays: mean absolute output of each unit, or None
+            where its calls differ in units.
         data: Dict of float, by the names of `batch_statistics.NAMES`.
         facts: Dict of what does not change: columns, dtypes, activation.
     """
@@ -49,8 +51,29 @@ class Measurement:
     sites: list
     activations: Any
     active: list
+    magnitude: list
     data: dict
     facts: dict
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Counts:
+    """For how many samples each unit gave anything but zero.
+
+    Attributes:
+        sites: List of A `Site` whose activation can die.
+        active: List of A float64 arrays `(units,)`.
+        samples: Float, the number of samples.
+    """
+
+    sites: list
+    active: list
+    samples: float
+
+    def by_path(self):
+        """Dict from a site's path to its array of `active`."""
+        paths = [site.path for site in self.sites]
+        return dict(zip(paths, self.active, strict=True))
 
 
 class _Step(threading.local):
@@ -63,6 +86,7 @@ class _Step(threading.local):
     data = None
     loss = None
     took_input = False
+    samples = None
 
 
 class ForwardTap:
@@ -73,9 +97,7 @@ class ForwardTap:
         on_failure: Callable that takes an exception of our own code.
 
     Attributes:
-        sites: List of `Site`, in the order in which they were seen.
-        units: List of int, units of each of `sites` that is counted, 0 for
-            the others. Known once a step was traced.
+        candidates: List of `Site` of the layers that may be measured.
         facts: Dict of facts on the data, as in `Measurement`.
     """
 
@@ -179,14 +201,19 @@ class ForwardTap:
         here = self._step
         try:
             if here.counts:
-                flags = self._flags()
-                if flags is not None:
-                    result = self._counts.post(result, flags)
+                counts = self._counted()
+                if counts is not None:
+                    result = self._counts.post(result, counts)
             if here.mode is Mode.FULL:
                 result = self._latest.post(result, self._measured())
         except Exception as error:
             self._on_failure(error)
         return result
+
+    @property
+    def level(self):
+        """Where the present step runs, as the backend tells it."""
+        return self._step.level
 
     @property
     def loss(self):
@@ -212,7 +239,7 @@ class ForwardTap:
         vector = self._latest.take()
         if vector is None:
             return None
-        order, units = self._layout[Mode.FULL]
+        order, units, live = self._layout[Mode.FULL]
         count = len(order)
         vector = np.asarray(vector, "float32")
         names = batch_statistics.NAMES
@@ -224,23 +251,24 @@ class ForwardTap:
             step,
             list(order),
             table,
+            _split(rest[sum(units) :], live),
             _split(rest, units),
             data,
             dict(self.facts),
         )
 
     def take_counts(self):
-        """In how many steps each unit was active since the last time.
+        """For how many samples each unit was active since the last time.
 
         Returns:
-            `(sites, counts)`: list of A `Site` and list of A arrays, None
-            where units cannot die; or None if no step ran.
+            `Counts`, or None if no step ran.
         """
         vector = self._counts.take()
         if vector is None:
             return None
         order, units = self._layout["counts"]
-        return list(order), _split(np.asarray(vector, "float64"), units)
+        vector = np.asarray(vector, "float64")
+        return Counts(list(order), _split(vector[1:], units), vector[0])
 
     # Gathering
 
@@ -265,19 +293,20 @@ class ForwardTap:
         if outputs is None or not len(outputs.shape):
             return
         here = self._step
-        seen = here.seen.setdefault(site, {"flags": [], "statistics": []})
+        seen = here.seen.setdefault(site, {"counts": [], "statistics": []})
         active = None
-        if site.can_die:
-            axes = _other_axes(outputs, site.unit_axis)
-            active = ops.cast(ops.not_equal(outputs, 0), "float32")
+        if site.can_die and len(outputs.shape) > 1:
+            active = _active_samples(outputs, site.unit_axis)
         if here.counts and active is not None and site.whole:
-            seen["flags"].append(ops.max(active, axis=axes))
+            seen["counts"].append(ops.sum(active, axis=0))
+            here.samples = ops.shape(outputs)[0]
         if here.mode is not Mode.FULL:
             return
-        share = None if active is None else ops.mean(active, axis=axes)
+        share = None if active is None else ops.mean(active, axis=0)
+        magnitude = _unit_magnitude(outputs, site.unit_axis)
         inputs = self._visible(inputs)
         seen["statistics"].append(
-            (_statistics(site, inputs, outputs, share), share)
+            (_statistics(site, inputs, outputs, share), magnitude, share)
         )
 
     def _note_input(self, site, args):
@@ -321,17 +350,18 @@ class ForwardTap:
 
     # Sending
 
-    def _flags(self):
+    def _counted(self):
         order, parts, units = [], [], []
         for site, seen in self._step.seen.items():
-            order.append(site)
-            if not seen["flags"]:
-                units.append(0)
-                continue
-            parts.append(_largest(seen["flags"]))
-            units.append(int(parts[-1].shape[0]))
+            if seen["counts"]:
+                order.append(site)
+                parts.append(_largest(seen["counts"]))
+                units.append(int(parts[-1].shape[0]))
         self._layout["counts"] = order, units
-        return ops.concatenate(parts, axis=0) if parts else None
+        if not parts:
+            return None
+        samples = ops.cast(self._step.samples, "float32")
+        return ops.concatenate([ops.reshape(samples, (1,)), *parts], axis=0)
 
     def _measured(self):
         here = self._step
@@ -339,19 +369,19 @@ class ForwardTap:
         if loss is not None:
             here.data["loss"] = [ops.reshape(loss, ())]
         parts = [batch_statistics.pack(here.data)]
-        order, units, rest = [], [], []
+        order, magnitudes, shares = [], [], []
         for site, seen in here.seen.items():
             if not seen["statistics"]:
                 continue
             order.append(site)
-            calls = [statistics for statistics, _ in seen["statistics"]]
+            calls, magnitude, share = zip(*seen["statistics"], strict=True)
             parts.append(sum(calls[1:], start=calls[0]) / len(calls))
-            shares = [s for _, s in seen["statistics"] if s is not None]
-            units.append(0)
-            if shares and all(s.shape == shares[0].shape for s in shares):
-                rest.append(_largest(shares))
-                units[-1] = int(shares[0].shape[0])
-        self._layout[Mode.FULL] = order, units
+            magnitudes.append(_over_calls(magnitude))
+            shares.append(_over_calls(share))
+        units = [0 if m is None else int(m.shape[0]) for m in magnitudes]
+        live = [0 if s is None else int(s.shape[0]) for s in shares]
+        self._layout[Mode.FULL] = order, units, live
+        rest = [v for v in [*magnitudes, *shares] if v is not None]
         return ops.concatenate([*parts, *rest], axis=0)
 
 
@@ -375,6 +405,21 @@ def _statistics(site, inputs, outputs, share):
     )
 
 
+def _over_calls(vectors):
+    """Return the largest of a layer's calls, None if they do not compare."""
+    first = vectors[0]
+    if any(v is None or v.shape != first.shape for v in vectors):
+        return None
+    return _largest(vectors)
+
+
+def _unit_magnitude(outputs, unit_axis):
+    """Return (units,): the mean absolute output."""
+    rank = len(outputs.shape)
+    axes = tuple(i for i in range(rank) if i != unit_axis % rank)
+    return ops.mean(ops.abs(ops.cast(outputs, "float32")), axis=axes)
+
+
 def _largest(parts):
     result = parts[0]
     for part in parts[1:]:
@@ -382,10 +427,14 @@ def _largest(parts):
     return result
 
 
-def _other_axes(tensor, axis):
-    rank = len(tensor.shape)
-    unit = axis % rank
-    return tuple(i for i in range(rank) if i != unit)
+def _active_samples(outputs, unit_axis):
+    """Return (batch, units): 1 where a sample has anything but zero."""
+    rank = len(outputs.shape)
+    active = ops.not_equal(outputs, 0)
+    axes = tuple(i for i in range(1, rank) if i != unit_axis % rank)
+    if axes:
+        active = ops.any(active, axis=axes)
+    return ops.cast(active, "float32")
 
 
 def _first(args):

@@ -73,6 +73,7 @@ class GradientTap:
         clip_step: What clips in place of Keras and knows its `latest()`
             threshold, or None.
         find_loss: Callable that returns the loss of the batch, or None.
+        find_units: Callable that returns the list of `UnitGradient` to count.
         find_skipped: Callable that tells whether the update being recorded
             will be skipped, a bool tensor or False.
     """
@@ -86,6 +87,8 @@ class GradientTap:
         self.clip_step = None
         self.find_loss = lambda: None
         self.find_skipped = lambda: False
+        self.find_units = list
+        self.unit_counts = _backend.current().Mailbox("gradguard_units", True)
         self.records = None
         self._rows = rows
         self._xla = xla
@@ -181,6 +184,9 @@ class GradientTap:
     def _make_clip(self, original):
         def _clip_gradients(grads):
             clipped = original(grads)
+            units = self.find_units()
+            if units:
+                self._guard(self._count_units, units, grads)
             if self.mode is not Mode.OFF:
                 self._guard(self._record_gradients, grads, clipped)
             return clipped
@@ -206,6 +212,39 @@ class GradientTap:
             self._on_failure(error)
 
     # Statistics
+
+    def _count_units(self, units, grads):
+        """Count the units whose gradient is not zero.
+
+        Replicas add up: a unit is dead if it is on all of them.
+        """
+        by_variable = {
+            id(variable): gradient
+            for variable, gradient in zip(
+                self._passing.variables, grads, strict=True
+            )
+        }
+        native = self._backend.native
+        found = []
+        for unit in units:
+            gradient = by_variable.get(id(unit.variable))
+            if gradient is None:
+                gradient = by_variable.get(id(native(unit.variable)))
+            if gradient is None:
+                gradient = ops.zeros(unit.variable.shape)
+            found.append(self._backend.densify(gradient, self._xla))
+        parts = []
+        copies = self._backend.barrier(found, self._xla)
+        for unit, gradient in zip(units, copies, strict=True):
+            nonzero = ops.logical_and(
+                ops.not_equal(gradient, 0), ops.isfinite(gradient)
+            )
+            rank = len(gradient.shape)
+            axes = tuple(i for i in range(rank) if i != unit.axis)
+            parts.append(ops.any(nonzero, axis=axes) if axes else nonzero)
+        counts = ops.cast(ops.concatenate(parts, axis=0), "float32")
+        one = ops.ones((1,), "float32")
+        self.unit_counts.stage(ops.concatenate([one, counts], axis=0))
 
     def _record_gradients(self, grads, clipped):
         if self.clip_step is not None:

@@ -8,6 +8,7 @@ with it.
 """
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -36,6 +37,7 @@ class Instrument:
         taps: List of `GradientTap`.
         forward: `ForwardTap` of the model.
         counts: Whether every step notes which units are active.
+        units: List of `UnitGradient` that every step counts.
         on_failure: Callable that takes an exception of our own code.
         broken: Whether our code failed; then nothing more is recorded.
         call_order: `CallOrder` of the model's layers.
@@ -56,6 +58,7 @@ class Instrument:
         ]
         self.forward = ForwardTap(model, self._fail)
         self.counts = False
+        self.units = []
         for tap in self.taps:
             tap.find_loss = self._loss
         by_leaf = {id(tap.optimizer): tap for tap in self.taps}
@@ -115,6 +118,7 @@ class Instrument:
         Args:
             model: The model, or None if it is gone.
         """
+        self.counts, self.units = False, []
         self.call_order.stop()
         self._patches.undo()
         checkpoints.remove(self.taps)
@@ -130,20 +134,23 @@ class Instrument:
         Returns:
             What Keras would have made as `model.train_function`.
         """
-        key = mode, self.counts
+        key = mode, self.counts, tuple(id(u.variable) for u in self.units)
         if key not in self._variants:
-            self._variants[key] = self._make_variant(model, *key)
+            self._variants[key] = self._make_variant(model, mode)
         return self._variants[key]
 
-    def _make_variant(self, model, mode, counts):
+    def _make_variant(self, model, mode):
         # Keras reads `train_step` when it makes the function; a wrapper of
         # our own keeps the trace of each variant apart from the others.
         original = model.train_step
+        counts, units = self.counts, list(self.units)
 
         def train_step(*args, **kwargs):
             self.set_mode(mode)
             with self.forward.step(self.mode, counts, (args, kwargs)):
-                return self.forward.post(original(*args, **kwargs))
+                with self._counting(units):
+                    result = original(*args, **kwargs)
+                return self._post(result)
 
         if not hasattr(model, "_make_function"):
             # On torch, the step is looked up whenever it runs.
@@ -152,6 +159,8 @@ class Instrument:
         def make_function(make):
             def _make_function(step_function, *args, **kwargs):
                 host = self.forward.host(step_function)
+                for tap in self.taps:
+                    host = tap.unit_counts.host(host)
                 return make(host, *args, **kwargs)
 
             return _make_function
@@ -166,6 +175,47 @@ class Instrument:
         finally:
             patches.undo()
             model.train_function = present
+
+    @contextlib.contextmanager
+    def _counting(self, units):
+        """Let the taps count the units that their optimizers update."""
+        for tap in self.taps:
+            tap.find_units = functools.partial(self._units_of, tap, units)
+        try:
+            yield
+        finally:
+            for tap in self.taps:
+                tap.find_units = list
+
+    def _post(self, result):
+        result = self.forward.post(result)
+        for tap in self.taps:
+            result = tap.unit_counts.post_staged(result, self.forward.level)
+        return result
+
+    def take_unit_counts(self):
+        """In how many steps each unit's gradient was not zero.
+
+        Returns:
+            Dict from a site's path to a float64 array, and the number of
+            steps, since the last time.
+        """
+        counts, steps = {}, 0.0
+        for tap in self.taps:
+            vector = tap.unit_counts.take()
+            if vector is None:
+                continue
+            steps = max(steps, float(vector[0]))
+            at = 1
+            for unit in self._units_of(tap, self.units):
+                counts[unit.site.path] = vector[at : at + unit.units]
+                at += unit.units
+        return counts, steps
+
+    def _units_of(self, tap, units):
+        """Those of the units that the tap's optimizer updates."""
+        built = {id(v) for v in tap.optimizer._trainable_variables}
+        return [u for u in units if id(u.variable) in built]
 
     def _eager_variant(self, model, train_step):
         present = model.train_function
