@@ -28,6 +28,15 @@ _SHARE = 100
 _SHARE_OF_TIME = 0.005
 _MOST_POINTS = 5
 _BUCKETS = 30
+_MODULES = (
+    "tensorboard.util.tensor_util",
+    "tensorboard.plugins.custom_scalar.layout_pb2",
+    "tensorboard.plugins.custom_scalar.metadata",
+    "tensorboard.plugins.histogram.metadata",
+    "tensorboard.plugins.hparams.metadata",
+    "tensorboard.plugins.hparams.plugin_data_pb2",
+    "tensorboard.plugins.text.metadata",
+)
 
 
 class EventWriter:
@@ -61,6 +70,8 @@ class EventWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = EventFile(folder)
         self.path = self._file.path
+        # While the model compiles, so that no step waits for it.
+        self._file.write(_import_modules)
         self._tab = TabSeries(self._file)
         self._session = Session(self._file)
         self._pace = Pace(_FIRST_INTERVAL, _SHARE)
@@ -261,3 +272,10 @@ class EventWriter:
             np.array(data, dtype=object),
             metadata.create_summary_metadata(),
         )
+
+
+def _import_modules():
+    """Import what the first events need; write nothing."""
+    for module in _MODULES:
+        require(module, "tensorboard", _OWNER)
+    return b""
