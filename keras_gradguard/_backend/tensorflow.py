@@ -283,6 +283,10 @@ class Mailbox:
         """The step: nothing has to be taken out of its result."""
         return step_function
 
+    def take_later(self):
+        """What arrived last, or None."""
+        return self.take()
+
     def take(self):
         """Host copy of what arrived since the last time, or None."""
         if self._value is None:

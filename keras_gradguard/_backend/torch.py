@@ -192,6 +192,11 @@ class Mailbox:
         """The step: nothing has to be taken out of its result."""
         return step_function
 
+    def take_later(self):
+        """What arrived last, or None."""
+        value, self._value = self._value, None
+        return value
+
     def take(self):
         """Host copy of what arrived since the last time, or None."""
         value, self._value = self._value, None

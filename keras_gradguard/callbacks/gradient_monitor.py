@@ -23,7 +23,7 @@ _OWNER = "GradientMonitor"
 _ON_FINDING = ("warn", "stop", "raise", "ignore")
 # Rules run again when the trace has grown by this share: their cost grows
 # with the trace, so the cost per step stays the same.
-_GROWTH = 1.5
+_GROWTH = 2.0
 _FIRST_LOOK = 8
 # Epochs shorter than this are not flushed and measured one by one.
 _SHORT_EPOCH = 128

@@ -29,6 +29,10 @@ STATISTICS = (
     "inactive_fraction",
     "input_std",
 )
+# Elements up to which an output is laid beside others.
+_SMALL = 1 << 14
+# Where the size of the batch is not known while the step is traced.
+_USUAL_BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -230,15 +234,29 @@ class ForwardTap:
 
     # The host
 
-    def measurement(self, step):
-        """What the latest full step showed, None if there was none.
+    def latest(self, step):
+        """What the latest full step showed, still on the device.
 
         Args:
             step: The optimizer's step it belongs to.
+
+        Returns:
+            What `measurement` takes, None if there was no full step.
         """
-        vector = self._latest.take()
-        if vector is None:
-            return None
+        vector = self._latest.take_later()
+        return None if vector is None else (step, vector)
+
+    def measurement(self, latest):
+        """Read what a full step showed.
+
+        Args:
+            latest: What `latest` returned.
+
+        Returns:
+            A `Measurement`.
+        """
+        step, vector = latest
+        vector = self._backend.to_numpy(vector)
         order, units, live = self._layout[Mode.FULL]
         count = len(order)
         vector = np.asarray(vector, "float32")
@@ -293,15 +311,16 @@ class ForwardTap:
         if outputs is None or not len(outputs.shape):
             return
         here = self._step
-        seen = here.seen.setdefault(site, {"counts": [], "statistics": []})
-        active = None
-        if site.can_die and len(outputs.shape) > 1:
-            active = _active_samples(outputs, site.unit_axis)
-        if here.counts and active is not None and site.whole:
-            seen["counts"].append(ops.sum(active, axis=0))
+        seen = here.seen.setdefault(site, {"outputs": [], "statistics": []})
+        judged = site.can_die and len(outputs.shape) > 1
+        if here.counts and judged and site.whole:
+            seen["outputs"].append(outputs)
             here.samples = ops.shape(outputs)[0]
         if here.mode is not Mode.FULL:
             return
+        active = None
+        if judged:
+            active = _active_samples(outputs, site.unit_axis)
         share = None if active is None else ops.mean(active, axis=0)
         magnitude = _unit_magnitude(outputs, site.unit_axis)
         inputs = self._visible(inputs)
@@ -351,12 +370,36 @@ class ForwardTap:
     # Sending
 
     def _counted(self):
-        order, parts, units = [], [], []
+        """Samples, then per unit the number of those it is active for.
+
+        Small outputs are laid side by side: they cost a kernel, not their
+        data.
+        """
+        groups, single = {}, []
         for site, seen in self._step.seen.items():
-            if seen["counts"]:
-                order.append(site)
-                parts.append(_largest(seen["counts"]))
-                units.append(int(parts[-1].shape[0]))
+            outputs = seen["outputs"]
+            if len(outputs) == 1 and _is_small(outputs[0]):
+                key = str(outputs[0].dtype), outputs[0].shape[0]
+                groups.setdefault(key, []).append((site, outputs[0]))
+            elif outputs:
+                single.append((site, outputs))
+        parts, order, units = [], [], []
+        for group in groups.values():
+            order.extend(site for site, _ in group)
+            small = [outputs for _, outputs in group]
+            units.extend(int(outputs.shape[1]) for outputs in small)
+            joined = small[0]
+            if len(small) > 1:
+                joined = ops.concatenate(small, axis=1)
+            parts.append(ops.sum(_active_samples(joined, 1), axis=0))
+        for site, outputs in single:
+            order.append(site)
+            calls = [
+                ops.sum(_active_samples(o, site.unit_axis), axis=0)
+                for o in outputs
+            ]
+            parts.append(_largest(calls))
+            units.append(int(parts[-1].shape[0]))
         self._layout["counts"] = order, units
         if not parts:
             return None
@@ -425,6 +468,13 @@ def _largest(parts):
     for part in parts[1:]:
         result = ops.maximum(result, part)
     return result
+
+
+def _is_small(outputs):
+    shape = outputs.shape
+    if len(shape) != 2 or shape[1] is None:
+        return False
+    return int(shape[1]) * int(shape[0] or _USUAL_BATCH) <= _SMALL
 
 
 def _active_samples(outputs, unit_axis):

@@ -16,7 +16,7 @@ from keras_gradguard.recording.gradients import Mode
 
 # A full step costs about a third more; one in 64 costs half a percent.
 _FULL_EVERY = 64
-_FULL_EARLY = (0, 1, 2, 4, 8, 16, 32)
+_FULL_EARLY = (0, 4, 16)
 # Executions between two looks where no gradients are recorded.
 _LONGEST_PERIOD = 256
 
@@ -58,6 +58,7 @@ class Dispatcher:
         self._period = 8
         self._pending = None
         self._measured = []
+        self._variants = {}
         self._window = 0
         self._model = weakref.ref(model)
 
@@ -67,8 +68,9 @@ class Dispatcher:
         Keras on JAX reads their shardings, and a running fit keeps the values
         elsewhere. Nothing is compiled yet.
         """
-        for mode in (self._spared, Mode.FULL):
-            self._instrument.variant(self._model(), mode)
+        model = self._model()
+        modes = (self._spared, Mode.FULL)
+        self._variants = {m: self._instrument.variant(model, m) for m in modes}
 
     @property
     def _skips_on_host(self):
@@ -84,20 +86,22 @@ class Dispatcher:
     def __call__(self, *args):
         """Run one execution, recorded."""
         mode = self._next_mode()
-        variant = self._instrument.variant(self._model(), mode)
-        self._instrument.set_mode(mode)
         try:
-            result = variant(*args)
+            result = self._variant(mode)(*args)
         except BaseException as error:
             if not self._backend.is_end_of_data(error):
                 # A trace that broke off may not be tried again.
                 self._instrument.broken = True
                 self._recording.abandon()
             raise
-        finally:
-            self._instrument.set_mode(Mode.OFF)
         self._advance(mode, result)
         return result
+
+    def _variant(self, mode):
+        if mode not in self._variants:
+            model = self._model()
+            self._variants[mode] = self._instrument.variant(model, mode)
+        return self._variants[mode]
 
     def _next_mode(self):
         """Choose the variant for the coming execution."""
@@ -146,12 +150,12 @@ class Dispatcher:
 
     def _take_measurement(self):
         try:
-            measurement = self._instrument.forward.measurement(self.step - 1)
+            latest = self._instrument.forward.latest(self.step - 1)
         except Exception as error:
             self._recording.fail(error)
             return
-        if measurement is not None:
-            self._measured.append(measurement)
+        if latest is not None:
+            self._measured.append(latest)
 
     def drain(self, state, wait=False):
         """Copy the rings and deliver what an earlier copy brought.
@@ -189,8 +193,10 @@ class Dispatcher:
         for block in self._read_pending():
             self._recording.deliver(block)
         measured, self._measured = self._measured, []
-        for measurement in measured:
-            self._recording.deliver_measurement(measurement)
+        for latest in measured:
+            self._recording.deliver_measurement(
+                self._instrument.forward.measurement(latest)
+            )
         self.deliver_counts()
 
     def deliver_counts(self):

@@ -146,11 +146,14 @@ class Instrument:
         counts, units = self.counts, list(self.units)
 
         def train_step(*args, **kwargs):
-            self.set_mode(mode)
-            with self.forward.step(self.mode, counts, (args, kwargs)):
-                with self._counting(units):
-                    result = original(*args, **kwargs)
-                return self._post(result)
+            self._set_mode(mode)
+            try:
+                with self.forward.step(self.mode, counts, (args, kwargs)):
+                    with self._counting(units):
+                        result = original(*args, **kwargs)
+                    return self._post(result)
+            finally:
+                self._set_mode(Mode.OFF)
 
         if not hasattr(model, "_make_function"):
             # On torch, the step is looked up whenever it runs.
@@ -243,18 +246,13 @@ class Instrument:
     def _loss(self):
         return self.forward.loss
 
-    def set_mode(self, mode):
-        """Choose what the patched methods record from now on.
-
-        Args:
-            mode: A `Mode`.
-        """
+    def _set_mode(self, mode):
         for tap in self.taps:
             tap.mode = Mode.OFF if self.broken else mode
 
     def _fail(self, error):
         self.broken = True
-        self.set_mode(Mode.OFF)
+        self._set_mode(Mode.OFF)
         if self.on_failure is not None:
             self.on_failure(error)
 
