@@ -89,7 +89,7 @@ class Page:
     def script(self, code, *arguments):
         return self.chrome.execute_script(code, *arguments)
 
-    def wait(self, ask, seconds=30):
+    def wait(self, ask, seconds=60):
         """Return the first true answer; fail if there is none."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

@@ -196,7 +196,7 @@ def fetch(url):
         return reply.read().decode()
 
 
-def eventually(ask, seconds=30):
+def eventually(ask, seconds=60):
     """Call until the answer is true; return it, or the last one."""
     end = time.monotonic() + seconds
     while True:
