@@ -1,6 +1,7 @@
 """What is in the wheel, and what it says of itself."""
 
 import email
+import os
 import pathlib
 import shutil
 import subprocess
@@ -55,7 +56,50 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         for path in (ROOT / "keras_gradguard").rglob("*.py")
     }
     assert ours <= set(names)
+    static = {
+        str(path.relative_to(ROOT))
+        for path in (
+            ROOT / "keras_gradguard" / "tensorboard_plugin" / "static"
+        ).iterdir()
+    }
+    assert len(static) > 10
+    assert static <= set(names)
     assert not [n for n in names if "test" in n or n.endswith(".pyc")]
+
+
+def test_the_wheel_brings_the_tab_of_tensorboard(wheel):
+    (path,) = [n for n in wheel.namelist() if n.endswith("entry_points.txt")]
+    points = wheel.read(path).decode()
+    assert "[tensorboard_plugins]" in points
+    assert "tensorboard_plugin.loader:GradGuardLoader" in points
+
+
+def test_tensorboard_finds_the_tab_of_an_installed_wheel(wheel, tmp_path):
+    pytest.importorskip("tensorboard")
+    wheel.extractall(tmp_path)
+    code = (
+        "import sys\n"
+        "for name in ('keras', 'tensorflow', 'jax', 'torch'):\n"
+        "    sys.modules[name] = None\n"
+        "from tensorboard import default\n"
+        "from tensorboard.plugins.base_plugin import TBContext\n"
+        "for loader in default.get_dynamic_plugins():\n"
+        "    if loader.__name__ == 'GradGuardLoader':\n"
+        "        plugin = loader().load(TBContext())\n"
+        "        print(plugin.plugin_name, sys.modules[\n"
+        "            loader.__module__].__file__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    name, _, path = done.stdout.strip().partition(" ")
+    assert name == "keras_gradguard", done.stderr
+    assert path.startswith(str(tmp_path))
 
 
 def test_the_wheel_says_what_it_is(wheel):

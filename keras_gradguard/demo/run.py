@@ -45,7 +45,10 @@ def run(cases, log_dir, epochs=None, seed=1):
     print("\n".join(rows))
     print(f"\nDone in {time.perf_counter() - begin:.0f} s. Have a look:")
     print(f"  python -m keras_gradguard report {log_dir}/{rows[0].split()[0]}")
-    print(f"  tensorboard --logdir {log_dir}")
+    print(
+        f"  tensorboard --logdir {log_dir}    "
+        "then open http://localhost:6006/#keras_gradguard"
+    )
     return done
 
 

@@ -1,24 +1,24 @@
 """Scalars, histograms and verdicts for TensorBoard's own dashboards."""
 
-import itertools
-import os
-import queue
-import re
-import socket
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 
 from keras_gradguard._optional import require
+from keras_gradguard.reporting._dead_units import dead_share
+from keras_gradguard.reporting._event_file import EventFile
 from keras_gradguard.reporting._events import ScalarTemplate
-from keras_gradguard.reporting._events import frame
+from keras_gradguard.reporting._hparams import Session
+from keras_gradguard.reporting._pace import Pace
+from keras_gradguard.reporting._pace import means
+from keras_gradguard.reporting._shared_series import GLOBAL
+from keras_gradguard.reporting._shared_series import RANGE
+from keras_gradguard.reporting._shared_series import shared_series
+from keras_gradguard.reporting._tab_series import TabSeries
 from keras_gradguard.reporting.markdown import findings_table
 
 _OWNER = "GradientMonitor"
-_GLOBAL = ("global_grad_norm", "clipped_grad_norm")
-_RANGE = ("grad_norm_min", "grad_norm_max")
 # At first a point per 20 steps, later one per hundredth of the run so far:
 # some 300 points in 10,000 steps, 600 in 200,000.
 _FIRST_INTERVAL = 20
@@ -29,26 +29,26 @@ _SHARE_OF_TIME = 0.005
 _MOST_POINTS = 5
 _BUCKETS = 30
 _MODULES = (
-    "tensorboard.compat.proto.event_pb2",
-    "tensorboard.compat.proto.summary_pb2",
+    "tensorboard.util.tensor_util",
     "tensorboard.plugins.custom_scalar.layout_pb2",
     "tensorboard.plugins.custom_scalar.metadata",
     "tensorboard.plugins.histogram.metadata",
+    "tensorboard.plugins.hparams.metadata",
+    "tensorboard.plugins.hparams.plugin_data_pb2",
     "tensorboard.plugins.text.metadata",
-    "tensorboard.util.tensor_util",
 )
-_counter = itertools.count()
 
 
 class EventWriter:
     """Writes a run as TensorBoard events, without TensorFlow.
 
-    Scalars `grad_norm/<layer path>`, `update_ratio/<layer path>` and
-    `weight_norm/<layer path>`; the global norms and the smallest and largest
-    of the layers; the distribution of the norms over the layers; findings as
-    text; and a Custom Scalars layout that puts these on few charts. A point
-    is the mean over the steps since the point before, and points get sparser
-    as the run gets longer.
+    Scalars `grad_norm/<layer path>`, `update_ratio/<layer path>`,
+    `weight_norm/<layer path>` and `dead_share/<layer path>`; the global norms
+    and the smallest and largest of the layers; the distribution of the norms
+    over the layers; findings as text; a Custom Scalars layout that puts these
+    on few charts; what the run was trained with for the HParams dashboard; and
+    the data of the GradGuard tab. A point is the mean over the steps since the
+    point before, and points get sparser as the run gets longer.
 
     Each writer starts a file of its own, and steps go on where the optimizer
     is, so that a resumed run keeps its earlier points. Files are written by a
@@ -66,31 +66,26 @@ class EventWriter:
     """
 
     def __init__(self, log_dir):
-        for module in ("event_pb2", "summary_pb2"):
-            require(f"tensorboard.compat.proto.{module}", "tensorboard", _OWNER)
         folder = Path(log_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        now = time.time()
-        host = re.sub(r"[^A-Za-z0-9_.-]", "_", socket.gethostname())
-        self.path = folder / (
-            f"events.out.tfevents.{int(now):010d}.{host}.{os.getpid()}."
-            f"{next(_counter)}.gradguard"
-        )
-        self._file = _FileThread(self.path)
+        self._file = EventFile(folder)
+        self.path = self._file.path
+        # While the model compiles, so that no step waits for it.
+        self._file.write(_import_modules)
+        self._tab = TabSeries(self._file)
+        self._session = Session(self._file)
+        self._pace = Pace(_FIRST_INTERVAL, _SHARE)
         self._templates = {}
-        self._next = None
-        self._point_from = None
-        self._update_done = -1
+        self._update_done = self._dead_done = -1
         self._not_before = 0.0
         self._layout_written = False
         self._told = []
-        self._write_event(now, file_version="brain.Event:2")
 
     def on_findings(self, findings, trace):
-        """Write all findings so far as a table in the Text dashboard."""
+        """Write all findings so far, as a table and for the tab."""
         self._told.extend(findings)
         step = trace.steps[-1] if len(trace.steps) else 0
-        self._write_text(int(step), self._told)
+        self._write_findings(int(step), self._told)
 
     def on_records(self, trace, first_step):
         """Write a point, if one is due."""
@@ -99,9 +94,11 @@ class EventWriter:
             self._write_points(trace, force=False)
             end = time.perf_counter()
             self._not_before = end + (end - begin) / _SHARE_OF_TIME
+        self._tab.write(trace)
 
     def on_epoch(self, trace, epoch):
-        """Write nothing of its own: epochs may last milliseconds."""
+        """Write to the tab if it is time to: epochs may last milliseconds."""
+        self._tab.write(trace)
 
     def close(self, trace, findings):
         """Write what is left and close the file; a second call does nothing."""
@@ -110,8 +107,10 @@ class EventWriter:
         try:
             if trace is not None and len(trace.steps):
                 self._write_points(trace, force=True)
-                if findings:
-                    self._write_text(int(trace.steps[-1]), findings)
+                self._tab.write(trace, force=True)
+                # Also without any: then the run is known to be healthy.
+                self._write_findings(int(trace.steps[-1]), findings)
+            self._session.end()
         finally:
             self._file.close()
 
@@ -120,69 +119,32 @@ class EventWriter:
         self._file.flush()
 
     def _write_points(self, trace, force):
-        steps = trace.steps
-        if self._point_from is None:
-            self._point_from = int(steps[0])
-            self._next = self._point_from + _FIRST_INTERVAL
-            self._write_layout()
-        last = int(steps[-1])
-        ends = []
-        while self._next <= last:
-            ends.append(self._next)
-            run = self._next - int(steps[0])
-            self._next += max(_FIRST_INTERVAL, run // _SHARE)
-        if force and last >= self._point_from:
-            ends.append(last + 1)
-        if not ends:
-            return
+        if not self._layout_written:
+            self._layout_written = True
+            self._write_layout(trace)
+            self._session.start(trace)
         # Those that waited for their time are merged.
-        ends = ends[:: -(-len(ends) // _MOST_POINTS)][:-1] + ends[-1:]
-        now = time.time()
-        cuts = np.searchsorted(steps, [self._point_from, *ends])
-        self._point_from = ends[-1]
-        low, high = cuts[0], cuts[-1]
-        if low == high:
+        ends, rows = self._pace.cuts(
+            trace.steps, force=force, most=_MOST_POINTS
+        )
+        # A point may be empty: its records were thinned out, or not every
+        # step is recorded.
+        rows = np.unique(rows)
+        if len(rows) < 2:
             return
+        now = time.time()
+        low, high = rows[0], rows[-1]
         norms = trace.layer_norms(low, high).astype(np.float64)
-        shared = self._shared_series(trace, low, high, norms)
-        for a, b in itertools.pairwise(cuts - low):
-            if a == b:
-                # Its records were thinned out, or not every step is recorded.
-                continue
-            step = steps[low + b - 1]
-            means = norms[a:b].mean(axis=0)
-            self._scalars(now, step, "grad_norm", trace.layers, means)
-            self._emit(
-                now,
-                step,
-                list(shared),
-                [series[a:b].mean() for series in shared.values()],
-            )
-        self._write_histogram(now, int(steps[high - 1]), means)
+        series = shared_series(trace, low, high, norms)
+        layers = means(norms, rows)
+        shared = [means(values, rows) for values in series.values()]
+        for at, row in enumerate(rows[1:]):
+            step = trace.steps[row - 1]
+            self._scalars(now, step, "grad_norm", trace.layers, layers[at])
+            self._emit(now, step, list(series), [mean[at] for mean in shared])
+        self._write_histogram(now, int(trace.steps[high - 1]), layers[-1])
         self._write_updates(now, trace, ends)
-
-    def _shared_series(self, trace, low, high, norms):
-        """Return dict of tag to float array: what concerns the whole model."""
-        active = ~np.isnan(norms).all(axis=0)
-        series = {
-            _GLOBAL[0]: trace.global_norms(low, high),
-            _GLOBAL[1]: trace.global_norms(low, high, clipped=True),
-        }
-        if active.any():
-            series[_RANGE[0]] = norms[:, active].min(axis=1)
-            series[_RANGE[1]] = norms[:, active].max(axis=1)
-        for name, values in trace.extra.items():
-            part = values[low:high]
-            # Infinity is a value; NaN everywhere is "not recorded".
-            if not np.isnan(part).all():
-                tag = "batch_loss" if name == "loss" else name
-                series[tag] = part
-        if "clip_threshold" in trace.extra:
-            # Their means are shares.
-            norm, after = series[_GLOBAL[0]], series[_GLOBAL[1]]
-            series["clipped_fraction"] = (after < norm).astype(float)
-            series["skipped_fraction"] = trace.skipped[low:high].astype(float)
-        return series
+        self._write_dead_share(now, trace, ends)
 
     def _write_updates(self, now, trace, ends):
         """Write the last measurement before each point."""
@@ -195,6 +157,16 @@ class EventWriter:
             self._scalars(now, step, "update_ratio", layers, ratio[row])
             self._scalars(now, step, "weight_norm", layers, weights[row])
             self._update_done = int(step)
+
+    def _write_dead_share(self, now, trace, ends):
+        """Write the last measurement before each point, layer by layer."""
+        sites, steps, values = dead_share(trace, self._dead_done)
+        at = np.searchsorted(steps, ends) - 1
+        for row in np.unique(at[at >= 0]):
+            self._scalars(
+                now, steps[row], "dead_share", np.array(sites), values[row]
+            )
+            self._dead_done = int(steps[row])
 
     def _scalars(self, now, step, group, layers, values):
         """Write one scalar per layer, of those that have any."""
@@ -216,7 +188,8 @@ class EventWriter:
             self._templates[key] = ScalarTemplate(tags)
         with np.errstate(over="ignore"):
             values = np.asarray(values, np.float32)
-        self._file.write(self._templates[key].encode(now, step, values))
+        template = self._templates[key]
+        self._file.write(lambda: template.encode(now, step, values))
 
     def _write_histogram(self, now, step, means):
         """Write how the layers' norms are spread, by their log10."""
@@ -229,7 +202,7 @@ class EventWriter:
         metadata = require(
             "tensorboard.plugins.histogram.metadata", "tensorboard", _OWNER
         )
-        self._write_tensor(
+        self._file.write_tensor(
             now,
             step,
             "grad_norm_log10_over_layers",
@@ -239,27 +212,26 @@ class EventWriter:
             ),
         )
 
-    def _write_text(self, step, findings):
+    def _write_findings(self, step, findings):
+        self._tab.write_findings(findings, step)
+        if not findings:
+            return
         metadata = require(
             "tensorboard.plugins.text.metadata", "tensorboard", _OWNER
         )
-        self._write_tensor(
+        table = "\n".join(findings_table(findings)).encode()
+        self._file.write_tensor(
             time.time(),
             step,
             "findings",
-            np.array(
-                ["\n".join(findings_table(findings)).encode()], dtype=object
-            ),
+            np.array([table], dtype=object),
             metadata.create_summary_metadata(
                 display_name=None, description="What GradGuard found"
             ),
         )
 
-    def _write_layout(self):
-        """Arrange the Custom Scalars dashboard, once."""
-        if self._layout_written:
-            return
-        self._layout_written = True
+    def _write_layout(self, trace):
+        """Arrange the Custom Scalars dashboard."""
         layout = require(
             "tensorboard.plugins.custom_scalar.layout_pb2",
             "tensorboard",
@@ -268,13 +240,15 @@ class EventWriter:
         metadata = require(
             "tensorboard.plugins.custom_scalar.metadata", "tensorboard", _OWNER
         )
-        charts = (
-            ("Global gradient norm, before and after clipping", _GLOBAL),
-            ("Smallest and largest layer", _RANGE),
+        charts = [
+            ("Global gradient norm, before and after clipping", GLOBAL),
+            ("Smallest and largest layer", RANGE),
             ("Gradient norm per layer", ("grad_norm/",)),
             ("Update / weights per layer", ("update_ratio/",)),
             ("Norm of the weights per layer", ("weight_norm/",)),
-        )
+        ]
+        if dead_share(trace, -1)[0]:
+            charts.append(("Share of dead units per layer", ("dead_share/",)))
         category = layout.Category(
             title="GradGuard",
             chart=[
@@ -291,7 +265,7 @@ class EventWriter:
             ],
         )
         data = layout.Layout(category=[category]).SerializeToString()
-        self._write_tensor(
+        self._file.write_tensor(
             time.time(),
             0,
             metadata.CONFIG_SUMMARY_TAG,
@@ -299,79 +273,9 @@ class EventWriter:
             metadata.create_summary_metadata(),
         )
 
-    def _write_tensor(self, now, step, tag, array, summary_metadata):
-        summary_pb2 = require(
-            "tensorboard.compat.proto.summary_pb2", "tensorboard", _OWNER
-        )
-        tensor_util = require(
-            "tensorboard.util.tensor_util", "tensorboard", _OWNER
-        )
-        value = summary_pb2.Summary.Value(
-            tag=tag,
-            metadata=summary_metadata,
-            tensor=tensor_util.make_tensor_proto(array),
-        )
-        self._write_event(
-            now, step=step, summary=summary_pb2.Summary(value=[value])
-        )
 
-    def _write_event(self, now, **fields):
-        event_pb2 = require(
-            "tensorboard.compat.proto.event_pb2", "tensorboard", _OWNER
-        )
-        event = event_pb2.Event(wall_time=now, **fields)
-        self._file.write(frame(event.SerializeToString()))
-
-
-class _FileThread:
-    """Appends bytes to a file, from a thread."""
-
-    def __init__(self, path):
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115
-        self._queue = queue.SimpleQueue()
-        self._error = None
-        self.closed = False
-        self._thread = threading.Thread(
-            target=self._run, name="gradguard-events", daemon=True
-        )
-        self._thread.start()
-
-    def write(self, data):
-        self._raise()
-        if not self.closed:
-            self._queue.put(data)
-
-    def flush(self):
-        done = threading.Event()
-        if not self.closed:
-            self._queue.put(done)
-            done.wait()
-        self._raise()
-
-    def close(self):
-        if self.closed:
-            return
-        self.closed = True
-        self._queue.put(None)
-        self._thread.join()
-        self._file.close()
-        self._raise()
-
-    def _raise(self):
-        """Hand an error of the thread to whoever writes next."""
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-
-    def _run(self):
-        while True:
-            item = self._queue.get()
-            if item is None:
-                return
-            if isinstance(item, threading.Event):
-                item.set()
-                continue
-            try:
-                self._file.write(item)
-            except OSError as error:
-                self._error = self._error or error
+def _import_modules():
+    """Import what the first events need; write nothing."""
+    for module in _MODULES:
+        require(module, "tensorboard", _OWNER)
+    return b""

@@ -37,6 +37,15 @@ def test_checksums():
     assert crc32c(b"") == 0
 
 
+def test_checksum_of_long_data_equals_that_of_tensorboard():
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import crc32c as c
+
+    rng = np.random.default_rng(0)
+    for size in (1023, 1024, 1025, 5000, 100_003):
+        data = rng.bytes(size)
+        assert crc32c(data) == c(data)
+
+
 def test_template_equals_the_slow_way():
     pb = pytest.importorskip("tensorboard.compat.proto.event_pb2")
     rng = np.random.default_rng(0)

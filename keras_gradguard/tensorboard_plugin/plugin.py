@@ -1,0 +1,178 @@
+"""The plugin: its routes and nothing but its routes."""
+
+import functools
+import mimetypes
+from pathlib import Path
+
+from tensorboard import errors
+from tensorboard import plugin_util
+from tensorboard.backend import http_util
+from tensorboard.plugins import base_plugin
+from werkzeug import wrappers
+
+from keras_gradguard.reporting._chunks import METRICS
+from keras_gradguard.reporting._chunks import PLUGIN_NAME
+from keras_gradguard.tensorboard_plugin import views
+from keras_gradguard.tensorboard_plugin.data import RunStore
+from keras_gradguard.tensorboard_plugin.loader import SAMPLES
+
+_STATIC = Path(__file__).parent / "static"
+_TYPES = {".js": "text/javascript", ".css": "text/css"}
+_MOST_POINTS = 4000
+
+
+def _route(answer):
+    """Make a WSGI application of a method that returns what JSON can hold."""
+
+    @functools.wraps(answer)
+    def application(self, environ, start_response):
+        request = wrappers.Request(environ)
+        if request.method not in ("GET", "HEAD"):
+            response = http_util.Respond(
+                request, "Only GET is answered.", "text/plain", code=405
+            )
+        else:
+            response = http_util.Respond(
+                request, answer(self, request), "application/json"
+            )
+        return response(environ, start_response)
+
+    return application
+
+
+class GradGuardPlugin(base_plugin.TBPlugin):
+    """Shows the gradients of runs that `GradientMonitor` wrote.
+
+    It reads through TensorBoard's data provider alone and opens no file but
+    its own front end.
+
+    Args:
+        context: `TBContext` of TensorBoard.
+    """
+
+    plugin_name = PLUGIN_NAME
+
+    def __init__(self, context):
+        hints = context.sampling_hints or {}
+        most = hints.get(PLUGIN_NAME)
+        self._store = RunStore(context.data_provider, most or SAMPLES)
+        self._files = {
+            path.name: path
+            for path in _STATIC.iterdir()
+            if path.suffix in _TYPES
+        }
+
+    def get_plugin_apps(self):
+        """Return what answers to each route."""
+        return {
+            "/index.js": self._serve_index,
+            "/static/*": self._serve_static,
+            "/runs": self._serve_runs,
+            "/overview": self._serve_overview,
+            "/matrix": self._serve_matrix,
+            "/layer": self._serve_layer,
+            "/profile": self._serve_profile,
+        }
+
+    def is_active(self):
+        """Return False: TensorBoard itself looks for data of our name."""
+        return False
+
+    def data_plugin_names(self):
+        """Return the names of the plugins whose data are shown."""
+        return (PLUGIN_NAME,)
+
+    def frontend_metadata(self):
+        """Return where the front end starts."""
+        return base_plugin.FrontendMetadata(
+            es_module_path="/index.js",
+            tab_name="GradGuard",
+            # It looks for new data itself and keeps what is selected.
+            disable_reload=True,
+        )
+
+    @wrappers.Request.application
+    def _serve_index(self, request):
+        return self._file(request, "index.js")
+
+    @wrappers.Request.application
+    def _serve_static(self, request):
+        return self._file(request, request.path.rpartition("/static/")[2])
+
+    def _file(self, request, name):
+        # A name that is not in the table is never made into a path.
+        path = self._files.get(name)
+        if path is None:
+            raise errors.NotFoundError("No such file")
+        kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
+        return http_util.Respond(request, path.read_bytes(), kind)
+
+    @_route
+    def _serve_runs(self, request):
+        ctx, experiment = _where(request)
+        versions = self._store.list(ctx, experiment)
+        return {
+            "runs": [
+                {"run": run, "version": version}
+                for run, version in sorted(versions.items())
+            ],
+            "all": self._store.count_all(ctx, experiment),
+        }
+
+    @_route
+    def _serve_overview(self, request):
+        run, version = self._run(request)
+        points = _integer(request, "points", 2, _MOST_POINTS, 800)
+        return {"version": version, **views.overview(run, points)}
+
+    @_route
+    def _serve_matrix(self, request):
+        run, _ = self._run(request)
+        metric = request.args.get("metric", METRICS[0])
+        if metric not in run.metrics:
+            raise errors.NotFoundError("No such metric in this run")
+        columns = _integer(request, "columns", 2, _MOST_POINTS, 800)
+        return {"metric": metric, **views.matrix(run, metric, columns)}
+
+    @_route
+    def _serve_layer(self, request):
+        run, _ = self._run(request)
+        points = _integer(request, "points", 2, _MOST_POINTS, 400)
+        answer = views.layer(run, request.args.get("layer", ""), points)
+        if answer is None:
+            raise errors.NotFoundError("No such layer in this run")
+        return answer
+
+    @_route
+    def _serve_profile(self, request):
+        run, _ = self._run(request)
+        return views.profile(run, _integer(request, "step", 0, 2**62))
+
+    def _run(self, request):
+        """Return the run that is asked for, and its version."""
+        ctx, experiment = _where(request)
+        found = self._store.read(ctx, experiment, request.args.get("run", ""))
+        if found is None:
+            raise errors.NotFoundError("No such run with GradGuard data")
+        return found
+
+
+def _where(request):
+    environ = request.environ
+    return plugin_util.context(environ), plugin_util.experiment_id(environ)
+
+
+def _integer(request, name, low, high, default=None):
+    """Return an argument, moved into its range."""
+    text = request.args.get(name)
+    if text is None and default is not None:
+        return default
+    try:
+        value = int(text)
+    except (TypeError, ValueError):
+        raise errors.InvalidArgumentError(
+            f"`{name}` must be an integer"
+        ) from None
+    if default is None and not low <= value <= high:
+        raise errors.NotFoundError(f"`{name}` must be from {low} to {high}")
+    return min(max(value, low), high)
