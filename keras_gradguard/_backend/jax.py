@@ -33,6 +33,12 @@ def native(variable):
     return variable
 
 
+def gradients(function, values):
+    """Value of a scalar function of a list of arrays, and its gradients."""
+    value, grads = jax.value_and_grad(function)(list(values))
+    return value, list(grads)
+
+
 def is_sparse(gradient):
     """Whether a gradient holds rows that may repeat."""
     del gradient
