@@ -109,9 +109,11 @@ def _check(model, x, y, batch_size):
     heads = _heads(model, signals, outputs)
     optimizer = about.optimizer
     targets = probe.targets_of(model, data.all_y)
-    found += _judge_outputs(heads, outputs, targets, optimizer)
     found += weights.judge_inputs(model, signals, data)
+    found += _judge_outputs(heads, outputs, targets, optimizer)
     scaled = not any(f.rule == "unscaled_data" for f in found)
+    # A root cause is told once, without its effects.
+    told = scaled and all(f.evidence.get("trains") for f in found)
     if fresh or _untrained(model):
         found += weights.judge_initialization(model, about)
     broken = passes.judge_finite(signals, about)
@@ -121,7 +123,7 @@ def _check(model, x, y, batch_size):
         found += passes.judge_saturated(signals, about)
     if not broken:
         found += _judge_backward(
-            model, data, signals, about, notes, scaled and not dead, scaled
+            model, data, signals, about, notes, scaled and not dead, told
         )
     if optimizer is not None:
         rate = judgements.judge_learning_rate(optimizer)
@@ -209,7 +211,7 @@ def _judge_outputs(heads, outputs, targets, optimizer):
     return found
 
 
-def _judge_backward(model, data, signals, about, notes, depth, scaled):
+def _judge_backward(model, data, signals, about, notes, depth, told):
     losses = configuration.losses_of(model)
     why = None
     if losses is None:
@@ -241,9 +243,9 @@ def _judge_backward(model, data, signals, about, notes, depth, scaled):
     found = []
     if depth:
         found += passes.judge_gradients(paths, norms, about)
-    if np.isfinite(loss) and not found and scaled:
+    if np.isfinite(loss) and not found and told:
         found += weights.judge_first_step(model, grads, about.optimizer, about)
-    if not np.isfinite(loss) and not found:
+    if not np.isfinite(loss) and not found and told:
         found.append(
             passes.make(
                 "nonfinite_gradient",

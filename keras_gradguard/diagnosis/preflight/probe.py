@@ -6,6 +6,7 @@ normalization and states of random generators are read and never written.
 
 import contextlib
 import dataclasses
+import inspect
 import random
 import sys
 
@@ -20,6 +21,11 @@ from keras_gradguard.recording.layers import layer_path
 from keras_gradguard.recording.layers import own_variables
 from keras_gradguard.recording.patches import Patches
 
+_LOOPS = (
+    keras.layers.RNN,
+    keras.layers.TimeDistributed,
+    keras.layers.Bidirectional,
+)
 # Of larger outputs only some rows are read.
 _READ = 4_000_000
 
@@ -61,6 +67,8 @@ def random_state_kept():
 def forward(model, x):
     """Run a model in training mode and note what its layers give.
 
+    Layers that run inside another one's loop over time are not looked at.
+
     Args:
         model: A built Keras model.
         x: Structure of arrays.
@@ -69,58 +77,87 @@ def forward(model, x):
         Dict from `id(layer)` to `LayerSignal`, in the order of the calls, and
         the outputs as a flat list of arrays.
     """
-    signals, tensors = {}, {}
-    patches = Patches()
-    leaves = [layer for layer in forward_layers(model) if _is_leaf(layer)]
+    inputs = _tensors(x)
+    training = training_argument(model)
+    layers = {id(layer): layer for layer in _seen_layers(model)}
+    kept, last = {}, []
 
-    def noting(layer):
-        def make(original):
-            def call(*args, **kwargs):
-                result = original(*args, **kwargs)
-                with contextlib.suppress(Exception):
-                    _note(layer, args, result, signals, tensors)
-                return result
+    def run(trainable, rest):
+        kept.clear()
+        patches = Patches()
+        try:
+            for layer in layers.values():
+                patches.replace(layer, "call", _noting(layer, kept))
+            outputs, _ = model.stateless_call(
+                trainable, rest, inputs, **training
+            )
+        finally:
+            patches.undo()
+        flat = keras.tree.flatten(outputs)
+        ids = {id(output) for output in flat}
+        last[:] = [key for key, (_, first) in kept.items() if id(first) in ids]
+        notes = [([_thin(t) for t in i], _thin(f)) for i, f in kept.values()]
+        return flat, notes
 
-            return call
-
-        return make
-
-    try:
-        for layer in leaves:
-            patches.replace(layer, "call", noting(layer))
-        outputs, _ = model.stateless_call(
-            _values(model.trainable_variables),
-            _values(model.non_trainable_variables),
-            _tensors(x),
-            training=True,
+    values = (
+        _values(model.trainable_variables),
+        _values(model.non_trainable_variables),
+    )
+    flat, notes = _backend.current().run_whole(run, *values)
+    signals = {}
+    for key, (taken, given) in zip(list(kept), notes, strict=True):
+        signals[key] = LayerSignal(
+            layers[key],
+            layer_path(layers[key]),
+            [_array(tensor) for tensor in taken],
+            _array(given),
+            key in last,
         )
-    finally:
-        patches.undo()
-    flat = keras.tree.flatten(outputs)
-    for output in flat:
-        if id(output) in tensors:
-            signals[tensors[id(output)]].last = True
     return signals, [_array(output) for output in flat]
 
 
-def _is_leaf(layer):
-    return not isinstance(layer, keras.Model)
+def training_argument(model):
+    """Return `{"training": True}` if a model's `call` takes it, else {}."""
+    parameters = inspect.signature(model.call).parameters.values()
+    takes = any(
+        p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters
+    )
+    return {"training": True} if takes else {}
 
 
-def _note(layer, args, result, signals, tensors):
-    if id(layer) in signals:
-        return
-    first = keras.tree.flatten(result)[0]
-    array = _array(_thin(first))
-    inputs = []
-    if own_variables(layer) or getattr(layer, "weights", None):
-        inputs = [
-            _array(_thin(tensor))
-            for tensor in keras.tree.flatten(args)
-            if hasattr(tensor, "shape")
-        ]
-    signals[id(layer)] = LayerSignal(layer, layer_path(layer), inputs, array)
-    tensors[id(first)] = id(layer)
+def _seen_layers(model):
+    """Return the layers to look at, none inside a loop over time."""
+    looped = {
+        id(inner)
+        for layer in forward_layers(model)
+        if isinstance(layer, _LOOPS)
+        for inner in forward_layers(layer)[1:]
+    }
+    return [
+        layer
+        for layer in forward_layers(model)
+        if not isinstance(layer, keras.Model) and id(layer) not in looped
+    ]
+
+
+def _noting(layer, kept):
+    def make(original):
+        def call(*args, **kwargs):
+            result = original(*args, **kwargs)
+            tensors = keras.tree.flatten(result)
+            if tensors and id(layer) not in kept:
+                own = own_variables(layer) or layer.weights
+                taken = [
+                    tensor
+                    for tensor in keras.tree.flatten(args)
+                    if own and hasattr(tensor, "shape")
+                ]
+                kept[id(layer)] = (taken, tensors[0])
+            return result
+
+        return call
+
+    return make
 
 
 def _thin(tensor):
@@ -174,10 +211,11 @@ def gradients(model, x, y):
         [_tensors(leaf) for leaf in _leaves(model, y)],
     )
     losses, weights = losses_of(model), _loss_weights(model)
+    training = training_argument(model)
 
     def loss_of(values):
         outputs, _, extra = model.stateless_call(
-            values, rest, inputs, training=True, return_losses=True
+            values, rest, inputs, return_losses=True, **training
         )
         total = sum(ops.cast(value, "float32") for value in extra)
         flat = keras.tree.flatten(outputs)

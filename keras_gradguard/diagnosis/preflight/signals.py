@@ -9,6 +9,7 @@ from keras_gradguard._text import profile_text
 from keras_gradguard.diagnosis import remedies
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.preflight.configuration import activation_name
+from keras_gradguard.recording.layers import forward_layers
 
 # Layers of this make are compared over depth; others live on other scales.
 _INCOMPARABLE = ("Normalization", "Embedding", "PReLU", "Scale")
@@ -200,12 +201,21 @@ def gradient_profile(model, signals, grads):
     Returns:
         List of paths and float64 array of norms, in the order of the calls.
     """
+    # Queries and keys get next to nothing while attention is uniform.
+    attention = {
+        id(inner)
+        for layer in forward_layers(model)
+        if "Attention" in type(layer).__name__
+        for inner in forward_layers(layer)
+    }
     of = {
         id(v): g for v, g in zip(model.trainable_variables, grads, strict=True)
     }
     paths, norms = [], []
     for signal in signals.values():
         kind = type(signal.layer).__name__
+        if id(signal.layer) in attention:
+            continue
         if any(word in kind for word in _INCOMPARABLE):
             continue
         own = getattr(signal.layer, "trainable_variables", [])
@@ -255,9 +265,11 @@ def judge_gradients(paths, norms, about):
         ]
     if len(norms) < _FEWEST_LAYERS or not norms.any():
         return []
-    with np.errstate(divide="ignore"):
-        later = np.maximum.accumulate(norms[::-1])[::-1][1:]
-        ratio = np.where(later > 0, norms[:-1] / later, 1.0)
+    later = np.maximum.accumulate(norms[::-1])[::-1][1:]
+    # What reaches a layer before it has come around this one.
+    reach = np.maximum.accumulate(norms)[:-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(later > 0, reach / later, 1.0)
     worst = int(np.argmin(ratio))
     if ratio[worst] < _VANISHED:
         low = [paths[at] for at in np.flatnonzero(ratio < _VANISHED * 10)]
