@@ -20,6 +20,7 @@ _EXPORTS = {
     "Trace": "keras_gradguard.trace",
     "check": "keras_gradguard.diagnosis.preflight",
     "diagnose": "keras_gradguard.diagnosis",
+    "heal": "keras_gradguard.diagnosis.heal",
 }
 _SUBMODULES = ("clippers", "layers", "presets")
 

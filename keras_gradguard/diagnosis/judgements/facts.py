@@ -82,6 +82,8 @@ class Output:
             None if it is not one of Keras's own.
         loss: Name of its loss, in any of Keras's spellings.
         from_logits: Whether the loss expects logits.
+        scale: What the output is multiplied by behind the last layer.
+        offset: What is added to it there.
     """
 
     layer: str = ""
@@ -90,6 +92,8 @@ class Output:
     activation: str | None = None
     loss: str | None = None
     from_logits: bool = False
+    scale: float = 1.0
+    offset: float = 0.0
 
     @property
     def loss_name(self):

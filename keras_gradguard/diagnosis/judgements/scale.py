@@ -146,7 +146,11 @@ def judge_target_scale(output, data, optimizer=None):
         return []
     if not known(data.target_mean, data.target_std):
         return []
-    size = rms(data.target_mean, data.target_std)
+    # What the network itself has to give, before a rescaling of its output.
+    scale = abs(output.scale) or 1.0
+    size = rms(
+        (data.target_mean - output.offset) / scale, data.target_std / scale
+    )
     rate = optimizer.effective_rate if optimizer else None
     step = None
     if optimizer and optimizer.plain and loss in _QUADRATIC and rate:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 import keras
+import numpy as np
 
 from keras_gradguard.diagnosis.judgements import OptimizerFacts
 from keras_gradguard.diagnosis.judgements import Output
@@ -127,13 +128,16 @@ def describe(site, loss):
         `Output`.
     """
     activation, units, name, kind = None, None, "", ""
-    known = True
+    known, scale, offset = True, 1.0, 0.0
     while site is not None:
         layer = site.layer
+        if isinstance(layer, _L.Rescaling) and np.ndim(layer.scale) == 0:
+            offset = offset + scale * float(np.mean(layer.offset))
+            scale *= float(layer.scale)
         inner = site.inner
         own = activation_name(inner)
         if activation is None and known and own is not None:
-            passes = own == "linear" and isinstance(layer, _SHAPE_ONLY)
+            passes = own == "linear" and not hasattr(inner, "kernel")
             if not passes:
                 activation, units = own, _width(layer)
         if getattr(inner, "weights", None) and _is_head(inner):
@@ -149,6 +153,8 @@ def describe(site, loss):
         kind=kind or "Dense",
         units=units,
         activation=activation,
+        scale=scale,
+        offset=offset,
         **_loss_facts(loss),
     )
 
@@ -224,6 +230,14 @@ def losses_of(model):
     if isinstance(loss, list | tuple):
         return list(loss)
     return [loss] * max(1, len(names))
+
+
+def loss_weights_of(model):
+    """Return the `loss_weights` that a model was compiled with, or None."""
+    try:
+        return model.get_compile_config().get("loss_weights")
+    except Exception:  # A loss or metric that cannot be serialized.
+        return None
 
 
 def _loss_facts(loss):

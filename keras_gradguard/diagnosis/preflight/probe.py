@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 
 from keras_gradguard import _backend
+from keras_gradguard.diagnosis.preflight.configuration import loss_weights_of
 from keras_gradguard.diagnosis.preflight.configuration import losses_of
 from keras_gradguard.recording.layers import forward_layers
 from keras_gradguard.recording.layers import layer_path
@@ -253,7 +254,7 @@ def targets_of(model, y):
 
 
 def _loss_weights(model):
-    weights = getattr(model, "loss_weights", None)
+    weights = loss_weights_of(model)
     names = list(getattr(model, "output_names", None) or [])
     if isinstance(weights, dict):
         return [weights.get(name, 1.0) for name in names]

@@ -52,7 +52,7 @@ def take(x, y=None, rows=128, batch_size=32):
         ValueError: If there are no rows, or `y` comes twice.
         TypeError: If `x` is nothing that `fit` takes.
     """
-    if _gives_batches(x):
+    if gives_batches(x):
         if y is not None:
             raise ValueError(
                 f"{_OWNER}: `y` must be None where `x` gives batches. "
@@ -94,7 +94,12 @@ def _shapes(value):
     return shapes[0] if len(shapes) == 1 else shapes
 
 
-def _gives_batches(x):
+def gives_batches(x):
+    """Return whether something gives batches, unlike arrays.
+
+    Args:
+        x: What `fit` takes.
+    """
     if isinstance(x, keras.utils.PyDataset):
         return True
     if isinstance(x, list | tuple | dict) or hasattr(x, "shape"):
