@@ -23,7 +23,7 @@ _TRIALS = 10
 _STEPS = 2000
 _ROWS = 2048
 # Less than this is noise; from here on a model is healed and not just better.
-_BETTER, _GOOD = 0.02, 0.5
+_BETTER, _GOOD = 0.02, 0.3
 # A gain for which a change is kept though the finding stays.
 _MUCH_BETTER = 0.2
 
@@ -54,7 +54,7 @@ def heal(
     y=None,
     *,
     epochs=None,
-    batch_size=32,
+    batch_size=None,
 ):
     """Cure a model of what was found in it, and prove that it helped.
 
@@ -82,7 +82,8 @@ def heal(
         y: Targets, if `x` does not bring them.
         epochs: Int. Epochs that one plain training would take. Defaults to
             those of `report`'s run, else to some 2000 steps.
-        batch_size: Int. Rows of a batch, where `x` is arrays. Defaults to 32.
+        batch_size: Int. Rows of a batch, where `x` is arrays. Defaults to
+            that of `report`'s run, else to 32.
 
     Returns:
         Tuple of the healed model and a `Report`. The model has been trained
@@ -115,7 +116,8 @@ def heal(
     actions.check_model("heal", model)
     if epochs is not None:
         epochs = check_int("heal", "epochs", epochs, minimum=1)
-    batch_size = check_int("heal", "batch_size", batch_size, minimum=1)
+    if batch_size is not None:
+        batch_size = check_int("heal", "batch_size", batch_size, minimum=1)
     if x is None:
         return _unverified(model, report)
     healer = _Healer(model, report, x, y, epochs, batch_size)
@@ -194,21 +196,32 @@ class _Healer:
     def __init__(self, model, report, x, y, epochs, batch_size):
         self.model, self.report = model, report
         self.x, self.y = x, y
-        self.batch_size = batch_size
-        self.sample = samples.take(x, y, _ROWS, batch_size)
+        self.sample = samples.take(x, y, _ROWS)
+        self.batch_size = batch_size or self._rows_of_a_batch()
         self.tasks = tasks_of(model, self.sample.y)
         self.epochs = epochs or self._planned()
         self.length = max(1, round(2 * self.epochs / _TRIALS))
         self.left = 2 * self.epochs
         self.attempts, self.notes = [], []
-        self.seen, self.spare = set(), None
+        self.seen, self.kept, self.spare = set(), [], None
+
+    def _meta(self, key):
+        trace = self.report.trace if self.report is not None else None
+        value = None if trace is None else trace.meta.get(key)
+        return value if isinstance(value, int) and value > 0 else None
+
+    def _rows(self):
+        return len(keras.tree.flatten(self.sample.all_x)[0])
+
+    def _rows_of_a_batch(self):
+        steps = self._meta("steps_per_epoch")
+        return -(-self._rows() // steps) if steps else 32
 
     def _planned(self):
-        trace = self.report.trace if self.report is not None else None
-        planned = trace.meta.get("epochs_planned") if trace else None
-        if isinstance(planned, int) and planned > 0:
+        planned = self._meta("epochs_planned")
+        if planned:
             return planned
-        rows = len(keras.tree.flatten(self.sample.all_x)[0])
+        rows = self._rows()
         return max(1, round(_STEPS / max(1, -(-rows // self.batch_size))))
 
     def run(self):
@@ -234,6 +247,9 @@ class _Healer:
             if better is None:
                 break
             best = better
+            if best.findings:
+                # What did not help before may help now.
+                self.seen = set(self.kept)
         return self._result(best, original)
 
     def _first_findings(self):
@@ -266,6 +282,7 @@ class _Healer:
                     self.seen.add(key)
                 better = self._attempt(best, finding, remedy)
                 if better is not None:
+                    self.kept.append(key)
                     return better
         return None
 

@@ -195,7 +195,7 @@ def for_exploding(trace, layers):
     clip = changes.clip(
         "Clipping bounds each step, so that one large gradient does not "
         "throw the weights far off.",
-        max_norm=1.0,
+        threshold=1.0,
     )
     code = f"optimizer = keras.optimizers.{name}({lower}, global_clipnorm=1.0)"
     return [

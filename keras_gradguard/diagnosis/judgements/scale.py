@@ -198,7 +198,7 @@ def judge_target_scale(output, data, optimizer=None):
         )
         remedies.append(
             changes.clip(
-                "It bounds the step, whatever the targets.", max_norm=1.0
+                "It bounds the step, whatever the targets.", threshold=1.0
             )
         )
     return [
