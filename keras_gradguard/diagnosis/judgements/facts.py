@@ -11,6 +11,7 @@ _ALIASES = {
     "msle": "mean_squared_logarithmic_error",
     "bce": "binary_crossentropy",
     "kld": "kl_divergence",
+    "kldivergence": "kl_divergence",
     "kullback_leibler_divergence": "kl_divergence",
     "huber_loss": "huber",
     "logcosh": "log_cosh",
