@@ -194,7 +194,7 @@ def judge_first_step(model, grads, optimizer, about):
         optimizer: `OptimizerFacts`, or None.
         about: `configuration.About` the model.
     """
-    if optimizer is None or optimizer.learning_rate is None:
+    if optimizer is None or not optimizer.learning_rate:
         return []
     rate = optimizer.learning_rate
     ratios = []
