@@ -24,6 +24,8 @@ _STEPS = 2000
 _ROWS = 2048
 # Less than this is noise; from here on a model is healed and not just better.
 _BETTER, _GOOD = 0.02, 0.3
+# One that lags behind by no more than this is given some more rounds.
+_SHARE, _ROUNDS = 0.7, 2
 # A gain for which a change is kept though the finding stays.
 _MUCH_BETTER = 0.2
 
@@ -190,6 +192,14 @@ def _failed(finding, remedy, error):
     )
 
 
+class _StopOnNaN(keras.callbacks.Callback):
+    """Ends a trial whose loss is not finite, without a word."""
+
+    def on_batch_end(self, batch, logs=None):
+        if not np.isfinite((logs or {}).get("loss", 0.0)):
+            self.model.stop_training = True
+
+
 class _Healer:
     """Trials, one after the other, on the best model so far."""
 
@@ -301,6 +311,8 @@ class _Healer:
             ]
         rules = list(dict.fromkeys(f.rule for f in trial.findings))
         gone = finding.rule not in rules and not trial.error
+        if gone and best.skill >= _GOOD:
+            self._train_on(trial, best)
         kept = _is_better(trial.skill, best.skill, gone)
         if not kept and gone and trial.skill >= best.skill:
             # It does no harm: better than nothing, if nothing else helps.
@@ -323,26 +335,41 @@ class _Healer:
 
     def _trial(self, start):
         """Train a copy of a model for a while, watched."""
-        self.left -= self.length
         model = actions.copy(start)
         monitor = GradientMonitor(on_finding="ignore", verbose=0)
-        arguments = {} if self.y is None else {"y": self.y}
-        if not samples.gives_batches(self.x):
-            arguments["batch_size"] = self.batch_size
         try:
-            history = model.fit(
-                self.x,
-                epochs=self.length,
-                verbose=0,
-                callbacks=[monitor, keras.callbacks.TerminateOnNaN()],
-                **arguments,
-            )
+            history = self._fit(model, [monitor])
         except Exception as error:
             text = str(error).splitlines()[0][:200] if str(error) else ""
             text = f"{type(error).__name__}: {text}"
             return _Trial(start, model, -math.inf, [], text)
         reached = self._skill(model, history)
         return _Trial(start, model, reached, list(monitor.findings))
+
+    def _fit(self, model, callbacks=()):
+        self.left -= self.length
+        arguments = {} if self.y is None else {"y": self.y}
+        if not samples.gives_batches(self.x):
+            arguments["batch_size"] = self.batch_size
+        return model.fit(
+            self.x,
+            epochs=self.length,
+            verbose=0,
+            callbacks=[*callbacks, _StopOnNaN()],
+            **arguments,
+        )
+
+    def _train_on(self, trial, best):
+        """Train both on while the one without the finding lags behind.
+
+        Two models that learn differ early by their pace, not by their end.
+        """
+        for _ in range(_ROUNDS):
+            close = _SHARE * best.skill <= trial.skill < best.skill - _BETTER
+            if not close or self.left < 2 * self.length:
+                return
+            for each in (trial, best):
+                each.skill = self._skill(each.model, self._fit(each.model))
 
     def _skill(self, model, history):
         if self.tasks:
