@@ -54,6 +54,7 @@ def variants(names, x, y, batch_size):
         "plain": list,
         "plain again": list,
         "GradientMonitor": lambda: [kgg.GradientMonitor(verbose=0)],
+        "DeadReLUDetector": lambda: [kgg.DeadReLUDetector(verbose=0)],
         "with log_dir": lambda: [
             kgg.GradientMonitor(tempfile.mkdtemp(), verbose=0)
         ],
@@ -62,11 +63,15 @@ def variants(names, x, y, batch_size):
         ],
         "recompute": lambda: [Recompute(x, y, batch_size)],
     }
-    if hasattr(kgg, "DeadReLUDetector"):
-        known["DeadReLUDetector"] = lambda: [kgg.DeadReLUDetector(verbose=0)]
     if keras.backend.backend() != "tensorflow":
         known.pop("recompute")
-    return {n: f for n, f in known.items() if not names or n in names}
+    unknown = set(names) - set(known)
+    if unknown:
+        raise SystemExit(
+            f"overhead.py: `--variants` must be of {sorted(known)} or `all`. "
+            f"Received: {sorted(unknown)}."
+        )
+    return {n: known[n] for n in ["plain", *(n for n in names or known)]}
 
 
 def measure(name, names, rounds, jit):

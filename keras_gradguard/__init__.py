@@ -10,6 +10,7 @@ from keras_gradguard.version import __version__
 
 _EXPORTS = {
     "AutoClip": "keras_gradguard.optimizers.auto_clip",
+    "DeadReLUDetector": "keras_gradguard.callbacks.dead_relu_detector",
     "Finding": "keras_gradguard.diagnosis.finding",
     "GradientMonitor": "keras_gradguard.callbacks.gradient_monitor",
     "GradGuardFinding": "keras_gradguard.exceptions",

@@ -13,7 +13,7 @@ import numpy as np
 
 _FORMAT = "keras_gradguard.trace"
 _VERSION = 1
-_TABLES = ("records", "updates", "epochs", "blocks")
+_TABLES = ("records", "updates", "activations", "epochs", "blocks")
 _FIXES = "Pass a file that Trace.save wrote."
 
 
@@ -40,6 +40,7 @@ def save(trace, path):
         "variables": trace.variables.tolist(),
         "tables": tables,
         "extra": trace._extra,
+        "sites": trace.sites.tolist(),
         "nonfinite_kept": trace._tables.nonfinite_kept,
         "found": trace.found,
     }
@@ -122,6 +123,7 @@ def _rebuild(cls, header, arrays):
     trace._tables.pinned = arrays["pinned"]
     trace._tables.of_findings = arrays["of_findings"]
     trace._extra = header["extra"]
+    trace.sites = np.array(header["sites"], dtype=str)
     trace._tables.nonfinite_kept = header["nonfinite_kept"]
     trace.found = header["found"]
     parts = {}
@@ -156,6 +158,8 @@ def jsonable(value):
 
 def to_dict(trace):
     """Return `trace` in the form described at `Trace.to_dict`."""
+    from keras_gradguard.trace import ACTIVATION_SERIES
+    from keras_gradguard.trace import DATA_SERIES
     from keras_gradguard.trace import SERIES
 
     series = {}
@@ -175,6 +179,12 @@ def to_dict(trace):
             "extra": trace.extra,
             "update_steps": trace.update_steps,
             "measured": series,
+            "sites": trace.sites,
+            "activation_steps": trace.activation_steps,
+            "activations": {
+                name: trace.activation(name) for name in ACTIVATION_SERIES
+            },
+            "data": {name: trace.data(name) for name in DATA_SERIES},
             "epochs": trace.epochs,
             "epoch_steps": trace.epoch_steps,
             "logs": trace.logs,

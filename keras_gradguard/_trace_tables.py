@@ -12,6 +12,37 @@ UPDATE_SERIES = (
     "distance",
     "epoch_change",
 )
+# What is measured of each activation, over a batch.
+ACTIVATION_SERIES = (
+    "mean",
+    "std",
+    "zero_fraction",
+    "saturated_fraction",
+    "inactive_fraction",
+    "dead_fraction",
+    "input_std",
+)
+# What is measured of the data of a batch.
+DATA_SERIES = (
+    "loss",
+    "input_min",
+    "input_max",
+    "input_mean",
+    "input_std",
+    "feature_scale_min",
+    "feature_scale_max",
+    "target_min",
+    "target_max",
+    "target_mean",
+    "target_std",
+    "target_fraction",
+    "target_row_sum",
+    "output_min",
+    "output_max",
+    "output_mean",
+    "output_std",
+    "output_spread",
+)
 # Steps that led to the first non-finite gradient and are kept with it.
 _WAY = 64
 
@@ -27,6 +58,7 @@ class TraceTables:
     Attributes:
         records: One row per optimizer step.
         updates: One row per measurement of the weights.
+        activations: One row per measurement of activations and data.
         epochs: One row per epoch.
         blocks: One row per block of records.
         pinned: Int array. Steps that the user or a non-finite gradient pins.
@@ -50,6 +82,10 @@ class TraceTables:
         )
         self.updates.add("step", (), np.int64, 0)
         self.updates.add("weight_norm", (variables,))
+        self.activations = ThinnedColumns(1024)
+        self.activations.add("step", (), np.int64, 0)
+        for name in DATA_SERIES:
+            self.activations.add(f"data/{name}")
         self.epochs = ThinnedColumns(4096)
         self.epochs.add("epoch", (), np.int64, 0)
         self.epochs.add("step", (), np.int64, 0)
@@ -62,7 +98,13 @@ class TraceTables:
     @property
     def nbytes(self):
         """Bytes that the tables occupy."""
-        tables = (self.records, self.updates, self.epochs, self.blocks)
+        tables = (
+            self.records,
+            self.updates,
+            self.activations,
+            self.epochs,
+            self.blocks,
+        )
         return sum(table.nbytes for table in tables)
 
     def append_records(self, rows, values, has_gradient):
@@ -76,6 +118,22 @@ class TraceTables:
             if name not in self.updates:
                 self.updates.add(name, (self._variables,))
         self.updates.append(rows, values, self._kept_updates)
+
+    def add_sites(self, count):
+        """Make room for so many activations; once they are known."""
+        if "mean" not in self.activations:
+            for name in ACTIVATION_SERIES:
+                self.activations.add(name, (count,))
+
+    def append_activations(self, rows, values):
+        """Append measurements of activations and data."""
+        self.activations.append(rows, values, self._kept_activations)
+
+    def activation_series(self, name):
+        """Return a series of `activations`, without columns if unmeasured."""
+        if name in self.activations:
+            return self.activations.get(name)
+        return np.full((self.activations.count, 0), np.nan, np.float32)
 
     def append_epoch(self, values):
         """Append the row of an epoch; a log is new the first time it comes."""
@@ -104,6 +162,9 @@ class TraceTables:
     def _kept_updates(self):
         wanted = (self.of_findings, self.epochs.get("step")[-8:])
         return np.isin(self.updates.get("step"), np.concatenate(wanted))
+
+    def _kept_activations(self):
+        return np.isin(self.activations.get("step"), self.of_findings)
 
     def _keep_way_to_nonfinite(self, rows, values, has_gradient):
         if self.nonfinite_kept:

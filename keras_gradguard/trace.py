@@ -6,6 +6,8 @@ from keras_gradguard import _blocks
 from keras_gradguard import _trace_file
 from keras_gradguard._layer_norms import LayerSums
 from keras_gradguard._layer_norms import squares
+from keras_gradguard._trace_tables import ACTIVATION_SERIES
+from keras_gradguard._trace_tables import DATA_SERIES
 from keras_gradguard._trace_tables import UPDATE_SERIES
 from keras_gradguard._trace_tables import TraceTables
 
@@ -45,6 +47,8 @@ class Trace:
     Attributes:
         meta: The dict passed in.
         logs: Dict of str to float64 array (E,). Logs of each epoch.
+        sites: Str array (A,). Paths of the layers whose outputs are measured,
+            in the order of the forward pass; empty until they are known.
         found: List of dicts. Findings remembered with `remember`.
 
     Raises:
@@ -77,6 +81,7 @@ class Trace:
         self.owners = np.asarray(list(owners), np.int64)
         self.meta = dict(meta or {})
         self.found = []
+        self.sites = np.zeros(0, dtype=str)
         self._check_owners()
         count = len(self.variables)
         self._sizes = self._per_variable("sizes", sizes, np.float64)
@@ -197,6 +202,39 @@ class Trace:
                 )
         self._tables.append_updates(len(steps), values)
 
+    def append_activations(self, step, sites=None, activations=None, data=None):
+        """Append one measurement of activations and of the batch's data.
+
+        Args:
+            step: Int. The step at which was measured.
+            sites: Sequence of A str, paths of the layers measured; the same
+                in each call. Defaults to none.
+            activations: Dict from names of `ACTIVATION_SERIES` to float arrays
+                (A,). What is absent is NaN.
+            data: Dict from names of `DATA_SERIES` to floats.
+
+        Raises:
+            ValueError: If a name is unknown, or `sites` changes.
+        """
+        sites = [str(site) for site in (() if sites is None else sites)]
+        if len(sites) and not len(self.sites):
+            self.sites = np.array(sites, dtype=str)
+            self._tables.add_sites(len(sites))
+        if len(sites) and sites != self.sites.tolist():
+            raise ValueError(
+                "Trace.append_activations: `sites` must be the same in each "
+                f"call. Received: {len(sites)} sites that differ from the "
+                f"{len(self.sites)} before. Start another trace."
+            )
+        values = {"step": [step]}
+        for name, series in (activations or {}).items():
+            _check_name("Trace.append_activations", name, ACTIVATION_SERIES)
+            values[name] = np.asarray(series, np.float32)[np.newaxis]
+        for name, number in (data or {}).items():
+            _check_name("Trace.append_activations", name, DATA_SERIES)
+            values[f"data/{name}"] = [number]
+        self._tables.append_activations(1, values)
+
     def append_epoch(self, epoch, step, logs=None):
         """Append the logs of an epoch.
 
@@ -287,6 +325,57 @@ class Trace:
     def update_steps(self):
         """Int array (M,): steps at which the weights were measured."""
         return self._tables.updates.get("step")
+
+    @property
+    def activation_steps(self):
+        """Int array (K,): steps at which activations were measured."""
+        return self._tables.activations.get("step")
+
+    def activation(self, name):
+        """Return a series of the activations.
+
+        Over one batch each: `"mean"` and `"std"` of a layer's outputs,
+        `"zero_fraction"` of exact zeros, `"saturated_fraction"` of outputs
+        where the activation's slope is below a hundredth of its largest,
+        `"inactive_fraction"` of units that are zero on the whole batch,
+        `"input_std"` of the activation's inputs; and `"dead_fraction"` of
+        units that were zero in all measurements of late.
+
+        Args:
+            name: Str. One of `keras_gradguard.trace.ACTIVATION_SERIES`.
+
+        Returns:
+            Float32 array (K, A), NaN where not measured.
+
+        Raises:
+            ValueError: If `name` is unknown.
+        """
+        _check_name("Trace.activation", name, ACTIVATION_SERIES)
+        return self._tables.activation_series(name)
+
+    def data(self, name):
+        """Return a series of the batches' data, at `activation_steps`.
+
+        `"loss"` of the batch; minimum, maximum, mean and standard deviation of
+        what enters the first layer with weights (`input_`), of the targets
+        (`target_`) and of the model's outputs (`output_`); the smallest and
+        largest standard deviation of an input feature over the batch
+        (`feature_scale_`); the share of targets that are no integers
+        (`target_fraction`), the largest distance of a target row's sum from 1
+        (`target_row_sum`) and the largest standard deviation of an output
+        over the batch (`output_spread`).
+
+        Args:
+            name: Str. One of `keras_gradguard.trace.DATA_SERIES`.
+
+        Returns:
+            Float32 array (K,), NaN where not measured.
+
+        Raises:
+            ValueError: If `name` is unknown.
+        """
+        _check_name("Trace.data", name, DATA_SERIES)
+        return self._tables.activations.get(f"data/{name}")
 
     @property
     def epochs(self):
@@ -499,12 +588,7 @@ class Trace:
         return array
 
     def _check_series(self, name, by):
-        if name not in SERIES:
-            known = ", ".join(repr(series) for series in SERIES)
-            raise ValueError(
-                f"Trace.get: `name` must be one of {known}. Received: "
-                f"name={name!r}."
-            )
+        _check_name("Trace.get", name, SERIES)
         if by not in ("layer", "variable"):
             raise ValueError(
                 "Trace.get: `by` must be one of 'layer', 'variable'. "
@@ -541,3 +625,11 @@ class Trace:
             ratio.flags.writeable = False
             self._ratio = (key, ratio)
         return self._ratio[1]
+
+
+def _check_name(owner, name, known):
+    if name not in known:
+        listed = ", ".join(repr(series) for series in known)
+        raise ValueError(
+            f"{owner}: `name` must be one of {listed}. Received: name={name!r}."
+        )

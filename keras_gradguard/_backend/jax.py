@@ -139,7 +139,12 @@ def compiled(function):
 
 
 def to_numpy(tensor):
-    """Host copy of an array."""
+    """Host copy of an array, or of a ring's `snapshot` as one array."""
+    if isinstance(tensor, tuple):
+        store, cursor = (np.asarray(part) for part in tensor)
+        last = np.zeros((1, store.shape[1]), store.dtype)
+        last[0, 0] = cursor
+        return np.concatenate([store, last])
     return np.asarray(tensor)
 
 
@@ -158,8 +163,120 @@ def is_end_of_data(error):
     return isinstance(error, StopIteration)
 
 
+def detach(tensor):
+    """The array, cut off from the gradient."""
+    return jax.lax.stop_gradient(tensor)
+
+
+def level(arguments):
+    """The trace that a step runs in: where its arguments live.
+
+    Args:
+        arguments: Whatever the step was called with.
+    """
+    for leaf in jax.tree_util.tree_leaves(arguments):
+        if isinstance(leaf, jax.core.Tracer):
+            return getattr(leaf, "_trace", None)
+    return None
+
+
+def at_level(tensor, level):
+    """Whether an array may be used in a trace, and not only in one inside."""
+    if not isinstance(tensor, jax.core.Tracer):
+        return True
+    return getattr(tensor, "_trace", None) is level
+
+
+class Mailbox:
+    """Carries a vector out of the compiled step, as one of its logs.
+
+    Args:
+        name: Key among the logs.
+        adds_up: Whether vectors are added until they are taken, or the
+            latest is kept.
+    """
+
+    def __init__(self, name, adds_up):
+        self._name = f"__{name}__"
+        self._adds_up = adds_up
+        self._staged = None
+        self._waiting = []
+
+    def post(self, result, vector):
+        """Send a vector off.
+
+        Args:
+            result: What the train step returns, `(logs, state)`.
+            vector: Float array of one axis.
+
+        Returns:
+            What the train step has to return.
+        """
+        logs, state = result
+        return {**logs, self._name: vector}, state
+
+    def stage(self, vector):
+        """Have a vector sent off at the end of the step, by `post_staged`.
+
+        Args:
+            vector: Float array of one axis.
+        """
+        self._staged = vector
+
+    def post_staged(self, result, level):
+        """Send off what was staged, if it can be seen from outside.
+
+        Args:
+            result: What the train step returns.
+            level: The trace of the step.
+
+        Returns:
+            What the train step has to return.
+        """
+        vector, self._staged = self._staged, None
+        if vector is None or not at_level(vector, level):
+            return result
+        return self.post(result, vector)
+
+    def host(self, step_function):
+        """Take the vector out of what a compiled step returns.
+
+        Args:
+            step_function: Callable that returns `(logs, state)`.
+        """
+
+        def step(*args):
+            logs, state = step_function(*args)
+            if isinstance(logs, dict) and self._name in logs:
+                vector = logs.pop(self._name)
+                if not self._adds_up:
+                    self._waiting.clear()
+                self._waiting.append(vector)
+            return logs, state
+
+        return step
+
+    def take_later(self):
+        """What arrived last, on its way to the host, or None."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return None
+        waiting[-1].copy_to_host_async()
+        return waiting[-1]
+
+    def take(self):
+        """Host copy of what arrived since the last time, or None."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return None
+        return np.sum([np.asarray(v) for v in waiting], axis=0)
+
+
 class Ring:
     """The last `rows` records, written inside the compiled step.
+
+    The cursor is a variable of its own: where a row to be written is found by
+    reading the same array, XLA copies the whole of it.
 
     Args:
         rows: Number of records kept.
@@ -171,10 +288,10 @@ class Ring:
     def __init__(self, rows, columns, optimizer, name):
         self.rows = rows
         self._store = optimizer.add_variable(
-            (rows + 1, ring_layout.HEAD + columns),
-            "zeros",
-            "float32",
-            name=name,
+            (rows, ring_layout.HEAD + columns), "zeros", "float32", name=name
+        )
+        self._cursor = optimizer.add_variable(
+            (), "zeros", "int32", name=f"{name}_cursor"
         )
 
     def write(self, iterations, flag, values):
@@ -185,8 +302,7 @@ class Ring:
             flag: Python int or scalar, stored with the record.
             values: Float array of shape `(columns,)`.
         """
-        store = jnp.asarray(self._store.value)
-        cursor = store[self.rows, 0]
+        cursor = jnp.asarray(self._cursor.value)
         step = jnp.asarray(iterations, "int32")
         head = [
             step // ring_layout.BASE,
@@ -196,9 +312,8 @@ class Ring:
         record = jnp.concatenate(
             [jnp.stack([h.astype("float32") for h in head]), values]
         )
-        store = store.at[cursor.astype("int32") % self.rows].set(record)
-        after = (cursor + 1) % ring_layout.wrap(self.rows)
-        self._store.assign(store.at[self.rows, 0].set(after))
+        self._put(cursor % self.rows, 0, record)
+        self._cursor.assign((cursor + 1) % ring_layout.wrap(self.rows))
 
     def amend(self, first, values, where, step):
         """Overwrite columns of the latest record.
@@ -206,37 +321,46 @@ class Ring:
         Args:
             first: First column.
             values: Float array of shape `(k,)`.
-            where: Bool scalar: whether to.
+            where: Bool or bool scalar: whether to.
             step: Not used: the latest record is the one of the step.
         """
         del step
-        store = jnp.asarray(self._store.value)
-        row = (store[self.rows, 0].astype("int32") - 1) % self.rows
+        row = (jnp.asarray(self._cursor.value) - 1) % self.rows
         start = ring_layout.HEAD + first
-        present = jax.lax.dynamic_slice(
-            store, (row, start), (1, values.shape[0])
-        )
-        values = jnp.where(where, values[None], present)
+        if where is not True:
+            present = jax.lax.dynamic_slice(
+                jnp.asarray(self._store.value),
+                (row, start),
+                (1, values.shape[0]),
+            )
+            values = jnp.where(where, values, present[0])
+        self._put(row, start, values)
+
+    def _put(self, row, column, values):
+        store = jnp.asarray(self._store.value)
         self._store.assign(
-            jax.lax.dynamic_update_slice(store, values, (row, start))
+            jax.lax.dynamic_update_slice(store, values[None], (row, column))
         )
 
     def snapshot(self, state=None):
-        """Device copy of the store.
+        """Device copies of store and cursor, for `to_numpy`.
 
         Args:
             state: Map from `id(variable)` to its current array, where the
                 trainer holds the state outside of the variables.
         """
-        store = self._store.value if state is None else state[id(self._store)]
-        store = jnp.copy(store)  # the original is donated to the next step
-        store.copy_to_host_async()
-        return store
+        copies = []
+        for variable in self.variables:
+            array = variable.value if state is None else state[id(variable)]
+            array = jnp.copy(array)  # the original is donated
+            array.copy_to_host_async()
+            copies.append(array)
+        return tuple(copies)
 
     @property
     def variables(self):
         """Keras variables that were added to the optimizer."""
-        return [self._store]
+        return [self._store, self._cursor]
 
 
 def state_by_variable(optimizer, state):

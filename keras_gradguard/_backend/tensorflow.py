@@ -206,6 +206,115 @@ def is_end_of_data(error):
     return isinstance(error, StopIteration | tf.errors.OutOfRangeError)
 
 
+def detach(tensor):
+    """The tensor, cut off from the gradient."""
+    return tf.stop_gradient(tensor)
+
+
+def level(arguments):
+    """The graph that a step runs in, None if it runs eagerly."""
+    del arguments
+    return tf.compat.v1.get_default_graph() if tf.inside_function() else None
+
+
+def at_level(tensor, level):
+    """Whether a tensor may be used in a graph, and not only in one inside."""
+    return (
+        getattr(tensor, "graph", None) is level if level else _is_eager(tensor)
+    )
+
+
+def _is_eager(tensor):
+    return not tf.is_symbolic_tensor(tensor)
+
+
+class Mailbox:
+    """Carries a vector out of the compiled step, in a `tf.Variable`.
+
+    Args:
+        name: Name of the variable.
+        adds_up: Whether vectors are added until they are taken, or the
+            latest is kept.
+    """
+
+    def __init__(self, name, adds_up):
+        self._name = name
+        self._adds_up = adds_up
+        self._value = None
+
+    def post(self, result, vector):
+        """Send a vector off.
+
+        Args:
+            result: What the train step returns.
+            vector: Float tensor of one axis. Over several replicas their sum
+                is sent if vectors add up, else their mean.
+
+        Returns:
+            What the train step has to return.
+        """
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            reduction = tf.distribute.ReduceOp.MEAN
+            if self._adds_up:
+                reduction = tf.distribute.ReduceOp.SUM
+            vector = context.all_reduce(reduction, vector)
+        if self._value is None or self._value.shape != (vector.shape[0] + 1,):
+            with tf.init_scope():
+                self._value = tf.Variable(
+                    tf.zeros((vector.shape[0] + 1,)),
+                    trainable=False,
+                    name=self._name,
+                    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                )
+        # The last entry counts the steps.
+        vector = tf.concat([vector, [1.0]], axis=0)
+        if self._adds_up:
+            self._value.assign_add(vector)
+        else:
+            self._value.assign(vector)
+        return result
+
+    def stage(self, vector):
+        """Send a vector off at once.
+
+        Args:
+            vector: Float tensor of one axis.
+        """
+        self.post(None, vector)
+
+    def post_staged(self, result, level):
+        """Nothing is left to be sent.
+
+        Args:
+            result: What the train step returns.
+            level: Not used.
+
+        Returns:
+            `result`.
+        """
+        del level
+        return result
+
+    def host(self, step_function):
+        """The step: nothing has to be taken out of its result."""
+        return step_function
+
+    def take_later(self):
+        """What arrived last, or None."""
+        return self.take()
+
+    def take(self):
+        """Host copy of what arrived since the last time, or None."""
+        if self._value is None:
+            return None
+        value = self._value.numpy()
+        if not value[-1]:
+            return None
+        self._value.assign(tf.zeros_like(self._value))
+        return value[:-1]
+
+
 class Ring:
     """The last `rows` records, written inside the compiled step.
 

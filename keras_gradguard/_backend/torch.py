@@ -135,6 +135,88 @@ def is_end_of_data(error):
     return isinstance(error, StopIteration)
 
 
+def detach(tensor):
+    """The tensor, cut off from the gradient."""
+    return tensor.detach() if isinstance(tensor, torch.Tensor) else tensor
+
+
+def level(arguments):
+    """There is one level only: torch runs what it reads."""
+    del arguments
+
+
+def at_level(tensor, level):
+    """Whether a tensor may be used: it may."""
+    del level
+    return isinstance(tensor, torch.Tensor)
+
+
+class Mailbox:
+    """Keeps a vector until the host asks for it.
+
+    Args:
+        name: Not used.
+        adds_up: Whether vectors are added until they are taken, or the
+            latest is kept.
+    """
+
+    def __init__(self, name, adds_up):
+        del name
+        self._adds_up = adds_up
+        self._value = None
+
+    def post(self, result, vector):
+        """Send a vector off.
+
+        Args:
+            result: What the train step returns.
+            vector: Float tensor of one axis.
+
+        Returns:
+            What the train step has to return.
+        """
+        if self._adds_up and self._value is not None:
+            self._value += vector
+        else:
+            self._value = vector
+        return result
+
+    def stage(self, vector):
+        """Send a vector off at once.
+
+        Args:
+            vector: Float tensor of one axis.
+        """
+        self.post(None, vector)
+
+    def post_staged(self, result, level):
+        """Nothing is left to be sent.
+
+        Args:
+            result: What the train step returns.
+            level: Not used.
+
+        Returns:
+            `result`.
+        """
+        del level
+        return result
+
+    def host(self, step_function):
+        """The step: nothing has to be taken out of its result."""
+        return step_function
+
+    def take_later(self):
+        """What arrived last, or None."""
+        value, self._value = self._value, None
+        return value
+
+    def take(self):
+        """Host copy of what arrived since the last time, or None."""
+        value, self._value = self._value, None
+        return None if value is None else to_numpy(value)
+
+
 class Ring:
     """The last `rows` records, written in the step without a host sync.
 

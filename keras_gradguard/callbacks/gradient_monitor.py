@@ -5,9 +5,10 @@ import numpy as np
 
 from keras_gradguard import _validation
 from keras_gradguard.callbacks import run_facts
+from keras_gradguard.callbacks.activity import Activity
+from keras_gradguard.callbacks.judge import Judge
 from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
-from keras_gradguard.diagnosis import diagnose
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.exceptions import GradGuardFinding
 from keras_gradguard.recording.attach import recording_of
@@ -22,7 +23,7 @@ _OWNER = "GradientMonitor"
 _ON_FINDING = ("warn", "stop", "raise", "ignore")
 # Rules run again when the trace has grown by this share: their cost grows
 # with the trace, so the cost per step stays the same.
-_GROWTH = 1.5
+_GROWTH = 2.0
 _FIRST_LOOK = 8
 # Epochs shorter than this are not flushed and measured one by one.
 _SHORT_EPOCH = 128
@@ -64,7 +65,6 @@ class GradientMonitor(keras.callbacks.Callback):
 
     Attributes:
         trace: `Trace` of the latest fit.
-        findings: List of `Finding`, in order of their first step.
 
     Raises:
         TypeError: For an argument of the wrong type.
@@ -116,10 +116,11 @@ class GradientMonitor(keras.callbacks.Callback):
             _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
         )
         self.trace = Trace([], [], [])
-        self.findings = []
+        self._judged = Judge(self.rules)
         self._watch = Watch(_OWNER, self)
         self._reporters = []
         self._weights = self._first_weights = None
+        self._activity = Activity()
         self._look_at = _FIRST_LOOK
         self._records = 0
         self._measured_at = 0
@@ -132,8 +133,9 @@ class GradientMonitor(keras.callbacks.Callback):
         model = self._model
         run_facts.check_model(_OWNER, model)
         self.trace = Trace([], [], [])
-        self.findings = []
+        self._judged = Judge(self.rules)
         self._weights = self._first_weights = None
+        self._activity = Activity()
         self._look_at, self._records, self._measured_at = _FIRST_LOOK, 0, 0
         self._raise = None
         self._reporters = [ConsoleReporter(self.verbose)]
@@ -176,7 +178,14 @@ class GradientMonitor(keras.callbacks.Callback):
             block.grad_norm[keep],
             None if clipped is None else clipped[keep],
             block.skipped[keep],
-            None if threshold is None else {"clip_threshold": threshold[keep]},
+            {
+                name: series[keep]
+                for name, series in (
+                    ("clip_threshold", threshold),
+                    ("loss", block.loss),
+                )
+                if series is not None
+            },
         )
         if len(block.update_steps):
             self.trace.append_updates(
@@ -191,7 +200,23 @@ class GradientMonitor(keras.callbacks.Callback):
         if self._records >= self._look_at or (nonfinite and not self.findings):
             self._judge()
 
+    def on_measurement(self, measurement):
+        """Take in what a step showed of the activations and its batch."""
+        self._activity.append_to(self.trace, measurement)
+
+    def on_counts(self, counts):
+        """Take in how often units were active, if somebody else counts it."""
+        self._activity.add_counts(counts)
+
+    def on_unit_counts(self, counts, steps):
+        """Leave the units' gradients to who asked for them."""
+
     # What users call
+
+    @property
+    def findings(self):
+        """List of `Finding` of the latest fit, in order of their first step."""
+        return self._judged.findings
 
     def report(self):
         """Judge the record so far.
@@ -256,6 +281,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self._measured_at = self._watch.executions
 
     def _end_epoch(self, epoch, logs):
+        self._activity.end_epoch()
         due = (
             not len(self.trace.epochs)
             or epoch + 1 >= (self.params.get("epochs") or 0)
@@ -280,15 +306,9 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def _judge(self):
         self._look_at = max(_FIRST_LOOK, int(self._records * _GROWTH))
-        known = {f.key for f in self.findings}
-        report = diagnose(self.trace, self.rules)
-        current = {f.key: f for f in report.findings}
-        fresh = [f for f in report.findings if f.key not in known]
-        kept = [current.get(f.key, f) for f in self.findings]
-        self.findings = sorted([*kept, *fresh], key=lambda f: f.first_step)
+        fresh = self._judged.look(self.trace)
         if not fresh:
             return
-        self.trace.remember(self.findings)
         for reporter in self._reporters:
             reporter.on_findings(fresh, self.trace)
         if self.on_finding == "stop":

@@ -16,9 +16,11 @@ class Watch:
 
     Args:
         owner: Name of the callback's class, for messages.
-        callback: Object with `on_block(block)`.
+        callback: Object with `on_block(block)`,
+            `on_measurement(measurement)` and `on_counts(counts)`.
 
     Attributes:
+        owner: Name of the callback's class.
         recording: The `Recording`, None before `start`.
         first_step: The optimizer's step when the fit began.
         armed: Whether records are still taken in.
@@ -28,7 +30,7 @@ class Watch:
         self.recording = None
         self.first_step = 0
         self.armed = False
-        self._owner = owner
+        self.owner = owner
         self._callback = callback
         self._told_blind = False
 
@@ -108,13 +110,25 @@ class Watch:
         """Pass a block on."""
         self.guard(self._callback.on_block, block)
 
+    def on_measurement(self, measurement):
+        """Pass on what was measured of the activations."""
+        self.guard(self._callback.on_measurement, measurement)
+
+    def on_counts(self, counts):
+        """Pass on how often units were active."""
+        self.guard(self._callback.on_counts, counts)
+
+    def on_unit_counts(self, counts, steps):
+        """Pass on how often gradients of units were not zero."""
+        self.guard(self._callback.on_unit_counts, counts, steps)
+
     def on_recording_failure(self, error):
         """Say that our code failed, once, and go deaf."""
         if not self.armed:
             return
         self.armed = False
         warnings.warn(
-            f"{self._owner}: recording failed with "
+            f"{self.owner}: recording failed with "
             f"{type(error).__name__}: {error}. {_TELL_US} This is a bug of "
             "keras-gradguard; please report it with this message.",
             GradGuardWarning,
@@ -126,7 +140,7 @@ class Watch:
             return
         self._told_blind = True
         warnings.warn(
-            f"{self._owner}: no gradient can be recorded, because {reason}. "
+            f"{self.owner}: no gradient can be recorded, because {reason}. "
             f"{_TELL_US}",
             GradGuardWarning,
             stacklevel=2,

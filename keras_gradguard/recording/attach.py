@@ -23,7 +23,8 @@ def recording_of(model, update_freq=1):
 
     Args:
         model: A compiled Keras model that is about to train.
-        update_freq: Record every so many optimizer steps.
+        update_freq: Record the gradients of every so many optimizer steps; 0
+            if they are not wanted.
 
     Returns:
         A `Recording`. Call `start` once per user, then `stop`.
@@ -68,7 +69,8 @@ class Recording:
         """Begin to deliver blocks to a subscriber.
 
         Args:
-            subscriber: Object with `on_block(block)` and
+            subscriber: Object with `on_block(block)`,
+                `on_measurement(measurement)`, `on_counts(counts)` and
                 `on_recording_failure(error)`.
             steps_per_epoch: Batches of an epoch, if known.
         """
@@ -106,6 +108,33 @@ class Recording:
             self._detach(restore=False)
             self._attach(steps)
         self._dispatcher.batch = 0
+
+    @property
+    def owners(self):
+        """Set of str, the classes of the callbacks that listen."""
+        return {subscriber.owner for subscriber in self._subscribers}
+
+    @property
+    def sites(self):
+        """List of `Site`, the activations that may be measured."""
+        if self._instrument is None:
+            return []
+        return self._instrument.forward.candidates
+
+    def count_active_units(self, gradients=None):
+        """Note from now on, in every step, which units are active.
+
+        Args:
+            gradients: List of `UnitGradient` to tell it by. Defaults to
+                looking at the activations.
+        """
+        if not self.active:
+            return
+        if gradients is None:
+            self._instrument.counts = True
+        else:
+            self._instrument.units = list(gradients)
+        self._dispatcher.prepare()
 
     @property
     def executions(self):
@@ -229,6 +258,21 @@ class Recording:
         """Hand a block to every subscriber."""
         for subscriber in list(self._subscribers):
             subscriber.on_block(block)
+
+    def deliver_measurement(self, measurement):
+        """Hand what was measured of the activations to every subscriber."""
+        for subscriber in list(self._subscribers):
+            subscriber.on_measurement(measurement)
+
+    def deliver_counts(self, counts):
+        """Hand over how often units were active, to those who take that."""
+        for subscriber in list(self._subscribers):
+            subscriber.on_counts(counts)
+
+    def deliver_unit_counts(self, counts, steps):
+        """Hand over how often gradients of units were not zero."""
+        for subscriber in list(self._subscribers):
+            subscriber.on_unit_counts(counts, steps)
 
     def fail(self, error):
         """A failure of ours: warn once, record no more, train on."""

@@ -22,6 +22,8 @@ class Block:
         clipped_grad_norm: Float64 array `(n,)`, or None if nothing clips.
         clip_threshold: Float64 array `(n,)`, that of the global norm, or None
             if the optimizer has none. Infinite where all may pass.
+        loss: Float32 array `(n,)`, loss of the (last) batch of each update, or
+            None if it is not known.
         skipped: Bool array `(n,)`, updates that were not applied.
         has_gradient: Bool array `(V,)`.
         update_steps: Integer array `(m,)`.
@@ -33,6 +35,7 @@ class Block:
     grad_norm: Any
     clipped_grad_norm: Any
     clip_threshold: Any
+    loss: Any
     skipped: Any
     has_gradient: Any
     update_steps: Any
@@ -67,6 +70,7 @@ class Block:
             clips |= not np.isnan(part.clipped).all()
             squares[rows] += _clipped(part) ** 2
             thresholds[rows] += part.threshold.astype("float64") ** 2
+        loss = _loss(parts, places, len(steps))
         update_steps, places = _common_steps([p.update_steps for p in parts])
         weight_norm = np.full((len(update_steps), width), np.nan, "float32")
         update_norm = weight_norm.copy()
@@ -79,6 +83,7 @@ class Block:
             grad_norm=grad_norm,
             clipped_grad_norm=np.sqrt(squares) if clips else None,
             clip_threshold=_threshold(thresholds),
+            loss=loss,
             skipped=skipped,
             has_gradient=has_gradient,
             update_steps=update_steps,
@@ -98,6 +103,7 @@ class Part:
         flags: Integer array `(r,)`.
         clipped: Float array `(r,)`, NaN where nothing clips.
         threshold: Float array `(r,)`, NaN where no threshold was chosen.
+        loss: Float array `(r,)`, NaN where it is not known.
         norms: Float array `(r, n)`.
         update_steps: Integer array `(u,)`.
         updates: Float array `(u, 2n)`, weight norms and update norms.
@@ -109,6 +115,7 @@ class Part:
     flags: Any
     clipped: Any
     threshold: Any
+    loss: Any
     norms: Any
     update_steps: Any
     updates: Any
@@ -127,7 +134,7 @@ def read_part(tap, store, cursor):
     """
     steps, flags, values, cursor = ring_layout.unread(store, cursor)
     n = len(tap.variables)
-    clipped, threshold = values[:, 0], values[:, 1]
+    clipped, threshold, loss = values[:, :SCALARS].T
     norms = values[:, SCALARS : SCALARS + n]
     if tap.derives_clipping:
         present = norms[:, np.asarray(tap.has_gradient, bool)]
@@ -141,6 +148,7 @@ def read_part(tap, store, cursor):
         flags=flags,
         clipped=clipped,
         threshold=threshold,
+        loss=loss,
         norms=norms,
         update_steps=steps[measured],
         updates=updates[measured],
@@ -152,6 +160,15 @@ def _clipped(part):
     """Norm after clipping: that before, where nothing clips."""
     before = np.sqrt(np.nansum(np.square(part.norms, dtype="float64"), axis=1))
     return np.where(np.isnan(part.clipped), before, part.clipped)
+
+
+def _loss(parts, places, rows):
+    """The loss, which each optimizer recorded that knew it."""
+    loss = np.full(rows, np.nan, "float32")
+    for part, at in zip(parts, places, strict=True):
+        loss[at] = np.where(np.isnan(loss[at]), part.loss, loss[at])
+    known = any(not np.isnan(part.loss).all() for part in parts)
+    return loss if known else None
 
 
 def _threshold(squares):

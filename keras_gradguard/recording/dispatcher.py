@@ -16,7 +16,9 @@ from keras_gradguard.recording.gradients import Mode
 
 # A full step costs about a third more; one in 64 costs half a percent.
 _FULL_EVERY = 64
-_FULL_EARLY = (0, 1, 2, 4, 8, 16, 32)
+_FULL_EARLY = (0, 4, 16)
+# Executions between two looks where no gradients are recorded.
+_LONGEST_PERIOD = 256
 
 
 class Dispatcher:
@@ -55,6 +57,8 @@ class Dispatcher:
         self._since_drain = 0
         self._period = 8
         self._pending = None
+        self._measured = []
+        self._variants = {}
         self._window = 0
         self._model = weakref.ref(model)
 
@@ -64,32 +68,40 @@ class Dispatcher:
         Keras on JAX reads their shardings, and a running fit keeps the values
         elsewhere. Nothing is compiled yet.
         """
-        spared = Mode.OFF if self._skips_on_host else Mode.NORMS
-        for mode in (spared, Mode.FULL):
-            self._instrument.variant(self._model(), mode)
+        model = self._model()
+        modes = (self._spared, Mode.FULL)
+        self._variants = {m: self._instrument.variant(model, m) for m in modes}
 
     @property
     def _skips_on_host(self):
         """Whether the host can leave out the steps that are not wanted."""
         return self._recording.update_freq > 1 and self._per_execution == 1
 
+    @property
+    def _spared(self):
+        """The mode of most executions."""
+        no_gradients = not self._recording.update_freq or self._skips_on_host
+        return Mode.OFF if no_gradients else Mode.NORMS
+
     def __call__(self, *args):
         """Run one execution, recorded."""
         mode = self._next_mode()
-        variant = self._instrument.variant(self._model(), mode)
-        self._instrument.set_mode(mode)
         try:
-            result = variant(*args)
+            result = self._variant(mode)(*args)
         except BaseException as error:
             if not self._backend.is_end_of_data(error):
                 # A trace that broke off may not be tried again.
                 self._instrument.broken = True
                 self._recording.abandon()
             raise
-        finally:
-            self._instrument.set_mode(Mode.OFF)
         self._advance(mode, result)
         return result
+
+    def _variant(self, mode):
+        if mode not in self._variants:
+            model = self._model()
+            self._variants[mode] = self._instrument.variant(model, mode)
+        return self._variants[mode]
 
     def _next_mode(self):
         """Choose the variant for the coming execution."""
@@ -102,12 +114,12 @@ class Dispatcher:
         due = count in _FULL_EARLY or count % _FULL_EVERY == 0
         if self._accumulate > 1 and self._per_execution == 1:
             if (self._micro + 1) % self._accumulate:
-                return Mode.NORMS
+                return self._spared
         elif self._is_last_batch():
             # Its batch may be smaller: a shape that would be compiled again.
-            return Mode.NORMS
+            return self._spared
         self._full_count += 1
-        return Mode.FULL if due else Mode.NORMS
+        return Mode.FULL if due else self._spared
 
     def _is_last_batch(self):
         steps = self.steps_per_epoch
@@ -123,7 +135,10 @@ class Dispatcher:
         self._executions += 1
         if self._executions == 1:
             self._instrument.call_order.stop()
-        self._since_drain += mode is not Mode.OFF
+        counts = self._instrument.counts or bool(self._instrument.units)
+        self._since_drain += counts or mode is not Mode.OFF
+        if mode is Mode.FULL:
+            self._take_measurement()
         if self._instrument.broken or self._since_drain < self._period:
             return
         state = None
@@ -132,6 +147,15 @@ class Dispatcher:
                 self._instrument.optimizer, result[1]
             )
         self.drain(state)
+
+    def _take_measurement(self):
+        try:
+            latest = self._instrument.forward.latest(self.step - 1)
+        except Exception as error:
+            self._recording.fail(error)
+            return
+        if latest is not None:
+            self._measured.append(latest)
 
     def drain(self, state, wait=False):
         """Copy the rings and deliver what an earlier copy brought.
@@ -168,6 +192,22 @@ class Dispatcher:
     def _deliver(self):
         for block in self._read_pending():
             self._recording.deliver(block)
+        measured, self._measured = self._measured, []
+        for latest in measured:
+            self._recording.deliver_measurement(
+                self._instrument.forward.measurement(latest)
+            )
+        self.deliver_counts()
+
+    def deliver_counts(self):
+        """Deliver how often units were active since the last time."""
+        counts = self._instrument.forward.take_counts()
+        if counts is not None:
+            self._recording.deliver_counts(counts)
+        if self._instrument.units:
+            by_path, steps = self._instrument.take_unit_counts()
+            if steps:
+                self._recording.deliver_unit_counts(by_path, steps)
 
     def _read_pending(self):
         """Yield a block of the records in the pending copies, if any."""
@@ -196,6 +236,8 @@ class Dispatcher:
         if filled and self._window:
             longest = int(self._window * 0.5 / filled)
             self._period = max(1, min(longest, 2 * self._period))
+        elif self._window:
+            self._period = min(_LONGEST_PERIOD, 2 * self._period)
 
     @property
     def recorded(self):

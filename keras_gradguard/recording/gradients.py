@@ -17,7 +17,7 @@ from keras_gradguard import stats
 from keras_gradguard.recording import optimizers
 
 APPLIED, SKIPPED = 0, 1
-SCALARS = 2  # of a record, before those of its columns
+SCALARS = 3  # of a record, before those of its columns
 UNMEASURED = -1.0  # no norm is negative
 
 
@@ -51,8 +51,9 @@ class _Passing(threading.local):
 class GradientTap:
     """Records the gradients and updates of one leaf optimizer.
 
-    A record holds the global norm after clipping (NaN where nothing clips)
-    and the threshold (NaN where none is chosen in the step), then per column
+    A record holds the global norm after clipping (NaN where nothing clips),
+    the threshold (NaN where none is chosen in the step) and the loss of the
+    batch (NaN where it is not known), then per column
     the norm of the gradient, of the weight before the update, and of the
     update (the latter two `UNMEASURED` but in full mode), with the optimizer's
     step and whether the update was skipped.
@@ -71,6 +72,8 @@ class GradientTap:
             before it, so that the clipped gradients need not be read.
         clip_step: What clips in place of Keras and knows its `latest()`
             threshold, or None.
+        find_loss: Callable that returns the loss of the batch, or None.
+        find_units: Callable that returns the list of `UnitGradient` to count.
         find_skipped: Callable that tells whether the update being recorded
             will be skipped, a bool tensor or False.
     """
@@ -82,7 +85,10 @@ class GradientTap:
         self.has_gradient = []
         self.derives_clipping = False
         self.clip_step = None
+        self.find_loss = lambda: None
         self.find_skipped = lambda: False
+        self.find_units = list
+        self.unit_counts = _backend.current().Mailbox("gradguard_units", True)
         self.records = None
         self._rows = rows
         self._xla = xla
@@ -178,6 +184,9 @@ class GradientTap:
     def _make_clip(self, original):
         def _clip_gradients(grads):
             clipped = original(grads)
+            units = self.find_units()
+            if units:
+                self._guard(self._count_units, units, grads)
             if self.mode is not Mode.OFF:
                 self._guard(self._record_gradients, grads, clipped)
             return clipped
@@ -203,6 +212,39 @@ class GradientTap:
             self._on_failure(error)
 
     # Statistics
+
+    def _count_units(self, units, grads):
+        """Count the units whose gradient is not zero.
+
+        Replicas add up: a unit is dead if it is on all of them.
+        """
+        by_variable = {
+            id(variable): gradient
+            for variable, gradient in zip(
+                self._passing.variables, grads, strict=True
+            )
+        }
+        native = self._backend.native
+        found = []
+        for unit in units:
+            gradient = by_variable.get(id(unit.variable))
+            if gradient is None:
+                gradient = by_variable.get(id(native(unit.variable)))
+            if gradient is None:
+                gradient = ops.zeros(unit.variable.shape)
+            found.append(self._backend.densify(gradient, self._xla))
+        parts = []
+        copies = self._backend.barrier(found, self._xla)
+        for unit, gradient in zip(units, copies, strict=True):
+            nonzero = ops.logical_and(
+                ops.not_equal(gradient, 0), ops.isfinite(gradient)
+            )
+            rank = len(gradient.shape)
+            axes = tuple(i for i in range(rank) if i != unit.axis)
+            parts.append(ops.any(nonzero, axis=axes) if axes else nonzero)
+        counts = ops.cast(ops.concatenate(parts, axis=0), "float32")
+        one = ops.ones((1,), "float32")
+        self.unit_counts.stage(ops.concatenate([one, counts], axis=0))
 
     def _record_gradients(self, grads, clipped):
         if self.clip_step is not None:
@@ -286,9 +328,21 @@ class GradientTap:
             flag = ops.where(is_skipped, SKIPPED, flag)
             after_norm = ops.where(is_skipped, nan, after_norm)
             threshold = ops.where(is_skipped, nan, threshold)
-        values = [after_norm, threshold, norms, later]
+        values = [after_norm, threshold, self._loss(nan), norms, later]
         values = ops.concatenate(values, axis=0)
         self.records.write(self.optimizer.iterations, flag, values)
+
+    def _loss(self, nan):
+        """Loss of the batch, the mean over the replicas, of shape `(1,)`."""
+        loss = self.find_loss()
+        if loss is None:
+            return nan
+        loss = ops.reshape(loss, (1,))
+        replicas = self._backend.replicas()
+        if replicas > 1:
+            (loss,) = self._backend.reduce_over_replicas([loss])
+            loss = loss / replicas
+        return loss
 
     def _spread(self, norms, columns):
         """Norms in column order, NaN where a column has no gradient."""

@@ -8,12 +8,14 @@ with it.
 """
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
 
 from keras_gradguard.recording import checkpoints
 from keras_gradguard.recording import optimizers
+from keras_gradguard.recording.activations import ForwardTap
 from keras_gradguard.recording.clipping import ClipTap
 from keras_gradguard.recording.gradients import GradientTap
 from keras_gradguard.recording.gradients import Mode
@@ -33,6 +35,9 @@ class Instrument:
 
     Attributes:
         taps: List of `GradientTap`.
+        forward: `ForwardTap` of the model.
+        counts: Whether every step notes which units are active.
+        units: List of `UnitGradient` that every step counts.
         on_failure: Callable that takes an exception of our own code.
         broken: Whether our code failed; then nothing more is recorded.
         call_order: `CallOrder` of the model's layers.
@@ -51,6 +56,11 @@ class Instrument:
             for leaf in optimizers.leaves(self.optimizer)
             if optimizers.why_unreadable(leaf) is None
         ]
+        self.forward = ForwardTap(model, self._fail)
+        self.counts = False
+        self.units = []
+        for tap in self.taps:
+            tap.find_loss = self._loss
         by_leaf = {id(tap.optimizer): tap for tap in self.taps}
         self._scale_taps = [
             LossScaleTap(scaler, by_leaf[id(leaf)])
@@ -95,6 +105,7 @@ class Instrument:
                     tap.prepare()
         for tap in [*self._scale_taps, *self._clip_taps]:
             tap.attach(self._patches)
+        self.forward.attach(model, self._patches)
         if not self.call_order.ranks:
             self.call_order.watch(model)
         checkpoints.add(self.taps)
@@ -107,6 +118,7 @@ class Instrument:
         Args:
             model: The model, or None if it is gone.
         """
+        self.counts, self.units = False, []
         self.call_order.stop()
         self._patches.undo()
         checkpoints.remove(self.taps)
@@ -122,44 +134,125 @@ class Instrument:
         Returns:
             What Keras would have made as `model.train_function`.
         """
-        if mode not in self._variants:
-            self._variants[mode] = self._make_variant(model, mode)
-        return self._variants[mode]
+        key = mode, self.counts, tuple(id(u.variable) for u in self.units)
+        if key not in self._variants:
+            self._variants[key] = self._make_variant(model, mode)
+        return self._variants[key]
 
     def _make_variant(self, model, mode):
         # Keras reads `train_step` when it makes the function; a wrapper of
         # our own keeps the trace of each variant apart from the others.
         original = model.train_step
-        own = model.__dict__.get("train_step")
+        counts, units = self.counts, list(self.units)
 
         def train_step(*args, **kwargs):
-            self.set_mode(mode)
-            return original(*args, **kwargs)
+            self._set_mode(mode)
+            try:
+                with self.forward.step(self.mode, counts, (args, kwargs)):
+                    with self._counting(units):
+                        result = original(*args, **kwargs)
+                    return self._post(result)
+            finally:
+                self._set_mode(Mode.OFF)
+
+        if not hasattr(model, "_make_function"):
+            # On torch, the step is looked up whenever it runs.
+            return self._eager_variant(model, train_step)
+
+        def make_function(make):
+            def _make_function(step_function, *args, **kwargs):
+                host = self.forward.host(step_function)
+                for tap in self.taps:
+                    host = tap.unit_counts.host(host)
+                return make(host, *args, **kwargs)
+
+            return _make_function
 
         present = model.train_function
-        model.__dict__["train_step"] = train_step
+        patches = Patches()
+        patches.replace(model, "train_step", lambda _: train_step)
+        patches.replace(model, "_make_function", make_function)
         try:
             model.make_train_function(force=True)
             return model.train_function
         finally:
-            if own is None:
-                del model.__dict__["train_step"]
-            else:
-                model.__dict__["train_step"] = own
+            patches.undo()
             model.train_function = present
 
-    def set_mode(self, mode):
-        """Choose what the patched methods record from now on.
+    @contextlib.contextmanager
+    def _counting(self, units):
+        """Let the taps count the units that their optimizers update."""
+        for tap in self.taps:
+            tap.find_units = functools.partial(self._units_of, tap, units)
+        try:
+            yield
+        finally:
+            for tap in self.taps:
+                tap.find_units = list
 
-        Args:
-            mode: A `Mode`.
+    def _post(self, result):
+        result = self.forward.post(result)
+        for tap in self.taps:
+            result = tap.unit_counts.post_staged(result, self.forward.level)
+        return result
+
+    def take_unit_counts(self):
+        """In how many steps each unit's gradient was not zero.
+
+        Returns:
+            Dict from a site's path to a float64 array, and the number of
+            steps, since the last time.
         """
+        counts, steps = {}, 0.0
+        for tap in self.taps:
+            vector = tap.unit_counts.take()
+            if vector is None:
+                continue
+            steps = max(steps, float(vector[0]))
+            at = 1
+            for unit in self._units_of(tap, self.units):
+                counts[unit.site.path] = vector[at : at + unit.units]
+                at += unit.units
+        return counts, steps
+
+    def _units_of(self, tap, units):
+        """Those of the units that the tap's optimizer updates."""
+        built = {id(v) for v in tap.optimizer._trainable_variables}
+        return [u for u in units if id(u.variable) in built]
+
+    def _eager_variant(self, model, train_step):
+        present = model.train_function
+        try:
+            model.make_train_function(force=True)
+            function = model.train_function
+        finally:
+            model.train_function = present
+
+        def train_function(*args):
+            patches = Patches()
+            patches.replace(model, "train_step", lambda _: train_step)
+            try:
+                return function(*args)
+            finally:
+                patches.undo()
+
+        return train_function
+
+    @property
+    def mode(self):
+        """The `Mode` that is being recorded."""
+        return self.taps[0].mode
+
+    def _loss(self):
+        return self.forward.loss
+
+    def _set_mode(self, mode):
         for tap in self.taps:
             tap.mode = Mode.OFF if self.broken else mode
 
     def _fail(self, error):
         self.broken = True
-        self.set_mode(Mode.OFF)
+        self._set_mode(Mode.OFF)
         if self.on_failure is not None:
             self.on_failure(error)
 

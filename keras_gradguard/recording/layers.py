@@ -166,12 +166,12 @@ def layer_table(model, order=None):
             owners.extend([len(table_layers)] * len(own))
             variables.extend(own)
             table_layers.append(layer)
-    paths = _unique([layer_path(layer) for layer in table_layers])
+    paths = unique([layer_path(layer) for layer in table_layers])
     return LayerTable(
         layers=table_layers,
         layer_paths=paths,
         variables=variables,
-        variable_paths=_unique([v.path for v in variables]),
+        variable_paths=unique([v.path for v in variables]),
         owners=np.asarray(owners, dtype="int64"),
         sizes=np.asarray([int(np.prod(v.shape)) for v in variables], "int64"),
         info={
@@ -190,7 +190,12 @@ def _sorted_by_call(layers, order):
     return [layers[i] for i in positions]
 
 
-def _unique(names):
+def unique(names):
+    """Return the names, repeated ones with a number behind them.
+
+    Args:
+        names: List of str.
+    """
     counts, result = {}, []
     for name in names:
         counts[name] = counts.get(name, 0) + 1
@@ -216,14 +221,14 @@ def layer_info(layer):
         "normalization": any(
             word in type(layer).__name__ for word in _NORMALIZATION
         ),
-        "activation": _name_of(getattr(layer, "activation", None)),
+        "activation": activation_name(getattr(layer, "activation", None)),
         "shapes": {
             v.name: [int(d) for d in v.shape] for v in own_variables(layer)
         },
     }
     recurrent = getattr(layer, "recurrent_activation", None)
     if recurrent is not None:
-        info["recurrent_activation"] = _name_of(recurrent)
+        info["recurrent_activation"] = activation_name(recurrent)
     for key in ("kernel_initializer", "recurrent_initializer"):
         initializer = getattr(layer, key, None)
         if initializer is not None:
@@ -235,7 +240,8 @@ def layer_info(layer):
     return info
 
 
-def _name_of(activation):
+def activation_name(activation):
+    """Return the name of an activation, a function or a layer, or None."""
     if activation is None:
         return None
     return getattr(activation, "__name__", type(activation).__name__)

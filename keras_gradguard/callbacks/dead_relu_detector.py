@@ -1,0 +1,357 @@
+"""The callback that finds units that are never active."""
+
+import keras
+import numpy as np
+
+from keras_gradguard import _validation
+from keras_gradguard.callbacks import run_facts
+from keras_gradguard.callbacks.activity import Activity
+from keras_gradguard.callbacks.judge import Judge
+from keras_gradguard.callbacks.revive import Reviver
+from keras_gradguard.callbacks.unit_counts import UnitCounts
+from keras_gradguard.callbacks.watch import Watch
+from keras_gradguard.diagnosis import Report
+from keras_gradguard.diagnosis import resolve_rules
+from keras_gradguard.recording.attach import recording_of
+from keras_gradguard.recording.unit_gradients import UnitGradient
+from keras_gradguard.recording.unit_gradients import unit_gradient
+from keras_gradguard.reporting import dead_units as shown
+from keras_gradguard.reporting.console import ConsoleReporter
+from keras_gradguard.reporting.guard import Guarded
+from keras_gradguard.reporting.tensorboard import EventWriter
+from keras_gradguard.trace import Trace
+
+_OWNER = "DeadReLUDetector"
+_METHODS = ("auto", "gradient", "activation")
+_RULES = ()
+
+
+class DeadReLUDetector(keras.callbacks.Callback):
+    """Finds the units that are zero on all the data of an epoch.
+
+    It looks at what the layers give in the training steps themselves, so it
+    needs no data and no second pass, and it is exact over what was trained
+    on. A unit is judged where its activation is zero on a half-line: ReLU and
+    its kin, in a layer of their own, as `activation=`, behind a
+    normalization, in nested, shared and subclassed models. LeakyReLU, ELU,
+    GELU, SELU and others cannot die and are left out.
+
+    A unit counts as active for a sample if any of its outputs (over
+    positions, time steps and calls) is not exactly zero. With dropout behind
+    the activation nothing changes; what a frozen layer, a regularizer or a
+    blocked gradient do to the gradient plays no role but for
+    `method="gradient"`.
+
+    Args:
+        method: `"activation"` counts outputs that are not zero. `"gradient"`
+            counts steps in which the gradient of a unit's bias (or of its
+            column of the kernel) is not zero; it is blind where weights are
+            frozen or regularized, and cannot tell a unit that is active but
+            gets no gradient, unless one of the measured steps shows it (see
+            `blocked`). `"auto"` takes the activation wherever it can be seen
+            in the step, else the gradient. Defaults to `"auto"`.
+        threshold: Float in [0, 1]. A unit is dead at or below this share of
+            active samples (of steps, by the gradient) over an epoch. Defaults
+            to 0.0: never active.
+        patience: Integer >= 1. Epochs in a row after which it counts as dead.
+            Defaults to 1.
+        revive: Bool. Whether dead units get fresh incoming weights, zeroed
+            outgoing weights and fresh optimizer moments at the end of an
+            epoch (ReDo, Sokar et al. 2023, arXiv:2302.12902). It changes the
+            training. Defaults to `False`.
+        verbose: 0 or 1. 1 prints findings as they come and a summary at the
+            end. Defaults to 1.
+        dormant_threshold: Float >= 0 or `None`. Also report units of any
+            activation, those that cannot die as well, whose ReDo score, the
+            mean of `|output|` over that of the layer, is at or below it;
+            the paper uses 0.025 and 0.1. `None` reports none. Defaults to
+            `None`.
+        seed: Integer or `None`. Seed of the revived weights. `None` draws one
+            from Keras's global seed. Defaults to `None`.
+        log_dir: String or path. Directory for TensorBoard scalars; `None`
+            writes none. Defaults to `None`.
+
+    Attributes:
+        dead_units: Dict from layer path (its name where Keras gives it none)
+            to an int array `(k,)`, indices of the dead units.
+        dead_fraction: Dict from layer path to float, share of dead units.
+        history: Dict from layer path to a float array `(E,)`, share of units
+            at or below the threshold in each epoch.
+        share: Dict from layer path to a float array `(units,)`, share of
+            active samples in the latest epoch.
+        blocked: Dict from layer path to an int array of units that are active
+            but get no gradient, as far as that was seen.
+        dormant: Dict from layer path to an int array of dormant units.
+        skipped: Dict from layer path to the reason why it is not judged.
+        revived: List of dicts, one per epoch, from layer path to the number
+            of revived units or the reason why none was.
+        trace: `Trace` of the activations.
+        findings: List of `Finding`: `dead_relu` and `saturated_activation`.
+
+    Raises:
+        TypeError: For an argument of the wrong type.
+        ValueError: For a value out of range.
+        RuntimeError: When training starts and the model has no optimizer.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_gradguard import DeadReLUDetector
+    >>> model = keras.Sequential([
+    ...     keras.Input((4,)),
+    ...     keras.layers.Dense(3, activation="relu", name="hidden"),
+    ...     keras.layers.Dense(1),
+    ... ])
+    >>> model.layers[0].bias.assign([0.0, -100.0, 0.0])
+    >>> model.compile("sgd", "mse")
+    >>> detector = DeadReLUDetector(verbose=0)
+    >>> x, y = np.random.rand(64, 4), np.ones((64, 1))
+    >>> history = model.fit(x, y, verbose=0, callbacks=[detector])
+    >>> 1 in detector.dead_units["sequential/hidden"]
+    True
+    """
+
+    def __init__(
+        self,
+        method="auto",
+        threshold=0.0,
+        patience=1,
+        revive=False,
+        verbose=1,
+        dormant_threshold=None,
+        seed=None,
+        log_dir=None,
+    ):
+        super().__init__()
+        check = _validation
+        self.method = check.check_choice(_OWNER, "method", method, _METHODS)
+        self.threshold = check.check_number(
+            _OWNER, "threshold", threshold, minimum=0.0, maximum=1.0
+        )
+        self.patience = check.check_int(
+            _OWNER, "patience", patience, minimum=1, hint="Pass 1 or more."
+        )
+        self.revive = check.check_bool(_OWNER, "revive", revive)
+        self.verbose = check.check_choice(
+            _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
+        )
+        self.dormant_threshold = dormant_threshold
+        if dormant_threshold is not None:
+            self.dormant_threshold = check.check_number(
+                _OWNER, "dormant_threshold", dormant_threshold, minimum=0.0
+            )
+        self.seed = seed
+        if seed is not None:
+            self.seed = check.check_int(_OWNER, "seed", seed, minimum=0)
+        self.log_dir = run_facts.check_log_dir(_OWNER, log_dir)
+        self._watch = Watch(_OWNER, self)
+        self._reset()
+
+    def _reset(self):
+        self.trace = Trace([], [], [])
+        self._judged = Judge(resolve_rules(list(_RULES)))
+        self.dead_units, self.dead_fraction, self.history = {}, {}, {}
+        self.blocked, self.dormant, self.skipped = {}, {}, {}
+        self.revived = []
+        self._counts = UnitCounts(self.threshold, self.patience)
+        self._by_gradient = {}
+        self._activity = Activity()
+        self._measured, self._zero_gradient = {}, {}
+        self._reviver = None
+        self._console = ConsoleReporter(self.verbose)
+        self._events = None
+
+    # Keras calls these
+
+    def on_train_begin(self, logs=None):
+        model = self._model
+        run_facts.check_model(_OWNER, model)
+        self._reset()
+        if self.log_dir is not None:
+            self._events = Guarded(EventWriter(self.log_dir))
+        # No gradients are wanted: 0.
+        recording = recording_of(model, 0)
+        self._watch.start(recording, self.params.get("steps"))
+        self.trace.meta.update(run_facts.facts(model, self.params))
+        self._watch.guard(self._choose, recording)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._watch.epoch_begin()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._watch.guard(self._end_epoch, epoch, logs or {})
+
+    def on_train_end(self, logs=None):
+        self._watch.finish(self._finish)
+
+    # The recording calls these
+
+    def on_block(self, block):
+        """Note which layers get no gradient at all."""
+        table = self._watch.recording.make_table()
+        norms = block.grad_norm
+        for at, path in enumerate(table.layer_paths):
+            own = norms[:, (table.owners == at) & block.has_gradient]
+            if own.size:
+                zero = bool((own == 0).all())
+                before = self._zero_gradient.get(path, True)
+                self._zero_gradient[path] = zero and before
+
+    def on_measurement(self, measurement):
+        """Take in what one step showed of the activations."""
+        self._activity.append_to(self.trace, measurement)
+        for site, active, size in zip(
+            measurement.sites,
+            measurement.active,
+            measurement.magnitude,
+            strict=True,
+        ):
+            seen = self._measured.setdefault(site.path, [[], []])
+            seen[0].append(None if active is None else active > 0)
+            seen[1].append(size)
+        self._judge()
+
+    def on_counts(self, counts):
+        """Take in for how many samples each unit was active."""
+        wanted = counts.by_path()
+        for path in self._by_gradient:
+            wanted.pop(path, None)
+        self._counts.add(wanted, counts.samples)
+        self._activity.add_counts(counts)
+
+    def on_unit_counts(self, counts, steps):
+        """Take in in how many steps each unit got a gradient."""
+        mine = {p: c for p, c in counts.items() if p in self._by_gradient}
+        self._counts.add(mine, steps)
+
+    # What users call
+
+    @property
+    def findings(self):
+        """List of `Finding` of the latest fit, in order of their first step."""
+        return self._judged.findings
+
+    @property
+    def share(self):
+        """Dict from layer path to the share of active samples per unit."""
+        return self._counts.share
+
+    def report(self):
+        """Judge what was seen so far.
+
+        Returns:
+            A `Report`.
+        """
+        return Report(self.findings, self.trace)
+
+    def summary(self):
+        """Return the table of layers and their dead units, as text."""
+        return shown.table(self)
+
+    def plot(self):
+        """Draw layers x units, the share of active samples of each.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        return shown.plot(self)
+
+    # Inside
+
+    def _choose(self, recording):
+        """Decide layer by layer how to tell dead units."""
+        outputs, gradients = [], []
+        for site in recording.sites:
+            if not site.can_die:
+                continue
+            by_output = self.method != "gradient" and site.whole
+            if by_output:
+                outputs.append(site)
+                continue
+            float16 = site.layer.compute_dtype == "float16"
+            found = unit_gradient(site, float16)
+            if not isinstance(found, UnitGradient):
+                self.skipped[site.path] = found
+            elif self.method == "activation":
+                self.skipped[site.path] = (
+                    "only the last state of an RNN can be seen; pass "
+                    "return_sequences=True, or method='gradient'"
+                )
+            else:
+                gradients.append(found)
+        self._by_gradient = {g.site.path: g for g in gradients}
+        if outputs:
+            recording.count_active_units()
+        if gradients:
+            recording.count_active_units(gradients)
+
+    def _end_epoch(self, epoch, logs):
+        self._watch.recording.flush()
+        spared, self.blocked = {}, {}
+        for path in self._by_gradient:
+            flags = [f for f in self._measured.get(path, [[]])[0]]
+            flags = [f for f in flags if f is not None]
+            if flags:
+                spared[path] = np.any(flags, axis=0)
+        counted = self._counts.end_epoch(spared)
+        self._activity.end_epoch()
+        self._take_over(spared)
+        self._find_dormant()
+        self.trace.append_epoch(epoch, self._watch.step, logs)
+        if counted and self.revive:
+            self._revive(epoch)
+        if self._events is not None:
+            self._events.on_dead_units(self._watch.step, self.dead_fraction)
+        self._measured, self._zero_gradient = {}, {}
+        self._judge()
+
+    def _take_over(self, spared):
+        for path, units in self._counts.dead.items():
+            total = len(self._counts.share[path])
+            self.dead_units[path] = units
+            self.dead_fraction[path] = len(units) / total
+            self.history[path] = np.array(self._counts.history[path])
+            active = self._counts.share[path] > 0
+            if path in self._by_gradient:
+                quiet = ~active & spared.get(path, np.zeros(total, bool))
+                self.blocked[path] = np.flatnonzero(quiet)
+            elif self._zero_gradient.get(path):
+                self.blocked[path] = np.flatnonzero(active)
+
+    def _find_dormant(self):
+        if self.dormant_threshold is None:
+            return
+        for path, (_, sizes) in self._measured.items():
+            sizes = [size for size in sizes if size is not None]
+            if sizes:
+                size = np.mean(sizes, axis=0, dtype="float64")
+                score = size / (size.mean() + 1e-9)
+                self.dormant[path] = np.flatnonzero(
+                    score <= self.dormant_threshold
+                )
+
+    def _revive(self, epoch):
+        # Through `model`: on JAX that brings the weights back first.
+        model = self.model
+        if self._reviver is None:
+            self._reviver = Reviver(model, self.seed)
+        told = self._reviver.revive(self.dead_units, epoch)
+        for path, units in self.dead_units.items():
+            if isinstance(told.get(path), int):
+                self._counts.forget(path, units)
+        self.revived.append(told)
+
+    def _judge(self):
+        fresh = self._judged.look(self.trace)
+        if fresh and "GradientMonitor" not in self._watch.recording.owners:
+            self._console.on_findings(fresh, self.trace)
+
+    def _finish(self):
+        if self.verbose:
+            shown.print_summary(self)
+        if self._events is not None:
+            self._events.close(self.trace, self.findings)
+            self._events = None

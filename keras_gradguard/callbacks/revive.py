@@ -1,0 +1,240 @@
+"""Gives dead units another chance: ReDo (Sokar et al. 2023).
+
+A dead unit gets fresh incoming weights from its layer's own initializer and
+outgoing weights of zero, so that the model computes what it did before; the
+optimizer's moments of these weights start anew. Source: "The Dormant Neuron
+Phenomenon in Deep Reinforcement Learning", arXiv:2302.12902, algorithm 1.
+"""
+
+import keras
+import numpy as np
+
+from keras_gradguard.presets import graph
+from keras_gradguard.recording import layers as layers_lib
+from keras_gradguard.recording import optimizers
+
+_L = keras.layers
+_KERNELS = (_L.Dense, _L.Conv1D, _L.Conv2D, _L.Conv3D)
+# What stands between two layers and leaves the units where they are.
+_PASSES = (
+    _L.Dropout,
+    _L.AlphaDropout,
+    _L.SpatialDropout1D,
+    _L.SpatialDropout2D,
+    _L.SpatialDropout3D,
+    _L.GaussianDropout,
+    _L.GaussianNoise,
+    _L.Identity,
+    _L.ZeroPadding1D,
+    _L.ZeroPadding2D,
+    _L.ZeroPadding3D,
+    _L.Cropping1D,
+    _L.Cropping2D,
+    _L.Cropping3D,
+    _L.UpSampling1D,
+    _L.UpSampling2D,
+    _L.UpSampling3D,
+    _L.MaxPooling1D,
+    _L.MaxPooling2D,
+    _L.MaxPooling3D,
+    _L.AveragePooling1D,
+    _L.AveragePooling2D,
+    _L.AveragePooling3D,
+    _L.GlobalAveragePooling1D,
+    _L.GlobalAveragePooling2D,
+    _L.GlobalAveragePooling3D,
+    _L.GlobalMaxPooling1D,
+    _L.GlobalMaxPooling2D,
+    _L.GlobalMaxPooling3D,
+)
+
+
+class NotDefined(Exception):
+    """Why dead units of a layer are left alone."""
+
+
+class Reviver:
+    """Revives dead units of one model.
+
+    Args:
+        model: A Keras model.
+        seed: Integer, or None for one from Keras's global seed.
+    """
+
+    def __init__(self, model, seed=None):
+        self._model = model
+        state = keras.random.SeedGenerator(seed).state
+        self._seed = int(keras.ops.convert_to_numpy(state)[0])
+        self._sites = graph.sites(model) if graph.is_graph(model) else None
+
+    def revive(self, dead_units, epoch):
+        """Revive the dead units of each layer, where that is well defined.
+
+        Args:
+            dead_units: Dict from layer path to an int array of indices.
+            epoch: Integer, part of the seed.
+
+        Returns:
+            Dict from layer path to the number of revived units, or to a str:
+            why they were left alone. Layers without dead units are left out.
+        """
+        told = {}
+        for at, (path, units) in enumerate(dead_units.items()):
+            if not len(units):
+                continue
+            try:
+                self._revive_layer(path, units, (self._seed, epoch, at))
+                told[path] = len(units)
+            except NotDefined as reason:
+                told[path] = str(reason)
+        return told
+
+    def _revive_layer(self, path, units, seeds):
+        if self._sites is None:
+            raise NotDefined(
+                "the model is subclassed, so it is not known which layers "
+                "take its output"
+            )
+        site = self._site(path)
+        source, norms = _source(site)
+        changes = _fresh(source.layer, units, seeds)
+        for norm in norms:
+            changes.extend(_normalization(norm.layer, units))
+        width = int(source.layer.kernel.shape[-1])
+        for consumer in _consumers(site, norms):
+            changes.append(_without(consumer, units, width))
+        for variable, _ in changes:
+            if not variable.trainable and variable is source.layer.kernel:
+                raise NotDefined("its weights are frozen")
+        for variable, (where, values) in changes:
+            self._assign(variable, where, values)
+
+    def _site(self, path):
+        for site in self._sites:
+            if layers_lib.layer_path(site.layer) == path:
+                return site
+        raise NotDefined("it is not a layer of the graph")
+
+    def _assign(self, variable, where, values):
+        changed = np.array(keras.ops.convert_to_numpy(variable.value))
+        changed[where] = values
+        variable.assign(changed)
+        for optimizer in optimizers.leaves(self._model.optimizer):
+            _reset_moments(optimizer, variable, where, values)
+
+
+def _source(site):
+    """The layer whose weights make the units, and norms in between."""
+    norms = []
+    while not isinstance(site.layer, _KERNELS):
+        if isinstance(site.layer, _L.BatchNormalization):
+            norms.append(site)
+        elif not isinstance(site.layer, (*graph.ACTIVATIONS, *_PASSES)):
+            raise NotDefined(
+                f"its input comes from a {type(site.layer).__name__}, not "
+                "from one Dense or Conv layer"
+            )
+        if len(site.sources) != 1:
+            raise NotDefined("its input comes from several layers")
+        (site,) = site.sources
+        if len(site.consumers) != 1:
+            raise NotDefined(f"{site.layer.name} has other uses, too")
+    if getattr(site.layer, "data_format", None) == "channels_first":
+        raise NotDefined("it is in the format channels_first")
+    return site, norms
+
+
+def _consumers(site, norms):
+    """Pairs of a layer that takes the units, and its Flatten or None."""
+    found, stack = [], [(after, None) for after in site.consumers]
+    if not stack:
+        raise NotDefined("its units are the outputs of the model")
+    while stack:
+        after, flat = stack.pop()
+        layer = after.layer
+        if isinstance(layer, _KERNELS):
+            found.append((layer, flat))
+            continue
+        if isinstance(layer, _L.Flatten):
+            flat = after
+        elif not isinstance(layer, (*_PASSES, _L.BatchNormalization)):
+            raise NotDefined(
+                f"its output goes into a {type(layer).__name__}, from which "
+                "it cannot be taken out"
+            )
+        if not after.consumers:
+            raise NotDefined("its units are the outputs of the model")
+        stack.extend((more, flat) for more in after.consumers)
+    return found
+
+
+def _fresh(layer, units, seeds):
+    """New incoming weights of some units."""
+    if getattr(layer, "groups", 1) != 1:
+        raise NotDefined("its convolution is grouped")
+    initializer = layer.kernel_initializer
+    config = initializer.get_config()
+    if "seed" in config:
+        seed = np.random.SeedSequence(seeds).generate_state(1)[0]
+        config["seed"] = int(seed)
+        initializer = type(initializer).from_config(config)
+    kernel = layer.kernel
+    drawn = keras.ops.convert_to_numpy(
+        initializer(tuple(kernel.shape), dtype="float32")
+    )
+    changes = [(kernel, ((..., units), drawn[..., units]))]
+    if layer.bias is not None:
+        bias = layer.bias_initializer(tuple(layer.bias.shape), dtype="float32")
+        bias = keras.ops.convert_to_numpy(bias)
+        changes.append((layer.bias, ((units,), bias[units])))
+    return changes
+
+
+def _normalization(layer, units):
+    """Statistics and parameters of some channels, as at the start."""
+    changes = []
+    for name, value in (
+        ("gamma", 1.0),
+        ("beta", 0.0),
+        ("moving_mean", 0.0),
+        ("moving_variance", 1.0),
+    ):
+        variable = getattr(layer, name, None)
+        if variable is not None:
+            changes.append((variable, ((units,), value)))
+    return changes
+
+
+def _without(consumer, units, width):
+    """Outgoing weights of zero."""
+    layer, flat = consumer
+    rows = int(layer.kernel.shape[-2])
+    if flat is not None:
+        units = np.flatnonzero(np.isin(np.arange(rows) % width, units))
+    elif rows != width:
+        raise NotDefined(f"the inputs of {layer.name} are not its units")
+    return layer.kernel, ((..., units, slice(None)), 0.0)
+
+
+def _reset_moments(optimizer, variable, where, values):
+    """Let the optimizer's state of some weights start anew."""
+    ours = {id(v): at for at, v in enumerate(optimizer._trainable_variables)}
+    at = ours.get(id(variable))
+    if at is None:
+        return
+    for name, slots in vars(optimizer).items():
+        if not isinstance(slots, list) or len(slots) != len(ours):
+            continue
+        slot = slots[at]
+        if slot is variable or not hasattr(slot, "assign"):
+            continue
+        if tuple(slot.shape) != tuple(variable.shape):
+            continue
+        state = np.array(keras.ops.convert_to_numpy(slot.value))
+        if name == "_model_variables_moving_average":
+            state[where] = values
+        elif name == "_accumulators":
+            state[where] = optimizer.initial_accumulator_value
+        else:
+            state[where] = 0.0
+        slot.assign(state)

@@ -1,0 +1,503 @@
+"""Statistics of activations and data, taken inside the compiled step.
+
+A `ForwardTap` looks at what the layers of one model give while a step runs.
+In the full variant of the step it measures each activation and the batch;
+where somebody counts dead units it also notes, in every step, which units
+gave anything but zero. Everything is read from copies without a gradient.
+"""
+
+import contextlib
+import dataclasses
+import threading
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from keras import tree
+
+from keras_gradguard import _backend
+from keras_gradguard.recording import batch_statistics
+from keras_gradguard.recording import sites as sites_lib
+from keras_gradguard.recording.gradients import Mode
+
+STATISTICS = (
+    "mean",
+    "std",
+    "zero_fraction",
+    "saturated_fraction",
+    "inactive_fraction",
+    "input_std",
+)
+# Elements up to which an output is laid beside others.
+_SMALL = 1 << 14
+# Where the size of the batch is not known while the step is traced.
+_USUAL_BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one step showed of a model's activations and its batch.
+
+    Attributes:
+        step: The optimizer's step.
+        sites: List of A `Site`, in the order of the forward pass.
+        activations: Float32 array `(A, len(STATISTICS))`.
+        active: List of A arrays: share of the batch's samples for which a unit
+            gave anything but zero, or None where the activation cannot die.
+        magnitude: List of A arrays: mean absolute output of each unit, or None
+            where its calls differ in units.
+        data: Dict of float, by the names of `batch_statistics.NAMES`.
+        facts: Dict of what does not change: columns, dtypes, activation.
+    """
+
+    step: int
+    sites: list
+    activations: Any
+    active: list
+    magnitude: list
+    data: dict
+    facts: dict
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Counts:
+    """For how many samples each unit gave anything but zero.
+
+    Attributes:
+        sites: List of A `Site` whose activation can die.
+        active: List of A float64 arrays `(units,)`.
+        samples: Float, the number of samples.
+    """
+
+    sites: list
+    active: list
+    samples: float
+
+    def by_path(self):
+        """Dict from a site's path to its array of `active`."""
+        paths = [site.path for site in self.sites]
+        return dict(zip(paths, self.active, strict=True))
+
+
+class _Step(threading.local):
+    """What is gathered while a step is traced or run, per thread."""
+
+    mode = Mode.OFF
+    counts = False
+    level = None
+    seen = None
+    data = None
+    loss = None
+    took_input = False
+    samples = None
+
+
+class ForwardTap:
+    """Measures the activations of one model.
+
+    Args:
+        model: A Keras model.
+        on_failure: Callable that takes an exception of our own code.
+
+    Attributes:
+        candidates: List of `Site` of the layers that may be measured.
+        facts: Dict of facts on the data, as in `Measurement`.
+    """
+
+    def __init__(self, model, on_failure):
+        self.candidates = sites_lib.sites_of(model)
+        self.facts = {}
+        self._layout = {}
+        self._on_failure = on_failure
+        self._backend = _backend.current()
+        self._step = _Step()
+        self._latest = self._backend.Mailbox("gradguard_activations", False)
+        self._counts = self._backend.Mailbox("gradguard_active", True)
+
+    # Patching
+
+    def attach(self, model, patches):
+        """Patch the layers and the loss.
+
+        Args:
+            model: The model.
+            patches: `Patches` that will undo it.
+        """
+        for site in self.candidates:
+            patches.replace(site.layer, "call", self._watching(site))
+        patches.replace(model, "compute_loss", self._make_compute_loss)
+
+    def _watching(self, site):
+        function = sites_lib.own_activation(site.layer)
+
+        def make(original):
+            def call(*args, **kwargs):
+                if self._step.seen is None:
+                    return original(*args, **kwargs)
+                self._guard(self._note_input, site, args)
+                if function is None:
+                    outputs = original(*args, **kwargs)
+                    self._guard(self._note, site, _first(args), outputs)
+                    return outputs
+                with self._tapped(site, function):
+                    return original(*args, **kwargs)
+
+            return call
+
+        return make
+
+    @contextlib.contextmanager
+    def _tapped(self, site, function):
+        """Let the layer's activation be seen, while it is called only."""
+
+        def activation(inputs, *args, **kwargs):
+            outputs = function(inputs, *args, **kwargs)
+            self._guard(self._note, site, inputs, outputs)
+            return outputs
+
+        owned = site.layer.__dict__
+        owned["activation"] = activation
+        try:
+            yield
+        finally:
+            owned["activation"] = function
+
+    def _make_compute_loss(self, original):
+        def compute_loss(*args, **kwargs):
+            loss = original(*args, **kwargs)
+            if self._step.mode is not Mode.OFF:
+                self._guard(self._note_loss, loss, args, kwargs)
+            return loss
+
+        return compute_loss
+
+    # The step
+
+    @contextlib.contextmanager
+    def step(self, mode, counts, arguments):
+        """Gather what the layers give in this context.
+
+        Args:
+            mode: A `Mode`.
+            counts: Whether to note which units are active, in every mode.
+            arguments: What the train step was called with.
+        """
+        here = self._step
+        here.mode, here.counts = mode, counts
+        here.level = self._backend.level(arguments)
+        here.seen = {} if mode is Mode.FULL or counts else None
+        here.data, here.loss, here.took_input = {}, None, False
+        try:
+            yield
+        finally:
+            here.seen, here.mode = None, Mode.OFF
+
+    def post(self, result):
+        """Send off what was gathered. Call it inside of `step`.
+
+        Args:
+            result: What the train step returned.
+
+        Returns:
+            What it has to return instead.
+        """
+        here = self._step
+        try:
+            if here.counts:
+                counts = self._counted()
+                if counts is not None:
+                    result = self._counts.post(result, counts)
+            if here.mode is Mode.FULL:
+                result = self._latest.post(result, self._measured())
+        except Exception as error:
+            self._on_failure(error)
+        return result
+
+    @property
+    def level(self):
+        """Where the present step runs, as the backend tells it."""
+        return self._step.level
+
+    @property
+    def loss(self):
+        """Loss of the batch of the present step, None if it is not known."""
+        return self._step.loss
+
+    def host(self, step_function):
+        """The compiled step, with what was posted taken out of its result.
+
+        Args:
+            step_function: What Keras calls for each step.
+        """
+        return self._counts.host(self._latest.host(step_function))
+
+    # The host
+
+    def latest(self, step):
+        """What the latest full step showed, still on the device.
+
+        Args:
+            step: The optimizer's step it belongs to.
+
+        Returns:
+            What `measurement` takes, None if there was no full step.
+        """
+        vector = self._latest.take_later()
+        return None if vector is None else (step, vector)
+
+    def measurement(self, latest):
+        """Read what a full step showed.
+
+        Args:
+            latest: What `latest` returned.
+
+        Returns:
+            A `Measurement`.
+        """
+        step, vector = latest
+        vector = self._backend.to_numpy(vector)
+        order, units, live = self._layout[Mode.FULL]
+        count = len(order)
+        vector = np.asarray(vector, "float32")
+        names = batch_statistics.NAMES
+        data = dict(zip(names, vector[: len(names)].tolist(), strict=True))
+        vector = vector[len(names) :]
+        table = vector[: count * len(STATISTICS)].reshape(count, -1)
+        rest = vector[count * len(STATISTICS) :]
+        return Measurement(
+            step,
+            list(order),
+            table,
+            _split(rest[sum(units) :], live),
+            _split(rest, units),
+            data,
+            dict(self.facts),
+        )
+
+    def take_counts(self):
+        """For how many samples each unit was active since the last time.
+
+        Returns:
+            `Counts`, or None if no step ran.
+        """
+        vector = self._counts.take()
+        if vector is None:
+            return None
+        order, units = self._layout["counts"]
+        vector = np.asarray(vector, "float64")
+        return Counts(list(order), _split(vector[1:], units), vector[0])
+
+    # Gathering
+
+    def _guard(self, function, *arguments):
+        try:
+            function(*arguments)
+        except Exception as error:
+            self._step.seen, self._step.mode = None, Mode.OFF
+            self._on_failure(error)
+
+    def _visible(self, tensor):
+        """A copy that may be used outside of the layer, or None."""
+        if not hasattr(tensor, "dtype"):
+            return None
+        tensor = self._backend.detach(tensor)
+        if not self._backend.at_level(tensor, self._step.level):
+            return None
+        return tensor
+
+    def _note(self, site, inputs, outputs):
+        outputs = self._visible(outputs)
+        if outputs is None or not len(outputs.shape):
+            return
+        here = self._step
+        seen = here.seen.setdefault(site, {"outputs": [], "statistics": []})
+        judged = site.can_die and len(outputs.shape) > 1
+        if here.counts and judged and site.whole:
+            seen["outputs"].append(outputs)
+            here.samples = ops.shape(outputs)[0]
+        if here.mode is not Mode.FULL:
+            return
+        active = None
+        if judged:
+            active = _active_samples(outputs, site.unit_axis)
+        share = None if active is None else ops.mean(active, axis=0)
+        magnitude = _unit_magnitude(outputs, site.unit_axis)
+        inputs = self._visible(inputs)
+        seen["statistics"].append(
+            (_statistics(site, inputs, outputs, share), magnitude, share)
+        )
+
+    def _note_input(self, site, args):
+        here = self._step
+        if here.mode is not Mode.FULL or here.took_input:
+            return
+        inputs = _first(args)
+        if not _has_kernel(site.layer) or inputs is None:
+            return
+        inputs = self._visible(inputs)
+        if inputs is None:
+            return
+        here.took_input = True
+        here.data["input"] = batch_statistics.of_inputs(inputs)
+        self.facts["input_shape"] = [d for d in inputs.shape[1:]]
+        self.facts["input_layer"] = site.path
+
+    def _note_loss(self, loss, args, kwargs):
+        here = self._step
+        loss = self._visible(loss)
+        if loss is None:
+            return
+        here.loss = ops.cast(loss, "float32")
+        if here.mode is not Mode.FULL:
+            return
+        given = dict(zip(("x", "y", "y_pred"), args, strict=False), **kwargs)
+        targets = self._leaves(given.get("y"))
+        outputs = self._leaves(given.get("y_pred"))
+        self.facts["outputs"] = len(outputs)
+        if len(targets) == 1 and len(outputs) == 1:
+            here.data["target"] = batch_statistics.of_targets(targets[0])
+            here.data["output"] = batch_statistics.of_outputs(outputs[0])
+            self.facts["target_shape"] = list(targets[0].shape[1:])
+            self.facts["output_shape"] = list(outputs[0].shape[1:])
+            dtype = keras.backend.standardize_dtype(targets[0].dtype)
+            self.facts["target_dtype"] = dtype
+
+    def _leaves(self, structure):
+        leaves = [self._visible(t) for t in tree.flatten(structure)]
+        return [t for t in leaves if t is not None]
+
+    # Sending
+
+    def _counted(self):
+        """Samples, then per unit the number of those it is active for.
+
+        Small outputs are laid side by side: they cost a kernel, not their
+        data.
+        """
+        groups, single = {}, []
+        for site, seen in self._step.seen.items():
+            outputs = seen["outputs"]
+            if len(outputs) == 1 and _is_small(outputs[0]):
+                key = str(outputs[0].dtype), outputs[0].shape[0]
+                groups.setdefault(key, []).append((site, outputs[0]))
+            elif outputs:
+                single.append((site, outputs))
+        parts, order, units = [], [], []
+        for group in groups.values():
+            order.extend(site for site, _ in group)
+            small = [outputs for _, outputs in group]
+            units.extend(int(outputs.shape[1]) for outputs in small)
+            joined = small[0]
+            if len(small) > 1:
+                joined = ops.concatenate(small, axis=1)
+            parts.append(ops.sum(_active_samples(joined, 1), axis=0))
+        for site, outputs in single:
+            order.append(site)
+            calls = [
+                ops.sum(_active_samples(o, site.unit_axis), axis=0)
+                for o in outputs
+            ]
+            parts.append(_largest(calls))
+            units.append(int(parts[-1].shape[0]))
+        self._layout["counts"] = order, units
+        if not parts:
+            return None
+        samples = ops.cast(self._step.samples, "float32")
+        return ops.concatenate([ops.reshape(samples, (1,)), *parts], axis=0)
+
+    def _measured(self):
+        here = self._step
+        loss = here.loss
+        if loss is not None:
+            here.data["loss"] = [ops.reshape(loss, ())]
+        parts = [batch_statistics.pack(here.data)]
+        order, magnitudes, shares = [], [], []
+        for site, seen in here.seen.items():
+            if not seen["statistics"]:
+                continue
+            order.append(site)
+            calls, magnitude, share = zip(*seen["statistics"], strict=True)
+            parts.append(sum(calls[1:], start=calls[0]) / len(calls))
+            magnitudes.append(_over_calls(magnitude))
+            shares.append(_over_calls(share))
+        units = [0 if m is None else int(m.shape[0]) for m in magnitudes]
+        live = [0 if s is None else int(s.shape[0]) for s in shares]
+        self._layout[Mode.FULL] = order, units, live
+        rest = [v for v in [*magnitudes, *shares] if v is not None]
+        return ops.concatenate([*parts, *rest], axis=0)
+
+
+def _statistics(site, inputs, outputs, share):
+    """Return the `STATISTICS` of one call, a vector."""
+    values = ops.cast(outputs, "float32")
+    nan = ops.full((), float("nan"), "float32")
+    mean = ops.mean(values)
+    saturated = inactive = spread = nan
+    if site.bounds is not None:
+        low, high = site.bounds
+        flat = ops.logical_or(values <= low, values >= high)
+        saturated = ops.mean(ops.cast(flat, "float32"))
+    if share is not None:
+        inactive = ops.mean(ops.cast(ops.equal(share, 0), "float32"))
+    if inputs is not None and hasattr(inputs, "dtype"):
+        spread = ops.std(ops.cast(inputs, "float32"))
+    zero = ops.mean(ops.cast(ops.equal(values, 0), "float32"))
+    return ops.stack(
+        [mean, ops.std(values), zero, saturated, inactive, spread], axis=0
+    )
+
+
+def _over_calls(vectors):
+    """Return the largest of a layer's calls, None if they do not compare."""
+    first = vectors[0]
+    if any(v is None or v.shape != first.shape for v in vectors):
+        return None
+    return _largest(vectors)
+
+
+def _unit_magnitude(outputs, unit_axis):
+    """Return (units,): the mean absolute output."""
+    rank = len(outputs.shape)
+    axes = tuple(i for i in range(rank) if i != unit_axis % rank)
+    return ops.mean(ops.abs(ops.cast(outputs, "float32")), axis=axes)
+
+
+def _largest(parts):
+    result = parts[0]
+    for part in parts[1:]:
+        result = ops.maximum(result, part)
+    return result
+
+
+def _is_small(outputs):
+    shape = outputs.shape
+    if len(shape) != 2 or shape[1] is None:
+        return False
+    return int(shape[1]) * int(shape[0] or _USUAL_BATCH) <= _SMALL
+
+
+def _active_samples(outputs, unit_axis):
+    """Return (batch, units): 1 where a sample has anything but zero."""
+    rank = len(outputs.shape)
+    active = ops.not_equal(outputs, 0)
+    axes = tuple(i for i in range(1, rank) if i != unit_axis % rank)
+    if axes:
+        active = ops.any(active, axis=axes)
+    return ops.cast(active, "float32")
+
+
+def _first(args):
+    return args[0] if args else None
+
+
+def _has_kernel(layer):
+    return any(len(v.shape) > 1 for v in layer._trainable_variables)
+
+
+def _split(vector, units):
+    parts, at = [], 0
+    for count in units:
+        parts.append(vector[at : at + count] if count else None)
+        at += count
+    return parts
