@@ -12,6 +12,7 @@ from keras_gradguard._validation import check_int
 from keras_gradguard.callbacks.gradient_monitor import GradientMonitor
 from keras_gradguard.diagnosis import actions
 from keras_gradguard.diagnosis.attempt import Attempt
+from keras_gradguard.diagnosis.finding import Remedy
 from keras_gradguard.diagnosis.preflight import check
 from keras_gradguard.diagnosis.preflight import samples
 from keras_gradguard.diagnosis.report import Report
@@ -24,6 +25,7 @@ _STEPS = 2000
 _ROWS = 2048
 # Less than this is noise; from here on a model is healed and not just better.
 _BETTER, _GOOD = 0.02, 0.3
+_PLAIN_CAUSES = ("output_mismatch", "unscaled_data")
 # One that lags behind by no more than this is given some more rounds.
 _SHARE, _ROUNDS = 0.7, 2
 # A gain for which a change is kept though the finding stays.
@@ -250,6 +252,14 @@ class _Healer:
                 "epochs of it, so nothing was changed."
             )
             return self.model, Report([], notes=[note, *self.notes])
+        several = _together(first)
+        if several is not None and self.left >= self.length:
+            finding, remedy, parts = several
+            better = self._attempt(best, finding, remedy)
+            if better is not None:
+                best = better
+                self.kept += [_key(part) for part in parts]
+                self.seen.update(self.kept)
         while self.left >= self.length:
             # A model that is clean but learns little is tried further.
             todo = best.findings or (first if best.skill < _GOOD else [])
@@ -285,7 +295,7 @@ class _Healer:
             for remedy in finding.remedies:
                 if self.left < self.length:
                     return None
-                key = remedy.action, json.dumps(remedy.arguments)
+                key = _key(remedy)
                 if remedy.apply is None or key in self.seen:
                     continue
                 if remedy.action is not None:
@@ -310,7 +320,8 @@ class _Healer:
                 f for f in report.findings if f.rule not in found
             ]
         rules = list(dict.fromkeys(f.rule for f in trial.findings))
-        gone = finding.rule not in rules and not trial.error
+        left = {_about(f) for f in trial.findings}
+        gone = _about(finding) not in left and not trial.error
         if gone and best.skill >= _GOOD:
             self._train_on(trial, best)
         kept = _is_better(trial.skill, best.skill, gone)
@@ -397,6 +408,47 @@ class _Healer:
             notes=[note, *self.notes],
             attempts=self.attempts,
         )
+
+
+def _key(remedy):
+    return remedy.action, json.dumps(remedy.arguments)
+
+
+def _about(finding):
+    """What makes it the same finding in another model."""
+    return finding.rule, finding.evidence.get("of")
+
+
+def _together(findings):
+    """Return a finding and remedy that stand for several plain causes.
+
+    Data and outputs that do not fit spoil each other's cure, so that each
+    alone may help nothing.
+
+    Args:
+        findings: List of `Finding`.
+
+    Returns:
+        Tuple (finding, remedy, list of its parts), or None if there are not
+        two of them.
+    """
+    chosen = {}
+    for finding in Report(findings).ranked:
+        cures = [r for r in finding.remedies if r.apply is not None]
+        if finding.rule in _PLAIN_CAUSES and cures:
+            chosen.setdefault(_about(finding), (finding, cures[0]))
+    if len(chosen) < 2:
+        return None
+
+    def apply(model):
+        for _, remedy in chosen.values():
+            model = remedy.apply(model)
+        return model
+
+    titles = " + ".join(remedy.title for _, remedy in chosen.values())
+    first = next(iter(chosen.values()))[0]
+    together = Remedy(titles, "They spoil each other's cure.", apply=apply)
+    return first, together, [remedy for _, remedy in chosen.values()]
 
 
 def _is_better(after, before, gone):

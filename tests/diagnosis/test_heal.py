@@ -73,6 +73,27 @@ def test_large_targets_are_scaled():
     assert error < 0.3 * y.var()
 
 
+def test_causes_that_spoil_each_others_cure_are_cured_together():
+    x, _ = data()
+    y = 1e4 * (x[:, 0] + 2 * x[:, 1])
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(8, "tanh"),
+            layers.Dense(1, "softmax", name="out"),
+        ]
+    )
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
+    healed, report = kgg.heal(model, x=x * 1e4 + 5e3, y=y, epochs=20)
+    attempt = report.attempts[0]
+    assert attempt.kept
+    assert "Normalize the inputs + " in attempt.title
+    assert "no activation + Bring the targets" in attempt.title
+    assert report.healthy
+    error = np.mean((healed.predict(x * 1e4 + 5e3, verbose=0)[:, 0] - y) ** 2)
+    assert error < 0.3 * y.var()
+
+
 def test_a_healthy_model_comes_back_as_it_is():
     model = classifier(layers.Dense(8, "relu"))
     x, y = data()

@@ -1,6 +1,7 @@
 """Checks a model, its loss and its data before training."""
 
 import contextlib
+import dataclasses
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ from keras_gradguard._validation import check_int
 from keras_gradguard.diagnosis import judgements
 from keras_gradguard.diagnosis import remedies
 from keras_gradguard.diagnosis.judgements import Output
+from keras_gradguard.diagnosis.judgements.targets import REGRESSION
 from keras_gradguard.diagnosis.preflight import configuration
 from keras_gradguard.diagnosis.preflight import probe
 from keras_gradguard.diagnosis.preflight import samples
@@ -202,6 +204,14 @@ def _judge_outputs(heads, outputs, targets, optimizer):
             continue
         facts = samples.target_facts(targets[at], outputs[at])
         grave = any(not f.evidence["trains"] for f in pairing)
+        if grave and _beyond_probabilities(head, facts):
+            # Then the last layer needs no activation, and only that.
+            found = [f for f in found if f not in pairing]
+            found += [
+                dataclasses.replace(f, remedies=f.remedies[::-1])
+                for f in pairing
+            ]
+            head = dataclasses.replace(head, activation="linear")
         if not grave:
             labels = judgements.judge_targets(head, facts)
             if labels:
@@ -209,6 +219,16 @@ def _judge_outputs(heads, outputs, targets, optimizer):
                 found = [f for f in found if f not in pairing] + labels
         found += judgements.judge_target_scale(head, facts, optimizer)
     return found
+
+
+def _beyond_probabilities(head, facts):
+    """Tell whether a softmax over one unit is to give any numbers."""
+    one = head.activation == "softmax" and head.units == 1
+    if not one or head.loss_name not in REGRESSION:
+        return False
+    if facts.target_max is None:
+        return False
+    return facts.target_max > 1.1 or facts.target_min < -0.1
 
 
 def _judge_backward(model, data, signals, about, notes, depth, told):
