@@ -21,6 +21,7 @@ SAYS = {
     "06_deep_plain": ["vanishing_gradient", "Healthy"],
     "07_digits_cnn": ["Healthy", "Mean gradient norm"],
     "08_write_your_own_rule": ["growing_weights"],
+    "09_check_and_heal": ["output_mismatch", "unscaled_data", "Changed"],
 }
 
 

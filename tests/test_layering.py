@@ -39,7 +39,14 @@ TOP = {
 }
 WITHOUT_KERAS = FREE | STORE | {"reporting", "tensorboard_plugin", "diagnosis"}
 # These act on models.
-ACT_ON_MODELS = {"preflight", "heal", "remedies"}
+ACT_ON_MODELS = {"preflight", "heal", "actions", "skill"}
+ACTING_MAY_IMPORT = TOP - {"__init__", "__main__", "commands", "demo"}
+ACTING_MAY_IMPORT |= {"recording", "_backend"}
+
+
+def acts_on_models(path):
+    """Tell whether a file of `diagnosis` may know Keras."""
+    return bool({*pathlib.Path(path).with_suffix("").parts} & ACT_ON_MODELS)
 
 
 def imports(path):
@@ -95,6 +102,8 @@ def test_imports_go_down_only():
         allowed = rest[0] == part or rest[0] in MAY_IMPORT[part]
         if not early:
             allowed |= (part, rest[0]) in LATE
+        if part == "diagnosis" and acts_on_models(path):
+            allowed |= rest[0] in ACTING_MAY_IMPORT
         if not allowed:
             wrong.append(f"{path} must not import {module}")
     assert not wrong
@@ -109,10 +118,16 @@ def test_reporters_know_findings_and_no_rules():
 
 def test_only_the_upper_parts_import_keras():
     for part, path, module, early in imports_of(*WITHOUT_KERAS):
-        acts = pathlib.Path(path).stem in ACT_ON_MODELS
-        if early and not (part == "diagnosis" and acts):
+        if early and not (part == "diagnosis" and acts_on_models(path)):
             package = module.split(".")[0]
             assert package not in {"keras", *BACKENDS}, path
+
+
+def test_rules_and_judgements_know_nothing_that_acts():
+    for _, path, module, early in imports_of("diagnosis"):
+        if early and not acts_on_models(path):
+            name = module.removeprefix("keras_gradguard.diagnosis.")
+            assert name.split(".")[0] not in ACT_ON_MODELS, path
 
 
 def test_private_keras_and_backends_stay_where_they_belong():

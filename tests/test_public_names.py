@@ -16,7 +16,9 @@ PUBLIC = (
     "Report",
     "Rule",
     "Trace",
+    "check",
     "diagnose",
+    "heal",
 )
 SIGNATURES = {
     "GradientMonitor": {
@@ -27,6 +29,20 @@ SIGNATURES = {
         "verbose": 1,
     },
     "diagnose": {"trace": REQUIRED, "rules": "default"},
+    "check": {
+        "model": REQUIRED,
+        "x": REQUIRED,
+        "y": None,
+        "batch_size": 32,
+    },
+    "heal": {
+        "model": REQUIRED,
+        "report": None,
+        "x": None,
+        "y": None,
+        "epochs": None,
+        "batch_size": None,
+    },
 }
 MEMBERS = {
     "GradientMonitor": ("report", "plot"),

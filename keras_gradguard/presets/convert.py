@@ -114,7 +114,7 @@ def convert(
             GradGuardWarning,
             stacklevel=2,
         )
-    builder = _Builder(plan)
+    builder = Builder(plan)
     new = builder.model(model)
     if copy_weights:
         builder.copy_weights()
@@ -138,7 +138,7 @@ def _check_model(model):
         )
 
 
-class _Builder:
+class Builder:
     """Clones models by a plan; one clone of a layer, however often used."""
 
     def __init__(self, plan):

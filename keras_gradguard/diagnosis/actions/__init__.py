@@ -1,0 +1,53 @@
+"""Carries out the changes that remedies name, on copies of a model."""
+
+from keras_gradguard.diagnosis.actions import copies
+from keras_gradguard.diagnosis.actions import hidden
+from keras_gradguard.diagnosis.actions import output
+from keras_gradguard.diagnosis.actions import training
+from keras_gradguard.diagnosis.actions.copies import OWNER
+from keras_gradguard.diagnosis.actions.copies import check_model
+from keras_gradguard.diagnosis.actions.copies import copy
+
+__all__ = ["ACTIONS", "apply", "check_model", "copy"]
+
+ACTIONS = {
+    "change_output": output.change_output,
+    "scale_targets": output.scale_targets,
+    "normalize_inputs": output.normalize_inputs,
+    "rescale_inputs": output.rescale_inputs,
+    "set_learning_rate": training.set_learning_rate,
+    "schedule": training.schedule,
+    "set_optimizer": training.set_optimizer,
+    "clip": training.clip,
+    "convert": hidden.convert,
+    "remove_layers": hidden.remove_layers,
+    "change_recurrent": hidden.change_recurrent,
+    "reinitialize": copies.reinitialize,
+}
+
+
+def apply(model, action, arguments):
+    """Return a new model with a change made.
+
+    The new model is compiled as the old one, with a fresh optimizer. Layers
+    that the change leaves alone keep their weights. The old one is untouched.
+
+    Args:
+        model: A `Sequential` or functional model, built.
+        action: Str. Name of the change.
+        arguments: Dict of its arguments.
+
+    Returns:
+        The new model.
+
+    Raises:
+        TypeError: If `model` is subclassed, or no model.
+        ValueError: If the change cannot be made in this model.
+    """
+    check_model(OWNER, model)
+    if action not in ACTIONS:
+        raise ValueError(
+            f"{OWNER}: `action` must be one of {sorted(ACTIONS)}. Received: "
+            f"action={action!r}. Update keras-gradguard."
+        )
+    return ACTIONS[action](model, **arguments)

@@ -1,0 +1,229 @@
+"""Healing: what is sick gets better, what is well stays as it is."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_gradguard as kgg
+from keras_gradguard.diagnosis.heal import _is_better
+from keras_gradguard.diagnosis.skill import skill
+from keras_gradguard.diagnosis.skill import tasks_of
+from tests import models
+
+
+def data(rows=128):
+    x = np.random.default_rng(0).normal(size=(rows, 4)).astype("float32")
+    return x, (x[:, 0] + x[:, 1] > 0).astype("float32")
+
+
+def classifier(*hidden, units=1, activation="sigmoid", optimizer=None):
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            *hidden,
+            layers.Dense(units, activation, name="out"),
+        ],
+        name="net",
+    )
+    model.compile(
+        optimizer or keras.optimizers.Adam(0.02), "binary_crossentropy"
+    )
+    return model
+
+
+def test_the_wrong_output_is_exchanged_and_the_model_learns():
+    model = classifier(layers.Dense(8, "relu"), activation="softmax")
+    before = models.to_numpy(model.variables)
+    x, y = data()
+    healed, report = kgg.heal(model, x=x, y=y, epochs=40)
+    assert healed is not model
+    assert healed.layers[-1].activation.__name__ == "sigmoid"
+    assert report.healthy, report
+    [attempt] = report.attempts
+    assert attempt.rule == "output_mismatch"
+    assert attempt.kept
+    assert attempt.after > attempt.before + 0.2
+    right = (healed.predict(x, verbose=0)[:, 0] > 0.5) == y
+    assert right.mean() > 0.8
+    for one, other in zip(
+        before, models.to_numpy(model.variables), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    assert int(keras.ops.convert_to_numpy(model.optimizer.iterations)) == 0
+    told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert told["attempts"][0]["kept"] is True
+    assert "Tried:" in str(report)
+    assert "sigmoid" in str(report)
+
+
+def test_large_targets_are_scaled():
+    x, _ = data()
+    y = 1000 * x[:, :1] + 3000
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(8, "relu"), layers.Dense(1)]
+    )
+    sgd = keras.optimizers.SGD(0.05, momentum=0.9)
+    model.compile(sgd, "mse")
+    healed, report = kgg.heal(model, x=x, y=y, epochs=40)
+    assert [f.rule for f in report.findings] == []
+    error = np.mean((healed.predict(x, verbose=0) - y) ** 2)
+    assert error < 0.3 * y.var()
+
+
+def test_causes_that_spoil_each_others_cure_are_cured_together():
+    x, _ = data()
+    y = 1e4 * (x[:, 0] + 2 * x[:, 1])
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(8, "tanh"),
+            layers.Dense(1, "softmax", name="out"),
+        ]
+    )
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
+    healed, report = kgg.heal(model, x=x * 1e4 + 5e3, y=y, epochs=20)
+    attempt = report.attempts[0]
+    assert attempt.kept
+    assert "Normalize the inputs + " in attempt.title
+    assert "no activation + Bring the targets" in attempt.title
+    assert report.healthy
+    error = np.mean((healed.predict(x * 1e4 + 5e3, verbose=0)[:, 0] - y) ** 2)
+    assert error < 0.3 * y.var()
+
+
+def test_a_healthy_model_comes_back_as_it_is():
+    model = classifier(layers.Dense(8, "relu"))
+    x, y = data()
+    healed, report = kgg.heal(model, x=x, y=y, epochs=10)
+    assert healed is model
+    assert report.healthy
+    assert report.attempts == []
+    assert "Healthy" in report.notes[0]
+    again, report = kgg.heal(model, kgg.Report([]), x, y)
+    assert again is model
+    assert report.healthy
+
+
+def test_a_report_without_data_is_taken_on_trust():
+    model = classifier(layers.Dense(8, "relu"), activation="softmax")
+    found = kgg.check(model, *data())
+    healed, report = kgg.heal(model, found)
+    assert healed.layers[-1].activation.__name__ == "sigmoid"
+    assert report.healthy
+    assert "not verified" in str(report)
+    nothing = kgg.Finding("r", "warning", [], 0, 0, None, {}, "m")
+    same, report = kgg.heal(model, kgg.Report([nothing]))
+    assert same is model
+    assert "no remedy" in report.notes[0]
+
+
+def test_a_remedy_that_harms_is_not_kept():
+    model = classifier(layers.Dense(8, "relu"))
+    x, y = data()
+
+    def harm(model):
+        return classifier(
+            layers.Dense(8, "relu"),
+            optimizer=keras.optimizers.SGD(0.0),
+        )
+
+    def fail(model):
+        raise ValueError("cannot be done")
+
+    remedies = [
+        kgg.Remedy("Fail", "", apply=fail),
+        kgg.Remedy("Harm", "", apply=harm),
+        kgg.Remedy("Words", ""),
+    ]
+    finding = kgg.Finding(
+        "own_rule", "critical", [], 0, 0, None, {}, "m", remedies
+    )
+    healed, report = kgg.heal(
+        model, kgg.Report([finding]), x, y, epochs=20, batch_size=16
+    )
+    assert healed is model
+    assert [a.title for a in report.attempts][:2] == ["Fail", "Harm"]
+    assert not any(a.kept for a in report.attempts)
+    assert "cannot be done" in report.attempts[0].error
+    assert report.findings == [finding]
+    # Twice a plain training of 20 epochs, in pieces of 4.
+    assert sum(a.epochs for a in report.attempts) + 4 <= 40
+
+
+def test_healing_is_repeatable_under_a_seed():
+    def once():
+        keras.utils.set_random_seed(5)
+        model = classifier(layers.Dense(8, "relu"), activation="softmax")
+        healed, report = kgg.heal(model, x=data()[0], y=data()[1], epochs=10)
+        return healed.get_weights(), report.to_dict()
+
+    one, other = once(), once()
+    for a, b in zip(one[0], other[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert one[1] == other[1]
+
+
+def test_skill_is_read_off_predictions():
+    x, y = data()
+    one = classifier(activation="softmax")
+    tasks = tasks_of(one, y)
+    assert tasks == [True]
+    assert skill(one, x, y, tasks) < 0.1  # says 1 for each
+    exact = classifier()
+    exact.layers[-1].set_weights(
+        [np.array([[50.0], [50], [0], [0]]), np.zeros(1)]
+    )
+    assert skill(exact, x, y, tasks) > 0.9
+    two = keras.Sequential([keras.Input((4,)), layers.Dense(2, "softmax")])
+    two.compile("sgd", "sparse_categorical_crossentropy")
+    two.layers[-1].set_weights([np.zeros((4, 2)), np.zeros(2)])
+    assert abs(skill(two, x, y, [True])) < 0.1
+    numbers = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    numbers.compile("sgd", "mse")
+    target = x[:, :1] * 7 + 3
+    assert tasks_of(numbers, target) == [False]
+    numbers.layers[-1].set_weights(
+        [np.array([[7.0], [0], [0], [0]]), np.array([3.0])]
+    )
+    assert skill(numbers, x, target, [False]) == pytest.approx(1)
+    numbers.layers[-1].set_weights(
+        [np.zeros((4, 1)), target.mean(keepdims=True)[0]]
+    )
+    assert skill(numbers, x, target, [False]) == pytest.approx(0, abs=1e-5)
+
+
+def test_what_is_worth_keeping():
+    inf, nan = float("inf"), float("nan")
+    assert _is_better(0.3, 0.1, gone=True)
+    assert _is_better(0.8, 0.8, gone=True)
+    assert _is_better(0.1, -inf, gone=True)
+    assert _is_better(nan, nan, gone=True)
+    assert not _is_better(0.1, 0.1, gone=True)
+    assert not _is_better(0.2, 0.1, gone=False)
+    assert _is_better(0.4, 0.1, gone=False)
+    assert not _is_better(-inf, -inf, gone=True)
+    assert not _is_better(0.6, 0.8, gone=True)
+
+
+def test_arguments_are_checked():
+    model = classifier()
+    x, y = data()
+    with pytest.raises(TypeError, match="`model` must be a Keras model"):
+        kgg.heal(3, x=x, y=y)
+    with pytest.raises(TypeError, match="`report` must be a Report"):
+        kgg.heal(model, [], x, y)
+    with pytest.raises(TypeError, match="as often as need be"):
+        kgg.heal(model, x=iter([(x, y)]))
+    with pytest.raises(ValueError, match="`report` or `x` must be given"):
+        kgg.heal(model)
+    with pytest.raises(ValueError, match="epochs=0"):
+        kgg.heal(model, x=x, y=y, epochs=0)
+    bare = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    with pytest.raises(ValueError, match="must be compiled"):
+        kgg.heal(bare, x=x, y=y)
+    subclassed = models.Subclassed()
+    with pytest.raises(TypeError, match="Sequential or functional"):
+        kgg.heal(subclassed, kgg.Report([]))
