@@ -157,6 +157,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self._by_gradient = {}
         self._activity = Activity()
         self._measured, self._zero_gradient = {}, {}
+        self._seen_active, self._starved = {}, {}
         self._reviver = None
         self._console = ConsoleReporter(self.verbose)
         self._events = None
@@ -290,15 +291,14 @@ class DeadReLUDetector(keras.callbacks.Callback):
 
     def _end_epoch(self, epoch, logs):
         self._watch.recording.flush()
-        spared, self.blocked = {}, {}
-        for path in self._by_gradient:
-            flags = [f for f in self._measured.get(path, [[]])[0]]
-            flags = [f for f in flags if f is not None]
-            if flags:
-                spared[path] = np.any(flags, axis=0)
-        counted = self._counts.end_epoch(spared)
+        # An epoch without a measured step goes by the one before.
+        for path, (flags, _) in self._measured.items():
+            if flags[0] is not None:
+                self._seen_active[path] = np.any(flags, axis=0)
+        self._starved.update(self._zero_gradient)
+        counted = self._counts.end_epoch(self._by_output)
         self._activity.end_epoch()
-        self._take_over(spared)
+        self._take_over()
         self._find_dormant()
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if counted and self.revive:
@@ -308,7 +308,16 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self._measured, self._zero_gradient = {}, {}
         self._judge()
 
-    def _take_over(self, spared):
+    @property
+    def _by_output(self):
+        """Units judged by their gradient whose output was seen not zero."""
+        return {
+            path: seen
+            for path, seen in self._seen_active.items()
+            if path in self._by_gradient
+        }
+
+    def _take_over(self):
         for path, units in self._counts.dead.items():
             total = len(self._counts.share[path])
             self.dead_units[path] = units
@@ -316,10 +325,12 @@ class DeadReLUDetector(keras.callbacks.Callback):
             self.history[path] = np.array(self._counts.history[path])
             active = self._counts.share[path] > 0
             if path in self._by_gradient:
-                quiet = ~active & spared.get(path, np.zeros(total, bool))
-                self.blocked[path] = np.flatnonzero(quiet)
-            elif self._zero_gradient.get(path):
+                seen = self._seen_active.get(path, np.zeros(total, bool))
+                self.blocked[path] = np.flatnonzero(~active & seen)
+            elif self._starved.get(path):
                 self.blocked[path] = np.flatnonzero(active)
+            else:
+                self.blocked.pop(path, None)
 
     def _find_dormant(self):
         if self.dormant_threshold is None:

@@ -16,7 +16,7 @@ from keras_gradguard.recording.gradients import Mode
 
 # A full step costs about a third more; one in 64 costs half a percent.
 _FULL_EVERY = 64
-_FULL_EARLY = (0, 4, 16)
+_FULL_EARLY = (0, 1, 2, 4, 16)
 # Executions between two looks where no gradients are recorded.
 _LONGEST_PERIOD = 256
 
