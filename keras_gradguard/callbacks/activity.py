@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_gradguard.callbacks.unit_counts import UnitCounts
-from keras_gradguard.recording.activations import STATISTICS
+from keras_gradguard.recording.output_statistics import STATISTICS
 
 # A unit counts as dead once it was zero in so many measured batches, and
 # stays so until one of them shows it alive.

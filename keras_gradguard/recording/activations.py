@@ -7,9 +7,7 @@ gave anything but zero. Everything is read from copies without a gradient.
 """
 
 import contextlib
-import dataclasses
 import threading
-from typing import Any
 
 import keras
 import numpy as np
@@ -18,66 +16,11 @@ from keras import tree
 
 from keras_gradguard import _backend
 from keras_gradguard.recording import batch_statistics
+from keras_gradguard.recording import output_statistics
 from keras_gradguard.recording import sites as sites_lib
 from keras_gradguard.recording.gradients import Mode
-
-STATISTICS = (
-    "mean",
-    "std",
-    "zero_fraction",
-    "saturated_fraction",
-    "inactive_fraction",
-    "input_std",
-)
-# Elements up to which an output is laid beside others.
-_SMALL = 1 << 14
-# Where the size of the batch is not known while the step is traced.
-_USUAL_BATCH = 64
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Measurement:
-    """What one step showed of a model's activations and its batch.
-
-    Attributes:
-        step: The optimizer's step.
-        sites: List of A `Site`, in the order of the forward pass.
-        activations: Float32 array `(A, len(STATISTICS))`.
-        active: List of A arrays: share of the batch's samples for which a unit
-            gave anything but zero, or None where the activation cannot die.
-        magnitude: List of A arrays: mean absolute output of each unit, or None
-            where its calls differ in units.
-        data: Dict of float, by the names of `batch_statistics.NAMES`.
-        facts: Dict of what does not change: columns, dtypes, activation.
-    """
-
-    step: int
-    sites: list
-    activations: Any
-    active: list
-    magnitude: list
-    data: dict
-    facts: dict
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Counts:
-    """For how many samples each unit gave anything but zero.
-
-    Attributes:
-        sites: List of A `Site` whose activation can die.
-        active: List of A float64 arrays `(units,)`.
-        samples: Float, the number of samples.
-    """
-
-    sites: list
-    active: list
-    samples: float
-
-    def by_path(self):
-        """Dict from a site's path to its array of `active`."""
-        paths = [site.path for site in self.sites]
-        return dict(zip(paths, self.active, strict=True))
+from keras_gradguard.recording.measurements import Counts
+from keras_gradguard.recording.measurements import Measurement
 
 
 class _Step(threading.local):
@@ -297,9 +240,9 @@ class ForwardTap:
         names = batch_statistics.NAMES
         data = dict(zip(names, vector[: len(names)].tolist(), strict=True))
         vector = vector[len(names) :]
-        table = vector[: count * len(STATISTICS)]
-        table = table.reshape(count, len(STATISTICS))
-        rest = vector[count * len(STATISTICS) :]
+        table = vector[: count * len(output_statistics.STATISTICS)]
+        table = table.reshape(count, len(output_statistics.STATISTICS))
+        rest = vector[count * len(output_statistics.STATISTICS) :]
         return Measurement(
             step,
             list(order),
@@ -355,12 +298,16 @@ class ForwardTap:
             return
         active = None
         if judged:
-            active = _active_samples(outputs, site.unit_axis)
+            active = output_statistics.active_samples(outputs, site.unit_axis)
         share = None if active is None else ops.mean(active, axis=0)
-        magnitude = _unit_magnitude(outputs, site.unit_axis)
+        magnitude = output_statistics.unit_magnitude(outputs, site.unit_axis)
         inputs = self._visible(inputs)
         seen["statistics"].append(
-            (_statistics(site, inputs, outputs, share), magnitude, share)
+            (
+                output_statistics.statistics(site, inputs, outputs, share),
+                magnitude,
+                share,
+            )
         )
 
     def _note_input(self, site, args):
@@ -413,7 +360,7 @@ class ForwardTap:
         groups, single = {}, []
         for site, seen in self._step.seen.items():
             outputs = seen["outputs"]
-            if len(outputs) == 1 and _is_small(outputs[0]):
+            if len(outputs) == 1 and output_statistics.is_small(outputs[0]):
                 key = str(outputs[0].dtype), outputs[0].shape[0]
                 groups.setdefault(key, []).append((site, outputs[0]))
             elif outputs:
@@ -426,14 +373,18 @@ class ForwardTap:
             joined = small[0]
             if len(small) > 1:
                 joined = ops.concatenate(small, axis=1)
-            parts.append(ops.sum(_active_samples(joined, 1), axis=0))
+            parts.append(
+                ops.sum(output_statistics.active_samples(joined, 1), axis=0)
+            )
         for site, outputs in single:
             order.append(site)
             calls = [
-                ops.sum(_active_samples(o, site.unit_axis), axis=0)
+                ops.sum(
+                    output_statistics.active_samples(o, site.unit_axis), axis=0
+                )
                 for o in outputs
             ]
-            parts.append(_largest(calls))
+            parts.append(output_statistics.largest(calls))
             units.append(int(parts[-1].shape[0]))
         self._layout["counts"] = order, units
         if not parts:
@@ -454,72 +405,13 @@ class ForwardTap:
             order.append(site)
             calls, magnitude, share = zip(*seen["statistics"], strict=True)
             parts.append(sum(calls[1:], start=calls[0]) / len(calls))
-            magnitudes.append(_over_calls(magnitude))
-            shares.append(_over_calls(share))
+            magnitudes.append(output_statistics.over_calls(magnitude))
+            shares.append(output_statistics.over_calls(share))
         units = [0 if m is None else int(m.shape[0]) for m in magnitudes]
         live = [0 if s is None else int(s.shape[0]) for s in shares]
         self._layout[Mode.FULL] = order, units, live
         rest = [v for v in [*magnitudes, *shares] if v is not None]
         return ops.concatenate([*parts, *rest], axis=0)
-
-
-def _statistics(site, inputs, outputs, share):
-    """Return the `STATISTICS` of one call, a vector."""
-    values = ops.cast(outputs, "float32")
-    nan = ops.full((), float("nan"), "float32")
-    mean = ops.mean(values)
-    saturated = inactive = spread = nan
-    if site.bounds is not None:
-        low, high = site.bounds
-        flat = ops.logical_or(values <= low, values >= high)
-        saturated = ops.mean(ops.cast(flat, "float32"))
-    if share is not None:
-        inactive = ops.mean(ops.cast(ops.equal(share, 0), "float32"))
-    if inputs is not None and hasattr(inputs, "dtype"):
-        spread = ops.std(ops.cast(inputs, "float32"))
-    zero = ops.mean(ops.cast(ops.equal(values, 0), "float32"))
-    return ops.stack(
-        [mean, ops.std(values), zero, saturated, inactive, spread], axis=0
-    )
-
-
-def _over_calls(vectors):
-    """Return the largest of a layer's calls, None if they do not compare."""
-    first = vectors[0]
-    if any(v is None or v.shape != first.shape for v in vectors):
-        return None
-    return _largest(vectors)
-
-
-def _unit_magnitude(outputs, unit_axis):
-    """Return (units,): the mean absolute output."""
-    rank = len(outputs.shape)
-    axes = tuple(i for i in range(rank) if i != unit_axis % rank)
-    return ops.mean(ops.abs(ops.cast(outputs, "float32")), axis=axes)
-
-
-def _largest(parts):
-    result = parts[0]
-    for part in parts[1:]:
-        result = ops.maximum(result, part)
-    return result
-
-
-def _is_small(outputs):
-    shape = outputs.shape
-    if len(shape) != 2 or shape[1] is None:
-        return False
-    return int(shape[1]) * int(shape[0] or _USUAL_BATCH) <= _SMALL
-
-
-def _active_samples(outputs, unit_axis):
-    """Return (batch, units): 1 where a sample has anything but zero."""
-    rank = len(outputs.shape)
-    active = ops.not_equal(outputs, 0)
-    axes = tuple(i for i in range(1, rank) if i != unit_axis % rank)
-    if axes:
-        active = ops.any(active, axis=axes)
-    return ops.cast(active, "float32")
 
 
 def _first(args):

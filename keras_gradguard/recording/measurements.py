@@ -1,0 +1,49 @@
+"""What a step showed of a model's activations, on the host."""
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one step showed of a model's activations and its batch.
+
+    Attributes:
+        step: The optimizer's step.
+        sites: List of A `Site`, in the order of the forward pass.
+        activations: Float32 array `(A, len(STATISTICS))`.
+        active: List of A arrays: share of the batch's samples for which a unit
+            gave anything but zero, or None where the activation cannot die.
+        magnitude: List of A arrays: mean absolute output of each unit, or None
+            where its calls differ in units.
+        data: Dict of float, by the names of `batch_statistics.NAMES`.
+        facts: Dict of what does not change: columns, dtypes, activation.
+    """
+
+    step: int
+    sites: list
+    activations: Any
+    active: list
+    magnitude: list
+    data: dict
+    facts: dict
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Counts:
+    """For how many samples each unit gave anything but zero.
+
+    Attributes:
+        sites: List of A `Site` whose activation can die.
+        active: List of A float64 arrays `(units,)`.
+        samples: Float, the number of samples.
+    """
+
+    sites: list
+    active: list
+    samples: float
+
+    def by_path(self):
+        """Dict from a site's path to its array of `active`."""
+        paths = [site.path for site in self.sites]
+        return dict(zip(paths, self.active, strict=True))

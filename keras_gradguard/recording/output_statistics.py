@@ -1,0 +1,77 @@
+"""Statistics of the outputs of layers, as tensors inside the step."""
+
+from keras import ops
+
+STATISTICS = (
+    "mean",
+    "std",
+    "zero_fraction",
+    "saturated_fraction",
+    "inactive_fraction",
+    "input_std",
+)
+# Elements up to which an output is laid beside others.
+_SMALL = 1 << 14
+# Where the size of the batch is not known while the step is traced.
+_USUAL_BATCH = 64
+
+
+def statistics(site, inputs, outputs, share):
+    """Return the `STATISTICS` of one call, a vector."""
+    values = ops.cast(outputs, "float32")
+    nan = ops.full((), float("nan"), "float32")
+    mean = ops.mean(values)
+    saturated = inactive = spread = nan
+    if site.bounds is not None:
+        low, high = site.bounds
+        flat = ops.logical_or(values <= low, values >= high)
+        saturated = ops.mean(ops.cast(flat, "float32"))
+    if share is not None:
+        inactive = ops.mean(ops.cast(ops.equal(share, 0), "float32"))
+    if inputs is not None and hasattr(inputs, "dtype"):
+        spread = ops.std(ops.cast(inputs, "float32"))
+    zero = ops.mean(ops.cast(ops.equal(values, 0), "float32"))
+    return ops.stack(
+        [mean, ops.std(values), zero, saturated, inactive, spread], axis=0
+    )
+
+
+def over_calls(vectors):
+    """Return the largest of a layer's calls, None if they do not compare."""
+    first = vectors[0]
+    if any(v is None or v.shape != first.shape for v in vectors):
+        return None
+    return largest(vectors)
+
+
+def unit_magnitude(outputs, unit_axis):
+    """Return (units,): the mean absolute output."""
+    rank = len(outputs.shape)
+    axes = tuple(i for i in range(rank) if i != unit_axis % rank)
+    return ops.mean(ops.abs(ops.cast(outputs, "float32")), axis=axes)
+
+
+def largest(parts):
+    """Return the largest of several vectors, entry by entry."""
+    result = parts[0]
+    for part in parts[1:]:
+        result = ops.maximum(result, part)
+    return result
+
+
+def is_small(outputs):
+    """Tell whether an output is rather laid beside others than reduced."""
+    shape = outputs.shape
+    if len(shape) != 2 or shape[1] is None:
+        return False
+    return int(shape[1]) * int(shape[0] or _USUAL_BATCH) <= _SMALL
+
+
+def active_samples(outputs, unit_axis):
+    """Return (batch, units): 1 where a sample has anything but zero."""
+    rank = len(outputs.shape)
+    active = ops.not_equal(outputs, 0)
+    axes = tuple(i for i in range(1, rank) if i != unit_axis % rank)
+    if axes:
+        active = ops.any(active, axis=axes)
+    return ops.cast(active, "float32")
