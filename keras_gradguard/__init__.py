@@ -18,6 +18,7 @@ _EXPORTS = {
     "Report": "keras_gradguard.diagnosis.report",
     "Rule": "keras_gradguard.diagnosis.rules.base",
     "Trace": "keras_gradguard.trace",
+    "check": "keras_gradguard.diagnosis.preflight",
     "diagnose": "keras_gradguard.diagnosis",
 }
 _SUBMODULES = ("clippers", "layers", "presets")

@@ -33,6 +33,18 @@ def native(variable):
     return variable
 
 
+def gradients(function, values):
+    """Value of a scalar function of a list of arrays, and its gradients."""
+    # Step by step, each operation would be compiled by itself.
+    value, grads = jax.jit(jax.value_and_grad(function))(list(values))
+    return value, list(grads)
+
+
+def run_whole(function, *arguments):
+    """Run a function as one compiled program."""
+    return jax.jit(function)(*arguments)
+
+
 def is_sparse(gradient):
     """Whether a gradient holds rows that may repeat."""
     del gradient

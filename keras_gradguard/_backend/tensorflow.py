@@ -37,6 +37,23 @@ def native(variable):
     return getattr(variable, "_value", variable)
 
 
+def gradients(function, values):
+    """Value of a scalar function of a list of tensors, and its gradients."""
+    values = [tf.convert_to_tensor(value) for value in values]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(values)
+        value = function(values)
+    return value, [
+        None if grad is None else tf.convert_to_tensor(grad)
+        for grad in tape.gradient(value, values)
+    ]
+
+
+def run_whole(function, *arguments):
+    """Run a function: step by step is fast enough here."""
+    return function(*arguments)
+
+
 def is_sparse(gradient):
     """Whether a gradient holds rows that may repeat."""
     return isinstance(gradient, tf.IndexedSlices)

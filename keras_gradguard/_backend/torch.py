@@ -29,6 +29,20 @@ def native(variable):
     return getattr(variable, "_value", variable)
 
 
+def gradients(function, values):
+    """Value of a scalar function of a list of tensors, and its gradients."""
+    values = [value.detach().requires_grad_() for value in values]
+    value = function(values)
+    return value.detach(), list(
+        torch.autograd.grad(value, values, allow_unused=True)
+    )
+
+
+def run_whole(function, *arguments):
+    """Run a function: step by step is fast enough here."""
+    return function(*arguments)
+
+
 def is_sparse(gradient):
     """Whether a gradient holds rows that may repeat."""
     return gradient is not None and gradient.is_sparse

@@ -1,5 +1,11 @@
-"""What to change, with code that names the user's own layers."""
+"""What to change, with code that names the user's own layers.
 
+`trace` is a `Trace`, or anything with `info(layer)` and `meta` as it has.
+"""
+
+import dataclasses
+
+from keras_gradguard.diagnosis import changes
 from keras_gradguard.diagnosis.evidence import kernel_shapes
 from keras_gradguard.diagnosis.finding import Remedy
 
@@ -22,25 +28,159 @@ def for_vanishing(trace, layers):
             "He's initializer keeps the size of the signal from layer to "
             "layer when the activation is ReLU."
         )
+    recurrent = _recurrent(
+        trace,
+        layers,
+        "Its gates let the gradient pass over many time steps.",
+    )
     return [
-        Remedy(
-            "Use ReLU with He initialization in these layers",
-            why,
-            "\n".join(_layer_code(trace, layer, "relu") for layer in layers),
+        *recurrent,
+        dataclasses.replace(
+            changes.convert(
+                "he_relu",
+                why,
+                "\n".join(
+                    _layer_code(trace, layer, "relu") for layer in layers
+                ),
+            ),
+            title="Use ReLU with He initialization in these layers",
         ),
-        Remedy(
-            "Normalize between the layers",
+        changes.convert(
+            "he_relu",
             "Normalization keeps activations where they do not saturate and "
             "gives every layer a gradient of like size.",
             _normalize_code(trace, layers),
+            normalization="batch",
         ),
-        Remedy(
-            "Add skip connections or use fewer layers",
-            "A sum passes the gradient on undiminished, whatever the layer "
-            "beside it does; a shallower net has fewer factors to multiply.",
-            "h = keras.layers.Add()([h, layer(h)])  # layer keeps the shape",
+        dataclasses.replace(
+            changes.convert(
+                "elu",
+                "A sum passes the gradient on undiminished, whatever the "
+                "layer beside it does; a shallower net has fewer factors to "
+                "multiply.",
+                "h = keras.layers.Add()([h, layer(h)])  # layer keeps the "
+                "shape",
+                residual=True,
+            ),
+            title="Add skip connections or use fewer layers",
+        ),
+        changes.fewer_layers(
+            layers[: max(1, len(layers) - 1)],
+            "Layers that get no gradient only stand in the way.",
         ),
     ]
+
+
+def _recurrent(trace, layers, why):
+    """Return remedies for plain recurrent layers among `layers`."""
+    plain = [
+        layer
+        for layer in layers
+        if trace.info(layer).get("class") in ("SimpleRNN", "SimpleRNNCell")
+    ]
+    found = []
+    for layer in plain[:1]:
+        units = trace.info(layer).get("units")
+        found = [
+            changes.recurrent(layer, "LSTM", units, why),
+            changes.recurrent(layer, "GRU", units, why),
+            changes.recurrent(
+                layer,
+                "SimpleRNN",
+                units,
+                "An orthogonal matrix keeps the length of what it multiplies.",
+            ),
+        ]
+    return found
+
+
+def for_dead(trace, layers):
+    """Return remedies for ReLU layers whose units give 0 for all samples."""
+    leaky = "\n".join(_layer_code(trace, at, "leaky_relu") for at in layers)
+    return [
+        changes.convert(
+            "he_leaky_relu",
+            "A leaky ReLU passes a part of what is negative on, so no unit is "
+            "without a gradient.",
+            leaky,
+        ),
+        changes.convert(
+            "he_relu",
+            "Normalization centres what goes into a ReLU, so about half of "
+            "its units are active on any batch.",
+            _normalize_code(trace, layers),
+            normalization="batch",
+        ),
+        changes.reinitialize(
+            layers,
+            "Which units are dead is a matter of the draw, in narrow layers "
+            "above all.",
+        ),
+        _lower_rate(trace, 10, "Large steps push units below 0 for good."),
+    ]
+
+
+def for_saturated(trace, layers):
+    """Return remedies for units in the flat ends of their activation."""
+    code = "\n".join(_layer_code(trace, layer, "relu") for layer in layers)
+    return [
+        changes.convert(
+            "he_relu",
+            "ReLU does not saturate, and He's initializer keeps its size from "
+            "layer to layer.",
+            code,
+        ),
+        changes.convert(
+            "glorot_tanh",
+            "Normalization brings what goes into the activation back to where "
+            "it is steep.",
+            _normalize_code(trace, layers),
+            normalization="batch",
+        ),
+        changes.normalize_inputs(
+            "Large inputs saturate the first layer, and it the next."
+        ),
+        _lower_rate(trace, 10, "Large steps drive units into the flat ends."),
+    ]
+
+
+def for_initialization(trace, layers, preset=None):
+    """Return remedies for weights that no training should start from.
+
+    Args:
+        trace: The `Trace`, or `About` a model.
+        layers: List of str. The layers.
+        preset: Str or None. Name of the pairing that fits.
+    """
+    preset = preset if preset not in (None, "linear") else "he_relu"
+    code = "\n".join(
+        f"keras.layers.{trace.info(layer).get('class') or 'Dense'}("
+        f"{_sizes(trace.info(layer))}, "
+        f'**keras_gradguard.presets.get("{preset}"), name="{_name(layer)}")'
+        for layer in layers
+    )
+    return [
+        changes.convert(
+            preset,
+            "Its weights keep the size of the signal from layer to layer.",
+            code,
+        ),
+        changes.convert(
+            "he_relu",
+            "Normalization gives the signal its size back, whatever the "
+            "weights.",
+            _normalize_code(trace, layers),
+            normalization="batch",
+        ),
+    ]
+
+
+def _lower_rate(trace, factor, why):
+    rate = trace.meta.get("learning_rate")
+    if isinstance(rate, int | float) and rate > 0:
+        name = (trace.meta.get("optimizer") or {}).get("class")
+        return changes.learning_rate(name, rate, why, rate / factor)
+    return changes.scale_learning_rate(1 / factor, why)
 
 
 def for_exploding(trace, layers):
@@ -52,6 +192,12 @@ def for_exploding(trace, layers):
     known = isinstance(rate, int | float) and rate > 0
     lower = f"{rate / 10:g}" if known else "1e-3"
     now = f" It is {rate:g} now." if known else ""
+    clip = changes.clip(
+        "Clipping bounds each step, so that one large gradient does not "
+        "throw the weights far off.",
+        max_norm=1.0,
+    )
+    code = f"optimizer = keras.optimizers.{name}({lower}, global_clipnorm=1.0)"
     return [
         Remedy(
             "Bring inputs and targets to unit scale",
@@ -61,17 +207,28 @@ def for_exploding(trace, layers):
             "y_train = (y_train - mean) / std\n"
             "y_val = (y_val - mean) / std",
         ),
-        Remedy(
-            "Clip the gradient",
-            "Clipping bounds each step, so that one large gradient does not "
-            "throw the weights far off.",
-            f"optimizer = keras.optimizers.{name}({lower}, "
-            "global_clipnorm=1.0)",
+        dataclasses.replace(clip, code=code),
+        dataclasses.replace(
+            _lower_rate(
+                trace,
+                10,
+                "Steps that overshoot make the next gradient larger "
+                f"still.{now}",
+            ),
+            title="Lower the learning rate",
+            code=f"optimizer = keras.optimizers.{name}({lower})",
         ),
-        Remedy(
-            "Lower the learning rate",
-            f"Steps that overshoot make the next gradient larger still.{now}",
-            f"optimizer = keras.optimizers.{name}({lower})",
+        changes.convert(
+            "elu",
+            "Its weights keep the size of the signal from layer to layer, "
+            "whatever the activations were before.",
+            "\n".join(_layer_code(trace, layer, "elu") for layer in layers),
+        ),
+        changes.convert(
+            "he_relu",
+            "Normalization keeps the size of the signal from layer to layer.",
+            _normalize_code(trace, layers),
+            normalization="batch",
         ),
     ]
 
@@ -90,10 +247,15 @@ def for_nonfinite(trace, layers, clue):
         "import numpy as np\n"
         "print(np.isfinite(x_train).all(), np.isfinite(y_train).all())",
     )
-    skip = Remedy(
-        "Skip updates that are not finite",
-        "Weights stay as they were when a gradient is NaN or infinite.",
-        "optimizer = keras_gradguard.AutoClip(optimizer, nonfinite='skip')",
+    skip = dataclasses.replace(
+        changes.clip(
+            "Weights stay as they were when a gradient is NaN or infinite.",
+            "percentile",
+            nonfinite="skip",
+        ),
+        title="Skip updates that are not finite",
+        code="optimizer = keras_gradguard.AutoClip(optimizer, "
+        "nonfinite='skip')",
     )
     safe = Remedy(
         "Keep logarithms, roots and divisions away from zero",
@@ -150,15 +312,31 @@ def for_update_ratio(trace, factor):
     optimizer = optimizer if isinstance(optimizer, dict) else {}
     name = optimizer.get("class") or "Adam"
     rate = optimizer.get("learning_rate") or trace.meta.get("learning_rate")
-    if isinstance(rate, int | float) and rate > 0:
-        to = f"{rate / factor:.1g}"
-        code = f"optimizer = keras.optimizers.{name}({to})"
-        why = f"From {rate:g} to {to}: about 1e-3 of the weights per step."
-    else:
-        code = f"model.optimizer.learning_rate /= {factor:.1g}"
-        why = "Steps of about 1e-3 of the weights are usual."
     side = "Lower" if factor > 1 else "Raise"
-    return [Remedy(f"{side} the learning rate", why, code)]
+    if isinstance(rate, int | float) and rate > 0:
+        to = float(f"{rate / factor:.1g}")
+        change = changes.learning_rate(
+            name,
+            rate,
+            f"From {rate:g} to {to:.1g}: about 1e-3 of the weights per step.",
+            to,
+        )
+        code = f"optimizer = keras.optimizers.{name}({to:.1g})"
+    else:
+        change = changes.scale_learning_rate(
+            1 / factor, "Steps of about 1e-3 of the weights are usual."
+        )
+        code = f"model.optimizer.learning_rate /= {factor:.1g}"
+    change = dataclasses.replace(
+        change, title=f"{side} the learning rate", code=code
+    )
+    if name in ("SGD", "Adadelta", "Adagrad"):
+        adam = changes.adam(
+            "Adam's steps have the size of the learning rate, whatever the "
+            "size of the gradient."
+        )
+        return [change, adam]
+    return [change]
 
 
 def for_clipping(threshold, norm):
@@ -178,13 +356,18 @@ def for_clipping(threshold, norm):
 def _layer_code(trace, layer, activation):
     info = trace.info(layer)
     kind = info.get("class") or "Dense"
-    units = _units(info)
-    name = str(layer).rsplit("/", maxsplit=1)[-1]
-    sizes = ", ".join(str(unit) for unit in units) or "units"
     return (
-        f'keras.layers.{kind}({sizes}, activation="{activation}", '
-        f'kernel_initializer="he_normal", name="{name}")'
+        f'keras.layers.{kind}({_sizes(info)}, activation="{activation}", '
+        f'kernel_initializer="he_normal", name="{_name(layer)}")'
     )
+
+
+def _name(layer):
+    return str(layer).rsplit("/", maxsplit=1)[-1]
+
+
+def _sizes(info):
+    return ", ".join(str(unit) for unit in _units(info)) or "units"
 
 
 def _units(info):

@@ -17,10 +17,14 @@ class Report:
     Args:
         findings: List of `Finding`, in order of `first_step`.
         trace: The `Trace` they were found on, or None. Defaults to None.
+        notes: List of str. What else to tell: what was not judged, and why.
+        attempts: List of `Attempt`. What `heal` tried, in order.
 
     Attributes:
         findings: List of `Finding`.
         trace: The trace, or None.
+        notes: List of str.
+        attempts: List of `Attempt`.
 
     Example:
     >>> import numpy as np
@@ -31,9 +35,11 @@ class Report:
     Healthy: nothing found in 50 recorded steps of 2 layers.
     """
 
-    def __init__(self, findings, trace=None):
+    def __init__(self, findings, trace=None, notes=(), attempts=()):
         self.findings = list(findings)
         self.trace = trace
+        self.notes = list(notes)
+        self.attempts = list(attempts)
 
     @property
     def healthy(self):
@@ -53,13 +59,18 @@ class Report:
         return sorted(self.findings, key=lambda f: _RANK.get(f.severity, 2))
 
     def to_dict(self):
-        """Return what JSON can hold: verdict, findings, summary."""
-        return {
+        """Return what JSON can hold: verdict, findings, summary and more."""
+        data = {
             "healthy": self.healthy,
             "verdict": self.verdict,
             "findings": [finding.to_dict() for finding in self.findings],
             "summary": self._summary(),
         }
+        if self.notes:
+            data["notes"] = self.notes
+        if self.attempts:
+            data["attempts"] = [attempt.to_dict() for attempt in self.attempts]
+        return data
 
     def save(self, path):
         """Write the report as a page, text or data.
@@ -115,7 +126,10 @@ class Report:
         )
 
     def __str__(self):
-        lines = [self.verdict]
+        lines = [self.verdict, *self.notes]
+        if self.attempts:
+            lines += ["", "Tried:"]
+            lines += [f"  {attempt}" for attempt in self.attempts]
         for finding in self.ranked:
             lines.append("")
             lines.append(
