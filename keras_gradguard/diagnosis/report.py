@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 from keras_gradguard._trace_file import write_atomically
+from keras_gradguard.diagnosis import causes
 
-# Critical first, then by when it began.
-_RANK = {"critical": 0, "warning": 1}
 
 
 class Report:
@@ -55,8 +54,8 @@ class Report:
 
     @property
     def ranked(self):
-        """List of `Finding`: critical ones first, then the earlier."""
-        return sorted(self.findings, key=lambda f: _RANK.get(f.severity, 2))
+        """List of `Finding`: causes first, each before what follows from it."""
+        return causes.ranked(self.findings)
 
     def to_dict(self):
         """Return what JSON can hold: verdict, findings, summary and more."""
