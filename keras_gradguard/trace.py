@@ -363,8 +363,8 @@ class Trace:
         (`feature_scale_`); the share of targets that are no integers
         (`target_fraction`), the largest distance of a target row's sum from 1
         (`target_row_sum`), the largest standard deviation of an output
-        over the batch (`output_spread`) and the correlation of outputs with
-        targets (`output_correlation`).
+        over the batch (`output_spread`), how many `samples` the batch had and
+        the correlation of outputs with targets (`output_correlation`).
 
         Args:
             name: Str. One of `keras_gradguard.trace.DATA_SERIES`.

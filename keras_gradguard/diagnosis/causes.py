@@ -7,9 +7,9 @@ _ORDER = (
     "output_mismatch",
     "unscaled_data",
     "poor_initialization",
+    "exploding_gradient",
     "dead_relu",
     "saturated_activation",
-    "exploding_gradient",
     "vanishing_gradient",
     "nonfinite_gradient",
     "frozen_layer",
@@ -39,12 +39,12 @@ _EFFECTS = {
         *_STUCK,
     ),
     "vanishing_gradient": ("update_ratio", *_STUCK),
-    "update_ratio": _LOSS,
+    "update_ratio": ("oscillating_loss", "loss_plateau"),
     "oscillating_loss": ("loss_plateau",),
     "slow_convergence": ("update_ratio", "loss_plateau"),
 }
 # Of these two either may come first, and the first is the cause.
-_EITHER = ("exploding_gradient", "dead_relu", "saturated_activation")
+_EITHER = ("dead_relu", "saturated_activation")
 
 
 def trace_causes(findings):
@@ -101,10 +101,10 @@ def ranked(findings):
         return severe, place, finding.first_step
 
     def effects(rule):
-        return sorted((f for f in findings if f.cause == rule), key=key_of_effect)
-
-    def key_of_effect(finding):
-        return order.get(finding.rule, len(_ORDER)), finding.first_step
+        return sorted(
+            (f for f in findings if f.cause == rule),
+            key=lambda f: (order.get(f.rule, len(_ORDER)), f.first_step),
+        )
 
     out, told = [], set()
     leading = [f for f in findings if f.cause is None or f.cause not in rules]

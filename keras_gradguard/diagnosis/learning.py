@@ -9,6 +9,8 @@ from keras_gradguard.diagnosis.evidence import Progress
 _WINDOW = 5
 # Outputs that differ by less between samples say nothing of the inputs.
 _BLIND = 1e-3
+# Of fewer samples a batch may hold only one kind.
+_FEWEST = 4
 _SCORES = ("acc", "auc", "f1", "precision", "recall", "iou", "dice", "r2")
 
 
@@ -73,7 +75,7 @@ class Learning:
     def good(self):
         """Bool array (K,): the model has learnt a good part by then."""
         with np.errstate(invalid="ignore"):
-            better = (self.score - self.chance) / (1 - self.chance)
+            better = (self.score - self.chance) / max(1e-9, 1 - self.chance)
             return (
                 (np.nan_to_num(self.follows) > 0.6)
                 | (better > 0.5)
@@ -98,6 +100,19 @@ class Learning:
             same = self.contrast < _BLIND
         return self.stalled & (little | same) & ~self.good
 
+    def by_block(self, blocks):
+        """Return bool arrays (B,): `good` and `blind` by each block.
+
+        At least four measurements are wanted before a run counts as blind.
+        """
+        at = np.searchsorted(self.steps, blocks.last_step, "right") - 1
+        good, blind = np.zeros((2, len(blocks)), bool)
+        if len(self):
+            seen = at >= 0
+            good[seen] = self.good[at[seen]]
+            blind[seen] = self.blind[at[seen]] & (at[seen] >= 3)
+        return good, blind
+
     def at(self, step):
         """Return the index of the latest measurement up to a step, or -1."""
         return int(np.searchsorted(self.steps, step, "right")) - 1
@@ -114,6 +129,16 @@ def planned_steps(trace):
     return int(epochs * per_epoch)
 
 
+def batch_size(trace):
+    """Return the samples of the first measured batch, 0 if not known."""
+    samples = trace.data("samples")
+    if len(samples) and samples[0] >= 1:
+        return int(samples[0])
+    facts = trace.meta.get("data")
+    known = facts.get("batch_size") if isinstance(facts, dict) else None
+    return known if isinstance(known, int) and known > 0 else 0
+
+
 def first_loss(trace, progress):
     """Return the loss before anything was learnt, NaN if it is not known.
 
@@ -121,9 +146,7 @@ def first_loss(trace, progress):
     under 8 samples it says little, and the first ten records serve.
     """
     loss = trace.extra.get("loss")
-    data = trace.meta.get("data")
-    batch = data.get("batch_size") if isinstance(data, dict) else None
-    large = isinstance(batch, int) and batch >= 8
+    large = batch_size(trace) >= 8
     if loss is None or not len(loss) or not np.isfinite(loss[0]) or not large:
         return progress.first
     return float(loss[0])
@@ -162,13 +185,15 @@ def _recent(values):
 
 def _contrast(trace, count):
     spread = trace.data("output_spread")[:count].astype(np.float64)
+    if batch_size(trace) < _FEWEST:
+        return np.full(count, np.nan)
     loss, output = str(trace.meta.get("loss_name") or "").lower(), {}
     outputs = trace.meta.get("outputs")
     if isinstance(outputs, list) and outputs and isinstance(outputs[0], dict):
         output = outputs[0]
         loss = str(output.get("loss") or loss).lower()
     with np.errstate(all="ignore"):
-        if any(name in loss.replace("_", "") for name in ("crossentropy",)):
+        if "crossentropy" in loss.replace("_", ""):
             if output.get("from_logits") or output.get("activation") is None:
                 return spread
             scale = np.abs(trace.data("output_mean")[:count])

@@ -7,7 +7,6 @@ from keras_gradguard._trace_file import write_atomically
 from keras_gradguard.diagnosis import causes
 
 
-
 class Report:
     """Findings on a run, with what to do about them.
 

@@ -28,7 +28,7 @@ _PARTS = {
         "output_std",
         "output_spread",
     ),
-    "fit": ("output_correlation",),
+    "fit": ("samples", "output_correlation"),
 }
 # Classes beyond which columns of targets would cost more than the step.
 _MOST_CLASSES = 1024
@@ -75,9 +75,9 @@ def of_outputs(tensor):
 
 
 def of_fit(targets, outputs):
-    """Return how far the outputs follow the targets over the batch.
+    """Return the samples and how far the outputs follow the targets.
 
-    The correlation of the two after each column's mean over the batch is
+    The latter is the correlation of the two after each column's mean over the batch is
     taken off, in [-1, 1]: whatever the loss, its scale and whether outputs are
     logits, it is about 0 as long as nothing is learnt. Numbers of classes
     become columns. NaN for a batch of one, or shapes that do not fit.
@@ -95,8 +95,10 @@ def of_fit(targets, outputs):
         targets = ops.expand_dims(targets, axis=-1)
     elif numbers and columns is not None and columns <= _MOST_CLASSES:
         targets = ops.one_hot(ops.cast(targets, "int32"), columns)
-    if tuple(targets.shape) != tuple(outputs.shape) or targets.shape[0] == 1:
-        return [ops.full((), float("nan"), "float32")]
+    nan = ops.full((), float("nan"), "float32")
+    samples = ops.cast(ops.shape(outputs)[0], "float32")
+    if tuple(targets.shape[1:]) != tuple(outputs.shape[1:]):
+        return [samples, nan]
     axes = tuple(range(max(1, len(outputs.shape) - 1)))
     targets, outputs = _unit(ops.cast(targets, "float32")), _unit(outputs)
     targets = targets - ops.mean(targets, axis=axes, keepdims=True)
@@ -107,7 +109,7 @@ def of_fit(targets, outputs):
         for part in (targets, outputs)
     ]
     both = ops.sum((targets / sizes[0]) * (outputs / sizes[1]))
-    return [ops.clip(both, -1.0, 1.0)]
+    return [samples, ops.where(samples > 1, ops.clip(both, -1.0, 1.0), nan)]
 
 
 def _unit(values):

@@ -23,6 +23,9 @@ _HOPELESS = (
 )
 # Records after which a run that goes well shows it.
 _PATIENCE = 30
+# Records after which outputs that follow the targets are no excuse for a loss
+# that did not fall at all.
+_LONG = 100
 
 
 class OutputMismatch(Rule):
@@ -59,7 +62,9 @@ class OutputMismatch(Rule):
             seen = first
         else:
             seen = harmed_at(trace, learning)
-        return [_dated(trace, f, first, seen) for f in found if seen is not None]
+        return [
+            _dated(trace, f, first, seen) for f in found if seen is not None
+        ]
 
 
 class UnscaledData(Rule):
@@ -185,11 +190,29 @@ def harmed_at(trace, learning):
         with np.errstate(over="ignore", invalid="ignore"):
             above = progress.loss - progress.first > 9 * abs(progress.first)
         found += [int(step) for step in blocks.last_step[above][:1]]
-    late = learning.steps >= int(trace.steps[0]) + _PATIENCE
-    bad = np.flatnonzero(late & learning.idle(share=0.1, follows=0.3))
+    found += _loss_gone(trace)
+    run = learning.steps - int(trace.steps[0])
+    bad = (run >= _PATIENCE) & learning.idle(share=0.1, follows=0.3)
+    with np.errstate(invalid="ignore"):
+        unmoved = learning.stalled & (learning.fallen < 0.02)
+        scored = learning.score - learning.chance > 0.5 * (1 - learning.chance)
+    bad |= (run >= _LONG) & unmoved & ~scored
+    bad = np.flatnonzero(bad)
     if len(bad):
         found.append(int(learning.steps[bad[0]]))
     return min(found) if found else None
+
+
+def _loss_gone(trace):
+    """Return [the step by which the loss was seen not to be finite], or []."""
+    loss = trace.logs.get("loss")
+    if loss is None:
+        return []
+    gone = ~np.isfinite(loss)
+    # Not to be had, as in the logs of a loop of one's own, is not gone.
+    if not (np.isfinite(loss).any() or len(loss) > 1):
+        return []
+    return [int(step) for step in trace.epoch_steps[gone][:1]]
 
 
 def _number(value):

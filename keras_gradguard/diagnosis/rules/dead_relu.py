@@ -10,6 +10,7 @@ from keras_gradguard.diagnosis.evidence import stretch_end
 from keras_gradguard.diagnosis.evidence import stretch_start
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.learning import Learning
+from keras_gradguard.diagnosis.learning import batch_size
 from keras_gradguard.diagnosis.rules.base import Rule
 from keras_gradguard.diagnosis.sites import hidden_sites
 from keras_gradguard.diagnosis.sites import layers_of
@@ -58,16 +59,14 @@ class DeadReLU(Rule):
         count = len(learning)
         dead = trace.activation("dead_fraction")[:count, sites]
         dead = np.where(_seen_enough(trace, count)[:, None], dead, np.nan)
-        if _batch(trace) >= _LARGE_BATCH:
+        if batch_size(trace) >= _LARGE_BATCH:
             # Sooner known than over eight batches.
             now = trace.activation("inactive_fraction")[:count, sites]
             dead = np.fmax(dead, now)
         steps = learning.steps
         with np.errstate(invalid="ignore"):
             whole = _first(steps, dead >= _ALL["share"], _ALL)
-            most = _first(
-                steps, dead >= _MOST["share"], _MOST, learning.idle()
-            )
+            most = _first(steps, dead >= _MOST["share"], _MOST, learning.idle())
         hits = [hit for hit in (whole, most) if hit is not None]
         if not hits:
             return []
@@ -93,14 +92,7 @@ def _first(steps, high, level, where=None):
 def _seen_enough(trace, count):
     """Return (K,): whether enough samples were seen to call a unit dead."""
     measured = np.minimum(np.arange(1, count + 1), 8)
-    return measured >= min(8, -(-_SAMPLES // _batch(trace)))
-
-
-def _batch(trace):
-    """Return the samples of a batch; few if it is not known."""
-    facts = trace.meta.get("data")
-    batch = facts.get("batch_size") if isinstance(facts, dict) else None
-    return batch if isinstance(batch, int) and batch > 0 else 8
+    return measured >= min(8, -(-_SAMPLES // (batch_size(trace) or 8)))
 
 
 def _finding(trace, learning, dead, sites, last, level):

@@ -95,8 +95,7 @@ def _kernels(trace):
                 "rms": rms,
                 "gain": rms * np.sqrt(fan_in),
                 "expected": np.sqrt(2 * fan_in / (fan_in + fan_out)),
-                "constant": rms == 0
-                or (start in _CONSTANT and shape[-1] > 1),
+                "constant": rms == 0 or (start in _CONSTANT and shape[-1] > 1),
                 "trained": bool(trace.has_gradient[i]),
             }
         )
@@ -118,9 +117,7 @@ def _judge(kernels):
     ]
     if narrow:
         return "narrow", narrow
-    small = [
-        k for k, part in zip(hidden, share, strict=True) if part < 0.5
-    ]
+    small = [k for k, part in zip(hidden, share, strict=True) if part < 0.5]
     if np.prod([k["gain"] / k["expected"] for k in small]) < _STACK:
         return "narrow", small
     return None, []

@@ -14,8 +14,8 @@ from keras_gradguard.diagnosis.learning import first_loss
 from keras_gradguard.diagnosis.learning import planned_steps
 from keras_gradguard.diagnosis.rules.base import Rule
 
-_THROWN = {"moved": 0.3, "above": 1.5, "records": 100, "share": 0.03}
-_SWINGS = {"units": 12, "change": 0.05, "up": 0.1, "ups": 2, "net": 0.2}
+_THROWN = {"moved": 0.3, "above": 1.5, "records": 30, "share": 0.01}
+_SWINGS = {"units": 20, "change": 0.05, "up": 0.1, "ups": 3, "net": 0.2}
 
 
 class OscillatingLoss(Rule):
@@ -23,10 +23,10 @@ class OscillatingLoss(Rule):
 
     * Thrown: the first five updates add up to over 0.3 of the weights, and the
       loss then stays 1.5 times above its start, or no gradient is left while
-      the loss is high, for 100 records and 3 % of the planned steps.
-    * Swinging: over twelve epochs (or stretches of 100 records where an epoch
+      the loss is high, for 30 records and 1 % of the planned steps.
+    * Swinging: over twenty epochs (or stretches of 100 records where an epoch
       is longer) the loss changes by over 5 % from one to the next, goes up by
-      over 10 % twice, and is not a fifth lower in the end.
+      over 10 % three times, and is not a fifth lower in the end.
 
     A run that has learnt (by outputs that follow the targets, by a score, or
     by a loss that fell by nine tenths) may swing as it likes.
@@ -93,7 +93,7 @@ def _thrown(trace, blocks, progress, learning):
     plan = planned_steps(trace) or 0
     window = int(max(_THROWN["records"], _THROWN["share"] * plan) // 10)
     full = count_within(high, window) >= 0.8 * window
-    full &= ~_good_at(learning, blocks)
+    full &= ~learning.by_block(blocks)[0]
     if not full.any():
         return None
     last = int(np.argmax(full))
@@ -134,7 +134,7 @@ def _swings(trace, blocks, progress, learning):
         large = np.abs(change) > np.maximum(_SWINGS["change"], 2 * noise[1:])
         up = change > np.maximum(_SWINGS["up"], 2 * noise[1:])
     ends = blocks.last_step[size - 1 :: size][:count]
-    good = _good_at(learning, blocks)[size - 1 :: size][:count]
+    good = learning.by_block(blocks)[0][size - 1 :: size][:count]
     between = units - 1
     many = count_within(large, between) > 0.5 * between
     many &= count_within(up, between) >= _SWINGS["ups"]
@@ -161,12 +161,3 @@ def _swings(trace, blocks, progress, learning):
         )
         return start, stop, evidence, text
     return None
-
-
-def _good_at(learning, blocks):
-    """Return (B,): whether the run had learnt by each block."""
-    at = np.searchsorted(learning.steps, blocks.last_step, "right") - 1
-    good = np.zeros(len(blocks), bool)
-    if len(learning):
-        good[at >= 0] = learning.good[at[at >= 0]]
-    return good

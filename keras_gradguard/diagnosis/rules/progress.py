@@ -6,7 +6,6 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis import remedies_of_training
 from keras_gradguard.diagnosis.evidence import Progress
 from keras_gradguard.diagnosis.evidence import columns
-from keras_gradguard.diagnosis.evidence import count_within
 from keras_gradguard.diagnosis.evidence import judged_layers
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.learning import Learning
@@ -102,7 +101,9 @@ def _short_of_reach(trace):
             "too little to learn. The learning rate is too small."
         )
         fixes = remedies_of_training.for_slow(trace, 3.0 / reach[at])
-        return [_unlearnt(trace, "slow_convergence", stop, evidence, text, fixes)]
+        return [
+            _unlearnt(trace, "slow_convergence", stop, evidence, text, fixes)
+        ]
     return []
 
 
@@ -117,7 +118,7 @@ def _unmoved(trace, rule):
     run = learning.steps - start
     due = _FLAT["of_plan"] * plan if plan else _FLAT["records"]
     late = run >= max(due, _BLIND["records"])
-    flat = late & learning.idle(share=_FLAT["share"], follows=0.4)
+    flat = late & learning.idle(share=_FLAT["share"], follows=0.6)
     soon = run >= max(_BLIND["of_plan"] * (plan or 0), _BLIND["records"])
     with np.errstate(invalid="ignore"):
         blind = soon & learning.blind & learning.stalled
