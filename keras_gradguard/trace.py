@@ -47,8 +47,8 @@ class Trace:
     Attributes:
         meta: The dict passed in.
         logs: Dict of str to float64 array (E,). Logs of each epoch.
-        sites: Str array (A,). Paths of the layers whose outputs are measured, in
-            the order of the forward pass; empty until they are known.
+        sites: Str array (A,). Paths of the layers whose outputs are measured,
+            in the order of the forward pass; empty until they are known.
         found: List of dicts. Findings remembered with `remember`.
 
     Raises:

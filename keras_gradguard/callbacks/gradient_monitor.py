@@ -10,6 +10,7 @@ from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import diagnose
 from keras_gradguard.diagnosis import resolve_rules
+from keras_gradguard.diagnosis.causes import trace_causes
 from keras_gradguard.exceptions import GradGuardFinding
 from keras_gradguard.recording.attach import recording_of
 from keras_gradguard.recording.weights import WeightWatch
@@ -299,7 +300,8 @@ class GradientMonitor(keras.callbacks.Callback):
         current = {f.key: f for f in report.findings}
         fresh = [f for f in report.findings if f.key not in known]
         kept = [current.get(f.key, f) for f in self.findings]
-        self.findings = sorted([*kept, *fresh], key=lambda f: f.first_step)
+        told = sorted([*kept, *fresh], key=lambda f: f.first_step)
+        self.findings = trace_causes(told)
         if not fresh:
             return
         self.trace.remember(self.findings)

@@ -22,11 +22,12 @@ _STUCK = ("frozen_layer", "slow_convergence", "loss_plateau")
 _LOSS = ("oscillating_loss", "slow_convergence", "loss_plateau")
 _GRADIENT = ("exploding_gradient", "vanishing_gradient", "nonfinite_gradient")
 _UNITS = ("dead_relu", "saturated_activation")
+_STEPS = ("frozen_layer", "update_ratio")
+# That the loss stays where it is needs no telling where the cause is told.
+_SYMPTOMS = ("loss_plateau", "slow_convergence")
 _EFFECTS = {
-    "output_mismatch": (*_UNITS, *_GRADIENT, "frozen_layer", "update_ratio")
-    + _LOSS,
-    "unscaled_data": (*_UNITS, *_GRADIENT, "frozen_layer", "update_ratio")
-    + _LOSS,
+    "output_mismatch": (*_UNITS, *_GRADIENT, *_STEPS, *_LOSS),
+    "unscaled_data": (*_UNITS, *_GRADIENT, *_STEPS, *_LOSS),
     "poor_initialization": (*_UNITS, *_GRADIENT, "frozen_layer", *_LOSS),
     "dead_relu": ("vanishing_gradient", "update_ratio", *_STUCK),
     "saturated_activation": ("vanishing_gradient", "update_ratio", *_STUCK),
@@ -55,17 +56,19 @@ def trace_causes(findings):
 
     Returns:
         List of `Finding` in the same order; `cause` is the id of the rule of
-        the finding that leads, None for those that lead.
+        the finding that leads, None for those that lead. A loss that stays
+        where it is, for a cause that is told, is left out.
     """
     rules = {finding.rule for finding in findings}
     begin = {}
     for finding in findings:
         step = begin.get(finding.rule, finding.first_step)
         begin[finding.rule] = min(step, finding.first_step)
-    return [
+    rooted = [
         dataclasses.replace(f, cause=_root(f.rule, rules, begin))
         for f in findings
     ]
+    return [f for f in rooted if f.cause is None or f.rule not in _SYMPTOMS]
 
 
 def _root(rule, rules, begin):
@@ -75,9 +78,9 @@ def _root(rule, rules, begin):
             continue
         if rule not in _EFFECTS.get(cause, ()):
             continue
-        if cause == "exploding_gradient" and rule in _EITHER:
-            if begin[cause] > begin[rule]:
-                continue
+        either = cause == "exploding_gradient" and rule in _EITHER
+        if either and begin[cause] > begin[rule]:
+            continue
         root = _root(cause, rules - {rule}, begin)
         return cause if root is None else root
     return None

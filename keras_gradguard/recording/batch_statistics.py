@@ -77,10 +77,10 @@ def of_outputs(tensor):
 def of_fit(targets, outputs):
     """Return the samples and how far the outputs follow the targets.
 
-    The latter is the correlation of the two after each column's mean over the batch is
-    taken off, in [-1, 1]: whatever the loss, its scale and whether outputs are
-    logits, it is about 0 as long as nothing is learnt. Numbers of classes
-    become columns. NaN for a batch of one, or shapes that do not fit.
+    The latter is the correlation of the two after each column's mean over the
+    batch is taken off, in [-1, 1]: whatever the loss, its scale and whether
+    outputs are logits, it is about 0 as long as nothing is learnt. Numbers of
+    classes become columns. NaN for a batch of one, or shapes that do not fit.
 
     Args:
         targets: Tensor (batch, ...).

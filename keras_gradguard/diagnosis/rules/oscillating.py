@@ -73,7 +73,7 @@ class OscillatingLoss(Rule):
 
 
 def _thrown(trace, blocks, progress, learning):
-    steps, ratio = trace.measured("update_ratio")
+    _, ratio = trace.measured("update_ratio")
     ratio = columns(ratio, judged_layers(trace))
     known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
     if np.count_nonzero(known) < 5:
@@ -142,6 +142,8 @@ def _swings(trace, blocks, progress, learning):
         early = mean[last - between + 1 : last - between + 4].mean()
         late = mean[last - 1 : last + 2].mean()
         if early - late > _SWINGS["net"] * abs(early) or good[last + 1]:
+            continue
+        if progress.first - late > 0.9 * abs(progress.first):
             continue
         part = change[last - between + 1 : last + 1]
         typical = float(np.median(np.abs(part)))

@@ -12,7 +12,7 @@ from keras_gradguard.diagnosis.learning import Learning
 from keras_gradguard.diagnosis.learning import planned_steps
 from keras_gradguard.diagnosis.rules.base import Rule
 
-_FLAT = {"share": 0.05, "of_plan": 0.5, "records": 2000}
+_FLAT = {"share": 0.05, "of_plan": 0.5, "records": 2000, "fewest": 500}
 _BLIND = {"share": 0.5, "of_plan": 0.05, "records": 100}
 _REACH = {"far": 0.15, "of_plan": 0.02, "steps": 20, "planned": 200}
 
@@ -20,8 +20,8 @@ _REACH = {"far": 0.15, "of_plan": 0.02, "steps": 20, "planned": 200}
 class LossPlateau(Rule):
     """Finds a loss that stays where it began.
 
-    * After half of the planned steps (2000 records where the plan is not
-      known) the loss has not fallen by 5 % and the outputs do not follow the
+    * After half of the planned steps, and 500 (2000 where the plan is not
+      known), the loss has not fallen by 5 % and the outputs do not follow the
       targets. Healthy deep tanh nets sit at their start for a quarter of the
       time, so nothing is said before.
     * Sooner, after 5 % of the planned steps and 100 records, where the outputs
@@ -108,7 +108,7 @@ def _short_of_reach(trace):
 
 
 def _unmoved(trace, rule):
-    """Return the finding of a loss near its start, by the rule it belongs to."""
+    """Return the finding of a loss near its start, if it is of that rule."""
     blocks = trace.blocks()
     progress = Progress.of(trace, blocks)
     learning = Learning.of(trace)
@@ -117,7 +117,7 @@ def _unmoved(trace, rule):
     start, plan = int(trace.steps[0]), planned_steps(trace)
     run = learning.steps - start
     due = _FLAT["of_plan"] * plan if plan else _FLAT["records"]
-    late = run >= max(due, _BLIND["records"])
+    late = run >= max(due, _FLAT["fewest"])
     flat = late & learning.idle(share=_FLAT["share"], follows=0.6)
     soon = run >= max(_BLIND["of_plan"] * (plan or 0), _BLIND["records"])
     with np.errstate(invalid="ignore"):
