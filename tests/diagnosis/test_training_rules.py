@@ -84,6 +84,8 @@ def run(
     trace.append(steps, grads, extra={"loss": np.asarray(loss)})
     change = np.broadcast_to(ratio, (total,))
     for step in [0, 1, 2, 4, 8, 16, 32, *range(64, total, 64)]:
+        if step >= total:
+            break
         trace.append_updates([step], [weights], [weights * change[step]])
         at = len(trace.activation_steps)
         usual = {
