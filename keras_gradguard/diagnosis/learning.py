@@ -9,6 +9,8 @@ from keras_gradguard.diagnosis.evidence import Progress
 _WINDOW = 5
 # Outputs that differ by less between samples say nothing of the inputs.
 _BLIND = 1e-3
+# By then a running fit was measured, or will not be.
+_SOON = 256
 # Of fewer samples a batch may hold only one kind.
 _FEWEST = 4
 _SCORES = ("acc", "auc", "f1", "precision", "recall", "iou", "dice", "r2")
@@ -130,10 +132,16 @@ def planned_steps(trace):
 
 
 def batch_size(trace):
-    """Return the samples of the first measured batch, 0 if not known."""
+    """Return the samples of the first measured batch, 0 if not known.
+
+    As long as a running fit has not been measured, 1: what depends on the
+    batch must not be told before.
+    """
     samples = trace.data("samples")
-    if len(samples) and samples[0] >= 1:
+    if len(samples) and 1 <= samples[0] < 2**31:
         return int(samples[0])
+    if not len(samples) and "backend" in trace.meta:
+        return 1 if trace.records_seen < _SOON else 0
     facts = trace.meta.get("data")
     known = facts.get("batch_size") if isinstance(facts, dict) else None
     return known if isinstance(known, int) and known > 0 else 0

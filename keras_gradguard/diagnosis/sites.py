@@ -1,7 +1,5 @@
 """Where activations were measured, and which layers they belong to."""
 
-import numpy as np
-
 
 def site_info(trace, site):
     """Return what `meta` knows of a site, {} if nothing."""
@@ -30,36 +28,21 @@ def hidden_sites(trace, kind):
 
 
 def layers_of(trace, sites):
-    """Return the paths of the layers that feed sites, then the sites'.
-
-    An activation layer of its own owns no weights; the layer before it does,
-    and leads.
+    """Return the paths of the layers with weights that feed sites.
 
     Args:
         trace: The `Trace`.
         sites: Sequence of str.
+
+    Returns:
+        List of str, each once. An activation layer owns no weights; the
+        nearest layer before it that does stands for it.
     """
     known = set(trace.layers.tolist())
     order = trace.sites.tolist()
-    found, alone = [], []
+    found = []
     for site in (str(site) for site in sites):
-        if site in known:
-            found.append(site)
-            continue
-        alone.append(site)
-        before = order[: order.index(site)] if site in order else []
-        feeding = [path for path in before[-1:] if path in known]
-        found += feeding
-    return list(dict.fromkeys([*found, *alone]))
-
-
-def weighted(trace, layers):
-    """Return those of `layers` that own weights, all if none does."""
-    known = set(trace.layers.tolist())
-    return [layer for layer in layers if layer in known] or list(layers)
-
-
-def measured(values):
-    """Return values with what is not finite as NaN, float64."""
-    values = np.asarray(values, np.float64)
-    return np.where(np.isfinite(values), values, np.nan)
+        until = order.index(site) + 1 if site in order else 0
+        feeding = [path for path in order[:until] if path in known]
+        found += feeding[-1:]
+    return list(dict.fromkeys(found))

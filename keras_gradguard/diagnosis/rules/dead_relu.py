@@ -14,7 +14,6 @@ from keras_gradguard.diagnosis.learning import batch_size
 from keras_gradguard.diagnosis.rules.base import Rule
 from keras_gradguard.diagnosis.sites import hidden_sites
 from keras_gradguard.diagnosis.sites import layers_of
-from keras_gradguard.diagnosis.sites import weighted
 
 _ALL = {"share": 0.999, "measured": 3, "span": 3}
 _MOST = {"share": 0.7, "measured": 4, "span": 20}
@@ -141,5 +140,5 @@ def _finding(trace, learning, dead, sites, last, level):
             "window": {"first_step": first, "last_step": stop},
         },
         message=text,
-        remedies=remedies.for_dead(trace, weighted(trace, layers)),
+        remedies=remedies.for_dead(trace, layers),
     )

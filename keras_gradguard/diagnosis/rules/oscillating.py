@@ -8,6 +8,7 @@ from keras_gradguard.diagnosis.evidence import Progress
 from keras_gradguard.diagnosis.evidence import columns
 from keras_gradguard.diagnosis.evidence import count_within
 from keras_gradguard.diagnosis.evidence import judged_layers
+from keras_gradguard.diagnosis.evidence import median_known
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.learning import Learning
 from keras_gradguard.diagnosis.learning import first_loss
@@ -78,8 +79,7 @@ def _thrown(trace, blocks, progress, learning):
     known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
     if np.count_nonzero(known) < 5:
         return None
-    early = ratio[known][:5]
-    moved = float(np.nansum(np.nanmedian(early, axis=1)))
+    moved = float(np.nansum(median_known(ratio[known][:5])))
     if not moved >= _THROWN["moved"]:
         return None
     first = first_loss(trace, progress)

@@ -7,6 +7,7 @@ from keras_gradguard.diagnosis import remedies_of_training
 from keras_gradguard.diagnosis.evidence import Progress
 from keras_gradguard.diagnosis.evidence import columns
 from keras_gradguard.diagnosis.evidence import judged_layers
+from keras_gradguard.diagnosis.evidence import median_known
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.learning import Learning
 from keras_gradguard.diagnosis.learning import planned_steps
@@ -71,9 +72,8 @@ def _short_of_reach(trace):
     steps, ratio = steps[known], ratio[known]
     if len(steps) < 5:
         return []
-    finite = np.where(np.isfinite(ratio), ratio, np.nan)
-    with np.errstate(invalid="ignore"):
-        middle = np.nanmedian(finite, axis=1)
+    middle = median_known(ratio)
+    with np.errstate(over="ignore"):
         reach = np.maximum.accumulate(middle) * plan
     learning = Learning.of(trace)
     start = int(trace.steps[0])

@@ -13,7 +13,6 @@ from keras_gradguard.diagnosis.learning import Learning
 from keras_gradguard.diagnosis.rules.base import Rule
 from keras_gradguard.diagnosis.sites import layers_of
 from keras_gradguard.diagnosis.sites import site_info
-from keras_gradguard.diagnosis.sites import weighted
 
 _SHARE = 0.8
 _MEASURED = 4
@@ -95,5 +94,5 @@ def _finding(trace, steps, flat, sites, guilty, starts, last):
             f"the flat ends of {kind} from step {first} to {stop}, where next "
             "to no gradient comes back, and the loss does not fall."
         ),
-        remedies=remedies.for_saturated(trace, weighted(trace, layers)),
+        remedies=remedies.for_saturated(trace, layers),
     )
