@@ -154,7 +154,7 @@ def first_loss(trace, progress):
     under 8 samples it says little, and the first ten records serve.
     """
     loss = trace.extra.get("loss")
-    large = batch_size(trace) >= 8
+    large = not 0 < batch_size(trace) < 8
     if loss is None or not len(loss) or not np.isfinite(loss[0]) or not large:
         return progress.first
     return float(loss[0])

@@ -17,6 +17,7 @@ from keras_gradguard.diagnosis.evidence import stretch_start
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.learning import Learning
 from keras_gradguard.diagnosis.learning import batch_size
+from keras_gradguard.diagnosis.learning import first_loss as first_loss_of
 from keras_gradguard.diagnosis.rules.base import Rule
 from keras_gradguard.diagnosis.rules.nonfinite import GROWTH
 from keras_gradguard.diagnosis.rules.nonfinite import LOOK_BACK
@@ -219,15 +220,17 @@ class ExplodingGradient(Rule):
         # The first record, too: a run that blows up does so in its first
         # steps, and then the first block is no place to compare with.
         base = float(blocks.global_log[start[0]])
-        if first_norm[0] > 0:
+        few = 0 < batch_size(trace) < _FEW_SAMPLES
+        if first_norm[0] > 0 and not few:
             base = min(base, float(np.log(first_norm[0])))
         factor = 10.0 if progress.known else 1e3
         high = blocks.global_log > base + np.log(factor)
         if progress.known:
-            first_loss = _first_loss(trace, progress)
+            first_loss = first_loss_of(trace, progress)
             with np.errstate(invalid="ignore", over="ignore"):
                 high &= progress.loss - first_loss > abs(first_loss)
         window = max(2, progress.window if not progress.per_batch else 2)
+        window = 16 if few else window
         hits = np.flatnonzero(count_within(high, window) == window)
         if not len(hits):
             return None
@@ -401,11 +404,3 @@ def _largest_update(trace, step):
     worst = int(finite.max(axis=0).argmax())
     layer = trace.layers[judged_layers(trace)][worst]
     return float(finite[:, worst].max()), str(layer)
-
-
-def _first_loss(trace, progress):
-    """Return the loss of the very first batch if known, else of the first."""
-    loss = trace.extra.get("loss")
-    if progress.per_batch and loss is not None and np.isfinite(loss[0]):
-        return float(loss[0])
-    return progress.first
