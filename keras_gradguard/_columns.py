@@ -142,8 +142,11 @@ class ThinnedColumns:
         self.seen = int(counters["seen"])
         self.stride = int(counters["stride"])
         self._rows = max(self.count, 1)
-        for name in self._data:
-            self._data[name] = np.array(arrays[name])
-            if not self.count:
-                shape = (1, *self._data[name].shape[1:])
-                self._data[name] = np.zeros(shape, arrays[name].dtype)
+        for name, old in self._data.items():
+            # A series that an older release did not record yet is unknown.
+            shape = (self._rows, *old.shape[1:])
+            if self.count and name in arrays:
+                self._data[name] = np.array(arrays[name])
+            else:
+                dtype = arrays[name].dtype if name in arrays else old.dtype
+                self._data[name] = np.full(shape, self._fill[name], dtype)

@@ -42,6 +42,8 @@ DATA_SERIES = (
     "output_mean",
     "output_std",
     "output_spread",
+    "samples",
+    "output_correlation",
 )
 # Steps that led to the first non-finite gradient and are kept with it.
 _WAY = 64

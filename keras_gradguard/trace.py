@@ -362,8 +362,9 @@ class Trace:
         largest standard deviation of an input feature over the batch
         (`feature_scale_`); the share of targets that are no integers
         (`target_fraction`), the largest distance of a target row's sum from 1
-        (`target_row_sum`) and the largest standard deviation of an output
-        over the batch (`output_spread`).
+        (`target_row_sum`), the largest standard deviation of an output
+        over the batch (`output_spread`), how many `samples` the batch had and
+        the correlation of outputs with targets (`output_correlation`).
 
         Args:
             name: Str. One of `keras_gradguard.trace.DATA_SERIES`.

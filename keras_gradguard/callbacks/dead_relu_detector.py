@@ -23,7 +23,7 @@ from keras_gradguard.trace import Trace
 
 _OWNER = "DeadReLUDetector"
 _METHODS = ("auto", "gradient", "activation")
-_RULES = ()
+_RULES = ("dead_relu", "saturated_activation")
 
 
 class DeadReLUDetector(keras.callbacks.Callback):

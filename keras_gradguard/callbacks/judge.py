@@ -1,6 +1,7 @@
 """Keeps what the rules find while a run goes on."""
 
 from keras_gradguard.diagnosis import diagnose
+from keras_gradguard.diagnosis.causes import trace_causes
 
 
 class Judge:
@@ -31,7 +32,8 @@ class Judge:
         current = {finding.key: finding for finding in report.findings}
         fresh = [f for f in report.findings if f.key not in known]
         kept = [current.get(f.key, f) for f in self.findings]
-        self.findings = sorted([*kept, *fresh], key=lambda f: f.first_step)
+        told = sorted([*kept, *fresh], key=lambda f: f.first_step)
+        self.findings = trace_causes(told)
         if fresh:
             trace.remember(self.findings)
         return fresh

@@ -1,8 +1,11 @@
 """What is known of a run before its first step."""
 
+import dataclasses
 import os
 
 import keras
+
+from keras_gradguard.diagnosis.preflight import configuration
 
 
 def check_log_dir(owner, log_dir):
@@ -56,19 +59,38 @@ def facts(model, params):
 
     Returns:
         Dict with `backend`, `keras_version`, `model`, `optimizer`,
-        `learning_rate`, `loss_name`, `epochs_planned`, `steps_per_epoch`.
+        `learning_rate`, `loss_name`, `outputs` (one dict with the fields of
+        `judgements.Output` each), `epochs_planned`, `steps_per_epoch`.
     """
     optimizer = model.optimizer
     return {
         "backend": keras.backend.backend(),
         "keras_version": keras.__version__,
         "model": model.name,
-        "optimizer": {"class": type(optimizer).__name__},
+        "optimizer": _optimizer(model),
         "learning_rate": _learning_rate(optimizer),
         "loss_name": _loss_name(getattr(model, "loss", None)),
+        "outputs": _outputs(model),
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),
     }
+
+
+def _optimizer(model):
+    described = {"class": type(model.optimizer).__name__}
+    known = configuration.optimizer_of(model)
+    if known is not None:
+        described |= dataclasses.asdict(known)
+    return described
+
+
+def _outputs(model):
+    try:
+        outputs = configuration.outputs_of(model)
+    except Exception:
+        # What a model of a user's own class refuses is only less to judge by.
+        return []
+    return [dataclasses.asdict(output) for output in outputs]
 
 
 def _learning_rate(optimizer):

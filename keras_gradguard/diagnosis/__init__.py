@@ -1,5 +1,6 @@
 """Judging a trace: rules, findings, remedies, reports."""
 
+from keras_gradguard.diagnosis.causes import trace_causes
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.report import Report
 from keras_gradguard.diagnosis.rules import resolve_rules
@@ -15,7 +16,8 @@ def diagnose(trace, rules="default"):
 
     Returns:
         A `Report`. Its findings are in order of `first_step`; what began at
-        the same step is told cause first.
+        the same step is told cause first. `Finding.cause` names the rule of
+        the finding that another follows from.
 
     Raises:
         TypeError: If `rules` holds something that is no rule.
@@ -36,7 +38,8 @@ def diagnose(trace, rules="default"):
         if trace.thinned:
             fresh = _with_remembered(trace, rule.id, fresh)
         found.extend(fresh)
-    return Report(sorted(found, key=lambda f: f.first_step), trace)
+    found.sort(key=lambda f: f.first_step)
+    return Report(trace_causes(found), trace)
 
 
 def _with_remembered(trace, rule, fresh):

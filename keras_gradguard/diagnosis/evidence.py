@@ -180,6 +180,27 @@ def mean_known(values):
         return total / known.sum(axis=0)
 
 
+def median_known(values):
+    """Return the median of what is finite in each row, in float64.
+
+    Args:
+        values: Float array (M, J).
+
+    Returns:
+        Float array (M,), NaN where nothing in a row is finite.
+    """
+    values = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
+    count = np.isfinite(values).sum(axis=1)
+    if not values.shape[1]:
+        return np.full(len(values), np.nan)
+    values = np.sort(values, axis=1)  # NaN comes last
+    row = np.arange(len(values))
+    low, high = np.maximum(count - 1, 0) // 2, count // 2
+    high = np.minimum(high, values.shape[1] - 1)
+    low, high = values[row, low], values[row, high]
+    return np.where(count > 0, 0.5 * low + 0.5 * high, np.nan)
+
+
 def records(blocks):
     """Return the number of records in that many blocks."""
     return blocks * BLOCK

@@ -81,6 +81,8 @@ class Finding:
             window.
         message: Str. One or two sentences with the numbers.
         remedies: List of `Remedy`, the most promising first.
+        cause: Str. Rule id of the finding that this one follows from; None if
+            it is a cause itself. Defaults to None.
     """
 
     rule: str
@@ -92,6 +94,7 @@ class Finding:
     evidence: dict[str, Any]
     message: str
     remedies: list[Remedy] = dataclasses.field(default_factory=list)
+    cause: str | None = None
 
     @property
     def key(self):
@@ -112,6 +115,7 @@ class Finding:
             "evidence": jsonable(self.evidence),
             "message": self.message,
             "remedies": [remedy.to_dict() for remedy in self.remedies],
+            "cause": self.cause,
         }
 
     @classmethod

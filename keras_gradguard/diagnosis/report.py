@@ -4,15 +4,15 @@ import json
 from pathlib import Path
 
 from keras_gradguard._trace_file import write_atomically
-
-# Critical first, then by when it began.
-_RANK = {"critical": 0, "warning": 1}
+from keras_gradguard.diagnosis import causes
 
 
 class Report:
     """Findings on a run, with what to do about them.
 
-    `str(report)` is the verdict in words. A healthy run is one line.
+    `str(report)` is the verdict in words. A healthy run is one line. What
+    follows from another finding is told behind it, without remedies of its
+    own.
 
     Args:
         findings: List of `Finding`, in order of `first_step`.
@@ -55,8 +55,8 @@ class Report:
 
     @property
     def ranked(self):
-        """List of `Finding`: critical ones first, then the earlier."""
-        return sorted(self.findings, key=lambda f: _RANK.get(f.severity, 2))
+        """List of `Finding`: causes first, each before what follows from it."""
+        return causes.ranked(self.findings)
 
     def to_dict(self):
         """Return what JSON can hold: verdict, findings, summary and more."""
@@ -132,10 +132,13 @@ class Report:
             lines += [f"  {attempt}" for attempt in self.attempts]
         for finding in self.ranked:
             lines.append("")
+            follows = f", follows from {finding.cause}" if finding.cause else ""
             lines.append(
                 f"{finding.rule} ({finding.severity}), since step "
-                f"{finding.first_step}: {finding.message}"
+                f"{finding.first_step}{follows}: {finding.message}"
             )
+            if finding.cause:
+                continue
             for remedy in finding.remedies:
                 lines.append(f"  - {remedy.title}. {remedy.why}")
                 lines += [f"      {line}" for line in remedy.code.splitlines()]

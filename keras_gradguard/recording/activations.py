@@ -340,6 +340,7 @@ class ForwardTap:
         if len(targets) == 1 and len(outputs) == 1:
             here.data["target"] = batch_statistics.of_targets(targets[0])
             here.data["output"] = batch_statistics.of_outputs(outputs[0])
+            here.data["fit"] = batch_statistics.of_fit(targets[0], outputs[0])
             self.facts["target_shape"] = list(targets[0].shape[1:])
             self.facts["output_shape"] = list(outputs[0].shape[1:])
             dtype = keras.backend.standardize_dtype(targets[0].dtype)

@@ -28,7 +28,10 @@ _PARTS = {
         "output_std",
         "output_spread",
     ),
+    "fit": ("samples", "output_correlation"),
 }
+# Classes beyond which columns of targets would cost more than the step.
+_MOST_CLASSES = 1024
 NAMES = tuple(name for names in _PARTS.values() for name in names)
 
 
@@ -69,6 +72,49 @@ def of_outputs(tensor):
     """Return the statistics of the model's outputs."""
     values = ops.cast(tensor, "float32")
     return [*_range(values), ops.max(_feature_scales(values))]
+
+
+def of_fit(targets, outputs):
+    """Return the samples and how far the outputs follow the targets.
+
+    The latter is the correlation of the two after each column's mean over the
+    batch is taken off, in [-1, 1]: whatever the loss, its scale and whether
+    outputs are logits, it is about 0 as long as nothing is learnt. Numbers of
+    classes become columns. NaN for a batch of one, or shapes that do not fit.
+
+    Args:
+        targets: Tensor (batch, ...).
+        outputs: Tensor (batch, ..., columns).
+    """
+    columns = outputs.shape[-1] if len(outputs.shape) > 1 else 1
+    outputs = ops.cast(outputs, "float32")
+    numbers = len(targets.shape) == len(outputs.shape) - 1
+    if not numbers and targets.shape[-1] == 1 and columns != 1:
+        targets, numbers = ops.squeeze(targets, axis=-1), True
+    if numbers and columns == 1:
+        targets = ops.expand_dims(targets, axis=-1)
+    elif numbers and columns is not None and columns <= _MOST_CLASSES:
+        targets = ops.one_hot(ops.cast(targets, "int32"), columns)
+    nan = ops.full((), float("nan"), "float32")
+    samples = ops.cast(ops.shape(outputs)[0], "float32")
+    if tuple(targets.shape[1:]) != tuple(outputs.shape[1:]):
+        return [samples, nan]
+    axes = tuple(range(max(1, len(outputs.shape) - 1)))
+    targets, outputs = _unit(ops.cast(targets, "float32")), _unit(outputs)
+    targets = targets - ops.mean(targets, axis=axes, keepdims=True)
+    outputs = outputs - ops.mean(outputs, axis=axes, keepdims=True)
+    # Outputs that differ by less than rounding follow nothing.
+    sizes = [
+        ops.maximum(ops.sqrt(ops.sum(part * part)), 1e-12)
+        for part in (targets, outputs)
+    ]
+    both = ops.sum((targets / sizes[0]) * (outputs / sizes[1]))
+    return [samples, ops.where(samples > 1, ops.clip(both, -1.0, 1.0), nan)]
+
+
+def _unit(values):
+    """Bring numbers of any size to where their squares are finite."""
+    return values / ops.maximum(ops.max(ops.abs(values)), 1e-30)
 
 
 def _range(values):

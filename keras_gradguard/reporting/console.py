@@ -2,6 +2,7 @@
 
 import sys
 
+from keras_gradguard.diagnosis.causes import ranked
 from keras_gradguard.reporting.tables import clipping
 from keras_gradguard.reporting.tables import layer_rows
 from keras_gradguard.reporting.tables import shown_columns
@@ -42,8 +43,10 @@ class ConsoleReporter:
             text.append(f" since step {finding.first_step}")
             if finding.epoch is not None:
                 text.append(f" (epoch {finding.epoch + 1})")
+            if finding.cause:
+                text.append(f", follows from {finding.cause}")
             text.append(f": {finding.message}")
-            if finding.remedies:
+            if finding.remedies and not finding.cause:
                 text.append(f" Try: {finding.remedies[0].title}.")
             _print(console, text)
 
@@ -66,17 +69,18 @@ class ConsoleReporter:
         clipped = clipping(trace)
         if clipped is not None:
             _print(console, Text(f"  {clipped}"))
-        for finding in findings:
+        for finding in ranked(findings):
             where = ", ".join(finding.layers[:3]) or "the whole model"
             more = len(finding.layers) - 3
             where += f" and {more} more" if more > 0 else ""
-            line = Text("  ")
+            line = Text("    " if finding.cause else "  ")
             line.append(finding.rule, style=_COLOURS.get(finding.severity, ""))
             line.append(
                 f", steps {finding.first_step}-{finding.last_step}: {where}"
             )
             _print(console, line)
-            for remedy in finding.remedies[:1]:
+            # What helps against the cause helps against what follows.
+            for remedy in finding.remedies[: 0 if finding.cause else 1]:
                 code = "\n      ".join(_first_lines(remedy.code))
                 if remedy.code in shown:
                     code = "(as above)"

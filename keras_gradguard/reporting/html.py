@@ -41,6 +41,7 @@ h3{font-size:1rem;margin:.8rem 0 .2rem}
 .good{color:var(--good)}.critical{color:var(--bad)}.warning{color:var(--warn)}
 .finding{border:1px solid var(--line);border-radius:8px;padding:.2rem 1rem 1rem;
 margin:1rem 0}
+.effect{margin-left:1.5rem;border-style:dashed}
 .dim{color:var(--dim)}
 pre{background:var(--box);padding:.7rem;overflow-x:auto;border-radius:6px}
 .wide{overflow-x:auto}
@@ -84,12 +85,15 @@ def _tone(report):
 
 def _finding(finding):
     epoch = f" (epoch {finding.epoch + 1})" if finding.epoch is not None else ""
+    kind = "finding effect" if finding.cause else "finding"
     parts = [
-        '<section class="finding">',
+        f'<section class="{kind}">',
         f'<h2><span class="{escape(finding.severity)}">{escape(finding.rule)}'
         f"</span> since step {finding.first_step}{epoch}</h2>",
         f"<p>{escape(finding.message)}</p>",
     ]
+    if finding.cause:
+        parts.append(f"<p>Follows from <b>{escape(finding.cause)}</b>.</p>")
     if finding.layers:
         layers = ", ".join(escape(layer) for layer in finding.layers)
         parts.append(f'<p class="dim">Layers, culprits first: {layers}</p>')

@@ -17,6 +17,8 @@ def to_markdown(report):
             escape(finding.message),
             "",
         ]
+        if finding.cause:
+            lines += [f"Follows from {escape(finding.cause)}.", ""]
         if finding.layers:
             layers = ", ".join(escape(layer) for layer in finding.layers)
             lines += [f"Layers, culprits first: {layers}", ""]

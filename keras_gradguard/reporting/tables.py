@@ -165,7 +165,8 @@ def _middle(values):
     known = ~np.isnan(values)
     some = known.any(axis=0)
     if some.any():
-        out[some] = np.nanmedian(values[:, some].astype(np.float64), axis=0)
+        with np.errstate(invalid="ignore"):  # between two infinities
+            out[some] = np.nanmedian(values[:, some].astype(float), axis=0)
     return out
 
 

@@ -15,23 +15,32 @@ from keras_gradguard.diagnosis.evidence import mean_known
 from keras_gradguard.diagnosis.evidence import stretch_end
 from keras_gradguard.diagnosis.evidence import stretch_start
 from keras_gradguard.diagnosis.finding import Finding
+from keras_gradguard.diagnosis.learning import Learning
+from keras_gradguard.diagnosis.learning import batch_size
+from keras_gradguard.diagnosis.learning import first_loss as first_loss_of
 from keras_gradguard.diagnosis.rules.base import Rule
 from keras_gradguard.diagnosis.rules.nonfinite import GROWTH
 from keras_gradguard.diagnosis.rules.nonfinite import LOOK_BACK
 from keras_gradguard.diagnosis.rules.nonfinite import gone_records
 from keras_gradguard.diagnosis.rules.nonfinite import growth_before
+from keras_gradguard.diagnosis.sites import layers_of
 
 # An update this much larger than the weights leaves nothing of them.
 _HUGE_UPDATE = 10.0
 _DEPTH = {"ratio": 1e3, "window": 10, "learned": 0.15, "stalled": 0.02}
 _SHARE = 0.8
+# Growth of the signal over the layers that no initializer means.
+SIGNAL = 1e6
+# A batch of so few samples has a gradient of any size.
+_FEW_SAMPLES = 8
+_BURST = {"records": 64, "growth": 100.0, "loss": 10.0, "after": 30}
 _RUNAWAY = {"records": 256, "each": 100.0, "both": 1e6}
 
 
 class ExplodingGradient(Rule):
     """Finds gradients that grow without bound.
 
-    Four ways to show it, each scale-free:
+    Six ways to show it, each scale-free:
 
     * the gradient ends in NaN or infinity and grew at least 100-fold within
       the 64 steps before, or an update was over 10 times as large as the
@@ -39,9 +48,13 @@ class ExplodingGradient(Rule):
     * over 20 records it stays 10 times above where the run began (1000 times
       if no loss was recorded) while the loss is over twice the first:
       critical. A spike that passes is none;
-    * in the first 256 records, two in a row rise 100-fold each over the one
-      before, a millionfold in all: critical. One corrupted batch is one
-      record high, not two;
+    * two records in a row rise 100-fold each over the one before, a
+      millionfold in all: critical. One corrupted batch is one record high, not
+      two; batches of under 8 samples are not judged so;
+    * it rises 100-fold within the first 64 records and the loss tenfold, and
+      nothing is learnt after: critical;
+    * at the first step the signal grows over a millionfold through the layers
+      and no gradient is finite: critical;
     * it is over 1000 times larger near the input than at the output for 100
       records while the loss stalls and has not fallen by 15 %: warning.
       AUTOTRAINER warns from 70 on; deep tanh nets that learn reach 140.
@@ -58,6 +71,8 @@ class ExplodingGradient(Rule):
         blocks = trace.blocks()
         found = [
             self._to_nonfinite(trace),
+            self._through_layers(trace),
+            self._burst(trace),
             self._runaway(trace),
             self._over_time(trace, blocks),
             self._over_depth(trace, blocks),
@@ -108,31 +123,88 @@ class ExplodingGradient(Rule):
         return self._finding(trace, layers, first, stop, evidence, text)
 
     def _runaway(self, trace):
-        count = min(_RUNAWAY["records"], len(trace.steps))
-        norms = trace.global_norms(0, count)
+        if 0 < batch_size(trace) < _FEW_SAMPLES:
+            return None
+        for low, high in _jumps(trace):
+            found = self._runaway_within(trace, low, high)
+            if found is not None:
+                return found
+        return None
+
+    def _runaway_within(self, trace, low, high):
+        norms = trace.global_norms(low, high)
+        together = _in_a_row(trace.steps[low:high])
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             rise = norms[1:] / norms[:-1]
             both = (rise[1:] > _RUNAWAY["each"]) & (
                 rise[:-1] > _RUNAWAY["each"]
             )
             both &= norms[2:] / norms[:-2] > _RUNAWAY["both"]
-        both &= np.isfinite(norms[2:]) & (norms[:-2] > 0)
+        both &= np.isfinite(norms[2:]) & (norms[:-2] > 0) & together
         if not both.any():
             return None
-        start = int(np.argmax(both))
+        at = int(np.argmax(both))
+        start, norms = low + at, norms[at:]
         first, stop = int(trace.steps[start]), int(trace.steps[start + 2])
-        last = np.nan_to_num(trace.layer_norms(start + 2, start + 3)[0])
-        mask = judged_layers(trace)
-        order = np.argsort(-last, kind="stable")
-        layers = [str(trace.layers[i]) for i in order if mask[i]]
-        steps = ", ".join(number(n) for n in norms[start : start + 3])
+        layers = _by_norm(trace, start + 2)
+        steps = ", ".join(number(n) for n in norms[:3])
         text = (
             f"The gradient norm ran away from step {first} on: {steps} in "
             "three steps in a row. What was learnt before is lost."
         )
         evidence = {
-            "growth": float(norms[start + 2] / norms[start]),
+            "growth": float(norms[2] / norms[0]),
             "threshold": _RUNAWAY["both"],
+            "window": {"first_step": first, "last_step": stop},
+        }
+        return self._finding(trace, layers, first, stop, evidence, text)
+
+    def _through_layers(self, trace):
+        layers, first, step = signals_that_explode(trace)
+        if not layers:
+            return None
+        last = int(trace.steps[-1])
+        text = (
+            f"The signal grows without bound on its way through the layers: "
+            f"at step {step} the outputs of {layers[0]} are {first}, and no "
+            "gradient is finite. Each layer makes it larger."
+        )
+        evidence = {
+            "layers": len(layers),
+            "threshold": SIGNAL,
+            "window": {"first_step": step, "last_step": step},
+        }
+        return self._finding(trace, layers, step, last, evidence, text)
+
+    def _burst(self, trace):
+        count = min(_BURST["records"], len(trace.steps))
+        norms = trace.global_norms(0, count)
+        loss = trace.extra.get("loss")
+        few = 0 < batch_size(trace) < _FEW_SAMPLES
+        if loss is None or few or count < 2 or not norms[0] > 0:
+            return None
+        with np.errstate(invalid="ignore", over="ignore"):
+            jump = norms > _BURST["growth"] * norms[0]
+            jump &= loss[:count] > _BURST["loss"] * np.abs(loss[0])
+        learning = Learning.of(trace)
+        if not jump.any() or not len(learning):
+            return None
+        at = int(np.argmax(jump))
+        late = learning.steps >= trace.steps[at] + _BURST["after"]
+        spoilt = np.flatnonzero(late & learning.idle())
+        if not len(spoilt):
+            return None
+        first, stop = int(trace.steps[0]), int(learning.steps[spoilt[0]])
+        layers = _by_norm(trace, at)
+        text = (
+            f"The gradient norm went from {number(norms[0])} to "
+            f"{number(norms[at])} within {at} steps, and the loss from "
+            f"{loss[0]:.3g} to {loss[at]:.3g}. The weights were thrown so far "
+            f"that nothing was learnt up to step {stop}."
+        )
+        evidence = {
+            "growth": float(norms[at] / norms[0]),
+            "threshold": _BURST["growth"],
             "window": {"first_step": first, "last_step": stop},
         }
         return self._finding(trace, layers, first, stop, evidence, text)
@@ -148,15 +220,17 @@ class ExplodingGradient(Rule):
         # The first record, too: a run that blows up does so in its first
         # steps, and then the first block is no place to compare with.
         base = float(blocks.global_log[start[0]])
-        if first_norm[0] > 0:
+        few = 0 < batch_size(trace) < _FEW_SAMPLES
+        if first_norm[0] > 0 and not few:
             base = min(base, float(np.log(first_norm[0])))
         factor = 10.0 if progress.known else 1e3
         high = blocks.global_log > base + np.log(factor)
         if progress.known:
-            first_loss = _first_loss(trace, progress)
+            first_loss = first_loss_of(trace, progress)
             with np.errstate(invalid="ignore", over="ignore"):
                 high &= progress.loss - first_loss > abs(first_loss)
         window = max(2, progress.window if not progress.per_batch else 2)
+        window = 16 if few else window
         hits = np.flatnonzero(count_within(high, window) == window)
         if not len(hits):
             return None
@@ -245,6 +319,81 @@ class ExplodingGradient(Rule):
         )
 
 
+def _by_norm(trace, at):
+    """Return the judged layers, that of the largest gradient first."""
+    last = np.nan_to_num(trace.layer_norms(at, at + 1)[0])
+    mask = judged_layers(trace)
+    order = np.argsort(-last, kind="stable")
+    return [str(trace.layers[i]) for i in order if mask[i]]
+
+
+def _jumps(trace):
+    """Return ranges of records in which the gradient may have run away.
+
+    All of the first 256; of the rest, those around a block that is above the
+    one before.
+    """
+    count = min(_RUNAWAY["records"], len(trace.steps))
+    ranges = [(0, count)]
+    blocks = trace.blocks()
+    with np.errstate(invalid="ignore"):
+        rise = np.diff(blocks.global_log) > 1.0
+    for at in np.flatnonzero(rise)[:64] + 1:
+        low, high = np.searchsorted(
+            trace.steps,
+            [blocks.first_step[at - 1], blocks.last_step[at] + 1],
+        )
+        if high > count and high - low >= 3:
+            ranges.append((int(low), int(high)))
+    return ranges
+
+
+def _in_a_row(steps):
+    """Return whether three records follow one another, none left out."""
+    if len(steps) < 3:
+        return np.zeros(0, bool)
+    apart = np.diff(steps)
+    return (apart[1:] == apart[:-1]) & (apart[1:] <= max(1, apart.min()))
+
+
+def signals_that_explode(trace):
+    """Return the layers whose outputs grew out of all bounds at the start.
+
+    Args:
+        trace: The `Trace`.
+
+    Returns:
+        Tuple of the layers, how large the outputs of the first of them were,
+        as text, and the step; no layers if nothing of the kind was seen.
+    """
+    nothing = [], "", 0
+    std = trace.activation("std")[:1].astype(np.float64)
+    if not std.shape[1] or not len(std) or not len(trace.steps):
+        return nothing
+    step = int(trace.activation_steps[0])
+    at = int(np.searchsorted(trace.steps, step))
+    if at >= len(trace.steps) or not gone_records(trace)[at]:
+        return nothing
+    size = np.hypot(trace.activation("mean")[0].astype(np.float64), std[0])
+    start = np.hypot(
+        float(trace.data("input_mean")[0]), float(trace.data("input_std")[0])
+    )
+    if not np.isfinite(start):
+        return nothing
+    with np.errstate(invalid="ignore"):
+        huge = ~(size <= SIGNAL * max(start, 1e-30))
+    # The output alone is told of by `output_mismatch`.
+    if not huge[:-1].any():
+        return nothing
+    first = int(np.argmax(huge))
+    shown = (
+        f"{number(size[first])} in size"
+        if np.isfinite(size[first])
+        else "not finite"
+    )
+    return layers_of(trace, trace.sites[huge]), shown, step
+
+
 def _largest_update(trace, step):
     """Return the largest finite update ratio up to `step`, and its layer."""
     steps, ratio = trace.measured("update_ratio")
@@ -255,11 +404,3 @@ def _largest_update(trace, step):
     worst = int(finite.max(axis=0).argmax())
     layer = trace.layers[judged_layers(trace)][worst]
     return float(finite[:, worst].max()), str(layer)
-
-
-def _first_loss(trace, progress):
-    """Return the loss of the very first batch if known, else of the first."""
-    loss = trace.extra.get("loss")
-    if progress.per_batch and loss is not None and np.isfinite(loss[0]):
-        return float(loss[0])
-    return progress.first

@@ -16,12 +16,14 @@ from keras_gradguard.diagnosis.evidence import records
 from keras_gradguard.diagnosis.evidence import stretch_end
 from keras_gradguard.diagnosis.evidence import stretch_start
 from keras_gradguard.diagnosis.finding import Finding
+from keras_gradguard.diagnosis.learning import Learning
 from keras_gradguard.diagnosis.rules.base import Rule
 
 # Windows are in blocks of ten records.
 _MILD = {"ratio": 1 / 25, "window": 10, "learned": 0.15, "stalled": 0.02}
 _SEVERE = {"ratio": 1e-3, "window": 5, "learned": 0.9, "stalled": 0.02}
 _BLIND = {"ratio": 1e-4, "window": 20}
+_CUT_OFF = {"ratio": 1e-3, "window": 3}
 # A window shows a layer when this share of its blocks does.
 _SHARE = 0.8
 # From here on the loss alone says whether the run had learned before.
@@ -41,7 +43,13 @@ class VanishingGradient(Rule):
     * below 1/1000 for 50 records while the loss stalls and has fallen by less
       than 90 %: critical. AUTOTRAINER uses the same 1e-3, between the first
       and the last layer;
+    * below 1/1000 for 30 records while the outputs are the same for every
+      input from the start: critical, since the signal does not get through
+      either;
     * where no loss was recorded, below 1e-4 for 200 records.
+
+    A run that has learnt, by outputs that follow the targets or by a score, is
+    left alone.
 
     Only layers with kernels are compared, at least three of them.
 
@@ -66,14 +74,14 @@ class VanishingGradient(Rule):
         logs = log_profile(blocks, mask)
         ratio = _ratio_to_later(logs)
         progress = Progress.of(trace, blocks)
+        learning = Learning.of(trace)
+        good, blind = learning.by_block(blocks)
         hits = [
-            hit
-            for hit in (
-                _first_hit(ratio, progress, level)
-                for level in (_SEVERE, _MILD, _BLIND)
-            )
-            if hit is not None
+            _first_hit(ratio, progress, level, ~good)
+            for level in (_SEVERE, _MILD, _BLIND)
         ]
+        hits.append(_first_hit(ratio, progress, _CUT_OFF, blind & ~good))
+        hits = [hit for hit in hits if hit is not None]
         if not hits:
             return []
         # The severe level needs fewer blocks, so it wins where both hold.
@@ -136,7 +144,7 @@ def _ratio_to_later(logs):
     return ratio
 
 
-def _first_hit(below_of, progress, level):
+def _first_hit(below_of, progress, level, where):
     """Return the first window that shows a layer.
 
     Args:
@@ -144,6 +152,7 @@ def _first_hit(below_of, progress, level):
         progress: `Progress` of the run.
         level: Dict with `ratio`, `window` and, where the loss is judged,
             `learned` and `stalled`.
+        where: Bool array (B,). Blocks that may be told of.
 
     Returns:
         Tuple (last block, window, limit, below) or None.
@@ -154,11 +163,12 @@ def _first_hit(below_of, progress, level):
     window = max(level["window"], progress.window if judged else 1)
     count = count_within(below, window)
     seen = count >= _SHARE * window
-    good = seen.any(axis=1)
+    good = seen.any(axis=1) & where
+    cut_off = level is _CUT_OFF
     if judged:
         good &= progress.stalled(window, level["stalled"])
         good &= progress.not_learned(window, level["learned"])
-    else:
+    elif not cut_off:
         good &= np.isnan(progress.loss)
     for last in np.flatnonzero(good):
         if progress.per_batch or not judged:

@@ -1,0 +1,232 @@
+"""Rules on data: outputs that do not fit the targets, scales that hurt."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_gradguard.diagnosis import judgements
+from keras_gradguard.diagnosis.evidence import Progress
+from keras_gradguard.diagnosis.learning import Learning
+from keras_gradguard.diagnosis.rules.base import Rule
+from keras_gradguard.diagnosis.rules.nonfinite import gone_records
+
+# Nobody has to wait for these: no training makes up for them.
+_HOPELESS = (
+    "softmax_one_unit",
+    "categorical_one_unit",
+    "signed_labels",
+    "fractions_for_classes",
+    "too_few_units",
+    "one_hot_for_sparse",
+    "numbers_for_categorical",
+    "one_hot_for_one_unit",
+)
+# Records after which a run that goes well shows it.
+_PATIENCE = 30
+# Records after which outputs that follow the targets are no excuse for a loss
+# that did not fall at all.
+_LONG = 100
+
+
+class OutputMismatch(Rule):
+    """Finds outputs, losses and targets that do not belong together.
+
+    The configuration of the last layer and of the loss is judged at the first
+    step, with the range of the targets of the batches seen. What no training
+    makes up for (a softmax over one unit, labels outside the classes) is told
+    at once; the rest (ReLU before a crossentropy, targets that the activation
+    cannot reach) once the run has had 30 records and has not learnt, or its
+    loss is not finite. Models with several outputs are not judged.
+
+    Notes:
+        The loss is not trusted: Keras computes a crossentropy from what goes
+        into a softmax or sigmoid, so that it may fall while the predictions
+        stay as they are.
+    """
+
+    id = "output_mismatch"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        output = output_of(trace)
+        if output is None or not len(trace.steps):
+            return []
+        learning = Learning.of(trace)
+        found = judgements.judge_targets(output, facts_of(trace, learning))
+        found = found or judgements.judge_pairing(output)
+        found = [f for f in found if not f.evidence.get("trains")]
+        if not found:
+            return []
+        first = int(trace.steps[0])
+        if found[0].evidence.get("kind") in _HOPELESS:
+            seen = first
+        else:
+            seen = harmed_at(trace, learning)
+        return [
+            _dated(trace, f, first, seen) for f in found if seen is not None
+        ]
+
+
+class UnscaledData(Rule):
+    """Finds inputs or targets far from unit scale where they do harm.
+
+    Judged is what enters the first layer with weights, so a normalization in
+    front counts, and the targets of a regression. Inputs of a root mean square
+    over 50, features that differ 100-fold, pixels up to 255, targets of over
+    1000, or of over 10 where the first step of plain SGD overshoots. Many
+    nets learn from such data all the same: told is only what has not learnt
+    after 30 records, or whose loss or gradient ran away.
+    """
+
+    id = "unscaled_data"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        learning = Learning.of(trace)
+        if not len(learning) or not len(trace.steps):
+            return []
+        facts = facts_of(trace, learning)
+        data = trace.meta.get("data")
+        layer = data.get("input_layer") if isinstance(data, dict) else None
+        found = []
+        output = output_of(trace)
+        if output is not None:
+            optimizer = optimizer_of(trace)
+            found += judgements.judge_target_scale(output, facts, optimizer)
+        found += judgements.judge_inputs(facts, [layer] if layer else [])
+        if not found:
+            return []
+        seen = harmed_at(trace, learning)
+        if seen is None:
+            return []
+        # One finding a rule: the graver, targets before inputs.
+        found.sort(key=lambda f: f.severity != "critical")
+        return [_dated(trace, found[0], int(trace.steps[0]), seen)]
+
+
+def output_of(trace):
+    """Return the `judgements.Output` of a model with one output, or None."""
+    outputs = trace.meta.get("outputs")
+    if not isinstance(outputs, list) or len(outputs) != 1:
+        return None
+    fields = {f.name for f in dataclasses.fields(judgements.Output)}
+    known = outputs[0] if isinstance(outputs[0], dict) else {}
+    known = {k: v for k, v in known.items() if k in fields and v is not None}
+    return judgements.Output(**known)
+
+
+def optimizer_of(trace):
+    """Return the `judgements.OptimizerFacts` of a run."""
+    described = trace.meta.get("optimizer")
+    described = described if isinstance(described, dict) else {}
+    rate = described.get("learning_rate")
+    momentum = described.get("momentum")
+    return judgements.OptimizerFacts(
+        name=described.get("name"),
+        learning_rate=rate if isinstance(rate, int | float) else None,
+        momentum=momentum if isinstance(momentum, int | float) else 0.0,
+        clipped=bool(described.get("clipped")),
+    )
+
+
+def facts_of(trace, learning):
+    """Return the `judgements.DataFacts` of the first measured batch.
+
+    The first alone, so that a verdict does not change with the batches that
+    follow.
+    """
+    if not len(learning):
+        return judgements.DataFacts()
+    first = {
+        name: _number(trace.data(name)[0])
+        for name in (
+            "input_min",
+            "input_max",
+            "input_mean",
+            "input_std",
+            "feature_scale_min",
+            "feature_scale_max",
+            "target_min",
+            "target_max",
+            "target_mean",
+            "target_std",
+            "output_min",
+            "output_max",
+            "output_spread",
+        )
+    }
+    fraction = _number(trace.data("target_fraction")[0])
+    distance = _number(trace.data("target_row_sum")[0])
+    data = trace.meta.get("data")
+    data = data if isinstance(data, dict) else {}
+    target, output = data.get("target_shape"), data.get("output_shape")
+    columns = width = None
+    if isinstance(target, list) and isinstance(output, list) and output:
+        width = output[-1] if isinstance(output[-1], int) else None
+        columns = 1
+        if len(target) == len(output) and isinstance(target[-1], int):
+            columns = target[-1]
+    return judgements.DataFacts(
+        **first,
+        target_integer=None if fraction is None else fraction == 0,
+        target_columns=columns,
+        target_row_sum_is_one=None if distance is None else distance < 1e-3,
+        output_columns=width,
+    )
+
+
+def harmed_at(trace, learning):
+    """Return the step by which a run was seen to fare badly, or None.
+
+    Its loss was not finite, or far above the first, or after 30 records it had
+    learnt next to nothing: by the loss, or by outputs that do not follow the
+    targets.
+    """
+    blocks = trace.blocks()
+    progress = Progress.of(trace, blocks)
+    gone = gone_records(trace) & ~trace.skipped
+    found = [int(step) for step in trace.steps[gone][:1]]
+    if progress.per_batch:
+        with np.errstate(over="ignore", invalid="ignore"):
+            above = progress.loss - progress.first > 9 * abs(progress.first)
+        found += [int(step) for step in blocks.last_step[above][:1]]
+    found += _loss_gone(trace)
+    run = learning.steps - int(trace.steps[0])
+    bad = (run >= _PATIENCE) & learning.idle(share=0.1, follows=0.3)
+    with np.errstate(invalid="ignore"):
+        unmoved = learning.stalled & (learning.fallen < 0.02)
+        scored = learning.score - learning.chance > 0.5 * (1 - learning.chance)
+    bad |= (run >= _LONG) & unmoved & ~scored
+    bad = np.flatnonzero(bad)
+    if len(bad):
+        found.append(int(learning.steps[bad[0]]))
+    return min(found) if found else None
+
+
+def _loss_gone(trace):
+    """Return [the step by which the loss was seen not to be finite], or []."""
+    loss = trace.logs.get("loss")
+    if loss is None:
+        return []
+    gone = ~np.isfinite(loss)
+    # Not to be had, as in the logs of a loop of one's own, is not gone.
+    if not (np.isfinite(loss).any() or len(loss) > 1):
+        return []
+    return [int(step) for step in trace.epoch_steps[gone][:1]]
+
+
+def _number(value):
+    return float(value) if np.isfinite(value) else None
+
+
+def _dated(trace, finding, first, seen):
+    return dataclasses.replace(
+        finding,
+        first_step=first,
+        last_step=max(seen, int(trace.steps[-1])),
+        epoch=trace.epoch_of(first),
+        evidence={
+            **finding.evidence,
+            "window": {"first_step": first, "last_step": seen},
+        },
+    )

@@ -1,0 +1,144 @@
+"""Finds layers whose units give zero whatever comes in."""
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis.evidence import count_within
+from keras_gradguard.diagnosis.evidence import stretch_end
+from keras_gradguard.diagnosis.evidence import stretch_start
+from keras_gradguard.diagnosis.finding import Finding
+from keras_gradguard.diagnosis.learning import Learning
+from keras_gradguard.diagnosis.learning import batch_size
+from keras_gradguard.diagnosis.rules.base import Rule
+from keras_gradguard.diagnosis.sites import hidden_sites
+from keras_gradguard.diagnosis.sites import layers_of
+
+_ALL = {"share": 0.999, "measured": 3, "span": 3}
+_MOST = {"share": 0.7, "measured": 4, "span": 20}
+# So many samples must have passed before a unit counts as dead: a batch of one
+# leaves most units of a healthy layer at zero.
+_SAMPLES = 64
+# A batch so large shows by itself which units are active.
+_LARGE_BATCH = 32
+
+
+class DeadReLU(Rule):
+    """Finds layers whose units are zero for every sample.
+
+    Such a unit gets no gradient, and nothing moves it. In healthy ReLU nets a
+    fifth to three fifths of the units of a narrow layer are never active, so
+    a share alone is no sickness:
+
+    * a hidden layer is dead as a whole in 3 measurements in a row: critical,
+      since no signal passes it; a warning where the run learns all the same,
+      past it;
+    * at least 70 % of the units of one are, in 4 measurements over 20 steps,
+      while the loss stalls, hardly fell since the start and the outputs do not
+      follow the targets: warning.
+
+    A unit counts as dead if it was zero on a batch of 32 samples or more, or
+    in all of the latest eight measured batches, of 64 samples at least.
+
+    References:
+        - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER),
+          whose threshold the 70 % are.
+        - [Lu et al., Dying ReLU and Initialization, 2019](https://arxiv.org/abs/1903.06733)
+    """
+
+    id = "dead_relu"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        learning = Learning.of(trace)
+        sites = hidden_sites(trace, "can_die")
+        if not len(learning) or not len(sites):
+            return []
+        count = len(learning)
+        dead = trace.activation("dead_fraction")[:count, sites]
+        dead = np.where(_seen_enough(trace, count)[:, None], dead, np.nan)
+        if batch_size(trace) >= _LARGE_BATCH:
+            # Sooner known than over eight batches.
+            now = trace.activation("inactive_fraction")[:count, sites]
+            dead = np.fmax(dead, now)
+        steps = learning.steps
+        with np.errstate(invalid="ignore"):
+            whole = _first(steps, dead >= _ALL["share"], _ALL)
+            most = _first(steps, dead >= _MOST["share"], _MOST, learning.idle())
+        hits = [hit for hit in (whole, most) if hit is not None]
+        if not hits:
+            return []
+        # Told of is what was complete first.
+        last, limit = min(hits, key=lambda hit: hit[0])
+        return [_finding(trace, learning, dead, sites, last, limit)]
+
+
+def _first(steps, high, level, where=None):
+    """Return the measurement that completes the first stretch, and `level`."""
+    window = level["measured"]
+    full = count_within(high, window) == window
+    if where is not None:
+        full &= where[:, None]
+    for last in np.flatnonzero(full.any(axis=1)):
+        for site in np.flatnonzero(full[last]):
+            start = stretch_start(high[:, site], int(last), window)
+            if steps[last] - steps[start] >= level["span"]:
+                return int(last), level
+    return None
+
+
+def _seen_enough(trace, count):
+    """Return (K,): whether enough samples were seen to call a unit dead."""
+    measured = np.minimum(np.arange(1, count + 1), 8)
+    return measured >= min(8, -(-_SAMPLES // (batch_size(trace) or 8)))
+
+
+def _finding(trace, learning, dead, sites, last, level):
+    with np.errstate(invalid="ignore"):
+        high = dead >= level["share"]
+    window = level["measured"]
+    full = high[max(0, last - window + 1) : last + 1].all(axis=0)
+    guilty = np.flatnonzero(full)
+    starts = [stretch_start(high[:, at], last, window) for at in guilty]
+    steps = learning.steps
+    start = min(starts)
+    end = max(stretch_end(high[:, at], last) for at in guilty)
+    layers = layers_of(trace, trace.sites[np.asarray(sites)[guilty]])
+    whole = level is _ALL
+    learns = bool(learning.good[last])
+    first, stop = int(steps[start]), int(steps[last])
+    share = float(dead[last, guilty].max())
+    named = [str(trace.sites[sites[at]]) for at in guilty]
+    if whole:
+        many = "its units" if len(guilty) == 1 else "their units"
+        text = (
+            f"{names(named)}: all of {many} give 0 for every sample of the "
+            f"batches measured from step {first} to {stop}. Nothing passes, "
+            "neither the signal nor the gradient."
+        )
+    else:
+        text = (
+            f"{names(named)}: {number(100 * share)} % of the units give 0 for "
+            f"every sample of the batches measured from step {first} to "
+            f"{stop}, and the loss does not fall. They get no gradient and "
+            "will not recover."
+        )
+    return Finding(
+        rule=DeadReLU.id,
+        severity="critical" if whole and not learns else "warning",
+        layers=layers,
+        first_step=first,
+        last_step=int(steps[end]),
+        epoch=trace.epoch_of(first),
+        evidence={
+            "dead_fraction": {
+                str(name): float(dead[last, at])
+                for name, at in zip(named, guilty, strict=True)
+            },
+            "threshold": level["share"],
+            "window": {"first_step": first, "last_step": stop},
+        },
+        message=text,
+        remedies=remedies.for_dead(trace, layers),
+    )

@@ -1,0 +1,182 @@
+"""Rules on a loss that stays where it began, or falls too slowly."""
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis import remedies_of_training
+from keras_gradguard.diagnosis.evidence import Progress
+from keras_gradguard.diagnosis.evidence import columns
+from keras_gradguard.diagnosis.evidence import judged_layers
+from keras_gradguard.diagnosis.evidence import median_known
+from keras_gradguard.diagnosis.finding import Finding
+from keras_gradguard.diagnosis.learning import Learning
+from keras_gradguard.diagnosis.learning import planned_steps
+from keras_gradguard.diagnosis.rules.base import Rule
+
+_FLAT = {"share": 0.05, "of_plan": 0.5, "records": 2000, "fewest": 500}
+_BLIND = {"share": 0.5, "of_plan": 0.05, "records": 100}
+_REACH = {"far": 0.15, "of_plan": 0.02, "steps": 20, "planned": 200}
+
+
+class LossPlateau(Rule):
+    """Finds a loss that stays where it began.
+
+    * After half of the planned steps, and 500 (2000 where the plan is not
+      known), the loss has not fallen by 5 % and the outputs do not follow the
+      targets. Healthy deep tanh nets sit at their start for a quarter of the
+      time, so nothing is said before.
+    * Sooner, after 5 % of the planned steps and 100 records, where the outputs
+      were the same for every input from the start.
+
+    Where the loss still falls, if too slowly, `slow_convergence` tells it.
+    """
+
+    id = "loss_plateau"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        return _unmoved(trace, self.id)
+
+
+class SlowConvergence(Rule):
+    """Finds a run whose steps cannot take it there in the planned time.
+
+    * The updates measured so far, were all to go in one direction until the
+      planned end, would move the weights by less than 0.15 of their size. Told
+      after 2 % of the plan, unless the steps grow, as in a warm-up, or the run
+      has learnt all the same, as in fine-tuning.
+    * After half of the planned steps the loss has not fallen by 5 %, falls
+      still, and the outputs do not follow the targets.
+
+    References:
+        - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
+    """
+
+    id = "slow_convergence"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        return _short_of_reach(trace) or _unmoved(trace, self.id)
+
+
+def _short_of_reach(trace):
+    plan = planned_steps(trace)
+    blocks = trace.blocks()
+    if plan is None or plan < _REACH["planned"] or not len(blocks):
+        return []
+    steps, ratio = trace.measured("update_ratio")
+    done = int(np.searchsorted(steps, blocks.last_step[-1], "right"))
+    steps = steps[:done]
+    ratio = columns(ratio[:done], judged_layers(trace)).astype(np.float64)
+    known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
+    steps, ratio = steps[known], ratio[known]
+    if len(steps) < 5:
+        return []
+    middle = median_known(ratio)
+    with np.errstate(over="ignore"):
+        reach = np.maximum.accumulate(middle) * plan
+    learning = Learning.of(trace)
+    start = int(trace.steps[0])
+    wait = max(_REACH["steps"], _REACH["of_plan"] * plan)
+    for at in np.flatnonzero((reach < _REACH["far"]) & (middle > 0)):
+        if at < 4 or steps[at] - start < wait:
+            continue
+        seen = learning.at(steps[at])
+        if middle[at] > 1.5 * middle[0] or seen < 0:
+            continue
+        if learning.good[seen] or not learning.fallen[seen] < 0.3:
+            continue
+        stop = int(steps[at])
+        evidence = {
+            "update_ratio": float(np.mean(middle[: at + 1])),
+            "reach": float(reach[at]),
+            "planned_steps": plan,
+            "threshold": _REACH["far"],
+            "window": {"first_step": start, "last_step": stop},
+        }
+        text = (
+            f"One update changes the weights by {number(middle[at])} of their "
+            f"size. Even if all {plan:,} planned steps went in one direction, "
+            f"the weights would move by {number(reach[at])} of their size: "
+            "too little to learn. The learning rate is too small."
+        )
+        fixes = remedies_of_training.for_slow(trace, 3.0 / reach[at])
+        return [
+            _unlearnt(trace, "slow_convergence", stop, evidence, text, fixes)
+        ]
+    return []
+
+
+def _unmoved(trace, rule):
+    """Return the finding of a loss near its start, if it is of that rule."""
+    blocks = trace.blocks()
+    progress = Progress.of(trace, blocks)
+    learning = Learning.of(trace)
+    if not progress.known or not len(learning):
+        return []
+    start, plan = int(trace.steps[0]), planned_steps(trace)
+    run = learning.steps - start
+    due = _FLAT["of_plan"] * plan if plan else _FLAT["records"]
+    late = run >= max(due, _FLAT["fewest"])
+    flat = late & learning.idle(share=_FLAT["share"], follows=0.6)
+    soon = run >= max(_BLIND["of_plan"] * (plan or 0), _BLIND["records"])
+    with np.errstate(invalid="ignore"):
+        blind = soon & learning.blind & learning.stalled
+        blind &= learning.fallen < _BLIND["share"]
+    hits = np.flatnonzero(flat | blind)
+    if not len(hits):
+        return []
+    at = int(hits[0])
+    stop = int(learning.steps[at])
+    last = int(np.searchsorted(blocks.last_step, stop, "right")) - 1
+    falling = not blind[at] and _falls(progress.loss[: last + 1])
+    if (rule == "slow_convergence") != falling:
+        return []
+    fallen = float(learning.fallen[at])
+    follows = float(learning.follows[at])
+    evidence = {
+        "loss_first": progress.first,
+        "loss": float(progress.loss[last]),
+        "fallen": fallen,
+        "output_correlation": follows,
+        "threshold": _BLIND["share"] if blind[at] else _FLAT["share"],
+        "window": {"first_step": start, "last_step": stop},
+    }
+    text = (
+        f"After {stop - start:,} steps the loss is {progress.loss[last]:.4g}, "
+        f"against {progress.first:.4g} at the start"
+    )
+    if blind[at]:
+        text += ", and the outputs are the same for every input."
+        fixes = remedies_of_training.for_plateau(trace)
+    elif falling:
+        text += ": it falls, but far too slowly."
+        fixes = remedies_of_training.for_slow(trace, 10.0)
+    else:
+        text += ": nothing was learnt."
+        fixes = remedies_of_training.for_plateau(trace)
+    return [_unlearnt(trace, rule, stop, evidence, text, fixes)]
+
+
+def _unlearnt(trace, rule, stop, evidence, text, fixes):
+    start = int(trace.steps[0])
+    return Finding(
+        rule=rule,
+        severity="warning",
+        layers=[],
+        first_step=start,
+        last_step=stop,
+        epoch=trace.epoch_of(start),
+        evidence=evidence,
+        message=text,
+        remedies=fixes,
+    )
+
+
+def _falls(loss):
+    """Whether the loss falls from fifth to fifth, if only a little."""
+    loss = loss[np.isfinite(loss)]
+    if len(loss) < 10:
+        return False
+    parts = [part.mean() for part in np.array_split(loss, 5)]
+    return bool((np.diff(parts) < 0).sum() >= 4)

@@ -1,0 +1,415 @@
+"""Rules on activations, data and the course of the loss, on made-up traces."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from keras_gradguard import Trace
+from keras_gradguard import diagnose
+from keras_gradguard.trace import ACTIVATION_SERIES
+from keras_gradguard.trace import DATA_SERIES
+
+SITES = ("dense_0", "dense_1", "dense_2")
+FLAT = np.full(400, 0.7)
+FALLING = np.geomspace(0.7, 0.05, 400)
+GRADS = np.ones((400, 3))
+
+
+def run(
+    loss=FLAT,
+    grads=GRADS,
+    *,
+    ratio=1e-3,
+    activations=None,
+    data=None,
+    weights=None,
+    epochs=4,
+    logs=None,
+    **meta,
+):
+    """Build the trace of a classifier of three dense layers of width 16.
+
+    Args:
+        loss: (T,) loss of each batch.
+        grads: (T, 3) gradient norms.
+        ratio: Update ratio, a number or (T,).
+        activations: Dict of name to (K, 3) or a number.
+        data: Dict of name to (K,) or a number.
+        weights: Weight norms at the start, of the three kernels.
+        epochs: Epochs planned.
+        logs: Dict of name to (epochs,).
+        **meta: More of `Trace.meta`.
+    """
+    total = len(loss)
+    weights = np.array([4.0, 4.0, 4.0] if weights is None else weights)
+    info = {
+        site: {
+            "class": "Dense",
+            "activation": "relu",
+            "shapes": {"kernel": [16, 16]},
+        }
+        for site in SITES
+    }
+    sites = {
+        "dense_0": {"activation": "relu", "can_die": True, "saturates": False},
+        "dense_1": {"activation": "tanh", "can_die": False, "saturates": True},
+        "dense_2": {"activation": "softmax", "can_die": False},
+    }
+    output = {
+        "layer": "dense_2",
+        "kind": "Dense",
+        "units": 16,
+        "activation": "softmax",
+        "loss": "categorical_crossentropy",
+    }
+    trace = Trace(
+        SITES,
+        [f"{site}/kernel" for site in SITES],
+        range(3),
+        sizes=[256] * 3,
+        has_gradient=np.ones(3, bool),
+        meta={
+            "layer_info": info,
+            "sites": sites,
+            "outputs": [output],
+            "epochs_planned": epochs,
+            "steps_per_epoch": 100,
+            "data": {"target_shape": [16], "output_shape": [16]},
+            **meta,
+        },
+    )
+    steps = np.arange(total)
+    trace.append(steps, grads, extra={"loss": np.asarray(loss)})
+    change = np.broadcast_to(ratio, (total,))
+    for step in [0, 1, 2, 4, 8, 16, 32, *range(64, total, 64)]:
+        if step >= total:
+            break
+        trace.append_updates([step], [weights], [weights * change[step]])
+        at = len(trace.activation_steps)
+        usual = {
+            "mean": 0.2,
+            "std": 0.5,
+            "dead_fraction": 0.2,
+            "saturated_fraction": 0.1,
+            "inactive_fraction": 0.2,
+        }
+        batch = {
+            "samples": 32,
+            "input_mean": 0.0,
+            "input_std": 1.0,
+            "target_mean": 1 / 16,
+            "target_std": 0.24,
+            "target_min": 0.0,
+            "target_max": 1.0,
+            "target_fraction": 0.0,
+            "target_row_sum": 0.0,
+            "output_mean": 1 / 16,
+            "output_spread": 0.05,
+            "output_correlation": 0.05,
+        }
+        trace.append_activations(
+            step,
+            SITES,
+            {
+                k: np.broadcast_to(np.asarray(v)[at] if np.ndim(v) else v, 3)
+                for k, v in {**usual, **(activations or {})}.items()
+            },
+            {
+                k: float(np.asarray(v)[at] if np.ndim(v) else v)
+                for k, v in {**batch, **(data or {})}.items()
+            },
+        )
+    for epoch in range(total // 100):
+        shown = {k: v[epoch] for k, v in (logs or {}).items()}
+        trace.append_epoch(epoch, 100 * epoch + 99, shown)
+    return trace
+
+
+def ids(trace):
+    return [finding.rule for finding in diagnose(trace).ranked]
+
+
+LEARNT = {"output_correlation": 0.9, "output_spread": 0.2}
+DEAD = {"dead_fraction": [[1.0, np.nan, np.nan]] * 13}
+MOST = {"dead_fraction": [[0.8, np.nan, np.nan]] * 13}
+MOST |= {"inactive_fraction": MOST["dead_fraction"]}
+FLAT_ENDS = {"saturated_fraction": [[np.nan, 0.95, np.nan]] * 13}
+SHORT = {"epochs": 40}
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1.0, 1e4])
+def test_a_layer_of_dead_units(factor):
+    trace = run(FLAT * factor, GRADS * factor, activations=DEAD)
+    finding = diagnose(trace).ranked[0]
+    assert finding.rule == "dead_relu"
+    assert finding.severity == "critical"
+    assert finding.layers == ["dense_0"]
+    # Two batches of 32 are wanted before a unit counts as dead.
+    assert finding.first_step == 1
+    assert finding.evidence["window"]["last_step"] <= 8
+    assert "leaky" in finding.remedies[0].code
+    assert ids(run(FLAT * factor, activations=MOST, **SHORT)) == ["dead_relu"]
+
+
+def test_dead_units_of_healthy_layers_are_no_finding():
+    assert ids(run(FALLING, activations=MOST, data=LEARNT)) == []
+    half = {"dead_fraction": [[0.6, np.nan, np.nan]] * 13}
+    assert ids(run(activations=half, **SHORT)) == []
+    # One sample leaves most units at zero.
+    alone = {"inactive_fraction": [[0.9, np.nan, np.nan]] * 13}
+    assert ids(run(activations=alone, data={"samples": 1}, **SHORT)) == []
+
+
+def test_a_dead_layer_that_the_run_passes_by_is_a_warning():
+    (finding,) = diagnose(run(FALLING, activations=DEAD, data=LEARNT)).findings
+    assert finding.severity == "warning"
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1e4])
+def test_saturation_counts_where_nothing_is_learnt(factor):
+    trace = run(FLAT * factor, activations=FLAT_ENDS, **SHORT)
+    (finding,) = diagnose(trace).findings
+    assert finding.rule == "saturated_activation"
+    assert finding.layers == ["dense_1"]
+    assert "flat ends of tanh" in finding.message
+    assert ids(run(FALLING, activations=FLAT_ENDS, data=LEARNT)) == []
+    assert ids(run(activations=FLAT_ENDS, data=LEARNT, **SHORT)) == []
+
+
+def test_softmax_over_one_unit_is_told_at_once():
+    output = {"units": 1, "activation": "softmax", "layer": "dense_2"}
+    output |= {"loss": "binary_crossentropy"}
+    (finding,) = diagnose(
+        run(FALLING[:20], GRADS[:20], outputs=[output])
+    ).findings
+    assert finding.rule == "output_mismatch"
+    assert finding.first_step == 0
+    # The loss falls all the same, which is the trap.
+    assert ids(run(FALLING, outputs=[output])) == ["output_mismatch"]
+
+
+def test_an_odd_output_that_learns_is_left_alone():
+    output = {"units": 16, "activation": "relu", "layer": "dense_2"}
+    output |= {"loss": "categorical_crossentropy"}
+    assert ids(run(outputs=[output], **SHORT)) == ["output_mismatch"]
+    assert ids(run(FALLING, outputs=[output], data=LEARNT)) == []
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1e4])
+def test_large_inputs_where_nothing_is_learnt(factor):
+    large = {"input_mean": 5000.0, "input_std": 3000.0}
+    loss = FLAT * factor
+    found = diagnose(run(loss, data=large, **SHORT)).findings
+    assert [finding.rule for finding in found] == ["unscaled_data"]
+    assert ids(run(FALLING, data={**large, **LEARNT})) == []
+
+
+@pytest.mark.parametrize(
+    ("weights", "kind"),
+    [([0, 0, 4], "constant"), ([0.05] * 3, "narrow"), ([400, 4, 4], "wide")],
+)
+def test_weights_that_no_training_should_start_from(weights, kind):
+    weights = np.array(weights, float)
+    (finding,) = diagnose(run(weights=weights, **SHORT)).findings
+    assert finding.rule == "poor_initialization"
+    assert finding.evidence["kind"] == kind
+    assert finding.layers[0] == "dense_0"
+    assert ids(run(FALLING, weights=weights, data=LEARNT)) == []
+
+
+def test_usual_weights_are_no_finding():
+    assert ids(run(weights=[2.5, 5.6, 4.0], **SHORT)) == []
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1.0, 1e4])
+def test_steps_that_throw_the_loss(factor):
+    loss = np.concatenate([[0.7], np.full(399, 3.0)]) * factor
+    ratio = np.where(np.arange(400) < 8, 0.3, 0.02)
+    (finding,) = diagnose(run(loss, ratio=ratio, **SHORT)).findings
+    assert finding.rule == "oscillating_loss"
+    # A start that is soon made good is none.
+    loss = np.concatenate([[0.7], np.full(20, 3.0), FALLING[21:]]) * factor
+    assert ids(run(loss, ratio=ratio, data=LEARNT)) == []
+
+
+def test_a_loss_that_swings_from_epoch_to_epoch():
+    epochs = np.where(np.arange(40) % 2, 0.8, 0.6)
+    loss = np.repeat(epochs, 20)
+    grads = np.ones((800, 3))
+    meta = {"steps_per_epoch": 20, "epochs": 400}
+    assert ids(run(loss, grads, **meta)) == ["oscillating_loss"]
+    assert ids(run(loss, grads, data=LEARNT, **meta)) == []
+    noise = np.random.default_rng(0).normal(0.7, 0.1, 800)
+    assert ids(run(noise, grads, **meta)) == []
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1.0, 1e4])
+def test_a_loss_that_stays_where_it_began(factor):
+    loss = np.full(1000, 0.7) * factor
+    grads = np.ones((1000, 3))
+    (finding,) = diagnose(run(loss, grads, epochs=10)).findings
+    assert finding.rule == "loss_plateau"
+    assert 500 <= finding.evidence["window"]["last_step"] < 600
+    # Deep tanh nets take a quarter of the time before they start.
+    assert ids(run(loss[:400], grads[:400], epochs=10)) == []
+    slow = 0.7 * factor * (1 - np.linspace(0, 0.02, 1000))
+    assert ids(run(slow, grads, epochs=10)) == ["slow_convergence"]
+
+
+def test_outputs_that_are_the_same_for_every_input_are_told_soon():
+    same = {"output_spread": 1e-9, "output_correlation": 0.0}
+    (finding,) = diagnose(run(data=same, epochs=20)).findings
+    assert finding.rule == "loss_plateau"
+    assert finding.evidence["window"]["last_step"] <= 128
+
+
+def test_steps_too_small_for_the_planned_time():
+    (finding,) = diagnose(run(ratio=1e-5, epochs=10)).findings
+    assert finding.rule == "slow_convergence"
+    assert finding.evidence["reach"] == pytest.approx(0.01)
+    assert finding.evidence["window"]["last_step"] <= 64
+    assert "Raise the learning rate" in finding.remedies[0].title
+    assert ids(run(ratio=1e-5, data=LEARNT, epochs=10)) == []
+    warm_up = np.minimum(1e-3, 1e-6 * 1.2 ** np.arange(400.0))
+    assert ids(run(ratio=warm_up, epochs=10)) == []
+
+
+def test_a_score_shows_that_a_run_learns():
+    logs = {"accuracy": [0.8, 0.9, 0.9, 0.9]}
+    late = run(activations=FLAT_ENDS, logs=logs, **SHORT)
+    assert ids(late) == ["saturated_activation"]  # before any epoch was over
+    grads = np.ones((800, 3))
+    trace = run(np.full(800, 0.7), grads, epochs=8, logs={"auc": [0.97] * 8})
+    assert ids(trace) == []
+
+
+def test_a_root_cause_is_told_once():
+    grads = GRADS * np.array([1e-6, 1e-5, 1.0])
+    trace = run(FLAT, grads, activations=DEAD, weights=[0.05] * 3, **SHORT)
+    report = diagnose(trace)
+    assert report.ranked[0].rule == "poor_initialization"
+    assert [f.rule for f in report.ranked[1:]] == [
+        "dead_relu",
+        "vanishing_gradient",
+    ]
+    assert {f.cause for f in report.ranked[1:]} == {"poor_initialization"}
+    assert report.ranked[0].cause is None
+    steps = [finding.first_step for finding in report.findings]
+    assert steps == sorted(steps)
+    text = str(report)
+    assert "follows from poor_initialization" in text
+    assert text.index("poor_init") < text.index("dead_relu")
+    back = type(report.findings[0]).from_dict(report.ranked[1].to_dict())
+    assert back.cause == "poor_initialization"
+    assert report.to_dict()["findings"][0]["cause"] is None
+
+
+def test_a_signal_that_overflows_at_the_first_step():
+    grads = np.full((50, 3), np.nan)
+    blown = {"std": [[10.0, 1e20, np.inf]] * 13}
+    loss = np.full(50, np.nan)
+    report = diagnose(run(loss, grads, activations=blown))
+    assert report.ranked[0].rule == "exploding_gradient"
+    assert report.ranked[0].layers[0] == "dense_1"
+    assert report.ranked[1].rule == "nonfinite_gradient"
+    assert report.ranked[1].cause == "exploding_gradient"
+
+
+def test_a_runaway_late_in_the_run():
+    grads = np.ones((800, 3))
+    grads[600:602] = [[1e4] * 3, [1e9] * 3]
+    trace = run(np.geomspace(0.7, 0.1, 800), grads, epochs=8, data=LEARNT)
+    (finding,) = diagnose(trace).findings
+    assert finding.rule == "exploding_gradient"
+    assert finding.first_step == 599
+    few = {**LEARNT, "samples": 1}
+    loss = np.geomspace(0.7, 0.1, 800)
+    assert ids(run(loss, grads, epochs=8, data=few)) == []
+
+
+def test_live_equals_saved_and_grows_steadily(tmp_path):
+    whole = run(activations=DEAD, weights=[0.05] * 3, epochs=4)
+    whole.save(tmp_path / "trace.npz")
+    again = diagnose(Trace.load(tmp_path / "trace.npz")).to_dict()
+    assert again["findings"] == diagnose(whole).to_dict()["findings"]
+    for length in (60, 130, 260):
+        part = run(
+            FLAT[:length], GRADS[:length], activations=DEAD, weights=[0.05] * 3
+        )
+        for finding in diagnose(part).findings:
+            keys = [f.key for f in diagnose(whole).findings]
+            assert finding.key in keys
+
+
+ODD = st.sampled_from(
+    [0.0, 1.0, -1.0, 0.5, 1e-30, 1e30, np.inf, -np.inf, np.nan]
+)
+
+
+@pytest.mark.filterwarnings("error")
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_trace_makes_a_rule_raise(data):
+    total = data.draw(st.sampled_from([0, 1, 2, 9, 60, 150]))
+    layers = data.draw(st.sampled_from([1, 2, 4]))
+    names = [f"layer_{i}" for i in range(layers)]
+    meta = data.draw(
+        st.sampled_from(
+            [
+                {},
+                {"outputs": [], "data": None, "sites": 3},
+                {"outputs": [{"units": None, "loss": "mse"}], "data": {}},
+                {
+                    "outputs": [{"units": 1, "loss": "mse"}],
+                    "data": {"target_shape": [1], "output_shape": [1]},
+                    "epochs_planned": 3,
+                    "steps_per_epoch": 50,
+                    "optimizer": {"name": "SGD", "learning_rate": 0.1},
+                    "sites": {
+                        n: {"can_die": True, "saturates": True} for n in names
+                    },
+                    "layer_info": {
+                        n: {"class": "Dense", "shapes": {"kernel": [3, 3]}}
+                        for n in names
+                    },
+                },
+                {"epochs_planned": float("nan"), "steps_per_epoch": -1},
+            ]
+        )
+    )
+    variables = [f"{name}/kernel" for name in names]
+    trace = Trace(names, variables, range(layers), meta=meta)
+    if total:
+        value = data.draw(ODD)
+        grads = np.full((total, layers), value)
+        grads[total // 2 :] = data.draw(ODD)
+        loss = np.full(total, data.draw(ODD))
+        loss[total // 3 :] = data.draw(ODD)
+        extra = {"loss": loss} if data.draw(st.booleans()) else None
+        with np.errstate(all="ignore"):
+            trace.append(np.arange(total), grads, extra=extra)
+    for step in range(0, total + 20, 7):
+        sites = names if data.draw(st.booleans()) or len(trace.sites) else None
+        given_names = data.draw(st.sets(st.sampled_from(ACTIVATION_SERIES)))
+        seen = {k: np.full(layers, data.draw(ODD)) for k in given_names}
+        some = data.draw(st.sets(st.sampled_from(DATA_SERIES)))
+        with np.errstate(all="ignore"):
+            trace.append_activations(
+                step,
+                sites,
+                seen if sites else None,
+                {k: data.draw(ODD) for k in some},
+            )
+            trace.append_updates(
+                [step],
+                np.full((1, layers), data.draw(ODD)),
+                np.full((1, layers), data.draw(ODD)),
+            )
+    for epoch in range(data.draw(st.integers(0, 3))):
+        logs = {"loss": data.draw(ODD), "accuracy": data.draw(ODD)}
+        trace.append_epoch(epoch, 50 * epoch + 49, logs)
+    report = diagnose(trace)
+    assert str(report)
+    report.to_dict()
