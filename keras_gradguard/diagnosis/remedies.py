@@ -306,6 +306,10 @@ def for_frozen(trace, layers):
     ]
 
 
+# A learning rate is changed by no more in one go.
+_FACTORS = (1e-4, 1e4)
+
+
 def for_update_ratio(trace, factor):
     """Return the remedy for steps too large or too small by `factor`."""
     optimizer = trace.meta.get("optimizer")
@@ -313,6 +317,8 @@ def for_update_ratio(trace, factor):
     name = optimizer.get("class") or "Adam"
     rate = optimizer.get("learning_rate") or trace.meta.get("learning_rate")
     side = "Lower" if factor > 1 else "Raise"
+    # Steps of exactly zero tell no factor.
+    factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
     if isinstance(rate, int | float) and rate > 0:
         to = float(f"{rate / factor:.1g}")
         change = changes.learning_rate(
