@@ -32,8 +32,14 @@ class Judge:
         current = {finding.key: finding for finding in report.findings}
         fresh = [f for f in report.findings if f.key not in known]
         kept = [current.get(f.key, f) for f in self.findings]
-        told = sorted([*kept, *fresh], key=lambda f: f.first_step)
+        told = sorted([*kept, *fresh], key=self._place)
         self.findings = trace_causes(told)
         if fresh:
             trace.remember(self.findings)
         return fresh
+
+    def _place(self, finding):
+        """Where a finding stands: as `diagnose` tells it, cause first."""
+        rules = [rule.id for rule in self._rules]
+        at = rules.index(finding.rule) if finding.rule in rules else len(rules)
+        return finding.first_step, at
