@@ -159,6 +159,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self._measured, self._zero_gradient = {}, {}
         self._seen_active, self._starved = {}, {}
         self._reviver = None
+        self._facts = {}
         self._console = ConsoleReporter(self.verbose)
         self._events = None
 
@@ -173,7 +174,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         # No gradients are wanted: 0.
         recording = recording_of(model, 0)
         self._watch.start(recording, self.params.get("steps"))
-        self.trace.meta.update(run_facts.facts(model, self.params))
+        self._facts = run_facts.facts(model, self.params)
         self._watch.guard(self._choose, recording)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -189,7 +190,14 @@ class DeadReLUDetector(keras.callbacks.Callback):
 
     def on_block(self, block):
         """Note which layers get no gradient at all."""
-        table = self._watch.recording.make_table()
+        table = self._begin_trace()
+        self.trace.set_has_gradient(block.has_gradient)
+        self.trace.append(
+            block.steps,
+            block.grad_norm,
+            skipped=block.skipped,
+            extra=None if block.loss is None else {"loss": block.loss},
+        )
         norms = block.grad_norm
         for at, path in enumerate(table.layer_paths):
             own = norms[:, (table.owners == at) & block.has_gradient]
@@ -200,6 +208,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
 
     def on_measurement(self, measurement):
         """Take in what one step showed of the activations."""
+        self._begin_trace()
         self._activity.append_to(self.trace, measurement)
         for site, active, size in zip(
             measurement.sites,
@@ -262,6 +271,19 @@ class DeadReLUDetector(keras.callbacks.Callback):
 
     # Inside
 
+    def _begin_trace(self):
+        """Make the trace once the model is known, and return its table."""
+        table = self._watch.recording.make_table()
+        if not len(self.trace.variables):
+            self.trace = Trace(
+                table.layer_paths,
+                table.variable_paths,
+                table.owners,
+                sizes=table.sizes,
+                meta={**self._facts, "layer_info": table.info},
+            )
+        return table
+
     def _choose(self, recording):
         """Decide layer by layer how to tell dead units."""
         outputs, gradients = [], []
@@ -304,7 +326,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         if counted and self.revive:
             self._revive(epoch)
         if self._events is not None:
-            self._events.on_epoch(self.trace, epoch)
+            self._events.on_records(self.trace, self._watch.step)
         self._measured, self._zero_gradient = {}, {}
         self._judge()
 

@@ -202,6 +202,8 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def on_measurement(self, measurement):
         """Take in what a step showed of the activations and its batch."""
+        if not len(self.trace.variables):
+            self._begin_trace()
         self._activity.append_to(self.trace, measurement)
 
     def on_counts(self, counts):

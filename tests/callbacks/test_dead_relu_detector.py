@@ -554,3 +554,38 @@ def test_summary_plot_and_bad_arguments(capsys):
             kgg.DeadReLUDetector(**bad)
     with pytest.raises(TypeError, match="revive"):
         kgg.DeadReLUDetector(revive="yes")
+
+
+def test_a_wholly_dead_layer_is_told_early_and_written(tmp_path, capsys):
+    keras.utils.set_random_seed(0)
+    model = deep_mlp(width=8, depth=3)
+    model.layers[1].bias.assign(np.full(8, -1e3))
+    model.compile("sgd", "mse")
+    x, y = data(0, rows=30 * BATCH)
+    detector = kgg.DeadReLUDetector(log_dir=tmp_path)
+    fit(model, x, y, [detector], epochs=1)
+    finding = detector.findings[0]
+    assert finding.rule == "dead_relu"
+    assert finding.severity == "critical"
+    assert finding.layers[0] == model.layers[1].path
+    assert finding.first_step == 0
+    assert "dead_relu since step 0" in capsys.readouterr().out
+    assert not detector.report().healthy
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
+    events = accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    tag = f"dead_share/{model.layers[1].path}"
+    assert events.Scalars(tag)[-1].value == 1.0
+
+
+def test_a_healthy_net_is_told_nothing(capsys):
+    keras.utils.set_random_seed(0)
+    model = deep_mlp(width=16, depth=2)
+    model.compile("adam", "mse")
+    x, _ = data(0, rows=30 * BATCH)
+    detector = kgg.DeadReLUDetector(verbose=0)
+    fit(model, x, np.tanh(x[:, :1]), [detector], epochs=5)
+    assert detector.findings == []
+    assert capsys.readouterr().out == ""
