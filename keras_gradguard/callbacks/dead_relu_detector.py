@@ -286,6 +286,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
 
     def _choose(self, recording):
         """Decide layer by layer how to tell dead units."""
+        self.skipped.update(recording.unseen)
         outputs, gradients = [], []
         for site in recording.sites:
             if not site.can_die:

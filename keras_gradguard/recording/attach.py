@@ -11,6 +11,7 @@ import weakref
 
 from keras_gradguard.recording import layers as layers_lib
 from keras_gradguard.recording import optimizers
+from keras_gradguard.recording import sites as sites_lib
 from keras_gradguard.recording.dispatcher import Dispatcher
 from keras_gradguard.recording.fit_exit import FitExit
 from keras_gradguard.recording.instrument import instrument_of
@@ -120,6 +121,11 @@ class Recording:
         if self._instrument is None:
             return []
         return self._instrument.forward.candidates
+
+    @property
+    def unseen(self):
+        """Dict from layer path to the reason why it cannot be measured."""
+        return sites_lib.left_out(self._model())
 
     def count_active_units(self, gradients=None):
         """Note from now on, in every step, which units are active.

@@ -69,16 +69,10 @@ def sites_of(model):
     Returns:
         List of `Site`.
     """
-    inside = set()
-    for layer in layers_lib.forward_layers(model):
-        if isinstance(layer, keras.layers.RNN | keras.layers.TimeDistributed):
-            for child in layers_lib.forward_layers(layer)[1:]:
-                inside.add(id(child))
+    hidden = _hidden(model)
     found = []
     for layer in layers_lib.forward_layers(model)[1:]:
-        if id(layer) in inside or _rematerialised(layer):
-            continue
-        site = _site_of(layer)
+        site = None if id(layer) in hidden else _site_of(layer)
         if site is not None:
             found.append(site)
     paths = layers_lib.unique([site.path for site in found])
@@ -88,8 +82,41 @@ def sites_of(model):
     ]
 
 
-def _rematerialised(layer):
-    return getattr(layer, "_remat_mode", None) is not None
+def left_out(model):
+    """Return why activations that can die are no sites.
+
+    Args:
+        model: A Keras model.
+
+    Returns:
+        Dict from layer path to str. The cell of an RNN is not among them: the
+        RNN is a site.
+    """
+    hidden = _hidden(model)
+    reasons = {}
+    for layer in layers_lib.forward_layers(model)[1:]:
+        reason = hidden.get(id(layer))
+        site = _site_of(layer) if reason else None
+        if site is not None and site.can_die:
+            reasons[site.path] = reason
+    return reasons
+
+
+def _hidden(model):
+    """Why the outputs of layers cannot be read, by `id`; "" for cells."""
+    found = {}
+    for layer in layers_lib.forward_layers(model):
+        if getattr(layer, "_remat_mode", None) is not None:
+            found[id(layer)] = "it is rematerialised"
+        if isinstance(layer, keras.layers.RNN):
+            reason = ""
+        elif isinstance(layer, keras.layers.TimeDistributed):
+            reason = "it runs inside of a TimeDistributed"
+        else:
+            continue
+        for child in layers_lib.forward_layers(layer)[1:]:
+            found[id(child)] = reason
+    return found
 
 
 def _site_of(layer):

@@ -589,3 +589,19 @@ def test_a_healthy_net_is_told_nothing(capsys):
     fit(model, x, np.tanh(x[:, :1]), [detector], epochs=5)
     assert detector.findings == []
     assert capsys.readouterr().out == ""
+
+
+def test_layers_that_cannot_be_seen_are_named():
+    inputs = keras.Input((3, 5))
+    inner = layers.Dense(4, activation="relu", name="inner")
+    h = layers.TimeDistributed(inner)(inputs)
+    h = layers.Dense(3, activation="relu", name="seen")(h)
+    model = keras.Model(inputs, layers.Dense(1)(h))
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(64, 3, 5)).astype("float32")
+    detector = kgg.DeadReLUDetector(verbose=0)
+    fit(model, x, x[..., :1], [detector])
+    assert list(detector.dead_units) == ["seen"]
+    (reason,) = detector.skipped.values()
+    assert reason == "it runs inside of a TimeDistributed"
+    assert reason in detector.summary()
