@@ -9,6 +9,9 @@ from keras_gradguard import Finding
 from keras_gradguard import Trace
 from keras_gradguard import commands
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run_dir(tmp_path):

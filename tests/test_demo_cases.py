@@ -12,6 +12,9 @@ pytest.importorskip("sklearn")
 
 from tests.diagnosis import rule_cases
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 SEEDS = [1, 2, 3, 4, 5]
 
 

@@ -5,6 +5,9 @@ import re
 
 import pytest
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r'\]\((?!https?:|#)([^)#\s]+)|src="([^"]+)"')

@@ -3,6 +3,11 @@
 import ast
 import pathlib
 
+import pytest
+
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 PACKAGE = pathlib.Path(__file__).parents[1] / "keras_gradguard"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 FREE = {"version", "exceptions", "_optional", "_validation", "_text"}

@@ -6,8 +6,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 import keras_gradguard as kgg
+
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[1]
 HEAVY = "{'keras', 'tensorflow', 'jax', 'torch', 'matplotlib', 'tensorboard'}"

@@ -6,6 +6,9 @@ from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("value", "text"),

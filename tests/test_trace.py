@@ -9,6 +9,9 @@ import pytest
 
 from keras_gradguard import Trace
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 
 def make(steps=40, seed=0, **kwargs):
     rng = np.random.default_rng(seed)

@@ -2,6 +2,9 @@ import pytest
 
 from keras_gradguard import _validation
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 
 def test_int_rejects_bool_and_names_type():
     with pytest.raises(

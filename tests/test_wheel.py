@@ -10,6 +10,9 @@ import zipfile
 
 import pytest
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 COPIED = ("keras_gradguard", "tests", "examples", "benchmarks")
 

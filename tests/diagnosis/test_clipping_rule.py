@@ -7,6 +7,9 @@ from keras_gradguard import Trace
 from keras_gradguard import diagnose
 from keras_gradguard.reporting.tables import clipping
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 
 def make(norms, thresholds, skipped=None):
     norms = np.asarray(norms, "float32")

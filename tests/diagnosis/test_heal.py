@@ -13,6 +13,9 @@ from keras_gradguard.diagnosis.skill import skill
 from keras_gradguard.diagnosis.skill import tasks_of
 from tests import models
 
+# Trains much; what a backend can change is tested with the actions.
+pytestmark = pytest.mark.slow
+
 
 def data(rows=128):
     x = np.random.default_rng(0).normal(size=(rows, 4)).astype("float32")

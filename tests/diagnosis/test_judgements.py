@@ -10,6 +10,9 @@ from keras_gradguard.diagnosis.judgements import DataFacts
 from keras_gradguard.diagnosis.judgements import OptimizerFacts
 from keras_gradguard.diagnosis.judgements import Output
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 
 def head(activation, units, loss, from_logits=False):
     return Output("net/out", "Dense", units, activation, loss, from_logits)

@@ -16,6 +16,9 @@ from keras_gradguard import Rule
 from keras_gradguard import Trace
 from keras_gradguard import diagnose
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 SICK = [0.02, 0.008, 0.003, 0.001, 0.001, 0.009, 0.07]
 
 

@@ -11,6 +11,9 @@ from synthetic import steady
 from keras_gradguard import Trace
 from keras_gradguard import diagnose
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 SICK = [0.02, 0.008, 0.003, 0.001, 0.001, 0.009, 0.07]
 FLAT = np.full(200, 0.693)
 FALLING = np.linspace(0.7, 0.1, 200)

@@ -11,6 +11,9 @@ from keras_gradguard import diagnose
 from keras_gradguard.trace import ACTIVATION_SERIES
 from keras_gradguard.trace import DATA_SERIES
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 SITES = ("dense_0", "dense_1", "dense_2")
 FLAT = np.full(400, 0.7)
 FALLING = np.geomspace(0.7, 0.05, 400)

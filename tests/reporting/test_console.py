@@ -2,7 +2,12 @@
 
 import io
 
+import pytest
+
 from keras_gradguard.reporting.console import ConsoleReporter
+
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
 
 
 class Terminal(io.StringIO):

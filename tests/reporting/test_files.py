@@ -14,6 +14,9 @@ from keras_gradguard import Trace
 from keras_gradguard.reporting.files import RunWriter
 from keras_gradguard.reporting.guard import Guarded
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 
 def rows(path):
     with open(path, newline="", encoding="utf-8") as file:

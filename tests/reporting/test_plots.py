@@ -12,6 +12,9 @@ from keras_gradguard import Trace
 from keras_gradguard.reporting.plots import plot
 from keras_gradguard.reporting.plots import plot_weights
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 
 def test_figure_shows_loss_heatmap_and_findings(sick, tmp_path):
     trace, findings = sick

@@ -13,6 +13,9 @@ from keras_gradguard.tensorboard_plugin.loader import SAMPLES
 from keras_gradguard.tensorboard_plugin.loader import GradGuardLoader
 from tests.tensorboard_plugin.conftest import ROOT
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 
 def test_entry_point_names_the_loader():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

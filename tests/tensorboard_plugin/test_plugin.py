@@ -12,6 +12,9 @@ from keras_gradguard import Finding
 from keras_gradguard.tensorboard_plugin.views import NAN_CODE
 from tests.tensorboard_plugin import conftest
 
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
 
 def cells(matrix, layers):
     data = base64.b64decode(matrix["values"])
