@@ -102,7 +102,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
     ...     keras.layers.Dense(3, activation="relu", name="hidden"),
     ...     keras.layers.Dense(1),
     ... ])
-    >>> model.layers[0].bias.assign([0.0, -100.0, 0.0])
+    >>> _ = model.layers[0].bias.assign([0.0, -100.0, 0.0])
     >>> model.compile("sgd", "mse")
     >>> detector = DeadReLUDetector(verbose=0)
     >>> x, y = np.random.rand(64, 4), np.ones((64, 1))
