@@ -15,38 +15,6 @@ from keras_gradguard.recording import optimizers
 
 _L = keras.layers
 _KERNELS = (_L.Dense, _L.Conv1D, _L.Conv2D, _L.Conv3D)
-# What stands between two layers and leaves the units where they are.
-_PASSES = (
-    _L.Dropout,
-    _L.AlphaDropout,
-    _L.SpatialDropout1D,
-    _L.SpatialDropout2D,
-    _L.SpatialDropout3D,
-    _L.GaussianDropout,
-    _L.GaussianNoise,
-    _L.Identity,
-    _L.ZeroPadding1D,
-    _L.ZeroPadding2D,
-    _L.ZeroPadding3D,
-    _L.Cropping1D,
-    _L.Cropping2D,
-    _L.Cropping3D,
-    _L.UpSampling1D,
-    _L.UpSampling2D,
-    _L.UpSampling3D,
-    _L.MaxPooling1D,
-    _L.MaxPooling2D,
-    _L.MaxPooling3D,
-    _L.AveragePooling1D,
-    _L.AveragePooling2D,
-    _L.AveragePooling3D,
-    _L.GlobalAveragePooling1D,
-    _L.GlobalAveragePooling2D,
-    _L.GlobalAveragePooling3D,
-    _L.GlobalMaxPooling1D,
-    _L.GlobalMaxPooling2D,
-    _L.GlobalMaxPooling3D,
-)
 
 
 class NotDefined(Exception):
@@ -101,7 +69,7 @@ class Reviver:
         for norm in norms:
             changes.extend(_normalization(norm.layer, units))
         width = int(source.layer.kernel.shape[-1])
-        for consumer in _consumers(site, norms):
+        for consumer in _consumers(site):
             changes.append(_without(consumer, units, width))
         for variable, _ in changes:
             if not variable.trainable and variable is source.layer.kernel:
@@ -129,7 +97,9 @@ def _source(site):
     while not isinstance(site.layer, _KERNELS):
         if isinstance(site.layer, _L.BatchNormalization):
             norms.append(site)
-        elif not isinstance(site.layer, (*graph.ACTIVATIONS, *_PASSES)):
+        elif not isinstance(
+            site.layer, (*graph.ACTIVATIONS, *graph.SAME_UNITS)
+        ):
             raise NotDefined(
                 f"its input comes from a {type(site.layer).__name__}, not "
                 "from one Dense or Conv layer"
@@ -144,7 +114,7 @@ def _source(site):
     return site, norms
 
 
-def _consumers(site, norms):
+def _consumers(site):
     """Pairs of a layer that takes the units, and its Flatten or None."""
     found, stack = [], [(after, None) for after in site.consumers]
     if not stack:
@@ -157,7 +127,7 @@ def _consumers(site, norms):
             continue
         if isinstance(layer, _L.Flatten):
             flat = after
-        elif not isinstance(layer, (*_PASSES, _L.BatchNormalization)):
+        elif not isinstance(layer, (*graph.SAME_UNITS, _L.BatchNormalization)):
             raise NotDefined(
                 f"its output goes into a {type(layer).__name__}, from which "
                 "it cannot be taken out"

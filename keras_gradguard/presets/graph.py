@@ -10,7 +10,8 @@ import keras
 from keras_gradguard.presets.arguments import LAYERS
 
 _L = keras.layers
-KEPT = (
+# What leaves the units of its input where they are.
+SAME_UNITS = (
     _L.Dropout,
     _L.AlphaDropout,
     _L.SpatialDropout1D,
@@ -18,12 +19,7 @@ KEPT = (
     _L.SpatialDropout3D,
     _L.GaussianDropout,
     _L.GaussianNoise,
-    _L.Flatten,
-    _L.Reshape,
-    _L.Permute,
     _L.Identity,
-    _L.Masking,
-    _L.RepeatVector,
     _L.ZeroPadding1D,
     _L.ZeroPadding2D,
     _L.ZeroPadding3D,
@@ -45,6 +41,15 @@ KEPT = (
     _L.GlobalMaxPooling1D,
     _L.GlobalMaxPooling2D,
     _L.GlobalMaxPooling3D,
+)
+# What has no weights and leaves the size of the signal about as it is.
+KEPT = (
+    *SAME_UNITS,
+    _L.Flatten,
+    _L.Reshape,
+    _L.Permute,
+    _L.Masking,
+    _L.RepeatVector,
 )
 NORMALIZATIONS = (
     _L.BatchNormalization,
