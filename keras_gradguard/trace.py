@@ -1,5 +1,7 @@
 """What was recorded of a run: NumPy arrays, bounded, saved as one file."""
 
+import contextlib
+
 import numpy as np
 
 from keras_gradguard import _blocks
@@ -90,6 +92,7 @@ class Trace:
         if has_gradient is not None:
             self.set_has_gradient(has_gradient)
         self._extra = []
+        self._derived = None
         self._ratio = (None, None)
         self._sums = LayerSums(self.owners, len(self.layers))
         self._tables = TraceTables(len(self.layers), count, capacity_bytes)
@@ -492,7 +495,34 @@ class Trace:
             A `keras_gradguard._blocks.Blocks`: what the rules judge. It is
             computed as records come, so thinning does not change it.
         """
-        return _blocks.Blocks.of(self._tables.blocks)
+        return self.derive(_read_blocks)
+
+    def derive(self, function):
+        """Return `function(self)`, computed once while `unchanged` is open.
+
+        Args:
+            function: Callable that takes a trace.
+        """
+        if self._derived is None:
+            return function(self)
+        if function not in self._derived:
+            self._derived[function] = function(self)
+        return self._derived[function]
+
+    @contextlib.contextmanager
+    def unchanged(self):
+        """Promise that the trace stays as it is, so that `derive` remembers.
+
+        What it remembers is forgotten at the end.
+        """
+        if self._derived is not None:
+            yield
+            return
+        self._derived = {}
+        try:
+            yield
+        finally:
+            self._derived = None
 
     def class_of(self, layer):
         """Return the class name of a layer path, "" if it is not known."""
@@ -626,6 +656,10 @@ class Trace:
             ratio.flags.writeable = False
             self._ratio = (key, ratio)
         return self._ratio[1]
+
+
+def _read_blocks(trace):
+    return _blocks.Blocks.of(trace._tables.blocks)
 
 
 def _check_name(owner, name, known):

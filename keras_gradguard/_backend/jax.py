@@ -272,6 +272,12 @@ class Mailbox:
         return np.sum([np.asarray(v) for v in waiting], axis=0)
 
 
+@jax.jit
+def _copies(arrays):
+    """Copies of several arrays, by one dispatch."""
+    return [jnp.copy(array) for array in arrays]
+
+
 class Ring:
     """The last `rows` records, written inside the compiled step.
 
@@ -349,12 +355,13 @@ class Ring:
             state: Map from `id(variable)` to its current array, where the
                 trainer holds the state outside of the variables.
         """
-        copies = []
-        for variable in self.variables:
-            array = variable.value if state is None else state[id(variable)]
-            array = jnp.copy(array)  # the original is donated
+        arrays = [
+            variable.value if state is None else state[id(variable)]
+            for variable in self.variables
+        ]
+        copies = _copies(arrays)  # the originals are donated
+        for array in copies:
             array.copy_to_host_async()
-            copies.append(array)
         return tuple(copies)
 
     @property

@@ -10,6 +10,8 @@ import numpy as np
 
 HEAD = 3
 BASE = 1 << 16
+# As many as `wrap` allows.
+MOST_ROWS = 512
 
 
 def wrap(rows):

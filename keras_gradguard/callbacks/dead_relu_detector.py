@@ -219,7 +219,8 @@ class DeadReLUDetector(keras.callbacks.Callback):
             seen = self._measured.setdefault(site.path, [[], []])
             seen[0].append(None if active is None else active > 0)
             seen[1].append(size)
-        self._judge()
+        if self._judged.is_due(len(self.trace.activation_steps)):
+            self._judge()
 
     def on_counts(self, counts):
         """Take in for how many samples each unit was active."""
@@ -379,7 +380,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self.revived.append(told)
 
     def _judge(self):
-        fresh = self._judged.look(self.trace)
+        fresh = self._judged.look(self.trace, len(self.trace.activation_steps))
         if fresh and "GradientMonitor" not in self._watch.recording.owners:
             self._console.on_findings(fresh, self.trace)
 

@@ -21,10 +21,8 @@ from keras_gradguard.trace import Trace
 
 _OWNER = "GradientMonitor"
 _ON_FINDING = ("warn", "stop", "raise", "ignore")
-# Rules run again when the trace has grown by this share: their cost grows
-# with the trace, so the cost per step stays the same.
-_GROWTH = 2.0
-_FIRST_LOOK = 8
+# Before that, hardly a rule can tell anything.
+_FIRST_LOOK = 16
 # Epochs shorter than this are not flushed and measured one by one.
 _SHORT_EPOCH = 128
 
@@ -116,12 +114,11 @@ class GradientMonitor(keras.callbacks.Callback):
             _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
         )
         self.trace = Trace([], [], [])
-        self._judged = Judge(self.rules)
+        self._judged = Judge(self.rules, _FIRST_LOOK)
         self._watch = Watch(_OWNER, self)
         self._reporters = []
         self._weights = self._first_weights = None
         self._activity = Activity()
-        self._look_at = _FIRST_LOOK
         self._records = 0
         self._measured_at = 0
         self._planned = {}
@@ -133,10 +130,10 @@ class GradientMonitor(keras.callbacks.Callback):
         model = self._model
         run_facts.check_model(_OWNER, model)
         self.trace = Trace([], [], [])
-        self._judged = Judge(self.rules)
+        self._judged = Judge(self.rules, _FIRST_LOOK)
         self._weights = self._first_weights = None
         self._activity = Activity()
-        self._look_at, self._records, self._measured_at = _FIRST_LOOK, 0, 0
+        self._records, self._measured_at = 0, 0
         self._raise = None
         self._reporters = [ConsoleReporter(self.verbose)]
         if self.log_dir is not None:
@@ -197,7 +194,8 @@ class GradientMonitor(keras.callbacks.Callback):
         nonfinite = not np.isfinite(
             block.grad_norm[:, block.has_gradient]
         ).all()
-        if self._records >= self._look_at or (nonfinite and not self.findings):
+        due = self._judged.is_due(self._records)
+        if due or (nonfinite and not self.findings):
             self._judge()
 
     def on_measurement(self, measurement):
@@ -297,7 +295,7 @@ class GradientMonitor(keras.callbacks.Callback):
             self._append_weights(self._watch.step, self._weights.measure())
         for reporter in self._reporters:
             reporter.on_epoch(self.trace, epoch)
-        if self._records >= self._look_at:
+        if self._judged.is_due(self._records):
             self._judge()
 
     def _raise_finding(self):
@@ -307,8 +305,7 @@ class GradientMonitor(keras.callbacks.Callback):
             raise error
 
     def _judge(self):
-        self._look_at = max(_FIRST_LOOK, int(self._records * _GROWTH))
-        fresh = self._judged.look(self.trace)
+        fresh = self._judged.look(self.trace, self._records)
         if not fresh:
             return
         for reporter in self._reporters:

@@ -33,11 +33,12 @@ def diagnose(trace, rules="default"):
     """
     rules = resolve_rules(rules)
     found = []
-    for rule in rules:
-        fresh = rule.check(trace)
-        if trace.thinned:
-            fresh = _with_remembered(trace, rule.id, fresh)
-        found.extend(fresh)
+    with trace.unchanged():
+        for rule in rules:
+            fresh = rule.check(trace)
+            if trace.thinned:
+                fresh = _with_remembered(trace, rule.id, fresh)
+            found.extend(fresh)
     found.sort(key=lambda f: f.first_step)
     return Report(trace_causes(found), trace)
 

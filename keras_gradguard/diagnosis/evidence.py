@@ -1,6 +1,7 @@
 """What several rules need to know of a trace: layers to compare, progress."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -13,6 +14,21 @@ _INCOMPARABLE = ("Normalization", "Embedding", "PReLU", "Scale")
 LOG_ZERO = -104.0
 
 
+def derived(function):
+    """Let a function of a trace be computed once per judgement.
+
+    Args:
+        function: Callable that takes a trace and changes nothing.
+    """
+
+    @functools.wraps(function)
+    def of(trace):
+        return trace.derive(function)
+
+    return of
+
+
+@derived
 def judged_layers(trace):
     """Return the bool mask (L,) of layers whose gradients may be compared.
 
@@ -47,15 +63,18 @@ def columns(values, mask):
     return values if mask.all() else values[:, mask]
 
 
-def log_profile(blocks, mask):
+@derived
+def log_profile(trace):
     """Return (B, J) logarithms of gradient norms over the judged layers.
 
     Exact zeros become `LOG_ZERO`; NaN where a block holds non-finite values.
     """
+    blocks, mask = trace.blocks(), judged_layers(trace)
     # Mostly zero within a block, for instance by underflow, counts as zero.
     zero = columns(blocks.zero, mask) > 0.5
     values = np.where(zero, LOG_ZERO, columns(blocks.log_norm, mask))
-    return np.where(columns(blocks.nonfinite, mask) > 0, np.nan, values)
+    values[columns(blocks.nonfinite, mask) > 0] = np.nan
+    return values
 
 
 def count_within(mask, window):
@@ -114,10 +133,16 @@ class Progress:
     loss: np.ndarray
     window: int
     per_batch: bool
+    _halves: dict = dataclasses.field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, trace, blocks):
+    def of(cls, trace):
         """Return the progress of a run, block by block."""
+        return trace.derive(cls._of)
+
+    @classmethod
+    def _of(cls, trace):
+        blocks = trace.blocks()
         loss = np.asarray(blocks.loss, np.float64)
         if np.isfinite(loss).any():
             return cls(loss, 1, True)
@@ -149,6 +174,11 @@ class Progress:
         NaN where the window is incomplete or holds an unknown loss.
         """
         half = max(1, window // 2)
+        if half not in self._halves:
+            self._halves[half] = self._compute_halves(half)
+        return self._halves[half]
+
+    def _compute_halves(self, half):
         blocks = len(self.loss)
         late = np.full(blocks, np.nan)
         early = np.full(blocks, np.nan)
@@ -180,17 +210,19 @@ def mean_known(values):
         return total / known.sum(axis=0)
 
 
-def median_known(values):
-    """Return the median of what is finite in each row, in float64.
+def median_known(values, infinite=False):
+    """Return the median of what is known in each row, in float64.
 
     Args:
         values: Float array (M, J).
+        infinite: Bool. Whether infinity counts as known. Defaults to False.
 
     Returns:
-        Float array (M,), NaN where nothing in a row is finite.
+        Float array (M,), NaN where nothing in a row is known.
     """
-    values = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
-    count = np.isfinite(values).sum(axis=1)
+    known = ~np.isnan(values) if infinite else np.isfinite(values)
+    values = np.where(known, values, np.nan).astype(np.float64)
+    count = known.sum(axis=1)
     if not values.shape[1]:
         return np.full(len(values), np.nan)
     values = np.sort(values, axis=1)  # NaN comes last

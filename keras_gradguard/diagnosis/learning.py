@@ -1,6 +1,7 @@
 """What the batches' data tell of learning, beside the loss."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -16,7 +17,7 @@ _FEWEST = 4
 _SCORES = ("acc", "auc", "f1", "precision", "recall", "iou", "dice", "r2")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True)
 class Learning:
     """Whether outputs follow the targets, at each measurement of activations.
 
@@ -48,11 +49,15 @@ class Learning:
     @classmethod
     def of(cls, trace):
         """Return what a trace tells."""
+        return trace.derive(cls._of)
+
+    @classmethod
+    def _of(cls, trace):
         blocks = trace.blocks()
         ready = trace.steps[-1] if len(trace.steps) else -1
         count = int(np.searchsorted(trace.activation_steps, ready, "right"))
         steps = trace.activation_steps[:count]
-        progress = Progress.of(trace, blocks)
+        progress = Progress.of(trace)
         at = np.searchsorted(blocks.last_step, steps, "right") - 1
         fallen, stalled = _from_loss(progress, at, first_loss(trace, progress))
         score, chance = _score(trace, steps)
@@ -66,14 +71,14 @@ class Learning:
             chance,
         )
 
-    @property
+    @functools.cached_property
     def blind(self):
         """Bool array (K,): outputs were the same for every input so far."""
         with np.errstate(invalid="ignore"):
             large = np.fmax.accumulate(self.contrast) if len(self) else []
             return np.asarray(large) < _BLIND
 
-    @property
+    @functools.cached_property
     def good(self):
         """Bool array (K,): the model has learnt a good part by then."""
         with np.errstate(invalid="ignore"):

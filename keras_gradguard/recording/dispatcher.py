@@ -6,6 +6,7 @@ gradient norms; the other also weights and updates, which costs more and is
 run now and then.
 """
 
+import time
 import weakref
 
 from keras_gradguard import _backend
@@ -19,6 +20,8 @@ _FULL_EVERY = 64
 _FULL_EARLY = (0, 1, 2, 4, 16)
 # Executions between two looks where no gradients are recorded.
 _LONGEST_PERIOD = 256
+# Where steps are slow, records are not kept waiting longer than that.
+_SECONDS = 1.0
 
 
 class Dispatcher:
@@ -56,6 +59,7 @@ class Dispatcher:
         self._recorded_before = sum(self._drained)
         self._since_drain = 0
         self._period = 8
+        self._drained_at = time.monotonic()
         self._pending = None
         self._measured = []
         self._variants = {}
@@ -233,11 +237,19 @@ class Dispatcher:
         Args:
             filled: Share of the fullest ring that the latest window took.
         """
-        if filled and self._window:
-            longest = int(self._window * 0.5 / filled)
-            self._period = max(1, min(longest, 2 * self._period))
-        elif self._window:
-            self._period = min(_LONGEST_PERIOD, 2 * self._period)
+        if not self._window:
+            return
+        longest = _LONGEST_PERIOD
+        if filled:
+            longest = max(1, int(self._window * 0.5 / filled))
+        now = time.monotonic()
+        waited, self._drained_at = now - self._drained_at, now
+        if waited < _SECONDS:
+            self._period = min(longest, 2 * self._period)
+        elif waited > 4 * _SECONDS:
+            self._period = min(longest, max(8, self._period // 2))
+        else:
+            self._period = min(longest, self._period)
 
     @property
     def recorded(self):

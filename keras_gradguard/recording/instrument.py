@@ -13,6 +13,7 @@ import functools
 import keras
 import numpy as np
 
+from keras_gradguard._backend import ring_layout
 from keras_gradguard.recording import checkpoints
 from keras_gradguard.recording import optimizers
 from keras_gradguard.recording.activations import ForwardTap
@@ -163,8 +164,10 @@ class Instrument:
 
         def make_function(make):
             def _make_function(step_function, *args, **kwargs):
-                host = self.forward.host(step_function)
-                for tap in self.taps:
+                host = step_function
+                if counts or mode is Mode.FULL:
+                    host = self.forward.host(host)
+                for tap in self.taps if units else ():
                     host = tap.unit_counts.host(host)
                 return make(host, *args, **kwargs)
 
@@ -279,7 +282,7 @@ def instrument_of(model):
 
 def ring_rows(columns):
     """Capacity of a ring of records with so many values."""
-    return int(np.clip(_RING_BYTES // (4 * columns), 16, 256))
+    return int(np.clip(_RING_BYTES // (4 * columns), 16, ring_layout.MOST_ROWS))
 
 
 def _scope_of(model):

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_gradguard.diagnosis import judgements
 from keras_gradguard.diagnosis.evidence import Progress
+from keras_gradguard.diagnosis.evidence import derived
 from keras_gradguard.diagnosis.learning import Learning
 from keras_gradguard.diagnosis.rules.base import Rule
 from keras_gradguard.diagnosis.rules.nonfinite import gone_records
@@ -51,8 +52,7 @@ class OutputMismatch(Rule):
         output = output_of(trace)
         if output is None or not len(trace.steps):
             return []
-        learning = Learning.of(trace)
-        found = judgements.judge_targets(output, facts_of(trace, learning))
+        found = judgements.judge_targets(output, facts_of(trace))
         found = found or judgements.judge_pairing(output)
         found = [f for f in found if not f.evidence.get("trains")]
         if not found:
@@ -61,7 +61,7 @@ class OutputMismatch(Rule):
         if found[0].evidence.get("kind") in _HOPELESS:
             seen = first
         else:
-            seen = harmed_at(trace, learning)
+            seen = harmed_at(trace)
         return [
             _dated(trace, f, first, seen) for f in found if seen is not None
         ]
@@ -82,10 +82,12 @@ class UnscaledData(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
-        learning = Learning.of(trace)
-        if not len(learning) or not len(trace.steps):
+        if not len(Learning.of(trace)) or not len(trace.steps):
             return []
-        facts = facts_of(trace, learning)
+        seen = harmed_at(trace)
+        if seen is None:
+            return []
+        facts = facts_of(trace)
         data = trace.meta.get("data")
         layer = data.get("input_layer") if isinstance(data, dict) else None
         found = []
@@ -95,9 +97,6 @@ class UnscaledData(Rule):
             found += judgements.judge_target_scale(output, facts, optimizer)
         found += judgements.judge_inputs(facts, [layer] if layer else [])
         if not found:
-            return []
-        seen = harmed_at(trace, learning)
-        if seen is None:
             return []
         # One finding a rule: the graver, targets before inputs.
         found.sort(key=lambda f: f.severity != "critical")
@@ -129,13 +128,14 @@ def optimizer_of(trace):
     )
 
 
-def facts_of(trace, learning):
+@derived
+def facts_of(trace):
     """Return the `judgements.DataFacts` of the first measured batch.
 
     The first alone, so that a verdict does not change with the batches that
     follow.
     """
-    if not len(learning):
+    if not len(Learning.of(trace)):
         return judgements.DataFacts()
     first = {
         name: _number(trace.data(name)[0])
@@ -175,7 +175,8 @@ def facts_of(trace, learning):
     )
 
 
-def harmed_at(trace, learning):
+@derived
+def harmed_at(trace):
     """Return the step by which a run was seen to fare badly, or None.
 
     Its loss was not finite, or far above the first, or after 30 records it had
@@ -183,7 +184,7 @@ def harmed_at(trace, learning):
     targets.
     """
     blocks = trace.blocks()
-    progress = Progress.of(trace, blocks)
+    progress, learning = Progress.of(trace), Learning.of(trace)
     gone = gone_records(trace) & ~trace.skipped
     found = [int(step) for step in trace.steps[gone][:1]]
     if progress.per_batch:

@@ -212,7 +212,7 @@ class ExplodingGradient(Rule):
     def _over_time(self, trace, blocks):
         if len(blocks) < 2:
             return None
-        progress = Progress.of(trace, blocks)
+        progress = Progress.of(trace)
         start = np.flatnonzero(np.isfinite(blocks.global_log))
         first_norm = trace.global_norms(0, 1)
         if not len(start) or not np.isfinite(first_norm).all():
@@ -262,10 +262,10 @@ class ExplodingGradient(Rule):
 
     def _over_depth(self, trace, blocks):
         mask = judged_layers(trace)
-        progress = Progress.of(trace, blocks)
+        progress = Progress.of(trace)
         if np.count_nonzero(mask) < 3 or not progress.known:
             return None
-        logs = log_profile(blocks, mask)
+        logs = log_profile(trace)
         rise = logs - logs[:, -1:]
         # A head without any gradient is another sickness.
         rise[logs[:, -1] <= LOG_ZERO] = 0.0

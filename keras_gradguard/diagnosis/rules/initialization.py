@@ -1,5 +1,7 @@
 """Finds weights that no training should start from."""
 
+import math
+
 import numpy as np
 
 from keras_gradguard._text import names
@@ -49,12 +51,12 @@ class PoorInitialization(Rule):
         # Weights of a run that goes on were not initialised for it.
         if steps[0] > trace.steps[0] or trace.steps[0] > 0:
             return []
+        seen = harmed_at(trace)
+        if seen is None:
+            return []
         kernels = _kernels(trace)
         kind, guilty = _judge(kernels)
         if kind is None:
-            return []
-        seen = harmed_at(trace, learning)
-        if seen is None:
             return []
         return [_finding(trace, kind, guilty, seen)]
 
@@ -64,6 +66,7 @@ def _kernels(trace):
     norm = trace.measured("weight_norm", by="variable")[1][0]
     sizes = trace.sizes
     found = []
+    own = _own_kernels(trace)
     for at, layer in enumerate(trace.layers):
         info = trace.info(layer)
         kind = str(info.get("class") or "")
@@ -73,17 +76,12 @@ def _kernels(trace):
             continue
         shapes = info.get("shapes")
         shape = shapes.get("kernel") if isinstance(shapes, dict) else None
-        own = [
-            i
-            for i in np.flatnonzero(trace.owners == at)
-            if str(trace.variables[i]).rsplit("/", maxsplit=1)[-1] == "kernel"
-        ]
-        if not shape or len(shape) < 2 or len(own) != 1:
+        if not shape or len(shape) < 2 or len(own.get(at, ())) != 1:
             continue
-        i = own[0]
+        (i,) = own[at]
         if not (sizes[i] > 0 and np.isfinite(norm[i])):
             continue
-        fan_in = float(np.prod(shape[:-1]))
+        fan_in = float(math.prod(shape[:-1]))
         # Glorot counts the units that a unit feeds, too.
         fan_out = float(shape[-1]) * fan_in / float(shape[-2])
         rms = float(norm[i]) / np.sqrt(sizes[i])
@@ -100,6 +98,17 @@ def _kernels(trace):
             }
         )
     return found
+
+
+def _own_kernels(trace):
+    """Return the variables called `kernel` of each layer, by its index."""
+    own = {}
+    for i, (owner, path) in enumerate(
+        zip(trace.owners.tolist(), trace.variables.tolist(), strict=True)
+    ):
+        if path.rsplit("/", maxsplit=1)[-1] == "kernel":
+            own.setdefault(owner, []).append(i)
+    return own
 
 
 def _judge(kernels):

@@ -42,7 +42,7 @@ class OscillatingLoss(Rule):
     def check(self, trace):
         """See `Rule.check`."""
         blocks = trace.blocks()
-        progress = Progress.of(trace, blocks)
+        progress = Progress.of(trace)
         if not len(blocks) or not progress.per_batch:
             return []
         learning = Learning.of(trace)

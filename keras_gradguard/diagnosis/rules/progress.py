@@ -110,7 +110,7 @@ def _short_of_reach(trace):
 def _unmoved(trace, rule):
     """Return the finding of a loss near its start, if it is of that rule."""
     blocks = trace.blocks()
-    progress = Progress.of(trace, blocks)
+    progress = Progress.of(trace)
     learning = Learning.of(trace)
     if not progress.known or not len(learning):
         return []

@@ -12,6 +12,7 @@ from keras_gradguard.diagnosis.evidence import count_within
 from keras_gradguard.diagnosis.evidence import judged_layers
 from keras_gradguard.diagnosis.evidence import log_profile
 from keras_gradguard.diagnosis.evidence import mean_known
+from keras_gradguard.diagnosis.evidence import median_known
 from keras_gradguard.diagnosis.evidence import stretch_end
 from keras_gradguard.diagnosis.evidence import stretch_start
 from keras_gradguard.diagnosis.finding import Finding
@@ -55,7 +56,7 @@ class FrozenLayer(Rule):
         return found + self._no_gradient(trace, blocks, mask)
 
     def _no_gradient(self, trace, blocks, mask):
-        logs = log_profile(blocks, mask)
+        logs = log_profile(trace)
         zero = logs <= LOG_ZERO
         alive = np.isfinite(logs) & ~zero
         in_front = np.cumsum(alive, axis=1) > 0
@@ -100,7 +101,7 @@ class FrozenLayer(Rule):
         if len(steps) < _MEASURED:
             return []
         at = np.searchsorted(blocks.first_step, steps, side="right") - 1
-        logs = log_profile(blocks, mask)[np.maximum(at, 0)]
+        logs = log_profile(trace)[np.maximum(at, 0)]
         top = np.fmax.reduce(logs, axis=1, initial=LOG_ZERO)[:, None]
         with np.errstate(invalid="ignore"):
             fed = logs > top + np.log(1e-3)
@@ -211,7 +212,7 @@ class UpdateRatio(Rule):
     def check(self, trace):
         """See `Rule.check`."""
         blocks = trace.blocks()
-        progress = Progress.of(trace, blocks)
+        progress = Progress.of(trace)
         steps, ratio = trace.measured("update_ratio")
         if not progress.known or not len(blocks):
             return []
@@ -219,14 +220,13 @@ class UpdateRatio(Rule):
         steps = steps[:done]
         ratio = columns(ratio[:done], judged_layers(trace))
         unknown = np.isnan(ratio)
-        whole = not unknown.any()
-        if not whole:
+        if unknown.any():
             known = ~unknown.all(axis=1)
             steps, ratio = steps[known], ratio[known]
         if len(steps) < _MEASURED or not ratio.shape[1]:
             return []
         with np.errstate(over="ignore", invalid="ignore"):
-            middle = (np.median if whole else np.nanmedian)(ratio, axis=1)
+            middle = median_known(ratio, infinite=True)
         largest = np.fmax.reduce(ratio, axis=1)
         window = max(10, progress.window)
         idle = progress.stalled(window, 0.02)

@@ -71,9 +71,9 @@ class VanishingGradient(Rule):
         mask = judged_layers(trace)
         if not len(blocks) or np.count_nonzero(mask) < 3:
             return []
-        logs = log_profile(blocks, mask)
+        logs = log_profile(trace)
         ratio = _ratio_to_later(logs)
-        progress = Progress.of(trace, blocks)
+        progress = Progress.of(trace)
         learning = Learning.of(trace)
         good, blind = learning.by_block(blocks)
         hits = [
@@ -102,7 +102,7 @@ class VanishingGradient(Rule):
         end = stretch_end(below[:, worst], last)
         norms = np.where(means <= LOG_ZERO, 0.0, np.exp(means))
         first, stop = int(blocks.first_step[start]), int(blocks.last_step[last])
-        progress = Progress.of(trace, blocks)
+        progress = Progress.of(trace)
         guilty = [str(layer) for layer in layers[culprits]]
         evidence = {
             "grad_norm": {
