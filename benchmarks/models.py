@@ -79,8 +79,8 @@ def _data(shape, target):
 
 # name: (builder, steps of one timed fit)
 MODELS = {
-    "tiny_mlp": (tiny_mlp, 600),
-    "wide_mlp": (wide_mlp, 60),
-    "cnn": (cnn, 40),
-    "transformer": (transformer, 24),
+    "tiny_mlp": (tiny_mlp, 3000),
+    "wide_mlp": (wide_mlp, 120),
+    "cnn": (cnn, 60),
+    "transformer": (transformer, 40),
 }

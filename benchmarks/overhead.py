@@ -1,10 +1,10 @@
 """Cost of watching: fit time watched over fit time plain.
 
 All variants of one model take turns in one process, in an order that
-reverses every round, and each is compared with the plain fit of its own
-round; the table shows the median of those ratios and their quartiles. Each
-timed fit runs through several epochs of data of its own model, after one fit
-that compiles.
+reverses every round. Each is timed between two plain fits and compared with
+their mean (`AutoClip` with fits by Keras's `global_clipnorm`); the table shows
+the median of those ratios and their quartiles. Each timed fit runs through
+two epochs of data of its own model, after one fit that compiles.
 
     KERAS_BACKEND=jax python benchmarks/overhead.py
     KERAS_BACKEND=tensorflow python benchmarks/overhead.py --jit
@@ -12,12 +12,14 @@ that compiles.
 """
 
 import argparse
+import dataclasses
 import gc
 import os
 import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -48,20 +50,73 @@ class Recompute(keras.callbacks.Callback):
         self.norms = [float(tf.norm(g)) for g in grads]
 
 
+class Predict(keras.callbacks.Callback):
+    """The usual search for dead units: the data once more, each epoch."""
+
+    def __init__(self, x, batch_size):
+        super().__init__()
+        self._x, self._size = x, batch_size
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not hasattr(self, "_outputs"):
+            outputs = [layer.output for layer in self.model.layers]
+            self._outputs = keras.Model(self.model.inputs, outputs)
+        shown = self._outputs.predict(self._x, self._size, verbose=0)
+        self.dead = [int((np.asarray(s) == 0).all(0).sum()) for s in shown]
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One way to train.
+
+    Attributes:
+        callbacks: Function that makes the callbacks of a fit.
+        optimizer: Function that makes the optimizer.
+        against: Name of the variant it is compared with.
+    """
+
+    callbacks: Callable = list
+    optimizer: Callable = lambda: keras.optimizers.Adam(1e-4)
+    against: str = "plain"
+
+
 def variants(names, x, y, batch_size):
-    """What is compared: name -> function that makes the callbacks."""
+    """What is compared: name -> `Variant`."""
+
+    def clipping(**arguments):
+        return lambda: kgg.AutoClip(keras.optimizers.Adam(1e-4), **arguments)
+
+    fixed = "global_clipnorm"
     known = {
-        "plain": list,
-        "plain again": list,
-        "GradientMonitor": lambda: [kgg.GradientMonitor(verbose=0)],
-        "DeadReLUDetector": lambda: [kgg.DeadReLUDetector(verbose=0)],
-        "with log_dir": lambda: [
-            kgg.GradientMonitor(tempfile.mkdtemp(), verbose=0)
-        ],
-        "keras TensorBoard": lambda: [
-            keras.callbacks.TensorBoard(tempfile.mkdtemp(), histogram_freq=1)
-        ],
-        "recompute": lambda: [Recompute(x, y, batch_size)],
+        "plain": Variant(),
+        "plain again": Variant(),
+        "GradientMonitor": Variant(lambda: [kgg.GradientMonitor(verbose=0)]),
+        "DeadReLUDetector": Variant(lambda: [kgg.DeadReLUDetector(verbose=0)]),
+        "both": Variant(
+            lambda: [
+                kgg.GradientMonitor(verbose=0),
+                kgg.DeadReLUDetector(verbose=0),
+            ]
+        ),
+        "with log_dir": Variant(
+            lambda: [kgg.GradientMonitor(tempfile.mkdtemp(), verbose=0)]
+        ),
+        "keras TensorBoard": Variant(
+            lambda: [
+                keras.callbacks.TensorBoard(
+                    tempfile.mkdtemp(), histogram_freq=1
+                )
+            ]
+        ),
+        "recompute": Variant(lambda: [Recompute(x, y, batch_size)]),
+        "predict each epoch": Variant(lambda: [Predict(x, batch_size)]),
+        fixed: Variant(
+            optimizer=lambda: keras.optimizers.Adam(1e-4, global_clipnorm=1.0)
+        ),
+        "AutoClip": Variant(optimizer=clipping(), against=fixed),
+        "AutoClip, window 1000": Variant(
+            optimizer=clipping(window=1000), against=fixed
+        ),
     }
     if keras.backend.backend() != "tensorflow":
         known.pop("recompute")
@@ -71,41 +126,50 @@ def variants(names, x, y, batch_size):
             f"overhead.py: `--variants` must be of {sorted(known)} or `all`. "
             f"Received: {sorted(unknown)}."
         )
-    return {n: known[n] for n in ["plain", *(n for n in names or known)]}
+    names = [*(names or known)]
+    names += [known[n].against for n in names]
+    return {n: known[n] for n in known if n in names}
 
 
 def measure(name, names, rounds, jit):
     builder, steps = MODELS[name]
     per_epoch = max(1, steps // EPOCHS)
-    fits = {}
-    for variant in ["plain", *[n for n in names if n != "plain"]]:
+    fits, against = {}, {}
+    for variant in variants(names, None, None, None):
         keras.utils.set_random_seed(0)
         model, data, loss, batch_size = builder()
-        jit_compile = jit if keras.backend.backend() == "tensorflow" else "auto"
-        model.compile(
-            keras.optimizers.Adam(1e-4), loss, jit_compile=jit_compile
-        )
         x, y = data(per_epoch * batch_size)
-        make = variants(names, x, y, batch_size)[variant]
-        fits[variant] = _fit(model, x, y, batch_size, make)
+        made = variants(names, x, y, batch_size)[variant]
+        jit_compile = jit if keras.backend.backend() == "tensorflow" else "auto"
+        model.compile(made.optimizer(), loss, jit_compile=jit_compile)
+        against[variant] = made.against
+        fits[variant] = _fit(model, x, y, batch_size, made.callbacks)
         fits[variant]()
     times = {variant: [] for variant in fits}
+    ratios = {variant: [] for variant in fits}
     order = list(fits)
     for i in range(rounds):
         for variant in order if i % 2 else order[::-1]:
-            gc.collect()
-            start = time.perf_counter()
-            fits[variant]()
-            times[variant].append(time.perf_counter() - start)
+            base = fits[against[variant]]
+            before, taken, after = map(_time, (base, fits[variant], base))
+            times[variant].append(taken)
+            ratios[variant].append(2 * taken / (before + after))
     return {
         variant: (
-            statistics.median(t) / (per_epoch * EPOCHS) * 1e6,
-            np.quantile(
-                np.divide(t, times["plain"]), [0.25, 0.5, 0.75]
-            ).tolist(),
+            statistics.median(times[variant]) / (per_epoch * EPOCHS) * 1e6,
+            against[variant],
+            np.quantile(ratios[variant], [0.25, 0.5, 0.75]).tolist(),
         )
-        for variant, t in times.items()
+        for variant in order
+        if variant != "plain"
     }
+
+
+def _time(fit):
+    gc.collect()
+    start = time.perf_counter()
+    fit()
+    return time.perf_counter() - start
 
 
 def _fit(model, x, y, batch_size, make):
@@ -141,16 +205,16 @@ def main():
         f"{backend}, keras {keras.__version__}, {os.cpu_count()} cores "
         f"{platform.machine()}, {arguments.rounds} rounds\n"
     )
-    print("| model | variant | us/step | ratio | quartiles |")
-    print("|---|---|---|---|---|")
+    print("| model | variant | us/step | against | ratio | quartiles |")
+    print("|---|---|---|---|---|---|")
     for name in arguments.models:
         names = arguments.variants
         if names == ["all"]:
             names = list(variants([], None, None, None))
         rows = measure(name, names, arguments.rounds, arguments.jit)
-        for variant, (micros, (low, median, high)) in rows.items():
+        for variant, (micros, base, (low, median, high)) in rows.items():
             print(
-                f"| {name} | {variant} | {micros:.0f} | {median:.3f} "
+                f"| {name} | {variant} | {micros:.0f} | {base} | {median:.3f} "
                 f"| {low:.3f} to {high:.3f} |",
                 flush=True,
             )

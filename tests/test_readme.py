@@ -39,7 +39,7 @@ def without_numbers(text):
     """Mask numbers, and lists of layers, which depend on close numbers."""
     text = re.sub(r"\s+", " ", text)
     text = re.sub(r"(net/\w+(, | and )?)+", "LAYERS ", text)
-    return re.sub(r"\d[\d,.]*(e-?\d+)?", "#", text)
+    return re.sub(r"\d+(?:[.,]\d+)*(e-?\d+)?", "#", text)
 
 
 def test_python_blocks_run_in_order_and_print_what_is_shown(

@@ -16,6 +16,7 @@ from keras_gradguard.diagnosis.finding import Remedy
 from keras_gradguard.diagnosis.preflight import check
 from keras_gradguard.diagnosis.preflight import samples
 from keras_gradguard.diagnosis.report import Report
+from keras_gradguard.diagnosis.skill import is_blind
 from keras_gradguard.diagnosis.skill import skill
 from keras_gradguard.diagnosis.skill import tasks_of
 
@@ -65,7 +66,8 @@ def heal(
     Takes the remedies of the findings, the gravest first, applies one to a
     copy of the model, trains it for a tenth of the budget under a
     `GradientMonitor`, and keeps the change if the finding is gone and the
-    predictions are better than those of the model before, trained as long.
+    predictions are better than those of the model before, trained as long; or
+    if they were the same for every input before, and no longer are.
     Otherwise it tries the next. What remains is cured on top.
 
     Predictions are compared, not losses: a loss may fall while predictions
@@ -325,6 +327,7 @@ class _Healer:
         if gone and best.skill >= _GOOD:
             self._train_on(trial, best)
         kept = _is_better(trial.skill, best.skill, gone)
+        kept = kept or (gone and self._sees_again(trial, best))
         if not kept and gone and trial.skill >= best.skill:
             # It does no harm: better than nothing, if nothing else helps.
             better = self.spare is None or trial.skill > self.spare[0].skill
@@ -381,6 +384,17 @@ class _Healer:
                 return
             for each in (trial, best):
                 each.skill = self._skill(each.model, self._fit(each.model))
+
+    def _sees_again(self, trial, best):
+        """Whether predictions follow the inputs now, and did not before.
+
+        What predicts the same for every input cannot learn, however small the
+        steps of a trial were.
+        """
+        if not math.isfinite(trial.skill):
+            return False
+        x = self.sample.x
+        return is_blind(best.model, x) and not is_blind(trial.model, x)
 
     def _skill(self, model, history):
         if self.tasks:

@@ -23,6 +23,8 @@ _CLASS_LOSSES = (
 )
 _MOST_CLASSES = 1000
 _SURE = 1e-4
+# Predictions that differ by less, against their size, are the same.
+_SAME = 1e-6
 
 
 def tasks_of(model, y):
@@ -89,6 +91,23 @@ def skill(model, x, y, tasks):
         measure = _of_classes if classes else _of_numbers
         found.append(measure(output, target, head))
     return float(np.mean(found))
+
+
+def is_blind(model, x):
+    """Whether a model predicts the same for every input.
+
+    Args:
+        model: A Keras model.
+        x: Structure of arrays.
+    """
+    for output in keras.tree.flatten(model.predict(x, verbose=0)):
+        output = np.asarray(output, np.float64)
+        scale = np.abs(output).max(initial=0.0)
+        if not np.isfinite(scale):
+            return False
+        if output.ndim and np.ptp(output, axis=0).max() > _SAME * scale:
+            return False
+    return True
 
 
 def _of_numbers(output, target, head):

@@ -20,7 +20,7 @@ class WeightWatch:
     Args:
         variables: Keras variables, length V.
         sizes: Integer array `(V,)`, their numbers of elements.
-        cache: Dict that keeps the compiled functions for the next watch.
+        cache: Dict that keeps for the next watch what takes time to make.
 
     Attributes:
         columns: Positions of the measurements in the order of `reorder`.
@@ -30,11 +30,14 @@ class WeightWatch:
         self._variables = list(variables)
         self._backend = _backend.current()
         self._sizes = np.asarray(sizes)
-        self._samples = self._choose(self._sizes)
         self._start = None
         self.columns = list(range(len(self._variables)))
         self._last = None
-        self._compiled = {} if cache is None else cache
+        self._cache = {} if cache is None else cache
+        key = "sample", tuple(self._sizes.tolist())
+        if key not in self._cache:
+            self._cache[key] = self._choose(self._sizes)
+        self._samples = self._cache[key]
 
     def _choose(self, sizes):
         total = int(sizes.sum())
@@ -92,7 +95,7 @@ class WeightWatch:
 
     def _on_device(self):
         """One compiled function: large weights stay on the device."""
-        if "weights" not in self._compiled:
+        if "weights" not in self._cache:
             backend, samples = self._backend, self._samples
 
             def function(values):
@@ -105,8 +108,8 @@ class WeightWatch:
                     ],
                 )
 
-            self._compiled["weights"] = backend.compiled(function)
-        return self._compiled["weights"]
+            self._cache["weights"] = backend.compiled(function)
+        return self._cache["weights"]
 
     def _change(self, now, before):
         # Weights may be infinite: then so is their change, or it is NaN.

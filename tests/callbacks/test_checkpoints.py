@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_gradguard import DeadReLUDetector
 from keras_gradguard import GradientMonitor
 from tests import models
 
@@ -74,14 +75,21 @@ def load_elsewhere(path, tmp_path):
     return int(count), int(iterations), float(total)
 
 
-@pytest.mark.parametrize("name", ["adam", "loss scale"])
-def test_model_checkpoint_loads_without_the_package(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "watcher"),
+    [
+        ("adam", GradientMonitor),
+        ("loss scale", GradientMonitor),
+        ("adam", DeadReLUDetector),
+    ],
+)
+def test_model_checkpoint_loads_without_the_package(name, watcher, tmp_path):
     plain, watched = tmp_path / "plain.keras", tmp_path / "watched.keras"
     make = optimizers()[name]
     fit(make(), keras.callbacks.ModelCheckpoint(plain))
     fit(
         make(),
-        GradientMonitor(verbose=0),
+        watcher(verbose=0),
         keras.callbacks.ModelCheckpoint(watched),
     )
     expected = load_elsewhere(plain, tmp_path)

@@ -392,6 +392,53 @@ def test_accumulated_gradients(method):
         )
 
 
+class Batches(keras.utils.PyDataset):
+    """Batches by their number."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.x) // BATCH
+
+    def __getitem__(self, at):
+        part = slice(at * BATCH, (at + 1) * BATCH)
+        return self.x[part], self.y[part]
+
+
+def sources(x, y):
+    def generator():
+        while True:
+            for start in range(0, len(x), BATCH):
+                yield x[start : start + BATCH], y[start : start + BATCH]
+
+    yield generator(), len(x) // BATCH
+    yield Batches(x, y), None
+    if IS_TF:
+        import tensorflow as tf
+
+        yield tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH), None
+
+
+@pytest.mark.parametrize("method", ["activation", "gradient"])
+def test_generators_and_data_sets(method):
+    x, y = data(3)
+
+    def detect(source, **arguments):
+        keras.utils.set_random_seed(3)
+        model = deep_mlp()
+        model.compile(keras.optimizers.SGD(0.05), "mse")
+        detector = kgg.DeadReLUDetector(method, verbose=0)
+        model.fit(source, verbose=0, callbacks=[detector], **arguments)
+        return [d.tolist() for d in detector.dead_units.values()]
+
+    expected = detect(x, y=y, batch_size=BATCH, shuffle=False)
+    assert sum(map(len, expected))
+    for source, steps in sources(x, y):
+        assert detect(source, steps_per_epoch=steps, shuffle=False) == expected
+
+
 def test_mixed_precision():
     keras.utils.set_random_seed(6)
     model = deep_mlp(width=8, depth=2, dtype="mixed_float16")
