@@ -250,6 +250,8 @@ class GradientMonitor(keras.callbacks.Callback):
         self._watch_weights()
         if self._watch.recording.order_known:
             self._begin_trace()
+            # What the configuration alone tells need not wait.
+            self._judge()
 
     def _watch_weights(self):
         table = self._watch.recording.make_table()

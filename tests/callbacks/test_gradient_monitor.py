@@ -170,6 +170,30 @@ def test_on_finding_ignore_only_keeps_it():
     assert int(model.optimizer.iterations) == 40
 
 
+def test_what_the_configuration_tells_is_told_before_the_first_step(capsys):
+    class Looks(keras.callbacks.Callback):
+        found = None
+
+        def on_train_batch_begin(self, batch, logs=None):
+            if self.found is None:
+                self.found = [f.rule for f in monitor.findings]
+                self.printed = capsys.readouterr().out
+
+    monitor, looks = GradientMonitor(), Looks()
+    fit(monitor, looks, optimizer=keras.optimizers.Adam(7.0))
+    assert looks.found == ["update_ratio"]
+    assert "The learning rate is 7: above 0.2" in looks.printed
+    assert (
+        "The learning rate" not in capsys.readouterr().out.split("found in")[0]
+    )
+    first = monitor.findings[0]
+    assert (first.first_step, first.last_step) == (0, 39)
+    saved = diagnose(monitor.trace)
+    assert [f.to_dict() for f in saved.findings] == [
+        f.to_dict() for f in monitor.findings
+    ]
+
+
 def test_nonfinite_gradients_are_found_where_they_began():
     class Poisons(keras.utils.PyDataset):
         def __len__(self):

@@ -32,8 +32,8 @@ _LONG = 100
 class OutputMismatch(Rule):
     """Finds outputs, losses and targets that do not belong together.
 
-    The configuration of the last layer and of the loss is judged at the first
-    step, with the range of the targets of the batches seen. What no training
+    The configuration of the last layer and of the loss is judged before the
+    first step, the range of the targets with the first batch. What no training
     makes up for (a softmax over one unit, labels outside the classes) is told
     at once; the rest (ReLU before a crossentropy, targets that the activation
     cannot reach) once the run has had 30 records and has not learnt, or its
@@ -50,14 +50,14 @@ class OutputMismatch(Rule):
     def check(self, trace):
         """See `Rule.check`."""
         output = output_of(trace)
-        if output is None or not len(trace.steps):
+        if output is None:
             return []
         found = judgements.judge_targets(output, facts_of(trace))
         found = found or judgements.judge_pairing(output)
         found = [f for f in found if not f.evidence.get("trains")]
         if not found:
             return []
-        first = int(trace.steps[0])
+        first = began(trace)
         if found[0].evidence.get("kind") in _HOPELESS:
             seen = first
         else:
@@ -101,6 +101,14 @@ class UnscaledData(Rule):
         # One finding a rule: the graver, targets before inputs.
         found.sort(key=lambda f: f.severity != "critical")
         return [_dated(trace, found[0], int(trace.steps[0]), seen)]
+
+
+def began(trace):
+    """Return the step at which a run began, also before its first record."""
+    for steps in (trace.steps, trace.update_steps):
+        if len(steps):
+            return int(steps[0])
+    return 0
 
 
 def output_of(trace):
@@ -183,6 +191,8 @@ def harmed_at(trace):
     learnt next to nothing: by the loss, or by outputs that do not follow the
     targets.
     """
+    if not len(trace.steps):
+        return None
     blocks = trace.blocks()
     progress, learning = Progress.of(trace), Learning.of(trace)
     gone = gone_records(trace) & ~trace.skipped
@@ -224,7 +234,7 @@ def _dated(trace, finding, first, seen):
     return dataclasses.replace(
         finding,
         first_step=first,
-        last_step=max(seen, int(trace.steps[-1])),
+        last_step=max([seen, *trace.steps[-1:].tolist()]),
         epoch=trace.epoch_of(first),
         evidence={
             **finding.evidence,

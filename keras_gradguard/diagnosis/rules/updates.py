@@ -1,9 +1,12 @@
 """Rules on updates: layers that do not move, steps too large or small."""
 
+import dataclasses
+
 import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis import judgements
 from keras_gradguard.diagnosis import remedies
 from keras_gradguard.diagnosis.evidence import LOG_ZERO
 from keras_gradguard.diagnosis.evidence import Progress
@@ -17,6 +20,8 @@ from keras_gradguard.diagnosis.evidence import stretch_end
 from keras_gradguard.diagnosis.evidence import stretch_start
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.rules.base import Rule
+from keras_gradguard.diagnosis.rules.data import began
+from keras_gradguard.diagnosis.rules.data import optimizer_of
 
 _ZERO_BLOCKS = 10
 _MEASURED = 5
@@ -188,6 +193,9 @@ class FrozenLayer(Rule):
 class UpdateRatio(Rule):
     """Finds updates far too large or too small for the weights.
 
+    Before the first step the learning rate is judged, where no schedule sets
+    it: told of is one that no published recipe for the optimizer comes near.
+
     About 1e-3 of the weights per step is usual. Judged are layers with
     kernels, in 5 measurements in a row:
 
@@ -211,6 +219,21 @@ class UpdateRatio(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
+        return self._configured(trace) or self._measured(trace)
+
+    def _configured(self, trace):
+        first = began(trace)
+        return [
+            dataclasses.replace(
+                finding,
+                first_step=first,
+                last_step=max([first, *trace.steps[-1:].tolist()]),
+                epoch=trace.epoch_of(first),
+            )
+            for finding in judgements.judge_learning_rate(optimizer_of(trace))
+        ]
+
+    def _measured(self, trace):
         blocks = trace.blocks()
         progress = Progress.of(trace)
         steps, ratio = trace.measured("update_ratio")
