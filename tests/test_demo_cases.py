@@ -31,8 +31,9 @@ def test_circles_with_saturated_tanh_are_found(seed):
     assert loss[-1] > 0.68
     (finding,) = report.findings
     assert finding.rule == "vanishing_gradient"
-    # With seed 3 tanh saturates so far only from step 60 on.
-    assert finding.epoch == (3 if seed == 3 else 0)
+    # With seed 3 on JAX tanh saturates so far only from step 60 on.
+    late = seed == 3 and keras.backend.backend() == "jax"
+    assert finding.epoch == (3 if late else 0)
     paths = report.trace.layers.tolist()
     # The middle leads, not the input and not the output.
     assert paths.index(finding.layers[0]) in (2, 3, 4)
@@ -88,6 +89,11 @@ def test_unscaled_targets_explode_in_the_first_epoch(seed):
 )
 def test_healed_twins_are_silent(name, epochs, seed):
     report, _ = run(name, seed, epochs=epochs)
+    if (name, seed, keras.backend.backend()) == ("circles_healed", 2, "torch"):
+        # With this draw four of the five units of a layer die, and after 200
+        # epochs the accuracy is 0.63.
+        assert [f.rule for f in report.ranked][:1] == ["dead_relu"]
+        return
     assert report.healthy, str(report)
 
 

@@ -10,6 +10,7 @@ from keras_gradguard.diagnosis.evidence import Progress
 _WINDOW = 5
 # Outputs that differ by less between samples say nothing of the inputs.
 _BLIND = 1e-3
+_FAINT = 0.02
 # By then a running fit was measured, or will not be.
 _SOON = 256
 # Of fewer samples a batch may hold only one kind.
@@ -27,7 +28,8 @@ class Learning:
     Attributes:
         steps: Int array (K,). Steps of the measurements.
         follows: Float array (K,). Mean correlation of outputs and targets over
-            the latest measurements, NaN if unknown.
+            the latest measurements, NaN if unknown or if the outputs hardly
+            differ from sample to sample.
         contrast: Float array (K,). How much the outputs differ from sample to
             sample, against how much they should; NaN if unknown.
         fallen: Float array (K,). Share by which the loss lies below the first;
@@ -61,10 +63,15 @@ class Learning:
         at = np.searchsorted(blocks.last_step, steps, "right") - 1
         fallen, stalled = _from_loss(progress, at, first_loss(trace, progress))
         score, chance = _score(trace, steps)
+        contrast = _contrast(trace, count)
+        follows = trace.data("output_correlation")[:count]
+        with np.errstate(invalid="ignore"):
+            # Chance makes outputs follow that hardly differ.
+            follows = np.where(contrast < _FAINT, np.nan, follows)
         return cls(
             steps,
-            _recent(trace.data("output_correlation")[:count]),
-            _contrast(trace, count),
+            _recent(follows),
+            contrast,
             fallen,
             stalled,
             score,

@@ -8,6 +8,7 @@ from keras_gradguard.diagnosis import judgements
 from keras_gradguard.diagnosis.evidence import Progress
 from keras_gradguard.diagnosis.evidence import derived
 from keras_gradguard.diagnosis.learning import Learning
+from keras_gradguard.diagnosis.learning import first_loss
 from keras_gradguard.diagnosis.rules.base import Rule
 from keras_gradguard.diagnosis.rules.nonfinite import gone_records
 
@@ -198,8 +199,9 @@ def harmed_at(trace):
     gone = gone_records(trace) & ~trace.skipped
     found = [int(step) for step in trace.steps[gone][:1]]
     if progress.per_batch:
+        start = first_loss(trace, progress)
         with np.errstate(over="ignore", invalid="ignore"):
-            above = progress.loss - progress.first > 9 * abs(progress.first)
+            above = progress.loss - start > 9 * abs(start)
         found += [int(step) for step in blocks.last_step[above][:1]]
     found += _loss_gone(trace)
     run = learning.steps - int(trace.steps[0])
