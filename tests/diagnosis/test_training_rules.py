@@ -136,8 +136,10 @@ def ids(trace):
 
 LEARNT = {"output_correlation": 0.9, "output_spread": 0.2}
 DEAD = {"dead_fraction": [[1.0, np.nan, np.nan]] * 13}
-MOST = {"dead_fraction": [[0.8, np.nan, np.nan]] * 13}
+MOST = {"dead_fraction": [[0.8, 0.8, np.nan]] * 13}
 MOST |= {"inactive_fraction": MOST["dead_fraction"]}
+RELU = {"activation": "relu", "can_die": True, "saturates": False}
+TWO_RELUS = {"dense_0": RELU, "dense_1": RELU, "dense_2": {"can_die": False}}
 FLAT_ENDS = {"saturated_fraction": [[np.nan, 0.95, np.nan]] * 13}
 SHORT = {"epochs": 40}
 
@@ -153,11 +155,15 @@ def test_a_layer_of_dead_units(factor):
     assert finding.first_step == 1
     assert finding.evidence["window"]["last_step"] <= 8
     assert "leaky" in finding.remedies[0].code
-    assert ids(run(FLAT * factor, activations=MOST, **SHORT)) == ["dead_relu"]
+    # Of two layers most units do.
+    trace = run(FLAT * factor, activations=MOST, sites=TWO_RELUS, **SHORT)
+    assert ids(trace) == ["dead_relu"]
 
 
 def test_dead_units_of_healthy_layers_are_no_finding():
     assert ids(run(FALLING, activations=MOST, data=LEARNT)) == []
+    # A narrow net with one such layer only learns late.
+    assert ids(run(FLAT, activations=MOST, **SHORT)) == []
     half = {"dead_fraction": [[0.6, np.nan, np.nan]] * 13}
     assert ids(run(activations=half, **SHORT)) == []
     # One sample leaves most units at zero.

@@ -15,8 +15,9 @@ from keras_gradguard.diagnosis.rules.base import Rule
 from keras_gradguard.diagnosis.sites import hidden_sites
 from keras_gradguard.diagnosis.sites import layers_of
 
-_ALL = {"share": 0.999, "measured": 3, "span": 3}
-_MOST = {"share": 0.7, "measured": 4, "span": 20}
+_ALL = {"share": 0.999, "measured": 3, "span": 3, "layers": 1}
+_MOST = {"share": 0.7, "measured": 4, "span": 20, "layers": 2}
+_ONE = {"share": 0.7, "measured": 4, "span": 500, "layers": 1}
 # So many samples must have passed before a unit counts as dead: a batch of one
 # leaves most units of a healthy layer at zero.
 _SAMPLES = 64
@@ -34,9 +35,10 @@ class DeadReLU(Rule):
     * a hidden layer is dead as a whole in 3 measurements in a row: critical,
       since no signal passes it; a warning where the run learns all the same,
       past it;
-    * at least 70 % of the units of one are, in 4 measurements over 20 steps,
+    * at least 70 % of the units of two are, in 4 measurements over 20 steps,
       while the loss stalls, hardly fell since the start and the outputs do not
-      follow the targets: warning.
+      follow the targets: warning. Of one layer alone, over 500 steps: narrow
+      nets learn late with a layer like that, but they learn.
 
     A unit counts as dead if it was zero on a batch of 32 samples or more, or
     in all of the latest eight measured batches, of 64 samples at least.
@@ -65,8 +67,9 @@ class DeadReLU(Rule):
         steps = learning.steps
         with np.errstate(invalid="ignore"):
             whole = _first(steps, dead >= _ALL["share"], _ALL)
-            most = _first(steps, dead >= _MOST["share"], _MOST, learning.idle())
-        hits = [hit for hit in (whole, most) if hit is not None]
+            high, idle = dead >= _MOST["share"], learning.idle()
+            most = [_first(steps, high, level, idle) for level in (_MOST, _ONE)]
+        hits = [hit for hit in (whole, *most) if hit is not None]
         if not hits:
             return []
         # Told of is what was complete first.
@@ -81,10 +84,13 @@ def _first(steps, high, level, where=None):
     if where is not None:
         full &= where[:, None]
     for last in np.flatnonzero(full.any(axis=1)):
-        for site in np.flatnonzero(full[last]):
-            start = stretch_start(high[:, site], int(last), window)
-            if steps[last] - steps[start] >= level["span"]:
-                return int(last), level
+        starts = [
+            stretch_start(high[:, site], int(last), window)
+            for site in np.flatnonzero(full[last])
+        ]
+        long = steps[last] - steps[starts] >= level["span"]
+        if np.count_nonzero(long) >= level["layers"]:
+            return int(last), level
     return None
 
 
