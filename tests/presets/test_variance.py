@@ -22,7 +22,7 @@ ROWS = [
 ]
 # Three standard deviations of a draw of 512 units with two data correlated
 # fully; much less where the data are not.
-A_LAYER = 0.2
+A_LAYER = 0.25
 
 
 def array(x):
