@@ -20,8 +20,8 @@ ROWS = [
     for name in presets.names()
     if presets.pairing(name).name == name and name != "he_prelu"
 ]
-# Three standard deviations of a draw of 512 units with two data correlated
-# fully; much less where the data are not.
+# Two standard deviations of a draw of 512 ReLU units, sqrt((2 + 5) / 512) each,
+# with data correlated fully; many more where the data are not.
 A_LAYER = 0.25
 
 
