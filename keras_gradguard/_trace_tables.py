@@ -4,47 +4,9 @@ import numpy as np
 
 from keras_gradguard import _blocks
 from keras_gradguard._columns import ThinnedColumns
+from keras_gradguard._series import ACTIVATION_SERIES
+from keras_gradguard._series import DATA_SERIES
 
-UPDATE_SERIES = (
-    "weight_norm",
-    "update_norm",
-    "zero_fraction",
-    "distance",
-    "epoch_change",
-)
-# What is measured of each activation, over a batch.
-ACTIVATION_SERIES = (
-    "mean",
-    "std",
-    "zero_fraction",
-    "saturated_fraction",
-    "inactive_fraction",
-    "dead_fraction",
-    "input_std",
-)
-# What is measured of the data of a batch.
-DATA_SERIES = (
-    "loss",
-    "input_min",
-    "input_max",
-    "input_mean",
-    "input_std",
-    "feature_scale_min",
-    "feature_scale_max",
-    "target_min",
-    "target_max",
-    "target_mean",
-    "target_std",
-    "target_fraction",
-    "target_row_sum",
-    "output_min",
-    "output_max",
-    "output_mean",
-    "output_std",
-    "output_spread",
-    "samples",
-    "output_correlation",
-)
 # Steps that led to the first non-finite gradient and are kept with it.
 _WAY = 64
 

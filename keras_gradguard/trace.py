@@ -8,9 +8,9 @@ from keras_gradguard import _blocks
 from keras_gradguard import _trace_file
 from keras_gradguard._layer_norms import LayerSums
 from keras_gradguard._layer_norms import squares
-from keras_gradguard._trace_tables import ACTIVATION_SERIES
-from keras_gradguard._trace_tables import DATA_SERIES
-from keras_gradguard._trace_tables import UPDATE_SERIES
+from keras_gradguard._series import ACTIVATION_SERIES
+from keras_gradguard._series import DATA_SERIES
+from keras_gradguard._series import UPDATE_SERIES
 from keras_gradguard._trace_tables import TraceTables
 
 _MIB = 1024 * 1024

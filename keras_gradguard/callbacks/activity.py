@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from keras_gradguard._series import OUTPUT_STATISTICS
 from keras_gradguard.callbacks.unit_counts import UnitCounts
-from keras_gradguard.recording.output_statistics import STATISTICS
 
 # A unit counts as dead once it was zero in so many measured batches, and
 # stays so until one of them shows it alive.
@@ -44,7 +44,7 @@ class Activity:
         paths = [site.path for site in measurement.sites]
         columns = {
             name: measurement.activations[:, i]
-            for i, name in enumerate(STATISTICS)
+            for i, name in enumerate(OUTPUT_STATISTICS)
         }
         columns["dead_fraction"] = np.array(
             [

@@ -15,6 +15,8 @@ from keras import ops
 from keras import tree
 
 from keras_gradguard import _backend
+from keras_gradguard._series import DATA_SERIES
+from keras_gradguard._series import OUTPUT_STATISTICS
 from keras_gradguard.recording import batch_statistics
 from keras_gradguard.recording import output_statistics
 from keras_gradguard.recording import sites as sites_lib
@@ -237,12 +239,12 @@ class ForwardTap:
         order, units, live = self._layout[Mode.FULL]
         count = len(order)
         vector = np.asarray(vector, "float32")
-        names = batch_statistics.NAMES
-        data = dict(zip(names, vector[: len(names)].tolist(), strict=True))
-        vector = vector[len(names) :]
-        table = vector[: count * len(output_statistics.STATISTICS)]
-        table = table.reshape(count, len(output_statistics.STATISTICS))
-        rest = vector[count * len(output_statistics.STATISTICS) :]
+        known = len(DATA_SERIES)
+        data = dict(zip(DATA_SERIES, vector[:known].tolist(), strict=True))
+        vector = vector[known:]
+        table = vector[: count * len(OUTPUT_STATISTICS)]
+        table = table.reshape(count, len(OUTPUT_STATISTICS))
+        rest = vector[count * len(OUTPUT_STATISTICS) :]
         return Measurement(
             step,
             list(order),

@@ -2,37 +2,10 @@
 
 from keras import ops
 
-# How much each part gives, and the names in order.
-_PARTS = {
-    "loss": ("loss",),
-    "input": (
-        "input_min",
-        "input_max",
-        "input_mean",
-        "input_std",
-        "feature_scale_min",
-        "feature_scale_max",
-    ),
-    "target": (
-        "target_min",
-        "target_max",
-        "target_mean",
-        "target_std",
-        "target_fraction",
-        "target_row_sum",
-    ),
-    "output": (
-        "output_min",
-        "output_max",
-        "output_mean",
-        "output_std",
-        "output_spread",
-    ),
-    "fit": ("samples", "output_correlation"),
-}
+from keras_gradguard._series import BATCH_STATISTICS
+
 # Classes beyond which columns of targets would cost more than the step.
 _MOST_CLASSES = 1024
-NAMES = tuple(name for names in _PARTS.values() for name in names)
 
 
 def pack(data):
@@ -43,7 +16,7 @@ def pack(data):
     """
     nan = ops.full((), float("nan"), "float32")
     values = []
-    for part, names in _PARTS.items():
+    for part, names in BATCH_STATISTICS.items():
         values.extend(data.get(part, [nan] * len(names)))
     return ops.stack(values, axis=0)
 

@@ -11,12 +11,12 @@ class Measurement:
     Attributes:
         step: The optimizer's step.
         sites: List of A `Site`, in the order of the forward pass.
-        activations: Float32 array `(A, len(STATISTICS))`.
+        activations: Float32 array `(A, len(OUTPUT_STATISTICS))`.
         active: List of A arrays: share of the batch's samples for which a unit
             gave anything but zero, or None where the activation cannot die.
         magnitude: List of A arrays: mean absolute output of each unit, or None
             where its calls differ in units.
-        data: Dict of float, by the names of `batch_statistics.NAMES`.
+        data: Dict of float, by the names of `DATA_SERIES`.
         facts: Dict of what does not change: columns, dtypes, activation.
     """
 

@@ -2,14 +2,6 @@
 
 from keras import ops
 
-STATISTICS = (
-    "mean",
-    "std",
-    "zero_fraction",
-    "saturated_fraction",
-    "inactive_fraction",
-    "input_std",
-)
 # Elements up to which an output is laid beside others.
 _SMALL = 1 << 14
 # Where the size of the batch is not known while the step is traced.
@@ -17,7 +9,7 @@ _USUAL_BATCH = 64
 
 
 def statistics(site, inputs, outputs, share):
-    """Return the `STATISTICS` of one call, a vector."""
+    """Return the `OUTPUT_STATISTICS` of one call, a vector."""
     values = ops.cast(outputs, "float32")
     nan = ops.full((), float("nan"), "float32")
     mean = ops.mean(values)
