@@ -5,12 +5,12 @@
 
 Each program is trained as it is, then a fresh copy goes through `kgg.heal`
 with its data and nothing else, and the model that comes back is trained on,
-watched, to as many epochs as the plain one. Skill is measured on validation
+watched, for as many epochs as the plain one. Skill is measured on validation
 data where there are any: 1 is perfect, 0 is always giving the mean or the most
 frequent class. A sick program counts as repaired when nothing is found in the
-healed model's training and its skill is at least that of the plain one, and
-0.3; a healthy one counts as worse when it lost more than 0.05. Time is that of
-`heal` over that of the plain training.
+healed model's training, its skill is at least 0.3 and not over 0.05 below that
+of the plain one; any counts as worse when it lost more than that. Time is that
+of `heal` over that of the plain training.
 """
 
 import argparse
