@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_gradguard._series import DATA_SERIES
 from keras_gradguard.diagnosis import judgements
 from keras_gradguard.diagnosis.evidence import Progress
 from keras_gradguard.diagnosis.evidence import derived
@@ -146,23 +147,11 @@ def facts_of(trace):
     """
     if not len(Learning.of(trace)):
         return judgements.DataFacts()
+    known = {field.name for field in dataclasses.fields(judgements.DataFacts)}
     first = {
         name: _number(trace.data(name)[0])
-        for name in (
-            "input_min",
-            "input_max",
-            "input_mean",
-            "input_std",
-            "feature_scale_min",
-            "feature_scale_max",
-            "target_min",
-            "target_max",
-            "target_mean",
-            "target_std",
-            "output_min",
-            "output_max",
-            "output_spread",
-        )
+        for name in DATA_SERIES
+        if name in known
     }
     fraction = _number(trace.data("target_fraction")[0])
     distance = _number(trace.data("target_row_sum")[0])
