@@ -41,7 +41,8 @@ class PairedInitializer(keras.initializers.VarianceScaling):
         groups: Groups of a grouped convolution. Defaults to 1.
         strides: Integer or tuple, of a transposed convolution. Defaults to 1.
         input_axes: Axes of the kernel that are summed over. `EinsumDense` and
-            `MultiHeadAttention` fill them in.
+            `MultiHeadAttention` of Keras 3.15 and later fill them in; before,
+            pass them for an `EinsumDense`.
         output_axes: Axes of the kernel that make the output.
 
     Raises:
@@ -104,10 +105,11 @@ class PairedInitializer(keras.initializers.VarianceScaling):
             # Keras's own check knows no "orthogonal".
             distribution="uniform" if orthogonal else distribution,
             seed=seed,
-            input_axes=input_axes,
-            output_axes=output_axes,
         )
         self.distribution = distribution
+        # Keras's own arguments since 3.15.
+        self.input_axes = input_axes
+        self.output_axes = output_axes
 
     def __call__(self, shape, dtype=None):
         shape = tuple(int(size) for size in shape)
@@ -234,6 +236,8 @@ class PairedInitializer(keras.initializers.VarianceScaling):
             "layout": self.layout,
             "groups": self.groups,
             "strides": self.strides,
+            "input_axes": self.input_axes,
+            "output_axes": self.output_axes,
         }
 
 

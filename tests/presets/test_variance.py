@@ -101,7 +101,6 @@ def transpose(args, index):
 
 TYPES = {
     "dense": (dense, {"layer": "Dense"}),
-    "einsum": (einsum, {"layer": "EinsumDense"}),
     "pointwise": (pointwise, {"layer": "Conv2D"}),
     "conv": (conv, {"layer": "Conv1D"}),
     "conv2d": (conv2d, {"layer": "Conv2D"}),
@@ -109,6 +108,9 @@ TYPES = {
     "separable": (separable, {"layer": "SeparableConv1D"}),
     "transpose": (transpose, {"layer": "Conv1DTranspose", "strides": 2}),
 }
+# Before Keras 3.15 its initializers are not told the axes of an einsum.
+if hasattr(L.EinsumDense, "_update_kernel_initializer"):
+    TYPES["einsum"] = (einsum, {"layer": "EinsumDense"})
 
 
 @functools.cache
