@@ -146,7 +146,8 @@ def _fresh(layer, units, seeds):
     config = initializer.get_config()
     if "seed" in config:
         seed = np.random.SeedSequence(seeds).generate_state(1)[0]
-        config["seed"] = int(seed)
+        # Keras 3.10 keeps it as an int32 on torch.
+        config["seed"] = int(seed) >> 1
         initializer = type(initializer).from_config(config)
     kernel = layer.kernel
     drawn = keras.ops.convert_to_numpy(
