@@ -3,7 +3,8 @@
 All variants of one model take turns in one process, in an order that
 reverses every round. Each is timed between two plain fits and compared with
 their mean (`AutoClip` with fits by Keras's `global_clipnorm`); the table shows
-the median of those ratios and their quartiles. Each timed fit runs through
+the median of those ratios and their quartiles, and the median for the CPU time
+of all threads, which other programs disturb less. Each timed fit runs through
 two epochs of data of its own model, after one fit that compiles.
 
     KERAS_BACKEND=jax python benchmarks/overhead.py
@@ -146,19 +147,19 @@ def measure(name, names, rounds, jit):
         fits[variant] = _fit(model, x, y, batch_size, made.callbacks)
         fits[variant]()
     times = {variant: [] for variant in fits}
-    ratios = {variant: [] for variant in fits}
+    ratios = {variant: [] for variant in fits}  # of wall and of CPU time
     order = list(fits)
     for i in range(rounds):
         for variant in order if i % 2 else order[::-1]:
             base = fits[against[variant]]
             before, taken, after = map(_time, (base, fits[variant], base))
-            times[variant].append(taken)
+            times[variant].append(taken[0])
             ratios[variant].append(2 * taken / (before + after))
     return {
         variant: (
             statistics.median(times[variant]) / (per_epoch * EPOCHS) * 1e6,
             against[variant],
-            np.quantile(ratios[variant], [0.25, 0.5, 0.75]).tolist(),
+            *np.quantile(ratios[variant], [0.25, 0.5, 0.75], axis=0).T,
         )
         for variant in order
         if variant != "plain"
@@ -166,10 +167,12 @@ def measure(name, names, rounds, jit):
 
 
 def _time(fit):
+    """Return wall and CPU time of a fit in seconds, an array."""
     gc.collect()
-    start = time.perf_counter()
+    clocks = (time.perf_counter, time.process_time)
+    start = np.array([clock() for clock in clocks])
     fit()
-    return time.perf_counter() - start
+    return np.array([clock() for clock in clocks]) - start
 
 
 def _fit(model, x, y, batch_size, make):
@@ -205,17 +208,18 @@ def main():
         f"{backend}, keras {keras.__version__}, {os.cpu_count()} cores "
         f"{platform.machine()}, {arguments.rounds} rounds\n"
     )
-    print("| model | variant | us/step | against | ratio | quartiles |")
-    print("|---|---|---|---|---|---|")
+    print("| model | variant | us/step | against | ratio | quartiles | CPU |")
+    print("|---|---|---|---|---|---|---|")
     for name in arguments.models:
         names = arguments.variants
         if names == ["all"]:
             names = list(variants([], None, None, None))
         rows = measure(name, names, arguments.rounds, arguments.jit)
-        for variant, (micros, base, (low, median, high)) in rows.items():
+        for variant, (micros, base, wall, (_, cpu, _)) in rows.items():
+            low, median, high = wall
             print(
                 f"| {name} | {variant} | {micros:.0f} | {base} | {median:.3f} "
-                f"| {low:.3f} to {high:.3f} |",
+                f"| {low:.3f} to {high:.3f} | {cpu:.3f} |",
                 flush=True,
             )
 
