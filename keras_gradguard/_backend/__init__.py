@@ -1,10 +1,12 @@
 """What each backend can do that `keras.ops` cannot.
 
-One module per backend with the same functions and one `Ring` class: fused
-norms, copies that XLA does not fuse with, a ring buffer that is written
-inside the compiled step and read by the host.
+One folder per backend with the same functions and classes: fused norms,
+copies that XLA does not fuse with, sparse gradients, replicas, updates that
+happen or not, a ring buffer that is written inside the compiled step and read
+by the host.
 """
 
+import functools
 import importlib
 
 import keras
@@ -12,8 +14,9 @@ import keras
 _SUPPORTED = ("tensorflow", "jax", "torch")
 
 
+@functools.cache
 def current():
-    """Return the module of the running backend.
+    """Return the package of the running backend.
 
     Returns:
         `keras_gradguard._backend.tensorflow`, `.jax` or `.torch`.
