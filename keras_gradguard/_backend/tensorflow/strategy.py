@@ -9,11 +9,15 @@ def replicas():
 
 
 def replica():
-    """Position of the replica that the code runs on; 0 outside of all."""
+    """Position of the replica that the code runs on; 0 outside of all.
+
+    None where one trace serves all of them.
+    """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return 0
-    return context.replica_id_in_sync_group
+    position = tf.get_static_value(context.replica_id_in_sync_group)
+    return None if position is None else int(position)
 
 
 def on_each_replica(function):
