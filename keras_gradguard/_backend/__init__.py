@@ -6,15 +6,14 @@ happen or not, a ring buffer that is written inside the compiled step and read
 by the host.
 """
 
-import functools
 import importlib
 
 import keras
 
 _SUPPORTED = ("tensorflow", "jax", "torch")
+_loaded = {}
 
 
-@functools.cache
 def current():
     """Return the package of the running backend.
 
@@ -25,6 +24,12 @@ def current():
         RuntimeError: If the Keras backend cannot train models.
     """
     name = keras.backend.backend()
+    if name not in _loaded:
+        _loaded[name] = _load(name)
+    return _loaded[name]
+
+
+def _load(name):
     if name not in _SUPPORTED:
         raise RuntimeError(
             "keras_gradguard: the Keras backend must be one of "
