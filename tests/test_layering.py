@@ -30,8 +30,6 @@ MAY_IMPORT = {
 # A report writes itself: it asks the reporters when it is asked.
 LATE = {("diagnosis", "reporting")}
 BACKENDS = {"tensorflow", "jax", "torch"}
-# Sparse rows and branches of AutoClip, told apart by backend in place.
-ALSO_BACKEND = {"clippers/_tensors.py", "optimizers/_branching.py"}
 TOP = {
     "__init__",
     "__main__",
@@ -147,9 +145,24 @@ def test_private_keras_and_backends_stay_where_they_belong():
         if part != "recording":
             assert not module.startswith("keras.src"), path
         assert package != "tf_keras", path
-        if package in BACKENDS and path not in ALSO_BACKEND:
-            assert part == "_backend", path
-            assert pathlib.Path(path).stem == package, path
+        if package in BACKENDS:
+            assert pathlib.Path(path).parts[:2] == ("_backend", package), path
+
+
+def test_backends_offer_the_same_names():
+    offered = {}
+    for backend in BACKENDS:
+        source = (PACKAGE / "_backend" / backend / "__init__.py").read_text()
+        (names,) = [
+            ast.literal_eval(node.value)
+            for node in ast.parse(source).body
+            if isinstance(node, ast.Assign)
+        ]
+        offered[backend] = {*names}
+    # The trainer holds the state on JAX only.
+    only_jax = {"in_stateless_scope", "state_by_variable"}
+    assert offered["jax"] - only_jax == offered["torch"]
+    assert offered["torch"] == offered["tensorflow"]
 
 
 def test_optional_packages_are_imported_when_needed():

@@ -1,8 +1,9 @@
 """What each backend can do that `keras.ops` cannot.
 
-One module per backend with the same functions and one `Ring` class: fused
-norms, copies that XLA does not fuse with, a ring buffer that is written
-inside the compiled step and read by the host.
+One folder per backend with the same functions and classes: fused norms,
+copies that XLA does not fuse with, sparse gradients, replicas, updates that
+happen or not, a ring buffer that is written inside the compiled step and read
+by the host.
 """
 
 import importlib
@@ -10,10 +11,11 @@ import importlib
 import keras
 
 _SUPPORTED = ("tensorflow", "jax", "torch")
+_loaded = {}
 
 
 def current():
-    """Return the module of the running backend.
+    """Return the package of the running backend.
 
     Returns:
         `keras_gradguard._backend.tensorflow`, `.jax` or `.torch`.
@@ -22,6 +24,12 @@ def current():
         RuntimeError: If the Keras backend cannot train models.
     """
     name = keras.backend.backend()
+    if name not in _loaded:
+        _loaded[name] = _load(name)
+    return _loaded[name]
+
+
+def _load(name):
     if name not in _SUPPORTED:
         raise RuntimeError(
             "keras_gradguard: the Keras backend must be one of "

@@ -276,13 +276,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         """Make the trace once the model is known, and return its table."""
         table = self._watch.recording.make_table()
         if not len(self.trace.variables):
-            self.trace = Trace(
-                table.layer_paths,
-                table.variable_paths,
-                table.owners,
-                sizes=table.sizes,
-                meta={**self._facts, "layer_info": table.info},
-            )
+            self.trace = run_facts.empty_trace(table, self._facts)
         return table
 
     def _choose(self, recording):

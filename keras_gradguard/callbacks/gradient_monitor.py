@@ -263,13 +263,7 @@ class GradientMonitor(keras.callbacks.Callback):
     def _begin_trace(self):
         """Make the trace, as soon as the order of the layers is known."""
         table = self._watch.recording.make_table()
-        self.trace = Trace(
-            table.layer_paths,
-            table.variable_paths,
-            table.owners,
-            sizes=table.sizes,
-            meta={**self._planned, "layer_info": table.info},
-        )
+        self.trace = run_facts.empty_trace(table, self._planned)
         if self._weights is None:
             self._watch_weights()
         self._weights.reorder(table.variables)

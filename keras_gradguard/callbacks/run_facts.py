@@ -6,6 +6,7 @@ import os
 import keras
 
 from keras_gradguard.diagnosis.preflight import configuration
+from keras_gradguard.trace import Trace
 
 
 def check_log_dir(owner, log_dir):
@@ -74,6 +75,25 @@ def facts(model, params):
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),
     }
+
+
+def empty_trace(table, facts):
+    """A trace without records of a model's layers.
+
+    Args:
+        table: `LayerTable` of the model.
+        facts: Dict, as `facts` gives it.
+
+    Returns:
+        A `Trace`.
+    """
+    return Trace(
+        table.layer_paths,
+        table.variable_paths,
+        table.owners,
+        sizes=table.sizes,
+        meta={**facts, "layer_info": table.info},
+    )
 
 
 def _optimizer(model):

@@ -3,11 +3,8 @@
 import keras
 from keras import ops
 
+from keras_gradguard import _backend
 from keras_gradguard._validation import check_number
-from keras_gradguard.clippers._tensors import barriered
-from keras_gradguard.clippers._tensors import merge_rows
-from keras_gradguard.clippers._tensors import values_of
-from keras_gradguard.clippers._tensors import with_values
 from keras_gradguard.clippers.clipper import Clipped
 from keras_gradguard.clippers.clipper import Clipper
 from keras_gradguard.clippers.clipper import NormClipper
@@ -71,15 +68,15 @@ class FixedValue(Clipper):
 
     def clip(self, gradients, variables, norm, state):
         del variables, norm
-        limit = self.max_value
+        backend, limit = _backend.current(), self.max_value
         clipped, exceeds = [], []
         for gradient in gradients:
-            gradient = merge_rows(gradient)
-            values = values_of(gradient)
-            observed = barriered([values])[0]
+            gradient = backend.merge_rows(gradient)
+            values = backend.values_of(gradient)
+            (observed,) = backend.barrier([values])
             exceeds.append(ops.any(ops.abs(observed) > limit))
             clipped.append(
-                with_values(gradient, ops.clip(values, -limit, limit))
+                backend.with_values(gradient, ops.clip(values, -limit, limit))
             )
         return Clipped(
             clipped,

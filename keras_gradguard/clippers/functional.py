@@ -13,11 +13,6 @@ from keras import ops
 
 from keras_gradguard import _backend
 from keras_gradguard import stats
-from keras_gradguard.clippers._tensors import barriered
-from keras_gradguard.clippers._tensors import is_compiled_by_xla
-from keras_gradguard.clippers._tensors import merge_rows
-from keras_gradguard.clippers._tensors import values_of
-from keras_gradguard.clippers._tensors import with_values
 
 Tensor = Any
 
@@ -47,10 +42,15 @@ def global_norm(gradients: list) -> Tensor:
         >>> round(float(norm) / 1e20, 4)
         5.0
     """
-    tensors = [values_of(merge_rows(g)) for g in gradients if g is not None]
+    backend = _backend.current()
+    tensors = [
+        backend.values_of(backend.merge_rows(g))
+        for g in gradients
+        if g is not None
+    ]
     if not tensors:
         return ops.zeros((), "float32")
-    norms = _backend.current().l2_norms(tensors, is_compiled_by_xla())
+    norms = backend.l2_norms(tensors)
     return ops.cast(stats.global_norm(norms), "float32")
 
 
@@ -88,10 +88,11 @@ def scale(gradient: Tensor, coefficient: Tensor) -> Tensor:
         The product. It is formed in float32, so that a small coefficient
         does not vanish in float16.
     """
-    values = values_of(gradient)
+    backend = _backend.current()
+    values = backend.values_of(gradient)
     wide = _wide(values)
     product = wide * ops.cast(coefficient, wide.dtype)
-    return with_values(gradient, ops.cast(product, values.dtype))
+    return backend.with_values(gradient, ops.cast(product, values.dtype))
 
 
 def push(history: Tensor, value: Tensor) -> Tensor:
@@ -262,14 +263,9 @@ def adaptive_clip(
     Returns:
         Tuple of the clipped gradient and a bool: whether any unit was clipped.
     """
-    observed, weight = barriered(
-        [
-            ops.convert_to_tensor(gradient),
-            ops.convert_to_tensor(weight),
-        ]
+    norms, limits = _norms_and_limits(
+        gradient, weight, axes, ratio, smallest_norm
     )
-    norms = unit_norms(observed, axes)
-    limits = ratio * ops.maximum(unit_norms(weight, axes), smallest_norm)
     return (
         scale(gradient, clip_coefficient(norms, limits)),
         ops.any(norms > limits),
@@ -297,9 +293,17 @@ def adaptive_norm(
     Returns:
         float32 scalar.
     """
-    observed, weight = barriered(
+    norms, limits = _norms_and_limits(
+        gradient, weight, axes, ratio, smallest_norm
+    )
+    kept = ops.minimum(norms, limits)
+    return stats.global_norm(ops.reshape(kept, (-1,)))
+
+
+def _norms_and_limits(gradient, weight, axes, ratio, smallest_norm):
+    """Norms of the units' gradients, and what they may be."""
+    observed, weight = _backend.current().barrier(
         [ops.convert_to_tensor(gradient), ops.convert_to_tensor(weight)]
     )
-    limits = ratio * ops.maximum(unit_norms(weight, axes), smallest_norm)
-    kept = ops.minimum(unit_norms(observed, axes), limits)
-    return stats.global_norm(ops.reshape(kept, (-1,)))
+    norms = unit_norms(observed, axes)
+    return norms, ratio * ops.maximum(unit_norms(weight, axes), smallest_norm)

@@ -5,16 +5,11 @@ import re
 import keras
 from keras import ops
 
+from keras_gradguard import _backend
 from keras_gradguard import stats
 from keras_gradguard._validation import check_bool
 from keras_gradguard._validation import check_number
 from keras_gradguard.clippers import functional
-from keras_gradguard.clippers._tensors import current_value
-from keras_gradguard.clippers._tensors import is_sparse
-from keras_gradguard.clippers._tensors import merge_rows
-from keras_gradguard.clippers._tensors import to_dense
-from keras_gradguard.clippers._tensors import values_of
-from keras_gradguard.clippers._tensors import with_values
 from keras_gradguard.clippers.clipper import Clipped
 from keras_gradguard.clippers.clipper import Clipper
 
@@ -152,19 +147,19 @@ class Unitwise(Clipper):
     def _clip_one(self, gradient, variable):
         merged, arguments = self._arguments(gradient, variable)
         values, exceeded = functional.adaptive_clip(*arguments)
-        return with_values(merged, values), exceeded
+        return _backend.current().with_values(merged, values), exceeded
 
     def _arguments(self, gradient, variable):
         """The gradient, and what `adaptive_clip` takes to clip it."""
-        axes = self._axes(variable)
-        weight = current_value(variable)
-        if is_sparse(gradient) and axes == (1,):
+        backend, axes = _backend.current(), self._axes(variable)
+        weight = backend.read(variable)
+        if axes == (1,):
             # One unit is one row: only the rows that have a gradient matter.
-            gradient = merge_rows(gradient)
-            weight = ops.take(weight, gradient.indices, axis=0)
+            gradient = backend.merge_rows(gradient)
+            weight = backend.take_rows(weight, gradient)
         else:
-            gradient = to_dense(gradient)
-        values = values_of(gradient)
+            gradient = backend.to_dense(gradient)
+        values = backend.values_of(gradient)
         return gradient, (values, weight, axes, self.ratio, self.smallest_norm)
 
     def _axes(self, variable):

@@ -6,12 +6,8 @@ import threading
 import numpy as np
 from keras import ops
 
+from keras_gradguard import _backend
 from keras_gradguard.clippers import functional
-from keras_gradguard.clippers._tensors import barriered
-from keras_gradguard.clippers._tensors import current_value
-from keras_gradguard.clippers._tensors import values_of
-from keras_gradguard.clippers._tensors import with_values
-from keras_gradguard.optimizers import _branching
 
 # `clip_values` begins with the threshold and the norm.
 _HEAD = 2
@@ -19,9 +15,13 @@ _HEAD = 2
 
 def measure(gradients):
     """Global norm of `gradients`, read so that the update stays bit-equal."""
-    values = barriered([values_of(g) for g in gradients])
+    backend = _backend.current()
+    values = backend.barrier([backend.values_of(g) for g in gradients])
     return functional.global_norm(
-        [with_values(g, v) for g, v in zip(gradients, values, strict=True)]
+        [
+            backend.with_values(g, v)
+            for g, v in zip(gradients, values, strict=True)
+        ]
     )
 
 
@@ -112,14 +112,15 @@ class ClipStep:
         return results
 
     def _clip(self, gradients, variables):
+        backend = _backend.current()
         norm = getattr(self._update, "norm", None)
         by_norm = self.clipper.uses_only_norm
         whole = gradients
         if norm is None or not by_norm:
-            whole = _branching.sum_over_replicas(gradients)
+            whole = backend.reduce_over_replicas(gradients)
         if norm is None:
             norm = measure(whole)
-        before = current_value(self.values)
+        before = backend.read(self.values)
         # Also keeps NaN out of computed indices.
         usable = ops.where(norm < float("inf"), norm, ops.zeros_like(norm))
         clipped = self.clipper.clip(
@@ -134,7 +135,7 @@ class ClipStep:
             after = ops.minimum(norm, threshold)
             self._update.latest = (threshold, lambda: after)
         self._record(norm, threshold, clipped, before)
-        replicas = _branching.replica_count()
+        replicas = backend.replicas()
         if by_norm or replicas == 1:
             return clipped.gradients
         # Keras is going to sum over the replicas.

@@ -2,13 +2,11 @@
 
 import warnings
 
+import keras
 from keras import ops
 
-from keras_gradguard.clippers._tensors import current_value
-from keras_gradguard.clippers._tensors import values_of
-from keras_gradguard.clippers._tensors import with_values
+from keras_gradguard import _backend
 from keras_gradguard.exceptions import GradGuardWarning
-from keras_gradguard.optimizers import _branching
 
 _RAISED = (
     "AutoClip: the update failed at a step with gradients that are not "
@@ -57,11 +55,12 @@ class NonfiniteGuard:
         """
         is_finite = ops.isfinite(norm)
         self.is_finite = is_finite
-        known = _branching.known_now(is_finite)
+        backend = _backend.current()
+        known = backend.known_now(is_finite)
         self.runs_both_sides = (
             self.policy == "skip"
             and known is None
-            and _branching.chooses_after(self.exact)
+            and backend.chooses_after(self.exact)
         )
         if self.policy == "skip":
             self._either(known, is_finite, lambda: update(gradients), variables)
@@ -71,7 +70,7 @@ class NonfiniteGuard:
             update([_zero_unless(is_finite, g) for g in gradients])
         else:
             if known is None:
-                _branching.assert_in_graph(is_finite, _RAISED)
+                _assert_in_graph(is_finite)
             elif not known:
                 raise RuntimeError(_RAISED)
             update(gradients)
@@ -79,7 +78,7 @@ class NonfiniteGuard:
     def _either(self, known, is_finite, update, variables):
         if known is None:
             # `_count` is looked up late: it may be watched.
-            _branching.branch(
+            _backend.current().branch(
                 is_finite,
                 update,
                 lambda: self._count(),
@@ -94,7 +93,7 @@ class NonfiniteGuard:
 
     def _count(self):
         counter = ops.cast(self.inner._iterations, "int32")
-        counts = current_value(self.counts)
+        counts = _backend.current().read(self.counts)
         total, row, began = counts[-3], counts[-2], counts[-1]
         # A skip does not advance the inner optimizer's counter.
         goes_on = ops.logical_and(total > 0, ops.equal(began, counter))
@@ -129,6 +128,19 @@ class NonfiniteGuard:
 def _zero_unless(is_finite, gradient):
     if gradient is None:
         return None
-    values = values_of(gradient)
+    backend = _backend.current()
+    values = backend.values_of(gradient)
     kept = ops.where(is_finite, values, ops.zeros_like(values))
-    return with_values(gradient, kept)
+    return backend.with_values(gradient, kept)
+
+
+def _assert_in_graph(is_finite):
+    """Make the compiled step fail unless the gradients are finite."""
+    if not _backend.current().assert_in_graph(is_finite, _RAISED):
+        raise RuntimeError(
+            'AutoClip: `nonfinite="raise"` must be able to stop a step, which '
+            "a compiled one cannot. Received: a step compiled by "
+            f"{keras.backend.backend()}. Pass `run_eagerly=True` to "
+            '`compile`, or use `nonfinite="skip"` and read '
+            "`optimizer.skipped_steps`."
+        )

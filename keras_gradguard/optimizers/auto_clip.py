@@ -5,11 +5,11 @@ import copy
 import keras
 from keras import ops
 
+from keras_gradguard import _backend
 from keras_gradguard import clippers
 from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
 from keras_gradguard.clippers import functional
-from keras_gradguard.optimizers import _branching
 from keras_gradguard.optimizers import _checkpoint
 from keras_gradguard.optimizers import _hook
 from keras_gradguard.optimizers._clip_step import ClipStep
@@ -216,7 +216,7 @@ class AutoClip(keras.optimizers.Optimizer):
             update(grads)
             return
         # With accumulation, of the micro-batch: a bad one is left out whole.
-        norm = measure(_branching.sum_over_replicas(gradients))
+        norm = measure(_backend.current().reduce_over_replicas(gradients))
         self._guard.run(
             norm,
             grads,

@@ -23,6 +23,7 @@ from keras_gradguard.recording import sites as sites_lib
 from keras_gradguard.recording.gradients import Mode
 from keras_gradguard.recording.measurements import Counts
 from keras_gradguard.recording.measurements import Measurement
+from keras_gradguard.recording.replicas import PerReplica
 
 
 class _Step(threading.local):
@@ -33,7 +34,6 @@ class _Step(threading.local):
     level = None
     seen = None
     data = None
-    loss = None
     took_input = False
     samples = None
     apart = False
@@ -62,6 +62,7 @@ class ForwardTap:
         self._on_failure = on_failure
         self._backend = _backend.current()
         self._step = _Step()
+        self._loss = PerReplica()
         self._latest = self._backend.Mailbox("gradguard_activations", False)
         self._counts = self._backend.Mailbox("gradguard_active", True)
 
@@ -138,7 +139,8 @@ class ForwardTap:
         here.mode, here.counts = mode, counts
         here.level = self._backend.level(arguments)
         here.seen = {} if mode is Mode.FULL or counts else None
-        here.data, here.loss, here.took_input = {}, None, False
+        here.data, here.took_input = {}, False
+        self._loss.set(None)
         here.apart = False
         try:
             if self._apart and mode is Mode.FULL:
@@ -200,8 +202,8 @@ class ForwardTap:
 
     @property
     def loss(self):
-        """Loss of the batch of the present step, None if it is not known."""
-        return self._step.loss
+        """Loss of the present step on this replica, None if not known."""
+        return self._loss.get()
 
     def host(self, step_function):
         """The compiled step, with what was posted taken out of its result.
@@ -332,7 +334,12 @@ class ForwardTap:
         loss = self._visible(loss)
         if loss is None:
             return
-        here.loss = ops.cast(loss, "float32")
+        loss = ops.cast(loss, "float32")
+        replicas = self._backend.replicas()
+        if replicas > 1:
+            # Keras divides it, so that the gradients add up.
+            loss = loss * replicas
+        self._loss.set(loss)
         if here.mode is not Mode.FULL:
             return
         given = dict(zip(("x", "y", "y_pred"), args, strict=False), **kwargs)
@@ -397,9 +404,8 @@ class ForwardTap:
 
     def _measured(self):
         here = self._step
-        loss = here.loss
-        if loss is not None:
-            here.data["loss"] = [ops.reshape(loss, ())]
+        if self.loss is not None:
+            here.data["loss"] = [ops.reshape(self.loss, ())]
         parts = [batch_statistics.pack(here.data)]
         order, magnitudes, shares = [], [], []
         for site, seen in here.seen.items():

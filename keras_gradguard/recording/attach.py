@@ -9,6 +9,8 @@ import contextlib
 import math
 import weakref
 
+import keras
+
 from keras_gradguard.recording import layers as layers_lib
 from keras_gradguard.recording import optimizers
 from keras_gradguard.recording import sites as sites_lib
@@ -216,6 +218,12 @@ class Recording:
         optimizer = model.optimizer
         if optimizer is None:
             return "the model has no optimizer"
+        if _is_torch_compiled(model):
+            return (
+                "torch.compile rewrites the step, and reading what runs in it "
+                "would change how it is fused; to have it recorded, call "
+                "`model.compile` without `jit_compile=True`"
+            )
         reasons = [
             optimizers.why_unreadable(leaf)
             for leaf in optimizers.leaves(optimizer)
@@ -306,3 +314,8 @@ class Recording:
             self._table_is_final = self.order_known
             self.table = layers_lib.layer_table(self._model(), self._ranks)
         return self.table
+
+
+def _is_torch_compiled(model):
+    """Whether Keras runs the step of a model by `torch.compile`."""
+    return keras.backend.backend() == "torch" and bool(model.jit_compile)

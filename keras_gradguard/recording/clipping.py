@@ -2,6 +2,9 @@
 
 import keras
 
+from keras_gradguard import _backend
+from keras_gradguard.recording.replicas import PerReplica
+
 
 class ClipTap:
     """Lets the tap of a leaf optimizer know what an `AutoClip` does to it.
@@ -18,7 +21,7 @@ class ClipTap:
     def __init__(self, optimizer, tap):
         self.optimizer = optimizer
         self.tap = tap
-        self._grads = None
+        self._grads = PerReplica()
         self._variables = None
 
     def attach(self, patches):
@@ -35,7 +38,7 @@ class ClipTap:
 
     def _make_apply(self, original):
         def apply(grads, trainable_variables=None):
-            self._grads = list(grads)
+            self._grads.set(list(grads))
             self._variables = trainable_variables
             return original(grads, trainable_variables)
 
@@ -45,11 +48,15 @@ class ClipTap:
         def _count():
             guard = self.optimizer._guard
             if guard.policy == "skip" and not self._writes_both():
-                scale = self.tap.optimizer.loss_scale_factor or 1.0
-                self.tap.record_skipped(self._grads, scale, self._variables)
+                # It is called where the replicas meet.
+                _backend.current().on_each_replica(self._record_skipped)
             return original()
 
         return _count
+
+    def _record_skipped(self):
+        scale = self.tap.optimizer.loss_scale_factor or 1.0
+        self.tap.record_skipped(self._grads.get(), scale, self._variables)
 
     def _writes_both(self):
         """Whether the ring would get a record of the update and of the skip.

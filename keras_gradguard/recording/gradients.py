@@ -256,11 +256,8 @@ class GradientTap:
             # Here each replica sees its own share. Keras reduces later, in
             # `_all_reduce_sum_gradients`; only what it will have clipped by
             # then has to be reduced once more.
-            before = self._by_column(grads)
-            if clips:
-                values = self._backend.reduce_over_replicas(before[1])
-                before = (before[0], values)
-            self._passing.norms_of = (before if clips else None,)
+            before = self._by_column(self._reduced(grads)) if clips else None
+            self._passing.norms_of = (before,)
             return
         # Keras takes the norm of sparse rows before it sums repeated ones.
         self.derives_clipping = self._clips_by_norm and not any(
@@ -277,6 +274,15 @@ class GradientTap:
             self._write(self._by_column(reduced), None)
         else:
             self._write(before, reduced)
+
+    def _reduced(self, grads):
+        """The gradients of the whole batch: those of all replicas added up.
+
+        Sparse ones are reduced as such, as each replica has other rows.
+        """
+        present = [g for g in grads if g is not None]
+        reduced = iter(self._backend.reduce_over_replicas(present))
+        return [None if g is None else next(reduced) for g in grads]
 
     def _by_column(self, grads):
         """Columns that have a gradient, and the dense gradients."""
@@ -375,7 +381,7 @@ class GradientTap:
         self._passing.variables = (
             self.variables if variables is None else variables
         )
-        columns, dense = self._by_column(grads)
+        columns, dense = self._by_column(self._reduced(grads))
         unscaled = [ops.cast(g, "float32") / scale for g in dense]
         self._write((columns, unscaled), None, SKIPPED)
 

@@ -3,6 +3,9 @@
 import keras
 from keras import ops
 
+from keras_gradguard import _backend
+from keras_gradguard.recording.replicas import PerReplica
+
 
 class LossScaleTap:
     """Records the updates that a `LossScaleOptimizer` skips.
@@ -19,7 +22,7 @@ class LossScaleTap:
     def __init__(self, optimizer, tap):
         self.optimizer = optimizer
         self.tap = tap
-        self._grads = None
+        self._grads = PerReplica()
 
     def attach(self, patches):
         """Patch the optimizer.
@@ -46,22 +49,26 @@ class LossScaleTap:
 
     def _make_apply(self, original):
         def apply(grads, trainable_variables=None):
-            self._grads = list(grads)
+            self._grads.set(list(grads))
             return original(grads, trainable_variables=trainable_variables)
 
         return apply
 
     def _make_handler(self, original):
         def _stateful_handle_non_finite_grads():
-            scale = ops.convert_to_tensor(self.optimizer.dynamic_scale)
-            self.tap.record_skipped(self._grads, scale)
+            # Keras calls it where the replicas meet.
+            _backend.current().on_each_replica(self._record_skipped)
             return original()
 
         return _stateful_handle_non_finite_grads
 
+    def _record_skipped(self):
+        scale = ops.convert_to_tensor(self.optimizer.dynamic_scale)
+        self.tap.record_skipped(self._grads.get(), scale)
+
     def _make_stateless_apply(self, original):
         def stateless_apply(optimizer_variables, grads, trainable_variables):
-            self._grads = list(grads)
+            self._grads.set(list(grads))
             return original(optimizer_variables, grads, trainable_variables)
 
         return stateless_apply
@@ -70,8 +77,6 @@ class LossScaleTap:
         def _stateless_handle_non_finite_grads(
             optimizer_variables, trainable_variables
         ):
-            from keras_gradguard._backend import jax as backend
-
             trainable, updated = original(
                 optimizer_variables, trainable_variables
             )
@@ -79,10 +84,10 @@ class LossScaleTap:
             scale = optimizer_variables[
                 _position(variables, self.optimizer.dynamic_scale)
             ]
-            updated = backend.in_stateless_scope(
+            updated = _backend.current().in_stateless_scope(
                 variables,
                 updated,
-                lambda: self.tap.record_skipped(self._grads, scale),
+                lambda: self.tap.record_skipped(self._grads.get(), scale),
             )
             return trainable, updated
 

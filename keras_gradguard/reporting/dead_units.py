@@ -85,6 +85,8 @@ def _verdict(detector):
     body = rows(detector)
     total = sum(row[1] for row in body)
     dead = sum(row[2] for row in body)
+    if not len(detector.trace.variables):
+        return "GradGuard: nothing was seen, so nothing can be said."
     if not body:
         return "GradGuard: no activation of this model can die."
     if not dead:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_gradguard import AutoClip
 from keras_gradguard import DeadReLUDetector
 from keras_gradguard import GradientMonitor
 from tests import models
@@ -17,8 +18,8 @@ def make(optimizer):
     return model
 
 
-def fit(model, *callbacks):
-    x, y = models.dataset(64)
+def fit(model, *callbacks, data=None):
+    x, y = data or models.dataset(64)
     return model.fit(
         x,
         y,
@@ -152,3 +153,155 @@ def test_units_are_dead_only_if_dead_on_all_replicas(strategy, method):
     np.testing.assert_array_equal(detector.dead_units["hidden"], [0])
     if method == "activation":
         np.testing.assert_allclose(detector.share["hidden"], [0, 0.5, 0.5])
+
+
+def watched(make_optimizer, x, y, prepare=None):
+    """Trace of a watched fit, once it is seen to equal an unwatched one."""
+    found = []
+    monitor = GradientMonitor(verbose=0, on_finding="ignore")
+    for callbacks in ([], [monitor]):
+        model = make(make_optimizer())
+        if prepare is not None:
+            prepare(model)
+        fit(model, *callbacks, data=(x, y))
+        found.append(
+            [
+                keras.ops.convert_to_numpy(v)
+                for v in [*model.variables, *model.optimizer.variables]
+            ]
+        )
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+    return monitor.trace, model.optimizer
+
+
+def assert_same_record(trace, expected):
+    """Replicas record what one device does, skipped steps as well."""
+    np.testing.assert_array_equal(trace.steps, expected.steps)
+    np.testing.assert_array_equal(trace.skipped, expected.skipped)
+    for name in ("grad_norm", "weight_norm"):
+        np.testing.assert_allclose(
+            trace.get(name, by="variable"),
+            expected.get(name, by="variable"),
+            rtol=1e-5,
+        )
+    np.testing.assert_allclose(
+        trace.clipped_grad_norm, expected.clipped_grad_norm, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        trace.data("loss"), expected.data("loss"), rtol=1e-5
+    )
+    for name in ("loss", "clip_threshold"):
+        if name in expected.extra:
+            np.testing.assert_allclose(
+                trace.extra[name], expected.extra[name], rtol=1e-5
+            )
+
+
+@pytest.mark.parametrize("percentile", [40, 100])
+def test_mirrored_replicas_with_auto_clip(strategy, percentile):
+    x, y = models.dataset(96)
+    x[16 * 3 + 9] = np.nan  # a batch of which the second replica gets the NaN
+
+    def optimizer():
+        return AutoClip(keras.optimizers.SGD(0.1), percentile=percentile)
+
+    one_device, _ = watched(optimizer, x, y)
+    twin = reference.train(make(optimizer()), x, y, 16)
+    with strategy.scope():
+        trace, optimizer = watched(optimizer, x, y)
+    assert trace.steps.tolist() == [0, 1, 2, 3, 3, 4]
+    assert trace.skipped.tolist() == [False, False, False, True, False, False]
+    assert optimizer.skipped_steps == 1
+    np.testing.assert_allclose(
+        trace.get("grad_norm", by="variable"), twin["grad_norm"], rtol=1e-5
+    )
+    applied = ~trace.skipped
+    norms = trace.global_grad_norm[applied]
+    thresholds = [
+        np.percentile(norms[: i + 1], percentile) for i in range(len(norms))
+    ]
+    recorded = trace.extra["clip_threshold"]
+    np.testing.assert_allclose(recorded[applied], thresholds, rtol=1e-5)
+    assert recorded[-1] == pytest.approx(optimizer.threshold)
+    assert trace.global_grad_norm[-1] == pytest.approx(
+        optimizer.last_norm, rel=1e-5
+    )
+    np.testing.assert_allclose(
+        trace.clipped_grad_norm[applied],
+        np.minimum(norms, thresholds),
+        rtol=1e-5,
+    )
+    assert_same_record(trace, one_device)
+
+
+@pytest.mark.parametrize("clipper", ["unitwise", "value"])
+def test_mirrored_replicas_with_every_way_to_clip(strategy, clipper):
+    x, y = models.dataset(64)
+
+    def optimizer():
+        return AutoClip(keras.optimizers.SGD(0.1), clipper)
+
+    one_device, _ = watched(optimizer, x, y)
+    with strategy.scope():
+        trace, _ = watched(optimizer, x, y)
+    assert_same_record(trace, one_device)
+
+
+@pytest.mark.parametrize("clips", [False, True])
+def test_mirrored_replicas_with_an_overflowing_step(strategy, clips):
+    x, y = models.dataset(64)
+    # With a first kernel of zeros, its gradient is all that gets too large.
+    # Keras asks the first replica alone whether gradients are finite.
+    x[1, 3] = 3e38
+
+    def zero_kernel(model):
+        kernel = model.trainable_variables[0]
+        kernel.assign(np.zeros(kernel.shape))
+
+    def optimizer():
+        inner = keras.optimizers.SGD(0.1)
+        return keras.optimizers.LossScaleOptimizer(
+            AutoClip(inner) if clips else inner,
+            initial_scale=1024.0,
+            dynamic_growth_steps=2,
+        )
+
+    one_device, _ = watched(optimizer, x, y, zero_kernel)
+    with strategy.scope():
+        trace, optimizer = watched(optimizer, x, y, zero_kernel)
+    assert trace.steps.tolist() == [0, 0, 1, 2]
+    assert trace.skipped.tolist() == [True, False, False, False]
+    finite = np.isfinite(trace.get("grad_norm", by="variable"))
+    assert finite[0].tolist() == [False] + [True] * 5
+    assert finite[1:].all()
+    assert keras.ops.convert_to_numpy(optimizer.iterations) == 3
+    assert_same_record(trace, one_device)
+
+
+@pytest.mark.parametrize("clip", ["keras", "auto"])
+def test_mirrored_replicas_with_an_embedding(strategy, clip):
+    x, y = models.tokens(64)
+
+    def build():
+        if clip == "keras":
+            optimizer = keras.optimizers.SGD(0.1, clipvalue=0.05)
+        else:
+            optimizer = AutoClip(keras.optimizers.SGD(0.1), percentile=40)
+        keras.utils.set_random_seed(4)
+        model = models.embedding()
+        model.compile(optimizer, models.crossentropy())
+        return model
+
+    twin = reference.train(build(), x, y, 16)
+    with strategy.scope():
+        model = build()
+    monitor = GradientMonitor(verbose=0)
+    fit(model, monitor, data=(x, y))
+    # The first update clips each replica's share where Keras clips.
+    steps = 1 if clip == "keras" else 4
+    np.testing.assert_allclose(
+        monitor.trace.get("grad_norm", by="variable")[:steps],
+        twin["grad_norm"][:steps],
+        rtol=1e-5,
+    )

@@ -337,7 +337,7 @@ def test_every_step_inside_an_execution_is_recorded(backend):
 @pytest.mark.parametrize("how", ["run_eagerly", "jit_compile"])
 def test_eager_and_compiled_steps(how, backend):
     if how == "jit_compile" and backend == "torch":
-        pytest.skip("torch.compile needs a C++ compiler and minutes")
+        pytest.skip("what torch.compile makes is not recorded")
     x, y = models.dataset()
     pair = same_model(
         models.mlp, lambda: keras.optimizers.Adam(0.01), **{how: True}

@@ -1,0 +1,75 @@
+"""JAX: the parts of the package that only it can do."""
+
+from keras_gradguard._backend.jax.branching import assert_in_graph
+from keras_gradguard._backend.jax.branching import branch
+from keras_gradguard._backend.jax.branching import chooses_after
+from keras_gradguard._backend.jax.branching import known_now
+from keras_gradguard._backend.jax.mailbox import Mailbox
+from keras_gradguard._backend.jax.norms import barrier
+from keras_gradguard._backend.jax.norms import l2_norms
+from keras_gradguard._backend.jax.norms import zero_fractions
+from keras_gradguard._backend.jax.ring import Ring
+from keras_gradguard._backend.jax.sparse import densify
+from keras_gradguard._backend.jax.sparse import is_sparse
+from keras_gradguard._backend.jax.sparse import merge_rows
+from keras_gradguard._backend.jax.sparse import take_rows
+from keras_gradguard._backend.jax.sparse import to_dense
+from keras_gradguard._backend.jax.sparse import values_of
+from keras_gradguard._backend.jax.sparse import with_values
+from keras_gradguard._backend.jax.state import in_stateless_scope
+from keras_gradguard._backend.jax.state import state_by_variable
+from keras_gradguard._backend.jax.values import at_level
+from keras_gradguard._backend.jax.values import compiled
+from keras_gradguard._backend.jax.values import copy
+from keras_gradguard._backend.jax.values import detach
+from keras_gradguard._backend.jax.values import float64
+from keras_gradguard._backend.jax.values import gradients
+from keras_gradguard._backend.jax.values import is_end_of_data
+from keras_gradguard._backend.jax.values import level
+from keras_gradguard._backend.jax.values import native
+from keras_gradguard._backend.jax.values import read
+from keras_gradguard._backend.jax.values import run_whole
+from keras_gradguard._backend.jax.values import take_flat
+from keras_gradguard._backend.jax.values import to_numpy
+from keras_gradguard._backend.single import on_each_replica
+from keras_gradguard._backend.single import reduce_over_replicas
+from keras_gradguard._backend.single import replica
+from keras_gradguard._backend.single import replicas
+
+__all__ = [
+    "Mailbox",
+    "Ring",
+    "assert_in_graph",
+    "at_level",
+    "barrier",
+    "branch",
+    "chooses_after",
+    "compiled",
+    "copy",
+    "densify",
+    "detach",
+    "float64",
+    "gradients",
+    "in_stateless_scope",
+    "is_end_of_data",
+    "is_sparse",
+    "known_now",
+    "l2_norms",
+    "level",
+    "merge_rows",
+    "native",
+    "on_each_replica",
+    "read",
+    "reduce_over_replicas",
+    "replica",
+    "replicas",
+    "run_whole",
+    "state_by_variable",
+    "take_flat",
+    "take_rows",
+    "to_dense",
+    "to_numpy",
+    "values_of",
+    "with_values",
+    "zero_fractions",
+]

@@ -1,0 +1,104 @@
+"""JAX: a ring of records that rides in the optimizer's state."""
+
+import jax
+import jax.numpy as jnp
+
+from keras_gradguard._backend import ring_layout
+
+
+@jax.jit
+def _copies(arrays):
+    """Copies of several arrays, by one dispatch."""
+    return [jnp.copy(array) for array in arrays]
+
+
+class Ring:
+    """The last `rows` records, written inside the compiled step.
+
+    The cursor is a variable of its own: where a row to be written is found by
+    reading the same array, XLA copies the whole of it.
+
+    Args:
+        rows: Number of records kept.
+        columns: Number of values of a record.
+        optimizer: Keras optimizer that carries the ring in its state.
+        name: Name of the variable.
+    """
+
+    def __init__(self, rows, columns, optimizer, name):
+        self.rows = rows
+        self._store = optimizer.add_variable(
+            (rows, ring_layout.HEAD + columns), "zeros", "float32", name=name
+        )
+        self._cursor = optimizer.add_variable(
+            (), "zeros", "int32", name=f"{name}_cursor"
+        )
+
+    def write(self, iterations, flag, values):
+        """Append a record.
+
+        Args:
+            iterations: Integer scalar, the optimizer's step.
+            flag: Python int or scalar, stored with the record.
+            values: Float array of shape `(columns,)`.
+        """
+        cursor = jnp.asarray(self._cursor.value)
+        step = jnp.asarray(iterations, "int32")
+        head = [
+            step // ring_layout.BASE,
+            step % ring_layout.BASE,
+            jnp.asarray(flag),
+        ]
+        record = jnp.concatenate(
+            [jnp.stack([h.astype("float32") for h in head]), values]
+        )
+        self._put(cursor % self.rows, 0, record)
+        self._cursor.assign((cursor + 1) % ring_layout.wrap(self.rows))
+
+    def amend(self, first, values, where, step):
+        """Overwrite columns of the latest record.
+
+        Args:
+            first: First column.
+            values: Float array of shape `(k,)`.
+            where: Bool or bool scalar: whether to.
+            step: Not used: the latest record is the one of the step.
+        """
+        del step
+        row = (jnp.asarray(self._cursor.value) - 1) % self.rows
+        start = ring_layout.HEAD + first
+        if where is not True:
+            present = jax.lax.dynamic_slice(
+                jnp.asarray(self._store.value),
+                (row, start),
+                (1, values.shape[0]),
+            )
+            values = jnp.where(where, values, present[0])
+        self._put(row, start, values)
+
+    def _put(self, row, column, values):
+        store = jnp.asarray(self._store.value)
+        self._store.assign(
+            jax.lax.dynamic_update_slice(store, values[None], (row, column))
+        )
+
+    def snapshot(self, state=None):
+        """Device copies of store and cursor, for `to_numpy`.
+
+        Args:
+            state: Map from `id(variable)` to its current array, where the
+                trainer holds the state outside of the variables.
+        """
+        arrays = [
+            variable.value if state is None else state[id(variable)]
+            for variable in self.variables
+        ]
+        copies = _copies(arrays)  # the originals are donated
+        for array in copies:
+            array.copy_to_host_async()
+        return tuple(copies)
+
+    @property
+    def variables(self):
+        """Keras variables that were added to the optimizer."""
+        return [self._store, self._cursor]

@@ -1,0 +1,52 @@
+"""How a vector gets out of a step that can write beside its result."""
+
+import abc
+
+
+class SideMailbox(abc.ABC):
+    """A mailbox that sends vectors off at once, past the step's result."""
+
+    @abc.abstractmethod
+    def post(self, result, vector):
+        """Send a vector off.
+
+        Args:
+            result: What the train step returns.
+            vector: Float tensor of one axis.
+
+        Returns:
+            What the train step has to return.
+        """
+
+    def stage(self, vector):
+        """Send a vector off at once.
+
+        Args:
+            vector: Float tensor of one axis.
+        """
+        self.post(None, vector)
+
+    def post_staged(self, result, level):
+        """Nothing is left to be sent.
+
+        Args:
+            result: What the train step returns.
+            level: Not used.
+
+        Returns:
+            `result`.
+        """
+        del level
+        return result
+
+    def host(self, step_function):
+        """The step: nothing has to be taken out of its result."""
+        return step_function
+
+    @abc.abstractmethod
+    def take_later(self):
+        """What arrived last, maybe still on its way to the host, or None."""
+
+    @abc.abstractmethod
+    def take(self):
+        """Host copy of what arrived since the last time, or None."""

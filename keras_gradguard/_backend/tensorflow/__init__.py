@@ -1,0 +1,71 @@
+"""TensorFlow: the parts of the package that only it can do."""
+
+from keras_gradguard._backend.tensorflow.branching import assert_in_graph
+from keras_gradguard._backend.tensorflow.branching import branch
+from keras_gradguard._backend.tensorflow.branching import chooses_after
+from keras_gradguard._backend.tensorflow.branching import known_now
+from keras_gradguard._backend.tensorflow.mailbox import Mailbox
+from keras_gradguard._backend.tensorflow.norms import barrier
+from keras_gradguard._backend.tensorflow.norms import l2_norms
+from keras_gradguard._backend.tensorflow.norms import zero_fractions
+from keras_gradguard._backend.tensorflow.ring import Ring
+from keras_gradguard._backend.tensorflow.sparse import densify
+from keras_gradguard._backend.tensorflow.sparse import is_sparse
+from keras_gradguard._backend.tensorflow.sparse import merge_rows
+from keras_gradguard._backend.tensorflow.sparse import take_rows
+from keras_gradguard._backend.tensorflow.sparse import to_dense
+from keras_gradguard._backend.tensorflow.sparse import values_of
+from keras_gradguard._backend.tensorflow.sparse import with_values
+from keras_gradguard._backend.tensorflow.strategy import on_each_replica
+from keras_gradguard._backend.tensorflow.strategy import reduce_over_replicas
+from keras_gradguard._backend.tensorflow.strategy import replica
+from keras_gradguard._backend.tensorflow.strategy import replicas
+from keras_gradguard._backend.tensorflow.values import at_level
+from keras_gradguard._backend.tensorflow.values import compiled
+from keras_gradguard._backend.tensorflow.values import copy
+from keras_gradguard._backend.tensorflow.values import detach
+from keras_gradguard._backend.tensorflow.values import float64
+from keras_gradguard._backend.tensorflow.values import gradients
+from keras_gradguard._backend.tensorflow.values import is_end_of_data
+from keras_gradguard._backend.tensorflow.values import level
+from keras_gradguard._backend.tensorflow.values import native
+from keras_gradguard._backend.tensorflow.values import read
+from keras_gradguard._backend.tensorflow.values import run_whole
+from keras_gradguard._backend.tensorflow.values import take_flat
+from keras_gradguard._backend.tensorflow.values import to_numpy
+
+__all__ = [
+    "Mailbox",
+    "Ring",
+    "assert_in_graph",
+    "at_level",
+    "barrier",
+    "branch",
+    "chooses_after",
+    "compiled",
+    "copy",
+    "densify",
+    "detach",
+    "float64",
+    "gradients",
+    "is_end_of_data",
+    "is_sparse",
+    "known_now",
+    "l2_norms",
+    "level",
+    "merge_rows",
+    "native",
+    "on_each_replica",
+    "read",
+    "reduce_over_replicas",
+    "replica",
+    "replicas",
+    "run_whole",
+    "take_flat",
+    "take_rows",
+    "to_dense",
+    "to_numpy",
+    "values_of",
+    "with_values",
+    "zero_fractions",
+]

@@ -1,0 +1,69 @@
+"""TensorFlow: updates that happen or not."""
+
+import tensorflow as tf
+from keras import ops
+
+from keras_gradguard._backend.choosing import choose_after
+from keras_gradguard._backend.tensorflow.norms import is_compiled_by_xla
+from keras_gradguard._backend.tensorflow.values import read
+
+
+def known_now(condition):
+    """The bool `condition`, or `None` where the host cannot know it yet."""
+    return bool(condition) if tf.executing_eagerly() else None
+
+
+def chooses_after(exact):
+    """Whether `branch` runs both sides and then chooses."""
+    return exact and is_compiled_by_xla()
+
+
+def branch(condition, then, otherwise, variables, exact=False):
+    """Run `then` or `otherwise`, both of which only assign to variables.
+
+    Args:
+        condition: Scalar bool tensor that only the device knows.
+        then: Function without arguments.
+        otherwise: Function without arguments.
+        variables: Every variable that either of them reads or changes.
+        exact: Whether `then` has to give the bits that it gives without a
+            branch, at the cost of a copy of the state. XLA fuses gradients
+            and update otherwise, where they are in one computation.
+    """
+    if chooses_after(exact):
+        choose_after(condition, then, otherwise, variables, read=read)
+        return
+    context = tf.distribute.get_replica_context()
+    if (
+        context is None
+        or context.num_replicas_in_sync == 1
+        or tf.__internal__.distribute.strategy_supports_no_merge_call()
+    ):
+        ops.cond(condition, then, otherwise)
+        return
+
+    # A branch that reduces over replicas must be chosen outside of them.
+    # `then` holds the gradients of one replica: each has its own.
+    def choose(strategy, condition, then):
+        first = strategy.experimental_local_results(condition)[0]
+        ops.cond(
+            first,
+            lambda: strategy.extended.call_for_each_replica(
+                lambda function: function(), args=(then,)
+            ),
+            otherwise,
+        )
+
+    context.merge_call(choose, args=(condition, then))
+
+
+def assert_in_graph(condition, message):
+    """Make the compiled step fail with `message` unless `condition` holds.
+
+    Returns:
+        Whether a step can fail where this runs: one compiled by XLA cannot.
+    """
+    if is_compiled_by_xla():
+        return False
+    tf.debugging.Assert(condition, [message])
+    return True

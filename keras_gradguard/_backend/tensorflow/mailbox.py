@@ -1,0 +1,65 @@
+"""TensorFlow: vectors that leave the compiled step in a `tf.Variable`."""
+
+import tensorflow as tf
+
+from keras_gradguard._backend.mailbox import SideMailbox
+
+
+class Mailbox(SideMailbox):
+    """Carries a vector out of the compiled step, in a `tf.Variable`.
+
+    Args:
+        name: Name of the variable.
+        adds_up: Whether vectors are added until they are taken, or the
+            latest is kept.
+    """
+
+    def __init__(self, name, adds_up):
+        self._name = name
+        self._adds_up = adds_up
+        self._value = None
+
+    def post(self, result, vector):
+        """Send a vector off.
+
+        Args:
+            result: What the train step returns.
+            vector: Float tensor of one axis. Over several replicas their sum
+                is sent if vectors add up, else their mean.
+
+        Returns:
+            What the train step has to return.
+        """
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            reduction = tf.distribute.ReduceOp.MEAN
+            if self._adds_up:
+                reduction = tf.distribute.ReduceOp.SUM
+            vector = context.all_reduce(reduction, vector)
+        if self._value is None or self._value.shape != (vector.shape[0] + 1,):
+            with tf.init_scope():
+                self._value = tf.Variable(
+                    tf.zeros((vector.shape[0] + 1,)),
+                    trainable=False,
+                    name=self._name,
+                    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                )
+        # The last entry counts the steps.
+        vector = tf.concat([vector, [1.0]], axis=0)
+        if self._adds_up:
+            self._value.assign_add(vector)
+        else:
+            self._value.assign(vector)
+        return result
+
+    def take_later(self):
+        return self.take()
+
+    def take(self):
+        if self._value is None:
+            return None
+        value = self._value.numpy()
+        if not value[-1]:
+            return None
+        self._value.assign(tf.zeros_like(self._value))
+        return value[:-1]

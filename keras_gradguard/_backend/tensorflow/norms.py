@@ -1,0 +1,136 @@
+"""TensorFlow: fused norms, and barriers against XLA."""
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.ops import control_flow_util
+
+from keras_gradguard._backend import grouping
+
+# Up to this size a float64 copy is cheaper than a second pass for the scale.
+_FLOAT64_LIMIT = 1 << 20
+# Squares of float32 gradients neither overflow nor lose digits in between.
+_SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
+
+
+def is_compiled_by_xla():
+    """Whether a function with `jit_compile=True` is being traced."""
+    return not tf.executing_eagerly() and (
+        control_flow_util.GraphOrParentsInXlaContext(
+            tf.compat.v1.get_default_graph()
+        )
+    )
+
+
+def barrier(tensors, xla=None):
+    """Copies of tensors that XLA does not fuse with the originals.
+
+    A statistic that reads the gradients would otherwise change how XLA fuses
+    the update, and with it the last bits of the weights. The originals stay
+    as they are, for the update.
+
+    Args:
+        tensors: List of tensors, none of them sparse.
+        xla: Whether the code is compiled by XLA. Defaults to
+            `is_compiled_by_xla()`.
+
+    Returns:
+        List of tensors with the same values.
+    """
+    if not tensors or not (is_compiled_by_xla() if xla is None else xla):
+        return list(tensors)
+    from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+
+    return list(gen_xla_ops.xla_optimization_barrier(input=list(tensors)))
+
+
+def l2_norms(tensors, xla=None):
+    """L2 norm of each tensor, safe from overflow and underflow.
+
+    Args:
+        tensors: List of n dense float tensors.
+        xla: Whether the code is compiled by XLA. Defaults to
+            `is_compiled_by_xla()`.
+
+    Returns:
+        Float32 tensor of shape `(n,)`.
+    """
+    if not tensors:
+        return tf.zeros((0,), "float32")
+    if not (is_compiled_by_xla() if xla is None else xla):
+        return _norms_graph(tensors)
+    tensors = [tf.cast(t, "float32") for t in tensors]
+    # The rows of an embedding's gradient can be of an unknown number.
+    small, large = grouping.split(
+        [t.shape.num_elements() or _FLOAT64_LIMIT for t in tensors]
+    )
+    parts, order = [], []
+    for group in small:
+        parts.append(_norms_of_rows(_as_rows([tensors[i] for i in group])))
+        order.extend(group)
+    if large:
+        parts.append(_norms_of_large([tensors[i] for i in large]))
+        order.extend(large)
+    return tf.gather(tf.concat(parts, axis=0), np.argsort(order))
+
+
+def _as_rows(tensors):
+    """Tensors of shape `(size,)`, padded with zeros, as rows of one."""
+    width = max(t.shape.num_elements() for t in tensors)
+    return tf.stack(
+        [
+            tf.pad(tf.reshape(t, (-1,)), [[0, width - t.shape.num_elements()]])
+            for t in tensors
+        ]
+    )
+
+
+def _norms_of_rows(rows):
+    largest = tf.reduce_max(tf.abs(rows), axis=1)
+    usable = tf.math.is_finite(largest) & (largest > 0)
+    scale = tf.where(usable, largest, tf.ones_like(largest))
+    scaled = rows / scale[:, None]
+    return tf.sqrt(tf.reduce_sum(scaled * scaled, axis=1)) * scale
+
+
+def _norms_of_large(tensors):
+    """One pass where the sum of squares is safe, else a second one."""
+    sums = tf.stack([tf.reduce_sum(t * t) for t in tensors])
+    safe = tf.reduce_all((sums > _SAFE_LOW) & (sums < _SAFE_HIGH))
+    return tf.cond(
+        safe,
+        lambda: tf.sqrt(sums),
+        lambda: tf.concat(
+            [_norms_of_rows(tf.reshape(t, (1, -1))) for t in tensors], axis=0
+        ),
+    )
+
+
+def _norms_graph(tensors):
+    """One kernel and a cast for each tensor; the rest for all at once."""
+    halves, large, order, later = [], [], [], []
+    for i, tensor in enumerate(tensors):
+        size = tensor.shape.num_elements()
+        if size is None or size <= _FLOAT64_LIMIT:
+            halves.append(tf.nn.l2_loss(tf.cast(tensor, "float64")))
+            order.append(i)
+        else:
+            row = tf.reshape(tf.cast(tensor, "float32"), (1, -1))
+            large.append(_norms_of_rows(row)[0])
+            later.append(i)
+    parts = []
+    if halves:
+        parts.append(tf.cast(tf.sqrt(2.0 * tf.stack(halves)), "float32"))
+    if large:
+        parts.append(tf.stack(large))
+    if len(parts) == 1:
+        return parts[0]
+    return tf.gather(tf.concat(parts, axis=0), np.argsort(order + later))
+
+
+def zero_fractions(tensors):
+    """Share of exact zeros of each tensor, float32 of shape `(n,)`."""
+    if not tensors:
+        return tf.zeros((0,), "float32")
+    return tf.stack(
+        [tf.reduce_mean(tf.cast(t == 0, "float32")) for t in tensors]
+    )

@@ -1,0 +1,103 @@
+"""TensorFlow: a ring of records in `tf.Variable`s."""
+
+import tensorflow as tf
+
+from keras_gradguard._backend import ring_layout
+from keras_gradguard._backend.tensorflow.strategy import replicas
+
+
+class Ring:
+    """The last `rows` records, written inside the compiled step.
+
+    A captured `tf.Variable` need not belong to the optimizer, so checkpoints
+    never see it.
+
+    Args:
+        rows: Number of records kept.
+        columns: Number of values of a record.
+        optimizer: Not used here.
+        name: Name of the variable.
+    """
+
+    def __init__(self, rows, columns, optimizer, name):
+        del optimizer
+        self.rows = rows
+        self._columns = columns
+        self._store = _Store(rows, columns, name)
+        self._amended = None
+        self._first = None
+
+    def write(self, iterations, flag, values):
+        """Append a record.
+
+        Args:
+            iterations: Integer scalar, the optimizer's step.
+            flag: Python int or scalar, stored with the record.
+            values: Float tensor of shape `(columns,)`.
+        """
+        self._store.append(iterations, flag, values)
+
+    def amend(self, first, values, where, step):
+        """Overwrite columns of the record of a step.
+
+        They are kept apart until they are read: under XLA, a write inside
+        Keras's `cond` for accumulated gradients is lost if the same variable
+        is written again behind it.
+
+        Args:
+            first: First column, the same in all calls.
+            values: Float tensor of shape `(k,)`.
+            where: Bool scalar: whether to.
+            step: Integer scalar, the step of the record.
+        """
+        if self._amended is None:
+            self._first = first
+            self._amended = _Store(self.rows, values.shape[0], "amended")
+        self._amended.append(step, tf.cast(where, "float32"), values)
+
+    def snapshot(self, state=None):
+        """Copy of the store with what was amended."""
+        del state
+        store = self._store.value.numpy()
+        if self._amended is None:
+            return store
+        amended = self._amended.value.numpy()
+        start = ring_layout.HEAD + self._first
+        stop = start + amended.shape[1] - ring_layout.HEAD
+        return ring_layout.amend(store, amended, start, stop)
+
+    @property
+    def variables(self):
+        """Variables that had to be added to the optimizer: none."""
+        return []
+
+
+class _Store:
+    """A `tf.Variable` in the layout of `ring_layout`."""
+
+    def __init__(self, rows, columns, name):
+        self._rows = rows
+        self._replicated = replicas() > 1
+        with tf.init_scope():
+            self.value = tf.Variable(
+                tf.zeros((rows + 1, ring_layout.HEAD + columns)),
+                trainable=False,
+                name=name,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
+
+    def append(self, step, flag, values):
+        cursor = self.value[self._rows, 0]
+        step = tf.cast(step, "int32")
+        head = [step // ring_layout.BASE, step % ring_layout.BASE, flag]
+        head = tf.stack([tf.cast(h, "float32") for h in head])
+        record = tf.concat([head, values], axis=0)
+        after = (cursor + 1) % ring_layout.wrap(self._rows)
+        last = tf.concat([[after], tf.zeros((record.shape[0] - 1,))], axis=0)
+        rows = tf.stack([tf.cast(cursor, "int32") % self._rows, self._rows])
+        rows, values = rows[:, None], tf.stack([record, last])
+        if self._replicated:
+            store = self.value.read_value()
+            self.value.assign(tf.tensor_scatter_nd_update(store, rows, values))
+        else:
+            self.value.scatter_nd_update(rows, values)

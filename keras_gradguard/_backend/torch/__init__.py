@@ -1,0 +1,71 @@
+"""torch: the parts of the package that only it can do."""
+
+from keras_gradguard._backend.single import on_each_replica
+from keras_gradguard._backend.single import reduce_over_replicas
+from keras_gradguard._backend.single import replica
+from keras_gradguard._backend.single import replicas
+from keras_gradguard._backend.torch.branching import assert_in_graph
+from keras_gradguard._backend.torch.branching import branch
+from keras_gradguard._backend.torch.branching import chooses_after
+from keras_gradguard._backend.torch.branching import known_now
+from keras_gradguard._backend.torch.mailbox import Mailbox
+from keras_gradguard._backend.torch.norms import barrier
+from keras_gradguard._backend.torch.norms import l2_norms
+from keras_gradguard._backend.torch.norms import zero_fractions
+from keras_gradguard._backend.torch.ring import Ring
+from keras_gradguard._backend.torch.sparse import densify
+from keras_gradguard._backend.torch.sparse import is_sparse
+from keras_gradguard._backend.torch.sparse import merge_rows
+from keras_gradguard._backend.torch.sparse import take_rows
+from keras_gradguard._backend.torch.sparse import to_dense
+from keras_gradguard._backend.torch.sparse import values_of
+from keras_gradguard._backend.torch.sparse import with_values
+from keras_gradguard._backend.torch.values import at_level
+from keras_gradguard._backend.torch.values import compiled
+from keras_gradguard._backend.torch.values import copy
+from keras_gradguard._backend.torch.values import detach
+from keras_gradguard._backend.torch.values import float64
+from keras_gradguard._backend.torch.values import gradients
+from keras_gradguard._backend.torch.values import is_end_of_data
+from keras_gradguard._backend.torch.values import level
+from keras_gradguard._backend.torch.values import native
+from keras_gradguard._backend.torch.values import read
+from keras_gradguard._backend.torch.values import run_whole
+from keras_gradguard._backend.torch.values import take_flat
+from keras_gradguard._backend.torch.values import to_numpy
+
+__all__ = [
+    "Mailbox",
+    "Ring",
+    "assert_in_graph",
+    "at_level",
+    "barrier",
+    "branch",
+    "chooses_after",
+    "compiled",
+    "copy",
+    "densify",
+    "detach",
+    "float64",
+    "gradients",
+    "is_end_of_data",
+    "is_sparse",
+    "known_now",
+    "l2_norms",
+    "level",
+    "merge_rows",
+    "native",
+    "on_each_replica",
+    "read",
+    "reduce_over_replicas",
+    "replica",
+    "replicas",
+    "run_whole",
+    "take_flat",
+    "take_rows",
+    "to_dense",
+    "to_numpy",
+    "values_of",
+    "with_values",
+    "zero_fractions",
+]

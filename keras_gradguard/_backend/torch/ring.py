@@ -1,0 +1,68 @@
+"""torch: a ring of records in a tensor."""
+
+import torch
+
+from keras_gradguard._backend import ring_layout
+
+
+class Ring:
+    """The last `rows` records, written in the step without a host sync.
+
+    Args:
+        rows: Number of records kept.
+        columns: Number of values of a record.
+        optimizer: Keras optimizer whose step counter tells the device.
+        name: Not used.
+    """
+
+    def __init__(self, rows, columns, optimizer, name):
+        del name
+        self.rows = rows
+        self._cursor = 0
+        self._store = torch.zeros(
+            (rows + 1, ring_layout.HEAD + columns),
+            dtype=torch.float64,  # holds the step, too
+            device=optimizer._iterations.value.device,
+        )
+
+    def write(self, iterations, flag, values):
+        """Append a record.
+
+        Args:
+            iterations: Integer scalar, the optimizer's step.
+            flag: Python int or scalar, stored with the record.
+            values: Float tensor of shape `(columns,)`.
+        """
+        row = self._store[self._cursor % self.rows]
+        with torch.no_grad():
+            row[1] = iterations
+            row[2] = flag
+            row[ring_layout.HEAD :] = values
+        self._cursor += 1
+
+    def amend(self, first, values, where, step):
+        """Overwrite columns of the latest record.
+
+        Args:
+            first: First column.
+            values: Float tensor of shape `(k,)`.
+            where: Bool scalar: whether to.
+            step: Not used: the latest record is the one of the step.
+        """
+        del step
+        start = ring_layout.HEAD + first
+        row = self._store[(self._cursor - 1) % self.rows, start:]
+        with torch.no_grad():
+            row.copy_(torch.where(torch.as_tensor(where), values, row))
+
+    def snapshot(self, state=None):
+        """Copy of the store."""
+        del state
+        store = self._store.clone()
+        store[self.rows, 0] = self._cursor % ring_layout.wrap(self.rows)
+        return store
+
+    @property
+    def variables(self):
+        """Variables that had to be added to the optimizer: none."""
+        return []

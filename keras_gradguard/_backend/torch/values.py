@@ -1,0 +1,83 @@
+"""Tensors and variables of torch."""
+
+import contextlib
+
+import numpy as np
+import torch
+
+
+def float64():
+    """Context in which new arrays may be float64."""
+    return contextlib.nullcontext()
+
+
+def read(variable):
+    """Value of a Keras variable as a detached tensor."""
+    value = getattr(variable, "value", variable)
+    return value.detach()
+
+
+def copy(variable):
+    """Value of a variable that a later assignment does not change."""
+    return read(variable).clone()
+
+
+def native(variable):
+    """The parameter of a Keras variable, which a user may pass as well."""
+    return getattr(variable, "_value", variable)
+
+
+def gradients(function, values):
+    """Value of a scalar function of a list of tensors, and its gradients."""
+    values = [value.detach().requires_grad_() for value in values]
+    value = function(values)
+    return value.detach(), list(
+        torch.autograd.grad(value, values, allow_unused=True)
+    )
+
+
+def run_whole(function, *arguments):
+    """Run a function: step by step is fast enough here."""
+    return function(*arguments)
+
+
+def take_flat(tensor, positions):
+    """Chosen entries of a tensor, or all (None), as a vector."""
+    flat = tensor.reshape(-1)
+    if positions is None:
+        return flat
+    chosen = torch.as_tensor(positions, dtype=torch.int64, device=flat.device)
+    return flat[chosen]
+
+
+def compiled(function):
+    """The function: torch runs it as it is."""
+    return function
+
+
+def to_numpy(tensor):
+    """Host copy of a tensor, or the value of a Python number."""
+    if isinstance(tensor, torch.Tensor):
+        return tensor.detach().cpu().numpy()
+    return np.asarray(tensor)
+
+
+def is_end_of_data(error):
+    """Whether an exception only says that the data set is exhausted."""
+    return isinstance(error, StopIteration)
+
+
+def detach(tensor):
+    """The tensor, cut off from the gradient."""
+    return tensor.detach() if isinstance(tensor, torch.Tensor) else tensor
+
+
+def level(arguments):
+    """There is one level only: torch runs what it reads."""
+    del arguments
+
+
+def at_level(tensor, level):
+    """Whether a tensor may be used: it may."""
+    del level
+    return isinstance(tensor, torch.Tensor)
