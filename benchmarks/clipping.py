@@ -376,7 +376,7 @@ def draw(tasks, results):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(
-        1, len(tasks), figsize=(11, 4.2), layout="constrained"
+        1, len(tasks), figsize=(11, 5.6), layout="constrained"
     )
     for axis, task in zip(axes, tasks, strict=True):
         for name in CURVES:
@@ -392,7 +392,12 @@ def draw(tasks, results):
             )
         axis.set(title=task, xlabel="step", ylabel="training loss")
         axis.set_yscale("log")
-        axis.legend(title="test loss at the end", fontsize=8, loc="lower left")
+        axis.legend(
+            title="test loss at the end",
+            fontsize=8,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.14),
+        )
     figure.savefig(RESULTS / "clipping.png", dpi=110)
 
 
