@@ -150,7 +150,7 @@ def test_resumed_run_purges_no_earlier_point(tmp_path):
         EventWriter(tmp_path).close(trace, [])
     reader = EventAccumulator(str(tmp_path))
     reader.Reload()
-    steps = [event.step for event in reader.Tensors("global_grad_norm")]
+    steps = [event.step for event in reader.Scalars("global_grad_norm")]
     assert steps == sorted(steps)
     assert steps[0] < 50 <= steps[-1]
     assert steps[-1] == 99
