@@ -113,3 +113,27 @@ def train(model, x, y, batch_size, epochs=1):
                 ]
             )
     return {name: np.array(values) for name, values in rows.items()}
+
+
+def octaves(array, bins):
+    """Entries of an array by sign and power of two, counted in float64.
+
+    Returns:
+        Dict of `exponent` (of the largest entry), `positive` and `negative`
+        (int arrays of `bins` octaves downwards, the last with all below),
+        `zero` and `nonfinite`.
+    """
+    values = np.asarray(array, "float32").astype("float64").ravel()
+    finite = values[np.isfinite(values)]
+    used = finite[np.abs(finite) >= 2.0**-126]
+    # frexp: |x| = m * 2 ** e with m in [0.5, 1).
+    exponents = np.frexp(np.abs(used))[1] - 1
+    top = int(exponents.max()) if len(used) else 0
+    bin_of = np.minimum(top - exponents, bins - 1)
+    return {
+        "exponent": top,
+        "positive": np.bincount(bin_of[used > 0], minlength=bins),
+        "negative": np.bincount(bin_of[used < 0], minlength=bins),
+        "zero": len(finite) - len(used),
+        "nonfinite": len(values) - len(finite),
+    }

@@ -27,6 +27,7 @@ SIGNATURES = {
         "rules": "default",
         "on_finding": "warn",
         "verbose": 1,
+        "histogram_freq": 0,
     },
     "diagnose": {"trace": REQUIRED, "rules": "default"},
     "check": {

@@ -60,6 +60,12 @@ class GradientMonitor(keras.callbacks.Callback):
             `"warn"`.
         verbose: 0 or 1. 1 prints findings as they come and a summary at the
             end, 0 prints nothing. Defaults to 1.
+        histogram_freq: Integer >= 0. At the first update of every so many
+            epochs, write histograms of each layer's gradients to `log_dir`
+            for TensorBoard: their entries, and the log10 of the entries'
+            absolute values, which shows how a gradient fades over layers and
+            epochs. Larger writes less; 0 writes none and costs nothing.
+            Defaults to 0.
 
     Attributes:
         trace: `Trace` of the latest fit.
@@ -96,6 +102,7 @@ class GradientMonitor(keras.callbacks.Callback):
         rules="default",
         on_finding="warn",
         verbose=1,
+        histogram_freq=0,
     ):
         super().__init__()
         self.log_dir = run_facts.check_log_dir(_OWNER, log_dir)
@@ -112,6 +119,9 @@ class GradientMonitor(keras.callbacks.Callback):
         )
         self.verbose = _validation.check_choice(
             _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
+        )
+        self.histogram_freq = run_facts.check_histogram_freq(
+            _OWNER, histogram_freq, self.log_dir
         )
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
@@ -141,11 +151,15 @@ class GradientMonitor(keras.callbacks.Callback):
                 self._reporters.append(Guarded(writer(self.log_dir)))
         recording = recording_of(model, self.update_freq)
         self._watch.start(recording, self.params.get("steps"))
+        if self.histogram_freq:
+            self._watch.record_histograms()
         self._planned = run_facts.facts(model, self.params)
         self._watch.guard(self._begin)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._watch.epoch_begin()
+        if self.histogram_freq and epoch % self.histogram_freq == 0:
+            self._watch.ask_for_histogram()
 
     def on_train_batch_begin(self, batch, logs=None):
         self._raise_finding()
@@ -203,6 +217,13 @@ class GradientMonitor(keras.callbacks.Callback):
         if not len(self.trace.variables):
             self._begin_trace()
         self._activity.append_to(self.trace, measurement)
+
+    def on_histogram(self, histogram):
+        """Take in the histograms of an update's gradients."""
+        if not len(self.trace.variables):
+            self._begin_trace()
+        for reporter in self._reporters:
+            reporter.on_histogram(histogram, self.trace)
 
     def on_counts(self, counts):
         """Take in how often units were active, if somebody else counts it."""

@@ -5,6 +5,7 @@ import os
 
 import keras
 
+from keras_gradguard import _validation
 from keras_gradguard.diagnosis.preflight import configuration
 from keras_gradguard.trace import Trace
 
@@ -31,6 +32,38 @@ def check_log_dir(owner, log_dir):
             'directory such as "runs/first".'
         )
     return os.fspath(log_dir)
+
+
+def check_histogram_freq(owner, histogram_freq, log_dir):
+    """Return `histogram_freq` as an int.
+
+    Args:
+        owner: Class that took the argument.
+        histogram_freq: What was passed.
+        log_dir: String or None, where events are written.
+
+    Returns:
+        Integer.
+
+    Raises:
+        TypeError: If it is no integer.
+        ValueError: If it is negative, or there is nowhere to write to.
+    """
+    histogram_freq = _validation.check_int(
+        owner,
+        "histogram_freq",
+        histogram_freq,
+        minimum=0,
+        hint="Pass 1 for histograms in every epoch, 0 for none.",
+    )
+    if histogram_freq and log_dir is None:
+        raise ValueError(
+            f"{owner}: `histogram_freq` must be 0 without `log_dir`. "
+            f"Received: histogram_freq={histogram_freq}, log_dir=None. "
+            "Histograms are written for TensorBoard: pass a directory such "
+            'as log_dir="runs/first".'
+        )
+    return histogram_freq
 
 
 def check_model(owner, model):

@@ -54,6 +54,17 @@ class Watch:
         if self.armed:
             self.guard(self.recording.epoch_begin)
 
+    def record_histograms(self):
+        """Let steps count histograms of the gradients when asked to."""
+        self.guard(self.recording.record_histograms)
+
+    def ask_for_histogram(self):
+        """Ask for the histograms of the next update's gradients.
+
+        The callback's `on_histogram(histogram)` gets them.
+        """
+        self.guard(self.recording.ask_for_histogram, self)
+
     @property
     def executions(self):
         """Executions of the train step so far."""
@@ -121,6 +132,10 @@ class Watch:
     def on_unit_counts(self, counts, steps):
         """Pass on how often gradients of units were not zero."""
         self.guard(self._callback.on_unit_counts, counts, steps)
+
+    def on_histogram(self, histogram):
+        """Pass on histograms that were asked for."""
+        self.guard(self._callback.on_histogram, histogram)
 
     def on_recording_failure(self, error):
         """Say that our code failed, once, and go deaf."""

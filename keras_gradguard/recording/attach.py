@@ -59,6 +59,7 @@ class Recording:
         self.active = False
         self.table = None
         self._table_is_final = False
+        self._histograms = False
         self.reason = None
         self._subscribers = []
         self._instrument = None
@@ -144,6 +145,22 @@ class Recording:
             self._instrument.units = list(gradients)
         self._dispatcher.prepare()
 
+    def record_histograms(self):
+        """Compile steps from now on that can count histograms, too."""
+        self._histograms = True
+        if self.active:
+            self._instrument.record_histograms(self._model())
+            self._dispatcher.prepare()
+
+    def ask_for_histogram(self, subscriber):
+        """Deliver the histograms of the next update's gradients.
+
+        Args:
+            subscriber: Who gets them, by `on_histogram(histogram)`.
+        """
+        if self.active:
+            self._dispatcher.requests.ask(subscriber)
+
     @property
     def executions(self):
         """Executions of the train step since the recording was attached."""
@@ -206,6 +223,8 @@ class Recording:
         self.active = True
         try:
             self._instrument.attach(model)
+            if self._histograms:
+                self._instrument.record_histograms(model)
             self._dispatcher = Dispatcher(
                 self, model, self._instrument, steps_per_epoch
             )
@@ -287,6 +306,12 @@ class Recording:
         """Hand over how often gradients of units were not zero."""
         for subscriber in list(self._subscribers):
             subscriber.on_unit_counts(counts, steps)
+
+    def deliver_histogram(self, histogram, subscribers):
+        """Hand histograms to those who asked for them."""
+        for subscriber in subscribers:
+            if subscriber in self._subscribers:
+                subscriber.on_histogram(histogram)
 
     def fail(self, error):
         """A failure of ours: warn once, record no more, train on."""

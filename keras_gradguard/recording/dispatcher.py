@@ -14,6 +14,7 @@ from keras_gradguard._backend import ring_layout
 from keras_gradguard.recording.blocks import Block
 from keras_gradguard.recording.blocks import read_part
 from keras_gradguard.recording.gradients import Mode
+from keras_gradguard.recording.histograms import HistogramRequests
 
 # A full step costs about a third more; one in 64 costs half a percent.
 _FULL_EVERY = 64
@@ -32,6 +33,10 @@ class Dispatcher:
         model: The model.
         instrument: Its `Instrument`, attached.
         steps_per_epoch: Batches of an epoch, or None.
+
+    Attributes:
+        batch: Batches of the present epoch so far.
+        requests: `HistogramRequests` of those who listen.
     """
 
     def __init__(self, recording, model, instrument, steps_per_epoch):
@@ -40,6 +45,7 @@ class Dispatcher:
         self._recording = recording
         self._instrument = instrument
         self._taps = instrument.taps
+        self.requests = HistogramRequests(self._taps)
         self._backend = _backend.current()
         self._stateful = hasattr(model, "jax_state_sync")
         self._per_execution = max(1, int(model.steps_per_execution or 1))
@@ -72,9 +78,10 @@ class Dispatcher:
         Keras on JAX reads their shardings, and a running fit keeps the values
         elsewhere. Nothing is compiled yet.
         """
-        model = self._model()
-        modes = (self._spared, Mode.FULL)
-        self._variants = {m: self._instrument.variant(model, m) for m in modes}
+        self._variants = {}
+        self._variant(self._spared)
+        for counting in (False, True):
+            self._variant(Mode.FULL, counting)
 
     @property
     def _skips_on_host(self):
@@ -90,50 +97,68 @@ class Dispatcher:
     def __call__(self, *args):
         """Run one execution, recorded."""
         mode = self._next_mode()
+        counted = mode is Mode.FULL and self._counts_next
         try:
-            result = self._variant(mode)(*args)
+            result = self._variant(mode, counted)(*args)
         except BaseException as error:
             if not self._backend.is_end_of_data(error):
                 # A trace that broke off may not be tried again.
                 self._instrument.broken = True
                 self._recording.abandon()
             raise
-        self._advance(mode, result)
+        self._advance(mode, result, counted)
         return result
 
-    def _variant(self, mode):
-        if mode not in self._variants:
+    def _variant(self, mode, counted=False):
+        """The compiled step of a mode.
+
+        Where full steps are few, all of them count histograms if any does:
+        that spares to compile another one.
+        """
+        histograms = mode is Mode.FULL and self._instrument.histograms
+        key = mode, histograms and (counted or not self._skips_on_host)
+        if key not in self._variants:
             model = self._model()
-            self._variants[mode] = self._instrument.variant(model, mode)
-        return self._variants[mode]
+            self._variants[key] = self._instrument.variant(model, *key)
+        return self._variants[key]
+
+    @property
+    def _updates_next(self):
+        """Whether the coming execution ends an accumulation."""
+        now, later = self._micro, self._micro + self._per_execution
+        return now // self._accumulate < later // self._accumulate
+
+    @property
+    def _counts_next(self):
+        """Whether somebody waits for what the coming execution can count."""
+        return self.requests.waiting and self._updates_next
 
     def _next_mode(self):
         """Choose the variant for the coming execution."""
         if self._skips_on_host:
-            step, rest = divmod(self._micro, self._accumulate)
-            wanted = step % self._recording.update_freq == 0
-            updates = rest == self._accumulate - 1
-            return Mode.FULL if wanted and updates else Mode.OFF
+            wanted = self.step % self._recording.update_freq == 0
+            wanted = wanted and self._updates_next
+            return Mode.FULL if wanted or self._counts_next else Mode.OFF
         count = self._full_count
         due = count in _FULL_EARLY or count % _FULL_EVERY == 0
         if self._accumulate > 1 and self._per_execution == 1:
-            if (self._micro + 1) % self._accumulate:
+            if not self._updates_next:
                 return self._spared
         elif self._is_last_batch():
             # Its batch may be smaller: a shape that would be compiled again.
             return self._spared
         self._full_count += 1
-        return Mode.FULL if due else self._spared
+        return Mode.FULL if due or self._counts_next else self._spared
 
     def _is_last_batch(self):
         steps = self.steps_per_epoch
         return (
             steps is not None
-            and steps > 1
+            and steps > self._per_execution
             and self.batch + self._per_execution >= steps
         )
 
-    def _advance(self, mode, result):
+    def _advance(self, mode, result, counted):
         self.batch += self._per_execution
         self._micro += self._per_execution
         self._executions += 1
@@ -143,14 +168,27 @@ class Dispatcher:
         self._since_drain += counts or mode is not Mode.OFF
         if mode is Mode.FULL:
             self._take_measurement()
+        if counted:
+            self._take_histogram(result)
         if self._instrument.broken or self._since_drain < self._period:
             return
-        state = None
-        if self._stateful:
-            state = self._backend.state_by_variable(
-                self._instrument.optimizer, result[1]
-            )
-        self.drain(state)
+        self.drain(self._state(result))
+
+    def _state(self, result):
+        """The optimizer's arrays, where the trainer holds them."""
+        if not self._stateful:
+            return None
+        return self._backend.state_by_variable(
+            self._instrument.optimizer, result[1]
+        )
+
+    def _take_histogram(self, result):
+        if self._instrument.broken:
+            return
+        try:
+            self.requests.take(self._state(result))
+        except Exception as error:
+            self._recording.fail(error)
 
     def _take_measurement(self):
         try:
@@ -201,6 +239,10 @@ class Dispatcher:
             self._recording.deliver_measurement(
                 self._instrument.forward.measurement(latest)
             )
+        if self.requests.taken:
+            table = self._recording.make_table()
+            for histogram, asking in self.requests.read(table):
+                self._recording.deliver_histogram(histogram, asking)
         self.deliver_counts()
 
     def deliver_counts(self):

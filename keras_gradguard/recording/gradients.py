@@ -15,6 +15,8 @@ from keras import ops
 from keras_gradguard import _backend
 from keras_gradguard import stats
 from keras_gradguard.recording import optimizers
+from keras_gradguard.recording.histograms import HistogramRing
+from keras_gradguard.recording.histograms import octave_counts
 
 APPLIED, SKIPPED = 0, 1
 SCALARS = 3  # of a record, before those of its columns
@@ -74,6 +76,8 @@ class GradientTap:
             threshold, or None.
         find_loss: Callable that returns the loss of the batch, or None.
         find_units: Callable that returns the list of `UnitGradient` to count.
+        histograms: `HistogramRing` of the variables' gradients.
+        counts_histograms: Whether the step counts them.
         find_skipped: Callable that tells whether the update being recorded
             will be skipped, a bool tensor or False.
     """
@@ -88,6 +92,8 @@ class GradientTap:
         self.find_loss = lambda: None
         self.find_skipped = lambda: False
         self.find_units = list
+        self.histograms = HistogramRing(optimizer)
+        self.counts_histograms = False
         self.unit_counts = _backend.current().Mailbox("gradguard_units", True)
         self.records = None
         self._rows = rows
@@ -107,10 +113,14 @@ class GradientTap:
             variables: Variables to record. Defaults to those that the
                 optimizer was built on.
         """
-        if self.records is not None:
-            return
-        if variables is None:
-            variables = self.optimizer._trainable_variables
+        if self.records is None:
+            if variables is None:
+                variables = self.optimizer._trainable_variables
+            self._make_records(variables)
+        if self.counts_histograms:
+            self.histograms.prepare(len(self.variables))
+
+    def _make_records(self, variables):
         self.variables = list(variables)
         self.has_gradient = [True] * len(self.variables)
         for i, variable in enumerate(self.variables):
@@ -135,7 +145,7 @@ class GradientTap:
         """Variables of ours inside the optimizer's state."""
         if self.records is None:
             return []
-        return self.records.variables
+        return self.records.variables + self.histograms.variables
 
     def attach(self, patches):
         """Patch the optimizer.
@@ -314,6 +324,10 @@ class GradientTap:
             before_norms = self._backend.l2_norms(
                 copies[: len(dense)], self._xla
             )
+        counts = None
+        if self.counts_histograms:
+            counts = octave_counts(copies[: len(dense)], self._xla)
+            counts = self._spread(counts, columns)
         threshold, after_norm = self._passing.latest
         self._passing.latest = (None, None)
         nan = ops.full((1,), float("nan"), dtype="float32")
@@ -337,6 +351,8 @@ class GradientTap:
         values = [after_norm, threshold, self._loss(nan), norms, later]
         values = ops.concatenate(values, axis=0)
         self.records.write(self.optimizer.iterations, flag, values)
+        if counts is not None:
+            self.histograms.write(self.optimizer.iterations, flag, counts)
 
     def _loss(self, nan):
         """Loss of the batch, the mean over the replicas, of shape `(1,)`."""
@@ -350,14 +366,13 @@ class GradientTap:
             loss = loss / replicas
         return loss
 
-    def _spread(self, norms, columns):
-        """Norms in column order, NaN where a column has no gradient."""
+    def _spread(self, rows, columns):
+        """Rows in column order, NaN where a column has no gradient."""
         width = len(self.variables)
         if columns == list(range(width)):
-            return norms
-        padded = ops.concatenate(
-            [norms, ops.full((1,), float("nan"), dtype="float32")], axis=0
-        )
+            return rows
+        unknown = ops.full((1, *rows.shape[1:]), float("nan"), dtype="float32")
+        padded = ops.concatenate([rows, unknown], axis=0)
         position = {column: i for i, column in enumerate(columns)}
         source = [position.get(i, len(columns)) for i in range(width)]
         return ops.take(padded, ops.convert_to_tensor(source, "int32"), axis=0)

@@ -39,6 +39,7 @@ class Instrument:
         forward: `ForwardTap` of the model.
         counts: Whether every step notes which units are active.
         units: List of `UnitGradient` that every step counts.
+        histograms: Whether somebody may ask for histograms of gradients.
         on_failure: Callable that takes an exception of our own code.
         broken: Whether our code failed; then nothing more is recorded.
         call_order: `CallOrder` of the model's layers.
@@ -62,6 +63,7 @@ class Instrument:
         self.forward = ForwardTap(model, self._fail, apart)
         self.counts = False
         self.units = []
+        self.histograms = False
         for tap in self.taps:
             tap.find_loss = self._loss
         by_leaf = {id(tap.optimizer): tap for tap in self.taps}
@@ -115,41 +117,60 @@ class Instrument:
         checkpoints.hide(self.optimizer, self.taps, self._patches)
         _record_shardings(model)
 
+    def record_histograms(self, model):
+        """Make room for histograms of the gradients.
+
+        Args:
+            model: The model.
+        """
+        self.histograms = True
+        before = [tap.ring_variables for tap in self.taps]
+        for tap in self.taps:
+            if tap.records is not None:
+                with _scope_of(model):
+                    tap.histograms.prepare(len(tap.variables))
+        if [tap.ring_variables for tap in self.taps] != before:
+            # Keras on JAX wrote down the shardings of the state from before.
+            self._variants.clear()
+            _record_shardings(model)
+
     def detach(self, model):
         """Leave the optimizer as it was. Safe to call twice.
 
         Args:
             model: The model, or None if it is gone.
         """
-        self.counts, self.units = False, []
+        self.counts, self.units, self.histograms = False, [], False
         self.call_order.stop()
         self._patches.undo()
         checkpoints.remove(self.taps)
         _record_shardings(model)
 
-    def variant(self, model, mode):
+    def variant(self, model, mode, histograms=False):
         """The train function that records in a mode.
 
         Args:
             model: The model.
             mode: A `Mode`.
+            histograms: Whether it counts histograms of the gradients.
 
         Returns:
             What Keras would have made as `model.train_function`.
         """
-        key = mode, self.counts, tuple(id(u.variable) for u in self.units)
+        units = tuple(id(u.variable) for u in self.units)
+        key = mode, histograms, self.counts, units
         if key not in self._variants:
-            self._variants[key] = self._make_variant(model, mode)
+            self._variants[key] = self._make_variant(model, mode, histograms)
         return self._variants[key]
 
-    def _make_variant(self, model, mode):
+    def _make_variant(self, model, mode, histograms):
         # Keras reads `train_step` when it makes the function; a wrapper of
         # our own keeps the trace of each variant apart from the others.
         original = model.train_step
         counts, units = self.counts, list(self.units)
 
         def train_step(*args, **kwargs):
-            self._set_mode(mode)
+            self._set_mode(mode, histograms)
             try:
                 with self.forward.step(model, self.mode, counts, args):
                     with self._counting(units):
@@ -251,9 +272,10 @@ class Instrument:
     def _loss(self):
         return self.forward.loss
 
-    def _set_mode(self, mode):
+    def _set_mode(self, mode, histograms=False):
         for tap in self.taps:
             tap.mode = Mode.OFF if self.broken else mode
+            tap.counts_histograms = histograms
 
     def _fail(self, error):
         self.broken = True

@@ -76,21 +76,36 @@ class EventFile:
                 objects of bytes.
             metadata: `SummaryMetadata` of the tag.
         """
-        self.write_proto(now, step, tag, lambda: _tensor_proto(array), metadata)
+        self.write_tensors(now, step, lambda: [(tag, array, metadata)])
+
+    def write_tensors(self, now, step, tensors):
+        """Append an event with several tensors.
+
+        Args:
+            now: Float. Seconds since 1970.
+            step: Int.
+            tensors: Callable that returns a list of `(tag, array, metadata)`,
+                as for `write_tensor`; the thread calls it.
+        """
+        step = int(step)
+        self.write(
+            lambda: _tensor_event(
+                now, step, [(t, _tensor_proto(a), m) for t, a, m in tensors()]
+            )
+        )
 
     def write_proto(self, now, step, tag, tensor, metadata):
-        """Append an event with one `TensorProto`, or what makes it.
+        """Append an event with one `TensorProto`.
 
         Args:
             now: Float. Seconds since 1970.
             step: Int.
             tag: Str.
-            tensor: `TensorProto`, or a callable that returns it, called by
-                the thread.
+            tensor: `TensorProto`.
             metadata: `SummaryMetadata` of the tag.
         """
         step = int(step)
-        self.write(lambda: _tensor_event(now, step, tag, tensor, metadata))
+        self.write(lambda: _tensor_event(now, step, [(tag, tensor, metadata)]))
 
     def flush(self):
         """Wait until everything written so far is in the file."""
@@ -145,13 +160,12 @@ def _tensor_proto(array):
     return tensor_util.make_tensor_proto(array)
 
 
-def _tensor_event(now, step, tag, tensor, metadata):
+def _tensor_event(now, step, values):
     summary_pb2 = require(
         "tensorboard.compat.proto.summary_pb2", "tensorboard", _OWNER
     )
-    value = summary_pb2.Summary.Value(
-        tag=tag,
-        metadata=metadata,
-        tensor=tensor() if callable(tensor) else tensor,
-    )
-    return _event(now, step=step, summary=summary_pb2.Summary(value=[value]))
+    values = [
+        summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
+        for tag, tensor, metadata in values
+    ]
+    return _event(now, step=step, summary=summary_pb2.Summary(value=values))

@@ -53,6 +53,9 @@ class ConsoleReporter:
     def on_records(self, trace, first_step):
         """Print nothing."""
 
+    def on_histogram(self, histogram, trace):
+        """Print nothing."""
+
     def on_epoch(self, trace, epoch):
         """Print nothing."""
 

@@ -76,6 +76,9 @@ class RunWriter:
     def on_records(self, trace, first_step):
         """Write nothing."""
 
+    def on_histogram(self, histogram, trace):
+        """Write nothing."""
+
     def on_epoch(self, trace, epoch):
         """Bring the files up to date, if it is time to."""
         now = time.perf_counter()

@@ -32,6 +32,10 @@ class Guarded:
         """Tell of new records, from `first_step` on."""
         self._call("on_records", trace, first_step)
 
+    def on_histogram(self, histogram, trace):
+        """Tell of histograms of the gradients of one update."""
+        self._call("on_histogram", histogram, trace)
+
     def on_epoch(self, trace, epoch):
         """Tell of the end of an epoch."""
         self._call("on_epoch", trace, epoch)

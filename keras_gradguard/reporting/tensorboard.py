@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_gradguard._optional import require
+from keras_gradguard.reporting import _gradient_histograms
 from keras_gradguard.reporting._dead_units import dead_share
 from keras_gradguard.reporting._event_file import EventFile
 from keras_gradguard.reporting._events import ScalarTemplate
@@ -45,7 +46,9 @@ class EventWriter:
     Scalars `grad_norm/<layer path>`, `update_ratio/<layer path>`,
     `weight_norm/<layer path>` and `dead_share/<layer path>`; the global norms
     and the smallest and largest of the layers; the distribution of the norms
-    over the layers; findings as text; a Custom Scalars layout that puts these
+    over the layers; where they were asked for, histograms of the gradients,
+    `gradients/<layer path>` and `gradients_log10/<layer path>`; findings as
+    text; a Custom Scalars layout that puts these
     on few charts; what the run was trained with for the HParams dashboard; and
     the data of the GradGuard tab. A point is the mean over the steps since the
     point before, and points get sparser as the run gets longer.
@@ -95,6 +98,14 @@ class EventWriter:
             end = time.perf_counter()
             self._not_before = end + (end - begin) / _SHARE_OF_TIME
         self._tab.write(trace)
+
+    def on_histogram(self, histogram, trace):
+        """Write histograms of the gradients, all layers as one event."""
+        self._file.write_tensors(
+            time.time(),
+            histogram.step,
+            lambda: _gradient_histograms.tensors(histogram, trace),
+        )
 
     def on_epoch(self, trace, epoch):
         """Write to the tab if it is time to: epochs may last milliseconds."""

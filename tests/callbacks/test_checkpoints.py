@@ -76,20 +76,25 @@ def load_elsewhere(path, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "watcher"),
+    ("name", "watcher", "arguments"),
     [
-        ("adam", GradientMonitor),
-        ("loss scale", GradientMonitor),
-        ("adam", DeadReLUDetector),
+        ("adam", GradientMonitor, {}),
+        ("loss scale", GradientMonitor, {}),
+        ("adam", GradientMonitor, {"histogram_freq": 1}),
+        ("adam", DeadReLUDetector, {}),
     ],
 )
-def test_model_checkpoint_loads_without_the_package(name, watcher, tmp_path):
+def test_model_checkpoint_loads_without_the_package(
+    name, watcher, arguments, tmp_path
+):
     plain, watched = tmp_path / "plain.keras", tmp_path / "watched.keras"
     make = optimizers()[name]
+    if arguments:
+        arguments = {**arguments, "log_dir": tmp_path / "events"}
     fit(make(), keras.callbacks.ModelCheckpoint(plain))
     fit(
         make(),
-        watcher(verbose=0),
+        watcher(verbose=0, **arguments),
         keras.callbacks.ModelCheckpoint(watched),
     )
     expected = load_elsewhere(plain, tmp_path)

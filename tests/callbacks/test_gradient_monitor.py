@@ -77,6 +77,21 @@ class Fails(Rule):
         ({"on_finding": "explode"}, ValueError, "one of 'warn', 'stop'"),
         ({"verbose": 3}, ValueError, "one of 0, 1"),
         ({"log_dir": 3}, TypeError, "`log_dir` must be a path or None"),
+        (
+            {"log_dir": "runs", "histogram_freq": -1},
+            ValueError,
+            "`histogram_freq` must be an integer >= 0.*Pass 1 for histograms",
+        ),
+        (
+            {"log_dir": "runs", "histogram_freq": True},
+            TypeError,
+            r"`histogram_freq` .* \(of type bool\)",
+        ),
+        (
+            {"histogram_freq": 1},
+            ValueError,
+            "`histogram_freq` must be 0 without `log_dir`.*pass a directory",
+        ),
     ],
 )
 def test_bad_arguments(arguments, error, text):

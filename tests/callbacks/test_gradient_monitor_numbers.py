@@ -334,6 +334,17 @@ def test_every_step_inside_an_execution_is_recorded(backend):
     )
 
 
+def test_updates_are_measured_where_an_execution_is_an_epoch(backend):
+    if backend == "torch":
+        pytest.skip("Keras on torch runs one step per execution")
+    x, y = models.dataset(64)
+    model = models.mlp()
+    model.compile("adam", models.crossentropy(), steps_per_execution=4)
+    trace = watched(model, x, y, epochs=2).trace
+    assert np.isfinite(trace.get("update_ratio")).all()
+    assert len(trace.activation_steps)
+
+
 @pytest.mark.parametrize("how", ["run_eagerly", "jit_compile"])
 def test_eager_and_compiled_steps(how, backend):
     if how == "jit_compile" and backend == "torch":

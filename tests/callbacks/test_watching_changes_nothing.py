@@ -78,10 +78,19 @@ def run(case, jit_compile, callbacks):
 
 @pytest.mark.parametrize("jit_compile", modes())
 @pytest.mark.parametrize("case", CASES)
-def test_weights_state_history_and_randomness_are_the_same(case, jit_compile):
-    plain, plain_history, _ = run(case, jit_compile, [])
-    monitor = GradientMonitor(verbose=0)
-    watched, history, model = run(case, jit_compile, [monitor])
+def test_weights_state_history_and_randomness_are_the_same(
+    case, jit_compile, tmp_path
+):
+    plain = run(case, jit_compile, [])
+    for arguments in ({}, {"log_dir": tmp_path, "histogram_freq": 1}):
+        monitor = GradientMonitor(verbose=0, **arguments)
+        watched = run(case, jit_compile, [monitor])
+        assert_the_same(plain, watched, monitor)
+
+
+def assert_the_same(unwatched, run_and_model, monitor):
+    plain, plain_history, _ = unwatched
+    watched, history, model = run_and_model
     taken = int(model.optimizer.iterations)
     assert monitor.trace.steps.tolist() == list(range(taken))
     assert np.isfinite(monitor.trace.get("update_ratio")).any()

@@ -16,6 +16,9 @@ from tensorboard.backend.event_processing.event_file_loader import (
 from tensorboard.util import tensor_util
 
 from keras_gradguard import Trace
+from keras_gradguard._histogram import COLUMNS
+from keras_gradguard._histogram import OCTAVES
+from keras_gradguard._histogram import GradientHistogram
 from keras_gradguard.reporting._events import ScalarTemplate
 from keras_gradguard.reporting._events import crc32c
 from keras_gradguard.reporting._events import frame
@@ -134,6 +137,59 @@ def test_resumed_run_goes_on_in_a_new_file(tmp_path):
     assert first.path != second.path
     assert read(second.path)["global_grad_norm"][0][0] >= 50
     assert read(first.path)["global_grad_norm"][-1][0] == 49
+
+
+def test_resumed_run_purges_no_earlier_point(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import (
+        EventAccumulator,
+    )
+
+    for start in (0, 50):
+        trace = Trace(["a"], ["a/k"], [0])
+        trace.append(np.arange(start, start + 50), np.ones((50, 1)))
+        EventWriter(tmp_path).close(trace, [])
+    reader = EventAccumulator(str(tmp_path))
+    reader.Reload()
+    steps = [event.step for event in reader.Scalars("global_grad_norm")]
+    assert steps == sorted(steps)
+    assert steps[0] < 50 <= steps[-1]
+    assert steps[-1] == 99
+
+
+def test_histograms_of_all_layers_are_one_event(tmp_path):
+    octaves = np.zeros((3, COLUMNS))
+    octaves[0, :5] = [-10, 1, 4, 2, 0]  # 1 NaN, 6 positive entries
+    octaves[1, 0], octaves[1, 2 + OCTAVES] = 3, 7
+    octaves[2] = np.nan
+    histogram = GradientHistogram.unpack(5, octaves, [9, 7, 4])
+    trace = Trace(["a", "b", "c"], ["a/k", "b/k", "c/k"], [0, 1, 2])
+    writer = EventWriter(tmp_path)
+    writer.on_histogram(histogram, trace)
+    writer.close(trace, [])
+    found = [
+        {value.tag: tensor_util.make_ndarray(value.tensor) for value in values}
+        for event in EventFileLoader(str(writer.path)).Load()
+        if (values := event.summary.value)
+    ]
+    (tensors,) = found
+    assert set(tensors) == {
+        f"{group}/{layer}"
+        for group in ("gradients", "gradients_log10")
+        for layer in "ab"
+    }
+    unit = 2.0**-10
+    np.testing.assert_array_equal(
+        tensors["gradients/a"],
+        [
+            [-unit / 2, unit / 2, 2],
+            [unit / 2, unit, 2],
+            [unit, 2 * unit, 4],
+        ],
+    )
+    np.testing.assert_array_equal(tensors["gradients/b"], [[-16, -8, 7]])
+    np.testing.assert_allclose(
+        tensors["gradients_log10/b"], [[np.log10(8), np.log10(16), 7]]
+    )
 
 
 def test_killed_run_is_readable(tmp_path, sick):

@@ -7,6 +7,9 @@ import urllib.request
 import numpy as np
 import pytest
 
+from keras_gradguard._histogram import COLUMNS
+from keras_gradguard._histogram import GradientHistogram
+from keras_gradguard.reporting.tensorboard import EventWriter
 from tests.tensorboard_plugin import conftest
 from tests.tensorboard_plugin.conftest import eventually
 from tests.tensorboard_plugin.conftest import fetch
@@ -120,6 +123,34 @@ def test_hparams_dashboard_knows_the_run(logdir):
 
         assert eventually(lambda: "optimizer" in columns())
         assert "model" in columns()
+
+
+@pytest.mark.slow
+def test_histograms_dashboard_shows_the_gradients(tmp_path, load_fast):
+    random = np.random.default_rng(0)
+    trace = conftest.make_trace(["a"], np.arange(3), np.ones((3, 1)))
+    writer = EventWriter(tmp_path / "run")
+    for step in range(3):
+        row = np.zeros((1, COLUMNS))
+        row[0, 0] = -10 * step
+        row[0, 2:] = random.integers(0, 9, COLUMNS - 2)
+        histogram = GradientHistogram.unpack(step, row, [10_000])
+        writer.on_histogram(histogram, trace)
+    writer.close(trace, [])
+    with serving(tmp_path, load_fast) as url:
+        route = f"{url}data/plugin/histograms/"
+
+        def tags():
+            return json.loads(fetch(f"{route}tags")).get("run", {})
+
+        tag = "gradients_log10/a"
+        assert eventually(lambda: tag in tags())
+        assert "gradients/a" in tags()
+        shown = json.loads(fetch(f"{route}histograms?run=run&tag={tag}"))
+        assert [step for _, step, _ in shown] == [0, 1, 2]
+        # Each sinks by ten octaves, three decades.
+        tops = [buckets[-1][1] for _, _, buckets in shown]
+        np.testing.assert_allclose(np.diff(tops), -10 * np.log10(2))
 
 
 def test_beside_the_callback_of_keras(tmp_path, backend):

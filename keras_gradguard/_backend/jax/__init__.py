@@ -4,6 +4,8 @@ from keras_gradguard._backend.jax.branching import assert_in_graph
 from keras_gradguard._backend.jax.branching import branch
 from keras_gradguard._backend.jax.branching import chooses_after
 from keras_gradguard._backend.jax.branching import known_now
+from keras_gradguard._backend.jax.counting import bin_counts
+from keras_gradguard._backend.jax.counting import bits
 from keras_gradguard._backend.jax.mailbox import Mailbox
 from keras_gradguard._backend.jax.norms import barrier
 from keras_gradguard._backend.jax.norms import l2_norms
@@ -42,6 +44,8 @@ __all__ = [
     "assert_in_graph",
     "at_level",
     "barrier",
+    "bin_counts",
+    "bits",
     "branch",
     "chooses_after",
     "compiled",

@@ -4,6 +4,8 @@ from keras_gradguard._backend.tensorflow.branching import assert_in_graph
 from keras_gradguard._backend.tensorflow.branching import branch
 from keras_gradguard._backend.tensorflow.branching import chooses_after
 from keras_gradguard._backend.tensorflow.branching import known_now
+from keras_gradguard._backend.tensorflow.counting import bin_counts
+from keras_gradguard._backend.tensorflow.counting import bits
 from keras_gradguard._backend.tensorflow.mailbox import Mailbox
 from keras_gradguard._backend.tensorflow.norms import barrier
 from keras_gradguard._backend.tensorflow.norms import l2_norms
@@ -40,6 +42,8 @@ __all__ = [
     "assert_in_graph",
     "at_level",
     "barrier",
+    "bin_counts",
+    "bits",
     "branch",
     "chooses_after",
     "compiled",

@@ -8,6 +8,8 @@ from keras_gradguard._backend.torch.branching import assert_in_graph
 from keras_gradguard._backend.torch.branching import branch
 from keras_gradguard._backend.torch.branching import chooses_after
 from keras_gradguard._backend.torch.branching import known_now
+from keras_gradguard._backend.torch.counting import bin_counts
+from keras_gradguard._backend.torch.counting import bits
 from keras_gradguard._backend.torch.mailbox import Mailbox
 from keras_gradguard._backend.torch.norms import barrier
 from keras_gradguard._backend.torch.norms import l2_norms
@@ -40,6 +42,8 @@ __all__ = [
     "assert_in_graph",
     "at_level",
     "barrier",
+    "bin_counts",
+    "bits",
     "branch",
     "chooses_after",
     "compiled",
