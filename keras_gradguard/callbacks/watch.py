@@ -44,10 +44,14 @@ class Watch:
         self.recording = recording
         self.armed = True
         self._told_blind = False
-        recording.start(self, steps_per_epoch)
-        self.first_step = recording.step
-        if recording.reason is not None:
-            self._tell_blind(recording.reason)
+        self.first_step = 0
+        self.guard(self._start, steps_per_epoch)
+
+    def _start(self, steps_per_epoch):
+        self.recording.start(self, steps_per_epoch)
+        self.first_step = self.recording.step
+        if self.recording.reason is not None:
+            self._tell_blind(self.recording.reason)
 
     def epoch_begin(self):
         """Pass on that an epoch begins."""

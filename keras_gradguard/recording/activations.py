@@ -136,18 +136,22 @@ class ForwardTap:
             arguments: What the train step was called with, a tuple.
         """
         here = self._step
-        here.mode, here.counts = mode, counts
-        here.level = self._backend.level(arguments)
-        here.seen = {} if mode is Mode.FULL or counts else None
-        here.data, here.took_input = {}, False
-        self._loss.set(None)
-        here.apart = False
+        self._guard(self._begin, mode, counts, arguments)
         try:
-            if self._apart and mode is Mode.FULL:
+            if self._apart and here.mode is Mode.FULL:
                 self._look_apart(model, arguments)
             yield
         finally:
-            here.seen, here.mode = None, Mode.OFF
+            here.seen, here.mode, here.counts = None, Mode.OFF, False
+
+    def _begin(self, mode, counts, arguments):
+        here = self._step
+        here.apart = False
+        here.data, here.took_input = {}, False
+        self._loss.set(None)
+        here.level = self._backend.level(arguments)
+        here.seen = {} if mode is Mode.FULL or counts else None
+        here.mode, here.counts = mode, counts
 
     def _look_apart(self, model, arguments):
         """Measure a forward pass that changes no variable.

@@ -1,0 +1,60 @@
+"""Whatever fails in our own code, the training goes on and is told of once."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gradguard as kgg
+from keras_gradguard import GradGuardWarning
+from keras_gradguard import _backend
+from keras_gradguard.recording.activations import ForwardTap
+from keras_gradguard.recording.dispatcher import Dispatcher
+from keras_gradguard.recording.gradients import GradientTap
+from tests import models
+
+
+def broken(*args, **kwargs):
+    raise ArithmeticError("broken on purpose")
+
+
+def parts():
+    backend = _backend.current()
+    return {
+        "norms": (backend, "l2_norms"),
+        "level": (backend, "level"),
+        "barrier": (backend, "barrier"),
+        "write": (backend.Ring, "write"),
+        "amend": (backend.Ring, "amend"),
+        "snapshot": (backend.Ring, "snapshot"),
+        "prepare": (GradientTap, "prepare"),
+        "measured": (ForwardTap, "_measured"),
+        "note": (ForwardTap, "_note"),
+        "deliver": (Dispatcher, "_deliver"),
+    }
+
+
+def trained(callbacks):
+    keras.utils.set_random_seed(1)
+    model = models.mlp(activation="relu")
+    model.compile("adam", models.crossentropy())
+    x, y = models.dataset(64)
+    model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
+    return model
+
+
+@pytest.mark.parametrize("part", parts())
+def test_training_goes_on(part, monkeypatch):
+    expected = trained([]).get_weights()
+    monkeypatch.setattr(*parts()[part], broken)
+    monitor = kgg.GradientMonitor(verbose=0)
+    with pytest.warns(GradGuardWarning, match="broken on purpose") as told:
+        model = trained([monitor])
+    ours = [w for w in told if w.category is GradGuardWarning]
+    assert len(ours) == 1
+    for weight, other in zip(model.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(weight, other, rtol=1e-4, atol=1e-6)
+    monkeypatch.undo()
+    monitor = kgg.GradientMonitor(verbose=0)
+    x, y = models.dataset(64)
+    model.fit(x, y, batch_size=8, verbose=0, callbacks=[monitor])
+    assert len(monitor.trace.steps) == 8
