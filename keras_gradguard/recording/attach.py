@@ -213,11 +213,11 @@ class Recording:
             raise
 
     def _why_blind(self, model):
-        optimizer = model.optimizer
-        if optimizer is None:
+        if model.optimizer is None:
             return "the model has no optimizer"
         reasons = [
             optimizers.why_unreadable(leaf)
+            for optimizer in optimizers.all_of(model)
             for leaf in optimizers.leaves(optimizer)
         ]
         if reasons and all(reasons):

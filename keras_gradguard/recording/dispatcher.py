@@ -61,6 +61,9 @@ class Dispatcher:
         self._period = 8
         self._drained_at = time.monotonic()
         self._pending = None
+        # Optimizers of a step of the user's own count each for itself.
+        self._apart = len(instrument.optimizers) > 1
+        self._numbers, self._pending_numbers = [], None
         self._measured = []
         self._variants = {}
         self._window = 0
@@ -98,6 +101,8 @@ class Dispatcher:
                 self._instrument.broken = True
                 self._recording.abandon()
             raise
+        if self._apart and mode is not Mode.OFF:
+            self._numbers += self._steps_of_execution()
         self._advance(mode, result)
         return result
 
@@ -132,6 +137,10 @@ class Dispatcher:
             and steps > 1
             and self.batch + self._per_execution >= steps
         )
+
+    def _steps_of_execution(self):
+        micro = range(self._micro, self._micro + self._per_execution)
+        return [step // self._accumulate for step in micro]
 
     def _advance(self, mode, result):
         self.batch += self._per_execution
@@ -188,6 +197,8 @@ class Dispatcher:
     def _copy(self, state):
         """Begin to copy the rings to the host."""
         self._window, self._since_drain = self._since_drain, 0
+        if self._apart:
+            self._pending_numbers, self._numbers = self._numbers, []
         self._pending = [
             None if t.records is None else t.records.snapshot(state)
             for t in self._taps
@@ -223,7 +234,9 @@ class Dispatcher:
             if store is None:
                 continue
             store = self._backend.to_numpy(store)
-            part, cursor = read_part(tap, store, self._drained[i])
+            part, cursor = read_part(
+                tap, store, self._drained[i], self._pending_numbers
+            )
             filled = max(filled, (cursor - self._drained[i]) / tap.records.rows)
             self._drained[i] = cursor
             parts.append(part)
