@@ -19,6 +19,7 @@ from keras_gradguard.diagnosis.report import Report
 from keras_gradguard.diagnosis.skill import is_blind
 from keras_gradguard.diagnosis.skill import skill
 from keras_gradguard.diagnosis.skill import tasks_of
+from keras_gradguard.recording.dispatcher import one_variant
 
 # One trial is a tenth of what is to be spent: twice one plain training.
 _TRIALS = 10
@@ -26,6 +27,8 @@ _STEPS = 2000
 _ROWS = 2048
 # Less than this is noise; from here on a model is healed and not just better.
 _BETTER, _GOOD = 0.02, 0.3
+# From so many batches on, a trial may leave out a last one that is smaller.
+_FEW_BATCHES = 4
 _PLAIN_CAUSES = ("output_mismatch", "unscaled_data")
 # One that lags behind by no more than this is given some more rounds.
 _SHARE, _ROUNDS = 0.7, 2
@@ -212,6 +215,7 @@ class _Healer:
         self.x, self.y = x, y
         self.sample = samples.take(x, y, _ROWS)
         self.batch_size = batch_size or self._rows_of_a_batch()
+        self.trained_on = _whole_batches(x, y, self.batch_size)
         self.tasks = tasks_of(model, self.sample.y)
         self.epochs = epochs or self._planned()
         self.length = max(1, round(2 * self.epochs / _TRIALS))
@@ -362,16 +366,19 @@ class _Healer:
 
     def _fit(self, model, callbacks=()):
         self.left -= self.length
-        arguments = {} if self.y is None else {"y": self.y}
-        if not samples.gives_batches(self.x):
+        x, y = self.trained_on
+        arguments = {} if y is None else {"y": y}
+        if not samples.gives_batches(x):
             arguments["batch_size"] = self.batch_size
-        return model.fit(
-            self.x,
-            epochs=self.length,
-            verbose=0,
-            callbacks=[*callbacks, _StopOnNaN()],
-            **arguments,
-        )
+        # A trial is short, and compiling the step most of it.
+        with one_variant():
+            return model.fit(
+                x,
+                epochs=self.length,
+                verbose=0,
+                callbacks=[*callbacks, _StopOnNaN()],
+                **arguments,
+            )
 
     def _train_on(self, trial, best):
         """Train both on while the one without the finding lags behind.
@@ -422,6 +429,26 @@ class _Healer:
             notes=[note, *self.notes],
             attempts=self.attempts,
         )
+
+
+def _whole_batches(x, y, batch_size):
+    """Return the data without a last batch that is smaller, if it is small.
+
+    It has a shape of its own, for which every trial would compile once more.
+    """
+    if samples.gives_batches(x):
+        return x, y
+    parts = keras.tree.flatten(x) + ([] if y is None else keras.tree.flatten(y))
+    rows = len(parts[0])
+    rest = rows % batch_size
+    arrays = all(hasattr(part, "shape") for part in parts)
+    if not arrays or not rest or rows < _FEW_BATCHES * batch_size:
+        return x, y
+
+    def whole(structure):
+        return keras.tree.map_structure(lambda p: p[: rows - rest], structure)
+
+    return whole(x), None if y is None else whole(y)
 
 
 def _key(remedy):

@@ -6,8 +6,13 @@ gradient norms; the other also weights and updates, which costs more and is
 run now and then.
 """
 
+import contextlib
+import contextvars
+import dataclasses
 import time
 import weakref
+
+import numpy as np
 
 from keras_gradguard import _backend
 from keras_gradguard._backend import ring_layout
@@ -22,6 +27,22 @@ _FULL_EARLY = (0, 1, 2, 4, 16)
 _LONGEST_PERIOD = 256
 # Where steps are slow, records are not kept waiting longer than that.
 _SECONDS = 1.0
+_one_variant = contextvars.ContextVar("gradguard_one_variant", default=False)
+
+
+@contextlib.contextmanager
+def one_variant():
+    """Let the fits inside compile one variant of the step, not two.
+
+    Every step is then recorded in full, and the host keeps what it would have
+    measured else: the trace is the same. It pays where a fit takes less time
+    than compiling.
+    """
+    token = _one_variant.set(True)
+    try:
+        yield
+    finally:
+        _one_variant.reset(token)
 
 
 class Dispatcher:
@@ -55,6 +76,8 @@ class Dispatcher:
         self._micro = max([0, *(_micro_steps(t.optimizer) for t in self._taps)])
         self._executions = 0
         self._full_count = 0
+        self._one_variant = _one_variant.get()
+        self._due = []  # steps to keep in full where all are recorded so
         self._drained = [self._written(t.records) for t in self._taps]
         self._recorded_before = sum(self._drained)
         self._since_drain = 0
@@ -76,8 +99,13 @@ class Dispatcher:
         elsewhere. Nothing is compiled yet.
         """
         model = self._model()
-        modes = (self._spared, Mode.FULL)
+        modes = {self._compiled(self._spared), Mode.FULL}
         self._variants = {m: self._instrument.variant(model, m) for m in modes}
+
+    def _compiled(self, mode):
+        """The mode of the variant that runs where a mode is wanted."""
+        all_full = self._one_variant and mode is not Mode.OFF
+        return Mode.FULL if all_full else mode
 
     @property
     def _skips_on_host(self):
@@ -94,7 +122,7 @@ class Dispatcher:
         """Run one execution, recorded."""
         mode = self._next_mode()
         try:
-            result = self._variant(mode)(*args)
+            result = self._variant(self._compiled(mode))(*args)
         except BaseException as error:
             if not self._backend.is_end_of_data(error):
                 # A trace that broke off may not be tried again.
@@ -152,6 +180,7 @@ class Dispatcher:
         self._since_drain += counts or mode is not Mode.OFF
         if mode is Mode.FULL:
             self._take_measurement()
+            self._due.append(self.step - 1)
         if self._instrument.broken or self._since_drain < self._period:
             return
         state = None
@@ -242,7 +271,22 @@ class Dispatcher:
             parts.append(part)
         self._adapt(filled)
         if parts and any(len(part.steps) for part in parts):
-            yield Block.merge(parts, self._recording.make_table())
+            block = Block.merge(parts, self._recording.make_table())
+            yield self._with_due_updates(block)
+
+    def _with_due_updates(self, block):
+        """The block, without the updates that nobody wanted measured."""
+        due, self._due = self._due, []
+        if not self._one_variant:
+            return block
+        keep = np.isin(block.update_steps, due)
+        self._due = [step for step in due if step > block.steps[-1]]
+        return dataclasses.replace(
+            block,
+            update_steps=block.update_steps[keep],
+            weight_norm=block.weight_norm[keep],
+            update_norm=block.update_norm[keep],
+        )
 
     def _adapt(self, filled):
         """Drain as rarely as the rings allow, before anything is lost.

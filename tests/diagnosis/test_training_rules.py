@@ -161,6 +161,16 @@ def test_a_layer_of_dead_units(factor):
     assert ids(trace) == ["dead_relu"]
 
 
+def test_of_dead_and_saturated_layers_the_first_to_be_so_leads():
+    later = [[1.0 if at > 3 else 0.1, np.nan, np.nan] for at in range(13)]
+    flat = {"saturated_fraction": [[np.nan, 1.0, np.nan]] * 13}
+    report = diagnose(run(activations={"dead_fraction": later, **flat}))
+    told = [(f.rule, f.cause) for f in report.ranked]
+    assert told[0] == ("saturated_activation", None)
+    assert told[1] == ("dead_relu", "saturated_activation")
+    assert ids(run(activations={**DEAD, **flat}))[0] == "dead_relu"
+
+
 def test_dead_units_of_healthy_layers_are_no_finding():
     assert ids(run(FALLING, activations=MOST, data=LEARNT)) == []
     # A narrow net with one such layer only learns late.
