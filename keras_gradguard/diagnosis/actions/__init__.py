@@ -8,7 +8,7 @@ from keras_gradguard.diagnosis.actions.copies import OWNER
 from keras_gradguard.diagnosis.actions.copies import check_model
 from keras_gradguard.diagnosis.actions.copies import copy
 
-__all__ = ["ACTIONS", "apply", "check_model", "copy"]
+__all__ = ["ACTIONS", "SEVERAL", "apply", "check_model", "copy"]
 
 # Changes one after the other, each of them one of the following.
 SEVERAL = "several"
