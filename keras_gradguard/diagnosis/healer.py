@@ -27,6 +27,8 @@ _PLAIN_CAUSES = ("output_mismatch", "unscaled_data")
 _MUCH_BETTER = 0.2
 # How far all steps of a run together should be able to move the weights.
 _REACH = 3.0
+# One step that moves them by more is large as it is.
+_STEP = 0.01
 
 
 class Healer:
@@ -121,6 +123,7 @@ class Healer:
         typical = float(np.nanmedian(ratio)) if np.isfinite(ratio).any() else 0
         steps = self.epochs * self._steps_per_epoch
         reach = max(typical * steps, 1e-3)
+        enough = reach > _REACH or typical > _STEP
         fixes = remedies_of_training.for_slow(trace, _REACH / reach)
         return [
             Finding(
@@ -133,7 +136,7 @@ class Healer:
                 evidence={"update_ratio": typical, "skill": best.skill},
                 message="It learns too little in the planned epochs.",
                 # Steps that go far enough are not what is missing.
-                remedies=fixes if reach < _REACH else fixes[1:],
+                remedies=fixes[1:] if enough else fixes,
             )
         ]
 
