@@ -43,7 +43,14 @@ TOP = {
 }
 WITHOUT_KERAS = FREE | STORE | {"reporting", "tensorboard_plugin", "diagnosis"}
 # These act on models.
-ACT_ON_MODELS = {"preflight", "heal", "actions", "skill"}
+ACT_ON_MODELS = {
+    "actions",
+    "heal",
+    "healer",
+    "preflight",
+    "skill",
+    "trials",
+}
 ACTING_MAY_IMPORT = TOP - {"__init__", "__main__", "commands", "demo"}
 ACTING_MAY_IMPORT |= {"recording", "_backend"}
 

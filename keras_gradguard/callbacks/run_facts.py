@@ -7,6 +7,7 @@ import keras
 
 from keras_gradguard import _validation
 from keras_gradguard.diagnosis.preflight import configuration
+from keras_gradguard.recording import optimizers
 from keras_gradguard.trace import Trace
 
 
@@ -96,13 +97,12 @@ def facts(model, params):
         `learning_rate`, `loss_name`, `outputs` (one dict with the fields of
         `judgements.Output` each), `epochs_planned`, `steps_per_epoch`.
     """
-    optimizer = model.optimizer
     return {
         "backend": keras.backend.backend(),
         "keras_version": keras.__version__,
         "model": model.name,
         "optimizer": _optimizer(model),
-        "learning_rate": _learning_rate(optimizer),
+        "learning_rate": _learning_rate(model),
         "loss_name": _loss_name(getattr(model, "loss", None)),
         "outputs": _outputs(model),
         "epochs_planned": params.get("epochs"),
@@ -130,6 +130,10 @@ def empty_trace(table, facts):
 
 
 def _optimizer(model):
+    several = optimizers.all_of(model)
+    if len(several) > 1:
+        # Which of them the step applies is not known before.
+        return {"class": type(several[1]).__name__}
     described = {"class": type(model.optimizer).__name__}
     known = configuration.optimizer_of(model)
     if known is not None:
@@ -146,9 +150,12 @@ def _outputs(model):
     return [dataclasses.asdict(output) for output in outputs]
 
 
-def _learning_rate(optimizer):
+def _learning_rate(model):
+    if len(optimizers.all_of(model)) > 1:
+        return None
+    rate = getattr(model.optimizer, "learning_rate", None)
     try:
-        return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        return float(keras.ops.convert_to_numpy(rate))
     except (AttributeError, TypeError, ValueError):
         return None  # a MultiOptimizer has several
 

@@ -29,8 +29,13 @@ _EFFECTS = {
     "output_mismatch": (*_UNITS, *_GRADIENT, *_STEPS, *_LOSS),
     "unscaled_data": (*_UNITS, *_GRADIENT, *_STEPS, *_LOSS),
     "poor_initialization": (*_UNITS, *_GRADIENT, "frozen_layer", *_LOSS),
-    "dead_relu": ("vanishing_gradient", "update_ratio", *_STUCK),
-    "saturated_activation": ("vanishing_gradient", "update_ratio", *_STUCK),
+    "dead_relu": (*_UNITS, "vanishing_gradient", "update_ratio", *_STUCK),
+    "saturated_activation": (
+        *_UNITS,
+        "vanishing_gradient",
+        "update_ratio",
+        *_STUCK,
+    ),
     "exploding_gradient": (
         *_UNITS,
         "vanishing_gradient",
@@ -78,12 +83,19 @@ def _root(rule, rules, begin):
             continue
         if rule not in _EFFECTS.get(cause, ()):
             continue
-        either = cause == "exploding_gradient" and rule in _EITHER
-        if either and begin[cause] > begin[rule]:
+        if rule in _EITHER and not _came_first(cause, rule, begin):
             continue
         root = _root(cause, rules - {rule}, begin)
         return cause if root is None else root
     return None
+
+
+def _came_first(cause, rule, begin):
+    """Whether a cause of dead or saturated units began before them."""
+    if cause == "exploding_gradient":
+        return begin[cause] <= begin[rule]
+    # Layers that let nothing pass leave those behind nothing to do.
+    return cause not in _EITHER or begin[cause] < begin[rule]
 
 
 def ranked(findings):

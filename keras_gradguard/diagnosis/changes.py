@@ -127,82 +127,6 @@ def scale_targets(why, mean, std):
     )
 
 
-def learning_rate(optimizer, rate, why, to):
-    """Return the change of the learning rate.
-
-    Args:
-        optimizer: Str or None. Class name of the optimizer.
-        rate: Float or None. The learning rate now.
-        why: Str. The reason.
-        to: Float. The new one.
-    """
-    side = "Lower" if rate is None or to < rate else "Raise"
-    return Remedy(
-        f"{side} the learning rate to {to:.2g}",
-        why,
-        f"optimizer = keras.optimizers.{optimizer or 'Adam'}({to:.2g})",
-        action="set_learning_rate",
-        arguments={"value": float(f"{to:.2g}")},
-    )
-
-
-def scale_learning_rate(factor, why):
-    """Return the change of an unknown learning rate by a factor."""
-    side = "Lower" if factor < 1 else "Raise"
-    return Remedy(
-        f"{side} the learning rate by a factor of {number(1 / factor)}"
-        if factor < 1
-        else f"{side} the learning rate by a factor of {number(factor)}",
-        why,
-        f"model.optimizer.learning_rate *= {factor:.2g}",
-        action="set_learning_rate",
-        arguments={"factor": float(factor)},
-    )
-
-
-def schedule(why, rate=None):
-    """Return the change that lets the learning rate fall over the run."""
-    start = f"{rate:g}" if rate else "1e-3"
-    return Remedy(
-        "Let the learning rate fall over the run",
-        why,
-        "rate = keras.optimizers.schedules.CosineDecay("
-        f"{start}, decay_steps=epochs * steps_per_epoch)\n"
-        "optimizer = keras.optimizers.Adam(rate)",
-        action="schedule",
-        arguments={},
-    )
-
-
-def adam(why, rate=1e-3):
-    """Return the change to Adam."""
-    return Remedy(
-        "Use Adam",
-        why,
-        f"optimizer = keras.optimizers.Adam({rate:g})",
-        action="set_optimizer",
-        arguments={"name": "Adam", "learning_rate": rate},
-    )
-
-
-def clip(why, clipper="norm", **arguments):
-    """Return the change that wraps the optimizer with `AutoClip`.
-
-    Args:
-        why: Str. The reason.
-        clipper: Str. Name of the clipper. Defaults to `"norm"`.
-        **arguments: Its arguments.
-    """
-    shown = "".join(f", {k}={v!r}" for k, v in arguments.items())
-    return Remedy(
-        "Clip the gradient",
-        why,
-        f'optimizer = keras_gradguard.AutoClip(optimizer, "{clipper}"{shown})',
-        action="clip",
-        arguments={"clipper": clipper, **arguments},
-    )
-
-
 def convert(pairing, why, code, *, normalization=None, residual=False):
     """Return the change of hidden activations with their initializers.
 
@@ -287,6 +211,28 @@ def reinitialize(layers, why):
         "model = keras.models.clone_model(model)  # with other weights",
         action="reinitialize",
         arguments={"layers": [str(layer) for layer in layers]},
+    )
+
+
+def several(remedies, why):
+    """Return several changes as one, where each alone is not enough.
+
+    Args:
+        remedies: List of `Remedy`, each with an action, in the order in which
+            they are made.
+        why: Str. Why they belong together.
+    """
+    return Remedy(
+        " + ".join(remedy.title for remedy in remedies),
+        why,
+        "\n".join(remedy.code for remedy in remedies),
+        action="several",
+        arguments={
+            "changes": [
+                {"action": remedy.action, "arguments": remedy.arguments}
+                for remedy in remedies
+            ]
+        },
     )
 
 

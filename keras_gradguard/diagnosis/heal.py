@@ -1,55 +1,16 @@
 """Applies remedies to a model and keeps those that help."""
 
 import collections.abc
-import dataclasses
-import json
 import math
 
 import keras
-import numpy as np
 
 from keras_gradguard._validation import check_int
-from keras_gradguard.callbacks.gradient_monitor import GradientMonitor
 from keras_gradguard.diagnosis import actions
 from keras_gradguard.diagnosis.attempt import Attempt
-from keras_gradguard.diagnosis.finding import Remedy
-from keras_gradguard.diagnosis.preflight import check
-from keras_gradguard.diagnosis.preflight import samples
+from keras_gradguard.diagnosis.healer import Healer
+from keras_gradguard.diagnosis.healer import failed
 from keras_gradguard.diagnosis.report import Report
-from keras_gradguard.diagnosis.skill import is_blind
-from keras_gradguard.diagnosis.skill import skill
-from keras_gradguard.diagnosis.skill import tasks_of
-
-# One trial is a tenth of what is to be spent: twice one plain training.
-_TRIALS = 10
-_STEPS = 2000
-_ROWS = 2048
-# Less than this is noise; from here on a model is healed and not just better.
-_BETTER, _GOOD = 0.02, 0.3
-_PLAIN_CAUSES = ("output_mismatch", "unscaled_data")
-# One that lags behind by no more than this is given some more rounds.
-_SHARE, _ROUNDS = 0.7, 2
-# A gain for which a change is kept though the finding stays.
-_MUCH_BETTER = 0.2
-
-
-@dataclasses.dataclass(slots=True)
-class _Trial:
-    """A model after a trial training, and what was seen.
-
-    Attributes:
-        start: The model before the training.
-        model: The same, trained.
-        skill: Float.
-        findings: List of `Finding`.
-        error: Str. Why it failed, or "".
-    """
-
-    start: object
-    model: object
-    skill: float
-    findings: list
-    error: str = ""
 
 
 def heal(
@@ -126,7 +87,7 @@ def heal(
         batch_size = check_int("heal", "batch_size", batch_size, minimum=1)
     if x is None:
         return _unverified(model, report)
-    healer = _Healer(model, report, x, y, epochs, batch_size)
+    healer = Healer(model, report, x, y, epochs, batch_size)
     return healer.run()
 
 
@@ -170,7 +131,7 @@ def _unverified(model, report):
             try:
                 healed = remedy.apply(model)
             except (TypeError, ValueError) as error:
-                attempts.append(_failed(finding, remedy, error))
+                attempts.append(failed(finding, remedy, error))
                 continue
             unknown = math.nan
             done = Attempt(
@@ -187,291 +148,3 @@ def _unverified(model, report):
         else "Nothing was changed: no remedy can be applied by itself."
     )
     return model, Report(report.findings, notes=[note], attempts=attempts)
-
-
-def _failed(finding, remedy, error):
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Attempt(
-        finding.rule, remedy.title, False, math.nan, math.nan, [], 0, first
-    )
-
-
-class _StopOnNaN(keras.callbacks.Callback):
-    """Ends a trial whose loss is not finite, without a word."""
-
-    def on_batch_end(self, batch, logs=None):
-        if not np.isfinite((logs or {}).get("loss", 0.0)):
-            self.model.stop_training = True
-
-
-class _Healer:
-    """Trials, one after the other, on the best model so far."""
-
-    def __init__(self, model, report, x, y, epochs, batch_size):
-        self.model, self.report = model, report
-        self.x, self.y = x, y
-        self.sample = samples.take(x, y, _ROWS)
-        self.batch_size = batch_size or self._rows_of_a_batch()
-        self.tasks = tasks_of(model, self.sample.y)
-        self.epochs = epochs or self._planned()
-        self.length = max(1, round(2 * self.epochs / _TRIALS))
-        self.left = 2 * self.epochs
-        self.attempts, self.notes = [], []
-        self.seen, self.kept, self.spare = set(), [], None
-
-    def _meta(self, key):
-        trace = self.report.trace if self.report is not None else None
-        value = None if trace is None else trace.meta.get(key)
-        return value if isinstance(value, int) and value > 0 else None
-
-    def _rows(self):
-        return len(keras.tree.flatten(self.sample.all_x)[0])
-
-    def _rows_of_a_batch(self):
-        steps = self._meta("steps_per_epoch")
-        return -(-self._rows() // steps) if steps else 32
-
-    def _planned(self):
-        planned = self._meta("epochs_planned")
-        if planned:
-            return planned
-        rows = self._rows()
-        return max(1, round(_STEPS / max(1, -(-rows // self.batch_size))))
-
-    def run(self):
-        """Return the healed model and the report."""
-        if self.report is not None and self.report.healthy:
-            return self.model, Report([], notes=["Healthy: nothing to heal."])
-        first = self._first_findings()
-        original = best = self._trial(self._start())
-        if self.report is None:
-            known = {finding.rule for finding in first}
-            first += [f for f in best.findings if f.rule not in known]
-        best.findings = first
-        if not first:
-            note = (
-                f"Healthy: nothing found before training and in {self.length} "
-                "epochs of it, so nothing was changed."
-            )
-            return self.model, Report([], notes=[note, *self.notes])
-        several = _together(first)
-        if several is not None and self.left >= self.length:
-            finding, remedy, parts = several
-            better = self._attempt(best, finding, remedy)
-            if better is not None:
-                best = better
-                self.kept += [_key(part) for part in parts]
-                self.seen.update(self.kept)
-        while self.left >= self.length:
-            # A model that is clean but learns little is tried further.
-            todo = best.findings or (first if best.skill < _GOOD else [])
-            better = self._improve(best, todo)
-            if better is None:
-                break
-            best = better
-            if best.findings:
-                # What did not help before may help now.
-                self.seen = set(self.kept)
-        return self._result(best, original)
-
-    def _first_findings(self):
-        if self.report is not None:
-            return list(self.report.findings)
-        report = check(self.model, self.x, self.y, self.batch_size)
-        self.notes += report.notes
-        return report.findings
-
-    def _start(self):
-        """Return a copy to begin with; one that has trained begins anew."""
-        finite = all(
-            np.isfinite(keras.ops.convert_to_numpy(w)).all()
-            for w in self.model.trainable_variables
-        )
-        steps = self.model.optimizer.iterations
-        fresh = int(keras.ops.convert_to_numpy(steps)) == 0
-        return actions.copy(self.model, keep_weights=finite and fresh)
-
-    def _improve(self, best, findings):
-        """Return a better trial, or None when all remedies are used up."""
-        for finding in Report(findings).ranked:
-            for remedy in finding.remedies:
-                if self.left < self.length:
-                    return None
-                key = _key(remedy)
-                if remedy.apply is None or key in self.seen:
-                    continue
-                if remedy.action is not None:
-                    self.seen.add(key)
-                better = self._attempt(best, finding, remedy)
-                if better is not None:
-                    self.kept.append(key)
-                    return better
-        return None
-
-    def _attempt(self, best, finding, remedy):
-        try:
-            changed = remedy.apply(best.start)
-        except (TypeError, ValueError) as error:
-            self.attempts.append(_failed(finding, remedy, error))
-            return None
-        trial = self._trial(changed)
-        if not trial.error:
-            found = {f.rule for f in trial.findings}
-            report = check(changed, self.x, self.y, self.batch_size)
-            trial.findings += [
-                f for f in report.findings if f.rule not in found
-            ]
-        rules = list(dict.fromkeys(f.rule for f in trial.findings))
-        left = {_about(f) for f in trial.findings}
-        gone = _about(finding) not in left and not trial.error
-        if gone and best.skill >= _GOOD:
-            self._train_on(trial, best)
-        kept = _is_better(trial.skill, best.skill, gone)
-        kept = kept or (gone and self._sees_again(trial, best))
-        if not kept and gone and trial.skill >= best.skill:
-            # It does no harm: better than nothing, if nothing else helps.
-            better = self.spare is None or trial.skill > self.spare[0].skill
-            if better:
-                self.spare = trial, len(self.attempts), best
-        self.attempts.append(
-            Attempt(
-                finding.rule,
-                remedy.title,
-                kept,
-                best.skill,
-                trial.skill,
-                rules,
-                self.length,
-                trial.error,
-            )
-        )
-        return trial if kept else None
-
-    def _trial(self, start):
-        """Train a copy of a model for a while, watched."""
-        model = actions.copy(start)
-        monitor = GradientMonitor(on_finding="ignore", verbose=0)
-        try:
-            history = self._fit(model, [monitor])
-        except Exception as error:
-            text = str(error).splitlines()[0][:200] if str(error) else ""
-            text = f"{type(error).__name__}: {text}"
-            return _Trial(start, model, -math.inf, [], text)
-        reached = self._skill(model, history)
-        return _Trial(start, model, reached, list(monitor.findings))
-
-    def _fit(self, model, callbacks=()):
-        self.left -= self.length
-        arguments = {} if self.y is None else {"y": self.y}
-        if not samples.gives_batches(self.x):
-            arguments["batch_size"] = self.batch_size
-        return model.fit(
-            self.x,
-            epochs=self.length,
-            verbose=0,
-            callbacks=[*callbacks, _StopOnNaN()],
-            **arguments,
-        )
-
-    def _train_on(self, trial, best):
-        """Train both on while the one without the finding lags behind.
-
-        Two models that learn differ early by their pace, not by their end.
-        """
-        for _ in range(_ROUNDS):
-            close = _SHARE * best.skill <= trial.skill < best.skill - _BETTER
-            if not close or self.left < 2 * self.length:
-                return
-            for each in (trial, best):
-                each.skill = self._skill(each.model, self._fit(each.model))
-
-    def _sees_again(self, trial, best):
-        """Whether predictions follow the inputs now, and did not before.
-
-        What predicts the same for every input cannot learn, however small the
-        steps of a trial were.
-        """
-        if not math.isfinite(trial.skill):
-            return False
-        x = self.sample.x
-        return is_blind(best.model, x) and not is_blind(trial.model, x)
-
-    def _skill(self, model, history):
-        if self.tasks:
-            return skill(model, self.sample.x, self.sample.y, self.tasks)
-        losses = history.history.get("loss", [])
-        if not losses or not np.isfinite(losses[-1]):
-            return -math.inf
-        return float(1.0 - losses[-1] / (abs(losses[0]) + 1e-12))
-
-    def _result(self, best, original):
-        if self.spare is not None and self.spare[2] is best:
-            best, at, _ = self.spare
-            self.attempts[at] = dataclasses.replace(
-                self.attempts[at], kept=True
-            )
-        if best is original:
-            note = "Nothing was changed: no remedy made the model better."
-            healed = self.model
-        else:
-            done = [attempt.title for attempt in self.attempts if attempt.kept]
-            note = f"Changed: {'; '.join(done)}."
-            healed = best.model
-        return healed, Report(
-            best.findings,
-            notes=[note, *self.notes],
-            attempts=self.attempts,
-        )
-
-
-def _key(remedy):
-    return remedy.action, json.dumps(remedy.arguments)
-
-
-def _about(finding):
-    """What makes it the same finding in another model."""
-    return finding.rule, finding.evidence.get("of")
-
-
-def _together(findings):
-    """Return a finding and remedy that stand for several plain causes.
-
-    Data and outputs that do not fit spoil each other's cure, so that each
-    alone may help nothing.
-
-    Args:
-        findings: List of `Finding`.
-
-    Returns:
-        Tuple (finding, remedy, list of its parts), or None if there are not
-        two of them.
-    """
-    chosen = {}
-    for finding in Report(findings).ranked:
-        cures = [r for r in finding.remedies if r.apply is not None]
-        if finding.rule in _PLAIN_CAUSES and cures:
-            chosen.setdefault(_about(finding), (finding, cures[0]))
-    if len(chosen) < 2:
-        return None
-
-    def apply(model):
-        for _, remedy in chosen.values():
-            model = remedy.apply(model)
-        return model
-
-    titles = " + ".join(remedy.title for _, remedy in chosen.values())
-    first = next(iter(chosen.values()))[0]
-    together = Remedy(titles, "They spoil each other's cure.", apply=apply)
-    return first, together, [remedy for _, remedy in chosen.values()]
-
-
-def _is_better(after, before, gone):
-    """Tell whether a change is worth keeping."""
-    if math.isnan(after) or math.isnan(before):
-        return gone
-    if not math.isfinite(after):
-        return False
-    if gone and before >= _GOOD:
-        return after >= before - _BETTER
-    gain = _BETTER if gone else _MUCH_BETTER
-    return after >= before + gain

@@ -6,6 +6,7 @@
 import dataclasses
 
 from keras_gradguard.diagnosis import changes
+from keras_gradguard.diagnosis import changes_of_training
 from keras_gradguard.diagnosis.evidence import kernel_shapes
 from keras_gradguard.diagnosis.finding import Remedy
 
@@ -179,8 +180,8 @@ def _lower_rate(trace, factor, why):
     rate = trace.meta.get("learning_rate")
     if isinstance(rate, int | float) and rate > 0:
         name = (trace.meta.get("optimizer") or {}).get("class")
-        return changes.learning_rate(name, rate, why, rate / factor)
-    return changes.scale_learning_rate(1 / factor, why)
+        return changes_of_training.learning_rate(name, rate, why, rate / factor)
+    return changes_of_training.scale_learning_rate(1 / factor, why)
 
 
 def for_exploding(trace, layers):
@@ -192,7 +193,7 @@ def for_exploding(trace, layers):
     known = isinstance(rate, int | float) and rate > 0
     lower = f"{rate / 10:g}" if known else "1e-3"
     now = f" It is {rate:g} now." if known else ""
-    clip = changes.clip(
+    clip = changes_of_training.clip(
         "Clipping bounds each step, so that one large gradient does not "
         "throw the weights far off.",
         threshold=1.0,
@@ -248,7 +249,7 @@ def for_nonfinite(trace, layers, clue):
         "print(np.isfinite(x_train).all(), np.isfinite(y_train).all())",
     )
     skip = dataclasses.replace(
-        changes.clip(
+        changes_of_training.clip(
             "Weights stay as they were when a gradient is NaN or infinite.",
             "percentile",
             nonfinite="skip",
@@ -321,7 +322,7 @@ def for_update_ratio(trace, factor):
     factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
     if isinstance(rate, int | float) and rate > 0:
         to = float(f"{rate / factor:.1g}")
-        change = changes.learning_rate(
+        change = changes_of_training.learning_rate(
             name,
             rate,
             f"From {rate:g} to {to:.1g}: about 1e-3 of the weights per step.",
@@ -329,7 +330,7 @@ def for_update_ratio(trace, factor):
         )
         code = f"optimizer = keras.optimizers.{name}({to:.1g})"
     else:
-        change = changes.scale_learning_rate(
+        change = changes_of_training.scale_learning_rate(
             1 / factor, "Steps of about 1e-3 of the weights are usual."
         )
         code = f"model.optimizer.learning_rate /= {factor:.1g}"
@@ -337,7 +338,7 @@ def for_update_ratio(trace, factor):
         change, title=f"{side} the learning rate", code=code
     )
     if name in ("SGD", "Adadelta", "Adagrad"):
-        adam = changes.adam(
+        adam = changes_of_training.adam(
             "Adam's steps have the size of the learning rate, whatever the "
             "size of the gradient."
         )

@@ -234,8 +234,7 @@ class Recording:
             raise
 
     def _why_blind(self, model):
-        optimizer = model.optimizer
-        if optimizer is None:
+        if model.optimizer is None:
             return "the model has no optimizer"
         if _is_torch_compiled(model):
             return (
@@ -245,6 +244,7 @@ class Recording:
             )
         reasons = [
             optimizers.why_unreadable(leaf)
+            for optimizer in optimizers.all_of(model)
             for leaf in optimizers.leaves(optimizer)
         ]
         if reasons and all(reasons):

@@ -66,7 +66,7 @@ class Block:
         for part, cols, rows in zip(parts, columns, places, strict=True):
             grad_norm[np.ix_(rows, cols)] = part.norms
             skipped[rows] |= part.flags == SKIPPED
-            has_gradient[cols] = part.has_gradient
+            has_gradient[cols] |= np.asarray(part.has_gradient, bool)
             clips |= not np.isnan(part.clipped).all()
             squares[rows] += _clipped(part) ** 2
             thresholds[rows] += part.threshold.astype("float64") ** 2
@@ -98,7 +98,8 @@ class Part:
 
     Attributes:
         variables: Its variables, length n.
-        has_gradient: List of bool, length n.
+        has_gradient: List of bool, length n; all False as long as it has not
+            recorded anything.
         steps: Integer array `(r,)`.
         flags: Integer array `(r,)`.
         clipped: Float array `(r,)`, NaN where nothing clips.
@@ -121,18 +122,24 @@ class Part:
     updates: Any
 
 
-def read_part(tap, store, cursor):
+def read_part(tap, store, cursor, numbers=None):
     """Read the records that came in since the last time.
 
     Args:
         tap: `GradientTap`.
         store: Host copy of its ring's store.
         cursor: Number of records that were read before.
+        numbers: List of the steps of the executions since then, to number
+            the records by, or None to do so by the optimizer's own steps.
 
     Returns:
         `(part, cursor)`.
     """
+    before = cursor
     steps, flags, values, cursor = ring_layout.unread(store, cursor)
+    if numbers is not None:
+        steps, rows = _numbered(numbers, len(steps), cursor - before)
+        flags, values = flags[rows], values[rows]
     n = len(tap.variables)
     clipped, threshold, loss = values[:, :SCALARS].T
     norms = values[:, SCALARS : SCALARS + n]
@@ -143,7 +150,7 @@ def read_part(tap, store, cursor):
     measured = (updates[:, :n] != UNMEASURED).all(axis=1)
     part = Part(
         variables=tap.variables,
-        has_gradient=tap.has_gradient,
+        has_gradient=[cursor > 0 and has for has in tap.has_gradient],
         steps=steps,
         flags=flags,
         clipped=clipped,
@@ -154,6 +161,31 @@ def read_part(tap, store, cursor):
         updates=updates[measured],
     )
     return part, cursor
+
+
+def _numbered(numbers, count, written):
+    """Give records the steps of the executions that made them.
+
+    Optimizers that a step applies on their own count on their own: a critic
+    may take five steps where its generator takes one. The executions are
+    spread evenly over the records; of several of one execution the last
+    stays.
+
+    Args:
+        numbers: List of int. Steps of the executions.
+        count: Int. Records that are left.
+        written: Int. Records that there were.
+
+    Returns:
+        Integer arrays: the steps, and the indices of the records.
+    """
+    if not count or not numbers:
+        return np.zeros(0, "int64"), np.zeros(0, "int64")
+    at = np.arange(written - count, written)
+    execution = -(-(at + 1) * len(numbers) // written) - 1
+    steps = np.asarray(numbers, "int64")[execution]
+    last = np.append(steps[1:] != steps[:-1], True)
+    return steps[last], np.flatnonzero(last)
 
 
 def _clipped(part):

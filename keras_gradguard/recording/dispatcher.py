@@ -6,8 +6,13 @@ gradient norms; the other also weights and updates, which costs more and is
 run now and then.
 """
 
+import contextlib
+import contextvars
+import dataclasses
 import time
 import weakref
+
+import numpy as np
 
 from keras_gradguard import _backend
 from keras_gradguard._backend import ring_layout
@@ -23,6 +28,22 @@ _FULL_EARLY = (0, 1, 2, 4, 16)
 _LONGEST_PERIOD = 256
 # Where steps are slow, records are not kept waiting longer than that.
 _SECONDS = 1.0
+_one_variant = contextvars.ContextVar("gradguard_one_variant", default=False)
+
+
+@contextlib.contextmanager
+def one_variant():
+    """Let the fits inside compile one variant of the step, not two.
+
+    Every step is then recorded in full, and the host keeps what it would have
+    measured else: the trace is the same. It pays where a fit takes less time
+    than compiling.
+    """
+    token = _one_variant.set(True)
+    try:
+        yield
+    finally:
+        _one_variant.reset(token)
 
 
 class Dispatcher:
@@ -61,12 +82,17 @@ class Dispatcher:
         self._micro = max([0, *(_micro_steps(t.optimizer) for t in self._taps)])
         self._executions = 0
         self._full_count = 0
+        self._one_variant = _one_variant.get()
+        self._due = []  # steps to keep in full where all are recorded so
         self._drained = [self._written(t.records) for t in self._taps]
         self._recorded_before = sum(self._drained)
         self._since_drain = 0
         self._period = 8
         self._drained_at = time.monotonic()
         self._pending = None
+        # Optimizers of a step of the user's own count each for itself.
+        self._apart = len(instrument.optimizers) > 1
+        self._numbers, self._pending_numbers = [], None
         self._measured = []
         self._variants = {}
         self._window = 0
@@ -79,9 +105,14 @@ class Dispatcher:
         elsewhere. Nothing is compiled yet.
         """
         self._variants = {}
-        self._variant(self._spared)
+        self._variant(self._compiled(self._spared))
         for counting in (False, True):
             self._variant(Mode.FULL, counting)
+
+    def _compiled(self, mode):
+        """The mode of the variant that runs where a mode is wanted."""
+        all_full = self._one_variant and mode is not Mode.OFF
+        return Mode.FULL if all_full else mode
 
     @property
     def _skips_on_host(self):
@@ -99,13 +130,15 @@ class Dispatcher:
         mode = self._next_mode()
         counted = mode is Mode.FULL and self._counts_next
         try:
-            result = self._variant(mode, counted)(*args)
+            result = self._variant(self._compiled(mode), counted)(*args)
         except BaseException as error:
             if not self._backend.is_end_of_data(error):
                 # A trace that broke off may not be tried again.
                 self._instrument.broken = True
                 self._recording.abandon()
             raise
+        if self._apart and mode is not Mode.OFF:
+            self._numbers += self._steps_of_execution()
         self._advance(mode, result, counted)
         return result
 
@@ -158,6 +191,10 @@ class Dispatcher:
             and self.batch + self._per_execution >= steps
         )
 
+    def _steps_of_execution(self):
+        micro = range(self._micro, self._micro + self._per_execution)
+        return [step // self._accumulate for step in micro]
+
     def _advance(self, mode, result, counted):
         self.batch += self._per_execution
         self._micro += self._per_execution
@@ -168,6 +205,7 @@ class Dispatcher:
         self._since_drain += counts or mode is not Mode.OFF
         if mode is Mode.FULL:
             self._take_measurement()
+            self._due.append(self.step - 1)
         if counted:
             self._take_histogram(result)
         if self._instrument.broken or self._since_drain < self._period:
@@ -226,6 +264,8 @@ class Dispatcher:
     def _copy(self, state):
         """Begin to copy the rings to the host."""
         self._window, self._since_drain = self._since_drain, 0
+        if self._apart:
+            self._pending_numbers, self._numbers = self._numbers, []
         self._pending = [
             None if t.records is None else t.records.snapshot(state)
             for t in self._taps
@@ -265,13 +305,30 @@ class Dispatcher:
             if store is None:
                 continue
             store = self._backend.to_numpy(store)
-            part, cursor = read_part(tap, store, self._drained[i])
+            part, cursor = read_part(
+                tap, store, self._drained[i], self._pending_numbers
+            )
             filled = max(filled, (cursor - self._drained[i]) / tap.records.rows)
             self._drained[i] = cursor
             parts.append(part)
         self._adapt(filled)
         if parts and any(len(part.steps) for part in parts):
-            yield Block.merge(parts, self._recording.make_table())
+            block = Block.merge(parts, self._recording.make_table())
+            yield self._with_due_updates(block)
+
+    def _with_due_updates(self, block):
+        """The block, without the updates that nobody wanted measured."""
+        due, self._due = self._due, []
+        if not self._one_variant:
+            return block
+        keep = np.isin(block.update_steps, due)
+        self._due = [step for step in due if step > block.steps[-1]]
+        return dataclasses.replace(
+            block,
+            update_steps=block.update_steps[keep],
+            weight_norm=block.weight_norm[keep],
+            update_norm=block.update_norm[keep],
+        )
 
     def _adapt(self, filled):
         """Drain as rarely as the rings allow, before anything is lost.

@@ -29,12 +29,14 @@ _RING_BYTES = 512 * 1024
 
 
 class Instrument:
-    """Taps on a model's optimizer and variants of its train step.
+    """Taps on a model's optimizers and variants of its train step.
 
     Args:
         model: A compiled Keras model.
 
     Attributes:
+        optimizers: List of those that the step may apply, see
+            `optimizers.all_of`; the model's own comes first.
         taps: List of `GradientTap`.
         forward: `ForwardTap` of the model.
         counts: Whether every step notes which units are active.
@@ -48,6 +50,7 @@ class Instrument:
 
     def __init__(self, model):
         self.optimizer = model.optimizer
+        self.optimizers = optimizers.all_of(model)
         _build_members(model)
         self.xla = bool(model.jit_compile) and not model.run_eagerly
         self.broken = False
@@ -55,7 +58,8 @@ class Instrument:
         self.cache = {}
         self.taps = [
             GradientTap(leaf, ring_rows, self.xla, self._fail)
-            for leaf in optimizers.leaves(self.optimizer)
+            for optimizer in self.optimizers
+            for leaf in optimizers.leaves(optimizer)
             if optimizers.why_unreadable(leaf) is None
         ]
         apart = keras.backend.backend() == "tensorflow"
@@ -69,13 +73,15 @@ class Instrument:
         by_leaf = {id(tap.optimizer): tap for tap in self.taps}
         self._scale_taps = [
             LossScaleTap(scaler, by_leaf[id(leaf)])
-            for scaler in optimizers.loss_scalers(self.optimizer)
+            for optimizer in self.optimizers
+            for scaler in optimizers.loss_scalers(optimizer)
             for leaf in optimizers.leaves(scaler)
             if id(leaf) in by_leaf
         ]
         self._clip_taps = [
             ClipTap(clipper, by_leaf[id(leaf)])
-            for clipper in optimizers.adaptive_clippers(self.optimizer)
+            for optimizer in self.optimizers
+            for clipper in optimizers.adaptive_clippers(optimizer)
             for leaf in optimizers.leaves(clipper)
             if id(leaf) in by_leaf
         ]
@@ -90,15 +96,19 @@ class Instrument:
             model: A compiled Keras model.
         """
         xla = bool(model.jit_compile) and not model.run_eagerly
+        present = optimizers.all_of(model)
         return (
-            model.optimizer is self.optimizer
+            len(present) == len(self.optimizers)
+            and all(
+                a is b for a, b in zip(present, self.optimizers, strict=True)
+            )
             and xla == self.xla
             and not self.broken
             and all(tap.is_current() for tap in self.taps)
         )
 
     def attach(self, model):
-        """Patch the optimizer.
+        """Patch the optimizers.
 
         Args:
             model: The model.
@@ -135,7 +145,7 @@ class Instrument:
             _record_shardings(model)
 
     def detach(self, model):
-        """Leave the optimizer as it was. Safe to call twice.
+        """Leave the optimizers as they were. Safe to call twice.
 
         Args:
             model: The model, or None if it is gone.

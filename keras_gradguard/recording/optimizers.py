@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_gradguard.recording.layers import forward_layers
+
 # Called by `BaseOptimizer.apply`, with these arguments, in every release of
 # Keras that the package supports.
 _LEAF_METHODS = ("apply", "_backend_apply_gradients", "_clip_gradients")
@@ -44,6 +46,42 @@ def leaves(optimizer):
         for o in chain(optimizer)
         if getattr(o, "inner_optimizer", None) is None and not _members(o)
     ]
+
+
+def all_of(model):
+    """The optimizers that a train step of a model may apply.
+
+    A `train_step` of the user's own may use others than the one that the
+    model was compiled with, as that of a GAN does: those are found among the
+    attributes of the model and of the models in it. On JAX there are none,
+    since Keras carries the state of `model.optimizer` only.
+
+    Args:
+        model: A compiled Keras model.
+
+    Returns:
+        List of optimizers, `model.optimizer` first.
+    """
+    found = [model.optimizer]
+    own_step = type(model).train_step is not keras.Model.train_step
+    if not own_step or keras.backend.backend() == "jax":
+        return found
+    known = {id(o) for o in chain(model.optimizer)}
+    for layer in forward_layers(model):
+        for value in list(vars(layer).values()):
+            for each in _listed(value):
+                if not isinstance(each, keras.optimizers.Optimizer):
+                    continue
+                if id(each) not in known:
+                    known.update(id(o) for o in chain(each))
+                    found.append(each)
+    return found
+
+
+def _listed(value):
+    if isinstance(value, list | tuple):
+        return list(value)
+    return list(value.values()) if isinstance(value, dict) else [value]
 
 
 def loss_scalers(optimizer):

@@ -9,6 +9,7 @@ from keras import layers
 
 import keras_gradguard as kgg
 from keras_gradguard.diagnosis import changes
+from keras_gradguard.diagnosis import changes_of_training
 from keras_gradguard.diagnosis.judgements import Output
 from tests import models
 
@@ -57,11 +58,20 @@ REMEDIES = {
     "batch_norm": changes.normalize_inputs(""),
     "pixels": changes.rescale_inputs("", 1 / 255),
     "targets": changes.scale_targets("", 500.0, 300.0),
-    "rate": changes.learning_rate("Adam", 1e-3, "", 1e-2),
-    "factor": changes.scale_learning_rate(0.1, ""),
-    "schedule": changes.schedule("", 1e-3),
-    "adam": changes.adam(""),
-    "clip": changes.clip("", threshold=1.0),
+    "rate": changes_of_training.learning_rate("Adam", 1e-3, "", 1e-2),
+    "factor": changes_of_training.scale_learning_rate(0.1, ""),
+    "schedule": changes_of_training.schedule("", 1e-3),
+    "adam": changes_of_training.adam(""),
+    "clip": changes_of_training.clip("", threshold=1.0),
+    "accumulate": changes_of_training.accumulate(2, ""),
+    "several": changes.several(
+        [
+            changes.convert("he_relu", "", "", normalization="batch"),
+            changes_of_training.adam(""),
+            changes_of_training.schedule("", 1e-3, 200),
+        ],
+        "",
+    ),
     "convert": changes.convert("he_relu", "", ""),
     "normalize": changes.convert("elu", "", "", normalization="batch"),
     "residual": changes.convert("elu", "", "", residual=True),
@@ -73,7 +83,10 @@ REMEDIES = {
 @pytest.mark.parametrize("name", REMEDIES)
 def test_each_change_gives_a_model_that_trains_and_touches_nothing(name):
     metrics = None if name == "output" else ["mae"]
-    model = net(optimizer="sgd" if name == "adam" else "adam", metrics=metrics)
+    model = net(
+        optimizer="sgd" if name in ("adam", "several") else "adam",
+        metrics=metrics,
+    )
     before = models.to_numpy([*model.variables, *model.optimizer.variables])
     config = json.dumps(model.get_config(), default=str)
     healed = through_json(REMEDIES[name]).apply(model)
@@ -89,6 +102,24 @@ def test_each_change_gives_a_model_that_trains_and_touches_nothing(name):
     assert not {id(v) for v in healed.variables} & {
         id(v) for v in model.variables
     }
+
+
+def test_the_gradients_of_several_batches_are_averaged():
+    healed = apply("accumulate", net())
+    assert healed.optimizer.gradient_accumulation_steps == 2
+    healed.fit(X, Y, batch_size=16, epochs=1, verbose=0)
+    assert int(keras.ops.convert_to_numpy(healed.optimizer.iterations)) == 2
+    with pytest.raises(ValueError, match="it does so already"):
+        apply("accumulate", healed)
+
+
+def test_several_changes_are_made_one_after_the_other():
+    healed = apply("several", net(optimizer="sgd"))
+    assert type(healed.optimizer).__name__ == "Adam"
+    rate = healed.optimizer.get_config()["learning_rate"]
+    assert rate["config"]["decay_steps"] == 200
+    kinds = [type(layer).__name__ for layer in healed.layers]
+    assert "BatchNormalization" in kinds
 
 
 def apply(name, model):

@@ -8,7 +8,10 @@ import pytest
 from keras import layers
 
 import keras_gradguard as kgg
-from keras_gradguard.diagnosis.heal import _is_better
+from keras_gradguard.diagnosis import changes
+from keras_gradguard.diagnosis import changes_of_training
+from keras_gradguard.diagnosis import remedies_of_training
+from keras_gradguard.diagnosis.healer import is_better
 from keras_gradguard.diagnosis.skill import skill
 from keras_gradguard.diagnosis.skill import tasks_of
 from tests import models
@@ -123,6 +126,47 @@ def test_a_report_without_data_is_taken_on_trust():
     assert "no remedy" in report.notes[0]
 
 
+def test_a_schedule_is_made_for_the_run_and_not_for_a_trial():
+    slow = keras.optimizers.Adam(1e-5)
+    model = classifier(layers.Dense(8, "relu"), optimizer=slow)
+    x, y = data()
+    falls = changes_of_training.schedule("", 0.02, steps=7)
+    remedy = changes.several(
+        [changes_of_training.learning_rate("Adam", 1e-5, "", 0.02), falls], ""
+    )
+    finding = kgg.Finding(
+        "own_rule", "critical", [], 0, 0, None, {}, "m", [remedy]
+    )
+    healed, _ = kgg.heal(
+        model, kgg.Report([finding]), x, y, epochs=20, batch_size=16
+    )
+    rate = healed.optimizer.get_config()["learning_rate"]["config"]
+    assert rate["decay_steps"] == 20 * 8
+    assert rate["initial_learning_rate"] == pytest.approx(0.02)
+
+
+def test_small_batches_are_told_to_average_and_take_smaller_steps():
+    trace = kgg.Trace(
+        ["a"],
+        ["a/kernel"],
+        [0],
+        meta={
+            "learning_rate": 0.1,
+            "optimizer": {"class": "SGD"},
+            "data": {"batch_size": 1},
+        },
+    )
+    found = remedies_of_training.for_oscillating(trace, 0.2)
+    assert found[0].action == "several"
+    model = classifier(optimizer=keras.optimizers.SGD(0.1))
+    optimizer = found[0].apply(model).optimizer
+    assert optimizer.gradient_accumulation_steps == 32
+    assert float(optimizer.learning_rate) == pytest.approx(0.01)
+    rates = [r.arguments.get("value") for r in found]
+    assert rates[1:3] == pytest.approx([0.01, 0.0005])
+    assert found[-1].apply is None
+
+
 def test_a_remedy_that_harms_is_not_kept():
     model = classifier(layers.Dense(8, "relu"))
     x, y = data()
@@ -200,15 +244,15 @@ def test_skill_is_read_off_predictions():
 
 def test_what_is_worth_keeping():
     inf, nan = float("inf"), float("nan")
-    assert _is_better(0.3, 0.1, gone=True)
-    assert _is_better(0.8, 0.8, gone=True)
-    assert _is_better(0.1, -inf, gone=True)
-    assert _is_better(nan, nan, gone=True)
-    assert not _is_better(0.1, 0.1, gone=True)
-    assert not _is_better(0.2, 0.1, gone=False)
-    assert _is_better(0.4, 0.1, gone=False)
-    assert not _is_better(-inf, -inf, gone=True)
-    assert not _is_better(0.6, 0.8, gone=True)
+    assert is_better(0.3, 0.1, gone=True)
+    assert is_better(0.8, 0.8, gone=True)
+    assert is_better(0.1, -inf, gone=True)
+    assert is_better(nan, nan, gone=True)
+    assert not is_better(0.1, 0.1, gone=True)
+    assert not is_better(0.2, 0.1, gone=False)
+    assert is_better(0.4, 0.1, gone=False)
+    assert not is_better(-inf, -inf, gone=True)
+    assert not is_better(0.6, 0.8, gone=True)
 
 
 def test_arguments_are_checked():

@@ -151,13 +151,24 @@ def test_a_layer_of_dead_units(factor):
     assert finding.rule == "dead_relu"
     assert finding.severity == "critical"
     assert finding.layers == ["dense_0"]
-    # Two batches of 32 are wanted before a unit counts as dead.
-    assert finding.first_step == 1
+    # Two batches of 32 are wanted before a unit counts as dead; it was so in
+    # the first of them.
+    assert finding.first_step == 0
     assert finding.evidence["window"]["last_step"] <= 8
     assert "leaky" in finding.remedies[0].code
     # Of two layers most units do.
     trace = run(FLAT * factor, activations=MOST, sites=TWO_RELUS, **SHORT)
     assert ids(trace) == ["dead_relu"]
+
+
+def test_of_dead_and_saturated_layers_the_first_to_be_so_leads():
+    later = [[1.0 if at > 3 else 0.1, np.nan, np.nan] for at in range(13)]
+    flat = {"saturated_fraction": [[np.nan, 1.0, np.nan]] * 13}
+    report = diagnose(run(activations={"dead_fraction": later, **flat}))
+    told = [(f.rule, f.cause) for f in report.ranked]
+    assert told[0] == ("saturated_activation", None)
+    assert told[1] == ("dead_relu", "saturated_activation")
+    assert ids(run(activations={**DEAD, **flat}))[0] == "dead_relu"
 
 
 def test_dead_units_of_healthy_layers_are_no_finding():
@@ -324,6 +335,17 @@ def test_a_signal_that_overflows_at_the_first_step():
     assert report.ranked[0].layers[0] == "dense_1"
     assert report.ranked[1].rule == "nonfinite_gradient"
     assert report.ranked[1].cause == "exploding_gradient"
+
+
+def test_nan_that_nothing_large_came_before_is_no_growth():
+    grads = np.tile([1.0, np.nan, 1.0], (50, 1))
+    gone = {
+        "std": [[0.5, np.nan, np.nan]] * 13,
+        "mean": [[0.2, np.nan, np.nan]] * 13,
+    }
+    found = diagnose(run(np.full(50, np.nan), grads, activations=gone)).ranked
+    assert [f.rule for f in found] == ["nonfinite_gradient"]
+    assert found[0].layers == ["dense_1"]
 
 
 def test_a_runaway_late_in_the_run():

@@ -8,8 +8,10 @@ from keras_gradguard.diagnosis.actions.copies import OWNER
 from keras_gradguard.diagnosis.actions.copies import check_model
 from keras_gradguard.diagnosis.actions.copies import copy
 
-__all__ = ["ACTIONS", "apply", "check_model", "copy"]
+__all__ = ["ACTIONS", "SEVERAL", "apply", "check_model", "copy"]
 
+# Changes one after the other, each of them one of the following.
+SEVERAL = "several"
 ACTIONS = {
     "change_output": output.change_output,
     "scale_targets": output.scale_targets,
@@ -19,6 +21,7 @@ ACTIONS = {
     "schedule": training.schedule,
     "set_optimizer": training.set_optimizer,
     "clip": training.clip,
+    "accumulate": training.accumulate,
     "convert": hidden.convert,
     "remove_layers": hidden.remove_layers,
     "change_recurrent": hidden.change_recurrent,
@@ -34,7 +37,7 @@ def apply(model, action, arguments):
 
     Args:
         model: A `Sequential` or functional model, built.
-        action: Str. Name of the change.
+        action: Str. Name of the change, or `"several"`.
         arguments: Dict of its arguments.
 
     Returns:
@@ -45,9 +48,14 @@ def apply(model, action, arguments):
         ValueError: If the change cannot be made in this model.
     """
     check_model(OWNER, model)
+    if action == SEVERAL:
+        for change in arguments["changes"]:
+            model = apply(model, change["action"], change["arguments"])
+        return model
     if action not in ACTIONS:
+        known = sorted([*ACTIONS, SEVERAL])
         raise ValueError(
-            f"{OWNER}: `action` must be one of {sorted(ACTIONS)}. Received: "
+            f"{OWNER}: `action` must be one of {known}. Received: "
             f"action={action!r}. Update keras-gradguard."
         )
     return ACTIONS[action](model, **arguments)

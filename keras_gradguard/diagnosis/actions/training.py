@@ -72,6 +72,25 @@ def schedule(model, steps=2000):
     return rebuild(model, optimizer=_set_rate(model, falling))
 
 
+def accumulate(model, batches):
+    """Let the optimizer average the gradients of several batches.
+
+    Args:
+        model: The model.
+        batches: Int. Batches of an update.
+    """
+    leaf, _ = _leaf_rate(model)
+    if leaf.gradient_accumulation_steps:
+        raise cannot("accumulate gradients", model, "it does so already")
+
+    def change(config, kind):
+        if kind is type(leaf):
+            return {**config, "gradient_accumulation_steps": int(batches)}
+        return config
+
+    return rebuild(model, optimizer=_mapped(model.optimizer, change))
+
+
 def set_optimizer(model, name, learning_rate):
     """Exchange the optimizer.
 

@@ -1,7 +1,7 @@
 """Judges a learning rate by the optimizer it is for."""
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis import changes
+from keras_gradguard.diagnosis import changes_of_training
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.judgements.facts import known
 
@@ -68,7 +68,7 @@ def judge_learning_rate(optimizer):
             },
             message=f"The learning rate is {number(rate)}{momentum}: {effect}.",
             remedies=[
-                changes.learning_rate(
+                changes_of_training.learning_rate(
                     name, rate, f"{usual:g} is usual for {name}.", usual
                 )
             ],

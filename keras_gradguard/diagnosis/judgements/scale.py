@@ -2,6 +2,7 @@
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis import changes
+from keras_gradguard.diagnosis import changes_of_training
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.judgements.facts import known
 from keras_gradguard.diagnosis.judgements.facts import rms
@@ -189,7 +190,7 @@ def judge_target_scale(output, data, optimizer=None):
     if overshoots:
         to = optimizer.learning_rate / max(2.0, step)
         remedies.append(
-            changes.learning_rate(
+            changes_of_training.learning_rate(
                 optimizer.name,
                 optimizer.learning_rate,
                 "Then the first step is no larger than an output.",
@@ -197,7 +198,7 @@ def judge_target_scale(output, data, optimizer=None):
             )
         )
         remedies.append(
-            changes.clip(
+            changes_of_training.clip(
                 "It bounds the step, whatever the targets.", threshold=1.0
             )
         )

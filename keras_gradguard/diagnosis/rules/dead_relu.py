@@ -58,8 +58,8 @@ class DeadReLU(Rule):
         if not len(learning) or not len(sites):
             return []
         count = len(learning)
-        dead = trace.activation("dead_fraction")[:count, sites]
-        dead = np.where(_seen_enough(trace, count)[:, None], dead, np.nan)
+        zero = trace.activation("dead_fraction")[:count, sites]
+        dead = np.where(_seen_enough(trace, count)[:, None], zero, np.nan)
         if batch_size(trace) >= _LARGE_BATCH:
             # Sooner known than over eight batches.
             now = trace.activation("inactive_fraction")[:count, sites]
@@ -74,7 +74,9 @@ class DeadReLU(Rule):
             return []
         # Told of is what was complete first.
         last, limit = min(hits, key=lambda hit: hit[0])
-        return [_finding(trace, learning, dead, sites, last, limit)]
+        # What was zero before enough had been seen was dead even then.
+        since = np.fmax(dead, zero)
+        return [_finding(trace, learning, dead, since, sites, last, limit)]
 
 
 def _first(steps, high, level, where=None):
@@ -100,13 +102,14 @@ def _seen_enough(trace, count):
     return measured >= min(8, -(-_SAMPLES // (batch_size(trace) or 8)))
 
 
-def _finding(trace, learning, dead, sites, last, level):
+def _finding(trace, learning, dead, since, sites, last, level):
     with np.errstate(invalid="ignore"):
         high = dead >= level["share"]
+        long = since >= level["share"]
     window = level["measured"]
     full = high[max(0, last - window + 1) : last + 1].all(axis=0)
     guilty = np.flatnonzero(full)
-    starts = [stretch_start(high[:, at], last, window) for at in guilty]
+    starts = [stretch_start(long[:, at], last, window) for at in guilty]
     steps = learning.steps
     start = min(starts)
     end = max(stretch_end(high[:, at], last) for at in guilty)

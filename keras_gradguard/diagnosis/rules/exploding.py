@@ -381,9 +381,11 @@ def signals_that_explode(trace):
     if not np.isfinite(start):
         return nothing
     with np.errstate(invalid="ignore"):
-        huge = ~(size <= SIGNAL * max(start, 1e-30))
-    # The output alone is told of by `output_mismatch`.
-    if not huge[:-1].any():
+        over = size > SIGNAL * max(start, 1e-30)
+        huge = over | np.isnan(size)
+    # The output alone is told of by `output_mismatch`. NaN that no large
+    # number came before did not grow: something made it.
+    if not huge[:-1].any() or not over.any():
         return nothing
     first = int(np.argmax(huge))
     shown = (

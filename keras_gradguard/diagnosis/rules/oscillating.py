@@ -15,6 +15,8 @@ from keras_gradguard.diagnosis.learning import first_loss
 from keras_gradguard.diagnosis.learning import planned_steps
 from keras_gradguard.diagnosis.rules.base import Rule
 
+# Measured updates that tell how large the first steps are.
+_FIRST = 5
 _THROWN = {"moved": 0.3, "above": 1.5, "records": 30, "share": 0.01}
 _SWINGS = {"units": 20, "change": 0.05, "up": 0.1, "ups": 3, "net": 0.2}
 
@@ -68,7 +70,9 @@ class OscillatingLoss(Rule):
                 epoch=trace.epoch_of(first),
                 evidence=evidence,
                 message=text,
-                remedies=remedies_of_training.for_oscillating(trace),
+                remedies=remedies_of_training.for_oscillating(
+                    trace, evidence.get("update_ratio", 0.0) / _FIRST
+                ),
             )
         ]
 
@@ -77,9 +81,9 @@ def _thrown(trace, blocks, progress, learning):
     _, ratio = trace.measured("update_ratio")
     ratio = columns(ratio, judged_layers(trace))
     known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
-    if np.count_nonzero(known) < 5:
+    if np.count_nonzero(known) < _FIRST:
         return None
-    moved = float(np.nansum(median_known(ratio[known][:5])))
+    moved = float(np.nansum(median_known(ratio[known][:_FIRST])))
     if not moved >= _THROWN["moved"]:
         return None
     first = first_loss(trace, progress)
