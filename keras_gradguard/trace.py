@@ -436,7 +436,11 @@ class Trace:
         at = np.searchsorted(self.steps, steps, side="right") - 1
         hit = at >= 0
         hit[hit] = self.steps[at[hit]] == steps[hit]
-        out[at[hit]] = values[hit]
+        at, values = at[hit], values[hit]
+        out[at] = values
+        # The last step of an epoch may be measured within and after it.
+        for i in np.flatnonzero(at[1:] == at[:-1])[::-1]:
+            out[at[i]] = np.where(np.isnan(values[i]), out[at[i]], values[i])
         return out
 
     def measured(self, name, by="layer", since=None):

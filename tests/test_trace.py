@@ -265,3 +265,15 @@ def test_empty_trace_reads():
     assert trace.get("grad_norm").shape == (0, 0)
     assert trace.global_grad_norm.shape == (0,)
     assert trace.epoch_of(0) is None
+
+
+def test_measured_within_a_step_and_after_it():
+    trace = Trace(["a"], ["a/kernel"], [0])
+    trace.append([0, 1], [[1.0], [1.0]])
+    trace.append_updates([0, 1], [[2.0], [2.0]], [[0.5], [0.25]])
+    trace.append_updates([1], [[3.0]], zero_fraction=[[0.125]])
+    np.testing.assert_array_equal(trace.get("weight_norm"), [[2.0], [2.0]])
+    np.testing.assert_array_equal(trace.get("update_ratio"), [[0.25], [0.125]])
+    np.testing.assert_array_equal(
+        trace.get("zero_fraction"), [[np.nan], [0.125]]
+    )
