@@ -48,7 +48,15 @@ OURS = {
 PLAIN = ("glorot", "he", "lecun", "ours", "ours orthogonal", "LSUV")
 HELPED = ("ours + residual", "ours + batch norm")
 # Those that a plain stack of this depth does not suit.
-NEED_HELP = ("gelu", "silu", "hard_silu", "softplus", "sigmoid", "squared_relu")
+NEED_HELP = (
+    "gelu",
+    "silu",
+    "mish",
+    "hard_silu",
+    "softplus",
+    "sigmoid",
+    "squared_relu",
+)
 
 
 def digits():
