@@ -1,11 +1,13 @@
 """Cost of watching: fit time watched over fit time plain.
 
 All variants of one model take turns in one process, in an order that
-reverses every round. Each is timed between two plain fits and compared with
-their mean (`AutoClip` with fits by Keras's `global_clipnorm`); the table shows
-the median of those ratios and their quartiles, and the median for the CPU time
-of all threads, which other programs disturb less. Each timed fit runs through
-two epochs of data of its own model, after one fit that compiles.
+reverses every round. Those with the same optimizer train the very same model
+on the very same data: two equal models can differ by a tenth, by where their
+arrays lie in memory. Each variant is timed between two plain fits and compared
+with their mean (`AutoClip` with fits by Keras's `global_clipnorm`); the table
+shows the median of those ratios and their quartiles, and the median for the
+CPU time of all threads, which other programs disturb less. Each timed fit runs
+through two epochs of data, after one fit that compiles.
 
     KERAS_BACKEND=jax python benchmarks/overhead.py
     KERAS_BACKEND=tensorflow python benchmarks/overhead.py --jit
@@ -135,15 +137,19 @@ def variants(names, x, y, batch_size):
 def measure(name, names, rounds, jit):
     builder, steps = MODELS[name]
     per_epoch = max(1, steps // EPOCHS)
-    fits, against = {}, {}
-    for variant in variants(names, None, None, None):
-        keras.utils.set_random_seed(0)
-        model, data, loss, batch_size = builder()
-        x, y = data(per_epoch * batch_size)
-        made = variants(names, x, y, batch_size)[variant]
-        jit_compile = jit if keras.backend.backend() == "tensorflow" else "auto"
-        model.compile(made.optimizer(), loss, jit_compile=jit_compile)
+    fits, against, models = {}, {}, {}
+    _, data, loss, batch_size = builder()
+    x, y = data(per_epoch * batch_size)
+    jit_compile = jit if keras.backend.backend() == "tensorflow" else "auto"
+    for variant, made in variants(names, x, y, batch_size).items():
+        if made.optimizer not in models:
+            keras.utils.set_random_seed(0)
+            models[made.optimizer] = builder()[0]
+            models[made.optimizer].compile(
+                made.optimizer(), loss, jit_compile=jit_compile
+            )
         against[variant] = made.against
+        model = models[made.optimizer]
         fits[variant] = _fit(model, x, y, batch_size, made.callbacks)
         fits[variant]()
     times = {variant: [] for variant in fits}
