@@ -134,9 +134,9 @@ def variants(names, x, y, batch_size):
     return {n: known[n] for n in known if n in names}
 
 
-def measure(name, names, rounds, jit):
+def measure(name, names, rounds, jit, longer):
     builder, steps = MODELS[name]
-    per_epoch = max(1, steps // EPOCHS)
+    per_epoch = max(1, steps * longer // EPOCHS)
     fits, against, models = {}, {}, {}
     _, data, loss, batch_size = builder()
     x, y = data(per_epoch * batch_size)
@@ -208,11 +208,15 @@ def main():
     )
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--jit", action="store_true", help="XLA on TensorFlow")
+    parser.add_argument(
+        "--longer", type=int, default=1, help="times as many steps in a fit"
+    )
     arguments = parser.parse_args()
     backend = keras.backend.backend() + (" XLA" if arguments.jit else "")
     print(
         f"{backend}, keras {keras.__version__}, {os.cpu_count()} cores "
-        f"{platform.machine()}, {arguments.rounds} rounds\n"
+        f"{platform.machine()}, {arguments.rounds} rounds, "
+        f"{arguments.longer} times as long\n"
     )
     print("| model | variant | us/step | against | ratio | quartiles | CPU |")
     print("|---|---|---|---|---|---|---|")
@@ -220,7 +224,9 @@ def main():
         names = arguments.variants
         if names == ["all"]:
             names = list(variants([], None, None, None))
-        rows = measure(name, names, arguments.rounds, arguments.jit)
+        rows = measure(
+            name, names, arguments.rounds, arguments.jit, arguments.longer
+        )
         for variant, (micros, base, wall, (_, cpu, _)) in rows.items():
             low, median, high = wall
             print(

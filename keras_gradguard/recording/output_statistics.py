@@ -64,6 +64,7 @@ def active_samples(outputs, unit_axis):
     rank = len(outputs.shape)
     axes = tuple(i for i in range(1, rank) if i != unit_axis % rank)
     if axes:
-        # Three times as fast as `any` of a comparison, on XLA.
-        outputs = ops.max(ops.abs(outputs), axis=axes)
+        # Zero only if all are. On torch a tenth of the time of a maximum, and
+        # on XLA a third of that of `any` of a comparison.
+        outputs = ops.sum(ops.abs(outputs), axis=axes)
     return ops.cast(ops.not_equal(outputs, 0), "float32")
