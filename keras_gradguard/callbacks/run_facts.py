@@ -97,12 +97,14 @@ def facts(model, params):
         `learning_rate`, `loss_name`, `outputs` (one dict with the fields of
         `judgements.Output` each), `epochs_planned`, `steps_per_epoch`.
     """
+    several = optimizers.all_of(model)[1:]
     return {
         "backend": keras.backend.backend(),
         "keras_version": keras.__version__,
         "model": model.name,
-        "optimizer": _optimizer(model),
-        "learning_rate": _learning_rate(model),
+        # Which of several the step applies is not known before.
+        "optimizer": _named(several[0]) if several else _optimizer(model),
+        "learning_rate": None if several else _learning_rate(model.optimizer),
         "loss_name": _loss_name(getattr(model, "loss", None)),
         "outputs": _outputs(model),
         "epochs_planned": params.get("epochs"),
@@ -129,12 +131,12 @@ def empty_trace(table, facts):
     )
 
 
+def _named(optimizer):
+    return {"class": type(optimizer).__name__}
+
+
 def _optimizer(model):
-    several = optimizers.all_of(model)
-    if len(several) > 1:
-        # Which of them the step applies is not known before.
-        return {"class": type(several[1]).__name__}
-    described = {"class": type(model.optimizer).__name__}
+    described = _named(model.optimizer)
     known = configuration.optimizer_of(model)
     if known is not None:
         described |= dataclasses.asdict(known)
@@ -150,12 +152,9 @@ def _outputs(model):
     return [dataclasses.asdict(output) for output in outputs]
 
 
-def _learning_rate(model):
-    if len(optimizers.all_of(model)) > 1:
-        return None
-    rate = getattr(model.optimizer, "learning_rate", None)
+def _learning_rate(optimizer):
     try:
-        return float(keras.ops.convert_to_numpy(rate))
+        return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
     except (AttributeError, TypeError, ValueError):
         return None  # a MultiOptimizer has several
 
