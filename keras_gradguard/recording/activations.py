@@ -10,19 +10,15 @@ import contextlib
 import threading
 
 import keras
-import numpy as np
 from keras import ops
 from keras import tree
 
 from keras_gradguard import _backend
-from keras_gradguard._series import DATA_SERIES
-from keras_gradguard._series import OUTPUT_STATISTICS
 from keras_gradguard.recording import batch_statistics
 from keras_gradguard.recording import output_statistics
 from keras_gradguard.recording import sites as sites_lib
 from keras_gradguard.recording.gradients import Mode
-from keras_gradguard.recording.measurements import Counts
-from keras_gradguard.recording.measurements import Measurement
+from keras_gradguard.recording.packing import Packing
 from keras_gradguard.recording.replicas import PerReplica
 
 
@@ -57,7 +53,7 @@ class ForwardTap:
     def __init__(self, model, on_failure, apart=False):
         self.candidates = sites_lib.sites_of(model)
         self.facts = {}
-        self._layout = {}
+        self._packing = Packing()
         self._apart = apart
         self._on_failure = on_failure
         self._backend = _backend.current()
@@ -190,11 +186,14 @@ class ForwardTap:
         here = self._step
         try:
             if here.counts:
-                counts = self._counted()
+                counts = self._packing.pack_counts(here.seen, here.samples)
                 if counts is not None:
                     result = self._counts.post(result, counts)
             if here.mode is Mode.FULL:
-                result = self._latest.post(result, self._measured())
+                if self.loss is not None:
+                    here.data["loss"] = [ops.reshape(self.loss, ())]
+                packed = self._packing.pack_measurement(here.seen, here.data)
+                result = self._latest.post(result, packed)
         except Exception as error:
             self._on_failure(error)
         return result
@@ -242,24 +241,7 @@ class ForwardTap:
         """
         step, vector = latest
         vector = self._backend.to_numpy(vector)
-        order, units, live = self._layout[Mode.FULL]
-        count = len(order)
-        vector = np.asarray(vector, "float32")
-        known = len(DATA_SERIES)
-        data = dict(zip(DATA_SERIES, vector[:known].tolist(), strict=True))
-        vector = vector[known:]
-        table = vector[: count * len(OUTPUT_STATISTICS)]
-        table = table.reshape(count, len(OUTPUT_STATISTICS))
-        rest = vector[count * len(OUTPUT_STATISTICS) :]
-        return Measurement(
-            step,
-            list(order),
-            table,
-            _split(rest[sum(units) :], live),
-            _split(rest, units),
-            data,
-            dict(self.facts),
-        )
+        return self._packing.measurement(step, vector, dict(self.facts))
 
     def take_counts(self):
         """For how many samples each unit was active since the last time.
@@ -268,11 +250,7 @@ class ForwardTap:
             `Counts`, or None if no step ran.
         """
         vector = self._counts.take()
-        if vector is None:
-            return None
-        order, units = self._layout["counts"]
-        vector = np.asarray(vector, "float64")
-        return Counts(list(order), _split(vector[1:], units), vector[0])
+        return None if vector is None else self._packing.counts(vector)
 
     # Gathering
 
@@ -363,69 +341,6 @@ class ForwardTap:
         leaves = [self._visible(t) for t in tree.flatten(structure)]
         return [t for t in leaves if t is not None]
 
-    # Sending
-
-    def _counted(self):
-        """Samples, then per unit the number of those it is active for.
-
-        Small outputs are laid side by side: they cost a kernel, not their
-        data.
-        """
-        groups, single = {}, []
-        for site, seen in self._step.seen.items():
-            outputs = seen["outputs"]
-            if len(outputs) == 1 and output_statistics.is_small(outputs[0]):
-                key = str(outputs[0].dtype), outputs[0].shape[0]
-                groups.setdefault(key, []).append((site, outputs[0]))
-            elif outputs:
-                single.append((site, outputs))
-        parts, order, units = [], [], []
-        for group in groups.values():
-            order.extend(site for site, _ in group)
-            small = [outputs for _, outputs in group]
-            units.extend(int(outputs.shape[1]) for outputs in small)
-            joined = small[0]
-            if len(small) > 1:
-                joined = ops.concatenate(small, axis=1)
-            parts.append(
-                ops.sum(output_statistics.active_samples(joined, 1), axis=0)
-            )
-        for site, outputs in single:
-            order.append(site)
-            calls = [
-                ops.sum(
-                    output_statistics.active_samples(o, site.unit_axis), axis=0
-                )
-                for o in outputs
-            ]
-            parts.append(output_statistics.largest(calls))
-            units.append(int(parts[-1].shape[0]))
-        self._layout["counts"] = order, units
-        if not parts:
-            return None
-        samples = ops.cast(self._step.samples, "float32")
-        return ops.concatenate([ops.reshape(samples, (1,)), *parts], axis=0)
-
-    def _measured(self):
-        here = self._step
-        if self.loss is not None:
-            here.data["loss"] = [ops.reshape(self.loss, ())]
-        parts = [batch_statistics.pack(here.data)]
-        order, magnitudes, shares = [], [], []
-        for site, seen in here.seen.items():
-            if not seen["statistics"]:
-                continue
-            order.append(site)
-            calls, magnitude, share = zip(*seen["statistics"], strict=True)
-            parts.append(sum(calls[1:], start=calls[0]) / len(calls))
-            magnitudes.append(output_statistics.over_calls(magnitude))
-            shares.append(output_statistics.over_calls(share))
-        units = [0 if m is None else int(m.shape[0]) for m in magnitudes]
-        live = [0 if s is None else int(s.shape[0]) for s in shares]
-        self._layout[Mode.FULL] = order, units, live
-        rest = [v for v in [*magnitudes, *shares] if v is not None]
-        return ops.concatenate([*parts, *rest], axis=0)
-
 
 def _first(args):
     return args[0] if args else None
@@ -433,11 +348,3 @@ def _first(args):
 
 def _has_kernel(layer):
     return any(len(v.shape) > 1 for v in layer._trainable_variables)
-
-
-def _split(vector, units):
-    parts, at = [], 0
-    for count in units:
-        parts.append(vector[at : at + count] if count else None)
-        at += count
-    return parts

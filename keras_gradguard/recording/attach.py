@@ -107,11 +107,11 @@ class Recording:
         if model is None or not self.active:
             return
         if model.train_function is not self._dispatcher:
-            steps = self._dispatcher.steps_per_epoch
+            steps = self._dispatcher.schedule.steps_per_epoch
             self.flush()
             self._detach(restore=False)
             self._attach(steps)
-        self._dispatcher.batch = 0
+        self._dispatcher.schedule.batch = 0
 
     @property
     def owners(self):
@@ -162,9 +162,13 @@ class Recording:
             self._dispatcher.requests.ask(subscriber)
 
     @property
+    def _schedule(self):
+        return None if self._dispatcher is None else self._dispatcher.schedule
+
+    @property
     def executions(self):
         """Executions of the train step since the recording was attached."""
-        return 0 if self._dispatcher is None else self._dispatcher.executions
+        return 0 if self._schedule is None else self._schedule.executions
 
     @property
     def recorded(self):
@@ -174,7 +178,7 @@ class Recording:
     @property
     def step(self):
         """Optimizer steps taken so far, as far as the host can tell."""
-        return 0 if self._dispatcher is None else self._dispatcher.step
+        return 0 if self._schedule is None else self._schedule.step
 
     def why_nothing(self):
         """Why steps ran and no record came."""

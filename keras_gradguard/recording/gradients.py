@@ -15,6 +15,7 @@ from keras import ops
 from keras_gradguard import _backend
 from keras_gradguard import stats
 from keras_gradguard.recording import optimizers
+from keras_gradguard.recording import unit_gradients
 from keras_gradguard.recording.histograms import HistogramRing
 from keras_gradguard.recording.histograms import octave_counts
 
@@ -224,37 +225,11 @@ class GradientTap:
     # Statistics
 
     def _count_units(self, units, grads):
-        """Count the units whose gradient is not zero.
-
-        Replicas add up: a unit is dead if it is on all of them.
-        """
-        by_variable = {
-            id(variable): gradient
-            for variable, gradient in zip(
-                self._passing.variables, grads, strict=True
-            )
-        }
-        native = self._backend.native
-        found = []
-        for unit in units:
-            gradient = by_variable.get(id(unit.variable))
-            if gradient is None:
-                gradient = by_variable.get(id(native(unit.variable)))
-            if gradient is None:
-                gradient = ops.zeros(unit.variable.shape)
-            found.append(self._backend.densify(gradient, self._xla))
-        parts = []
-        copies = self._backend.barrier(found, self._xla)
-        for unit, gradient in zip(units, copies, strict=True):
-            nonzero = ops.logical_and(
-                ops.not_equal(gradient, 0), ops.isfinite(gradient)
-            )
-            rank = len(gradient.shape)
-            axes = tuple(i for i in range(rank) if i != unit.axis)
-            parts.append(ops.any(nonzero, axis=axes) if axes else nonzero)
-        counts = ops.cast(ops.concatenate(parts, axis=0), "float32")
-        one = ops.ones((1,), "float32")
-        self.unit_counts.stage(ops.concatenate([one, counts], axis=0))
+        given = zip(self._passing.variables, grads, strict=True)
+        by_variable = {id(variable): grad for variable, grad in given}
+        self.unit_counts.stage(
+            unit_gradients.count_nonzero(units, by_variable, self._xla)
+        )
 
     def _record_gradients(self, grads, clipped):
         if self.clip_step is not None:

@@ -7,7 +7,9 @@ or in its column of the kernel, since the activation passes none on.
 import dataclasses
 
 import keras
+from keras import ops
 
+from keras_gradguard import _backend
 from keras_gradguard.recording import sites as sites_lib
 
 _NORMALIZED = (keras.layers.BatchNormalization,)
@@ -28,6 +30,42 @@ class UnitGradient:
     variable: object
     axis: int
     units: int
+
+
+def count_nonzero(units, by_variable, xla):
+    """Tell which units have a gradient that is not zero.
+
+    Replicas add up: a unit is dead if it is on all of them.
+
+    Args:
+        units: List of `UnitGradient`.
+        by_variable: Dict from the `id` of a variable, or of the backend's own
+            variable in it, to its gradient or None.
+        xla: Whether the step is compiled by XLA.
+
+    Returns:
+        Float32 tensor (1 + units,): a one, then one or zero for each unit.
+    """
+    backend = _backend.current()
+    found = []
+    for unit in units:
+        gradient = by_variable.get(id(unit.variable))
+        if gradient is None:
+            gradient = by_variable.get(id(backend.native(unit.variable)))
+        if gradient is None:
+            gradient = ops.zeros(unit.variable.shape)
+        found.append(backend.densify(gradient, xla))
+    parts = [ops.ones((1,), "float32")]
+    copies = backend.barrier(found, xla)
+    for unit, gradient in zip(units, copies, strict=True):
+        nonzero = ops.logical_and(
+            ops.not_equal(gradient, 0), ops.isfinite(gradient)
+        )
+        rank = len(gradient.shape)
+        axes = tuple(i for i in range(rank) if i != unit.axis)
+        active = ops.any(nonzero, axis=axes) if axes else nonzero
+        parts.append(ops.cast(active, "float32"))
+    return ops.concatenate(parts, axis=0)
 
 
 def unit_gradient(site, float16=False):

@@ -10,6 +10,7 @@ from keras_gradguard import _backend
 from keras_gradguard.recording.activations import ForwardTap
 from keras_gradguard.recording.dispatcher import Dispatcher
 from keras_gradguard.recording.gradients import GradientTap
+from keras_gradguard.recording.packing import Packing
 from tests import models
 
 
@@ -27,7 +28,7 @@ def parts():
         "amend": (backend.Ring, "amend"),
         "snapshot": (backend.Ring, "snapshot"),
         "prepare": (GradientTap, "prepare"),
-        "measured": (ForwardTap, "_measured"),
+        "pack": (Packing, "pack_measurement"),
         "note": (ForwardTap, "_note"),
         "deliver": (Dispatcher, "_deliver"),
     }
