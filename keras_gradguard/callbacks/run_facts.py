@@ -94,8 +94,9 @@ def facts(model, params):
 
     Returns:
         Dict with `backend`, `keras_version`, `model`, `optimizer`,
-        `learning_rate`, `loss_name`, `outputs` (one dict with the fields of
-        `judgements.Output` each), `epochs_planned`, `steps_per_epoch`.
+        `learning_rate`, `loss_name`, `loss_weighted`, `outputs` (one dict with
+        the fields of `judgements.Output` each), `epochs_planned`,
+        `steps_per_epoch`.
     """
     several = optimizers.all_of(model)[1:]
     return {
@@ -106,6 +107,7 @@ def facts(model, params):
         "optimizer": _named(several[0]) if several else _optimizer(model),
         "learning_rate": None if several else _learning_rate(model.optimizer),
         "loss_name": _loss_name(getattr(model, "loss", None)),
+        "loss_weighted": configuration.loss_weights_of(model) is not None,
         "outputs": _outputs(model),
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),

@@ -324,10 +324,12 @@ class ForwardTap:
         self._loss.set(loss)
         if here.mode is not Mode.FULL:
             return
-        given = dict(zip(("x", "y", "y_pred"), args, strict=False), **kwargs)
+        names = ("x", "y", "y_pred", "sample_weight")
+        given = dict(zip(names, args, strict=False), **kwargs)
         targets = self._leaves(given.get("y"))
         outputs = self._leaves(given.get("y_pred"))
         self.facts["outputs"] = len(outputs)
+        self.facts["weighted"] = given.get("sample_weight") is not None
         if len(targets) == 1 and len(outputs) == 1:
             here.data["target"] = batch_statistics.of_targets(targets[0])
             here.data["output"] = batch_statistics.of_outputs(outputs[0])
@@ -347,4 +349,6 @@ def _first(args):
 
 
 def _has_kernel(layer):
-    return any(len(v.shape) > 1 for v in layer._trainable_variables)
+    if isinstance(layer, keras.layers.RNN):
+        layer = layer.cell
+    return any(len(v.shape) > 1 for v in layer.trainable_variables)
