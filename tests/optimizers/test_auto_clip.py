@@ -219,21 +219,25 @@ def test_a_row_of_skips_warns_at_the_end_of_fit():
 
 
 @pytest.mark.parametrize("jit", JITS)
-def test_percentile_100_is_bit_equal_to_the_inner_optimizer(jit):
-    layers = keras.layers
+@pytest.mark.parametrize("filters", [(8, 16), (16, 16, 32, 32, 64, 64)])
+def test_percentile_100_is_bit_equal_to_the_inner_optimizer(jit, filters):
+    layers, side = keras.layers, 4 * len(filters)
 
     def train(wrap):
         keras.utils.set_random_seed(0)
-        stack = [keras.Input((8, 8, 3))]
-        for filters in (8, 16):
-            stack.append(layers.Conv2D(filters, 3, padding="same"))
+        stack = [keras.Input((side, side, 3))]
+        for i, count in enumerate(filters):
+            stride = 2 if i % 2 else 1
+            stack.append(
+                layers.Conv2D(count, 3, strides=stride, padding="same")
+            )
             stack.append(layers.BatchNormalization())
             stack.append(layers.ReLU())
         stack += [layers.GlobalAveragePooling2D(), layers.Dense(3)]
         model = keras.Sequential(stack)
         optimizer = wrap(keras.optimizers.Adam(1e-2))
         model.compile(optimizer, loss="mse", jit_compile=jit)
-        x = np.random.default_rng(0).normal(size=(64, 8, 8, 3))
+        x = np.random.default_rng(0).normal(size=(64, side, side, 3))
         y = np.random.default_rng(1).normal(size=(64, 3))
         fit(model, x.astype("float32"), y.astype("float32"), epochs=2)
         inner = getattr(optimizer, "inner_optimizer", optimizer)

@@ -5,6 +5,7 @@ With SCREENSHOTS=docs/images the pictures of the documentation are made anew.
 
 import os
 import pathlib
+import sys
 
 import keras
 import numpy as np
@@ -274,6 +275,50 @@ def net_like(model):
     copy = keras.models.clone_model(model)
     copy.compile("adam", "binary_crossentropy")
     return copy
+
+
+_FIRST_PAINT = """
+if (location.pathname.includes('keras_gradguard')) {
+  const look = () => {
+    if (document.querySelector('.heatmap canvas')) {
+      // After the frame in which it was drawn.
+      requestAnimationFrame(() => requestAnimationFrame(
+        () => { window.painted = performance.now(); }));
+    } else {
+      requestAnimationFrame(look);
+    }
+  };
+  look();
+}
+"""
+
+
+@pytest.mark.parametrize(("layers", "records"), [(100, 2000), (200, 5000)])
+def test_a_large_run_is_painted(tmp_path, layers, records, capsys):
+    depth = np.linspace(-3, 0, layers)
+    noise = np.random.default_rng(0).normal(0, 0.2, (records, layers))
+    grads = 10.0 ** (depth + noise)
+    conftest.write_live(tmp_path / "large", grads, each=100, thin=False)
+    with serving(tmp_path) as url, browsing() as page:
+        page.chrome.execute_cdp_cmd(
+            "Page.addScriptToEvaluateOnNewDocument", {"source": _FIRST_PAINT}
+        )
+        for look in ("first", "again"):
+            page.open(url)
+            took = page.wait(lambda: page.script("return window.painted"))
+            with capsys.disabled():
+                sys.stdout.write(
+                    f"\nthe {look} paint of {layers} layers and {records} "
+                    f"records took {took:.0f} ms\n"
+                )
+            page.chrome.get("about:blank")
+        page.open(url)
+        # Weak at the input, strong at the output.
+        assert page.pixel(0.5, 0.02) != page.pixel(0.5, 0.98)
+        for place in np.linspace(0.1, 0.9, 9):
+            page.move_to(".heatmap canvas", 0.5, place)
+            assert "block_" in page.find(".tooltip").text
+        assert page.errors() == []
 
 
 def test_script_in_names_does_not_run(tmp_path):
