@@ -3,6 +3,7 @@
     KERAS_BACKEND=jax python benchmarks/diagnosis.py CASES.json
         [--only NAME] [--seeds 0,1] [--limit-epochs N] [--out runs.jsonl]
     KERAS_BACKEND=jax python benchmarks/diagnosis.py --planted
+    KERAS_BACKEND=torch python benchmarks/diagnosis.py --drawn 200
 
 `CASES.json` describes the programs: layers, initializers, optimizer, loss,
 data recipe, label, and what became of each seed. One line of JSON is written
@@ -14,6 +15,8 @@ ones that did (B), and where the label held (C).
 
 `--planted` trains healthy and sick pairs of larger models, each sick in one
 known layer, and counts how often the finding that leads names that layer.
+`--drawn` trains programs drawn at random, and counts what was said of those
+that learnt and of those that did not.
 """
 
 import argparse
@@ -25,6 +28,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import keras
 import numpy as np
+from detection import drawn
 from detection import planted
 from detection import programs
 from detection import published
@@ -159,14 +163,19 @@ def main():
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--limit-epochs", type=int, default=None)
     parser.add_argument("--planted", action="store_true")
+    parser.add_argument("--drawn", type=int, help="how many programs")
+    parser.add_argument("--start", type=int, default=0, help="of --drawn")
     parser.add_argument("--out", default=HERE / "results/diagnosis_runs.jsonl")
     arguments = parser.parse_args()
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     if arguments.planted:
         planted.main(seeds, arguments.only)
         return
+    if arguments.drawn:
+        drawn.main(arguments.drawn, arguments.start)
+        return
     if not arguments.cases:
-        parser.error("pass a file of labelled programs, or --planted")
+        parser.error("pass a file of labelled programs, --planted or --drawn")
     out = pathlib.Path(arguments.out)
     done = {(r["id"], r["seed"]) for r in lines_of(out)}
     cases = json.loads(pathlib.Path(arguments.cases).read_text())["cases"]

@@ -6,11 +6,15 @@ import functools
 import numpy as np
 
 from keras_gradguard.diagnosis.evidence import Progress
+from keras_gradguard.diagnosis.guessing import guess_of
 
 _WINDOW = 5
 # Outputs that differ by less between samples say nothing of the inputs.
 _BLIND = 1e-3
 _FAINT = 0.02
+# A loss that lies no further below that of a constant prediction is none of a
+# network that learnt.
+_NO_GAIN = 0.02
 # By then a running fit was measured, or will not be.
 _SOON = 256
 # Of fewer samples a batch may hold only one kind.
@@ -34,6 +38,9 @@ class Learning:
             sample, against how much they should; NaN if unknown.
         fallen: Float array (K,). Share by which the loss lies below the first;
             negative if above; NaN if unknown.
+        gain: Float array (K,). Share by which the loss lies below that of a
+            constant prediction, or less than that; negative if above; NaN if
+            unknown.
         stalled: Bool array (K,). Whether the loss did not fall of late.
         score: Float array (K,). Best score (accuracy or the like, in [0, 1])
             of the epochs that were over, NaN if none is logged.
@@ -44,6 +51,7 @@ class Learning:
     follows: np.ndarray
     contrast: np.ndarray
     fallen: np.ndarray
+    gain: np.ndarray
     stalled: np.ndarray
     score: np.ndarray
     chance: float
@@ -61,7 +69,11 @@ class Learning:
         steps = trace.activation_steps[:count]
         progress = Progress.of(trace)
         at = np.searchsorted(blocks.last_step, steps, "right") - 1
-        fallen, stalled = _from_loss(progress, at, first_loss(trace, progress))
+        late, stalled = _from_loss(progress, at)
+        first, guess = first_loss(trace, progress), guess_of(trace, count)
+        with np.errstate(all="ignore"):
+            fallen = (first - late) / abs(first)
+            gain = np.where(guess > 0, 1 - late / guess, np.nan)
         score, chance = _score(trace, steps)
         contrast = _contrast(trace, count)
         follows = trace.data("output_correlation")[:count]
@@ -73,6 +85,7 @@ class Learning:
             _recent(follows),
             contrast,
             fallen,
+            gain,
             stalled,
             score,
             chance,
@@ -90,10 +103,11 @@ class Learning:
         """Bool array (K,): the model has learnt a good part by then."""
         with np.errstate(invalid="ignore"):
             better = (self.score - self.chance) / max(1e-9, 1 - self.chance)
+            low = np.nan_to_num(self.fallen, neginf=0) > 0.9
             return (
                 (np.nan_to_num(self.follows) > 0.6)
                 | (better > 0.5)
-                | (np.nan_to_num(self.fallen, neginf=0) > 0.9)
+                | (low & ~(self.gain < _NO_GAIN))
             )
 
     def __len__(self):
@@ -102,15 +116,17 @@ class Learning:
     def idle(self, share=0.15, follows=0.35):
         """Return (K,): the loss stalls and little was learnt.
 
-        That is, the loss lies where it began and the outputs do not follow the
-        targets, or the outputs are the same for every input.
+        That is, the loss lies where it began, or no lower than that of a
+        constant prediction, and the outputs do not follow the targets; or the
+        outputs are the same for every input.
 
         Args:
             share: Float. Share of the first loss.
             follows: Float. Correlation of outputs and targets.
         """
         with np.errstate(invalid="ignore"):
-            little = (self.fallen < share) & ~(self.follows >= follows)
+            little = (self.fallen < share) | (self.gain < _NO_GAIN)
+            little &= ~(self.follows >= follows)
             same = self.contrast < _BLIND
         return self.stalled & (little | same) & ~self.good
 
@@ -176,19 +192,17 @@ def _positive(value):
     return isinstance(value, int | float) and 0 < value < float("inf")
 
 
-def _from_loss(progress, at, first):
-    fallen = np.full(len(at), np.nan)
+def _from_loss(progress, at):
+    """Return the loss of late and whether it stalls, each (K,)."""
+    late = np.full(len(at), np.nan)
     stalled = np.zeros(len(at), bool)
     known = at >= 0
     if not known.any() or not progress.known:
-        return fallen, stalled
+        return late, stalled
     window = max(4, progress.window)
-    _, late = progress.halves(window)
-    with np.errstate(all="ignore"):
-        share = (first - late) / abs(first)
-    idle = progress.stalled(window, 0.02)
-    fallen[known], stalled[known] = share[at[known]], idle[at[known]]
-    return fallen, stalled
+    late[known] = progress.halves(window)[1][at[known]]
+    stalled[known] = progress.stalled(window, 0.02)[at[known]]
+    return late, stalled
 
 
 def _recent(values):

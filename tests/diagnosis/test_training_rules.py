@@ -296,6 +296,51 @@ def test_steps_too_small_for_the_planned_time():
     assert ids(run(ratio=warm_up, epochs=10)) == []
 
 
+def test_momentum_is_no_warm_up():
+    grown = 1e-5 * (1 - 0.9 ** np.arange(1, 401))
+    (finding,) = diagnose(run(ratio=grown, epochs=10)).findings
+    assert finding.rule == "slow_convergence"
+    assert finding.evidence["window"]["last_step"] <= 64
+
+
+def test_a_loss_that_falls_no_lower_than_a_constant_is_not_learnt():
+    """Targets of variance 0.06 and a loss that comes down from a million."""
+    regression = {"loss": "mse", "activation": "linear", "layer": "dense_2"}
+    large = {"input_mean": 5e4, "input_std": 3e4, "output_spread": 0.1}
+    loss = np.concatenate([np.geomspace(1e6, 1.0, 100), np.ones(300)])
+    trace = run(loss, data=large, outputs=[regression], **SHORT)
+    assert ids(trace) == ["unscaled_data"]
+    # Falling still, it is far off after a hundred steps.
+    loss = np.geomspace(1e6, 10, 400)
+    trace = run(loss, data=large, outputs=[regression], **SHORT)
+    assert ids(trace) == ["unscaled_data"]
+    # What follows its targets learns, whatever a regularizer adds to the loss.
+    follows = {**large, "output_correlation": 0.7}
+    assert ids(run(loss, data=follows, outputs=[regression], **SHORT)) == []
+    # So does what lies below a constant, as far as the rule can tell.
+    loss = np.concatenate([np.geomspace(1e6, 0.03, 100), np.full(300, 0.03)])
+    assert ids(run(loss, data=large, outputs=[regression], **SHORT)) == []
+    # Weights of the user's own make losses incomparable.
+    loss = np.concatenate([np.geomspace(1e6, 1.0, 100), np.ones(300)])
+    for weighted in (
+        {"loss_weighted": True},
+        {"data": {"weighted": True, "output_shape": [16]}},
+    ):
+        trace = run(loss, outputs=[regression], **SHORT)
+        trace.meta |= weighted
+        assert ids(trace) == []
+
+
+def test_a_mismatch_that_stalls_half_way_is_told():
+    output = {"units": 16, "activation": "relu", "layer": "dense_2"}
+    output |= {"loss": "categorical_crossentropy"}
+    loss = np.concatenate([np.geomspace(9.0, 1.5, 150), np.full(250, 1.5)])
+    some = {"output_correlation": 0.5}
+    trace = run(loss, data=some, outputs=[output], **SHORT)
+    assert ids(trace) == ["output_mismatch"]
+    assert ids(run(loss[:150], GRADS[:150], data=some, outputs=[output])) == []
+
+
 def test_a_score_shows_that_a_run_learns():
     logs = {"accuracy": [0.8, 0.9, 0.9, 0.9]}
     late = run(activations=FLAT_ENDS, logs=logs, **SHORT)

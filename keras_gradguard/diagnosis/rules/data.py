@@ -29,6 +29,8 @@ _PATIENCE = 30
 # Records after which outputs that follow the targets are no excuse for a loss
 # that did not fall at all.
 _LONG = 100
+# A loss ten times that of a constant prediction, however it falls.
+_FAR = -9.0
 
 
 class OutputMismatch(Rule):
@@ -38,8 +40,9 @@ class OutputMismatch(Rule):
     first step, the range of the targets with the first batch. What no training
     makes up for (a softmax over one unit, labels outside the classes) is told
     at once; the rest (ReLU before a crossentropy, targets that the activation
-    cannot reach) once the run has had 30 records and has not learnt, or its
-    loss is not finite. Models with several outputs are not judged.
+    cannot reach) once the run has had 30 records and has not learnt, or stalls
+    after 100 without having learnt a good part, or its loss is not finite.
+    Models with several outputs are not judged.
 
     Notes:
         The loss is not trusted: Keras computes a crossentropy from what goes
@@ -64,6 +67,7 @@ class OutputMismatch(Rule):
             seen = first
         else:
             seen = harmed_at(trace)
+            seen = _wanting_at(trace) if seen is None else seen
         return [
             _dated(trace, f, first, seen) for f in found if seen is not None
         ]
@@ -177,9 +181,9 @@ def facts_of(trace):
 def harmed_at(trace):
     """Return the step by which a run was seen to fare badly, or None.
 
-    Its loss was not finite, or far above the first, or after 30 records it had
-    learnt next to nothing: by the loss, or by outputs that do not follow the
-    targets.
+    Its loss was not finite, or far above the first; or after 30 records it had
+    learnt next to nothing, by the loss and by outputs that do not follow the
+    targets; or after 100 the loss was still ten times that of a constant.
     """
     if not len(trace.steps):
         return None
@@ -198,11 +202,20 @@ def harmed_at(trace):
     with np.errstate(invalid="ignore"):
         unmoved = learning.stalled & (learning.fallen < 0.02)
         scored = learning.score - learning.chance > 0.5 * (1 - learning.chance)
-    bad |= (run >= _LONG) & unmoved & ~scored
+        far = (learning.gain < _FAR) & ~(learning.follows >= 0.3)
+    bad |= (run >= _LONG) & (unmoved | far) & ~scored
     bad = np.flatnonzero(bad)
     if len(bad):
         found.append(int(learning.steps[bad[0]]))
     return min(found) if found else None
+
+
+def _wanting_at(trace):
+    """Return the step by which a run stalled far from its goal, or None."""
+    learning = Learning.of(trace)
+    late = learning.steps - began(trace) >= _LONG
+    wanting = np.flatnonzero(late & learning.stalled & ~learning.good)
+    return int(learning.steps[wanting[0]]) if len(wanting) else None
 
 
 def _loss_gone(trace):

@@ -82,7 +82,7 @@ def _short_of_reach(trace):
         if at < 4 or steps[at] - start < wait:
             continue
         seen = learning.at(steps[at])
-        if middle[at] > 1.5 * middle[0] or seen < 0:
+        if seen < 0 or _grows(steps - start, middle, at):
             continue
         if learning.good[seen] or not learning.fallen[seen] < 0.3:
             continue
@@ -105,6 +105,16 @@ def _short_of_reach(trace):
             _unlearnt(trace, "slow_convergence", stop, evidence, text, fixes)
         ]
     return []
+
+
+def _grows(run, middle, at):
+    """Whether steps grow still, as in a warm-up.
+
+    Momentum makes them grow at first, too, but no longer than some tens of
+    steps.
+    """
+    half = int(np.searchsorted(run, run[at] / 2, "right")) - 1
+    return middle[at] > 1.5 * middle[half]
 
 
 def _unmoved(trace, rule):

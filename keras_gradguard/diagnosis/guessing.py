@@ -1,0 +1,81 @@
+"""What loss the best constant prediction has, from the targets alone.
+
+A network that starts with a large loss, since its data are far off or its
+weights are, loses most of it on the way to giving the same for every input.
+That is not learning: only what lies below the loss of a constant is.
+"""
+
+import math
+
+import numpy as np
+
+from keras_gradguard.diagnosis.judgements.facts import loss_name
+
+
+def guess_of(trace, count):
+    """Return an upper bound of the loss that a constant prediction reaches.
+
+    Args:
+        trace: `Trace`.
+        count: Int. How many measurements of the data to look at.
+
+    Returns:
+        Float array (count,): by the targets seen up to each measurement, NaN
+        where the loss is not one of those known here. The mean squared error
+        of a constant is at best the targets' variance, the mean absolute error
+        at most their standard deviation, Huber's and log-cosh at most half the
+        variance; the crossentropy is the entropy of the classes' frequencies,
+        at most the logarithm of their number.
+    """
+    unknown = np.full(count, np.nan)
+    outputs = trace.meta.get("outputs")
+    one = isinstance(outputs, list) and len(outputs) == 1
+    if not one or _is_weighted(trace):
+        return unknown
+    output = outputs[0] if isinstance(outputs[0], dict) else {}
+    name = loss_name(output.get("loss"))
+    if name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
+        classes = _columns(trace)
+        return unknown if classes is None else np.full(count, math.log(classes))
+    mean, variance = _moments(trace, count)
+    with np.errstate(all="ignore"):
+        if name == "binary_crossentropy":
+            p = np.where((mean > 0) & (mean < 1), mean, np.nan)
+            return -p * np.log(p) - (1 - p) * np.log1p(-p)
+        if name == "mean_squared_error":
+            return variance
+        if name == "mean_absolute_error":
+            return np.sqrt(variance)
+        if name in ("huber", "log_cosh"):
+            return variance / 2
+    return unknown
+
+
+def _is_weighted(trace):
+    """Whether the loss is multiplied by weights of the user's own."""
+    return bool(
+        trace.meta.get("loss_weighted") or _facts(trace).get("weighted")
+    )
+
+
+def _facts(trace):
+    facts = trace.meta.get("data")
+    return facts if isinstance(facts, dict) else {}
+
+
+def _columns(trace):
+    shape = _facts(trace).get("output_shape")
+    width = shape[-1] if isinstance(shape, list) and shape else None
+    return width if isinstance(width, int) and width > 1 else None
+
+
+def _moments(trace, count):
+    """Return mean and variance (count,) of the targets seen so far."""
+    mean = trace.data("target_mean")[:count].astype(np.float64)
+    std = trace.data("target_std")[:count].astype(np.float64)
+    known = np.isfinite(mean) & np.isfinite(std)
+    number = np.cumsum(known)
+    with np.errstate(all="ignore"):
+        center = np.cumsum(np.where(known, mean, 0)) / number
+        square = np.cumsum(np.where(known, std**2 + mean**2, 0)) / number
+        return center, np.maximum(square - center**2, 0)
