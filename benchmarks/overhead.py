@@ -134,7 +134,7 @@ def variants(names, x, y, batch_size):
     return {n: known[n] for n in known if n in names}
 
 
-def measure(name, names, rounds, jit, longer):
+def measure(name, names, rounds, jit, longer, minutes):
     builder, steps = MODELS[name]
     per_epoch = max(1, steps * longer // EPOCHS)
     fits, against, models = {}, {}, {}
@@ -155,7 +155,10 @@ def measure(name, names, rounds, jit, longer):
     times = {variant: [] for variant in fits}
     ratios = {variant: [] for variant in fits}  # of wall and of CPU time
     order = list(fits)
+    end = time.perf_counter() + 60 * minutes
     for i in range(rounds):
+        if i and time.perf_counter() > end:
+            break
         for variant in order if i % 2 else order[::-1]:
             base = fits[against[variant]]
             before, taken, after = map(_time, (base, fits[variant], base))
@@ -207,6 +210,12 @@ def main():
         help="or: all",
     )
     parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=60,
+        help="begin no other round of a model after so many",
+    )
     parser.add_argument("--jit", action="store_true", help="XLA on TensorFlow")
     parser.add_argument(
         "--longer", type=int, default=1, help="times as many steps in a fit"
@@ -225,7 +234,12 @@ def main():
         if names == ["all"]:
             names = list(variants([], None, None, None))
         rows = measure(
-            name, names, arguments.rounds, arguments.jit, arguments.longer
+            name,
+            names,
+            arguments.rounds,
+            arguments.jit,
+            arguments.longer,
+            arguments.minutes,
         )
         for variant, (micros, base, wall, (_, cpu, _)) in rows.items():
             low, median, high = wall
