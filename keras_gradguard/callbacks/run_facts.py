@@ -94,9 +94,9 @@ def facts(model, params):
 
     Returns:
         Dict with `backend`, `keras_version`, `model`, `optimizer`,
-        `learning_rate`, `loss_name`, `loss_weighted`, `outputs` (one dict with
-        the fields of `judgements.Output` each), `epochs_planned`,
-        `steps_per_epoch`.
+        `learning_rate`, `loss_name`, `loss_weight` (of a single loss, None
+        where there are several), `outputs` (one dict with the fields of
+        `judgements.Output` each), `epochs_planned`, `steps_per_epoch`.
     """
     several = optimizers.all_of(model)[1:]
     return {
@@ -107,7 +107,7 @@ def facts(model, params):
         "optimizer": _named(several[0]) if several else _optimizer(model),
         "learning_rate": None if several else _learning_rate(model.optimizer),
         "loss_name": _loss_name(getattr(model, "loss", None)),
-        "loss_weighted": configuration.loss_weights_of(model) is not None,
+        "loss_weight": _loss_weight(model),
         "outputs": _outputs(model),
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),
@@ -159,6 +159,17 @@ def _learning_rate(optimizer):
         return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
     except (AttributeError, TypeError, ValueError):
         return None  # a MultiOptimizer has several
+
+
+def _loss_weight(model):
+    weights = configuration.loss_weights_of(model)
+    if isinstance(weights, dict):
+        weights = list(weights.values())
+    if isinstance(weights, list | tuple):
+        weights = weights[0] if len(weights) == 1 else None
+    elif weights is None:
+        weights = 1.0
+    return float(weights) if isinstance(weights, int | float) else None
 
 
 def _loss_name(loss):

@@ -21,7 +21,8 @@ def guess_of(trace, count):
 
     Returns:
         Float array (count,): by the targets seen up to each measurement, NaN
-        where the loss is not one of those known here. The mean squared error
+        where the loss is not one of those known here, or samples are weighted
+        by the user. The mean squared error
         of a constant is at best the targets' variance, the mean absolute error
         at most their standard deviation, Huber's and log-cosh at most half the
         variance; the crossentropy is the entropy of the classes' frequencies,
@@ -30,10 +31,18 @@ def guess_of(trace, count):
     unknown = np.full(count, np.nan)
     outputs = trace.meta.get("outputs")
     one = isinstance(outputs, list) and len(outputs) == 1
-    if not one or _is_weighted(trace):
+    weight = trace.meta.get("loss_weight", 1.0)
+    known = isinstance(weight, int | float) and not _facts(trace).get(
+        "weighted"
+    )
+    if not one or not known:
         return unknown
     output = outputs[0] if isinstance(outputs[0], dict) else {}
-    name = loss_name(output.get("loss"))
+    return weight * _of_loss(loss_name(output.get("loss")), trace, count)
+
+
+def _of_loss(name, trace, count):
+    unknown = np.full(count, np.nan)
     if name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
         classes = _columns(trace)
         return unknown if classes is None else np.full(count, math.log(classes))
@@ -49,13 +58,6 @@ def guess_of(trace, count):
         if name in ("huber", "log_cosh"):
             return variance / 2
     return unknown
-
-
-def _is_weighted(trace):
-    """Whether the loss is multiplied by weights of the user's own."""
-    return bool(
-        trace.meta.get("loss_weighted") or _facts(trace).get("weighted")
-    )
 
 
 def _facts(trace):

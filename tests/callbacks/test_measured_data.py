@@ -115,7 +115,7 @@ def test_of_a_regression():
     assert facts["input_shape"] == [5]
     assert facts["target_shape"] == facts["output_shape"] == [2]
     assert facts["weighted"] is False
-    assert trace.meta["loss_weighted"] is False
+    assert trace.meta["loss_weight"] == 1.0
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -160,10 +160,11 @@ def test_weights_of_the_loss_are_noted():
     model = keras.Sequential([keras.Input((5,)), layers.Dense(1)])
     trace = watched(model, x, y, "mse", sample_weight=np.full(ROWS, 100.0))
     assert trace.meta["data"]["weighted"] is True
-    model.compile("sgd", "mse", loss_weights=[100.0])
-    monitor = GradientMonitor(verbose=0)
-    model.fit(x, y, verbose=0, callbacks=[monitor])
-    assert monitor.trace.meta["loss_weighted"] is True
+    for weights in (100.0, [100.0]):
+        model.compile("sgd", "mse", loss_weights=weights)
+        monitor = GradientMonitor(verbose=0)
+        model.fit(x, y, verbose=0, callbacks=[monitor])
+        assert monitor.trace.meta["loss_weight"] == 100.0
 
 
 def test_of_activations():

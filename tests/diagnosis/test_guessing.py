@@ -89,6 +89,13 @@ def test_it_knows_what_was_seen_so_far():
         assert bounds[count - 1] == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_weight_of_the_loss_weighs_the_constant():
+    trace = trace_of(NUMBERS, "mse", 1)
+    plain = guess_of(trace, 12)
+    trace.meta["loss_weight"] = 1e4
+    np.testing.assert_allclose(guess_of(trace, 12), 1e4 * plain)
+
+
 def test_where_it_cannot_be_told():
     assert np.isnan(guess_of(trace_of(NUMBERS, "poisson", 1), 12)).all()
     assert np.isnan(guess_of(trace_of(NUMBERS, None, 1), 12)).all()
@@ -96,7 +103,8 @@ def test_where_it_cannot_be_told():
         guess_of(trace_of(NUMBERS, "binary_crossentropy", 1), 12)[-1]
     )
     for weighted in (
-        {"loss_weighted": True},
+        {"loss_weight": None},
+        {"loss_weight": "much"},
         {"data": {"weighted": True}},
         {"outputs": [{"loss": "mse"}, {"loss": "mse"}]},
     ):

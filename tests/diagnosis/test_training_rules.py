@@ -323,7 +323,7 @@ def test_a_loss_that_falls_no_lower_than_a_constant_is_not_learnt():
     # Weights of the user's own make losses incomparable.
     loss = np.concatenate([np.geomspace(1e6, 1.0, 100), np.ones(300)])
     for weighted in (
-        {"loss_weighted": True},
+        {"loss_weight": 100.0},
         {"data": {"weighted": True, "output_shape": [16]}},
     ):
         trace = run(loss, outputs=[regression], **SHORT)
