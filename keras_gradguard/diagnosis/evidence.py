@@ -10,6 +10,10 @@ from keras_gradguard._blocks import BLOCK
 # Their gradients live on another scale than those of kernels: per channel, or
 # only for the rows that a batch looked up.
 _INCOMPARABLE = ("Normalization", "Embedding", "PReLU", "Scale")
+# Projections of an attention layer that only choose what is attended to: where
+# that is all alike, as at the start, their gradient is next to nothing, and
+# that of the values is not.
+_CHOOSING = ("query", "key")
 # The logarithm of a gradient that is exactly zero: below any float32.
 LOG_ZERO = -104.0
 
@@ -32,8 +36,9 @@ def derived(function):
 def judged_layers(trace):
     """Return the bool mask (L,) of layers whose gradients may be compared.
 
-    Those that own a kernel and get a gradient. Normalizations, embeddings
-    and layers with biases only are left out, as far as `meta` tells.
+    Those that own a kernel and get a gradient. Normalizations, embeddings,
+    the queries and keys of attention and layers with biases only are left out,
+    as far as `meta` tells.
     """
     mask = np.zeros(len(trace.layers), bool)
     mask[trace.owners[trace.has_gradient]] = True
@@ -41,6 +46,8 @@ def judged_layers(trace):
         info = trace.info(layer)
         name = str(info.get("class") or "")
         if any(word in name for word in _INCOMPARABLE):
+            mask[at] = False
+        if name == "EinsumDense" and info.get("name") in _CHOOSING:
             mask[at] = False
         if "shapes" in info and not kernel_shapes(info):
             mask[at] = False

@@ -94,6 +94,21 @@ def test_without_any_loss_only_the_extreme_is_told():
     assert ids(make_trace(extreme)) == ["vanishing_gradient"]
 
 
+def test_what_chooses_in_an_attention_layer_is_not_compared():
+    profile = [0.5, 1e-5, 1e-5, 0.4, 0.5]
+    names = ["dense", "query", "key", "value", "out"]
+    info = {
+        f"dense_{i}": {"class": "EinsumDense", "name": name}
+        for i, name in enumerate(names)
+    }
+    trace = make_trace(steady(profile), FLAT, meta={"layer_info": info})
+    assert diagnose(trace).healthy
+    info["dense_3"]["name"], info["dense_1"]["name"] = "query", "value"
+    trace = make_trace(steady(profile), FLAT, meta={"layer_info": info})
+    (finding,) = diagnose(trace).findings
+    assert finding.layers == ["dense_1"]
+
+
 def test_layers_without_kernels_and_normalizations_are_not_compared():
     profile = [0.5, 0.001, 0.6, 0.0005, 0.7]
     info = {

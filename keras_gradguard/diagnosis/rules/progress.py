@@ -13,7 +13,14 @@ from keras_gradguard.diagnosis.learning import Learning
 from keras_gradguard.diagnosis.learning import planned_steps
 from keras_gradguard.diagnosis.rules.base import Rule
 
-_FLAT = {"share": 0.05, "of_plan": 0.5, "records": 2000, "fewest": 500}
+_FLAT = {
+    "share": 0.05,
+    "of_plan": 0.5,
+    "records": 2000,
+    "fewest": 500,
+    "of_short": 0.8,
+    "least": 200,
+}
 _BLIND = {"share": 0.5, "of_plan": 0.05, "records": 100}
 _REACH = {"far": 0.15, "of_plan": 0.02, "steps": 20, "planned": 200}
 
@@ -21,10 +28,11 @@ _REACH = {"far": 0.15, "of_plan": 0.02, "steps": 20, "planned": 200}
 class LossPlateau(Rule):
     """Finds a loss that stays where it began.
 
-    * After half of the planned steps, and 500 (2000 where the plan is not
-      known), the loss has not fallen by 5 % and the outputs do not follow the
-      targets. Healthy deep tanh nets sit at their start for a quarter of the
-      time, so nothing is said before.
+    * After half of the planned steps, and 500, the loss has not fallen by 5 %,
+      or no lower than that of a constant, and the outputs do not follow the
+      targets. Where the plan is shorter than 500, after four fifths of it, and
+      200; where it is not known, after 2000. Healthy deep tanh nets sit at
+      their start for a quarter of the time, so nothing is said before.
     * Sooner, after 5 % of the planned steps and 100 records, where the outputs
       were the same for every input from the start.
 
@@ -45,8 +53,8 @@ class SlowConvergence(Rule):
       planned end, would move the weights by less than 0.15 of their size. Told
       after 2 % of the plan, unless the steps grow, as in a warm-up, or the run
       has learnt all the same, as in fine-tuning.
-    * After half of the planned steps the loss has not fallen by 5 %, falls
-      still, and the outputs do not follow the targets.
+    * At the time of `loss_plateau` the loss is where that rule has it, but
+      falls still.
 
     References:
         - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
@@ -126,8 +134,7 @@ def _unmoved(trace, rule):
         return []
     start, plan = int(trace.steps[0]), planned_steps(trace)
     run = learning.steps - start
-    due = _FLAT["of_plan"] * plan if plan else _FLAT["records"]
-    late = run >= max(due, _FLAT["fewest"])
+    late = run >= _when_flat(plan)
     flat = late & learning.idle(share=_FLAT["share"], follows=0.6)
     soon = run >= max(_BLIND["of_plan"] * (plan or 0), _BLIND["records"])
     with np.errstate(invalid="ignore"):
@@ -166,6 +173,14 @@ def _unmoved(trace, rule):
         text += ": nothing was learnt."
         fixes = remedies_of_training.for_plateau(trace)
     return [_unlearnt(trace, rule, stop, evidence, text, fixes)]
+
+
+def _when_flat(plan):
+    """Return the steps after which a loss at its start is told of."""
+    if not plan:
+        return _FLAT["records"]
+    short = max(_FLAT["of_short"] * plan, _FLAT["least"])
+    return max(_FLAT["of_plan"] * plan, min(_FLAT["fewest"], short))
 
 
 def _unlearnt(trace, rule, stop, evidence, text, fixes):
