@@ -7,10 +7,12 @@ Each program is trained as it is, then a fresh copy goes through `kgg.heal`
 with its data and nothing else, and the model that comes back is trained on,
 watched, for as many epochs as the plain one. Skill is measured on validation
 data where there are any: 1 is perfect, 0 is always giving the mean or the most
-frequent class. A sick program counts as repaired when nothing is found in the
-healed model's training, its skill is at least 0.3 and not over 0.05 below that
-of the plain one; any counts as worse when it lost more than that. Time is that
-of `heal` over that of the plain training.
+frequent class. A sick program counts as cured when nothing is found in the
+healed model's training and it is more skilled than the plain one, which is what
+AUTOTRAINER calls repaired; as repaired when besides its skill is at least 0.3.
+Any that was changed counts as worse when it lost over 0.05. Time is that of
+`heal` over that of the plain training; epochs are those of the trials over
+those of the plain training.
 """
 
 import argparse
@@ -88,6 +90,11 @@ def _skill(model, program, tasks):
     return float(skill(model, x, y, tasks))
 
 
+def cured(line):
+    """Tell whether what was found is gone, and the predictions are better."""
+    return not line["left"] and line["healed"] > line["plain"]
+
+
 def repaired(line):
     """Tell whether a sick program's run came back in order."""
     learnt = line["healed"] >= _LEARNT
@@ -100,19 +107,25 @@ def score(lines):
     sick = [r for r in lines if r["label"] != "healthy"]
     bad = [r for r in sick if not r["plain"] >= _LEARNT]
     healthy = [r for r in lines if r["label"] == "healthy"]
-    worse = [r for r in lines if r["healed"] < r["plain"] - _WORSE]
-    print("| runs | repaired | learnt | time, median | time, largest |")
-    print("|---|---|---|---|---|")
+    lost = [r for r in lines if r["healed"] < r["plain"] - _WORSE]
+    # What was not changed differs by chance.
+    worse = [r for r in lost if r["kept"]]
+    print(
+        "| runs | cured | repaired | epochs, median | epochs, largest "
+        "| time, median | time, largest |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for name, rows in (
         ("sick as labelled", sick),
         ("sick that did not learn", bad),
     ):
-        done = sum(map(repaired, rows))
-        learnt = sum(r["healed"] >= _LEARNT for r in rows)
         times = [r["time"] for r in rows] or [np.nan]
+        epochs = [r["heal_epochs"] / r["epochs"] for r in rows] or [np.nan]
         print(
-            f"| {name} | {done}/{len(rows)} | {learnt}/{len(rows)} | "
-            f"{np.median(times):.2f} | {np.max(times):.2f} |"
+            f"| {name} | {sum(map(cured, rows))}/{len(rows)} "
+            f"| {sum(map(repaired, rows))}/{len(rows)} "
+            f"| {np.median(epochs):.2f} | {np.max(epochs):.2f} "
+            f"| {np.median(times):.2f} | {np.max(times):.2f} |"
         )
     changed = sum(bool(r["kept"]) for r in healthy)
     print(f"\nHealthy programs changed: {changed}/{len(healthy)}.")
