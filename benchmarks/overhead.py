@@ -96,6 +96,9 @@ def variants(names, x, y, batch_size):
         "plain again": Variant(),
         "GradientMonitor": Variant(lambda: [kgg.GradientMonitor(verbose=0)]),
         "DeadReLUDetector": Variant(lambda: [kgg.DeadReLUDetector(verbose=0)]),
+        "DeadReLUDetector, gradient": Variant(
+            lambda: [kgg.DeadReLUDetector(method="gradient", verbose=0)]
+        ),
         "both": Variant(
             lambda: [
                 kgg.GradientMonitor(verbose=0),

@@ -284,7 +284,9 @@ class ForwardTap:
             return
         active = None
         if judged:
-            active = output_statistics.active_samples(outputs, site.unit_axis)
+            active = output_statistics.active_samples(
+                outputs, site.unit_axis, site.positive
+            )
         share = None if active is None else ops.mean(active, axis=0)
         magnitude = output_statistics.unit_magnitude(outputs, site.unit_axis)
         inputs = self._visible(inputs)

@@ -57,7 +57,7 @@ class Packing:
             parts.append(_active(joined, 1))
         for site, outputs in single:
             order.append(site)
-            calls = [_active(o, site.unit_axis) for o in outputs]
+            calls = [_active(o, site.unit_axis, site.positive) for o in outputs]
             parts.append(output_statistics.largest(calls))
             units.append(int(parts[-1].shape[0]))
         self._counts = order, units
@@ -138,8 +138,9 @@ class Packing:
         )
 
 
-def _active(outputs, axis):
-    return ops.sum(output_statistics.active_samples(outputs, axis), axis=0)
+def _active(outputs, axis, positive=False):
+    active = output_statistics.active_samples(outputs, axis, positive)
+    return ops.sum(active, axis=0)
 
 
 def _split(vector, units):

@@ -45,6 +45,8 @@ class Site:
         unit_axis: Axis of the units among the axes of an output.
         whole: Whether the output shows all that the activation gave: the last
             state of an RNN does not.
+        positive: Whether no output is negative, so that a sum of some is zero
+            only if all are.
     """
 
     layer: object
@@ -54,6 +56,7 @@ class Site:
     can_die: bool
     unit_axis: int = -1
     whole: bool = True
+    positive: bool = False
 
 
 def sites_of(model):
@@ -132,6 +135,7 @@ def _site_of(layer):
             _bounds(function),
             function is not None and can_die(function),
             whole=bool(layer.return_sequences),
+            positive=_is_positive(function),
         )
     function = own_activation(layer)
     if function is None and isinstance(layer, _ACTIVATION_LAYERS):
@@ -145,6 +149,7 @@ def _site_of(layer):
         _bounds(function),
         can_die(function),
         unit_axis=_unit_axis(layer),
+        positive=_is_positive(function),
     )
 
 
@@ -192,6 +197,13 @@ def _is_zero_on_a_side(function):
         return False
     low, high = values[:2], values[2:]
     return bool((low == 0).all() != (high == 0).all())
+
+
+def _is_positive(function):
+    """Whether an activation is known never to give anything negative."""
+    if isinstance(function, keras.layers.ReLU):
+        return not function.negative_slope and function.threshold >= 0
+    return function in (keras.activations.relu, keras.activations.relu6)
 
 
 def _bounds(function):
