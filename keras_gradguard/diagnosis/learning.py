@@ -113,20 +113,29 @@ class Learning:
     def __len__(self):
         return len(self.steps)
 
+    def little(self, share):
+        """Return (K,): the loss says that little or nothing was learnt.
+
+        It lies where it began, or no lower than that of a constant prediction.
+
+        Args:
+            share: Float. Share of the first loss.
+        """
+        with np.errstate(invalid="ignore"):
+            return (self.fallen < share) | (self.gain < _NO_GAIN)
+
     def idle(self, share=0.15, follows=0.35):
         """Return (K,): the loss stalls and little was learnt.
 
-        That is, the loss lies where it began, or no lower than that of a
-        constant prediction, and the outputs do not follow the targets; or the
-        outputs are the same for every input.
+        That is, the loss says so and the outputs do not follow the targets, or
+        the outputs are the same for every input.
 
         Args:
             share: Float. Share of the first loss.
             follows: Float. Correlation of outputs and targets.
         """
         with np.errstate(invalid="ignore"):
-            little = (self.fallen < share) | (self.gain < _NO_GAIN)
-            little &= ~(self.follows >= follows)
+            little = self.little(share) & ~(self.follows >= follows)
             same = self.contrast < _BLIND
         return self.stalled & (little | same) & ~self.good
 

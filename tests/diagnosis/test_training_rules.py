@@ -278,15 +278,6 @@ def test_a_loss_that_stays_where_it_began(factor):
     assert ids(run(slow, grads, epochs=10)) == ["slow_convergence"]
 
 
-def test_a_short_plan_is_waited_for_nearly_to_its_end():
-    (finding,) = diagnose(run(epochs=4)).findings
-    assert finding.rule == "loss_plateau"
-    assert finding.evidence["window"]["last_step"] == 320
-    assert ids(run(FLAT[:300], GRADS[:300], epochs=4)) == []
-    # Of so few steps nothing can be said.
-    assert ids(run(FLAT[:200], GRADS[:200], epochs=2)) == []
-
-
 def test_outputs_that_are_the_same_for_every_input_are_told_soon():
     same = {"output_spread": 1e-9, "output_correlation": 0.0}
     (finding,) = diagnose(run(data=same, epochs=20)).findings

@@ -13,26 +13,25 @@ from keras_gradguard.diagnosis.learning import Learning
 from keras_gradguard.diagnosis.learning import planned_steps
 from keras_gradguard.diagnosis.rules.base import Rule
 
-_FLAT = {
-    "share": 0.05,
-    "of_plan": 0.5,
-    "records": 2000,
-    "fewest": 500,
-    "of_short": 0.8,
-    "least": 200,
-}
+_FLAT = {"share": 0.05, "of_plan": 0.5, "records": 2000, "fewest": 500}
 _BLIND = {"share": 0.5, "of_plan": 0.05, "records": 100}
-_REACH = {"far": 0.15, "of_plan": 0.02, "steps": 20, "planned": 200}
+_REACH = {
+    "far": 0.15,
+    "hopeless": 0.015,
+    "of_plan": 0.02,
+    "steps": 20,
+    "planned": 200,
+}
 
 
 class LossPlateau(Rule):
     """Finds a loss that stays where it began.
 
-    * After half of the planned steps, and 500, the loss has not fallen by 5 %,
-      or no lower than that of a constant, and the outputs do not follow the
-      targets. Where the plan is shorter than 500, after four fifths of it, and
-      200; where it is not known, after 2000. Healthy deep tanh nets sit at
-      their start for a quarter of the time, so nothing is said before.
+    * After half of the planned steps, and 500 (2000 where the plan is not
+      known), the loss has not fallen by 5 %, or no lower than that of a
+      constant, and the outputs do not follow the targets. Healthy deep tanh
+      nets sit at their start for a quarter of the time, and healthy narrow
+      ones for some hundred steps, so nothing is said before.
     * Sooner, after 5 % of the planned steps and 100 records, where the outputs
       were the same for every input from the start.
 
@@ -50,7 +49,8 @@ class SlowConvergence(Rule):
     """Finds a run whose steps cannot take it there in the planned time.
 
     * The updates measured so far, were all to go in one direction until the
-      planned end, would move the weights by less than 0.15 of their size. Told
+      planned end, would move the weights by less than 0.15 of their size (by
+      0.015, if the steps have grown since the start, as with momentum). Told
       after 2 % of the plan, unless the steps grow, as in a warm-up, or the run
       has learnt all the same, as in fine-tuning.
     * At the time of `loss_plateau` the loss is where that rule has it, but
@@ -90,9 +90,9 @@ def _short_of_reach(trace):
         if at < 4 or steps[at] - start < wait:
             continue
         seen = learning.at(steps[at])
-        if seen < 0 or _grows(steps - start, middle, at):
+        if seen < 0 or _may_reach(steps - start, middle, reach, at):
             continue
-        if learning.good[seen] or not learning.fallen[seen] < 0.3:
+        if learning.good[seen] or not learning.little(0.3)[seen]:
             continue
         stop = int(steps[at])
         evidence = {
@@ -115,14 +115,17 @@ def _short_of_reach(trace):
     return []
 
 
-def _grows(run, middle, at):
-    """Whether steps grow still, as in a warm-up.
+def _may_reach(run, middle, reach, at):
+    """Whether steps that have grown since the start may grow far enough.
 
-    Momentum makes them grow at first, too, but no longer than some tens of
-    steps.
+    They do in a warm-up, in the first tens of steps with momentum, and where a
+    net sits on a plateau at its start.
     """
+    if middle[at] <= 1.5 * middle[0]:
+        return False
     half = int(np.searchsorted(run, run[at] / 2, "right")) - 1
-    return middle[at] > 1.5 * middle[half]
+    grows = middle[at] > 1.5 * middle[half]
+    return grows or reach[at] > _REACH["hopeless"]
 
 
 def _unmoved(trace, rule):
@@ -134,7 +137,8 @@ def _unmoved(trace, rule):
         return []
     start, plan = int(trace.steps[0]), planned_steps(trace)
     run = learning.steps - start
-    late = run >= _when_flat(plan)
+    due = _FLAT["of_plan"] * plan if plan else _FLAT["records"]
+    late = run >= max(due, _FLAT["fewest"])
     flat = late & learning.idle(share=_FLAT["share"], follows=0.6)
     soon = run >= max(_BLIND["of_plan"] * (plan or 0), _BLIND["records"])
     with np.errstate(invalid="ignore"):
@@ -173,14 +177,6 @@ def _unmoved(trace, rule):
         text += ": nothing was learnt."
         fixes = remedies_of_training.for_plateau(trace)
     return [_unlearnt(trace, rule, stop, evidence, text, fixes)]
-
-
-def _when_flat(plan):
-    """Return the steps after which a loss at its start is told of."""
-    if not plan:
-        return _FLAT["records"]
-    short = max(_FLAT["of_short"] * plan, _FLAT["least"])
-    return max(_FLAT["of_plan"] * plan, min(_FLAT["fewest"], short))
 
 
 def _unlearnt(trace, rule, stop, evidence, text, fixes):
