@@ -54,6 +54,10 @@ def fit(jit_compile, *callbacks):
     return values, history.history
 
 
+@pytest.mark.skipif(
+    keras.__version__.startswith("3.10."),
+    reason="torch 2.13 compiles no fit of Keras 3.10, watched or not",
+)
 @pytest.mark.usefixtures("_without_kernels")
 def test_a_compiled_step_is_left_alone_and_the_user_told():
     plain, history = fit(True)
