@@ -5,6 +5,7 @@ data in the end, measured beside a random forest on the same rows.
 """
 
 import dataclasses
+import functools
 import math
 
 import keras
@@ -95,6 +96,7 @@ class Drawn:
     sick: str | None
 
 
+@functools.cache
 def data_sets():
     """Return name -> (x, y, classes); classes is 0 for numbers."""
     from sklearn import datasets
@@ -308,18 +310,8 @@ def knowledge(made, model, sets, x, y):
 
     Of the accuracy, or of the variance explained, beyond a constant's.
     """
-    from sklearn import ensemble
-
-    rows, targets, classes = sets[made.data]
-    flat = rows.reshape(len(rows), -1)
-    forest = (
-        ensemble.RandomForestClassifier(50, min_samples_leaf=5, random_state=0)
-        if classes
-        else ensemble.RandomForestRegressor(
-            50, min_samples_leaf=5, random_state=0
-        )
-    )
-    reference = forest.fit(flat, targets).score(flat, targets)
+    classes = sets[made.data][2]
+    reference = _reference(made.data)
     shown = model.predict(x, verbose=0)
     if not np.isfinite(shown).all():
         keep = np.isfinite(x.reshape(len(x), -1)).all(axis=1)
@@ -333,6 +325,22 @@ def knowledge(made, model, sets, x, y):
     guess = np.bincount(y).max() / len(y)
     gain = np.mean(said == y) - guess
     return float(np.clip(gain / (reference - guess), 0, 1))
+
+
+@functools.cache
+def _reference(name):
+    """Score of a random forest on a data set, its own training rows."""
+    from sklearn import ensemble
+
+    rows, targets, classes = data_sets()[name]
+    kind = (
+        ensemble.RandomForestClassifier
+        if classes
+        else ensemble.RandomForestRegressor
+    )
+    forest = kind(50, min_samples_leaf=5, random_state=0)
+    flat = rows.reshape(len(rows), -1)
+    return forest.fit(flat, targets).score(flat, targets)
 
 
 def run(number, sets):

@@ -9,7 +9,9 @@ import math
 
 import numpy as np
 
-from keras_gradguard.diagnosis.judgements.facts import loss_name
+from keras_gradguard.diagnosis.meta import data_of
+from keras_gradguard.diagnosis.meta import output_of
+from keras_gradguard.diagnosis.meta import output_width
 
 
 def guess_of(trace, count):
@@ -22,30 +24,27 @@ def guess_of(trace, count):
     Returns:
         Float array (count,): by the targets seen up to each measurement, NaN
         where the loss is not one of those known here, or samples are weighted
-        by the user. The mean squared error
-        of a constant is at best the targets' variance, the mean absolute error
-        at most their standard deviation, Huber's and log-cosh at most half the
-        variance; the crossentropy is the entropy of the classes' frequencies,
-        at most the logarithm of their number.
+        by the user. The mean squared error of a constant is at best the
+        targets' variance, the mean absolute error at most their standard
+        deviation, Huber's and log-cosh at most half the variance; the
+        crossentropy is the entropy of the classes' frequencies, at most the
+        logarithm of their number.
     """
-    unknown = np.full(count, np.nan)
-    outputs = trace.meta.get("outputs")
-    one = isinstance(outputs, list) and len(outputs) == 1
+    output = output_of(trace)
     weight = trace.meta.get("loss_weight", 1.0)
-    known = isinstance(weight, int | float) and not _facts(trace).get(
+    known = isinstance(weight, int | float) and not data_of(trace).get(
         "weighted"
     )
-    if not one or not known:
-        return unknown
-    output = outputs[0] if isinstance(outputs[0], dict) else {}
-    return weight * _of_loss(loss_name(output.get("loss")), trace, count)
+    if output is None or not known:
+        return np.full(count, np.nan)
+    return weight * _of_loss(output.loss_name, trace, count)
 
 
 def _of_loss(name, trace, count):
     unknown = np.full(count, np.nan)
     if name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
-        classes = _columns(trace)
-        return unknown if classes is None else np.full(count, math.log(classes))
+        classes = output_width(trace) or 1
+        return np.full(count, math.log(classes)) if classes > 1 else unknown
     mean, variance = _moments(trace, count)
     with np.errstate(all="ignore"):
         if name == "binary_crossentropy":
@@ -58,17 +57,6 @@ def _of_loss(name, trace, count):
         if name in ("huber", "log_cosh"):
             return variance / 2
     return unknown
-
-
-def _facts(trace):
-    facts = trace.meta.get("data")
-    return facts if isinstance(facts, dict) else {}
-
-
-def _columns(trace):
-    shape = _facts(trace).get("output_shape")
-    width = shape[-1] if isinstance(shape, list) and shape else None
-    return width if isinstance(width, int) and width > 1 else None
 
 
 def _moments(trace, count):

@@ -7,6 +7,8 @@ import numpy as np
 
 from keras_gradguard.diagnosis.evidence import Progress
 from keras_gradguard.diagnosis.guessing import guess_of
+from keras_gradguard.diagnosis.meta import data_of
+from keras_gradguard.diagnosis.meta import output_width
 
 _WINDOW = 5
 # Outputs that differ by less between samples say nothing of the inputs.
@@ -179,8 +181,7 @@ def batch_size(trace):
         return int(samples[0])
     if not len(samples) and "backend" in trace.meta:
         return 1 if trace.records_seen < _SOON else 0
-    facts = trace.meta.get("data")
-    known = facts.get("batch_size") if isinstance(facts, dict) else None
+    known = data_of(trace).get("batch_size")
     return known if isinstance(known, int) and known > 0 else 0
 
 
@@ -263,10 +264,8 @@ def _is_score(name):
 
 
 def _chance(trace):
-    facts = trace.meta.get("data")
-    shape = facts.get("output_shape") if isinstance(facts, dict) else None
-    width = shape[-1] if shape else None
-    if not isinstance(width, int) or width < 1:
+    width = output_width(trace)
+    if width is None:
         return float("nan")
     if width > 1:
         return 1.0 / width

@@ -10,6 +10,9 @@ from keras_gradguard.diagnosis.evidence import Progress
 from keras_gradguard.diagnosis.evidence import derived
 from keras_gradguard.diagnosis.learning import Learning
 from keras_gradguard.diagnosis.learning import first_loss
+from keras_gradguard.diagnosis.meta import data_of
+from keras_gradguard.diagnosis.meta import optimizer_of
+from keras_gradguard.diagnosis.meta import output_of
 from keras_gradguard.diagnosis.rules.base import Rule
 from keras_gradguard.diagnosis.rules.nonfinite import gone_records
 
@@ -94,8 +97,7 @@ class UnscaledData(Rule):
         if seen is None:
             return []
         facts = facts_of(trace)
-        data = trace.meta.get("data")
-        layer = data.get("input_layer") if isinstance(data, dict) else None
+        layer = data_of(trace).get("input_layer")
         found = []
         output = output_of(trace)
         if output is not None:
@@ -117,31 +119,6 @@ def began(trace):
     return 0
 
 
-def output_of(trace):
-    """Return the `judgements.Output` of a model with one output, or None."""
-    outputs = trace.meta.get("outputs")
-    if not isinstance(outputs, list) or len(outputs) != 1:
-        return None
-    fields = {f.name for f in dataclasses.fields(judgements.Output)}
-    known = outputs[0] if isinstance(outputs[0], dict) else {}
-    known = {k: v for k, v in known.items() if k in fields and v is not None}
-    return judgements.Output(**known)
-
-
-def optimizer_of(trace):
-    """Return the `judgements.OptimizerFacts` of a run."""
-    described = trace.meta.get("optimizer")
-    described = described if isinstance(described, dict) else {}
-    rate = described.get("learning_rate")
-    momentum = described.get("momentum")
-    return judgements.OptimizerFacts(
-        name=described.get("name"),
-        learning_rate=rate if isinstance(rate, int | float) else None,
-        momentum=momentum if isinstance(momentum, int | float) else 0.0,
-        clipped=bool(described.get("clipped")),
-    )
-
-
 @derived
 def facts_of(trace):
     """Return the `judgements.DataFacts` of the first measured batch.
@@ -159,8 +136,7 @@ def facts_of(trace):
     }
     fraction = _number(trace.data("target_fraction")[0])
     distance = _number(trace.data("target_row_sum")[0])
-    data = trace.meta.get("data")
-    data = data if isinstance(data, dict) else {}
+    data = data_of(trace)
     target, output = data.get("target_shape"), data.get("output_shape")
     columns = width = None
     if isinstance(target, list) and isinstance(output, list) and output:

@@ -19,9 +19,9 @@ from keras_gradguard.diagnosis.evidence import median_known
 from keras_gradguard.diagnosis.evidence import stretch_end
 from keras_gradguard.diagnosis.evidence import stretch_start
 from keras_gradguard.diagnosis.finding import Finding
+from keras_gradguard.diagnosis.meta import optimizer_of
 from keras_gradguard.diagnosis.rules.base import Rule
 from keras_gradguard.diagnosis.rules.data import began
-from keras_gradguard.diagnosis.rules.data import optimizer_of
 
 _ZERO_BLOCKS = 10
 _MEASURED = 5
