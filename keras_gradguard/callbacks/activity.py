@@ -28,7 +28,7 @@ class Activity:
         Args:
             counts: `Counts` of some steps.
         """
-        self._counts.add(counts.by_path(), counts.samples)
+        self._counts.add(counts.by_path())
 
     def end_epoch(self):
         """Judge what was counted over the epoch."""

@@ -227,13 +227,14 @@ class DeadReLUDetector(keras.callbacks.Callback):
         wanted = counts.by_path()
         for path in self._by_gradient:
             wanted.pop(path, None)
-        self._counts.add(wanted, counts.samples)
+        self._counts.add(wanted)
         self._activity.add_counts(counts)
 
     def on_unit_counts(self, counts, steps):
         """Take in in how many steps each unit got a gradient."""
-        mine = {p: c for p, c in counts.items() if p in self._by_gradient}
-        self._counts.add(mine, steps)
+        self._counts.add(
+            {p: (c, steps) for p, c in counts.items() if p in self._by_gradient}
+        )
 
     # What users call
 

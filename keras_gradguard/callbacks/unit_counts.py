@@ -25,14 +25,15 @@ class UnitCounts:
         self._patience = patience
         self._active, self._total, self._below = {}, {}, {}
 
-    def add(self, by_path, total):
+    def add(self, by_path):
         """Add counts.
 
         Args:
-            by_path: Dict from a site's path to a float array `(units,)`.
-            total: Float. How many samples or steps they are of.
+            by_path: Dict from a site's path to `(counts, total)`: a float
+                array `(units,)`, and the number of samples or steps that
+                they are of.
         """
-        for path, counts in by_path.items():
+        for path, (counts, total) in by_path.items():
             present = self._active.get(path)
             if present is None or present.shape != counts.shape:
                 self._active[path] = np.array(counts, "float64")

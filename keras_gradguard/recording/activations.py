@@ -31,7 +31,6 @@ class _Step(threading.local):
     seen = None
     data = None
     took_input = False
-    samples = None
     apart = False
 
 
@@ -186,7 +185,7 @@ class ForwardTap:
         here = self._step
         try:
             if here.counts:
-                counts = self._packing.pack_counts(here.seen, here.samples)
+                counts = self._packing.pack_counts(here.seen)
                 if counts is not None:
                     result = self._counts.post(result, counts)
             if here.mode is Mode.FULL:
@@ -279,7 +278,6 @@ class ForwardTap:
         judged = site.can_die and len(outputs.shape) > 1
         if here.counts and judged and site.whole and not here.apart:
             seen["outputs"].append(outputs)
-            here.samples = ops.shape(outputs)[0]
         if not self._measures:
             return
         active = None

@@ -36,14 +36,16 @@ class Counts:
     Attributes:
         sites: List of A `Site` whose activation can die.
         active: List of A float64 arrays `(units,)`.
-        samples: Float, the number of samples.
+        samples: Float64 array (A,), samples that passed each site: more than
+            those of the batches where other axes are folded into theirs.
     """
 
     sites: list
     active: list
-    samples: float
+    samples: Any
 
     def by_path(self):
-        """Dict from a site's path to its array of `active`."""
+        """Dict from a site's path to its array of `active` and its samples."""
         paths = [site.path for site in self.sites]
-        return dict(zip(paths, self.active, strict=True))
+        counted = zip(self.active, self.samples.tolist(), strict=True)
+        return dict(zip(paths, counted, strict=True))

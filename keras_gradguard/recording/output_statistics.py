@@ -1,11 +1,11 @@
 """Statistics of the outputs of layers, as tensors inside the step."""
 
+import math
+
 from keras import ops
 
 # Elements up to which an output is laid beside others.
 _SMALL = 1 << 14
-# Where the size of the batch is not known while the step is traced.
-_USUAL_BATCH = 64
 
 
 def statistics(site, inputs, outputs, share):
@@ -53,10 +53,8 @@ def largest(parts):
 
 def is_small(outputs):
     """Tell whether an output is rather laid beside others than reduced."""
-    shape = outputs.shape
-    if len(shape) != 2 or shape[1] is None:
-        return False
-    return int(shape[1]) * int(shape[0] or _USUAL_BATCH) <= _SMALL
+    shape = tuple(outputs.shape)
+    return len(shape) == 2 and None not in shape and math.prod(shape) <= _SMALL
 
 
 def active_samples(outputs, unit_axis, positive=False):

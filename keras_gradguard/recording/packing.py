@@ -7,6 +7,7 @@ layers there are. What its parts are is known when the step is traced.
 import numpy as np
 from keras import ops
 
+from keras_gradguard import _backend
 from keras_gradguard._series import DATA_SERIES
 from keras_gradguard._series import OUTPUT_STATISTICS
 from keras_gradguard.recording import batch_statistics
@@ -24,19 +25,19 @@ class Packing:
 
     # In the step
 
-    def pack_counts(self, seen, samples):
-        """Samples, then per unit the number of those it is active for.
+    def pack_counts(self, seen):
+        """Per site its samples, then per unit for how many it is active.
 
         Small outputs are laid side by side: they cost a kernel, not their
-        data.
+        data. A layer may fold other axes into that of the samples, so those
+        of which it is not known that they have the same number stay apart.
 
         Args:
             seen: Dict from `Site` to what was seen of it; of that
                 `"outputs"`, a list with a tensor for each call.
-            samples: Integer, the samples of the batch.
 
         Returns:
-            Float32 tensor (1 + units,), None if nothing was seen.
+            Float32 tensor (sites + units,), None if nothing was seen.
         """
         groups, single = {}, []
         for site, shown in seen.items():
@@ -46,10 +47,11 @@ class Packing:
                 groups.setdefault(key, []).append((site, outputs[0]))
             elif outputs:
                 single.append((site, outputs))
-        parts, order, units = [], [], []
+        parts, order, units, batches = [], [], [], []
         for group in groups.values():
             order.extend(site for site, _ in group)
             small = [outputs for _, outputs in group]
+            batches.extend(small)
             units.extend(int(outputs.shape[1]) for outputs in small)
             joined = small[0]
             if len(small) > 1:
@@ -57,14 +59,15 @@ class Packing:
             parts.append(_active(joined, 1))
         for site, outputs in single:
             order.append(site)
+            batches.append(outputs[0])
             calls = [_active(o, site.unit_axis, site.positive) for o in outputs]
             parts.append(output_statistics.largest(calls))
             units.append(int(parts[-1].shape[0]))
         self._counts = order, units
         if not parts:
             return None
-        samples = ops.cast(samples, "float32")
-        return ops.concatenate([ops.reshape(samples, (1,)), *parts], axis=0)
+        samples = _backend.current().batch_sizes(batches)
+        return ops.concatenate([samples, *parts], axis=0)
 
     def pack_measurement(self, seen, data):
         """Statistics of the batch, of each layer, and of its units.
@@ -106,7 +109,10 @@ class Packing:
         """
         order, units = self._counts
         vector = np.asarray(vector, "float64")
-        return Counts(list(order), _split(vector[1:], units), vector[0])
+        sites = len(order)
+        return Counts(
+            list(order), _split(vector[sites:], units), vector[:sites]
+        )
 
     def measurement(self, step, vector, facts):
         """Read what `pack_measurement` made.

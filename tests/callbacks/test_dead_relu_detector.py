@@ -312,6 +312,40 @@ def test_share_counts_samples_also_of_the_last_smaller_batch():
     np.testing.assert_allclose(share, (outputs > 0).mean(axis=0), rtol=1e-6)
 
 
+class Folded(keras.Model):
+    """Treats the steps of a sequence as samples, and then no more."""
+
+    def __init__(self):
+        super().__init__()
+        self.of_steps = layers.Dense(8, activation="relu")
+        self.of_samples = layers.Dense(6, activation="relu")
+        self.top = layers.Dense(1)
+
+    def call(self, inputs):
+        steps = self.of_steps(keras.ops.reshape(inputs, (-1, 4)))
+        return self.top(self.of_samples(keras.ops.reshape(steps, (-1, 40))))
+
+
+def test_layers_that_see_other_numbers_of_samples():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(BATCH * 2 + 5, 5, 4)).astype("float32")
+    model = Folded()
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    detector = kgg.DeadReLUDetector(verbose=0)
+    monitor = kgg.GradientMonitor(verbose=0)
+    fit(model, x, np.ones((len(x), 1)), [detector, monitor])
+    h, wanted = x.astype("float64").reshape(-1, 4), []
+    for layer, width in ((model.of_steps, 40), (model.of_samples, 1)):
+        kernel, bias = (np.asarray(w, "float64") for w in layer.get_weights())
+        h = np.maximum(h @ kernel + bias, 0)
+        wanted.append((h > 0).mean(axis=0))
+        h = h.reshape(-1, width)
+    given = list(detector.share.values())
+    assert [share.shape for share in given] == [(8,), (6,)]
+    for share, expected in zip(given, wanted, strict=True):
+        np.testing.assert_allclose(share, expected, rtol=1e-6)
+
+
 def test_patience_and_rare_units():
     keras.utils.set_random_seed(0)
     model = deep_mlp(width=4, depth=1)

@@ -21,6 +21,7 @@ from keras_gradguard._backend.jax.sparse import with_values
 from keras_gradguard._backend.jax.state import in_stateless_scope
 from keras_gradguard._backend.jax.state import state_by_variable
 from keras_gradguard._backend.jax.values import at_level
+from keras_gradguard._backend.jax.values import batch_sizes
 from keras_gradguard._backend.jax.values import compiled
 from keras_gradguard._backend.jax.values import copy
 from keras_gradguard._backend.jax.values import detach
@@ -44,6 +45,7 @@ __all__ = [
     "assert_in_graph",
     "at_level",
     "barrier",
+    "batch_sizes",
     "bin_counts",
     "bits",
     "branch",

@@ -45,6 +45,11 @@ def take_flat(array, positions):
     return flat if positions is None else jnp.take(flat, positions)
 
 
+def batch_sizes(arrays):
+    """Length of the first axis of each array, float32 of shape `(n,)`."""
+    return jnp.asarray([array.shape[0] for array in arrays], "float32")
+
+
 def compiled(function):
     """The function, compiled."""
     return jax.jit(function)

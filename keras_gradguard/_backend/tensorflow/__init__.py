@@ -23,6 +23,7 @@ from keras_gradguard._backend.tensorflow.strategy import reduce_over_replicas
 from keras_gradguard._backend.tensorflow.strategy import replica
 from keras_gradguard._backend.tensorflow.strategy import replicas
 from keras_gradguard._backend.tensorflow.values import at_level
+from keras_gradguard._backend.tensorflow.values import batch_sizes
 from keras_gradguard._backend.tensorflow.values import compiled
 from keras_gradguard._backend.tensorflow.values import copy
 from keras_gradguard._backend.tensorflow.values import detach
@@ -42,6 +43,7 @@ __all__ = [
     "assert_in_graph",
     "at_level",
     "barrier",
+    "batch_sizes",
     "bin_counts",
     "bits",
     "branch",

@@ -52,6 +52,13 @@ def take_flat(tensor, positions):
     return flat if positions is None else tf.gather(flat, positions)
 
 
+def batch_sizes(tensors):
+    """Length of the first axis of each tensor, float32 of shape `(n,)`."""
+    ranks = [len(tensor.shape) for tensor in tensors]
+    shapes = tf.concat(tf.shape_n(tensors), axis=0)
+    return tf.cast(tf.gather(shapes, np.cumsum(ranks) - ranks), "float32")
+
+
 def compiled(function):
     """The function, compiled."""
     return tf.function(function)

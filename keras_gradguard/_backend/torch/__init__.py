@@ -23,6 +23,7 @@ from keras_gradguard._backend.torch.sparse import to_dense
 from keras_gradguard._backend.torch.sparse import values_of
 from keras_gradguard._backend.torch.sparse import with_values
 from keras_gradguard._backend.torch.values import at_level
+from keras_gradguard._backend.torch.values import batch_sizes
 from keras_gradguard._backend.torch.values import compiled
 from keras_gradguard._backend.torch.values import copy
 from keras_gradguard._backend.torch.values import detach
@@ -42,6 +43,7 @@ __all__ = [
     "assert_in_graph",
     "at_level",
     "barrier",
+    "batch_sizes",
     "bin_counts",
     "bits",
     "branch",

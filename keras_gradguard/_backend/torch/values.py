@@ -50,6 +50,12 @@ def take_flat(tensor, positions):
     return flat[chosen]
 
 
+def batch_sizes(tensors):
+    """Length of the first axis of each tensor, float32 of shape `(n,)`."""
+    sizes = [float(tensor.shape[0]) for tensor in tensors]
+    return torch.tensor(sizes, device=tensors[0].device)
+
+
 def compiled(function):
     """The function: torch runs it as it is."""
     return function
