@@ -1,0 +1,77 @@
+"""Norms of many tensors at once, against NumPy in float64."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gradguard import _backend
+from keras_gradguard._backend.segments import Segments
+
+SIZES = [0, 1, 3, 31, 32, 33, 100, 1 << 14, (1 << 14) + 1, 40_000]
+IS_TF = keras.backend.backend() == "tensorflow"
+
+
+def norms_of(arrays, xla):
+    backend = _backend.current()
+
+    def run(tensors):
+        return backend.l2_norms(tensors, xla)
+
+    if xla and IS_TF:
+        import tensorflow as tf
+
+        run = tf.function(run, jit_compile=True)
+    elif xla:
+        run = backend.compiled(run)
+    tensors = [keras.ops.convert_to_tensor(a) for a in arrays]
+    return keras.ops.convert_to_numpy(run(tensors))
+
+
+@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
+def test_norms_of_all_sizes(scale, xla):
+    random = np.random.default_rng(0)
+    arrays = [(random.normal(size=n) * scale).astype("float32") for n in SIZES]
+    arrays.append(np.zeros((4, 5), "float32"))
+    arrays.append(arrays[6].reshape(2, 5, 10))
+    exact = [np.linalg.norm(a.astype("float64").reshape(-1)) for a in arrays]
+    np.testing.assert_allclose(norms_of(arrays, xla), exact, rtol=2e-6)
+
+
+@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize("sizes", [[5, 5, 5], [100, 40, 64], [20_000, 5, 30]])
+def test_what_is_not_finite_stays_where_it_is(sizes, xla):
+    arrays = [np.ones(n, "float32") for n in sizes]
+    arrays[0][-1], arrays[2][0] = np.nan, -np.inf
+    found = norms_of(arrays, xla)
+    assert np.isnan(found[0])
+    assert found[1] == pytest.approx(np.sqrt(sizes[1]))
+    assert np.isposinf(found[2])
+
+
+@pytest.mark.parametrize("sizes", [[3, 1, 4], [2, 2], [0, 3], [1, 1, 1]])
+def test_segments(sizes):
+    random = np.random.default_rng(0)
+    values = random.normal(size=(2, sum(sizes))).astype("float32")
+    parts = np.split(values, np.cumsum(sizes)[:-1], axis=1)
+    segments = Segments(sizes)
+
+    def close(found, expected):
+        found = keras.ops.convert_to_numpy(found)
+        np.testing.assert_allclose(found, np.stack(expected, -1), rtol=1e-5)
+
+    tensor = keras.ops.convert_to_tensor(values)
+    close(segments.sum(tensor), [p.sum(-1) for p in parts])
+    close(segments.max(tensor), [p.max(-1, initial=-np.inf) for p in parts])
+    close(segments.min(tensor), [p.min(-1, initial=np.inf) for p in parts])
+    close(
+        segments.mean(tensor), [p.sum(-1) / max(1, p.shape[1]) for p in parts]
+    )
+    spread = keras.ops.convert_to_numpy(segments.spread(segments.max(tensor)))
+    for part, wide in zip(
+        parts, np.split(spread, np.cumsum(sizes)[:-1], axis=1), strict=True
+    ):
+        if part.size:
+            np.testing.assert_array_equal(
+                wide, np.broadcast_to(part.max(-1, keepdims=True), part.shape)
+            )
