@@ -22,19 +22,40 @@ def l2_norms(tensors):
     Returns:
         Float32 tensor of shape `(n,)`.
     """
-    sizes = [_size(t) for t in tensors]
-    tensors = [ops.reshape(ops.cast(t, "float32"), (-1,)) for t in tensors]
-    small = [i for i, s in enumerate(sizes) if s is not None and s <= _SMALL]
-    large = [i for i in range(len(tensors)) if i not in set(small)]
+    small, large = _split(tensors)
     parts = []
     if small:
-        parts.append(_norms_of_small([tensors[i] for i in small]))
+        rows, counts = _rows_of([tensors[i] for i in small])
+        parts.append(_norms_of_small(rows, counts))
     if large:
-        parts.append(_norms_of_large([tensors[i] for i in large]))
-    if len(parts) == 1:
-        return parts[0]
-    order = np.argsort(small + large).astype("int32")
-    return ops.take(ops.concatenate(parts, axis=0), order, axis=0)
+        parts.append(_norms_of_large([_flat(tensors[i]) for i in large]))
+    return _in_order(parts, small + large)
+
+
+def change_norms(before, after):
+    """L2 norms of tensors, then those of their changes.
+
+    Args:
+        before: List of n dense float tensors, n at least 1.
+        after: List of n tensors of the same shapes.
+
+    Returns:
+        Float32 tensor of shape `(2 n,)`.
+    """
+    small, large = _split(before)
+    n, parts = len(before), []
+    if small:
+        rows, counts = _rows_of([before[i] for i in small])
+        changed, _ = _rows_of([after[i] for i in small])
+        rows = ops.concatenate([rows, changed - rows], axis=0)
+        parts.append(_norms_of_small(rows, counts + counts))
+    if large:
+        tensors = [_flat(before[i]) for i in large]
+        changed = [_flat(after[i]) for i in large]
+        changes = [a - b for a, b in zip(changed, tensors, strict=True)]
+        parts.append(_norms_of_large(tensors + changes))
+    places = [*small, *(n + i for i in small)]
+    return _in_order(parts, [*places, *large, *(n + i for i in large)])
 
 
 def norms_of_rows(rows):
@@ -51,17 +72,35 @@ def norms_of_rows(rows):
     return ops.sqrt(ops.sum(scaled * scaled, axis=1)) * scale
 
 
-def _norms_of_small(tensors):
-    """Laid side by side, in rows of one length, each begins a row."""
+def _split(tensors):
+    """Positions of small tensors and of the others."""
+    sizes = [_size(t) for t in tensors]
+    small = [i for i, s in enumerate(sizes) if s is not None and s <= _SMALL]
+    return small, [i for i in range(len(sizes)) if i not in set(small)]
+
+
+def _in_order(parts, places):
+    """Join vectors whose entries belong to these places."""
+    if places == list(range(len(places))) and len(parts) == 1:
+        return parts[0]
+    order = np.argsort(places).astype("int32")
+    return ops.take(ops.concatenate(parts, axis=0), order, axis=0)
+
+
+def _rows_of(tensors):
+    """Tensors in rows of one length, each begins a row; how many each takes."""
     counts = [-(-_size(t) // _ROW) for t in tensors]
     pieces = []
     for tensor, rows in zip(tensors, counts, strict=True):
-        pieces.append(tensor)
+        pieces.append(_flat(tensor))
         if rows * _ROW > _size(tensor):
             pieces.append(ops.zeros((rows * _ROW - _size(tensor),), "float32"))
-    rows = ops.reshape(ops.concatenate(pieces, axis=0), (-1, _ROW))
+    return ops.reshape(ops.concatenate(pieces, axis=0), (-1, _ROW)), counts
+
+
+def _norms_of_small(rows, counts):
     if not sum(counts):
-        return ops.zeros((len(tensors),), "float32")
+        return ops.zeros((len(counts),), "float32")
     of_tensor = Segments(counts)
     scale = _scale(of_tensor.max(ops.max(ops.abs(rows), axis=1)))
     scaled = rows / of_tensor.spread(scale)[:, None]
@@ -80,6 +119,10 @@ def _norms_of_large(tensors):
             [norms_of_rows(ops.reshape(t, (1, -1))) for t in tensors], axis=0
         ),
     )
+
+
+def _flat(tensor):
+    return ops.reshape(ops.cast(tensor, "float32"), (-1,))
 
 
 def _scale(largest):

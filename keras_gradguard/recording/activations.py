@@ -15,10 +15,12 @@ from keras import tree
 
 from keras_gradguard import _backend
 from keras_gradguard.recording import batch_statistics
+from keras_gradguard.recording import columns
 from keras_gradguard.recording import output_statistics
 from keras_gradguard.recording import sites as sites_lib
 from keras_gradguard.recording.gradients import Mode
 from keras_gradguard.recording.packing import Packing
+from keras_gradguard.recording.packing import Seen
 from keras_gradguard.recording.replicas import PerReplica
 
 
@@ -30,6 +32,7 @@ class _Step(threading.local):
     level = None
     seen = None
     data = None
+    batch = None
     took_input = False
     apart = False
 
@@ -142,7 +145,7 @@ class ForwardTap:
     def _begin(self, mode, counts, arguments):
         here = self._step
         here.apart = False
-        here.data, here.took_input = {}, False
+        here.data, here.batch, here.took_input = {}, {}, False
         self._loss.set(None)
         here.level = self._backend.level(arguments)
         here.seen = {} if mode is Mode.FULL or counts else None
@@ -191,7 +194,9 @@ class ForwardTap:
             if here.mode is Mode.FULL:
                 if self.loss is not None:
                     here.data["loss"] = [ops.reshape(self.loss, ())]
-                packed = self._packing.pack_measurement(here.seen, here.data)
+                packed = self._packing.pack_measurement(
+                    here.seen, here.batch, here.data
+                )
                 result = self._latest.post(result, packed)
         except Exception as error:
             self._on_failure(error)
@@ -274,27 +279,18 @@ class ForwardTap:
         if outputs is None or not len(outputs.shape):
             return
         here = self._step
-        seen = here.seen.setdefault(site, {"outputs": [], "statistics": []})
+        seen = here.seen.setdefault(site, Seen())
         judged = site.can_die and len(outputs.shape) > 1
         if here.counts and judged and site.whole and not here.apart:
-            seen["outputs"].append(outputs)
+            seen.outputs.append(outputs)
         if not self._measures:
             return
-        active = None
-        if judged:
-            active = output_statistics.active_samples(
-                outputs, site.unit_axis, site.positive
-            )
-        share = None if active is None else ops.mean(active, axis=0)
-        magnitude = output_statistics.unit_magnitude(outputs, site.unit_axis)
         inputs = self._visible(inputs)
-        seen["statistics"].append(
-            (
-                output_statistics.statistics(site, inputs, outputs, share),
-                magnitude,
-                share,
-            )
-        )
+        if columns.is_small(outputs):
+            seen.small.append((inputs, outputs))
+        else:
+            measured = output_statistics.of_call(site, inputs, outputs)
+            seen.measured.append(measured)
 
     def _note_input(self, site, args):
         here = self._step
@@ -307,7 +303,7 @@ class ForwardTap:
         if inputs is None:
             return
         here.took_input = True
-        here.data["input"] = batch_statistics.of_inputs(inputs)
+        self._note_data("input", inputs)
         self.facts["input_shape"] = [d for d in inputs.shape[1:]]
         self.facts["input_layer"] = site.path
 
@@ -331,13 +327,22 @@ class ForwardTap:
         self.facts["outputs"] = len(outputs)
         self.facts["weighted"] = given.get("sample_weight") is not None
         if len(targets) == 1 and len(outputs) == 1:
-            here.data["target"] = batch_statistics.of_targets(targets[0])
-            here.data["output"] = batch_statistics.of_outputs(outputs[0])
+            self._note_data("target", targets[0])
+            self._note_data("output", outputs[0])
             here.data["fit"] = batch_statistics.of_fit(targets[0], outputs[0])
             self.facts["target_shape"] = list(targets[0].shape[1:])
             self.facts["output_shape"] = list(outputs[0].shape[1:])
             dtype = keras.backend.standardize_dtype(targets[0].dtype)
             self.facts["target_dtype"] = dtype
+
+    def _note_data(self, part, tensor):
+        """Keep a small tensor for the end of the step, measure others."""
+        here = self._step
+        column = batch_statistics.as_columns(tensor)
+        if columns.is_small(column):
+            here.batch[part] = column
+        else:
+            here.data[part] = batch_statistics.of(part, tensor)
 
     def _leaves(self, structure):
         leaves = [self._visible(t) for t in tree.flatten(structure)]

@@ -1,24 +1,96 @@
 """Statistics of a batch: what goes in, what is wanted, what comes out."""
 
+import numpy as np
 from keras import ops
 
 from keras_gradguard._series import BATCH_STATISTICS
+from keras_gradguard._series import DATA_SERIES
+from keras_gradguard.recording import columns
+from keras_gradguard.recording.columns import Columns
 
+# What the statistics of a `Columns` are called.
+_NAMES = {
+    part: {
+        **{name: f"{part}_{name}" for name in ("min", "max", "mean", "std")},
+        **others,
+    }
+    for part, others in (
+        (
+            "input",
+            {
+                "scale_min": "feature_scale_min",
+                "scale_max": "feature_scale_max",
+            },
+        ),
+        ("target", {"fraction": "target_fraction"}),
+        ("output", {"scale_max": "output_spread"}),
+    )
+}
 # Classes beyond which columns of targets would cost more than the step.
 _MOST_CLASSES = 1024
 
 
-def pack(data):
+def pack(batch, data):
     """Return all statistics as a vector, NaN for the parts that are absent.
 
     Args:
-        data: Dict from a part's name to its list of scalars.
+        batch: Dict from a part's name to its tensor (batch, columns), for
+            which `columns.is_small` holds: these are measured together.
+        data: Dict from another part's name to its list of scalars.
     """
-    nan = ops.full((), float("nan"), "float32")
-    values = []
-    for part, names in BATCH_STATISTICS.items():
-        values.extend(data.get(part, [nan] * len(names)))
-    return ops.stack(values, axis=0)
+    names, pieces = [None], [ops.full((1,), float("nan"), "float32")]
+    for part, scalars in data.items():
+        names.extend(BATCH_STATISTICS[part])
+        pieces.append(ops.stack(scalars, axis=0))
+    parts = list(batch)
+    for group in columns.by_batch(list(batch.values())):
+        chosen = [parts[i] for i in group]
+        table = Columns([batch[part] for part in chosen])
+        for statistics, values in _of_columns(table):
+            for statistic in statistics:
+                names.extend(_NAMES[part].get(statistic) for part in chosen)
+            pieces.append(ops.reshape(values, (-1,)))
+    if batch.get("target") is not None and batch["target"].shape[1] > 1:
+        names.append("target_row_sum")
+        pieces.append(ops.reshape(_off_one(batch["target"]), (1,)))
+    known = {name: i for i, name in enumerate(names)}
+    order = np.array([known.get(name, 0) for name in DATA_SERIES], "int32")
+    return ops.take(ops.concatenate(pieces, axis=0), order, axis=0)
+
+
+def _of_columns(table):
+    """List of names of k statistics and tensors (k, n), of a `Columns`."""
+    parts, scales = table.parts, table.column_std
+    broken = ops.not_equal(table.table, ops.round(table.table))
+    broken = ops.mean(ops.cast(broken, "float32"), axis=0)
+    # A feature that is constant in this batch has no scale.
+    positive = ops.where(scales > 0, scales, float("inf"))
+    low = ops.stack([ops.min(table.table, axis=0), positive], axis=0)
+    high = ops.stack([ops.max(table.table, axis=0), scales], axis=0)
+    mean = parts.mean(ops.stack([table.column_mean, broken], axis=0))
+    return [
+        (("min", "scale_min"), parts.min(low)),
+        (("max", "scale_max"), parts.max(high)),
+        (("mean", "fraction"), mean),
+        (("std",), table.std(mean[0])),
+    ]
+
+
+def as_columns(tensor):
+    """Return (batch, 1) for a tensor (batch,), others as they are."""
+    return tensor[:, None] if len(tensor.shape) == 1 else tensor
+
+
+def of(part, tensor):
+    """Return the statistics of `"input"`, `"target"` or `"output"`.
+
+    Args:
+        part: Which of the three.
+        tensor: Tensor (batch, ...).
+    """
+    return {"input": of_inputs, "target": of_targets, "output": of_outputs}[
+        part
+    ](tensor)
 
 
 def of_inputs(tensor):
@@ -37,7 +109,7 @@ def of_targets(tensor):
     broken = ops.cast(ops.not_equal(values, ops.round(values)), "float32")
     distance = ops.full((), float("nan"), "float32")
     if len(values.shape) > 1 and values.shape[-1] != 1:
-        distance = ops.max(ops.abs(ops.sum(values, axis=-1) - 1.0))
+        distance = _off_one(values)
     return [*_range(values), ops.mean(broken), distance]
 
 
@@ -83,6 +155,12 @@ def of_fit(targets, outputs):
     ]
     both = ops.sum((targets / sizes[0]) * (outputs / sizes[1]))
     return [samples, ops.where(samples > 1, ops.clip(both, -1.0, 1.0), nan)]
+
+
+def _off_one(values):
+    """How far the sums over the last axis are from one, at most."""
+    values = ops.cast(values, "float32")
+    return ops.max(ops.abs(ops.sum(values, axis=-1) - 1.0))
 
 
 def _unit(values):

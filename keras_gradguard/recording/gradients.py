@@ -383,11 +383,7 @@ class GradientTap:
         after = [self._backend.read(v) for v in self.variables]
         n = len(before)
         copies = self._backend.barrier(before + after, self._xla)
-        differences = [
-            ops.cast(a, "float32") - ops.cast(b, "float32")
-            for b, a in zip(copies[:n], copies[n:], strict=True)
-        ]
-        norms = self._backend.l2_norms(copies[:n] + differences, self._xla)
+        norms = self._backend.change_norms(copies[:n], copies[n:], self._xla)
         updated, step = self._finished()
         self.records.amend(SCALARS + n, norms, updated, step)
 

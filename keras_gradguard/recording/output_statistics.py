@@ -1,15 +1,118 @@
-"""Statistics of the outputs of layers, as tensors inside the step."""
+"""Statistics of the outputs of layers, as tensors inside the step.
 
-import math
+By call, or of the small outputs of many layers at once: each operation is a
+kernel under XLA, which takes longer to compile than the whole to run.
+"""
 
+import numpy as np
 from keras import ops
 
-# Elements up to which an output is laid beside others.
-_SMALL = 1 << 14
+from keras_gradguard._series import OUTPUT_STATISTICS
+from keras_gradguard.recording import columns
+from keras_gradguard.recording.columns import Columns
 
 
-def statistics(site, inputs, outputs, share):
-    """Return the `OUTPUT_STATISTICS` of one call, a vector."""
+def of_call(site, inputs, outputs):
+    """Measure one call of a layer.
+
+    Args:
+        site: Its `Site`.
+        inputs: Tensor that its activation took, or None.
+        outputs: Tensor (batch, ...) that it gave.
+
+    Returns:
+        Tuple of the `OUTPUT_STATISTICS`, a vector; (units,): the mean absolute
+        output; (units,): the share of active samples, or None where units
+        cannot die.
+    """
+    share = None
+    if site.can_die and len(outputs.shape) > 1:
+        active = active_samples(outputs, site.unit_axis, site.positive)
+        share = ops.mean(active, axis=0)
+    magnitude = unit_magnitude(outputs, site.unit_axis)
+    return _statistics(site, inputs, outputs, share), magnitude, share
+
+
+def of_small(sites, inputs, outputs):
+    """Measure one call of each of several layers at once.
+
+    Args:
+        sites: List of n `Site`.
+        inputs: List of n tensors that the activations took, or None.
+        outputs: List of n tensors (batch, units), for which
+            `columns.is_small` holds, of the same batch.
+
+    Returns:
+        Tuple as of `of_call`, with a matrix (n, statistics), and the units of
+        all layers one behind the other; shares are given for all of them.
+    """
+    table = Columns(outputs)
+    share = table.column_nonzero
+    by_column = {
+        "mean": table.column_mean,
+        "zero_fraction": 1.0 - share,
+        "inactive_fraction": ops.cast(ops.equal(share, 0), "float32"),
+    }
+    if any(site.bounds for site in sites):
+        by_column["saturated_fraction"] = _flat(table, sites)
+    means = table.parts.mean(ops.stack(list(by_column.values()), axis=0))
+    rows = [means, table.std(means[0])[None], _spreads(inputs)[None]]
+    names = [*by_column, "std", "input_std"]
+    order = [
+        names.index(name) if name in names else 0 for name in OUTPUT_STATISTICS
+    ]
+    matrix = ops.take(ops.concatenate(rows, axis=0), np.array(order), axis=0)
+    known = np.array([_known(site) for site in sites])
+    matrix = ops.where(known, ops.transpose(matrix), float("nan"))
+    return matrix, table.column_magnitude, share
+
+
+def _known(site):
+    """Tell which of the `OUTPUT_STATISTICS` a site has, a list of bool."""
+    lacks = {
+        "saturated_fraction": site.bounds is None,
+        "inactive_fraction": not site.can_die,
+    }
+    return [not lacks.get(name, False) for name in OUTPUT_STATISTICS]
+
+
+def _flat(table, sites):
+    """Return (columns,): the share beyond the bounds of each site."""
+    bounds = [site.bounds or (-np.inf, np.inf) for site in sites]
+    low, high = (table.constants(side) for side in zip(*bounds, strict=True))
+    beyond = ops.logical_or(
+        ops.less_equal(table.table, low), ops.greater_equal(table.table, high)
+    )
+    return ops.mean(ops.cast(beyond, "float32"), axis=0)
+
+
+def _spreads(tensors):
+    """Return (n,): standard deviations, NaN where there is no tensor."""
+    nan = ops.full((1,), float("nan"), "float32")
+    pieces, order = [nan], np.zeros(len(tensors), "int32")
+    small = []
+    for i, tensor in enumerate(tensors):
+        if tensor is None or not hasattr(tensor, "dtype"):
+            continue
+        if columns.is_small(tensor):
+            small.append(i)
+        else:
+            order[i] = len(pieces)
+            pieces.append(_spread(tensor))
+    at = len(pieces)
+    for group in columns.by_batch([tensors[i] for i in small]):
+        chosen = [small[j] for j in group]
+        pieces.append(Columns([tensors[i] for i in chosen]).std())
+        order[chosen] = at + np.arange(len(chosen))
+        at += len(chosen)
+    return ops.take(ops.concatenate(pieces, axis=0), order, axis=0)
+
+
+def _spread(tensor):
+    return ops.reshape(ops.std(ops.cast(tensor, "float32")), (1,))
+
+
+def _statistics(site, inputs, outputs, share):
     values = ops.cast(outputs, "float32")
     nan = ops.full((), float("nan"), "float32")
     mean = ops.mean(values)
@@ -49,12 +152,6 @@ def largest(parts):
     for part in parts[1:]:
         result = ops.maximum(result, part)
     return result
-
-
-def is_small(outputs):
-    """Tell whether an output is rather laid beside others than reduced."""
-    shape = tuple(outputs.shape)
-    return len(shape) == 2 and None not in shape and math.prod(shape) <= _SMALL
 
 
 def active_samples(outputs, unit_axis, positive=False):

@@ -8,6 +8,7 @@ from keras_gradguard._backend.jax.counting import bin_counts
 from keras_gradguard._backend.jax.counting import bits
 from keras_gradguard._backend.jax.mailbox import Mailbox
 from keras_gradguard._backend.jax.norms import barrier
+from keras_gradguard._backend.jax.norms import change_norms
 from keras_gradguard._backend.jax.norms import l2_norms
 from keras_gradguard._backend.jax.norms import zero_fractions
 from keras_gradguard._backend.jax.ring import Ring
@@ -49,6 +50,7 @@ __all__ = [
     "bin_counts",
     "bits",
     "branch",
+    "change_norms",
     "chooses_after",
     "compiled",
     "copy",

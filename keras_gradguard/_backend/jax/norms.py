@@ -30,6 +30,23 @@ def l2_norms(tensors, xla=None):
     return fused_norms.l2_norms(tensors)
 
 
+def change_norms(before, after, xla=None):
+    """L2 norms of tensors, then those of their changes.
+
+    Args:
+        before: List of n dense float tensors.
+        after: List of n tensors of the same shapes.
+        xla: Not used: JAX always compiles with XLA.
+
+    Returns:
+        Float32 tensor of shape `(2 n,)`.
+    """
+    del xla
+    if not before:
+        return jnp.zeros((0,), "float32")
+    return fused_norms.change_norms(before, after)
+
+
 def zero_fractions(tensors):
     """Share of exact zeros of each array, float32 of shape `(n,)`."""
     if not tensors:

@@ -8,6 +8,7 @@ from keras_gradguard._backend.tensorflow.counting import bin_counts
 from keras_gradguard._backend.tensorflow.counting import bits
 from keras_gradguard._backend.tensorflow.mailbox import Mailbox
 from keras_gradguard._backend.tensorflow.norms import barrier
+from keras_gradguard._backend.tensorflow.norms import change_norms
 from keras_gradguard._backend.tensorflow.norms import l2_norms
 from keras_gradguard._backend.tensorflow.norms import zero_fractions
 from keras_gradguard._backend.tensorflow.ring import Ring
@@ -47,6 +48,7 @@ __all__ = [
     "bin_counts",
     "bits",
     "branch",
+    "change_norms",
     "chooses_after",
     "compiled",
     "copy",

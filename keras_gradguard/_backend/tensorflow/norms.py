@@ -59,6 +59,27 @@ def l2_norms(tensors, xla=None):
     return fused_norms.l2_norms(tensors)
 
 
+def change_norms(before, after, xla=None):
+    """L2 norms of tensors, then those of their changes.
+
+    Args:
+        before: List of n dense float tensors.
+        after: List of n tensors of the same shapes.
+        xla: Whether the code is compiled by XLA. Defaults to
+            `is_compiled_by_xla()`.
+
+    Returns:
+        Float32 tensor of shape `(2 n,)`.
+    """
+    if before and (is_compiled_by_xla() if xla is None else xla):
+        return fused_norms.change_norms(before, after)
+    changes = [
+        tf.cast(a, "float32") - tf.cast(b, "float32")
+        for b, a in zip(before, after, strict=True)
+    ]
+    return l2_norms([*before, *changes], xla=False)
+
+
 def _norms_graph(tensors):
     """One kernel and a cast for each tensor; the rest for all at once."""
     halves, large, order, later = [], [], [], []

@@ -12,6 +12,7 @@ from keras_gradguard._backend.torch.counting import bin_counts
 from keras_gradguard._backend.torch.counting import bits
 from keras_gradguard._backend.torch.mailbox import Mailbox
 from keras_gradguard._backend.torch.norms import barrier
+from keras_gradguard._backend.torch.norms import change_norms
 from keras_gradguard._backend.torch.norms import l2_norms
 from keras_gradguard._backend.torch.norms import zero_fractions
 from keras_gradguard._backend.torch.ring import Ring
@@ -47,6 +48,7 @@ __all__ = [
     "bin_counts",
     "bits",
     "branch",
+    "change_norms",
     "chooses_after",
     "compiled",
     "copy",

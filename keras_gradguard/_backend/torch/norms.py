@@ -44,6 +44,25 @@ def l2_norms(tensors, xla=None):
     return torch.stack(norms)
 
 
+def change_norms(before, after, xla=None):
+    """L2 norms of tensors, then those of their changes.
+
+    Args:
+        before: List of n dense float tensors.
+        after: List of n tensors of the same shapes.
+        xla: Not used.
+
+    Returns:
+        Float32 tensor of shape `(2 n,)`.
+    """
+    del xla
+    changes = [
+        a.to(torch.float32) - b.to(torch.float32)
+        for b, a in zip(before, after, strict=True)
+    ]
+    return l2_norms([*before, *changes])
+
+
 def _norm_by_rows(tensor):
     """Norm of a large tensor from those of its rows, or None.
 
