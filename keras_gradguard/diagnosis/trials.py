@@ -17,7 +17,8 @@ from keras_gradguard.recording.dispatcher import one_variant
 _ROWS = 2048
 # Less than this is noise.
 BETTER = 0.02
-# From so many batches on, a trial may leave out a last one that is smaller.
+# From so many batches on, a trial may leave out a last one that is smaller;
+# fewer are made smaller, all of them.
 _FEW_BATCHES = 4
 # One that lags behind by no more than this is given some more rounds.
 _SHARE, _ROUNDS = 0.7, 2
@@ -72,7 +73,7 @@ class Trials:
     def __init__(self, model, x, y, batch_size_of):
         self.sample = samples.take(x, y, _ROWS)
         self.batch_size = batch_size_of(self.rows)
-        self._data = _whole_batches(x, y, self.batch_size)
+        self._data, self._rows = _equal_batches(x, y, self.batch_size)
         self._tasks = tasks_of(model, self.sample.y)
         self.length, self.left = 1, 0
 
@@ -106,7 +107,7 @@ class Trials:
         x, y = self._data
         arguments = {} if y is None else {"y": y}
         if not samples.gives_batches(x):
-            arguments["batch_size"] = self.batch_size
+            arguments["batch_size"] = self._rows
         # A trial is short, and compiling the step most of it.
         with one_variant():
             return model.fit(
@@ -149,21 +150,23 @@ class Trials:
         return float(1.0 - losses[-1] / (abs(losses[0]) + 1e-12))
 
 
-def _whole_batches(x, y, batch_size):
-    """Return the data without a last batch that is smaller, if it is small.
+def _equal_batches(x, y, batch_size):
+    """Return `(x, y)` and the rows of a batch, for batches of one shape.
 
-    It has a shape of its own, for which every trial would compile once more.
+    A last one that is smaller would be compiled once more by every trial.
     """
     if samples.gives_batches(x):
-        return x, y
+        return (x, y), batch_size
     parts = keras.tree.flatten(x) + ([] if y is None else keras.tree.flatten(y))
     rows = len(parts[0])
-    rest = rows % batch_size
     arrays = all(hasattr(part, "shape") for part in parts)
-    if not arrays or not rest or rows < _FEW_BATCHES * batch_size:
-        return x, y
+    if not arrays or rows <= batch_size or not rows % batch_size:
+        return (x, y), batch_size
+    if rows < _FEW_BATCHES * batch_size:
+        batch_size = rows // -(-rows // batch_size)
+    used = rows - rows % batch_size
 
-    def whole(structure):
-        return keras.tree.map_structure(lambda p: p[: rows - rest], structure)
+    def first(structure):
+        return keras.tree.map_structure(lambda p: p[:used], structure)
 
-    return whole(x), None if y is None else whole(y)
+    return (first(x), None if y is None else first(y)), batch_size
