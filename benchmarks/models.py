@@ -40,6 +40,17 @@ def cnn():
     return model, _data((32, 32, 3), 10), _crossentropy(), 32
 
 
+def deep_mlp():
+    """A hundred layers of width 64, batch 64: as much to write as to train."""
+    model = keras.Sequential([keras.Input((64,))])
+    for _ in range(99):
+        model.add(
+            layers.Dense(64, activation="relu", kernel_initializer="he_normal")
+        )
+    model.add(layers.Dense(10))
+    return model, _data((64,), 10), _crossentropy(), 64
+
+
 def transformer():
     """Four blocks, d=128, sequence of 64, batch 16."""
     inputs = keras.Input((64,), dtype="int32")
@@ -83,4 +94,5 @@ MODELS = {
     "wide_mlp": (wide_mlp, 120),
     "cnn": (cnn, 60),
     "transformer": (transformer, 40),
+    "deep_mlp": (deep_mlp, 300),
 }

@@ -55,17 +55,23 @@ def count_nonzero(units, by_variable, xla):
         if gradient is None:
             gradient = ops.zeros(unit.variable.shape)
         found.append(backend.densify(gradient, xla))
-    parts = [ops.ones((1,), "float32")]
-    copies = backend.barrier(found, xla)
-    for unit, gradient in zip(units, copies, strict=True):
-        nonzero = ops.logical_and(
-            ops.not_equal(gradient, 0), ops.isfinite(gradient)
-        )
+    parts = []
+    for unit, gradient in zip(units, backend.barrier(found, xla), strict=True):
         rank = len(gradient.shape)
         axes = tuple(i for i in range(rank) if i != unit.axis)
-        active = ops.any(nonzero, axis=axes) if axes else nonzero
-        parts.append(ops.cast(active, "float32"))
-    return ops.concatenate(parts, axis=0)
+        if axes:
+            gradient = ops.any(_counts(gradient), axis=axes)
+        elif keras.backend.standardize_dtype(gradient.dtype) == "float64":
+            gradient = _counts(gradient)  # might become zero as float32
+        parts.append(ops.cast(gradient, "float32"))
+    # Biases are compared together: each by itself would be a kernel.
+    active = ops.cast(_counts(ops.concatenate(parts, axis=0)), "float32")
+    return ops.concatenate([ops.ones((1,), "float32"), active], axis=0)
+
+
+def _counts(gradient):
+    """Where a gradient is a number and not zero."""
+    return ops.logical_and(ops.not_equal(gradient, 0), ops.isfinite(gradient))
 
 
 def unit_gradient(site, float16=False):
