@@ -1,6 +1,6 @@
 """The rule that finds gradients that grow without bound."""
 
-from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis import remedies_of_steps
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.rules.base import Rule
 from keras_gradguard.diagnosis.rules.exploding.lasting import over_depth
@@ -67,6 +67,6 @@ class ExplodingGradient(Rule):
                 epoch=trace.epoch_of(growth.first_step),
                 evidence=growth.evidence,
                 message=growth.message,
-                remedies=remedies.for_exploding(trace, growth.layers),
+                remedies=remedies_of_steps.for_exploding(trace, growth.layers),
             )
         ]
