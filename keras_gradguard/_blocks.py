@@ -28,11 +28,11 @@ def make_store(layers, capacity_bytes):
     return store
 
 
-def extend(trace, store, values):
+def extend(variables, store, values):
     """Summarise the blocks that new records complete.
 
     Args:
-        trace: The `Trace` that gets the records.
+        variables: `TraceVariables` that the records are of.
         store: What `make_store` returned.
         values: The columns of the new records, by name.
     """
@@ -52,18 +52,19 @@ def extend(trace, store, values):
     if not blocks:
         return
     summary = summarise(
-        trace, {n: fresh[n][:used] for n in names}, blocks, BLOCK
+        variables, {n: fresh[n][:used] for n in names}, blocks, BLOCK
     )
     store.append(blocks, summary)
 
 
-def summarise(trace, values, blocks, size):
+def summarise(variables, values, blocks, size):
     """Return the columns of `blocks` blocks of `size` records each."""
-    norms = trace._sums.grad_norm(values["grad_norm"], trace.has_gradient)
+    sums, has_gradient = variables.sums, variables.has_gradient
+    norms = sums.grad_norm(values["grad_norm"], has_gradient)
     layers = norms.shape[1]
     norms = norms.reshape(blocks, size, layers)
     positive = np.isfinite(norms) & (norms > 0)
-    known = trace._sums.any(trace.has_gradient)
+    known = sums.any(has_gradient)
     logs = np.log(np.where(positive, norms, 1).astype(np.float32))
     number = positive.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

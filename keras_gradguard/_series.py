@@ -8,6 +8,8 @@ UPDATE_SERIES = (
     "distance",
     "epoch_change",
 )
+# What `Trace.get` knows, per layer or per variable.
+SERIES = ("grad_norm", "update_ratio", *UPDATE_SERIES)
 # What a step shows of each activation, over a batch.
 OUTPUT_STATISTICS = (
     "mean",

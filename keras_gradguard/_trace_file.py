@@ -11,6 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_gradguard._series import ACTIVATION_SERIES
+from keras_gradguard._series import DATA_SERIES
+from keras_gradguard._series import SERIES
+
 _FORMAT = "keras_gradguard.trace"
 _VERSION = 1
 _TABLES = ("records", "updates", "activations", "epochs", "blocks")
@@ -29,17 +33,19 @@ def save(trace, path):
     arrays["owners"] = trace.owners
     arrays["pinned"] = trace._tables.pinned
     arrays["of_findings"] = trace._tables.of_findings
-    arrays["_seen_gradient"] = trace._seen_gradient
-    for name in ("_has_gradient", "_sizes"):
-        if getattr(trace, name) is not None:
-            arrays[name] = getattr(trace, name)
+    variables = trace._variables
+    arrays["_seen_gradient"] = variables.seen_gradient
+    if variables.said_gradient is not None:
+        arrays["_has_gradient"] = variables.said_gradient
+    if variables.sizes is not None:
+        arrays["_sizes"] = variables.sizes
     header = {
         "format": _FORMAT,
         "version": _VERSION,
         "layers": trace.layers.tolist(),
         "variables": trace.variables.tolist(),
         "tables": tables,
-        "extra": trace._extra,
+        "extra": trace._records.extra_names,
         "sites": trace.sites.tolist(),
         "nonfinite_kept": trace._tables.nonfinite_kept,
         "found": trace.found,
@@ -119,11 +125,11 @@ def _rebuild(cls, header, arrays):
         has_gradient=arrays.get("_has_gradient"),
         sizes=arrays.get("_sizes"),
     )
-    trace._seen_gradient = arrays["_seen_gradient"]
+    trace._variables.seen_gradient = arrays["_seen_gradient"]
     trace._tables.pinned = arrays["pinned"]
     trace._tables.of_findings = arrays["of_findings"]
-    trace._extra = header["extra"]
-    trace.sites = np.array(header["sites"], dtype=str)
+    trace._records.extra_names = header["extra"]
+    trace._activations.sites = np.array(header["sites"], dtype=str)
     trace._tables.nonfinite_kept = header["nonfinite_kept"]
     trace.found = header["found"]
     parts = {}
@@ -158,10 +164,6 @@ def jsonable(value):
 
 def to_dict(trace):
     """Return `trace` in the form described at `Trace.to_dict`."""
-    from keras_gradguard.trace import ACTIVATION_SERIES
-    from keras_gradguard.trace import DATA_SERIES
-    from keras_gradguard.trace import SERIES
-
     series = {}
     for name in SERIES[1:]:
         _, values = trace.measured(name)

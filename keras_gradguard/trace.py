@@ -6,15 +6,20 @@ import numpy as np
 
 from keras_gradguard import _blocks
 from keras_gradguard import _trace_file
-from keras_gradguard._layer_norms import LayerSums
-from keras_gradguard._layer_norms import squares
 from keras_gradguard._series import ACTIVATION_SERIES
 from keras_gradguard._series import DATA_SERIES
-from keras_gradguard._series import UPDATE_SERIES
+from keras_gradguard._series import SERIES
+from keras_gradguard._trace_activations import ActivationMeasurements
+from keras_gradguard._trace_epochs import Epochs
+from keras_gradguard._trace_records import GradientRecords
 from keras_gradguard._trace_tables import TraceTables
+from keras_gradguard._trace_variables import TraceVariables
+from keras_gradguard._trace_weights import WeightMeasurements
+from keras_gradguard._validation import check_choice
+
+__all__ = ["ACTIVATION_SERIES", "DATA_SERIES", "SERIES", "Trace"]
 
 _MIB = 1024 * 1024
-SERIES = ("grad_norm", "update_ratio", *UPDATE_SERIES)
 
 
 class Trace:
@@ -49,8 +54,6 @@ class Trace:
     Attributes:
         meta: The dict passed in.
         logs: Dict of str to float64 array (E,). Logs of each epoch.
-        sites: Str array (A,). Paths of the layers whose outputs are measured,
-            in the order of the forward pass; empty until they are known.
         found: List of dicts. Findings remembered with `remember`.
 
     Raises:
@@ -78,24 +81,22 @@ class Trace:
         has_gradient=None,
         sizes=None,
     ):
-        self.layers = np.array(list(layers), dtype=str)
-        self.variables = np.array(list(variables), dtype=str)
-        self.owners = np.asarray(list(owners), np.int64)
         self.meta = dict(meta or {})
         self.found = []
-        self.sites = np.zeros(0, dtype=str)
-        self._check_owners()
-        count = len(self.variables)
-        self._sizes = self._per_variable("sizes", sizes, np.float64)
-        self._seen_gradient = np.zeros(count, bool)
-        self._has_gradient = None
-        if has_gradient is not None:
-            self.set_has_gradient(has_gradient)
-        self._extra = []
+        self._variables = TraceVariables(
+            layers, variables, owners, has_gradient, sizes
+        )
+        self.layers = self._variables.layers
+        self.variables = self._variables.paths
+        self.owners = self._variables.owners
+        self._tables = TraceTables(
+            len(self.layers), len(self.variables), capacity_bytes
+        )
+        self._records = GradientRecords(self._tables, self._variables)
+        self._weights = WeightMeasurements(self._tables, self._variables)
+        self._activations = ActivationMeasurements(self._tables)
+        self._epochs = Epochs(self._tables)
         self._derived = None
-        self._ratio = (None, None)
-        self._sums = LayerSums(self.owners, len(self.layers))
-        self._tables = TraceTables(len(self.layers), count, capacity_bytes)
 
     # Writing
 
@@ -119,37 +120,9 @@ class Trace:
         Raises:
             ValueError: If the shapes do not fit.
         """
-        steps = np.atleast_1d(np.asarray(steps))
-        grad_norm = np.asarray(grad_norm, np.float32)
-        rows = len(steps)
-        if grad_norm.shape != (rows, len(self.variables)):
-            raise ValueError(
-                "Trace.append: `grad_norm` must be of shape (steps, variables)"
-                f" = {(rows, len(self.variables))}. Received: grad_norm of "
-                f"shape {grad_norm.shape}. Pass one row per step."
-            )
-        if not rows:
-            return
-        values = {"step": steps, "grad_norm": grad_norm}
-        if clipped_grad_norm is not None:
-            values["clipped"] = np.asarray(clipped_grad_norm, np.float32)
-        if skipped is not None:
-            values["skipped"] = np.asarray(skipped, bool)
-        for name, series in (extra or {}).items():
-            if name not in self._extra:
-                self._extra.append(name)
-                self._tables.records.add(f"extra/{name}")
-            values[f"extra/{name}"] = np.asarray(series, np.float32)
-        for name, array in values.items():
-            if len(array) != rows:
-                raise ValueError(
-                    f"Trace.append: `{name}` must be of length {rows}, one "
-                    f"value per step. Received: length {len(array)}."
-                )
-        if self._has_gradient is None and not self._seen_gradient.all():
-            self._seen_gradient |= ~np.isnan(grad_norm).all(axis=0)
-        _blocks.extend(self, self._tables.blocks, values)
-        self._tables.append_records(rows, values, self.has_gradient)
+        self._records.append(
+            steps, grad_norm, clipped_grad_norm, skipped, extra
+        )
 
     def append_updates(
         self,
@@ -177,33 +150,14 @@ class Trace:
         Raises:
             ValueError: If the shapes do not fit.
         """
-        steps = np.atleast_1d(np.asarray(steps))
-        given = dict(
-            zip(
-                UPDATE_SERIES,
-                (
-                    weight_norm,
-                    update_norm,
-                    zero_fraction,
-                    distance,
-                    epoch_change,
-                ),
-                strict=True,
-            )
+        self._weights.append(
+            steps,
+            weight_norm,
+            update_norm,
+            zero_fraction,
+            distance,
+            epoch_change,
         )
-        shape = (len(steps), len(self.variables))
-        values = {"step": steps}
-        for name, series in given.items():
-            if series is None:
-                continue
-            values[name] = np.asarray(series, np.float32)
-            if values[name].shape != shape:
-                raise ValueError(
-                    f"Trace.append_updates: `{name}` must be of shape (steps, "
-                    f"variables) = {shape}. Received: {name} of shape "
-                    f"{values[name].shape}. Pass one row per step."
-                )
-        self._tables.append_updates(len(steps), values)
 
     def append_activations(self, step, sites=None, activations=None, data=None):
         """Append one measurement of activations and of the batch's data.
@@ -219,24 +173,7 @@ class Trace:
         Raises:
             ValueError: If a name is unknown, or `sites` changes.
         """
-        sites = [str(site) for site in (() if sites is None else sites)]
-        if len(sites) and not len(self.sites):
-            self.sites = np.array(sites, dtype=str)
-            self._tables.add_sites(len(sites))
-        if len(sites) and sites != self.sites.tolist():
-            raise ValueError(
-                "Trace.append_activations: `sites` must be the same in each "
-                f"call. Received: {len(sites)} sites that differ from the "
-                f"{len(self.sites)} before. Start another trace."
-            )
-        values = {"step": [step]}
-        for name, series in (activations or {}).items():
-            _check_name("Trace.append_activations", name, ACTIVATION_SERIES)
-            values[name] = np.asarray(series, np.float32)[np.newaxis]
-        for name, number in (data or {}).items():
-            _check_name("Trace.append_activations", name, DATA_SERIES)
-            values[f"data/{name}"] = [number]
-        self._tables.append_activations(1, values)
+        self._activations.append(step, sites, activations, data)
 
     def append_epoch(self, epoch, step, logs=None):
         """Append the logs of an epoch.
@@ -246,14 +183,7 @@ class Trace:
             step: Int. The last step of the epoch.
             logs: Dict of floats. What is no number is left out.
         """
-        values = {"epoch": [epoch], "step": [step]}
-        for name, value in (logs or {}).items():
-            try:
-                number = float(value)
-            except (TypeError, ValueError):
-                continue
-            values[f"log/{name}"] = [number]
-        self._tables.append_epoch(values)
+        self._epochs.append(epoch, step, logs)
 
     def pin(self, steps):
         """Protect these steps from being thinned out."""
@@ -281,58 +211,64 @@ class Trace:
         Args:
             mask: Bool array (V,).
         """
-        self._has_gradient = self._per_variable("has_gradient", mask, bool)
+        self._variables.say_gradient(mask)
 
     # Reading
 
     @property
     def has_gradient(self):
         """Bool array (V,): variables that get a gradient."""
-        if self._has_gradient is not None:
-            return self._has_gradient
-        return self._seen_gradient
+        return self._variables.has_gradient
 
     @property
     def sizes(self):
         """Float array (V,): entries per variable, NaN where unknown."""
-        if self._sizes is None:
+        if self._variables.sizes is None:
             return np.full(len(self.variables), np.nan)
-        return self._sizes
+        return self._variables.sizes
 
     @property
     def steps(self):
         """Int array (T,): optimizer step of each record."""
-        return self._tables.records.get("step")
+        return self._records.steps
 
     @property
     def skipped(self):
         """Bool array (T,): updates that were not applied."""
-        return self._tables.records.get("skipped")
+        return self._records.skipped
 
     @property
     def global_grad_norm(self):
         """Float64 array (T,): gradient norm over all variables."""
-        return self.global_norms(0, self._tables.records.count)
+        return self.global_norms(0, len(self._records))
 
     @property
     def clipped_grad_norm(self):
         """Float64 array (T,): global norm after clipping."""
-        return self.global_norms(0, self._tables.records.count, clipped=True)
+        return self.global_norms(0, len(self._records), clipped=True)
 
     @property
     def extra(self):
         """Dict of name to float32 array (T,): further series per record."""
-        return {n: self._tables.records.get(f"extra/{n}") for n in self._extra}
+        return self._records.extra
 
     @property
     def update_steps(self):
         """Int array (M,): steps at which the weights were measured."""
-        return self._tables.updates.get("step")
+        return self._weights.steps
+
+    @property
+    def sites(self):
+        """Str array (A,): paths of the layers whose outputs are measured.
+
+        In the order of the forward pass; empty until they are known.
+        """
+        return self._activations.sites
 
     @property
     def activation_steps(self):
         """Int array (K,): steps at which activations were measured."""
-        return self._tables.activations.get("step")
+        return self._activations.steps
 
     def activation(self, name):
         """Return a series of the activations.
@@ -353,8 +289,7 @@ class Trace:
         Raises:
             ValueError: If `name` is unknown.
         """
-        _check_name("Trace.activation", name, ACTIVATION_SERIES)
-        return self._tables.activation_series(name)
+        return self._activations.activation(name)
 
     def data(self, name):
         """Return a series of the batches' data, at `activation_steps`.
@@ -378,24 +313,22 @@ class Trace:
         Raises:
             ValueError: If `name` is unknown.
         """
-        _check_name("Trace.data", name, DATA_SERIES)
-        return self._tables.activations.get(f"data/{name}")
+        return self._activations.data(name)
 
     @property
     def epochs(self):
         """Int array (E,): numbers of the epochs that ended."""
-        return self._tables.epochs.get("epoch")
+        return self._epochs.numbers
 
     @property
     def epoch_steps(self):
         """Int array (E,): last step of each epoch."""
-        return self._tables.epochs.get("step")
+        return self._epochs.last_steps
 
     @property
     def logs(self):
         """Dict of name to float64 array (E,): logs of each epoch."""
-        names = [n for n in self._tables.epochs.names if n.startswith("log/")]
-        return {name[4:]: self._tables.epochs.get(name) for name in names}
+        return self._epochs.logs
 
     @property
     def thinned(self):
@@ -425,23 +358,12 @@ class Trace:
         Raises:
             ValueError: If `name` or `by` is unknown.
         """
-        if name == "grad_norm":
-            self._check_series(name, by)
-            if by == "variable":
-                return self._tables.records.get("grad_norm")
-            return self.layer_norms(0, self._tables.records.count)
-        steps, values = self.measured(name, by)
-        out = np.full((len(self.steps), values.shape[1]), np.nan, np.float32)
-        # A step repeats when its update was skipped; the last one was real.
-        at = np.searchsorted(self.steps, steps, side="right") - 1
-        hit = at >= 0
-        hit[hit] = self.steps[at[hit]] == steps[hit]
-        at, values = at[hit], values[hit]
-        out[at] = values
-        # The last step of an epoch may be measured within and after it.
-        for i in np.flatnonzero(at[1:] == at[:-1])[::-1]:
-            out[at[i]] = np.where(np.isnan(values[i]), out[at[i]], values[i])
-        return out
+        _check_series(name, by)
+        if name != "grad_norm":
+            return self._weights.series_on(self.steps, name, by)
+        if by == "variable":
+            return self._records.variable_norms
+        return self.layer_norms(0, len(self._records))
 
     def measured(self, name, by="layer", since=None):
         """Return a series at the steps where it was measured.
@@ -458,17 +380,10 @@ class Trace:
         Raises:
             ValueError: If `name` or `by` is unknown.
         """
-        self._check_series(name, by)
+        _check_series(name, by)
         if name == "grad_norm":
             return self.steps, self.get(name, by)
-        steps, start = self.update_steps, 0
-        if since is not None:
-            start = int(np.searchsorted(steps, since, side="right"))
-        if name == "update_ratio":
-            return steps[start:], self._update_ratio(by, start)
-        if by == "variable":
-            return steps[start:], self._tables.update_series(name, start)
-        return steps[start:], self._update_by_layer(name, start)
+        return self._weights.series(name, by, since)
 
     def global_norms(self, first, last, clipped=False):
         """Return global norms of records `first` to `last`, float64.
@@ -478,19 +393,11 @@ class Trace:
             last: Int. Index after the last record.
             clipped: Bool. After clipping instead of before it.
         """
-        part = self._tables.records.get("grad_norm")[first:last]
-        norms = np.sqrt(squares(part, self.has_gradient).sum(axis=1))
-        if not clipped:
-            return norms
-        after = self._tables.records.get("clipped")[first:last].astype(
-            np.float64
-        )
-        return np.where(np.isnan(after), norms, after)
+        return self._records.global_norms(first, last, clipped)
 
     def layer_norms(self, first, last):
         """Return `get("grad_norm")[first:last]` without computing the rest."""
-        part = self._tables.records.get("grad_norm")[first:last]
-        return self._sums.grad_norm(part, self.has_gradient)
+        return self._records.layer_norms(first, last)
 
     def blocks(self):
         """Return summaries of the run in blocks of equally many records.
@@ -540,12 +447,8 @@ class Trace:
 
     def epoch_of(self, step):
         """Return the epoch that a step belongs to, None if unknown."""
-        ends = self.epoch_steps
-        if len(ends):
-            at = int(np.searchsorted(ends, step))
-            if at < len(ends):
-                return int(self.epochs[at])
-            return int(self.epochs[-1]) + 1
+        if len(self._epochs):
+            return self._epochs.of(step)
         per_epoch = self.meta.get("steps_per_epoch")
         if per_epoch and len(self.steps):
             return int(step - self.steps[0]) // int(per_epoch)
@@ -596,79 +499,11 @@ class Trace:
             f"{len(self.epochs)} epochs>"
         )
 
-    # Details
-
-    def _check_owners(self):
-        count = len(self.variables)
-        fits = len(self.owners) == count and not (
-            count
-            and (self.owners.min() < 0 or self.owners.max() >= len(self.layers))
-        )
-        if not fits:
-            raise ValueError(
-                "Trace: `owners` must hold one index into `layers` per "
-                f"variable. Received: {len(self.owners)} owners for {count} "
-                f"variables and {len(self.layers)} layers."
-            )
-
-    def _per_variable(self, name, values, dtype):
-        if values is None:
-            return None
-        array = np.array(values, dtype)
-        if array.shape != self.variables.shape:
-            raise ValueError(
-                f"Trace: `{name}` must hold one value per variable. Received: "
-                f"shape {array.shape} for {len(self.variables)} variables."
-            )
-        return array
-
-    def _check_series(self, name, by):
-        _check_name("Trace.get", name, SERIES)
-        if by not in ("layer", "variable"):
-            raise ValueError(
-                "Trace.get: `by` must be one of 'layer', 'variable'. "
-                f"Received: by={by!r}."
-            )
-
-    def _update_by_layer(self, name, start):
-        values = self._tables.update_series(name, start)
-        if name == "weight_norm":
-            # All weights are measured at once, so a NaN is a NaN weight.
-            return self._sums.norm_of_all(values)
-        if name == "zero_fraction":
-            sizes = self._sizes
-            if sizes is None:
-                sizes = np.ones(len(self.variables))
-            return self._sums.mean(values, sizes)
-        return self._sums.norm(values)
-
-    def _update_ratio(self, by, start):
-        """Compute the ratio; several rules ask for it, so it is remembered."""
-        key = (by, self._tables.updates.seen, start)
-        if self._ratio[0] != key:
-            update = self._tables.update_series("update_norm", start)
-            weight = self._tables.update_series("weight_norm", start)
-            if by == "layer":
-                # Only variables whose update was measured, on both sides.
-                unknown = np.isnan(update)
-                if unknown.any():
-                    weight = np.where(unknown, np.nan, weight)
-                weight = self._sums.norm(weight)
-                update = self._sums.norm(update)
-            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-                ratio = update / weight
-            ratio.flags.writeable = False
-            self._ratio = (key, ratio)
-        return self._ratio[1]
-
 
 def _read_blocks(trace):
     return _blocks.Blocks.of(trace._tables.blocks)
 
 
-def _check_name(owner, name, known):
-    if name not in known:
-        listed = ", ".join(repr(series) for series in known)
-        raise ValueError(
-            f"{owner}: `name` must be one of {listed}. Received: name={name!r}."
-        )
+def _check_series(name, by):
+    check_choice("Trace.get", "name", name, SERIES)
+    check_choice("Trace.get", "by", by, ("layer", "variable"))

@@ -13,7 +13,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FREE = {"version", "exceptions", "_optional", "_validation", "_text", "_series"}
 FREE |= {"_histogram"}
 STORE = {"trace", "_blocks", "_columns", "_layer_norms", "_trace_file"}
-STORE |= {"_trace_tables"}
+STORE |= {"_trace_tables", "_trace_variables", "_trace_records"}
+STORE |= {"_trace_weights", "_trace_activations", "_trace_epochs"}
 JUDGES = FREE | STORE | {"diagnosis"}
 # Layer: what of ours it may import besides itself.
 MAY_IMPORT = {

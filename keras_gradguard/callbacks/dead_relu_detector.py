@@ -7,14 +7,14 @@ from keras_gradguard import _validation
 from keras_gradguard.callbacks import run_facts
 from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.judge import Judge
+from keras_gradguard.callbacks.measured_units import MeasuredUnits
 from keras_gradguard.callbacks.revive import Reviver
 from keras_gradguard.callbacks.unit_counts import UnitCounts
+from keras_gradguard.callbacks.unit_methods import choose_methods
 from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.recording.attach import recording_of
-from keras_gradguard.recording.unit_gradients import UnitGradient
-from keras_gradguard.recording.unit_gradients import unit_gradient
 from keras_gradguard.reporting import dead_units as shown
 from keras_gradguard.reporting.console import ConsoleReporter
 from keras_gradguard.reporting.guard import Guarded
@@ -156,8 +156,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self._counts = UnitCounts(self.threshold, self.patience)
         self._by_gradient = {}
         self._activity = Activity()
-        self._measured, self._zero_gradient = {}, {}
-        self._seen_active, self._starved = {}, {}
+        self._measured = MeasuredUnits()
         self._reviver = None
         self._facts = {}
         self._console = ConsoleReporter(self.verbose)
@@ -198,27 +197,13 @@ class DeadReLUDetector(keras.callbacks.Callback):
             skipped=block.skipped,
             extra=None if block.loss is None else {"loss": block.loss},
         )
-        norms = block.grad_norm
-        for at, path in enumerate(table.layer_paths):
-            own = norms[:, (table.owners == at) & block.has_gradient]
-            if own.size:
-                zero = bool((own == 0).all())
-                before = self._zero_gradient.get(path, True)
-                self._zero_gradient[path] = zero and before
+        self._measured.add_gradients(table, block)
 
     def on_measurement(self, measurement):
         """Take in what one step showed of the activations."""
         self._begin_trace()
         self._activity.append_to(self.trace, measurement)
-        for site, active, size in zip(
-            measurement.sites,
-            measurement.active,
-            measurement.magnitude,
-            strict=True,
-        ):
-            seen = self._measured.setdefault(site.path, [[], []])
-            seen[0].append(None if active is None else active > 0)
-            seen[1].append(size)
+        self._measured.add_outputs(measurement)
         if self._judged.is_due(len(self.trace.activation_steps)):
             self._judge()
 
@@ -283,25 +268,10 @@ class DeadReLUDetector(keras.callbacks.Callback):
     def _choose(self, recording):
         """Decide layer by layer how to tell dead units."""
         self.skipped.update(recording.unseen)
-        outputs, gradients = [], []
-        for site in recording.sites:
-            if not site.can_die:
-                continue
-            by_output = self.method != "gradient" and site.whole
-            if by_output:
-                outputs.append(site)
-                continue
-            float16 = site.layer.compute_dtype == "float16"
-            found = unit_gradient(site, float16)
-            if not isinstance(found, UnitGradient):
-                self.skipped[site.path] = found
-            elif self.method == "activation":
-                self.skipped[site.path] = (
-                    "only the last state of an RNN can be seen; pass "
-                    "return_sequences=True, or method='gradient'"
-                )
-            else:
-                gradients.append(found)
+        outputs, gradients, skipped = choose_methods(
+            recording.sites, self.method
+        )
+        self.skipped.update(skipped)
         self._by_gradient = {g.site.path: g for g in gradients}
         if outputs:
             recording.count_active_units()
@@ -310,21 +280,16 @@ class DeadReLUDetector(keras.callbacks.Callback):
 
     def _end_epoch(self, epoch, logs):
         self._watch.recording.flush()
-        # An epoch without a measured step goes by the one before.
-        for path, (flags, _) in self._measured.items():
-            if flags[0] is not None:
-                self._seen_active[path] = np.any(flags, axis=0)
-        self._starved.update(self._zero_gradient)
+        self._find_dormant()
+        self._measured.end_epoch()
         counted = self._counts.end_epoch(self._by_output)
         self._activity.end_epoch()
         self._take_over()
-        self._find_dormant()
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if counted and self.revive:
             self._revive(epoch)
         if self._events is not None:
             self._events.on_records(self.trace, self._watch.step)
-        self._measured, self._zero_gradient = {}, {}
         self._judge()
 
     @property
@@ -332,7 +297,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         """Units judged by their gradient whose output was seen not zero."""
         return {
             path: seen
-            for path, seen in self._seen_active.items()
+            for path, seen in self._measured.active.items()
             if path in self._by_gradient
         }
 
@@ -342,26 +307,19 @@ class DeadReLUDetector(keras.callbacks.Callback):
             self.dead_units[path] = units
             self.dead_fraction[path] = len(units) / total
             self.history[path] = np.array(self._counts.history[path])
-            active = self._counts.share[path] > 0
-            if path in self._by_gradient:
-                seen = self._seen_active.get(path, np.zeros(total, bool))
-                self.blocked[path] = np.flatnonzero(~active & seen)
-            elif self._starved.get(path):
-                self.blocked[path] = np.flatnonzero(active)
-            else:
+            blocked = self._measured.blocked(
+                path, self._counts.share[path], path in self._by_gradient
+            )
+            if blocked is None:
                 self.blocked.pop(path, None)
+            else:
+                self.blocked[path] = blocked
 
     def _find_dormant(self):
         if self.dormant_threshold is None:
             return
-        for path, (_, sizes) in self._measured.items():
-            sizes = [size for size in sizes if size is not None]
-            if sizes:
-                size = np.mean(sizes, axis=0, dtype="float64")
-                score = size / (size.mean() + 1e-9)
-                self.dormant[path] = np.flatnonzero(
-                    score <= self.dormant_threshold
-                )
+        for path, score in self._measured.scores().items():
+            self.dormant[path] = np.flatnonzero(score <= self.dormant_threshold)
 
     def _revive(self, epoch):
         # Through `model`: on JAX that brings the weights back first.

@@ -19,6 +19,8 @@ _FAINT = 0.02
 _NO_GAIN = 0.02
 # By then a running fit was measured, or will not be.
 _SOON = 256
+# A batch of so few samples has a gradient of any size.
+_FEW_SAMPLES = 8
 # Of fewer samples a batch may hold only one kind.
 _FEWEST = 4
 _SCORES = ("acc", "auc", "f1", "precision", "recall", "iou", "dice", "r2")
@@ -185,6 +187,11 @@ def batch_size(trace):
     return known if isinstance(known, int) and known > 0 else 0
 
 
+def of_few_samples(trace):
+    """Return whether a batch is so small that its gradient is of any size."""
+    return 0 < batch_size(trace) < _FEW_SAMPLES
+
+
 def first_loss(trace, progress):
     """Return the loss before anything was learnt, NaN if it is not known.
 
@@ -192,8 +199,8 @@ def first_loss(trace, progress):
     under 8 samples it says little, and the first ten records serve.
     """
     loss = trace.extra.get("loss")
-    large = not 0 < batch_size(trace) < 8
-    if loss is None or not len(loss) or not np.isfinite(loss[0]) or not large:
+    told = loss is not None and len(loss) and np.isfinite(loss[0])
+    if not told or of_few_samples(trace):
         return progress.first
     return float(loss[0])
 

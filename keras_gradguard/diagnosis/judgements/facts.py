@@ -70,6 +70,16 @@ class DataFacts:
     output_columns: int | None = None
     output_spread: float | None = None
 
+    @property
+    def target_range(self):
+        """Str. Smallest and largest target, which must be known, in words."""
+        return f"{self.target_min:.4g} to {self.target_max:.4g}"
+
+    @property
+    def target_evidence(self):
+        """Dict. Smallest and largest target, as evidence of a finding."""
+        return {"target_min": self.target_min, "target_max": self.target_max}
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Output:
@@ -154,6 +164,11 @@ def loss_name(loss):
         name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
     name = name.lower()
     return _ALIASES.get(name, name)
+
+
+def columns_of(output, data):
+    """Return how many columns outputs and targets have; None if unknown."""
+    return data.output_columns or output.units, data.target_columns
 
 
 def known(*values):

@@ -165,7 +165,7 @@ def judge_target_scale(output, data, optimizer=None):
         return []
     text = f"The targets have a root mean square of {number(size)}"
     if known(data.target_min, data.target_max):
-        text += f" ({data.target_min:.4g} to {data.target_max:.4g})"
+        text += f" ({data.target_range})"
     if overshoots:
         effect = (
             f"with a learning rate of {number(optimizer.learning_rate)} the "

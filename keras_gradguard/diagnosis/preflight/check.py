@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_gradguard._validation import check_int
 from keras_gradguard.diagnosis import judgements
-from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis import remedies_of_steps
 from keras_gradguard.diagnosis.judgements import Output
 from keras_gradguard.diagnosis.judgements.targets import REGRESSION
 from keras_gradguard.diagnosis.preflight import configuration
@@ -274,7 +274,7 @@ def _judge_backward(model, data, signals, about, notes, depth, told):
                 {"kind": "loss_at_start", "loss": str(loss)},
                 f"The loss is {loss} for the first batch, before any "
                 "training, though all inputs and targets are finite.",
-                remedies.for_nonfinite(about, [], "layer"),
+                remedies_of_steps.for_nonfinite(about, [], "layer"),
             )
         )
     return found

@@ -6,7 +6,8 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
-from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis import remedies_of_layers
+from keras_gradguard.diagnosis import remedies_of_steps
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.preflight.configuration import activation_name
 from keras_gradguard.recording.layers import forward_layers
@@ -72,7 +73,7 @@ def judge_finite(signals, about):
                     },
                     f"{signal.path}: gives {what} for the first batch already,"
                     " before any training; all gradients are lost.",
-                    remedies.for_exploding(about, [signal.path]),
+                    remedies_of_steps.for_exploding(about, [signal.path]),
                 )
             ]
     return []
@@ -137,7 +138,7 @@ def judge_dead(signals, about):
             layers,
             evidence,
             text,
-            remedies.for_dead(about, layers),
+            remedies_of_layers.for_dead(about, layers),
         )
     ]
 
@@ -185,7 +186,7 @@ def judge_saturated(signals, about):
             "outputs are at the flat ends of the activation before any "
             "training, where its slope is below a thousandth: hardly a "
             "gradient passes.",
-            remedies.for_saturated(about, layers),
+            remedies_of_layers.for_saturated(about, layers),
         )
     ]
 
@@ -260,7 +261,7 @@ def judge_gradients(paths, norms, about):
                 evidence | {"kind": "gradient_at_start"},
                 f"The first gradient is not finite in {names(bad)}, before "
                 f"any training. {profile}",
-                remedies.for_nonfinite(about, bad, "growth"),
+                remedies_of_steps.for_nonfinite(about, bad, "growth"),
             )
         ]
     if len(norms) < _FEWEST_LAYERS or not norms.any():
@@ -285,7 +286,7 @@ def judge_gradients(paths, norms, about):
                 f"before any training: its norm in {paths[worst]} is "
                 f"{number(norms[worst])}, against {number(later[worst])} "
                 f"behind it. {profile}",
-                remedies.for_vanishing(about, low),
+                remedies_of_layers.for_vanishing(about, low),
             )
         ]
     largest = int(np.argmax(norms))
@@ -301,7 +302,7 @@ def judge_gradients(paths, norms, about):
                 f"any training: its norm in {paths[largest]} is "
                 f"{number(norms[largest])}, against {number(norms[-1])} in "
                 f"{paths[-1]}. {profile}",
-                remedies.for_exploding(about, [paths[largest]]),
+                remedies_of_steps.for_exploding(about, [paths[largest]]),
             )
         ]
     return []

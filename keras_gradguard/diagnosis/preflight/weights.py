@@ -7,7 +7,8 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis import judgements
-from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis import remedies_of_layers
+from keras_gradguard.diagnosis import remedies_of_steps
 from keras_gradguard.diagnosis.preflight import samples
 from keras_gradguard.diagnosis.preflight import signals as passes
 from keras_gradguard.presets import graph
@@ -58,7 +59,7 @@ def judge_data(data, about):
             {"kind": "data", "nonfinite": counts},
             f"{told} are NaN or infinite. One of them makes the loss and all "
             "weights NaN.",
-            remedies.for_nonfinite(about, [], "data"),
+            remedies_of_steps.for_nonfinite(about, [], "data"),
         )
     ]
 
@@ -180,7 +181,7 @@ def judge_initialization(model, about):
                 ],
             },
             first.message + rest,
-            remedies.for_initialization(about, layers, first.preset),
+            remedies_of_layers.for_initialization(about, layers, first.preset),
         )
     ]
 
@@ -234,6 +235,6 @@ def judge_first_step(model, grads, optimizer, about):
             f"{optimizer.name} {text}: it is "
             f"{number(middle if middle >= _REPLACED else largest)} times as "
             "large as they are. About 1e-3 is usual.",
-            remedies.for_update_ratio(about, factor),
+            remedies_of_steps.for_update_ratio(about, factor),
         )
     ]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis import remedies_of_steps
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.rules.base import Rule
 
@@ -120,5 +120,5 @@ def _finding(trace, steps, evidence, text, limit, norm):
         trace.epoch_of(first),
         evidence,
         text,
-        remedies.for_clipping(limit, norm),
+        remedies_of_steps.for_clipping(limit, norm),
     )

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis import remedies_of_layers
 from keras_gradguard.diagnosis.evidence import count_within
 from keras_gradguard.diagnosis.evidence import stretch_end
 from keras_gradguard.diagnosis.evidence import stretch_start
@@ -149,5 +149,5 @@ def _finding(trace, learning, dead, since, sites, last, level):
             "window": {"first_step": first, "last_step": stop},
         },
         message=text,
-        remedies=remedies.for_dead(trace, layers),
+        remedies=remedies_of_layers.for_dead(trace, layers),
     )

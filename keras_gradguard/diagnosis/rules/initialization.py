@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis import remedies_of_layers
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.learning import Learning
 from keras_gradguard.diagnosis.rules.base import Rule
@@ -169,5 +169,5 @@ def _finding(trace, kind, guilty, seen):
             "window": {"first_step": first, "last_step": seen},
         },
         message=f"{names(layers)}: {what}. The run has not learnt since.",
-        remedies=remedies.for_initialization(trace, layers),
+        remedies=remedies_of_layers.for_initialization(trace, layers),
     )

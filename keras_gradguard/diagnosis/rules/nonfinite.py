@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis import remedies_of_steps
 from keras_gradguard.diagnosis.finding import Finding
 from keras_gradguard.diagnosis.rules.base import Rule
 
@@ -98,7 +98,7 @@ class NonfiniteGradient(Rule):
                 "window": {"first_step": step, "last_step": step},
             },
             message=f"At step {step} the gradient became {kind}; {what}.",
-            remedies=remedies.for_nonfinite(trace, layers, clue),
+            remedies=remedies_of_steps.for_nonfinite(trace, layers, clue),
         )
 
     def _skipped(self, trace, gone, at):
@@ -130,7 +130,7 @@ class NonfiniteGradient(Rule):
                 "were skipped. Lowering the loss scale does not help: the "
                 "model does not learn."
             ),
-            remedies=remedies.for_nonfinite(trace, layers, "overflow"),
+            remedies=remedies_of_steps.for_nonfinite(trace, layers, "overflow"),
         )
 
 

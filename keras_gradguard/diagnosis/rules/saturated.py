@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis import remedies_of_layers
 from keras_gradguard.diagnosis.evidence import count_within
 from keras_gradguard.diagnosis.evidence import stretch_end
 from keras_gradguard.diagnosis.evidence import stretch_start
@@ -94,5 +94,5 @@ def _finding(trace, steps, flat, sites, guilty, starts, last):
             f"the flat ends of {kind} from step {first} to {stop}, where next "
             "to no gradient comes back, and the loss does not fall."
         ),
-        remedies=remedies.for_saturated(trace, layers),
+        remedies=remedies_of_layers.for_saturated(trace, layers),
     )

@@ -7,7 +7,8 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis import judgements
-from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis import remedies_of_layers
+from keras_gradguard.diagnosis import remedies_of_steps
 from keras_gradguard.diagnosis.evidence import LOG_ZERO
 from keras_gradguard.diagnosis.evidence import Progress
 from keras_gradguard.diagnosis.evidence import columns
@@ -94,7 +95,7 @@ class FrozenLayer(Rule):
                     f"step from {first} to {stop}, while layers in front and "
                     "behind get one. The weights do not learn."
                 ),
-                remedies=remedies.for_frozen(trace, layers),
+                remedies=remedies_of_layers.for_frozen(trace, layers),
             )
         ]
 
@@ -146,7 +147,7 @@ class FrozenLayer(Rule):
                 f"moved by at most {number(value)} of their size per step, "
                 "although a gradient of usual size arrives."
             ),
-            remedies=remedies.for_frozen(trace, layers),
+            remedies=remedies_of_layers.for_frozen(trace, layers),
         )
 
     def _all_still(self, trace, mask):
@@ -185,7 +186,7 @@ class FrozenLayer(Rule):
                     "gradients arrive: the learning rate is zero, or the "
                     "updates are not applied."
                 ),
-                remedies=remedies.for_frozen(trace, []),
+                remedies=remedies_of_layers.for_frozen(trace, []),
             )
         ]
 
@@ -314,7 +315,9 @@ class UpdateRatio(Rule):
                         f"over layers), {side} {limit:g}, and the loss does "
                         f"not fall: {why}."
                     ),
-                    remedies=remedies.for_update_ratio(trace, value / 1e-3),
+                    remedies=remedies_of_steps.for_update_ratio(
+                        trace, value / 1e-3
+                    ),
                 )
             ]
         return []

@@ -5,7 +5,7 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
-from keras_gradguard.diagnosis import remedies
+from keras_gradguard.diagnosis import remedies_of_layers
 from keras_gradguard.diagnosis.evidence import LOG_ZERO
 from keras_gradguard.diagnosis.evidence import Progress
 from keras_gradguard.diagnosis.evidence import count_within
@@ -130,7 +130,7 @@ class VanishingGradient(Rule):
             epoch=trace.epoch_of(first),
             evidence=evidence,
             message=message,
-            remedies=remedies.for_vanishing(trace, guilty),
+            remedies=remedies_of_layers.for_vanishing(trace, guilty),
         )
 
 

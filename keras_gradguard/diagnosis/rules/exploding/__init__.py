@@ -1,0 +1,5 @@
+"""Gradients that grow without bound: the rule, and the ways that show it."""
+
+from keras_gradguard.diagnosis.rules.exploding.rule import ExplodingGradient
+
+__all__ = ["ExplodingGradient"]
