@@ -167,7 +167,7 @@ def fewer_layers(layers, why):
     return Remedy(
         "Use fewer layers",
         why,
-        f"drop = {set(named)!r}\n"
+        f"drop = {named!r}\n"
         "model = keras.Sequential("
         "[layer for layer in model.layers if layer.name not in drop])",
         action="remove_layers",

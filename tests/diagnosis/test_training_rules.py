@@ -161,6 +161,19 @@ def test_a_layer_of_dead_units(factor):
     assert ids(trace) == ["dead_relu"]
 
 
+@pytest.mark.parametrize(("row", "first"), [(1, 0), (3, 0), (4, 8), (6, 32)])
+def test_units_that_die_within_four_steps_were_about_to_at_the_start(
+    row, first
+):
+    steps = [0, 1, 2, 4, 8, 16, 32]
+    dead = [[1.0 if at >= row else 0.4, np.nan, np.nan] for at in range(13)]
+    activations = {"dead_fraction": dead, "inactive_fraction": dead}
+    report = diagnose(run(activations=activations))
+    (finding,) = [f for f in report.findings if f.rule == "dead_relu"]
+    assert finding.first_step == first
+    assert finding.evidence["window"]["first_step"] == steps[row]
+
+
 def test_of_dead_and_saturated_layers_the_first_to_be_so_leads():
     later = [[1.0 if at > 3 else 0.1, np.nan, np.nan] for at in range(13)]
     flat = {"saturated_fraction": [[np.nan, 1.0, np.nan]] * 13}

@@ -21,6 +21,8 @@ _ONE = {"share": 0.7, "measured": 4, "span": 500, "layers": 1}
 # So many samples must have passed before a unit counts as dead: a batch of one
 # leaves most units of a healthy layer at zero.
 _SAMPLES = 64
+# Units that die in the first steps were about to when the run began.
+_START = 4
 # A batch so large shows by itself which units are active.
 _LARGE_BATCH = 32
 
@@ -41,7 +43,8 @@ class DeadReLU(Rule):
       nets learn late with a layer like that, but they learn.
 
     A unit counts as dead if it was zero on a batch of 32 samples or more, or
-    in all of the latest eight measured batches, of 64 samples at least.
+    in all of the latest eight measured batches, of 64 samples at least. What
+    dies within the first four steps of a run counts from its first step.
 
     References:
         - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER),
@@ -117,6 +120,7 @@ def _finding(trace, learning, dead, since, sites, last, level):
     whole = level is _ALL
     learns = bool(learning.good[last])
     first, stop = int(steps[start]), int(steps[last])
+    begin = int(steps[0]) if first - steps[0] <= _START else first
     share = float(dead[last, guilty].max())
     named = [str(trace.sites[sites[at]]) for at in guilty]
     if whole:
@@ -137,9 +141,9 @@ def _finding(trace, learning, dead, since, sites, last, level):
         rule=DeadReLU.id,
         severity="critical" if whole and not learns else "warning",
         layers=layers,
-        first_step=first,
+        first_step=begin,
         last_step=int(steps[end]),
-        epoch=trace.epoch_of(first),
+        epoch=trace.epoch_of(begin),
         evidence={
             "dead_fraction": {
                 str(name): float(dead[last, at])
