@@ -9,9 +9,10 @@
 data recipe, label, and what became of each seed. One line of JSON is written
 per run, and a run that is there already is left out, so it can be stopped. At
 the end it prints: problem runs found, the right rule among the first two of
-`report.ranked`, healthy runs flagged, and the first alarm as a share of the
-planned epochs; as labelled (A), on problem runs that did not learn and healthy
-ones that did (B), and where the label held (C).
+`report.ranked` and of `findings`, which are by their first step, healthy runs
+flagged, and the first alarm as a share of the planned epochs; as labelled (A),
+on problem runs that did not learn and healthy ones that did (B), and where the
+label held (C).
 
 `--planted` trains healthy and sick pairs of larger models, each sick in one
 known layer, and counts how often the finding that leads names that layer.
@@ -96,6 +97,7 @@ def run(case, seed, limit):
         "learnt": case["outcome"]["learnt"][at],
         "held": case["outcome"]["label_held"][at],
         "rules": [finding.rule for finding in ranked],
+        "by_step": [finding.rule for finding in monitor.findings],
         "alarm": alarm.share if ranked else None,
         "others": {
             name: {
@@ -121,8 +123,11 @@ def score(runs):
         "B": lambda r: r["learnt"] == (r["label"] == "healthy"),
         "C": lambda r: r["held"],
     }
-    print("| rules | way | found | right | healthy flagged | first alarm |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| rules | way | found | right | right by step | healthy flagged "
+        "| first alarm |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for name in ("keras_gradguard", *published.DETECTORS):
         for way, keep in ways.items():
             print(_row(name, way, [r for r in runs if keep(r)]))
@@ -141,13 +146,15 @@ def _row(name, way, runs):
     healthy = [r for r in runs if r["label"] == "healthy"]
     found = [r for r in sick if kinds(r)]
     right = [r for r in found if _right(r, kinds(r)[: 2 if ours else None])]
+    by_step = [r for r in found if ours and _right(r, r["by_step"][:2])]
+    by_step = f"{len(by_step)}/{len(found)}" if ours else ""
     flagged = [r for r in healthy if kinds(r)]
     first = [alarm(r) for r in found if alarm(r) is not None]
     middle = f"{100 * np.median(first):.1f} %" if first else "-"
     return (
         f"| {name} | {way} | {len(found)}/{len(sick)} | "
-        f"{len(right)}/{len(found)} | {len(flagged)}/{len(healthy)} | "
-        f"{middle} |"
+        f"{len(right)}/{len(found)} | {by_step} | "
+        f"{len(flagged)}/{len(healthy)} | {middle} |"
     )
 
 
