@@ -2,13 +2,14 @@
 
 Checksums in pure Python cost about 0.1 ms per scalar. CRC is linear over its
 input bits, so for an event whose bytes differ from a template in known places
-only, it is the checksum of the template combined with one table entry per
-byte that differs: a few microseconds of NumPy for a whole event.
+only, it is the checksum of the template combined with one number for each bit
+that differs: a few microseconds of NumPy for a whole event.
 
 References:
     - [TFRecord format](https://www.tensorflow.org/tutorials/load_data/tfrecord)
 """
 
+import functools
 import struct
 
 import numpy as np
@@ -33,15 +34,45 @@ _ROW = 128
 
 
 def _make_shift():
-    """Table (4, 256): what each byte of a CRC becomes behind a row of zeros."""
+    """Table (4, 256): what each byte of a CRC becomes behind a zero."""
     places = 8 * np.arange(4, dtype=np.uint32)[:, None]
     state = np.arange(256, dtype=np.uint32) << places
-    for _ in range(_ROW):
-        state = _TABLE[state & 0xFF] ^ (state >> np.uint32(8))
-    return state.tolist()
+    return _TABLE[state & 0xFF] ^ (state >> np.uint32(8))
+
+
+def _shifted(states, shift):
+    """What CRCs become behind the zeros that a table of `_make_shift` means."""
+    one, two, three, four = shift
+    return (
+        one[states & 0xFF]
+        ^ two[states >> 8 & 0xFF]
+        ^ three[states >> 16 & 0xFF]
+        ^ four[states >> 24]
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _bits_ahead(doublings):
+    """What each bit of a byte adds to the CRC, by the bytes that follow it.
+
+    Args:
+        doublings: Int.
+
+    Returns:
+        Uint32 array (2 ** doublings, 8), first that of the last byte.
+    """
+    states = _TABLE[1 << np.arange(8)][None]
+    shift = _make_shift()
+    for _ in range(doublings):
+        states = np.concatenate([states, _shifted(states, shift)])
+        shift = _shifted(shift, shift)
+    return states
 
 
 _SHIFT = _make_shift()
+for _ in range(_ROW.bit_length() - 1):
+    _SHIFT = _shifted(_SHIFT, _SHIFT)
+_SHIFT_LISTS = _SHIFT.tolist()
 
 
 def crc32c(data):
@@ -53,7 +84,7 @@ def crc32c(data):
         state = np.zeros(rows, np.uint32)
         for column in table.T:
             state = _TABLE[(state ^ column) & 0xFF] ^ (state >> np.uint32(8))
-        one, two, three, four = _SHIFT
+        one, two, three, four = _SHIFT_LISTS
         for part in state.tolist():
             crc = (
                 one[crc & 0xFF]
@@ -130,18 +161,8 @@ class ScalarTemplate:
             [np.arange(1, 9), np.arange(10, 19), floats.ravel()]
         )
         self._crc = crc32c(self._bytes.tobytes())
-        self._tables = self._make_tables()
-
-    def _make_tables(self):
-        """Tables (places, 256): what a byte at that place adds to the CRC."""
-        tables = np.zeros((len(self._places), 256), np.uint32)
-        wanted = {int(place): at for at, place in enumerate(self._places)}
-        state = _TABLE.copy()
-        for place in range(len(self._bytes) - 1, -1, -1):
-            if place in wanted:
-                tables[wanted[place]] = state
-            state = _TABLE[state & 0xFF] ^ (state >> np.uint32(8))
-        return tables
+        behind = len(self._bytes) - 1 - self._places
+        self._bits = _bits_ahead(int(behind.max()).bit_length())[behind]
 
     def encode(self, wall_time, step, values):
         """Return the framed event.
@@ -163,6 +184,6 @@ class ScalarTemplate:
         data = self._bytes.copy()
         changed = fresh ^ data[self._places]
         data[self._places] = fresh
-        at = np.arange(len(changed))
-        crc = int(np.bitwise_xor.reduce(self._tables[at, changed]))
+        bits = np.unpackbits(changed[:, None], axis=1, bitorder="little")
+        crc = int(np.bitwise_xor.reduce(self._bits[bits.astype(bool)]))
         return frame(data.tobytes(), self._crc ^ crc)
