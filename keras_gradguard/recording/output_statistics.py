@@ -44,7 +44,7 @@ def of_small(sites, inputs, outputs):
 
     Returns:
         Tuple as of `of_call`, with a matrix (n, statistics), and the units of
-        all layers one behind the other; shares are given for all of them.
+        all layers one behind the other; shares of those that can die only.
     """
     table = Columns(outputs)
     share = table.column_nonzero
@@ -64,6 +64,11 @@ def of_small(sites, inputs, outputs):
     matrix = ops.take(ops.concatenate(rows, axis=0), np.array(order), axis=0)
     known = np.array([_known(site) for site in sites])
     matrix = ops.where(known, ops.transpose(matrix), float("nan"))
+    can_die = table.constants([site.can_die for site in sites]) > 0
+    if not can_die.any():
+        share = None
+    elif not can_die.all():
+        share = ops.take(share, np.flatnonzero(can_die), axis=0)
     return matrix, table.column_magnitude, share
 
 

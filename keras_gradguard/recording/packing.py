@@ -5,7 +5,7 @@ layers there are. What its parts are is known when the step is traced.
 """
 
 import dataclasses
-import itertools
+from typing import NamedTuple
 
 import numpy as np
 from keras import ops
@@ -36,22 +36,26 @@ class Seen:
     small: list = dataclasses.field(default_factory=list)
     measured: list = dataclasses.field(default_factory=list)
 
+    @property
+    def alone(self):
+        """The outputs of the only call, if they are small, else None."""
+        if len(self.small) == 1 and not self.measured:
+            return self.small[0][1]
+        return None
+
 
 class Packing:
     """The layouts of the vectors of one model's steps."""
 
     def __init__(self):
         self._counts = [], []
-        self._measurement = [], [], [], []
+        self._measurement = [], [], []
 
-    # In the step
+    # In the step. The parts stand in the order of the sites, whatever the
+    # batch: a last one that is smaller may be laid out in other groups.
 
     def pack_counts(self, seen):
         """Per site its samples, then per unit for how many it is active.
-
-        Small outputs are laid side by side: they cost a kernel, not their
-        data. A layer may fold other axes into that of the samples, so those
-        of which it is not known that they have the same number stay apart.
 
         Args:
             seen: Dict from `Site` to its `Seen`, of that `outputs`.
@@ -59,27 +63,23 @@ class Packing:
         Returns:
             Float32 tensor (sites + units,), None if nothing was seen.
         """
-        shown = [(site, s.outputs) for site, s in seen.items() if s.outputs]
-        if not shown:
+        sites = [site for site in seen if seen[site].outputs]
+        if not sites:
             return None
-        joined, apart = _split_small(
-            [o[0] if len(o) == 1 else None for _, o in shown]
-        )
+        outputs = [seen[site].outputs for site in sites]
         parts, units = [], []
-        for group in joined:
-            table = Columns([shown[i][1][0] for i in group])
-            parts.append(ops.sum(table.nonzero, axis=0))
-            units += table.parts.sizes.tolist()
-        for i in apart:
-            site, outputs = shown[i]
-            calls = [_active(o, site) for o in outputs]
+        for run in _runs([o[0] if len(o) == 1 else None for o in outputs]):
+            if run.small:
+                table = Columns([outputs[i][0] for i in run.positions])
+                parts.append(ops.sum(table.nonzero, axis=0))
+                units += table.parts.sizes.tolist()
+                continue
+            (i,) = run.positions
+            calls = [_active(o, sites[i]) for o in outputs[i]]
             parts.append(output_statistics.largest(calls))
             units.append(int(parts[-1].shape[0]))
-        order = [*itertools.chain(*joined), *apart]
-        self._counts = [shown[i][0] for i in order], units
-        samples = _backend.current().batch_sizes(
-            [shown[i][1][0] for i in order]
-        )
+        self._counts = sites, units
+        samples = _backend.current().batch_sizes([o[0] for o in outputs])
         return ops.concatenate([samples, *parts], axis=0)
 
     def pack_measurement(self, seen, batch, data):
@@ -94,44 +94,32 @@ class Packing:
             Float32 tensor of rank 1.
         """
         sites = [s for s in seen if seen[s].small or seen[s].measured]
-        single = [
-            seen[s].small[0]
-            if len(seen[s].small) == 1 and not seen[s].measured
-            else (None, None)
-            for s in sites
-        ]
-        joined, apart = _split_small([outputs for _, outputs in single])
-        tables, magnitudes, shares, units, live = [], [], [], [], []
-        for group in joined:
-            inputs, outputs = zip(*[single[i] for i in group], strict=True)
-            table, magnitude, share = output_statistics.of_small(
-                [sites[i] for i in group], inputs, outputs
-            )
+        tables, magnitudes, shares = [], [], []
+        units, live = [], []
+        for run in _runs([seen[site].alone for site in sites]):
+            chosen = [sites[i] for i in run.positions]
+            if run.small:
+                calls = [seen[site].small[0] for site in chosen]
+                table, magnitude, share = output_statistics.of_small(
+                    chosen, *zip(*calls, strict=True)
+                )
+                widths = [int(outputs.shape[1]) for _, outputs in calls]
+            else:
+                table, magnitude, share = _over_calls(chosen[0], seen)
+                widths = [0 if magnitude is None else int(magnitude.shape[0])]
             tables.append(ops.reshape(table, (-1,)))
             magnitudes.append(magnitude)
             shares.append(share)
-            units += [int(o.shape[1]) for o in outputs]
-            live += [int(o.shape[1]) for o in outputs]
-        for i in apart:
-            shown = seen[sites[i]]
-            calls = shown.measured + [
-                output_statistics.of_call(sites[i], *call)
-                for call in shown.small
-            ]
-            table, magnitude, share = zip(*calls, strict=True)
-            tables.append(sum(table[1:], start=table[0]) / len(table))
-            for kept, widths, calls in (
-                (magnitudes, units, magnitude),
-                (shares, live, share),
-            ):
-                vector = output_statistics.over_calls(calls)
-                widths.append(0 if vector is None else int(vector.shape[0]))
-                if vector is not None:
-                    kept.append(vector)
-        order = [*itertools.chain(*joined), *apart]
-        self._measurement = [sites[i] for i in order], order, units, live
-        parts = [batch_statistics.pack(batch, data)]
-        return ops.concatenate([*parts, *tables, *magnitudes, *shares], axis=0)
+            units += widths
+            if run.small:
+                pairs = zip(chosen, widths, strict=True)
+                live += [width if s.can_die else 0 for s, width in pairs]
+            else:
+                live.append(0 if share is None else int(share.shape[0]))
+        self._measurement = sites, units, live
+        rest = [v for v in [*magnitudes, *shares] if v is not None]
+        parts = [batch_statistics.pack(batch, data), *tables]
+        return ops.concatenate([*parts, *rest], axis=0)
 
     # On the host
 
@@ -144,12 +132,9 @@ class Packing:
         Returns:
             `Counts`.
         """
-        order, units = self._counts
-        vector = np.asarray(vector, "float64")
-        sites = len(order)
-        return Counts(
-            list(order), _split(vector[sites:], units), vector[:sites]
-        )
+        sites, units = self._counts
+        samples, active = np.split(np.asarray(vector, "float64"), [len(sites)])
+        return Counts(list(sites), _split(active, units), samples)
 
     def measurement(self, step, vector, facts):
         """Read what `pack_measurement` made.
@@ -162,25 +147,73 @@ class Packing:
         Returns:
             `Measurement`.
         """
-        sites, order, units, live = self._measurement
+        sites, units, live = self._measurement
         vector = np.asarray(vector, "float32")
         known = len(DATA_SERIES)
         data = dict(zip(DATA_SERIES, vector[:known].tolist(), strict=True))
         shape = len(sites), len(OUTPUT_STATISTICS)
         stop = known + shape[0] * shape[1]
         table = vector[known:stop].reshape(shape)
-        magnitude = _split(vector[stop:], units)
-        share = _split(vector[stop + sum(units) :], live)
-        forward = np.argsort(order)
+        rest = vector[stop:]
         return Measurement(
             step,
-            [sites[i] for i in forward],
-            table[forward],
-            [share[i] if sites[i].can_die else None for i in forward],
-            [magnitude[i] for i in forward],
+            list(sites),
+            table,
+            _split(rest[sum(units) :], live),
+            _split(rest, units),
             data,
             facts,
         )
+
+
+class _Run(NamedTuple):
+    """Sites one after the other whose outputs are looked at together.
+
+    Attributes:
+        positions: List of int.
+        small: Whether their outputs are laid side by side; else it is one.
+    """
+
+    positions: list
+    small: bool
+
+
+def _runs(tensors):
+    """Group what is laid side by side: a small output costs a kernel.
+
+    A layer may fold other axes into that of the samples, so those of which it
+    is not known that they have the same number stay apart.
+
+    Args:
+        tensors: List of tensors, or None for what is to stay apart.
+
+    Returns:
+        List of `_Run`, in order.
+    """
+    runs, rows = [], None
+    for i, tensor in enumerate(tensors):
+        small = tensor is not None and columns.is_small(tensor)
+        if small and rows == int(tensor.shape[0]):
+            runs[-1].positions.append(i)
+            continue
+        runs.append(_Run([i], small))
+        rows = int(tensor.shape[0]) if small else None
+    return runs
+
+
+def _over_calls(site, seen):
+    """What `output_statistics.of_call` gives, over all calls of a site."""
+    shown = seen[site]
+    calls = [
+        *shown.measured,
+        *(output_statistics.of_call(site, *call) for call in shown.small),
+    ]
+    table, magnitude, share = zip(*calls, strict=True)
+    return (
+        sum(table[1:], start=table[0]) / len(table),
+        output_statistics.over_calls(magnitude),
+        output_statistics.over_calls(share),
+    )
 
 
 def _active(outputs, site):
@@ -188,27 +221,6 @@ def _active(outputs, site):
         outputs, site.unit_axis, site.positive
     )
     return ops.sum(active, axis=0)
-
-
-def _split_small(tensors):
-    """Tell which small tensors go together.
-
-    Args:
-        tensors: List of tensors, some of them None.
-
-    Returns:
-        Lists of positions that go together, and a list of the others.
-    """
-    small = [
-        i
-        for i, tensor in enumerate(tensors)
-        if tensor is not None and columns.is_small(tensor)
-    ]
-    joined = [
-        [small[j] for j in group]
-        for group in columns.by_batch([tensors[i] for i in small])
-    ]
-    return joined, [i for i in range(len(tensors)) if i not in set(small)]
 
 
 def _split(vector, units):

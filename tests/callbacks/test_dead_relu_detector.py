@@ -312,6 +312,26 @@ def test_share_counts_samples_also_of_the_last_smaller_batch():
     np.testing.assert_allclose(share, (outputs > 0).mean(axis=0), rtol=1e-6)
 
 
+def test_share_where_a_smaller_batch_is_laid_out_otherwise():
+    # 200 x 100 outputs are looked at by themselves, 40 x 100 with others.
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(7, activation="relu", name="narrow"),
+            layers.Dense(100, activation="relu", name="wide"),
+            layers.Dense(5, activation="relu", name="last"),
+            layers.Dense(1),
+        ]
+    )
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    x, y = data(0, rows=240, features=4)
+    detector = kgg.DeadReLUDetector(verbose=0)
+    model.fit(x, y, batch_size=200, verbose=0, callbacks=[detector])
+    for path, outputs in mlp_float64(model, x).items():
+        expected = (outputs > 0).mean(axis=0)
+        np.testing.assert_allclose(detector.share[path], expected, rtol=1e-6)
+
+
 class Folded(keras.Model):
     """Treats the steps of a sequence as samples, and then no more."""
 
