@@ -102,23 +102,34 @@ def _norms_of_small(rows, counts):
     if not sum(counts):
         return ops.zeros((len(counts),), "float32")
     of_tensor = Segments(counts)
-    scale = _scale(of_tensor.max(ops.max(ops.abs(rows), axis=1)))
-    scaled = rows / of_tensor.spread(scale)[:, None]
-    sums = of_tensor.sum(ops.sum(scaled * scaled, axis=1))
-    return ops.sqrt(sums) * scale
+
+    def scaled():
+        scale = _scale(of_tensor.max(ops.max(ops.abs(rows), axis=1)))
+        parts = rows / of_tensor.spread(scale)[:, None]
+        sums = of_tensor.sum(ops.sum(parts * parts, axis=1))
+        return ops.sqrt(sums) * scale
+
+    if sum(counts) * _ROW <= _SMALL:
+        return scaled()  # a second pass costs less than to choose
+    sums = of_tensor.sum(ops.sum(rows * rows, axis=1))
+    return ops.cond(_safe(sums), lambda: ops.sqrt(sums), scaled)
 
 
 def _norms_of_large(tensors):
     """One pass where the sum of squares is safe, else a second one."""
     sums = ops.stack([ops.sum(t * t) for t in tensors], axis=0)
-    safe = ops.all(ops.logical_and(sums > _SAFE_LOW, sums < _SAFE_HIGH))
     return ops.cond(
-        safe,
+        _safe(sums),
         lambda: ops.sqrt(sums),
         lambda: ops.concatenate(
             [norms_of_rows(ops.reshape(t, (1, -1))) for t in tensors], axis=0
         ),
     )
+
+
+def _safe(sums):
+    """Whether no sum of squares lost digits; one that is zero may have."""
+    return ops.all(ops.logical_and(sums > _SAFE_LOW, sums < _SAFE_HIGH))
 
 
 def _flat(tensor):
