@@ -92,9 +92,9 @@ def _rows_of(tensors):
     counts = [-(-_size(t) // _ROW) for t in tensors]
     pieces = []
     for tensor, rows in zip(tensors, counts, strict=True):
-        pieces.append(_flat(tensor))
-        if rows * _ROW > _size(tensor):
-            pieces.append(ops.zeros((rows * _ROW - _size(tensor),), "float32"))
+        pieces.append(
+            ops.pad(_flat(tensor), [[0, rows * _ROW - _size(tensor)]])
+        )
     return ops.reshape(ops.concatenate(pieces, axis=0), (-1, _ROW)), counts
 
 
