@@ -6,6 +6,7 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_gradguard import _backend
 from keras_gradguard._backend.segments import Segments
 
 # Elements up to which a tensor costs its operations rather than its data.
@@ -19,7 +20,9 @@ def is_small(tensor):
         tensor: Tensor (batch, columns).
     """
     shape = tuple(tensor.shape)
-    return len(shape) == 2 and None not in shape and math.prod(shape) <= _SMALL
+    if len(shape) != 2 or None in shape or math.prod(shape) > _SMALL:
+        return False
+    return _backend.current().may_join()
 
 
 def by_batch(tensors):

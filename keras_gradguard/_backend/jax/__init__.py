@@ -10,6 +10,7 @@ from keras_gradguard._backend.jax.mailbox import Mailbox
 from keras_gradguard._backend.jax.norms import barrier
 from keras_gradguard._backend.jax.norms import change_norms
 from keras_gradguard._backend.jax.norms import l2_norms
+from keras_gradguard._backend.jax.norms import may_join
 from keras_gradguard._backend.jax.norms import zero_fractions
 from keras_gradguard._backend.jax.ring import Ring
 from keras_gradguard._backend.jax.sparse import densify
@@ -64,6 +65,7 @@ __all__ = [
     "known_now",
     "l2_norms",
     "level",
+    "may_join",
     "merge_rows",
     "native",
     "on_each_replica",

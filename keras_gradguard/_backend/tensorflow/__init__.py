@@ -10,6 +10,7 @@ from keras_gradguard._backend.tensorflow.mailbox import Mailbox
 from keras_gradguard._backend.tensorflow.norms import barrier
 from keras_gradguard._backend.tensorflow.norms import change_norms
 from keras_gradguard._backend.tensorflow.norms import l2_norms
+from keras_gradguard._backend.tensorflow.norms import may_join
 from keras_gradguard._backend.tensorflow.norms import zero_fractions
 from keras_gradguard._backend.tensorflow.ring import Ring
 from keras_gradguard._backend.tensorflow.sparse import densify
@@ -61,6 +62,7 @@ __all__ = [
     "known_now",
     "l2_norms",
     "level",
+    "may_join",
     "merge_rows",
     "native",
     "on_each_replica",

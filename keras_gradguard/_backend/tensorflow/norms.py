@@ -4,10 +4,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
-from keras_gradguard._backend import fused_norms
+from keras_gradguard._backend.tensorflow import grouping
 
 # Up to this size a float64 copy is cheaper than a second pass for the scale.
 _FLOAT64_LIMIT = 1 << 20
+# Squares of float32 gradients neither overflow nor lose digits in between.
+_SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
 
 
 def is_compiled_by_xla():
@@ -41,6 +43,15 @@ def barrier(tensors, xla=None):
     return list(gen_xla_ops.xla_optimization_barrier(input=list(tensors)))
 
 
+def may_join():
+    """Whether small tensors may be read as one.
+
+    Where XLA compiles a graph it would fuse the rest of the step otherwise,
+    and its last bits would differ.
+    """
+    return not is_compiled_by_xla()
+
+
 def l2_norms(tensors, xla=None):
     """L2 norm of each tensor, safe from overflow and underflow.
 
@@ -56,7 +67,19 @@ def l2_norms(tensors, xla=None):
         return tf.zeros((0,), "float32")
     if not (is_compiled_by_xla() if xla is None else xla):
         return _norms_graph(tensors)
-    return fused_norms.l2_norms(tensors)
+    tensors = [tf.cast(t, "float32") for t in tensors]
+    # The rows of an embedding's gradient can be of an unknown number.
+    small, large = grouping.split(
+        [t.shape.num_elements() or _FLOAT64_LIMIT for t in tensors]
+    )
+    parts, order = [], []
+    for group in small:
+        parts.append(_norms_of_rows(_as_rows([tensors[i] for i in group])))
+        order.extend(group)
+    if large:
+        parts.append(_norms_of_large([tensors[i] for i in large]))
+        order.extend(large)
+    return tf.gather(tf.concat(parts, axis=0), np.argsort(order))
 
 
 def change_norms(before, after, xla=None):
@@ -71,13 +94,43 @@ def change_norms(before, after, xla=None):
     Returns:
         Float32 tensor of shape `(2 n,)`.
     """
-    if before and (is_compiled_by_xla() if xla is None else xla):
-        return fused_norms.change_norms(before, after)
     changes = [
         tf.cast(a, "float32") - tf.cast(b, "float32")
         for b, a in zip(before, after, strict=True)
     ]
-    return l2_norms([*before, *changes], xla=False)
+    return l2_norms([*before, *changes], xla)
+
+
+def _as_rows(tensors):
+    """Tensors of shape `(size,)`, padded with zeros, as rows of one."""
+    width = max(t.shape.num_elements() for t in tensors)
+    return tf.stack(
+        [
+            tf.pad(tf.reshape(t, (-1,)), [[0, width - t.shape.num_elements()]])
+            for t in tensors
+        ]
+    )
+
+
+def _norms_of_rows(rows):
+    largest = tf.reduce_max(tf.abs(rows), axis=1)
+    usable = tf.math.is_finite(largest) & (largest > 0)
+    scale = tf.where(usable, largest, tf.ones_like(largest))
+    scaled = rows / scale[:, None]
+    return tf.sqrt(tf.reduce_sum(scaled * scaled, axis=1)) * scale
+
+
+def _norms_of_large(tensors):
+    """One pass where the sum of squares is safe, else a second one."""
+    sums = tf.stack([tf.reduce_sum(t * t) for t in tensors])
+    safe = tf.reduce_all((sums > _SAFE_LOW) & (sums < _SAFE_HIGH))
+    return tf.cond(
+        safe,
+        lambda: tf.sqrt(sums),
+        lambda: tf.concat(
+            [_norms_of_rows(tf.reshape(t, (1, -1))) for t in tensors], axis=0
+        ),
+    )
 
 
 def _norms_graph(tensors):
@@ -90,7 +143,7 @@ def _norms_graph(tensors):
             order.append(i)
         else:
             row = tf.reshape(tf.cast(tensor, "float32"), (1, -1))
-            large.append(fused_norms.norms_of_rows(row)[0])
+            large.append(_norms_of_rows(row)[0])
             later.append(i)
     parts = []
     if halves:

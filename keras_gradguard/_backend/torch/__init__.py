@@ -14,6 +14,7 @@ from keras_gradguard._backend.torch.mailbox import Mailbox
 from keras_gradguard._backend.torch.norms import barrier
 from keras_gradguard._backend.torch.norms import change_norms
 from keras_gradguard._backend.torch.norms import l2_norms
+from keras_gradguard._backend.torch.norms import may_join
 from keras_gradguard._backend.torch.norms import zero_fractions
 from keras_gradguard._backend.torch.ring import Ring
 from keras_gradguard._backend.torch.sparse import densify
@@ -61,6 +62,7 @@ __all__ = [
     "known_now",
     "l2_norms",
     "level",
+    "may_join",
     "merge_rows",
     "native",
     "on_each_replica",

@@ -16,6 +16,11 @@ def barrier(tensors, xla=None):
     return list(tensors)
 
 
+def may_join():
+    """Whether small tensors may be read as one: that changes nothing here."""
+    return True
+
+
 def l2_norms(tensors, xla=None):
     """L2 norm of each tensor, safe from overflow and underflow.
 

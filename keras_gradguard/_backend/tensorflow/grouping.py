@@ -1,0 +1,26 @@
+"""Which tensors are reduced together under XLA.
+
+A small tensor costs a kernel, not its data: tensors of like size are padded
+to rows of one matrix and reduced in one kernel. Large ones stay as they are.
+"""
+
+_SMALL = 1 << 14
+
+
+def split(sizes):
+    """Group small tensors by size.
+
+    Args:
+        sizes: List of int, numbers of elements.
+
+    Returns:
+        `(groups, large)`: lists of positions; within a group the sizes differ
+        by a factor of four at most.
+    """
+    groups, large = {}, []
+    for i, size in enumerate(sizes):
+        if size == 0 or size > _SMALL:
+            large.append(i) if size else groups.setdefault(-1, []).append(i)
+        else:
+            groups.setdefault((size - 1).bit_length() // 2, []).append(i)
+    return list(groups.values()), large
