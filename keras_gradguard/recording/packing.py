@@ -104,18 +104,16 @@ class Packing:
                     chosen, *zip(*calls, strict=True)
                 )
                 widths = [int(outputs.shape[1]) for _, outputs in calls]
+                pairs = zip(chosen, widths, strict=True)
+                units += widths
+                live += [width if s.can_die else 0 for s, width in pairs]
             else:
                 table, magnitude, share = _over_calls(chosen[0], seen)
-                widths = [0 if magnitude is None else int(magnitude.shape[0])]
+                units.append(_length(magnitude))
+                live.append(_length(share))
             tables.append(ops.reshape(table, (-1,)))
             magnitudes.append(magnitude)
             shares.append(share)
-            units += widths
-            if run.small:
-                pairs = zip(chosen, widths, strict=True)
-                live += [width if s.can_die else 0 for s, width in pairs]
-            else:
-                live.append(0 if share is None else int(share.shape[0]))
         self._measurement = sites, units, live
         rest = [v for v in [*magnitudes, *shares] if v is not None]
         parts = [batch_statistics.pack(batch, data), *tables]
@@ -214,6 +212,10 @@ def _over_calls(site, seen):
         output_statistics.over_calls(magnitude),
         output_statistics.over_calls(share),
     )
+
+
+def _length(vector):
+    return 0 if vector is None else int(vector.shape[0])
 
 
 def _active(outputs, site):

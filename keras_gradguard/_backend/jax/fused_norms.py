@@ -79,9 +79,10 @@ def norms_of_rows(rows):
 
 def _split(tensors):
     """Positions of small tensors and of the others."""
-    sizes = [_size(t) for t in tensors]
-    small = [i for i, s in enumerate(sizes) if s is not None and s <= _SMALL]
-    return small, [i for i in range(len(sizes)) if i not in set(small)]
+    small, large = [], []
+    for i, tensor in enumerate(tensors):
+        (small if tensor.size <= _SMALL else large).append(i)
+    return small, large
 
 
 def _in_order(parts, places):
@@ -94,12 +95,11 @@ def _in_order(parts, places):
 
 def _rows_of(tensors):
     """Tensors in rows of one length, each begins a row; how many each takes."""
-    counts = [-(-_size(t) // _ROW) for t in tensors]
-    pieces = []
-    for tensor, rows in zip(tensors, counts, strict=True):
-        pieces.append(
-            ops.pad(_flat(tensor), [[0, rows * _ROW - _size(tensor)]])
-        )
+    counts = [-(-t.size // _ROW) for t in tensors]
+    pieces = [
+        ops.pad(_flat(tensor), [[0, rows * _ROW - tensor.size]])
+        for tensor, rows in zip(tensors, counts, strict=True)
+    ]
     return ops.reshape(ops.concatenate(pieces, axis=0), (-1, _ROW)), counts
 
 
@@ -144,9 +144,3 @@ def _flat(tensor):
 def _scale(largest):
     usable = ops.logical_and(ops.isfinite(largest), largest > 0)
     return ops.where(usable, largest, ops.ones_like(largest))
-
-
-def _size(tensor):
-    """Number of elements, None if it is not known before the step runs."""
-    shape = tuple(tensor.shape)
-    return None if None in shape else int(np.prod(shape))
