@@ -4,17 +4,25 @@ import dataclasses
 
 import numpy as np
 
-from keras_gradguard._series import DATA_SERIES
-from keras_gradguard.diagnosis import judgements
-from keras_gradguard.diagnosis.evidence import Progress
-from keras_gradguard.diagnosis.evidence import derived
-from keras_gradguard.diagnosis.learning import Learning
-from keras_gradguard.diagnosis.learning import first_loss
-from keras_gradguard.diagnosis.meta import data_of
-from keras_gradguard.diagnosis.meta import optimizer_of
-from keras_gradguard.diagnosis.meta import output_of
-from keras_gradguard.diagnosis.rules.base import Rule
-from keras_gradguard.diagnosis.rules.nonfinite import gone_records
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import first_loss
+from keras_gradguard.diagnosis.evidence.meta import data_of
+from keras_gradguard.diagnosis.evidence.meta import optimizer_of
+from keras_gradguard.diagnosis.evidence.meta import output_of
+from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.diagnosis.evidence.stretches import derived
+from keras_gradguard.diagnosis.rules.nonfinite_gradient import gone_records
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
+    judge_pairing,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
+    judge_targets,
+)
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.scale import judge_inputs
+from keras_gradguard.diagnosis.rules.scale import judge_target_scale
+from keras_gradguard.trace.run_info import DataFacts
+from keras_gradguard.trace.series import DATA_SERIES
 
 # Nobody has to wait for these: no training makes up for them.
 _HOPELESS = (
@@ -60,8 +68,8 @@ class OutputMismatch(Rule):
         output = output_of(trace)
         if output is None:
             return []
-        found = judgements.judge_targets(output, facts_of(trace))
-        found = found or judgements.judge_pairing(output)
+        found = judge_targets(output, facts_of(trace))
+        found = found or judge_pairing(output)
         found = [f for f in found if not f.evidence.get("trains")]
         if not found:
             return []
@@ -102,8 +110,8 @@ class UnscaledData(Rule):
         output = output_of(trace)
         if output is not None:
             optimizer = optimizer_of(trace)
-            found += judgements.judge_target_scale(output, facts, optimizer)
-        found += judgements.judge_inputs(facts, [layer] if layer else [])
+            found += judge_target_scale(output, facts, optimizer)
+        found += judge_inputs(facts, [layer] if layer else [])
         if not found:
             return []
         # One finding a rule: the graver, targets before inputs.
@@ -121,14 +129,14 @@ def began(trace):
 
 @derived
 def facts_of(trace):
-    """Return the `judgements.DataFacts` of the first measured batch.
+    """Return the `DataFacts` of the first measured batch.
 
     The first alone, so that a verdict does not change with the batches that
     follow.
     """
     if not len(Learning.of(trace)):
-        return judgements.DataFacts()
-    known = {field.name for field in dataclasses.fields(judgements.DataFacts)}
+        return DataFacts()
+    known = {field.name for field in dataclasses.fields(DataFacts)}
     first = {
         name: _number(trace.data(name)[0])
         for name in DATA_SERIES
@@ -144,7 +152,7 @@ def facts_of(trace):
         columns = 1
         if len(target) == len(output) and isinstance(target[-1], int):
             columns = target[-1]
-    return judgements.DataFacts(
+    return DataFacts(
         **first,
         target_integer=None if fraction is None else fraction == 0,
         target_columns=columns,

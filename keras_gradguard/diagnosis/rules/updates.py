@@ -6,23 +6,23 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis import judgements
-from keras_gradguard.diagnosis import remedies_of_layers
-from keras_gradguard.diagnosis import remedies_of_steps
-from keras_gradguard.diagnosis.evidence import LOG_ZERO
-from keras_gradguard.diagnosis.evidence import Progress
-from keras_gradguard.diagnosis.evidence import columns
-from keras_gradguard.diagnosis.evidence import count_within
-from keras_gradguard.diagnosis.evidence import judged_layers
-from keras_gradguard.diagnosis.evidence import log_profile
-from keras_gradguard.diagnosis.evidence import mean_known
-from keras_gradguard.diagnosis.evidence import median_known
-from keras_gradguard.diagnosis.evidence import stretch_end
-from keras_gradguard.diagnosis.evidence import stretch_start
-from keras_gradguard.diagnosis.finding import Finding
-from keras_gradguard.diagnosis.meta import optimizer_of
-from keras_gradguard.diagnosis.rules.base import Rule
+from keras_gradguard.diagnosis.evidence.meta import optimizer_of
+from keras_gradguard.diagnosis.evidence.stretches import LOG_ZERO
+from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.diagnosis.evidence.stretches import columns
+from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.evidence.stretches import log_profile
+from keras_gradguard.diagnosis.evidence.stretches import mean_known
+from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.evidence.stretches import stretch_end
+from keras_gradguard.diagnosis.evidence.stretches import stretch_start
+from keras_gradguard.diagnosis.remedies import of_layers
+from keras_gradguard.diagnosis.remedies import of_steps
 from keras_gradguard.diagnosis.rules.data import began
+from keras_gradguard.diagnosis.rules.rate import judge_learning_rate
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
 
 _ZERO_BLOCKS = 10
 _MEASURED = 5
@@ -95,7 +95,7 @@ class FrozenLayer(Rule):
                     f"step from {first} to {stop}, while layers in front and "
                     "behind get one. The weights do not learn."
                 ),
-                remedies=remedies_of_layers.for_frozen(trace, layers),
+                remedies=of_layers.for_frozen(trace, layers),
             )
         ]
 
@@ -147,7 +147,7 @@ class FrozenLayer(Rule):
                 f"moved by at most {number(value)} of their size per step, "
                 "although a gradient of usual size arrives."
             ),
-            remedies=remedies_of_layers.for_frozen(trace, layers),
+            remedies=of_layers.for_frozen(trace, layers),
         )
 
     def _all_still(self, trace, mask):
@@ -186,7 +186,7 @@ class FrozenLayer(Rule):
                     "gradients arrive: the learning rate is zero, or the "
                     "updates are not applied."
                 ),
-                remedies=remedies_of_layers.for_frozen(trace, []),
+                remedies=of_layers.for_frozen(trace, []),
             )
         ]
 
@@ -231,7 +231,7 @@ class UpdateRatio(Rule):
                 last_step=max([first, *trace.steps[-1:].tolist()]),
                 epoch=trace.epoch_of(first),
             )
-            for finding in judgements.judge_learning_rate(optimizer_of(trace))
+            for finding in judge_learning_rate(optimizer_of(trace))
         ]
 
     def _measured(self, trace):
@@ -315,9 +315,7 @@ class UpdateRatio(Rule):
                         f"over layers), {side} {limit:g}, and the loss does "
                         f"not fall: {why}."
                     ),
-                    remedies=remedies_of_steps.for_update_ratio(
-                        trace, value / 1e-3
-                    ),
+                    remedies=of_steps.for_update_ratio(trace, value / 1e-3),
                 )
             ]
         return []
