@@ -26,7 +26,7 @@ FLOORS = (
     ("__init__", "__main__"),
 )
 # The imports that go up, all of them late.
-UPWARD = {("keras_gradguard.findings.finding", "keras_gradguard.edits")}
+UPWARD = {("keras_gradguard.findings.remedy", "keras_gradguard.edits")}
 # What these may import besides `_`-files and the floors under them.
 NARROW = {
     "recording": {"stats", "_backend", "models", "trace"},

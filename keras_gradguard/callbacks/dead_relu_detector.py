@@ -143,7 +143,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self.seed = seed
         if seed is not None:
             self.seed = check.check_int(_OWNER, "seed", seed, minimum=0)
-        self.log_dir = run_info.check_log_dir(_OWNER, log_dir)
+        self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
         self._watch = Watch(_OWNER, self)
         self._reset()
 

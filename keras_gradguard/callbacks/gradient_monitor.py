@@ -105,7 +105,7 @@ class GradientMonitor(keras.callbacks.Callback):
         histogram_freq=0,
     ):
         super().__init__()
-        self.log_dir = run_info.check_log_dir(_OWNER, log_dir)
+        self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
         self.update_freq = _validation.check_int(
             _OWNER,
             "update_freq",
@@ -120,7 +120,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self.verbose = _validation.check_choice(
             _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
         )
-        self.histogram_freq = run_info.check_histogram_freq(
+        self.histogram_freq = _validation.check_histogram_freq(
             _OWNER, histogram_freq, self.log_dir
         )
         self.trace = Trace([], [], [])

@@ -32,7 +32,7 @@ class Attempt:
 
     def to_dict(self):
         """Return what JSON can hold; unknown numbers are None."""
-        from keras_gradguard.trace.file import jsonable
+        from keras_gradguard._files import jsonable
 
         return jsonable(dataclasses.asdict(self))
 

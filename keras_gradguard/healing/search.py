@@ -10,7 +10,7 @@ import numpy as np
 from keras_gradguard import edits
 from keras_gradguard.diagnosis.remedies import of_training
 from keras_gradguard.findings.finding import Finding
-from keras_gradguard.findings.finding import Remedy
+from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.healing.attempt import Attempt
 from keras_gradguard.healing.trials import BETTER
 from keras_gradguard.healing.trials import Trials

@@ -15,8 +15,8 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import REGRESSION
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     judge_targets,
 )
-from keras_gradguard.diagnosis.rules.rate import judge_learning_rate
-from keras_gradguard.diagnosis.rules.scale import judge_target_scale
+from keras_gradguard.diagnosis.rules.unscaled_data import judge_target_scale
+from keras_gradguard.diagnosis.rules.update_ratio import judge_learning_rate
 from keras_gradguard.models import outputs as configuration
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples

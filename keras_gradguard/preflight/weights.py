@@ -8,7 +8,7 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.remedies import of_layers
 from keras_gradguard.diagnosis.remedies import of_steps
-from keras_gradguard.diagnosis.rules import scale
+from keras_gradguard.diagnosis.rules import unscaled_data
 from keras_gradguard.models import graph
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight import signals as passes
@@ -88,7 +88,7 @@ def judge_inputs(model, signals, data):
     arrays = [array for signal in judged for array in signal.inputs]
     facts = samples.input_facts(arrays)
     mean, std = _per_feature(data.all_x, arrays)
-    found = scale.judge_inputs(
+    found = unscaled_data.judge_inputs(
         facts, [signal.path for signal in judged], mean, std
     )
     if len(keras.tree.flatten(data.x)) > 1:

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from keras_gradguard._files import write_atomically
 from keras_gradguard.findings import causes
-from keras_gradguard.trace.file import write_atomically
 
 
 class Report:
@@ -105,8 +105,8 @@ class Report:
         trace = self.trace
         if trace is None:
             return {}
+        from keras_gradguard._files import jsonable
         from keras_gradguard.reporting.tables import layer_rows
-        from keras_gradguard.trace.file import jsonable
 
         logs = {
             name: series[-1]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_gradguard._files import jsonable
+from keras_gradguard._files import write_atomically
 from keras_gradguard.reporting.tables import verdict
 from keras_gradguard.reporting.tables import weight_history
-from keras_gradguard.trace.file import jsonable
-from keras_gradguard.trace.file import write_atomically
 from keras_gradguard.version import __version__
 
 TRACE, FINDINGS, RUN = "trace.npz", "findings.jsonl", "run.json"

@@ -4,13 +4,13 @@ One `.npz`: arrays without pickle, plus a JSON header as bytes.
 """
 
 import json
-import os
 import zipfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 
+from keras_gradguard._files import jsonable
+from keras_gradguard._files import write_atomically
 from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
 from keras_gradguard.trace.series import SERIES
@@ -60,18 +60,6 @@ def save(trace, path):
         ) from error
     arrays["header"] = np.frombuffer(text.encode(), np.uint8)
     write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
-
-
-def write_atomically(path, write):
-    """Call `write(file)` so that `path` is never seen half written."""
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(draft, "wb") as file:
-            write(file)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def load(cls, path):
@@ -143,23 +131,6 @@ def _rebuild(cls, header, arrays):
         )
     trace._tables.blocks.pending = parts.get("pending")
     return trace
-
-
-def jsonable(value):
-    """Return `value` with NaN as None and infinities as strings."""
-    if isinstance(value, dict):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        if value != value:
-            return None
-        return "Infinity" if value > 0 else "-Infinity"
-    return value
 
 
 def to_dict(trace):

@@ -11,9 +11,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     judge_targets,
 )
-from keras_gradguard.diagnosis.rules.rate import judge_learning_rate
-from keras_gradguard.diagnosis.rules.scale import judge_inputs
-from keras_gradguard.diagnosis.rules.scale import judge_target_scale
+from keras_gradguard.diagnosis.rules.unscaled_data import judge_inputs
+from keras_gradguard.diagnosis.rules.unscaled_data import judge_target_scale
+from keras_gradguard.diagnosis.rules.update_ratio import judge_learning_rate
 from keras_gradguard.trace.run_info import DataFacts
 from keras_gradguard.trace.run_info import OptimizerFacts
 from keras_gradguard.trace.run_info import Output

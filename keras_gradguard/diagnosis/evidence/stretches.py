@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard.trace.blocks import BLOCK
 
+LOOK_BACK = 64
 # Their gradients live on another scale than those of kernels: per channel, or
 # only for the rows that a batch looked up.
 _INCOMPARABLE = ("Normalization", "Embedding", "PReLU", "Scale")
@@ -243,3 +244,26 @@ def median_known(values, infinite=False):
 def records(blocks):
     """Return the number of records in that many blocks."""
     return blocks * BLOCK
+
+
+def gone_records(trace):
+    """Return the bool mask (T,) of records with a non-finite gradient."""
+    norms = trace.get("grad_norm", by="variable")[:, trace.has_gradient]
+    return ~np.isfinite(norms).all(axis=1)
+
+
+def growth_before(trace, at):
+    """Return how far the global norm grew up to record `at`, as a factor."""
+    before = trace.global_norms(max(0, at - LOOK_BACK), at)
+    before = before[np.isfinite(before) & (before > 0)]
+    if not len(before):
+        return 1.0
+    lowest = np.minimum.accumulate(before)
+    return float((before / lowest).max())
+
+
+def layers_with_gradient(trace):
+    """Return the bool mask (L,) of layers with a gradient."""
+    mask = np.zeros(len(trace.layers), bool)
+    mask[trace.owners[trace.has_gradient]] = True
+    return mask

@@ -5,7 +5,7 @@ actions they name are carried out by `diagnosis.actions`.
 """
 
 from keras_gradguard._text import number
-from keras_gradguard.findings.finding import Remedy
+from keras_gradguard.findings.remedy import Remedy
 
 
 def output(output, why, *, units=None, activation=None, loss=None, logits=None):

@@ -10,7 +10,7 @@ from keras_gradguard.diagnosis.remedies.code import layer_code
 from keras_gradguard.diagnosis.remedies.code import normalize_code
 from keras_gradguard.diagnosis.remedies.code import preset_code
 from keras_gradguard.diagnosis.remedies.of_steps import lower_rate
-from keras_gradguard.findings.finding import Remedy
+from keras_gradguard.findings.remedy import Remedy
 
 _SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
 

@@ -9,7 +9,7 @@ from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.code import layer_code
 from keras_gradguard.diagnosis.remedies.code import normalize_code
-from keras_gradguard.findings.finding import Remedy
+from keras_gradguard.findings.remedy import Remedy
 
 # A learning rate is changed by no more in one go.
 _FACTORS = (1e-4, 1e4)

@@ -1,7 +1,7 @@
 """Single changes to how a model is trained, as `changes` has of the model."""
 
 from keras_gradguard._text import number
-from keras_gradguard.findings.finding import Remedy
+from keras_gradguard.findings.remedy import Remedy
 
 
 def learning_rate(optimizer, rate, why, to):

@@ -4,6 +4,10 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
+from keras_gradguard.diagnosis.evidence.stretches import gone_records
+from keras_gradguard.diagnosis.evidence.stretches import growth_before
+from keras_gradguard.diagnosis.evidence.stretches import layers_with_gradient
 from keras_gradguard.diagnosis.remedies import of_steps
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
@@ -12,7 +16,6 @@ from keras_gradguard.findings.finding import Finding
 _SKIPPED_IN_A_ROW = 30
 # What counts as growth on the way to the first non-finite gradient.
 GROWTH = 100.0
-LOOK_BACK = 64
 
 
 class NonfiniteGradient(Rule):
@@ -44,7 +47,7 @@ class NonfiniteGradient(Rule):
 
     def _applied(self, trace, gone, at):
         norms = trace.layer_norms(at, at + 1)[0]
-        active = _active(trace)
+        active = layers_with_gradient(trace)
         bad = ~np.isfinite(norms) & active
         layers = [str(layer) for layer in trace.layers[bad][::-1]]
         everywhere = bool((bad == active).all())
@@ -104,7 +107,7 @@ class NonfiniteGradient(Rule):
     def _skipped(self, trace, gone, at):
         last = at + _SKIPPED_IN_A_ROW - 1
         norms = trace.layer_norms(at, at + 1)[0]
-        bad = ~np.isfinite(norms) & _active(trace)
+        bad = ~np.isfinite(norms) & layers_with_gradient(trace)
         layers = [str(layer) for layer in trace.layers[bad][::-1]]
         step = int(trace.steps[at])
         return Finding(
@@ -132,29 +135,6 @@ class NonfiniteGradient(Rule):
             ),
             remedies=of_steps.for_nonfinite(trace, layers, "overflow"),
         )
-
-
-def gone_records(trace):
-    """Return the bool mask (T,) of records with a non-finite gradient."""
-    norms = trace.get("grad_norm", by="variable")[:, trace.has_gradient]
-    return ~np.isfinite(norms).all(axis=1)
-
-
-def growth_before(trace, at):
-    """Return how far the global norm grew up to record `at`, as a factor."""
-    before = trace.global_norms(max(0, at - LOOK_BACK), at)
-    before = before[np.isfinite(before) & (before > 0)]
-    if not len(before):
-        return 1.0
-    lowest = np.minimum.accumulate(before)
-    return float((before / lowest).max())
-
-
-def _active(trace):
-    """Return the bool mask (L,) of layers with a gradient."""
-    mask = np.zeros(len(trace.layers), bool)
-    mask[trace.owners[trace.has_gradient]] = True
-    return mask
 
 
 def _first_run(mask, length):

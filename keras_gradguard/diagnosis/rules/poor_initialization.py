@@ -6,9 +6,9 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.remedies import of_layers
-from keras_gradguard.diagnosis.rules.data import harmed_at
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 

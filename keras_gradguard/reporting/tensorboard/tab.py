@@ -4,13 +4,13 @@ import time
 
 import numpy as np
 
+from keras_gradguard._files import jsonable
 from keras_gradguard._optional import require
 from keras_gradguard.reporting._dead_units import dead_share
 from keras_gradguard.reporting._shared_series import shared_series
 from keras_gradguard.reporting.tensorboard import chunks as _chunks
 from keras_gradguard.reporting.tensorboard.points import Pace
 from keras_gradguard.reporting.tensorboard.points import means
-from keras_gradguard.trace.file import jsonable
 
 _OWNER = "GradientMonitor"
 # Every record at first, later one per thousandth of the run so far: 3,300 in

@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.stretches import gone_records
 from keras_gradguard.diagnosis.rules.exploding_gradient.growth import Growth
-from keras_gradguard.diagnosis.rules.nonfinite_gradient import gone_records
 
 # Growth of the signal over the layers that no initializer means.
 _SIGNAL = 1e6

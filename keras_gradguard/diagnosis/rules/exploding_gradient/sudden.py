@@ -8,13 +8,13 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_few_samples
+from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
+from keras_gradguard.diagnosis.evidence.stretches import gone_records
+from keras_gradguard.diagnosis.evidence.stretches import growth_before
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.rules.exploding_gradient.growth import Growth
 from keras_gradguard.diagnosis.rules.exploding_gradient.growth import layers_by
 from keras_gradguard.diagnosis.rules.nonfinite_gradient import GROWTH
-from keras_gradguard.diagnosis.rules.nonfinite_gradient import LOOK_BACK
-from keras_gradguard.diagnosis.rules.nonfinite_gradient import gone_records
-from keras_gradguard.diagnosis.rules.nonfinite_gradient import growth_before
 
 # An update this much larger than the weights leaves nothing of them.
 _HUGE_UPDATE = 10.0

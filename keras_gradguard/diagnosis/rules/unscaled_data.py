@@ -1,9 +1,17 @@
-"""Judges the scale of inputs and targets."""
+"""Rules on data: outputs that do not fit the targets, scales that hurt."""
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.harm import dated
+from keras_gradguard.diagnosis.evidence.harm import facts_of
+from keras_gradguard.diagnosis.evidence.harm import harmed_at
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.meta import data_of
+from keras_gradguard.diagnosis.evidence.meta import optimizer_of
+from keras_gradguard.diagnosis.evidence.meta import output_of
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import REGRESSION
+from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.trace.run_info import known
 from keras_gradguard.trace.run_info import rms
@@ -25,6 +33,41 @@ _FIRST_STEP, _FIRST_STEP_TARGET = 2.0, 10.0
 # Their gradient grows with the error.
 _QUADRATIC = ("mean_squared_error", "mean_squared_logarithmic_error")
 _BOUNDED = ("sigmoid", "softmax", "tanh", "softsign", "hard_sigmoid")
+
+
+class UnscaledData(Rule):
+    """Finds inputs or targets far from unit scale where they do harm.
+
+    Judged is what enters the first layer with weights, so a normalization in
+    front counts, and the targets of a regression. Inputs of a root mean square
+    over 50, features that differ 100-fold, pixels up to 255, targets of over
+    1000, or of over 10 where the first step of plain SGD overshoots. Many
+    nets learn from such data all the same: told is only what has not learnt
+    after 30 records, or whose loss or gradient ran away.
+    """
+
+    id = "unscaled_data"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        if not len(Learning.of(trace)) or not len(trace.steps):
+            return []
+        seen = harmed_at(trace)
+        if seen is None:
+            return []
+        facts = facts_of(trace)
+        layer = data_of(trace).get("input_layer")
+        found = []
+        output = output_of(trace)
+        if output is not None:
+            optimizer = optimizer_of(trace)
+            found += judge_target_scale(output, facts, optimizer)
+        found += judge_inputs(facts, [layer] if layer else [])
+        if not found:
+            return []
+        # One finding a rule: the graver, targets before inputs.
+        found.sort(key=lambda f: f.severity != "critical")
+        return [dated(trace, found[0], int(trace.steps[0]), seen)]
 
 
 def judge_inputs(data, layers=(), mean=None, std=None):

@@ -1,4 +1,4 @@
-"""Rules on data: outputs that do not fit the targets, scales that hurt."""
+"""When a run began, what its data are like, and when it fared badly."""
 
 import dataclasses
 
@@ -7,34 +7,12 @@ import numpy as np
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import first_loss
 from keras_gradguard.diagnosis.evidence.meta import data_of
-from keras_gradguard.diagnosis.evidence.meta import optimizer_of
-from keras_gradguard.diagnosis.evidence.meta import output_of
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import derived
-from keras_gradguard.diagnosis.rules.nonfinite_gradient import gone_records
-from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
-    judge_pairing,
-)
-from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
-    judge_targets,
-)
-from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.diagnosis.rules.scale import judge_inputs
-from keras_gradguard.diagnosis.rules.scale import judge_target_scale
+from keras_gradguard.diagnosis.evidence.stretches import gone_records
 from keras_gradguard.trace.run_info import DataFacts
 from keras_gradguard.trace.series import DATA_SERIES
 
-# Nobody has to wait for these: no training makes up for them.
-_HOPELESS = (
-    "softmax_one_unit",
-    "categorical_one_unit",
-    "signed_labels",
-    "fractions_for_classes",
-    "too_few_units",
-    "one_hot_for_sparse",
-    "numbers_for_categorical",
-    "one_hot_for_one_unit",
-)
 # Records after which a run that goes well shows it.
 _PATIENCE = 30
 # Records after which outputs that follow the targets are no excuse for a loss
@@ -42,81 +20,6 @@ _PATIENCE = 30
 _LONG = 100
 # A loss ten times that of a constant prediction, however it falls.
 _FAR = -9.0
-
-
-class OutputMismatch(Rule):
-    """Finds outputs, losses and targets that do not belong together.
-
-    The configuration of the last layer and of the loss is judged before the
-    first step, the range of the targets with the first batch. What no training
-    makes up for (a softmax over one unit, labels outside the classes) is told
-    at once; the rest (ReLU before a crossentropy, targets that the activation
-    cannot reach) once the run has had 30 records and has not learnt, or stalls
-    after 100 without having learnt a good part, or its loss is not finite.
-    Models with several outputs are not judged.
-
-    Notes:
-        The loss is not trusted: Keras computes a crossentropy from what goes
-        into a softmax or sigmoid, so that it may fall while the predictions
-        stay as they are.
-    """
-
-    id = "output_mismatch"
-
-    def check(self, trace):
-        """See `Rule.check`."""
-        output = output_of(trace)
-        if output is None:
-            return []
-        found = judge_targets(output, facts_of(trace))
-        found = found or judge_pairing(output)
-        found = [f for f in found if not f.evidence.get("trains")]
-        if not found:
-            return []
-        first = began(trace)
-        if found[0].evidence.get("kind") in _HOPELESS:
-            seen = first
-        else:
-            seen = harmed_at(trace)
-            seen = _wanting_at(trace) if seen is None else seen
-        return [
-            _dated(trace, f, first, seen) for f in found if seen is not None
-        ]
-
-
-class UnscaledData(Rule):
-    """Finds inputs or targets far from unit scale where they do harm.
-
-    Judged is what enters the first layer with weights, so a normalization in
-    front counts, and the targets of a regression. Inputs of a root mean square
-    over 50, features that differ 100-fold, pixels up to 255, targets of over
-    1000, or of over 10 where the first step of plain SGD overshoots. Many
-    nets learn from such data all the same: told is only what has not learnt
-    after 30 records, or whose loss or gradient ran away.
-    """
-
-    id = "unscaled_data"
-
-    def check(self, trace):
-        """See `Rule.check`."""
-        if not len(Learning.of(trace)) or not len(trace.steps):
-            return []
-        seen = harmed_at(trace)
-        if seen is None:
-            return []
-        facts = facts_of(trace)
-        layer = data_of(trace).get("input_layer")
-        found = []
-        output = output_of(trace)
-        if output is not None:
-            optimizer = optimizer_of(trace)
-            found += judge_target_scale(output, facts, optimizer)
-        found += judge_inputs(facts, [layer] if layer else [])
-        if not found:
-            return []
-        # One finding a rule: the graver, targets before inputs.
-        found.sort(key=lambda f: f.severity != "critical")
-        return [_dated(trace, found[0], int(trace.steps[0]), seen)]
 
 
 def began(trace):
@@ -194,7 +97,7 @@ def harmed_at(trace):
     return min(found) if found else None
 
 
-def _wanting_at(trace):
+def wanting_at(trace):
     """Return the step by which a run stalled far from its goal, or None."""
     learning = Learning.of(trace)
     late = learning.steps - began(trace) >= _LONG
@@ -218,7 +121,8 @@ def _number(value):
     return float(value) if np.isfinite(value) else None
 
 
-def _dated(trace, finding, first, seen):
+def dated(trace, finding, first, seen):
+    """Return a finding that is told of the steps from `first` to `seen`."""
     return dataclasses.replace(
         finding,
         first_step=first,
