@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from keras_gradguard.reporting._chunks import BY_SITE
-from keras_gradguard.reporting._chunks import METRICS
-from keras_gradguard.reporting._chunks import unpack
+from keras_gradguard.reporting.tensorboard.chunks import BY_SITE
+from keras_gradguard.reporting.tensorboard.chunks import METRICS
+from keras_gradguard.reporting.tensorboard.chunks import unpack
 
 # JavaScript counts exactly up to here.
 _LAST_STEP = 2**53
@@ -83,9 +83,9 @@ class Reader:
 
     def flags(self, value, length):
         """Return a bool array of one flag per layer, or None."""
-        if isinstance(value, list) and len(value) == length:
-            if all(isinstance(flag, bool) for flag in value):
-                return np.array(value, bool)
+        flags = value if isinstance(value, list) else []
+        if len(flags) == length and all(isinstance(f, bool) for f in flags):
+            return np.array(flags, bool)
         self.leave_out("layers: `active` is not one flag per layer")
         return None
 

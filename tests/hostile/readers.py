@@ -98,7 +98,7 @@ def _saved_again(trace, path):
 
 def _run_directory(trace, report, folder):
     from keras_gradguard.commands import load_report
-    from keras_gradguard.reporting.files import RunWriter
+    from keras_gradguard.reporting.run_directory import RunWriter
 
     writer = RunWriter(folder / "run")
     writer.on_findings(report.findings, trace)
@@ -118,7 +118,7 @@ def _console(trace, report):
 
 
 def _events(trace, report, folder):
-    from keras_gradguard.reporting.tensorboard import EventWriter
+    from keras_gradguard.reporting.tensorboard.writer import EventWriter
 
     writer = EventWriter(folder / "events")
     try:

@@ -13,15 +13,15 @@ import hypothesis.strategies as st
 import numpy as np
 
 from keras_gradguard import diagnose
-from keras_gradguard.reporting import _chunks
-from keras_gradguard.reporting._tab_series import TabSeries
+from keras_gradguard.reporting.tensorboard import chunks
+from keras_gradguard.reporting.tensorboard.tab import TabSeries
 from tests.hostile import junk
 from tests.hostile import runs
 from tests.hostile.traces import MISSING
 from tests.hostile.traces import paths
 from tests.hostile.traces import put
 
-TAGS = (_chunks.LAYERS_TAG, _chunks.RECORDS_TAG, _chunks.FINDINGS_TAG)
+TAGS = (chunks.LAYERS_TAG, chunks.RECORDS_TAG, chunks.FINDINGS_TAG)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +67,8 @@ def whole(kind):
             tab.write(trace, force=True)
             tab.write_findings(diagnose(trace).findings, steps - 1)
         _WHOLE[kind] = {
-            tag: [_chunks.unpack(parts) for parts in chunks]
-            for tag, chunks in file.stream.items()
+            tag: [chunks.unpack(parts) for parts in written]
+            for tag, written in file.stream.items()
         }
     return copy.deepcopy(_WHOLE[kind])
 
@@ -76,8 +76,8 @@ def whole(kind):
 def packed(stream):
     """The stream as the reader gets it; a list is packed already."""
     return {
-        tag: [c if isinstance(c, list) else pack(*c) for c in chunks]
-        for tag, chunks in stream.items()
+        tag: [c if isinstance(c, list) else pack(*c) for c in all_of_tag]
+        for tag, all_of_tag in stream.items()
     }
 
 
@@ -117,14 +117,14 @@ def wrong_arrays(array):
 def every_array():
     """Yield a case per array of a chunk and kind of wrong one."""
     for at in (0, 1):
-        _, arrays = whole("dead")[_chunks.RECORDS_TAG][at]
+        _, arrays = whole("dead")[chunks.RECORDS_TAG][at]
         for name in arrays:
             for what, wrong in wrong_arrays(arrays[name]):
                 stream = whole("dead")
-                stream[_chunks.RECORDS_TAG][at][1][name] = wrong
+                stream[chunks.RECORDS_TAG][at][1][name] = wrong
                 yield Case(f"{name} of chunk {at} is {what}", packed(stream))
             stream = whole("dead")
-            del stream[_chunks.RECORDS_TAG][at][1][name]
+            del stream[chunks.RECORDS_TAG][at][1][name]
             yield Case(f"no {name} in chunk {at}", packed(stream))
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 
 pytest.importorskip("tensorboard")
 
-from keras_gradguard.reporting import _chunks
+from keras_gradguard.reporting.tensorboard import chunks
 from tests.hostile import budget
 from tests.hostile import outcomes
 from tests.hostile import readers
@@ -50,7 +50,7 @@ def test_nothing_is_left_out_of_a_whole_stream():
 def test_one_forged_chunk_costs_that_chunk_and_is_told():
     stream = streams.whole("dead")
     good = overview(stream)
-    stream[_chunks.RECORDS_TAG].insert(2, [b"\xff"])
+    stream[chunks.RECORDS_TAG].insert(2, [b"\xff"])
     answer = overview(stream)
     assert answer.pop("left_out") == {
         "parts": 1,
@@ -63,7 +63,7 @@ def test_one_forged_chunk_costs_that_chunk_and_is_told():
 def test_one_forged_array_leaves_the_others():
     stream = streams.whole("dead")
     good = overview(stream)
-    _, arrays = stream[_chunks.RECORDS_TAG][0]
+    _, arrays = stream[chunks.RECORDS_TAG][0]
     loss = arrays["shared/batch_loss"]
     arrays["shared/batch_loss"] = np.full((*loss.shape, 2), 7, np.float32)
     answer = overview(stream)
@@ -75,7 +75,7 @@ def test_one_forged_array_leaves_the_others():
 
 def test_layers_that_cannot_be_read_are_told_with_status_200():
     stream = streams.whole("healthy")
-    stream[_chunks.LAYERS_TAG] = [[b"["]]
+    stream[chunks.LAYERS_TAG] = [[b"["]]
     answer = overview(stream)
     assert answer["layers"] == []
     assert answer["left_out"]["parts"] == 1
@@ -84,4 +84,4 @@ def test_layers_that_cannot_be_read_are_told_with_status_200():
 def test_bytes_in_number_are_not_made_into_memory():
     # bytes(10**12) would be a terabyte of zeros.
     with pytest.raises(ValueError, match="not made of bytes"):
-        _chunks.unpack([b'{"version": 1, "arrays": []}', 10**12])
+        chunks.unpack([b'{"version": 1, "arrays": []}', 10**12])
