@@ -6,6 +6,7 @@ import keras
 
 from keras_gradguard.models import optimizers
 from keras_gradguard.models import outputs as configuration
+from keras_gradguard.trace import meta
 from keras_gradguard.trace.trace import Trace
 
 
@@ -71,7 +72,8 @@ def empty_trace(table, facts):
         table.variable_paths,
         table.owners,
         sizes=table.sizes,
-        meta={**facts, "layer_info": table.info},
+        # What an unusual model makes of it must not cost the record.
+        meta=meta.cleaned({**facts, "layer_info": table.info}),
     )
 
 

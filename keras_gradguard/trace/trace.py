@@ -4,8 +4,10 @@ import contextlib
 
 import numpy as np
 
+from keras_gradguard import _validation
 from keras_gradguard._validation import check_choice
 from keras_gradguard.trace import file
+from keras_gradguard.trace import meta as meta_of_traces
 from keras_gradguard.trace.activations import ActivationMeasurements
 from keras_gradguard.trace.blocks import Blocks
 from keras_gradguard.trace.epochs import Epochs
@@ -77,7 +79,10 @@ class Trace:
         has_gradient=None,
         sizes=None,
     ):
-        self.meta = dict(meta or {})
+        self.meta = _checked_meta(meta)
+        capacity_bytes = _validation.check_int(
+            "Trace", "capacity_bytes", capacity_bytes, minimum=0
+        )
         self.found = []
         self._variables = TraceVariables(
             layers, variables, owners, has_gradient, sizes
@@ -183,6 +188,7 @@ class Trace:
 
     def pin(self, steps):
         """Protect these steps from being thinned out."""
+        steps = _validation.check_array("Trace.pin", "steps", steps, np.int64)
         self._tables.pin(steps)
 
     def remember(self, findings):
@@ -195,6 +201,16 @@ class Trace:
         Args:
             findings: List of `Finding`.
         """
+        findings = list(findings) if np.iterable(findings) else [findings]
+        if not all(hasattr(finding, "to_dict") for finding in findings):
+            _validation.fail(
+                TypeError,
+                "Trace.remember",
+                "findings",
+                "a list of Finding",
+                findings,
+                "Pass all that were found so far.",
+            )
         self.found = [finding.to_dict() for finding in findings]
         steps = [
             f[key] for f in self.found for key in ("first_step", "last_step")
@@ -207,6 +223,9 @@ class Trace:
         Args:
             mask: Bool array (V,).
         """
+        mask = _validation.check_array(
+            "Trace.set_has_gradient", "mask", mask, bool, self.variables.shape
+        )
         self._variables.say_gradient(mask)
 
     # Reading
@@ -443,6 +462,7 @@ class Trace:
 
     def epoch_of(self, step):
         """Return the epoch that a step belongs to, None if unknown."""
+        step = _validation.check_int("Trace.epoch_of", "step", step)
         if len(self._epochs):
             return self._epochs.of(step)
         per_epoch = self.meta.get("steps_per_epoch")
@@ -465,11 +485,16 @@ class Trace:
         file.save(self, path)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path, max_bytes=None):
         """Read a trace that `save` wrote.
+
+        The file may come from anywhere: nothing in it is run, and it is
+        refused whole if any part of it is not as it must be.
 
         Args:
             path: Str or path.
+            max_bytes: Int. What the file may unpack to in memory. Defaults to
+                64 MiB, or fifty times its size if that is more.
 
         Returns:
             The trace, every array equal bit by bit.
@@ -479,7 +504,7 @@ class Trace:
             ValueError: If it is no trace, is damaged, or newer than this
                 package.
         """
-        return file.load(cls, path)
+        return file.load(cls, path, max_bytes)
 
     def to_dict(self):
         """Return the trace as lists and dicts that JSON can hold.
@@ -503,3 +528,14 @@ def _read_blocks(trace):
 def _check_series(name, by):
     check_choice("Trace.get", "name", name, SERIES)
     check_choice("Trace.get", "by", by, ("layer", "variable"))
+
+
+def _checked_meta(value):
+    value = dict(_validation.check_dict("Trace", "meta", value))
+    wrong = meta_of_traces.problem(value)
+    if wrong:
+        raise ValueError(
+            f"Trace: `meta` must fit what is known of runs. Received: a dict "
+            f"in which {wrong}. Leave out what is not known."
+        )
+    return value
