@@ -169,5 +169,5 @@ def _finding(trace, kind, guilty, seen):
             "window": {"first_step": first, "last_step": seen},
         },
         message=f"{names(layers)}: {what}. The run has not learnt since.",
-        remedies=of_layers.for_initialization(trace, layers),
+        remedies=of_layers.for_initialization(trace.run, layers),
     )
