@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_gradguard._validation import check_int
-from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
 )
@@ -282,7 +282,7 @@ def _judge_backward(model, data, signals, run, notes, depth, told):
                 {"kind": "loss_at_start", "loss": str(loss)},
                 f"The loss is {loss} for the first batch, before any "
                 "training, though all inputs and targets are finite.",
-                of_steps.for_nonfinite(run, [], "layer"),
+                for_nonfinite(run, [], "layer"),
             )
         )
     return found

@@ -6,8 +6,11 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
-from keras_gradguard.diagnosis.remedies import of_layers
-from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.remedies.gradients import for_exploding
+from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
+from keras_gradguard.diagnosis.rules.dead_relu import for_dead
+from keras_gradguard.diagnosis.rules.saturated_activation import for_saturated
+from keras_gradguard.diagnosis.rules.vanishing_gradient import for_vanishing
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.outputs import activation_name
@@ -73,7 +76,7 @@ def judge_finite(signals, run):
                     },
                     f"{signal.path}: gives {what} for the first batch already,"
                     " before any training; all gradients are lost.",
-                    of_steps.for_exploding(run, [signal.path]),
+                    for_exploding(run, [signal.path]),
                 )
             ]
     return []
@@ -138,7 +141,7 @@ def judge_dead(signals, run):
             layers,
             evidence,
             text,
-            of_layers.for_dead(run, layers),
+            for_dead(run, layers),
         )
     ]
 
@@ -186,7 +189,7 @@ def judge_saturated(signals, run):
             "outputs are at the flat ends of the activation before any "
             "training, where its slope is below a thousandth: hardly a "
             "gradient passes.",
-            of_layers.for_saturated(run, layers),
+            for_saturated(run, layers),
         )
     ]
 
@@ -261,7 +264,7 @@ def judge_gradients(paths, norms, run):
                 evidence | {"kind": "gradient_at_start"},
                 f"The first gradient is not finite in {names(bad)}, before "
                 f"any training. {profile}",
-                of_steps.for_nonfinite(run, bad, "growth"),
+                for_nonfinite(run, bad, "growth"),
             )
         ]
     if len(norms) < _FEWEST_LAYERS or not norms.any():
@@ -286,7 +289,7 @@ def judge_gradients(paths, norms, run):
                 f"before any training: its norm in {paths[worst]} is "
                 f"{number(norms[worst])}, against {number(later[worst])} "
                 f"behind it. {profile}",
-                of_layers.for_vanishing(run, low),
+                for_vanishing(run, low),
             )
         ]
     largest = int(np.argmax(norms))
@@ -302,7 +305,7 @@ def judge_gradients(paths, norms, run):
                 f"any training: its norm in {paths[largest]} is "
                 f"{number(norms[largest])}, against {number(norms[-1])} in "
                 f"{paths[-1]}. {profile}",
-                of_steps.for_exploding(run, [paths[largest]]),
+                for_exploding(run, [paths[largest]]),
             )
         ]
     return []

@@ -6,9 +6,12 @@ import keras
 import numpy as np
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis.remedies import of_layers
-from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
 from keras_gradguard.diagnosis.rules import unscaled_data
+from keras_gradguard.diagnosis.rules.poor_initialization import (
+    for_initialization,
+)
+from keras_gradguard.diagnosis.rules.update_ratio import for_update_ratio
 from keras_gradguard.models import graph
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight import signals as passes
@@ -59,7 +62,7 @@ def judge_data(data, run):
             {"kind": "data", "nonfinite": counts},
             f"{told} are NaN or infinite. One of them makes the loss and all "
             "weights NaN.",
-            of_steps.for_nonfinite(run, [], "data"),
+            for_nonfinite(run, [], "data"),
         )
     ]
 
@@ -181,7 +184,7 @@ def judge_initialization(model, run):
                 ],
             },
             first.message + rest,
-            of_layers.for_initialization(run, layers, first.preset),
+            for_initialization(run, layers, first.preset),
         )
     ]
 
@@ -235,6 +238,6 @@ def judge_first_step(model, grads, optimizer, run):
             f"{optimizer.name} {text}: it is "
             f"{number(middle if middle >= _REPLACED else largest)} times as "
             "large as they are. About 1e-3 is usual.",
-            of_steps.for_update_ratio(run, factor),
+            for_update_ratio(run, factor),
         )
     ]

@@ -8,7 +8,7 @@ from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
 from keras_gradguard.diagnosis.evidence.stretches import growth_before
 from keras_gradguard.diagnosis.evidence.stretches import layers_with_gradient
-from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
@@ -101,7 +101,7 @@ class NonfiniteGradient(Rule):
                 "window": {"first_step": step, "last_step": step},
             },
             message=f"At step {step} the gradient became {kind}; {what}.",
-            remedies=of_steps.for_nonfinite(trace.run, layers, clue),
+            remedies=for_nonfinite(trace.run, layers, clue),
         )
 
     def _skipped(self, trace, gone, at):
@@ -133,7 +133,7 @@ class NonfiniteGradient(Rule):
                 "were skipped. Lowering the loss scale does not help: the "
                 "model does not learn."
             ),
-            remedies=of_steps.for_nonfinite(trace.run, layers, "overflow"),
+            remedies=for_nonfinite(trace.run, layers, "overflow"),
         )
 
 

@@ -8,7 +8,9 @@ from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.remedies import of_layers
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.code import preset_code
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
@@ -169,5 +171,31 @@ def _finding(trace, kind, guilty, seen):
             "window": {"first_step": first, "last_step": seen},
         },
         message=f"{names(layers)}: {what}. The run has not learnt since.",
-        remedies=of_layers.for_initialization(trace.run, layers),
+        remedies=for_initialization(trace.run, layers),
     )
+
+
+def for_initialization(run, layers, preset=None):
+    """Return remedies for weights that no training should start from.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. The layers.
+        preset: Str or None. Name of the pairing that fits.
+    """
+    preset = preset if preset not in (None, "linear") else "he_relu"
+    code = "\n".join(preset_code(run, at, preset) for at in layers)
+    return [
+        changes.convert(
+            preset,
+            "Its weights keep the size of the signal from layer to layer.",
+            code,
+        ),
+        changes.convert(
+            "he_relu",
+            "Normalization gives the signal its size back, whatever the "
+            "weights.",
+            normalize_code(run, layers),
+            normalization="batch",
+        ),
+    ]

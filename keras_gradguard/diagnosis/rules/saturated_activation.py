@@ -9,7 +9,10 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
-from keras_gradguard.diagnosis.remedies import of_layers
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.code import layer_code
+from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
@@ -93,5 +96,29 @@ def _finding(trace, steps, flat, sites, guilty, starts, last):
             f"the flat ends of {kind} from step {first} to {stop}, where next "
             "to no gradient comes back, and the loss does not fall."
         ),
-        remedies=of_layers.for_saturated(trace.run, layers),
+        remedies=for_saturated(trace.run, layers),
     )
+
+
+def for_saturated(run, layers):
+    """Return remedies for units in the flat ends of their activation."""
+    code = "\n".join(layer_code(run, layer, "relu") for layer in layers)
+    return [
+        changes.convert(
+            "he_relu",
+            "ReLU does not saturate, and He's initializer keeps its size from "
+            "layer to layer.",
+            code,
+        ),
+        changes.convert(
+            "glorot_tanh",
+            "Normalization brings what goes into the activation back to where "
+            "it is steep.",
+            normalize_code(run, layers),
+            normalization="batch",
+        ),
+        changes.normalize_inputs(
+            "Large inputs saturate the first layer, and it the next."
+        ),
+        lower_rate(run, 10, "Large steps drive units into the flat ends."),
+    ]

@@ -14,11 +14,13 @@ from keras_gradguard.diagnosis.evidence.stretches import mean_known
 from keras_gradguard.diagnosis.evidence.stretches import median_known
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
-from keras_gradguard.diagnosis.remedies import of_steps
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.trace.run_info import known
+
+# A learning rate is changed by no more in one go.
+_FACTORS = (1e-4, 1e4)
 
 # name: (lowest, highest, usual). Wide on purpose: what lies outside works in
 # no published recipe, what lies inside is left to the update ratios.
@@ -167,7 +169,7 @@ class UpdateRatio(Rule):
                         f"over layers), {side} {limit:g}, and the loss does "
                         f"not fall: {why}."
                     ),
-                    remedies=of_steps.for_update_ratio(trace.run, value / 1e-3),
+                    remedies=for_update_ratio(trace.run, value / 1e-3),
                 )
             ]
         return []
@@ -224,3 +226,35 @@ def judge_learning_rate(optimizer):
             ],
         )
     ]
+
+
+def for_update_ratio(run, factor):
+    """Return the remedy for steps too large or too small by `factor`."""
+    name, rate = run.optimizer.name or "Adam", run.learning_rate
+    side = "Lower" if factor > 1 else "Raise"
+    # Steps of exactly zero tell no factor.
+    factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
+    if rate is not None:
+        to = float(f"{rate / factor:.1g}")
+        change = training.learning_rate(
+            name,
+            rate,
+            f"From {rate:g} to {to:.1g}: about 1e-3 of the weights per step.",
+            to,
+        )
+        code = f"optimizer = keras.optimizers.{name}({to:.1g})"
+    else:
+        change = training.scale_learning_rate(
+            1 / factor, "Steps of about 1e-3 of the weights are usual."
+        )
+        code = f"model.optimizer.learning_rate /= {factor:.1g}"
+    change = dataclasses.replace(
+        change, title=f"{side} the learning rate", code=code
+    )
+    if name in ("SGD", "Adadelta", "Adagrad"):
+        adam = training.adam(
+            "Adam's steps have the size of the learning rate, whatever the "
+            "size of the gradient."
+        )
+        return [change, adam]
+    return [change]

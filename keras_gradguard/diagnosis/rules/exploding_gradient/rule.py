@@ -1,6 +1,6 @@
 """The rule that finds gradients that grow without bound."""
 
-from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.remedies.gradients import for_exploding
 from keras_gradguard.diagnosis.rules.exploding_gradient.lasting import (
     over_depth,
 )
@@ -73,6 +73,6 @@ class ExplodingGradient(Rule):
                 epoch=trace.epoch_of(growth.first_step),
                 evidence=growth.evidence,
                 message=growth.message,
-                remedies=of_steps.for_exploding(trace.run, growth.layers),
+                remedies=for_exploding(trace.run, growth.layers),
             )
         ]
