@@ -290,7 +290,7 @@ def check_array(owner, name, value, dtype, shape=None, hint=""):
 _KINDS = {
     "i": ("iuf", "whole numbers"),
     "f": ("iufb", "numbers"),
-    "b": ("iub", "bools"),
+    "b": ("iubf", "bools"),
 }
 
 
@@ -310,6 +310,9 @@ def check_log_dir(owner, log_dir):
     """
     if log_dir is None:
         return None
+    if not isinstance(log_dir, str | os.PathLike):
+        what, hint = "a path or None", 'Pass a directory such as "runs/first".'
+        fail(TypeError, owner, "log_dir", what, log_dir, hint, show_type=True)
     return check_path(
         owner, "log_dir", log_dir, 'Pass a directory such as "runs/first".'
     )

@@ -14,6 +14,7 @@ from keras_gradguard._validation import check_path
 from keras_gradguard._validation import shown
 from keras_gradguard.trace import archive
 from keras_gradguard.trace import contents
+from keras_gradguard.trace import meta
 from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
 from keras_gradguard.trace.series import SERIES
@@ -56,6 +57,12 @@ def save(trace, path):
         "nonfinite_kept": trace._tables.nonfinite_kept,
         "found": trace.found,
     }
+    wrong = meta.problem(trace.meta)
+    if wrong:
+        raise ValueError(
+            "Trace.save: `meta` must fit what is known of runs. Received: a "
+            f"dict in which {wrong}. Leave out what is not known."
+        )
     try:
         header["meta"] = trace.meta
         text = json.dumps(header)

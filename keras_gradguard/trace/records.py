@@ -40,7 +40,7 @@ class GradientRecords:
             grad_norm,
             np.float32,
             (rows, len(self._variables)),
-            "The shape is (steps, variables): pass one row per step.",
+            "It is of shape (steps, variables): pass one row per step.",
         )
         values = {"step": steps, "grad_norm": grad_norm}
         if clipped is not None:

@@ -7,7 +7,6 @@ import numpy as np
 from keras_gradguard import _validation
 from keras_gradguard._validation import check_choice
 from keras_gradguard.trace import file
-from keras_gradguard.trace import meta as meta_of_traces
 from keras_gradguard.trace.activations import ActivationMeasurements
 from keras_gradguard.trace.blocks import Blocks
 from keras_gradguard.trace.epochs import Epochs
@@ -80,7 +79,7 @@ class Trace:
         has_gradient=None,
         sizes=None,
     ):
-        self.meta = _checked_meta(meta)
+        self.meta = dict(_validation.check_dict("Trace", "meta", meta))
         capacity_bytes = _validation.check_int(
             "Trace", "capacity_bytes", capacity_bytes, minimum=0
         )
@@ -536,14 +535,3 @@ def _read_blocks(trace):
 def _check_series(name, by):
     check_choice("Trace.get", "name", name, SERIES)
     check_choice("Trace.get", "by", by, ("layer", "variable"))
-
-
-def _checked_meta(value):
-    value = dict(_validation.check_dict("Trace", "meta", value))
-    wrong = meta_of_traces.problem(value)
-    if wrong:
-        raise ValueError(
-            f"Trace: `meta` must fit what is known of runs. Received: a dict "
-            f"in which {wrong}. Leave out what is not known."
-        )
-    return value

@@ -42,7 +42,7 @@ class WeightMeasurements:
                     series,
                     np.float32,
                     (len(steps), len(self._variables)),
-                    "The shape is (steps, variables): pass one row per step.",
+                    "It is of shape (steps, variables): pass one row per step.",
                 )
         self._tables.append_updates(len(steps), values)
 

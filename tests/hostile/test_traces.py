@@ -158,11 +158,14 @@ def test_a_file_of_the_next_release_keeps_what_it_measured_more(tmp_path):
         )
 
 
-def test_meta_of_a_trace_made_by_hand_is_checked():
-    with pytest.raises(ValueError, match=r"Trace: `meta` .*`meta.model` is"):
-        Trace(["a"], ["a/kernel"], [0], meta={"model": 5})
+def test_meta_that_would_not_load_is_not_saved(tmp_path):
+    trace = Trace(["a"], ["a/kernel"], [0], meta={"model": 5})
+    with pytest.raises(ValueError, match=r"save: `meta` .*`meta.model` is"):
+        trace.save(tmp_path / "t.npz")
     meta = {"model": "net", "mine": [1, {"x": None}], "loss_weight": None}
-    assert Trace(["a"], ["a/kernel"], [0], meta=meta).meta == meta
+    trace.meta = meta
+    trace.save(tmp_path / "t.npz")
+    assert Trace.load(tmp_path / "t.npz").meta == meta
 
 
 def test_what_a_run_knows_oddly_does_not_cost_its_record():
