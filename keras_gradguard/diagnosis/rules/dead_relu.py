@@ -4,16 +4,19 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis import remedies_of_layers
-from keras_gradguard.diagnosis.evidence import count_within
-from keras_gradguard.diagnosis.evidence import stretch_end
-from keras_gradguard.diagnosis.evidence import stretch_start
-from keras_gradguard.diagnosis.finding import Finding
-from keras_gradguard.diagnosis.learning import Learning
-from keras_gradguard.diagnosis.learning import batch_size
-from keras_gradguard.diagnosis.rules.base import Rule
-from keras_gradguard.diagnosis.sites import hidden_sites
-from keras_gradguard.diagnosis.sites import layers_of
+from keras_gradguard.diagnosis.evidence.activations import hidden_sites
+from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import batch_size
+from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.evidence.stretches import stretch_end
+from keras_gradguard.diagnosis.evidence.stretches import stretch_start
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.code import layer_code
+from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.training import lower_rate
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
 
 _ALL = {"share": 0.999, "measured": 3, "span": 3, "layers": 1}
 _MOST = {"share": 0.7, "measured": 4, "span": 20, "layers": 2}
@@ -153,5 +156,31 @@ def _finding(trace, learning, dead, since, sites, last, level):
             "window": {"first_step": first, "last_step": stop},
         },
         message=text,
-        remedies=remedies_of_layers.for_dead(trace, layers),
+        remedies=for_dead(trace.run, layers),
     )
+
+
+def for_dead(run, layers):
+    """Return remedies for ReLU layers whose units give 0 for all samples."""
+    leaky = "\n".join(layer_code(run, at, "leaky_relu") for at in layers)
+    return [
+        changes.convert(
+            "he_leaky_relu",
+            "A leaky ReLU passes a part of what is negative on, so no unit is "
+            "without a gradient.",
+            leaky,
+        ),
+        changes.convert(
+            "he_relu",
+            "Normalization centres what goes into a ReLU, so about half of "
+            "its units are active on any batch.",
+            normalize_code(run, layers),
+            normalization="batch",
+        ),
+        changes.reinitialize(
+            layers,
+            "Which units are dead is a matter of the draw, in narrow layers "
+            "above all.",
+        ),
+        lower_rate(run, 10, "Large steps push units below 0 for good."),
+    ]
