@@ -32,7 +32,7 @@ def test_all_stored_traces_are_pinned(traces):
 @pytest.mark.parametrize("name", sorted(DIAGNOSES))
 def test_diagnosis_of_a_stored_trace(name, traces):
     found = stored.diagnosis(traces[name])
-    assert not differences(DIAGNOSES[name], found, 1e-5, words=1e-9)
+    assert differences(DIAGNOSES[name], found, 1e-5, words=1e-9) == []
 
 
 @pytest.mark.parametrize("name", sorted(DIAGNOSES))
@@ -45,7 +45,7 @@ def test_pinned_findings_can_be_read(name):
 
 def test_a_stored_trace_holds_what_it_held():
     expected = pinned("trace_v1")
-    assert not differences(expected, stored.trace_file())
+    assert differences(expected, stored.trace_file()) == []
     assert expected["header"]["version"] == 1
 
 
@@ -74,4 +74,4 @@ def same_files(expected, found, exact):
 
 
 def test_the_command_line_is_as_it_was():
-    assert not differences(pinned("commands"), stored.commands())
+    assert differences(pinned("commands"), stored.commands()) == []
