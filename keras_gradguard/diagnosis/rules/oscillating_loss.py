@@ -50,6 +50,7 @@ class OscillatingLoss(Rule):
     """
 
     id = "oscillating_loss"
+    effects = ("loss_plateau",)
 
     def check(self, trace):
         """See `Rule.check`."""

@@ -22,6 +22,10 @@ _OTHER = ("Depthwise", "Separable", "Transpose")
 _CONSTANT = ("Zeros", "Ones", "Constant")
 
 
+# Kinds of problems before the first step that keep a net from learning.
+_GRAVE = ("constant", "symmetric", "vanishing_stack", "exploding_stack")
+
+
 class PoorInitialization(Rule):
     """Finds weights that start constant, far too small or far too large.
 
@@ -43,6 +47,17 @@ class PoorInitialization(Rule):
     """
 
     id = "poor_initialization"
+    effects = (
+        "dead_relu",
+        "saturated_activation",
+        "exploding_gradient",
+        "vanishing_gradient",
+        "nonfinite_gradient",
+        "frozen_layer",
+        "oscillating_loss",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -61,6 +76,33 @@ class PoorInitialization(Rule):
         if kind is None:
             return []
         return [_finding(trace, kind, guilty, seen)]
+
+    def check_start(self, start):
+        """Find weights that no training should start from."""
+        problems = start.weights
+        if not problems:
+            return []
+        first = problems[0]
+        layers = list(dict.fromkeys(p.layer for p in problems))
+        layers += [key for key in first.layers[1:] if key not in layers]
+        more = len(problems) - 1
+        rest = f" {more} more layers have such weights." if more else ""
+        return [
+            self.at_start(
+                "critical" if first.kind in _GRAVE else "warning",
+                layers,
+                {
+                    "kind": first.kind,
+                    "measured_std": first.measured_std,
+                    "expected_std": first.expected_std,
+                    "problems": [
+                        {"layer": p.layer, "kind": p.kind} for p in problems
+                    ],
+                },
+                first.message + rest,
+                for_initialization(start.run, layers, first.preset),
+            )
+        ]
 
 
 def _kernels(trace):

@@ -64,6 +64,10 @@ class SlowConvergence(Rule):
     """
 
     id = "slow_convergence"
+    effects = (
+        "update_ratio",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""

@@ -21,6 +21,17 @@ _MEASURED = 4
 _SPAN = 20
 
 
+# Before the first step nearly all outputs must be where the slope is below a
+# thousandth, of rows that tell something.
+_AT_START, _FEWEST_ROWS = 0.95, 16
+_FLAT = {
+    "tanh": (-0.9995, 0.9995),
+    "sigmoid": (0.001, 0.999),
+    "hard_sigmoid": (0.0, 1.0),
+    "softsign": (-0.97, 0.97),
+}
+
+
 class SaturatedActivation(Rule):
     """Finds units that sit in the flat ends of sigmoid, tanh and the like.
 
@@ -37,6 +48,14 @@ class SaturatedActivation(Rule):
     """
 
     id = "saturated_activation"
+    effects = (
+        "dead_relu",
+        "vanishing_gradient",
+        "update_ratio",
+        "frozen_layer",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -66,6 +85,45 @@ class SaturatedActivation(Rule):
                 _finding(trace, steps, flat, sites, guilty, starts, int(last))
             ]
         return []
+
+    def check_start(self, start):
+        """Find bounded units that sit in their flat ends.
+
+        Only hidden layers count, and only where nearly all outputs do: a half
+        may well train.
+        """
+        if start.tells("unscaled_data", "exploding_gradient"):
+            return []
+        found = {}
+        for layer in start.layers:
+            flat = _FLAT.get(layer.activation)
+            values = layer.output
+            if flat is None or layer.last or layer.loops:
+                continue
+            if len(values) < _FEWEST_ROWS:
+                continue
+            ends = float(((values <= flat[0]) | (values >= flat[1])).mean())
+            if ends >= _AT_START:
+                found[layer.path] = ends
+        if not found:
+            return []
+        layers = list(found)
+        return [
+            self.at_start(
+                "warning",
+                layers,
+                {
+                    "kind": "saturated_at_start",
+                    "saturated_fraction": found,
+                    "threshold": _AT_START,
+                },
+                f"{names(layers)}: {number(100 * found[layers[0]])} % of the "
+                "outputs are at the flat ends of the activation before any "
+                "training, where its slope is below a thousandth: hardly a "
+                "gradient passes.",
+                for_saturated(start.run, layers),
+            )
+        ]
 
 
 def _finding(trace, steps, flat, sites, guilty, starts, last):

@@ -1,6 +1,7 @@
 """Rules on updates: layers that do not move, steps too large or small."""
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -45,6 +46,12 @@ _TOO_LARGE = 0.1
 _TOO_SMALL = 1e-6
 
 
+# A first step that replaces this share of the weights, in the median layer,
+# and one that needs ten million to change them.
+_REPLACED, _LOST = 1.0, 1e-7
+_ADAPTIVE = ("Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Lion", "Adafactor")
+
+
 class UpdateRatio(Rule):
     """Finds updates far too large or too small for the weights.
 
@@ -71,6 +78,10 @@ class UpdateRatio(Rule):
     """
 
     id = "update_ratio"
+    effects = (
+        "oscillating_loss",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -173,6 +184,54 @@ class UpdateRatio(Rule):
                 )
             ]
         return []
+
+    def check_start(self, start):
+        """Judge the size of the first step, or else the learning rate."""
+        told = ("vanishing_gradient", "exploding_gradient")
+        found = []
+        if start.gradient is not None and not start.tells(*told):
+            found = self._first_step(start)
+        return found or judge_learning_rate(start.run.optimizer)
+
+    def _first_step(self, start):
+        optimizer = start.run.optimizer
+        rate, gradient = optimizer.learning_rate, start.gradient
+        judged = np.isfinite(gradient.loss) and start.learns_in_principle
+        if not rate or not judged or start.tells("nonfinite_gradient"):
+            return []
+        if optimizer.name in _ADAPTIVE:
+            steps = [rate * math.sqrt(n) / w for w, _, n in gradient.kernels]
+        elif optimizer.plain:
+            steps = [rate * g / w for w, g, _ in gradient.kernels]
+        else:
+            return []
+        if not steps:
+            return []
+        middle, largest = float(np.median(steps)), float(max(steps))
+        if middle >= _REPLACED:
+            size, usual, limit = middle, 1e-2, _REPLACED
+            text = "replaces the weights"
+        elif largest < _LOST:
+            size, usual, limit = largest, 1e-3, _LOST
+            text = "does not change the weights"
+        else:
+            return []
+        return [
+            self.at_start(
+                "critical" if middle >= 10 else "warning",
+                [],
+                {
+                    "kind": "first_step",
+                    "update_ratio": size,
+                    "threshold": limit,
+                    "learning_rate": rate,
+                },
+                f"With a learning rate of {number(rate)} the first step of "
+                f"{optimizer.name} {text}: it is {number(size)} times as large "
+                "as they are. About 1e-3 is usual.",
+                for_update_ratio(start.run, size / usual),
+            )
+        ]
 
 
 def judge_learning_rate(optimizer):

@@ -20,6 +20,9 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.code import layer_code
 from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
+    norms_by_layer,
+)
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
@@ -34,6 +37,10 @@ _CUT_OFF = {"ratio": 1e-3, "window": 3}
 _SHARE = 0.8
 # From here on the loss alone says whether the run had learned before.
 _FROM_THE_START = 3
+
+
+# Before the first step: healthy deep tanh nets start as low as 1.5e-3.
+_AT_START, _FEWEST_LAYERS = 1e-4, 3
 
 
 class VanishingGradient(Rule):
@@ -70,6 +77,12 @@ class VanishingGradient(Rule):
     """
 
     id = "vanishing_gradient"
+    effects = (
+        "update_ratio",
+        "frozen_layer",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -138,6 +151,45 @@ class VanishingGradient(Rule):
             message=message,
             remedies=for_vanishing(trace.run, guilty),
         )
+
+    def check_start(self, start):
+        """Find a first gradient that vanishes on its way back."""
+        gradient = start.gradient
+        told = ("unscaled_data", "dead_relu", "exploding_gradient")
+        if gradient is None or start.tells(*told):
+            return []
+        paths, norms = gradient.paths, gradient.norms
+        few = len(norms) < _FEWEST_LAYERS or not norms.any()
+        if few or not np.isfinite(norms).all():
+            return []
+        later = np.maximum.accumulate(norms[::-1])[::-1][1:]
+        # What reaches a layer before it has come around this one.
+        reach = np.maximum.accumulate(norms)[:-1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(later > 0, reach / later, 1.0)
+        worst = int(np.argmin(ratio))
+        if ratio[worst] >= _AT_START:
+            return []
+        low = [paths[at] for at in np.flatnonzero(ratio < _AT_START * 10)]
+        low.sort(key=lambda path: norms[paths.index(path)])
+        return [
+            self.at_start(
+                "critical",
+                low,
+                {
+                    "kind": "at_start",
+                    "grad_norm": norms_by_layer(gradient),
+                    "ratio": float(ratio[worst]),
+                    "threshold": _AT_START,
+                },
+                "The gradient vanishes on its way back through the layers "
+                f"before any training: its norm in {paths[worst]} is "
+                f"{number(norms[worst])}, against {number(later[worst])} "
+                "behind it. Gradient norms from input to output: "
+                f"{profile_text(norms)}.",
+                for_vanishing(start.run, low),
+            )
+        ]
 
 
 def _ratio_to_later(logs):
