@@ -246,7 +246,9 @@ def test_to_dict_is_json():
 
 
 def test_errors_teach():
-    with pytest.raises(ValueError, match="`owners` .* one index into `layers`"):
+    with pytest.raises(
+        ValueError, match=r"`owners` .* one index into `layers`"
+    ):
         Trace(["a"], ["a/k"], [1])
     trace, _ = make()
     with pytest.raises(ValueError, match="`name` must be one of 'grad_norm'"):
