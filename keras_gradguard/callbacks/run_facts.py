@@ -142,6 +142,7 @@ def _optimizer(model):
     known = configuration.optimizer_of(model)
     if known is not None:
         described |= dataclasses.asdict(known)
+        described |= configuration.settings_of(model)
     return described
 
 

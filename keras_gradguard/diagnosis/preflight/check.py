@@ -100,7 +100,7 @@ def check(model, x, y=None, batch_size=32):
 def _check(model, x, y, batch_size):
     rows = int(np.clip(4 * batch_size, _FEWEST_ROWS, _MOST_ROWS))
     data = samples.take(x, y, rows, batch_size)
-    notes = []
+    notes, missing = [], []
     model, fresh = _built(model, data.x, notes)
     about = configuration.About.of(model)
     found = weights.judge_data(data, about)
@@ -125,13 +125,13 @@ def _check(model, x, y, batch_size):
         found += passes.judge_saturated(signals, about)
     if not broken:
         found += _judge_backward(
-            model, data, signals, about, notes, scaled and not dead, told
+            model, data, signals, about, missing, scaled and not dead, told
         )
     if optimizer is not None:
         rate = judgements.judge_learning_rate(optimizer)
         known = any(f.rule == "update_ratio" for f in found)
         found += [] if known else rate
-    return Report(found, notes=notes)
+    return Report(found, notes=[*notes, *missing], not_judged=missing)
 
 
 def _built(model, x, notes):
@@ -231,7 +231,7 @@ def _beyond_probabilities(head, facts):
     return facts.target_max > 1.1 or facts.target_min < -0.1
 
 
-def _judge_backward(model, data, signals, about, notes, depth, told):
+def _judge_backward(model, data, signals, about, missing, depth, told):
     losses = configuration.losses_of(model)
     why = None
     if losses is None:
@@ -245,7 +245,7 @@ def _judge_backward(model, data, signals, about, notes, depth, told):
     elif not model.trainable_variables:
         why = "it has no trainable weights"
     if why is not None:
-        notes.append(
+        missing.append(
             f"Gradients, targets and losses were not judged: {why}."
             if losses is None or data.y is None
             else f"Gradients were not judged: {why}."
@@ -254,7 +254,7 @@ def _judge_backward(model, data, signals, about, notes, depth, told):
     try:
         loss, grads = probe.gradients(model, data.x, data.y)
     except Exception as error:
-        notes.append(
+        missing.append(
             "Gradients were not judged: computing the loss failed with "
             f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
         )

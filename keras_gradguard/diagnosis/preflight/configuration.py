@@ -38,6 +38,15 @@ _SHAPE_ONLY = (
     _L.Cropping2D,
     _L.Cropping3D,
 )
+_SETTINGS = (
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "weight_decay",
+    "epsilon",
+)
+# Steps at which a schedule is asked for its rate.
+_SCHEDULED = [n * 10**k for k in range(6) for n in (1, 2, 5)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -287,3 +296,41 @@ def optimizer_of(model):
         clipped=any(config.get(key) for key in clips)
         or bool(optimizers.adaptive_clippers(optimizer)),
     )
+
+
+def settings_of(model):
+    """Return what else an optimizer is set to do, as plain JSON types.
+
+    Args:
+        model: A Keras model with one optimizer.
+
+    Returns:
+        Dict with those of `clipnorm`, `clipvalue`, `global_clipnorm`,
+        `weight_decay` and `epsilon` that are set, and with `schedule`: pairs
+        of a step and its learning rate, where the rate follows a schedule.
+    """
+    (leaf,) = optimizers.leaves(model.optimizer)
+    config = leaf.get_config()
+    settings = {
+        key: float(config[key])
+        for key in _SETTINGS
+        if isinstance(config.get(key), int | float) and config[key]
+    }
+    schedule = getattr(leaf, "_learning_rate", None)
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        settings["schedule"] = _rates(leaf, schedule)
+    return settings
+
+
+def _rates(optimizer, schedule):
+    """Return [step, rate] pairs of a schedule, from the next step on."""
+    try:
+        start = int(keras.ops.convert_to_numpy(optimizer.iterations))
+        steps = [start, *(start + n for n in _SCHEDULED)]
+        rates = [keras.ops.convert_to_numpy(schedule(step)) for step in steps]
+        return [
+            [step, float(rate)] for step, rate in zip(steps, rates, strict=True)
+        ]
+    except Exception:
+        # A schedule of the user's own may want other steps.
+        return []
