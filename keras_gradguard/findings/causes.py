@@ -13,6 +13,7 @@ _ORDER = (
     "vanishing_gradient",
     "nonfinite_gradient",
     "frozen_layer",
+    "clipping",
     "update_ratio",
     "oscillating_loss",
     "slow_convergence",
@@ -45,10 +46,44 @@ _EFFECTS = {
         *_STUCK,
     ),
     "vanishing_gradient": ("update_ratio", *_STUCK),
+    "clipping": (*_STUCK, "update_ratio"),
     "update_ratio": ("oscillating_loss", "loss_plateau"),
     "oscillating_loss": ("loss_plateau",),
     "slow_convergence": ("update_ratio", "loss_plateau"),
 }
+# Kinds of a finding that have a place of their own: what they lead to, and
+# what may lead to them. They stand before `exploding_gradient`.
+_KINDS = {
+    **dict.fromkeys(
+        ("no_dependence", "cut_off", "zero_factors"),
+        (
+            ("vanishing_gradient", *_UNITS, *_LOSS),
+            ("output_mismatch", "poor_initialization"),
+        ),
+    ),
+    **dict.fromkeys(
+        ("penalty", "activity_penalty", "decay"),
+        (
+            (*_UNITS, "vanishing_gradient", "frozen_layer", *_LOSS),
+            ("output_mismatch", "unscaled_data"),
+        ),
+    ),
+    **dict.fromkeys(
+        ("clipnorm", "clipvalue", "global_clipnorm"),
+        (("vanishing_gradient", "update_ratio", *_STUCK), ()),
+    ),
+    "schedule": (("vanishing_gradient", *_STUCK), ()),
+    "lost": (
+        (*_UNITS, "vanishing_gradient", *_LOSS),
+        ("output_mismatch", "unscaled_data", "exploding_gradient"),
+    ),
+}
+# Outputs that have become a constant: whatever is told besides is the cause,
+# but that the loss stays where it is.
+_LAST = "constant_outputs"
+_AT = _ORDER.index("exploding_gradient")
+_PLACES = (*_ORDER[:_AT], *_KINDS, *_ORDER[_AT:], _LAST)
+_OF_RULES = ("output_mismatch", "frozen_layer", "clipping", "update_ratio")
 # Of these two either may come first, and the first is the cause.
 _EITHER = ("dead_relu", "saturated_activation")
 
@@ -64,24 +99,46 @@ def trace_causes(findings):
         the finding that leads, None for those that lead. A loss that stays
         where it is, for a cause that is told, is left out.
     """
-    rules = {finding.rule for finding in findings}
     begin = {}
     for finding in findings:
-        step = begin.get(finding.rule, finding.first_step)
-        begin[finding.rule] = min(step, finding.first_step)
-    rooted = [
-        dataclasses.replace(f, cause=_root(f.rule, rules, begin))
-        for f in findings
-    ]
+        name = _name(finding)
+        step = begin.get(name, finding.first_step)
+        begin[name] = min(step, finding.first_step)
+    rules = {_name(finding): finding.rule for finding in findings}
+    rooted = []
+    for finding in findings:
+        root = _root(_name(finding), set(rules), begin)
+        rooted.append(dataclasses.replace(finding, cause=rules.get(root)))
     return [f for f in rooted if f.cause is None or f.rule not in _SYMPTOMS]
 
 
+def _name(finding):
+    """Return the rule of a finding, or its kind where that stands apart."""
+    kind = finding.evidence.get("kind")
+    if finding.rule in _OF_RULES and (kind in _KINDS or kind == _LAST):
+        return kind
+    return finding.rule
+
+
+def _leads(cause, name):
+    """Whether a finding of one name may lead to one of another."""
+    if name == _LAST:
+        return cause not in _SYMPTOMS
+    if cause == _LAST:
+        return name in _SYMPTOMS
+    if name in _KINDS:
+        return cause in _KINDS[name][1]
+    if cause in _KINDS:
+        return name in _KINDS[cause][0]
+    return name in _EFFECTS.get(cause, ())
+
+
 def _root(rule, rules, begin):
-    """Return the rule at the end of the way back, None if it is `rule`."""
-    for cause in _ORDER:
+    """Return the name at the end of the way back, None if it is `rule`."""
+    for cause in _PLACES:
         if cause == rule or cause not in rules:
             continue
-        if rule not in _EFFECTS.get(cause, ()):
+        if not _leads(cause, rule):
             continue
         if rule in _EITHER and not _came_first(cause, rule, begin):
             continue
@@ -92,6 +149,8 @@ def _root(rule, rules, begin):
 
 def _came_first(cause, rule, begin):
     """Whether a cause of dead or saturated units began before them."""
+    if cause in _KINDS:
+        return True
     if cause == "exploding_gradient":
         return begin[cause] <= begin[rule]
     # Layers that let nothing pass leave those behind nothing to do.
@@ -108,17 +167,17 @@ def ranked(findings):
         findings: List of `Finding`.
     """
     rules = {f.rule for f in findings if f.cause is None}
-    order = {rule: at for at, rule in enumerate(_ORDER)}
+    order = {rule: at for at, rule in enumerate(_PLACES)}
 
     def key(finding):
         severe = 0 if finding.severity == "critical" else 1
-        place = order.get(finding.rule, len(_ORDER))
+        place = order.get(_name(finding), len(order))
         return severe, place, finding.first_step
 
     def effects(rule):
         return sorted(
             (f for f in findings if f.cause == rule),
-            key=lambda f: (order.get(f.rule, len(_ORDER)), f.first_step),
+            key=lambda f: (order.get(_name(f), len(order)), f.first_step),
         )
 
     out, told = [], set()

@@ -29,6 +29,7 @@ _GOING = 0.08
 # A score that was lost for so many epochs is lost.
 _KEPT = 3
 _CLASSES = "crossentropy"
+_COMPARED = ("squared", "absolute", "huber", "logcosh", "mse", "mae")
 # By then a running fit was measured, or will not be.
 _SOON = 256
 # A batch of so few samples has a gradient of any size.
@@ -57,6 +58,7 @@ class Learning:
         gain: Float array (K,). Share by which the loss lies below that of a
             constant prediction, or less than that; negative if above; NaN if
             unknown.
+        late: Float array (K,). The loss of late, NaN if unknown.
         stalled: Bool array (K,). Whether the loss did not fall of late.
         falling: Bool array (K,). Whether the loss fell over the second half of
             the run so far, whatever it did of late.
@@ -64,6 +66,8 @@ class Learning:
             of the latest epochs that were over, NaN if none is logged.
         chance: Float. What guessing reaches of such a score, NaN if unknown.
         numbers: Bool. Whether the outputs are to have the targets' size.
+        crossentropy: Bool. Whether the loss is a crossentropy, which is never
+            below 0 where its targets are probabilities.
     """
 
     steps: np.ndarray
@@ -71,11 +75,13 @@ class Learning:
     contrast: np.ndarray
     fallen: np.ndarray
     gain: np.ndarray
+    late: np.ndarray
     stalled: np.ndarray
     falling: np.ndarray
     score: np.ndarray
     chance: float
     numbers: bool
+    crossentropy: bool
 
     @classmethod
     def of(cls, trace):
@@ -107,11 +113,13 @@ class Learning:
             contrast,
             fallen,
             gain,
+            late,
             stalled,
             _falling(progress, at),
             score,
             chance,
-            _CLASSES not in _loss_of(trace)[0],
+            _of_numbers(trace),
+            _CLASSES in _loss_of(trace)[0],
         )
 
     @functools.cached_property
@@ -305,6 +313,12 @@ def _contrast(trace, count):
         else:
             scale = target_spread(trace, count)
         return spread / np.where(scale > 0, scale, np.nan).astype(np.float64)
+
+
+def _of_numbers(trace):
+    """Whether the loss compares outputs with targets, number by number."""
+    name = _loss_of(trace)[0]
+    return name == "" or any(word in name for word in _COMPARED)
 
 
 def _loss_of(trace):
