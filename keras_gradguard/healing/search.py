@@ -16,6 +16,7 @@ from keras_gradguard.healing.trials import BETTER
 from keras_gradguard.healing.trials import Trials
 from keras_gradguard.preflight.judge import check
 from keras_gradguard.reporting.report import Report
+from keras_gradguard.trace.run_info import RunInfo
 
 # One trial is a tenth of what is to be spent: twice one plain training.
 _TRIALS = 10
@@ -48,17 +49,17 @@ class Healer:
         self.attempts, self.notes = [], []
         self.seen, self.kept, self.spare = set(), [], None
 
-    def _meta(self, key):
+    @property
+    def _run(self):
         trace = self.report.trace if self.report is not None else None
-        value = None if trace is None else trace.meta.get(key)
-        return value if isinstance(value, int) and value > 0 else None
+        return RunInfo() if trace is None else trace.run
 
     def _rows_of_a_batch(self, rows):
-        steps = self._meta("steps_per_epoch")
+        steps = self._run.steps_per_epoch
         return -(-rows // steps) if steps else 32
 
     def _planned(self):
-        planned = self._meta("epochs_planned")
+        planned = self._run.epochs_planned
         if planned:
             return planned
         return max(1, round(_STEPS / self._steps_per_epoch))

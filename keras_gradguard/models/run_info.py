@@ -6,6 +6,10 @@ import keras
 
 from keras_gradguard.models import optimizers
 from keras_gradguard.models import outputs as configuration
+from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.models.layers import layer_info
+from keras_gradguard.models.layers import layer_path
+from keras_gradguard.trace.run_info import RunInfo
 from keras_gradguard.trace.trace import Trace
 
 
@@ -40,20 +44,36 @@ def facts(model, params):
         where there are several), `outputs` (one dict with the fields of
         `Output` each), `epochs_planned`, `steps_per_epoch`.
     """
-    several = optimizers.all_of(model)[1:]
+    compiled = getattr(model, "optimizer", None) is not None
+    several = optimizers.all_of(model)[1:] if compiled else []
     return {
         "backend": keras.backend.backend(),
         "keras_version": keras.__version__,
         "model": model.name,
         # Which of several the step applies is not known before.
         "optimizer": _named(several[0]) if several else _optimizer(model),
-        "learning_rate": None if several else _learning_rate(model.optimizer),
+        "learning_rate": None if several else _learning_rate(model),
         "loss_name": _loss_name(getattr(model, "loss", None)),
         "loss_weight": _loss_weight(model),
         "outputs": _outputs(model),
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),
     }
+
+
+def run_info_of(model):
+    """What a model tells before it runs, as a `Trace` would tell it.
+
+    Args:
+        model: A Keras model.
+
+    Returns:
+        `RunInfo`.
+    """
+    layers = {
+        layer_path(layer): layer_info(layer) for layer in forward_layers(model)
+    }
+    return RunInfo.of({**facts(model, {}), "layer_info": layers})
 
 
 def empty_trace(table, facts):
@@ -80,11 +100,12 @@ def _named(optimizer):
 
 
 def _optimizer(model):
+    if getattr(model, "optimizer", None) is None:
+        return {}
     described = _named(model.optimizer)
     known = configuration.optimizer_of(model)
     if known is not None:
         described |= dataclasses.asdict(known)
-        described |= configuration.settings_of(model)
     return described
 
 
@@ -97,9 +118,10 @@ def _outputs(model):
     return [dataclasses.asdict(output) for output in outputs]
 
 
-def _learning_rate(optimizer):
+def _learning_rate(model):
     try:
-        return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        rate = model.optimizer.learning_rate
+        return float(keras.ops.convert_to_numpy(rate))
     except (AttributeError, TypeError, ValueError):
         return None  # a MultiOptimizer has several
 

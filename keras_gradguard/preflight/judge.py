@@ -18,6 +18,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
 from keras_gradguard.diagnosis.rules.unscaled_data import judge_target_scale
 from keras_gradguard.diagnosis.rules.update_ratio import judge_learning_rate
 from keras_gradguard.models import outputs as configuration
+from keras_gradguard.models.run_info import run_info_of
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight import signals as passes
@@ -109,14 +110,14 @@ def _check(model, x, y, batch_size):
     data = samples.take(x, y, rows, batch_size)
     notes, missing = [], []
     model, fresh = _built(model, data.x, notes)
-    about = configuration.About.of(model)
-    found = weights.judge_data(data, about)
+    run = run_info_of(model)
+    found = weights.judge_data(data, run)
     if found:
         # Everything behind would be NaN as well.
         return Report([*found, *static_findings(model)], notes=notes)
     signals, outputs = _forward(model, data.x)
     heads = _heads(model, signals, outputs)
-    optimizer = about.optimizer
+    optimizer = run.optimizer
     targets = probe.targets_of(model, data.all_y)
     found += weights.judge_inputs(model, signals, data)
     found += _judge_outputs(heads, outputs, targets, optimizer)
@@ -124,15 +125,15 @@ def _check(model, x, y, batch_size):
     # A root cause is told once, without its effects.
     told = scaled and all(f.evidence.get("trains") for f in found)
     if fresh or _untrained(model):
-        found += weights.judge_initialization(model, about)
-    broken = passes.judge_finite(signals, about)
-    dead = passes.judge_dead(signals, about)
+        found += weights.judge_initialization(model, run)
+    broken = passes.judge_finite(signals, run)
+    dead = passes.judge_dead(signals, run)
     found += broken or dead
     if scaled and not broken:
-        found += passes.judge_saturated(signals, about)
+        found += passes.judge_saturated(signals, run)
     if not broken:
         found += _judge_backward(
-            model, data, signals, about, missing, scaled and not dead, told
+            model, data, signals, run, missing, scaled and not dead, told
         )
     if optimizer is not None:
         rate = judge_learning_rate(optimizer)
@@ -238,7 +239,7 @@ def _beyond_probabilities(head, facts):
     return facts.target_max > 1.1 or facts.target_min < -0.1
 
 
-def _judge_backward(model, data, signals, about, missing, depth, told):
+def _judge_backward(model, data, signals, run, missing, depth, told):
     losses = configuration.losses_of(model)
     why = None
     if losses is None:
@@ -269,9 +270,9 @@ def _judge_backward(model, data, signals, about, missing, depth, told):
     paths, norms = passes.gradient_profile(model, signals, grads)
     found = []
     if depth:
-        found += passes.judge_gradients(paths, norms, about)
+        found += passes.judge_gradients(paths, norms, run)
     if np.isfinite(loss) and not found and told:
-        found += weights.judge_first_step(model, grads, about.optimizer, about)
+        found += weights.judge_first_step(model, grads, run.optimizer, run)
     if not np.isfinite(loss) and not found and told:
         found.append(
             passes.make(
@@ -281,7 +282,7 @@ def _judge_backward(model, data, signals, about, missing, depth, told):
                 {"kind": "loss_at_start", "loss": str(loss)},
                 f"The loss is {loss} for the first batch, before any "
                 "training, though all inputs and targets are finite.",
-                of_steps.for_nonfinite(about, [], "layer"),
+                of_steps.for_nonfinite(run, [], "layer"),
             )
         )
     return found

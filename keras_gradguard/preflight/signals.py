@@ -47,12 +47,12 @@ def make(rule, severity, layers, evidence, message, cures):
     )
 
 
-def judge_finite(signals, about):
+def judge_finite(signals, run):
     """Return a finding if a layer gives NaN or infinity from finite inputs.
 
     Args:
         signals: Dict from `probe.forward`.
-        about: `configuration.About` the model.
+        run: `RunInfo` of the model.
     """
     for signal in signals.values():
         values = signal.output
@@ -73,13 +73,13 @@ def judge_finite(signals, about):
                     },
                     f"{signal.path}: gives {what} for the first batch already,"
                     " before any training; all gradients are lost.",
-                    of_steps.for_exploding(about, [signal.path]),
+                    of_steps.for_exploding(run, [signal.path]),
                 )
             ]
     return []
 
 
-def judge_dead(signals, about):
+def judge_dead(signals, run):
     """Return a finding if ReLU layers give zeros for all rows.
 
     A unit that is silent on a batch may wake; a layer without one active
@@ -87,7 +87,7 @@ def judge_dead(signals, about):
 
     Args:
         signals: Dict from `probe.forward`.
-        about: `configuration.About` the model.
+        run: `RunInfo` of the model.
     """
     dead, mostly, shares = [], [], {}
     for signal in signals.values():
@@ -138,7 +138,7 @@ def judge_dead(signals, about):
             layers,
             evidence,
             text,
-            of_layers.for_dead(about, layers),
+            of_layers.for_dead(run, layers),
         )
     ]
 
@@ -148,7 +148,7 @@ def _channel_axis(layer, ndim):
     return 1 if first else ndim - 1
 
 
-def judge_saturated(signals, about):
+def judge_saturated(signals, run):
     """Return a finding if bounded units sit in their flat ends.
 
     Only hidden layers count, and only where nearly all outputs do: a half
@@ -156,7 +156,7 @@ def judge_saturated(signals, about):
 
     Args:
         signals: Dict from `probe.forward`.
-        about: `configuration.About` the model.
+        run: `RunInfo` of the model.
     """
     found = {}
     for signal in signals.values():
@@ -186,7 +186,7 @@ def judge_saturated(signals, about):
             "outputs are at the flat ends of the activation before any "
             "training, where its slope is below a thousandth: hardly a "
             "gradient passes.",
-            of_layers.for_saturated(about, layers),
+            of_layers.for_saturated(run, layers),
         )
     ]
 
@@ -230,13 +230,13 @@ def gradient_profile(model, signals, grads):
     return paths, np.asarray(norms, np.float64)
 
 
-def judge_gradients(paths, norms, about):
+def judge_gradients(paths, norms, run):
     """Return a finding if gradients vanish or explode over depth.
 
     Args:
         paths: List of str. Layers in forward order.
         norms: Float array. Norm of the gradient of each.
-        about: `configuration.About` the model.
+        run: `RunInfo` of the model.
     """
     if not len(norms):
         return []
@@ -261,7 +261,7 @@ def judge_gradients(paths, norms, about):
                 evidence | {"kind": "gradient_at_start"},
                 f"The first gradient is not finite in {names(bad)}, before "
                 f"any training. {profile}",
-                of_steps.for_nonfinite(about, bad, "growth"),
+                of_steps.for_nonfinite(run, bad, "growth"),
             )
         ]
     if len(norms) < _FEWEST_LAYERS or not norms.any():
@@ -286,7 +286,7 @@ def judge_gradients(paths, norms, about):
                 f"before any training: its norm in {paths[worst]} is "
                 f"{number(norms[worst])}, against {number(later[worst])} "
                 f"behind it. {profile}",
-                of_layers.for_vanishing(about, low),
+                of_layers.for_vanishing(run, low),
             )
         ]
     largest = int(np.argmax(norms))
@@ -302,7 +302,7 @@ def judge_gradients(paths, norms, about):
                 f"any training: its norm in {paths[largest]} is "
                 f"{number(norms[largest])}, against {number(norms[-1])} in "
                 f"{paths[-1]}. {profile}",
-                of_steps.for_exploding(about, [paths[largest]]),
+                of_steps.for_exploding(run, [paths[largest]]),
             )
         ]
     return []

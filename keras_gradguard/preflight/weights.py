@@ -23,14 +23,14 @@ _LOST = 1e-7
 _ADAPTIVE = ("Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Lion", "Adafactor")
 
 
-def judge_data(data, about):
+def judge_data(data, run):
     """Return a finding if inputs or targets hold NaN or infinity.
 
     It goes by `nonfinite_gradient`: that is what the first such batch gives.
 
     Args:
         data: `samples.Samples`.
-        about: `configuration.About` the model.
+        run: `RunInfo` of the model.
     """
     counts = {}
     for name, structure in (("x", data.all_x), ("y", data.all_y)):
@@ -59,7 +59,7 @@ def judge_data(data, about):
             {"kind": "data", "nonfinite": counts},
             f"{told} are NaN or infinite. One of them makes the loss and all "
             "weights NaN.",
-            of_steps.for_nonfinite(about, [], "data"),
+            of_steps.for_nonfinite(run, [], "data"),
         )
     ]
 
@@ -151,12 +151,12 @@ def _per_feature(x, arrays):
     return flat.mean(axis=0).tolist(), std.tolist()
 
 
-def judge_initialization(model, about):
+def judge_initialization(model, run):
     """Return one finding for all weights that no training should start from.
 
     Args:
         model: A built Keras model.
-        about: `configuration.About` the model.
+        run: `RunInfo` of the model.
     """
     problems = inspect_initialization(model)
     if not problems:
@@ -181,19 +181,19 @@ def judge_initialization(model, about):
                 ],
             },
             first.message + rest,
-            of_layers.for_initialization(about, layers, first.preset),
+            of_layers.for_initialization(run, layers, first.preset),
         )
     ]
 
 
-def judge_first_step(model, grads, optimizer, about):
+def judge_first_step(model, grads, optimizer, run):
     """Return a finding if the first step replaces the weights, or none.
 
     Args:
         model: A Keras model.
         grads: List of arrays or None, one for each trainable variable.
         optimizer: `OptimizerFacts`, or None.
-        about: `configuration.About` the model.
+        run: `RunInfo` of the model.
     """
     if optimizer is None or not optimizer.learning_rate:
         return []
@@ -235,6 +235,6 @@ def judge_first_step(model, grads, optimizer, about):
             f"{optimizer.name} {text}: it is "
             f"{number(middle if middle >= _REPLACED else largest)} times as "
             "large as they are. About 1e-3 is usual.",
-            of_steps.for_update_ratio(about, factor),
+            of_steps.for_update_ratio(run, factor),
         )
     ]

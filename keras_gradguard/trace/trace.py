@@ -11,6 +11,7 @@ from keras_gradguard.trace.blocks import Blocks
 from keras_gradguard.trace.epochs import Epochs
 from keras_gradguard.trace.layers import TraceVariables
 from keras_gradguard.trace.records import GradientRecords
+from keras_gradguard.trace.run_info import RunInfo
 from keras_gradguard.trace.series import SERIES
 from keras_gradguard.trace.tables import TraceTables
 from keras_gradguard.trace.weights import WeightMeasurements
@@ -438,19 +439,22 @@ class Trace:
         """Return the class name of a layer path, "" if it is not known."""
         return self.info(layer).get("class") or ""
 
+    @property
+    def run(self):
+        """`RunInfo`: what `meta` knows of model, optimizer, data and plan."""
+        return self.derive(_read_run)
+
     def info(self, layer):
         """Return what `meta` knows of a layer path, {} if nothing."""
-        infos = self.meta.get("layer_info")
-        found = infos.get(str(layer)) if isinstance(infos, dict) else None
-        return found if isinstance(found, dict) else {}
+        return self.run.info(layer)
 
     def epoch_of(self, step):
         """Return the epoch that a step belongs to, None if unknown."""
         if len(self._epochs):
             return self._epochs.of(step)
-        per_epoch = self.meta.get("steps_per_epoch")
+        per_epoch = self.run.steps_per_epoch
         if per_epoch and len(self.steps):
-            return int(step - self.steps[0]) // int(per_epoch)
+            return int(step - self.steps[0]) // per_epoch
         return None
 
     # Files
@@ -497,6 +501,10 @@ class Trace:
             f"<Trace: {len(self.steps)} records of {len(self.layers)} layers, "
             f"{len(self.epochs)} epochs>"
         )
+
+
+def _read_run(trace):
+    return RunInfo.of(trace.meta)
 
 
 def _read_blocks(trace):

@@ -1,7 +1,4 @@
-"""What to change in layers that cannot learn as they are.
-
-`trace` is a `Trace`, or anything with `info(layer)` and `meta` as it has.
-"""
+"""What to change in layers that cannot learn as they are."""
 
 import dataclasses
 
@@ -15,9 +12,9 @@ from keras_gradguard.findings.remedy import Remedy
 _SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
 
 
-def for_vanishing(trace, layers):
+def for_vanishing(run, layers):
     """Return remedies for layers that the gradient does not reach."""
-    kinds = {trace.info(layer).get("activation") for layer in layers}
+    kinds = {run.info(layer).get("activation") for layer in layers}
     squashing = sorted(kind for kind in kinds if kind in _SATURATING)
     if squashing:
         why = (
@@ -32,7 +29,7 @@ def for_vanishing(trace, layers):
             "layer when the activation is ReLU."
         )
     recurrent = _recurrent(
-        trace,
+        run,
         layers,
         "Its gates let the gradient pass over many time steps.",
     )
@@ -42,7 +39,7 @@ def for_vanishing(trace, layers):
             changes.convert(
                 "he_relu",
                 why,
-                "\n".join(layer_code(trace, layer, "relu") for layer in layers),
+                "\n".join(layer_code(run, layer, "relu") for layer in layers),
             ),
             title="Use ReLU with He initialization in these layers",
         ),
@@ -50,7 +47,7 @@ def for_vanishing(trace, layers):
             "he_relu",
             "Normalization keeps activations where they do not saturate and "
             "gives every layer a gradient of like size.",
-            normalize_code(trace, layers),
+            normalize_code(run, layers),
             normalization="batch",
         ),
         dataclasses.replace(
@@ -72,16 +69,16 @@ def for_vanishing(trace, layers):
     ]
 
 
-def _recurrent(trace, layers, why):
+def _recurrent(run, layers, why):
     """Return remedies for plain recurrent layers among `layers`."""
     plain = [
         layer
         for layer in layers
-        if trace.info(layer).get("class") in ("SimpleRNN", "SimpleRNNCell")
+        if run.info(layer).get("class") in ("SimpleRNN", "SimpleRNNCell")
     ]
     found = []
     for layer in plain[:1]:
-        units = trace.info(layer).get("units")
+        units = run.info(layer).get("units")
         found = [
             changes.recurrent(layer, "LSTM", units, why),
             changes.recurrent(layer, "GRU", units, why),
@@ -95,9 +92,9 @@ def _recurrent(trace, layers, why):
     return found
 
 
-def for_dead(trace, layers):
+def for_dead(run, layers):
     """Return remedies for ReLU layers whose units give 0 for all samples."""
-    leaky = "\n".join(layer_code(trace, at, "leaky_relu") for at in layers)
+    leaky = "\n".join(layer_code(run, at, "leaky_relu") for at in layers)
     return [
         changes.convert(
             "he_leaky_relu",
@@ -109,7 +106,7 @@ def for_dead(trace, layers):
             "he_relu",
             "Normalization centres what goes into a ReLU, so about half of "
             "its units are active on any batch.",
-            normalize_code(trace, layers),
+            normalize_code(run, layers),
             normalization="batch",
         ),
         changes.reinitialize(
@@ -117,13 +114,13 @@ def for_dead(trace, layers):
             "Which units are dead is a matter of the draw, in narrow layers "
             "above all.",
         ),
-        lower_rate(trace, 10, "Large steps push units below 0 for good."),
+        lower_rate(run, 10, "Large steps push units below 0 for good."),
     ]
 
 
-def for_saturated(trace, layers):
+def for_saturated(run, layers):
     """Return remedies for units in the flat ends of their activation."""
-    code = "\n".join(layer_code(trace, layer, "relu") for layer in layers)
+    code = "\n".join(layer_code(run, layer, "relu") for layer in layers)
     return [
         changes.convert(
             "he_relu",
@@ -135,26 +132,26 @@ def for_saturated(trace, layers):
             "glorot_tanh",
             "Normalization brings what goes into the activation back to where "
             "it is steep.",
-            normalize_code(trace, layers),
+            normalize_code(run, layers),
             normalization="batch",
         ),
         changes.normalize_inputs(
             "Large inputs saturate the first layer, and it the next."
         ),
-        lower_rate(trace, 10, "Large steps drive units into the flat ends."),
+        lower_rate(run, 10, "Large steps drive units into the flat ends."),
     ]
 
 
-def for_initialization(trace, layers, preset=None):
+def for_initialization(run, layers, preset=None):
     """Return remedies for weights that no training should start from.
 
     Args:
-        trace: The `Trace`, or `About` a model.
+        run: `RunInfo` of the run or the model.
         layers: List of str. The layers.
         preset: Str or None. Name of the pairing that fits.
     """
     preset = preset if preset not in (None, "linear") else "he_relu"
-    code = "\n".join(preset_code(trace, at, preset) for at in layers)
+    code = "\n".join(preset_code(run, at, preset) for at in layers)
     return [
         changes.convert(
             preset,
@@ -165,13 +162,13 @@ def for_initialization(trace, layers, preset=None):
             "he_relu",
             "Normalization gives the signal its size back, whatever the "
             "weights.",
-            normalize_code(trace, layers),
+            normalize_code(run, layers),
             normalization="batch",
         ),
     ]
 
 
-def for_frozen(trace, layers):
+def for_frozen(run, layers):
     """Return remedies for layers that do not move."""
     if not layers:
         return [

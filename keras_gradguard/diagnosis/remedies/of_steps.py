@@ -1,7 +1,4 @@
-"""What to change when gradients, and steps with them, have the wrong size.
-
-`trace` is a `Trace`, or anything with `info(layer)` and `meta` as it has.
-"""
+"""What to change when gradients, and steps with them, have the wrong size."""
 
 import dataclasses
 
@@ -15,9 +12,9 @@ from keras_gradguard.findings.remedy import Remedy
 _FACTORS = (1e-4, 1e4)
 
 
-def for_exploding(trace, layers):
+def for_exploding(run, layers):
     """Return remedies for gradients that grow without bound."""
-    name, rate = _optimizer(trace, "SGD")
+    name, rate = run.optimizer.name or "SGD", run.learning_rate
     lower = "1e-3" if rate is None else f"{rate / 10:g}"
     now = "" if rate is None else f" It is {rate:g} now."
     clip = training.clip(
@@ -38,7 +35,7 @@ def for_exploding(trace, layers):
         dataclasses.replace(clip, code=code),
         dataclasses.replace(
             lower_rate(
-                trace,
+                run,
                 10,
                 "Steps that overshoot make the next gradient larger "
                 f"still.{now}",
@@ -50,22 +47,22 @@ def for_exploding(trace, layers):
             "elu",
             "Its weights keep the size of the signal from layer to layer, "
             "whatever the activations were before.",
-            "\n".join(layer_code(trace, layer, "elu") for layer in layers),
+            "\n".join(layer_code(run, layer, "elu") for layer in layers),
         ),
         model.convert(
             "he_relu",
             "Normalization keeps the size of the signal from layer to layer.",
-            normalize_code(trace, layers),
+            normalize_code(run, layers),
             normalization="batch",
         ),
     ]
 
 
-def for_nonfinite(trace, layers, clue):
+def for_nonfinite(run, layers, clue):
     """Return remedies for NaN or infinite gradients; `clue` says the cause.
 
     Args:
-        trace: The `Trace`.
+        run: `RunInfo` of the run or the model.
         layers: List of str. Layers whose gradient was not finite.
         clue: Str. `"growth"`, `"data"`, `"overflow"` or `"layer"`.
     """
@@ -92,7 +89,7 @@ def for_nonfinite(trace, layers, clue):
         "x = keras.ops.maximum(x, 1e-7)  # before log, sqrt or division",
     )
     if clue == "growth":
-        return [*for_exploding(trace, layers), skip]
+        return [*for_exploding(run, layers), skip]
     if clue == "overflow":
         half = Remedy(
             "Compute in bfloat16 or float32",
@@ -105,9 +102,9 @@ def for_nonfinite(trace, layers, clue):
     return [check_data, safe, skip]
 
 
-def for_update_ratio(trace, factor):
+def for_update_ratio(run, factor):
     """Return the remedy for steps too large or too small by `factor`."""
-    name, rate = _optimizer(trace, "Adam")
+    name, rate = run.optimizer.name or "Adam", run.learning_rate
     side = "Lower" if factor > 1 else "Raise"
     # Steps of exactly zero tell no factor.
     factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
@@ -151,25 +148,15 @@ def for_clipping(threshold, norm):
     ]
 
 
-def lower_rate(trace, factor, why):
+def lower_rate(run, factor, why):
     """Return the remedy of a learning rate `factor` times smaller.
 
     Args:
-        trace: The `Trace`.
+        run: `RunInfo` of the run or the model.
         factor: Float above 1.
         why: Str. Why that helps.
     """
-    rate = trace.meta.get("learning_rate")
-    if isinstance(rate, int | float) and rate > 0:
-        name = (trace.meta.get("optimizer") or {}).get("class")
-        return training.learning_rate(name, rate, why, rate / factor)
-    return training.scale_learning_rate(1 / factor, why)
-
-
-def _optimizer(trace, default):
-    """Return the optimizer's class, or `default`, and its rate, or None."""
-    known = trace.meta.get("optimizer")
-    known = known if isinstance(known, dict) else {}
-    rate = known.get("learning_rate") or trace.meta.get("learning_rate")
-    positive = isinstance(rate, int | float) and rate > 0
-    return known.get("class") or default, rate if positive else None
+    if run.learning_rate is None:
+        return training.scale_learning_rate(1 / factor, why)
+    name, rate = run.optimizer.name, run.learning_rate
+    return training.learning_rate(name, rate, why, rate / factor)

@@ -21,7 +21,7 @@ def for_oscillating(trace, moved=None):
         moved: Float or None. Share of the weights that one of the first
             updates changed, where that was too much.
     """
-    name = _optimizer(trace)
+    name = trace.run.optimizer.name
     lower = _rate(trace, 0.1, "Smaller steps do not jump across the valley.")
     found = []
     batch = batch_size(trace)
@@ -45,8 +45,8 @@ def for_oscillating(trace, moved=None):
                 "size; about 1e-3 is usual."
             )
             found.append(_rate(trace, much, why))
-    if _known_rate(trace):
-        falls = _schedule(trace, 0.1 * _known_rate(trace))
+    if trace.run.learning_rate:
+        falls = _schedule(trace, 0.1 * trace.run.learning_rate)
         why = "Smaller steps at once, and smaller ones still to settle."
         found.append(changes.several([lower, falls], why))
     if name != "Adam":
@@ -73,7 +73,7 @@ def for_slow(trace, factor):
     why = "The weights then move as far as training usually takes."
     faster = _rate(trace, factor, why)
     found = [faster]
-    if _optimizer(trace) != "Adam":
+    if trace.run.optimizer.name != "Adam":
         adam = changes_of_training.adam("It finds a step size for each weight.")
         found += [adam, _normalized(adam)]
     else:
@@ -92,7 +92,7 @@ def for_plateau(trace):
     """Return remedies for a loss that stays where it began."""
     faster = _rate(trace, 3.0, "Larger steps leave a plateau sooner.")
     found = []
-    if _optimizer(trace) != "Adam":
+    if trace.run.optimizer.name != "Adam":
         why = "It leaves plateaus on which plain SGD hardly moves."
         adam = changes_of_training.adam(why)
         found += [adam, _normalized(adam)]
@@ -134,23 +134,10 @@ def _schedule(trace, rate):
     )
 
 
-def _optimizer(trace):
-    described = trace.meta.get("optimizer")
-    described = described if isinstance(described, dict) else {}
-    name = described.get("name") or described.get("class")
-    return name if isinstance(name, str) else None
-
-
-def _known_rate(trace):
-    rate = trace.meta.get("learning_rate")
-    known = isinstance(rate, int | float) and 0 < rate < float("inf")
-    return rate if known else None
-
-
 def _rate(trace, factor, why):
-    rate = _known_rate(trace)
+    rate = trace.run.learning_rate
     if rate is None:
         return changes_of_training.scale_learning_rate(factor, why)
     return changes_of_training.learning_rate(
-        _optimizer(trace), rate, why, rate * factor
+        trace.run.optimizer.name, rate, why, rate * factor
     )

@@ -153,5 +153,5 @@ def _finding(trace, learning, dead, since, sites, last, level):
             "window": {"first_step": first, "last_step": stop},
         },
         message=text,
-        remedies=of_layers.for_dead(trace, layers),
+        remedies=of_layers.for_dead(trace.run, layers),
     )

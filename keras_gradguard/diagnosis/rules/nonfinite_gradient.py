@@ -101,7 +101,7 @@ class NonfiniteGradient(Rule):
                 "window": {"first_step": step, "last_step": step},
             },
             message=f"At step {step} the gradient became {kind}; {what}.",
-            remedies=of_steps.for_nonfinite(trace, layers, clue),
+            remedies=of_steps.for_nonfinite(trace.run, layers, clue),
         )
 
     def _skipped(self, trace, gone, at):
@@ -133,7 +133,7 @@ class NonfiniteGradient(Rule):
                 "were skipped. Lowering the loss scale does not help: the "
                 "model does not learn."
             ),
-            remedies=of_steps.for_nonfinite(trace, layers, "overflow"),
+            remedies=of_steps.for_nonfinite(trace.run, layers, "overflow"),
         )
 
 

@@ -119,9 +119,9 @@ def _thrown(trace, blocks, progress, learning):
 
 
 def _swings(trace, blocks, progress, learning):
-    per_epoch = trace.meta.get("steps_per_epoch")
+    per_epoch = trace.run.steps_per_epoch
     size = 10
-    if isinstance(per_epoch, int | float) and 1 <= per_epoch <= 1000:
+    if per_epoch is not None and per_epoch <= 1000:
         size = max(1, round(per_epoch / 10))
         size = size * -(-10 // (10 * size))
     count = len(blocks) // size
@@ -132,7 +132,7 @@ def _swings(trace, blocks, progress, learning):
     with np.errstate(all="ignore"):
         mean = loss.mean(axis=1)
         noise = loss.std(axis=1) / np.sqrt(size) / np.abs(mean)
-        if isinstance(per_epoch, int | float) and per_epoch <= 1000:
+        if per_epoch is not None and per_epoch <= 1000:
             noise = np.zeros(count)
         change = np.diff(mean) / np.minimum(np.abs(mean[1:]), np.abs(mean[:-1]))
         large = np.abs(change) > np.maximum(_SWINGS["change"], 2 * noise[1:])

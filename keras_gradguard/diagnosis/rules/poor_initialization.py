@@ -191,11 +191,11 @@ def _finding(trace, kind, guilty, seen, more):
     layers = [k["layer"] for k in guilty]
     first = int(trace.steps[0])
     text = f"{names(layers)}: {_what(kind, guilty)}."
-    remedies = _remedies(trace, kind, layers)
+    remedies = _remedies(trace.run, kind, layers)
     for other, others in more:
         concerned = [k["layer"] for k in others]
         text += f" Besides, {names(concerned)}: {_what(other, others)}."
-        remedies += _remedies(trace, other, concerned)
+        remedies += _remedies(trace.run, other, concerned)
         layers += [layer for layer in concerned if layer not in layers]
     return Finding(
         rule=PoorInitialization.id,
@@ -215,7 +215,7 @@ def _finding(trace, kind, guilty, seen, more):
     )
 
 
-def _remedies(trace, kind, layers):
+def _remedies(run, kind, layers):
     if kind == "one_unit":
         return [
             Remedy(
@@ -229,11 +229,11 @@ def _remedies(trace, kind, layers):
             "glorot_tanh",
             "Weights of both signs cancel, and the signal keeps its size.",
             "\n".join(
-                preset_code(trace, layer, "glorot_tanh") for layer in layers
+                preset_code(run, layer, "glorot_tanh") for layer in layers
             ),
         )
-        return [glorot, *of_layers.for_initialization(trace, layers)]
-    return of_layers.for_initialization(trace, layers)
+        return [glorot, *of_layers.for_initialization(run, layers)]
+    return of_layers.for_initialization(run, layers)
 
 
 def _what(kind, guilty):

@@ -5,7 +5,6 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import layers_of
-from keras_gradguard.diagnosis.evidence.activations import site_info
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
@@ -42,7 +41,7 @@ class SaturatedActivation(Rule):
         sites = [
             at
             for at, site in enumerate(trace.sites)
-            if site_info(trace, site).get("saturates") is True
+            if trace.run.site(site).get("saturates") is True
         ]
         if not len(learning) or not sites:
             return []
@@ -71,7 +70,7 @@ def _finding(trace, steps, flat, sites, guilty, starts, last):
     layers = layers_of(trace, named)
     first, stop = int(steps[min(starts)]), int(steps[last])
     share = float(flat[last, guilty].max())
-    kinds = {site_info(trace, site).get("activation") for site in named}
+    kinds = {trace.run.site(site).get("activation") for site in named}
     kind = " and ".join(sorted(str(kind) for kind in kinds))
     end = max(stretch_end(flat[:, at] >= _SHARE, last) for at in guilty)
     return Finding(
@@ -94,5 +93,5 @@ def _finding(trace, steps, flat, sites, guilty, starts, last):
             f"the flat ends of {kind} from step {first} to {stop}, where next "
             "to no gradient comes back, and the loss does not fall."
         ),
-        remedies=of_layers.for_saturated(trace, layers),
+        remedies=of_layers.for_saturated(trace.run, layers),
     )

@@ -5,9 +5,6 @@ from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.evidence.meta import data_of
-from keras_gradguard.diagnosis.evidence.meta import optimizer_of
-from keras_gradguard.diagnosis.evidence.meta import output_of
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import REGRESSION
@@ -59,11 +56,11 @@ class UnscaledData(Rule):
         if seen is None:
             return []
         facts = facts_of(trace)
-        layer = data_of(trace).get("input_layer")
+        layer = trace.run.data.input_layer
         found = []
-        output = output_of(trace)
+        output = trace.run.output
         if output is not None:
-            optimizer = optimizer_of(trace)
+            optimizer = trace.run.optimizer
             found += judge_target_scale(output, facts, optimizer)
         found += judge_inputs(facts, [layer] if layer else [])
         if not found:

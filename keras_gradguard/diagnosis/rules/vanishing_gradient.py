@@ -130,7 +130,7 @@ class VanishingGradient(Rule):
             epoch=trace.epoch_of(first),
             evidence=evidence,
             message=message,
-            remedies=of_layers.for_vanishing(trace, guilty),
+            remedies=of_layers.for_vanishing(trace.run, guilty),
         )
 
 

@@ -61,12 +61,11 @@ def starved(trace):
 
 
 def _clip(trace):
-    optimizer = trace.meta.get("optimizer")
-    optimizer = optimizer if isinstance(optimizer, dict) else {}
+    optimizer = trace.run.optimizer
     for way in _WAYS:
-        value = optimizer.get(way)
-        if isinstance(value, int | float) and 0 < value < float("inf"):
-            return way, float(value), optimizer.get("name")
+        value = getattr(optimizer, way)
+        if value is not None and 0 < value < float("inf"):
+            return way, float(value), optimizer.name
     return None, 0.0, None
 
 

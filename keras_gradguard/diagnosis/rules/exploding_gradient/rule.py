@@ -73,6 +73,6 @@ class ExplodingGradient(Rule):
                 epoch=trace.epoch_of(growth.first_step),
                 evidence=growth.evidence,
                 message=growth.message,
-                remedies=of_steps.for_exploding(trace, growth.layers),
+                remedies=of_steps.for_exploding(trace.run, growth.layers),
             )
         ]

@@ -92,7 +92,7 @@ class FrozenLayer(Rule):
                     f"step from {first} to {stop}, while layers in front and "
                     "behind get one. The weights do not learn."
                 ),
-                remedies=of_layers.for_frozen(trace, layers),
+                remedies=of_layers.for_frozen(trace.run, layers),
             )
         ]
 
@@ -144,7 +144,7 @@ class FrozenLayer(Rule):
                 f"moved by at most {number(value)} of their size per step, "
                 "although a gradient of usual size arrives."
             ),
-            remedies=of_layers.for_frozen(trace, layers),
+            remedies=of_layers.for_frozen(trace.run, layers),
         )
 
     def _all_still(self, trace, mask):
@@ -183,6 +183,6 @@ class FrozenLayer(Rule):
                     "gradients arrive: the learning rate is zero, or the "
                     "updates are not applied."
                 ),
-                remedies=of_layers.for_frozen(trace, []),
+                remedies=of_layers.for_frozen(trace.run, []),
             )
         ]

@@ -9,7 +9,6 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
-from keras_gradguard.diagnosis.evidence.meta import data_of
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
@@ -34,10 +33,10 @@ def broadcast(trace, output):
     Their difference is a table (n, n) of each output with each target, and the
     least of its squares is the mean of the targets for every input.
     """
-    data = data_of(trace)
-    target, given = data.get("target_shape"), data.get("output_shape")
+    data = trace.run.data
+    target, given = data.target_shape, data.output_shape
     learning = Learning.of(trace)
-    own = output.loss is None and not trace.meta.get("loss_name")
+    own = output.loss is None and trace.run.loss_name is None
     if not own or target is None or given != [*target, 1] or not len(learning):
         return None
     run = learning.steps - int(trace.steps[0])
@@ -112,8 +111,7 @@ def bottomless(trace, output):
 
 def rare_class(trace, output):
     """Judge whether one of two classes is too rare to count."""
-    data = data_of(trace)
-    shape = data.get("output_shape")
+    shape = trace.run.data.output_shape
     learning = Learning.of(trace)
     if output.loss_name not in BINARY or not shape or shape[-1] != 1:
         return None

@@ -5,7 +5,6 @@ from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.harm import wanting_at
-from keras_gradguard.diagnosis.evidence.meta import output_of
 from keras_gradguard.diagnosis.rules.output_mismatch import learnt
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
@@ -62,7 +61,7 @@ class OutputMismatch(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
-        output = output_of(trace)
+        output = trace.run.output
         if output is None:
             return []
         first = began(trace)

@@ -118,12 +118,8 @@ def _activity(trace, stop):
 
 
 def _decay(trace, left, stop):
-    optimizer = trace.meta.get("optimizer")
-    optimizer = optimizer if isinstance(optimizer, dict) else {}
-    decay = optimizer.get("weight_decay")
-    rate = trace.meta.get("learning_rate") or optimizer.get("learning_rate")
-    known = all(isinstance(v, int | float) for v in (decay, rate))
-    if not known or not decay > 0:
+    decay, rate = trace.run.optimizer.weight_decay, trace.run.learning_rate
+    if rate is None or decay is None or not decay > 0:
         return None
     run = stop - int(trace.steps[0])
     # Keras takes rate * decay off the weights at each step.

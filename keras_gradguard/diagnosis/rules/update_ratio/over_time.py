@@ -124,7 +124,7 @@ def lost_again(trace):
         )
     fixes = [
         of_steps.lower_rate(
-            trace, 10, "Smaller steps do not throw away what was learnt."
+            trace.run, 10, "Smaller steps do not throw away what was learnt."
         )
     ]
     evidence = {
@@ -140,9 +140,8 @@ def lost_again(trace):
 
 def _rates(trace):
     """Return steps and learning rates, of a schedule or of the epochs' logs."""
-    optimizer = trace.meta.get("optimizer")
-    pairs = optimizer.get("schedule") if isinstance(optimizer, dict) else None
-    if isinstance(pairs, list) and pairs:
+    pairs = trace.run.optimizer.schedule
+    if pairs:
         table = np.array([pair[:2] for pair in pairs], np.float64)
         return table[:, 0], table[:, 1]
     logged = trace.logs.get("learning_rate")

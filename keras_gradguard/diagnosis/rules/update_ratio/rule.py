@@ -6,7 +6,6 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import began
-from keras_gradguard.diagnosis.evidence.meta import optimizer_of
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import count_within
@@ -100,7 +99,7 @@ class UpdateRatio(Rule):
                 last_step=max([first, *trace.steps[-1:].tolist()]),
                 epoch=trace.epoch_of(first),
             )
-            for finding in judge_learning_rate(optimizer_of(trace))
+            for finding in judge_learning_rate(trace.run.optimizer)
         ]
 
     def _measured(self, trace):
@@ -184,7 +183,7 @@ class UpdateRatio(Rule):
                         f"over layers), {side} {limit:g}, and the loss does "
                         f"not fall: {why}."
                     ),
-                    remedies=of_steps.for_update_ratio(trace, value / 1e-3),
+                    remedies=of_steps.for_update_ratio(trace.run, value / 1e-3),
                 )
             ]
         return []
