@@ -1,6 +1,7 @@
 """Judging a trace: rules, findings, remedies, reports."""
 
 from keras_gradguard.diagnosis.evidence.certainty import not_judged
+from keras_gradguard.diagnosis.rules import effects_of
 from keras_gradguard.diagnosis.rules import left_out
 from keras_gradguard.diagnosis.rules import resolve_rules
 from keras_gradguard.findings.causes import trace_causes
@@ -44,7 +45,8 @@ def diagnose(trace, rules="default"):
             found.extend(fresh)
         reasons = not_judged(trace, left_out(rules))
     found.sort(key=lambda f: f.first_step)
-    return Report(trace_causes(found), trace, not_judged=reasons)
+    causes = trace_causes(found, effects_of(rules))
+    return Report(causes, trace, not_judged=reasons)
 
 
 def _with_remembered(trace, rule, fresh):

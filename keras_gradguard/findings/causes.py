@@ -2,8 +2,8 @@
 
 import dataclasses
 
-# In the order in which one leads to the next.
-_ORDER = (
+# Rule ids, in the order in which one leads to the next. Others come last.
+ORDER = (
     "output_mismatch",
     "unscaled_data",
     "poor_initialization",
@@ -13,46 +13,21 @@ _ORDER = (
     "vanishing_gradient",
     "nonfinite_gradient",
     "frozen_layer",
-    "clipping",
     "update_ratio",
     "oscillating_loss",
     "slow_convergence",
     "loss_plateau",
+    "clipping",
 )
-_STUCK = ("frozen_layer", "slow_convergence", "loss_plateau")
-_LOSS = ("oscillating_loss", "slow_convergence", "loss_plateau")
-_GRADIENT = ("exploding_gradient", "vanishing_gradient", "nonfinite_gradient")
-_UNITS = ("dead_relu", "saturated_activation")
-_STEPS = ("frozen_layer", "update_ratio")
 # That the loss stays where it is needs no telling where the cause is told.
 _SYMPTOMS = ("loss_plateau", "slow_convergence")
-_EFFECTS = {
-    "output_mismatch": (*_UNITS, *_GRADIENT, *_STEPS, *_LOSS),
-    "unscaled_data": (*_UNITS, *_GRADIENT, *_STEPS, *_LOSS),
-    "poor_initialization": (*_UNITS, *_GRADIENT, "frozen_layer", *_LOSS),
-    "dead_relu": (*_UNITS, "vanishing_gradient", "update_ratio", *_STUCK),
-    "saturated_activation": (
-        *_UNITS,
-        "vanishing_gradient",
-        "update_ratio",
-        *_STUCK,
-    ),
-    "exploding_gradient": (
-        *_UNITS,
-        "vanishing_gradient",
-        "nonfinite_gradient",
-        "update_ratio",
-        "oscillating_loss",
-        *_STUCK,
-    ),
-    "vanishing_gradient": ("update_ratio", *_STUCK),
-    "clipping": (*_STUCK, "update_ratio"),
-    "update_ratio": ("oscillating_loss", "loss_plateau"),
-    "oscillating_loss": ("loss_plateau",),
-    "slow_convergence": ("update_ratio", "loss_plateau"),
-}
-# Kinds of a finding that have a place of their own: what they lead to, and
-# what may lead to them. They stand before `exploding_gradient`.
+# Of these two either may come first, and the first is the cause.
+_EITHER = ("dead_relu", "saturated_activation")
+_UNITS = ("dead_relu", "saturated_activation")
+_LOSS = ("oscillating_loss", "slow_convergence", "loss_plateau")
+_STUCK = ("vanishing_gradient", "frozen_layer", *_SYMPTOMS)
+# Kinds of a finding that have a place of their own, before
+# `exploding_gradient`: what may follow from them, and from what they follow.
 _KINDS = {
     **dict.fromkeys(
         ("no_dependence", "cut_off", "zero_factors"),
@@ -70,9 +45,9 @@ _KINDS = {
     ),
     **dict.fromkeys(
         ("clipnorm", "clipvalue", "global_clipnorm"),
-        (("vanishing_gradient", "update_ratio", *_STUCK), ()),
+        ((*_STUCK, "update_ratio"), ()),
     ),
-    "schedule": (("vanishing_gradient", *_STUCK), ()),
+    "schedule": (_STUCK, ()),
     "lost": (
         (*_UNITS, "vanishing_gradient", *_LOSS),
         ("output_mismatch", "unscaled_data", "exploding_gradient"),
@@ -81,33 +56,35 @@ _KINDS = {
 # Outputs that have become a constant: whatever is told besides is the cause,
 # but that the loss stays where it is.
 _LAST = "constant_outputs"
-_AT = _ORDER.index("exploding_gradient")
-_PLACES = (*_ORDER[:_AT], *_KINDS, *_ORDER[_AT:], _LAST)
 _OF_RULES = ("output_mismatch", "frozen_layer", "clipping", "update_ratio")
-# Of these two either may come first, and the first is the cause.
-_EITHER = ("dead_relu", "saturated_activation")
 
 
-def trace_causes(findings):
+def place(rule):
+    """Return where a rule id stands among all: a cause before its effects."""
+    return ORDER.index(rule) if rule in ORDER else len(ORDER)
+
+
+def trace_causes(findings, effects):
     """Return the findings, each effect with the rule of its root cause.
 
     Args:
         findings: List of `Finding`.
+        effects: Dict from a rule id to the ids of what may follow from it.
 
     Returns:
         List of `Finding` in the same order; `cause` is the id of the rule of
         the finding that leads, None for those that lead. A loss that stays
         where it is, for a cause that is told, is left out.
     """
-    begin = {}
+    rules, begin = {}, {}
     for finding in findings:
         name = _name(finding)
+        rules[name] = finding.rule
         step = begin.get(name, finding.first_step)
         begin[name] = min(step, finding.first_step)
-    rules = {_name(finding): finding.rule for finding in findings}
     rooted = []
     for finding in findings:
-        root = _root(_name(finding), set(rules), begin)
+        root = _root(_name(finding), set(rules), begin, effects)
         rooted.append(dataclasses.replace(finding, cause=rules.get(root)))
     return [f for f in rooted if f.cause is None or f.rule not in _SYMPTOMS]
 
@@ -120,7 +97,14 @@ def _name(finding):
     return finding.rule
 
 
-def _leads(cause, name):
+def _place(name):
+    """Return where a rule or a kind stands among all, a tuple."""
+    if name in _KINDS:
+        return place("exploding_gradient") - 0.5, list(_KINDS).index(name)
+    return (len(ORDER) + 1, 0) if name == _LAST else (place(name), 0)
+
+
+def _leads(cause, name, effects):
     """Whether a finding of one name may lead to one of another."""
     if name == _LAST:
         return cause not in _SYMPTOMS
@@ -130,19 +114,17 @@ def _leads(cause, name):
         return cause in _KINDS[name][1]
     if cause in _KINDS:
         return name in _KINDS[cause][0]
-    return name in _EFFECTS.get(cause, ())
+    return name in effects.get(cause, ())
 
 
-def _root(rule, rules, begin):
+def _root(rule, rules, begin, effects):
     """Return the name at the end of the way back, None if it is `rule`."""
-    for cause in _PLACES:
-        if cause == rule or cause not in rules:
-            continue
-        if not _leads(cause, rule):
+    for cause in sorted(rules, key=lambda rule: (_place(rule), rule)):
+        if cause == rule or not _leads(cause, rule, effects):
             continue
         if rule in _EITHER and not _came_first(cause, rule, begin):
             continue
-        root = _root(cause, rules - {rule}, begin)
+        root = _root(cause, rules - {rule}, begin, effects)
         return cause if root is None else root
     return None
 
@@ -167,17 +149,15 @@ def ranked(findings):
         findings: List of `Finding`.
     """
     rules = {f.rule for f in findings if f.cause is None}
-    order = {rule: at for at, rule in enumerate(_PLACES)}
 
     def key(finding):
         severe = 0 if finding.severity == "critical" else 1
-        place = order.get(_name(finding), len(order))
-        return severe, place, finding.first_step
+        return severe, _place(_name(finding)), finding.first_step
 
     def effects(rule):
         return sorted(
             (f for f in findings if f.cause == rule),
-            key=lambda f: (order.get(_name(f), len(order)), f.first_step),
+            key=lambda f: (_place(_name(f)), f.first_step),
         )
 
     out, told = [], set()

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_gradguard import edits
-from keras_gradguard.diagnosis.remedies import of_training
+from keras_gradguard.diagnosis.rules.progress import for_slow
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.healing.attempt import Attempt
@@ -135,7 +135,7 @@ class Healer:
         steps = self.epochs * self._steps_per_epoch
         reach = max(typical * steps, 1e-3)
         enough = reach > _REACH or typical > _STEP
-        fixes = of_training.for_slow(trace, _REACH / reach)
+        fixes = for_slow(trace, _REACH / reach)
         return [
             Finding(
                 rule="slow_convergence",

@@ -9,7 +9,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
-from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 
@@ -123,7 +123,7 @@ def lost_again(trace):
             f"{number(float(np.nanmax(rates)))}."
         )
     fixes = [
-        of_steps.lower_rate(
+        training.lower_rate(
             trace.run, 10, "Smaller steps do not throw away what was learnt."
         )
     ]

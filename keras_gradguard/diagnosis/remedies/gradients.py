@@ -1,4 +1,4 @@
-"""What to change when gradients, and steps with them, have the wrong size."""
+"""What to change when gradients explode or are not finite."""
 
 import dataclasses
 
@@ -6,10 +6,8 @@ from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.code import layer_code
 from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.findings.remedy import Remedy
-
-# A learning rate is changed by no more in one go.
-_FACTORS = (1e-4, 1e4)
 
 
 def for_exploding(run, layers):
@@ -100,63 +98,3 @@ def for_nonfinite(run, layers, clue):
     if clue == "layer":
         return [safe, skip, check_data]
     return [check_data, safe, skip]
-
-
-def for_update_ratio(run, factor):
-    """Return the remedy for steps too large or too small by `factor`."""
-    name, rate = run.optimizer.name or "Adam", run.learning_rate
-    side = "Lower" if factor > 1 else "Raise"
-    # Steps of exactly zero tell no factor.
-    factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
-    if rate is not None:
-        to = float(f"{rate / factor:.1g}")
-        change = training.learning_rate(
-            name,
-            rate,
-            f"From {rate:g} to {to:.1g}: about 1e-3 of the weights per step.",
-            to,
-        )
-        code = f"optimizer = keras.optimizers.{name}({to:.1g})"
-    else:
-        change = training.scale_learning_rate(
-            1 / factor, "Steps of about 1e-3 of the weights are usual."
-        )
-        code = f"model.optimizer.learning_rate /= {factor:.1g}"
-    change = dataclasses.replace(
-        change, title=f"{side} the learning rate", code=code
-    )
-    if name in ("SGD", "Adadelta", "Adagrad"):
-        adam = training.adam(
-            "Adam's steps have the size of the learning rate, whatever the "
-            "size of the gradient."
-        )
-        return [change, adam]
-    return [change]
-
-
-def for_clipping(threshold, norm):
-    """Return the remedy for a threshold far from the norms it is for."""
-    return [
-        Remedy(
-            "Let the threshold follow the gradient norms",
-            f"A threshold of {threshold:.3g} and norms of {norm:.3g} are far "
-            "apart. At the 90th percentile of the run's own norms, only the "
-            "largest tenth is clipped.",
-            "optimizer = kgg.AutoClip(keras.optimizers.Adam(1e-3), "
-            "percentile=90)",
-        )
-    ]
-
-
-def lower_rate(run, factor, why):
-    """Return the remedy of a learning rate `factor` times smaller.
-
-    Args:
-        run: `RunInfo` of the run or the model.
-        factor: Float above 1.
-        why: Str. Why that helps.
-    """
-    if run.learning_rate is None:
-        return training.scale_learning_rate(1 / factor, why)
-    name, rate = run.optimizer.name, run.learning_rate
-    return training.learning_rate(name, rate, why, rate / factor)
