@@ -237,7 +237,8 @@ def _finding(trace, kind, guilty, seen, more):
     for other, others in more:
         concerned = [k["layer"] for k in others]
         text += f" Besides, {names(concerned)}: {_what(other, others)}."
-        remedies += _remedies(trace.run, other, concerned)
+        # What nothing else makes up for comes first.
+        remedies = [*_remedies(trace.run, other, concerned), *remedies]
         layers += [layer for layer in concerned if layer not in layers]
     return Finding(
         rule=PoorInitialization.id,
