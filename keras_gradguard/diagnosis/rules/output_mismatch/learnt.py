@@ -157,7 +157,7 @@ def constant_outputs(trace, output):
     No cause that is known explains it, so this is what is left to be told.
     """
     learning = Learning.of(trace)
-    if not len(learning):
+    if not len(learning) or not learning.numbers:
         return None
     run = learning.steps - int(trace.steps[0])
     due = max(_FEWEST, _OF_PLAN * (planned_steps(trace) or 4 * _FEWEST))
