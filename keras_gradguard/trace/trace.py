@@ -18,6 +18,7 @@ from keras_gradguard.trace.tables import TraceTables
 from keras_gradguard.trace.weights import WeightMeasurements
 
 _MIB = 1024 * 1024
+_CLOSE = 1e-4
 
 
 class Trace:
@@ -263,6 +264,11 @@ class Trace:
         return self.global_norms(0, len(self._records), clipped=True)
 
     @property
+    def clipped(self):
+        """Bool array (T,): updates whose gradient was clipped."""
+        return self.was_clipped(0, len(self._records))
+
+    @property
     def extra(self):
         """Dict of name to float32 array (T,): further series per record."""
         return self._records.extra
@@ -412,6 +418,20 @@ class Trace:
             clipped: Bool. After clipping instead of before it.
         """
         return self._records.global_norms(first, last, clipped)
+
+    def was_clipped(self, first, last):
+        """Return whether records `first` to `last` were clipped, bool.
+
+        The norms before and after are computed apart, so equal ones differ in
+        the last digits: a ten-thousandth less counts.
+
+        Args:
+            first: Int. Index of the first record.
+            last: Int. Index after the last record.
+        """
+        before = self.global_norms(first, last)
+        after = self.global_norms(first, last, clipped=True)
+        return after < before * (1 - _CLOSE)
 
     def layer_norms(self, first, last):
         """Return `get("grad_norm")[first:last]` without computing the rest."""
