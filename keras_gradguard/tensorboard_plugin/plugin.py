@@ -10,11 +10,11 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
-from keras_gradguard.reporting._chunks import METRICS
-from keras_gradguard.reporting._chunks import PLUGIN_NAME
+from keras_gradguard.reporting.tensorboard.chunks import METRICS
+from keras_gradguard.reporting.tensorboard.chunks import PLUGIN_NAME
+from keras_gradguard.reporting.tensorboard.chunks import SAMPLES
 from keras_gradguard.tensorboard_plugin import views
 from keras_gradguard.tensorboard_plugin.data import RunStore
-from keras_gradguard.tensorboard_plugin.loader import SAMPLES
 
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css"}

@@ -5,12 +5,12 @@ import math
 
 import numpy as np
 
-from keras_gradguard.reporting._chunks import BY_SITE
-from keras_gradguard.reporting._chunks import FINDINGS_TAG
-from keras_gradguard.reporting._chunks import LAYERS_TAG
-from keras_gradguard.reporting._chunks import METRICS
-from keras_gradguard.reporting._chunks import RECORDS_TAG
-from keras_gradguard.reporting._chunks import unpack
+from keras_gradguard.reporting.tensorboard.chunks import BY_SITE
+from keras_gradguard.reporting.tensorboard.chunks import FINDINGS_TAG
+from keras_gradguard.reporting.tensorboard.chunks import LAYERS_TAG
+from keras_gradguard.reporting.tensorboard.chunks import METRICS
+from keras_gradguard.reporting.tensorboard.chunks import RECORDS_TAG
+from keras_gradguard.reporting.tensorboard.chunks import unpack
 
 
 @dataclasses.dataclass(slots=True)

@@ -10,9 +10,9 @@ from tensorboard.backend.event_processing.event_file_loader import (
 )
 from tensorboard.util import tensor_util
 
-from keras_gradguard.reporting import _chunks
-from keras_gradguard.reporting._pace import Pace
-from keras_gradguard.reporting._pace import means
+from keras_gradguard.reporting.tensorboard import chunks as _chunks
+from keras_gradguard.reporting.tensorboard.points import Pace
+from keras_gradguard.reporting.tensorboard.points import means
 from keras_gradguard.tensorboard_plugin.run_data import assemble
 from tests.tensorboard_plugin.conftest import make_trace
 from tests.tensorboard_plugin.conftest import write
@@ -111,7 +111,7 @@ def test_every_record_of_a_short_run_is_written(tmp_path):
 
 
 def test_chunks_wait_for_their_time(tmp_path):
-    from keras_gradguard.reporting.tensorboard import EventWriter
+    from keras_gradguard.reporting.tensorboard.writer import EventWriter
 
     writer = EventWriter(tmp_path)
     for end in range(10, 310, 10):

@@ -260,8 +260,8 @@ def test_empty_and_foreign_directories(tmp_path):
     client = conftest.Client(tmp_path)
     assert client.json("/runs") == {"runs": [], "all": 0}
     (tmp_path / "foreign").mkdir()
-    from keras_gradguard.reporting._event_file import EventFile
-    from keras_gradguard.reporting._events import ScalarTemplate
+    from keras_gradguard.reporting.tensorboard.encoding import ScalarTemplate
+    from keras_gradguard.reporting.tensorboard.event_file import EventFile
 
     file = EventFile(tmp_path / "foreign")
     file.write(lambda: ScalarTemplate(["loss"]).encode(1e9, 3, [0.5]))
