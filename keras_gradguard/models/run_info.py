@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from keras_gradguard import _backend
 from keras_gradguard.models import optimizers
 from keras_gradguard.models import outputs as configuration
 from keras_gradguard.trace.trace import Trace
@@ -98,7 +99,8 @@ def _outputs(model):
 
 def _learning_rate(optimizer):
     try:
-        return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        backend = _backend.current()
+        return float(backend.to_numpy(backend.read(optimizer.learning_rate)))
     except (AttributeError, TypeError, ValueError):
         return None  # a MultiOptimizer has several
 
