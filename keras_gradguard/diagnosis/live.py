@@ -3,6 +3,7 @@
 import time
 
 from keras_gradguard.diagnosis import diagnose
+from keras_gradguard.diagnosis.rules import effects_of
 from keras_gradguard.findings.causes import trace_causes
 
 # Rules run again when the trace has doubled: their cost grows with the trace,
@@ -65,7 +66,7 @@ class Judge:
         fresh = [f for f in report.findings if f.key not in known]
         kept = [current.get(f.key, f) for f in self.findings]
         told = sorted([*kept, *fresh], key=self._place)
-        self.findings = trace_causes(told)
+        self.findings = trace_causes(told, effects_of(self._rules))
         if fresh:
             trace.remember(self.findings)
         self._spent += time.monotonic() - start

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-# In the order in which one leads to the next.
-_ORDER = (
+# Rule ids, in the order in which one leads to the next. Others come last.
+ORDER = (
     "output_mismatch",
     "unscaled_data",
     "poor_initialization",
@@ -17,47 +17,25 @@ _ORDER = (
     "oscillating_loss",
     "slow_convergence",
     "loss_plateau",
+    "clipping",
 )
-_STUCK = ("frozen_layer", "slow_convergence", "loss_plateau")
-_LOSS = ("oscillating_loss", "slow_convergence", "loss_plateau")
-_GRADIENT = ("exploding_gradient", "vanishing_gradient", "nonfinite_gradient")
-_UNITS = ("dead_relu", "saturated_activation")
-_STEPS = ("frozen_layer", "update_ratio")
 # That the loss stays where it is needs no telling where the cause is told.
 _SYMPTOMS = ("loss_plateau", "slow_convergence")
-_EFFECTS = {
-    "output_mismatch": (*_UNITS, *_GRADIENT, *_STEPS, *_LOSS),
-    "unscaled_data": (*_UNITS, *_GRADIENT, *_STEPS, *_LOSS),
-    "poor_initialization": (*_UNITS, *_GRADIENT, "frozen_layer", *_LOSS),
-    "dead_relu": (*_UNITS, "vanishing_gradient", "update_ratio", *_STUCK),
-    "saturated_activation": (
-        *_UNITS,
-        "vanishing_gradient",
-        "update_ratio",
-        *_STUCK,
-    ),
-    "exploding_gradient": (
-        *_UNITS,
-        "vanishing_gradient",
-        "nonfinite_gradient",
-        "update_ratio",
-        "oscillating_loss",
-        *_STUCK,
-    ),
-    "vanishing_gradient": ("update_ratio", *_STUCK),
-    "update_ratio": ("oscillating_loss", "loss_plateau"),
-    "oscillating_loss": ("loss_plateau",),
-    "slow_convergence": ("update_ratio", "loss_plateau"),
-}
 # Of these two either may come first, and the first is the cause.
 _EITHER = ("dead_relu", "saturated_activation")
 
 
-def trace_causes(findings):
+def place(rule):
+    """Return where a rule id stands among all: a cause before its effects."""
+    return ORDER.index(rule) if rule in ORDER else len(ORDER)
+
+
+def trace_causes(findings, effects):
     """Return the findings, each effect with the rule of its root cause.
 
     Args:
         findings: List of `Finding`.
+        effects: Dict from a rule id to the ids of what may follow from it.
 
     Returns:
         List of `Finding` in the same order; `cause` is the id of the rule of
@@ -70,22 +48,22 @@ def trace_causes(findings):
         step = begin.get(finding.rule, finding.first_step)
         begin[finding.rule] = min(step, finding.first_step)
     rooted = [
-        dataclasses.replace(f, cause=_root(f.rule, rules, begin))
+        dataclasses.replace(f, cause=_root(f.rule, rules, begin, effects))
         for f in findings
     ]
     return [f for f in rooted if f.cause is None or f.rule not in _SYMPTOMS]
 
 
-def _root(rule, rules, begin):
+def _root(rule, rules, begin, effects):
     """Return the rule at the end of the way back, None if it is `rule`."""
-    for cause in _ORDER:
-        if cause == rule or cause not in rules:
+    for cause in sorted(rules, key=lambda rule: (place(rule), rule)):
+        if cause == rule:
             continue
-        if rule not in _EFFECTS.get(cause, ()):
+        if rule not in effects.get(cause, ()):
             continue
         if rule in _EITHER and not _came_first(cause, rule, begin):
             continue
-        root = _root(cause, rules - {rule}, begin)
+        root = _root(cause, rules - {rule}, begin, effects)
         return cause if root is None else root
     return None
 
@@ -108,17 +86,15 @@ def ranked(findings):
         findings: List of `Finding`.
     """
     rules = {f.rule for f in findings if f.cause is None}
-    order = {rule: at for at, rule in enumerate(_ORDER)}
 
     def key(finding):
         severe = 0 if finding.severity == "critical" else 1
-        place = order.get(finding.rule, len(_ORDER))
-        return severe, place, finding.first_step
+        return severe, place(finding.rule), finding.first_step
 
     def effects(rule):
         return sorted(
             (f for f in findings if f.cause == rule),
-            key=lambda f: (order.get(f.rule, len(_ORDER)), f.first_step),
+            key=lambda f: (place(f.rule), f.first_step),
         )
 
     out, told = [], set()

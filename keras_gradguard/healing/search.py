@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_gradguard import edits
-from keras_gradguard.diagnosis.remedies import of_training
+from keras_gradguard.diagnosis.rules.progress import for_slow
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.healing.attempt import Attempt
@@ -16,6 +16,7 @@ from keras_gradguard.healing.trials import BETTER
 from keras_gradguard.healing.trials import Trials
 from keras_gradguard.preflight.judge import check
 from keras_gradguard.reporting.report import Report
+from keras_gradguard.trace.run_info import RunInfo
 
 # One trial is a tenth of what is to be spent: twice one plain training.
 _TRIALS = 10
@@ -46,17 +47,17 @@ class Healer:
         self.attempts, self.notes = [], []
         self.seen, self.kept, self.spare = set(), [], None
 
-    def _meta(self, key):
+    @property
+    def _run(self):
         trace = self.report.trace if self.report is not None else None
-        value = None if trace is None else trace.meta.get(key)
-        return value if isinstance(value, int) and value > 0 else None
+        return RunInfo() if trace is None else trace.run
 
     def _rows_of_a_batch(self, rows):
-        steps = self._meta("steps_per_epoch")
+        steps = self._run.steps_per_epoch
         return -(-rows // steps) if steps else 32
 
     def _planned(self):
-        planned = self._meta("epochs_planned")
+        planned = self._run.epochs_planned
         if planned:
             return planned
         return max(1, round(_STEPS / self._steps_per_epoch))
@@ -124,7 +125,7 @@ class Healer:
         steps = self.epochs * self._steps_per_epoch
         reach = max(typical * steps, 1e-3)
         enough = reach > _REACH or typical > _STEP
-        fixes = of_training.for_slow(trace, _REACH / reach)
+        fixes = for_slow(trace, _REACH / reach)
         return [
             Finding(
                 rule="slow_convergence",

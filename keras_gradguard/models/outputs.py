@@ -1,6 +1,5 @@
 """Reads outputs, losses and optimizer off a model, without running it."""
 
-import dataclasses
 import functools
 import warnings
 
@@ -9,8 +8,6 @@ import numpy as np
 
 from keras_gradguard.models import graph
 from keras_gradguard.models import optimizers
-from keras_gradguard.models.layers import forward_layers
-from keras_gradguard.models.layers import layer_info
 from keras_gradguard.models.layers import layer_path
 from keras_gradguard.trace.run_info import OptimizerFacts
 from keras_gradguard.trace.run_info import Output
@@ -39,45 +36,6 @@ _SHAPE_ONLY = (
     _L.Cropping2D,
     _L.Cropping3D,
 )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class About:
-    """What remedies want to know of a model, as a `Trace` would tell it.
-
-    Attributes:
-        layers: Dict from layer path to what `layer_info` says of it.
-        meta: Dict with `optimizer` and `learning_rate`.
-        optimizer: `OptimizerFacts`, or None.
-    """
-
-    layers: dict
-    meta: dict
-    optimizer: OptimizerFacts
-
-    @classmethod
-    def of(cls, model):
-        """Return what is known of a model.
-
-        Args:
-            model: A Keras model.
-        """
-        optimizer = optimizer_of(model)
-        return cls(
-            {
-                layer_path(layer): layer_info(layer)
-                for layer in forward_layers(model)
-            },
-            {
-                "optimizer": {"class": optimizer.name} if optimizer else {},
-                "learning_rate": optimizer.learning_rate if optimizer else None,
-            },
-            optimizer,
-        )
-
-    def info(self, layer):
-        """Return what is known of a layer, {} if nothing is."""
-        return self.layers.get(str(layer), {})
 
 
 def outputs_of(model):

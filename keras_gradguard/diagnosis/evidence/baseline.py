@@ -9,10 +9,6 @@ import math
 
 import numpy as np
 
-from keras_gradguard.diagnosis.evidence.meta import data_of
-from keras_gradguard.diagnosis.evidence.meta import output_of
-from keras_gradguard.diagnosis.evidence.meta import output_width
-
 
 def guess_of(trace, count):
     """Return an upper bound of the loss that a constant prediction reaches.
@@ -30,12 +26,9 @@ def guess_of(trace, count):
         crossentropy is the entropy of the classes' frequencies, at most the
         logarithm of their number.
     """
-    output = output_of(trace)
-    weight = trace.meta.get("loss_weight", 1.0)
-    known = isinstance(weight, int | float) and not data_of(trace).get(
-        "weighted"
-    )
-    if output is None or not known:
+    run = trace.run
+    output, weight = run.output, run.loss_weight
+    if output is None or weight is None or run.data.weighted:
         return np.full(count, np.nan)
     return weight * _of_loss(output.loss_name, trace, count)
 
@@ -43,7 +36,7 @@ def guess_of(trace, count):
 def _of_loss(name, trace, count):
     unknown = np.full(count, np.nan)
     if name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
-        classes = output_width(trace) or 1
+        classes = trace.run.data.output_width or 1
         return np.full(count, math.log(classes)) if classes > 1 else unknown
     mean, variance = _moments(trace, count)
     with np.errstate(all="ignore"):

@@ -6,9 +6,8 @@ import functools
 import numpy as np
 
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
-from keras_gradguard.diagnosis.evidence.meta import data_of
-from keras_gradguard.diagnosis.evidence.meta import output_width
 from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.trace.run_info import Output
 
 _WINDOW = 5
 # Outputs that differ by less between samples say nothing of the inputs.
@@ -163,13 +162,13 @@ class Learning:
 
 def planned_steps(trace):
     """Return how many steps the run was to take, None if that is unknown."""
-    epochs = trace.meta.get("epochs_planned")
-    per_epoch = trace.meta.get("steps_per_epoch")
-    if not _positive(per_epoch) and len(trace.epoch_steps) and len(trace.steps):
+    epochs = trace.run.epochs_planned
+    per_epoch = trace.run.steps_per_epoch
+    if per_epoch is None and len(trace.epoch_steps) and len(trace.steps):
         per_epoch = int(trace.epoch_steps[0]) - int(trace.steps[0]) + 1
-    if not _positive(epochs) or not _positive(per_epoch):
+    if epochs is None or not per_epoch or per_epoch < 1:
         return None
-    return int(epochs * per_epoch)
+    return epochs * per_epoch
 
 
 def batch_size(trace):
@@ -181,10 +180,10 @@ def batch_size(trace):
     samples = trace.data("samples")
     if len(samples) and 1 <= samples[0] < 2**31:
         return int(samples[0])
-    if not len(samples) and "backend" in trace.meta:
+    if not len(samples) and trace.run.backend is not None:
         return 1 if trace.records_seen < _SOON else 0
-    known = data_of(trace).get("batch_size")
-    return known if isinstance(known, int) and known > 0 else 0
+    known = trace.run.data.batch_size or 0
+    return max(0, known)
 
 
 def of_few_samples(trace):
@@ -203,10 +202,6 @@ def first_loss(trace, progress):
     if not told or of_few_samples(trace):
         return progress.first
     return float(loss[0])
-
-
-def _positive(value):
-    return isinstance(value, int | float) and 0 < value < float("inf")
 
 
 def _from_loss(progress, at):
@@ -238,14 +233,12 @@ def _contrast(trace, count):
     spread = trace.data("output_spread")[:count].astype(np.float64)
     if batch_size(trace) < _FEWEST:
         return np.full(count, np.nan)
-    loss, output = str(trace.meta.get("loss_name") or "").lower(), {}
-    outputs = trace.meta.get("outputs")
-    if isinstance(outputs, list) and outputs and isinstance(outputs[0], dict):
-        output = outputs[0]
-        loss = str(output.get("loss") or loss).lower()
+    run = trace.run
+    output = run.outputs[0] if run.outputs else Output(activation=None)
+    loss = (output.loss or run.loss_name or "").lower()
     with np.errstate(all="ignore"):
         if "crossentropy" in loss.replace("_", ""):
-            if output.get("from_logits") or output.get("activation") is None:
+            if output.from_logits or output.activation is None:
                 return spread
             scale = np.abs(trace.data("output_mean")[:count])
         else:
@@ -271,7 +264,7 @@ def _is_score(name):
 
 
 def _chance(trace):
-    width = output_width(trace)
+    width = trace.run.data.output_width
     if width is None:
         return float("nan")
     if width > 1:

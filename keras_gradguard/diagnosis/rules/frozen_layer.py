@@ -11,9 +11,9 @@ from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import log_profile
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
-from keras_gradguard.diagnosis.remedies import of_layers
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
 
 _ZERO_BLOCKS = 10
 _MEASURED = 5
@@ -84,7 +84,7 @@ class FrozenLayer(Rule):
                     f"step from {first} to {stop}, while layers in front and "
                     "behind get one. The weights do not learn."
                 ),
-                remedies=of_layers.for_frozen(trace, layers),
+                remedies=for_frozen(trace.run, layers),
             )
         ]
 
@@ -136,7 +136,7 @@ class FrozenLayer(Rule):
                 f"moved by at most {number(value)} of their size per step, "
                 "although a gradient of usual size arrives."
             ),
-            remedies=of_layers.for_frozen(trace, layers),
+            remedies=for_frozen(trace.run, layers),
         )
 
     def _all_still(self, trace, mask):
@@ -175,6 +175,35 @@ class FrozenLayer(Rule):
                     "gradients arrive: the learning rate is zero, or the "
                     "updates are not applied."
                 ),
-                remedies=of_layers.for_frozen(trace, []),
+                remedies=for_frozen(trace.run, []),
             )
         ]
+
+
+def for_frozen(run, layers):
+    """Return remedies for layers that do not move."""
+    if not layers:
+        return [
+            Remedy(
+                "Check the learning rate and its schedule",
+                "Gradients arrive but the weights do not change.",
+                "print(model.optimizer.learning_rate)",
+            )
+        ]
+    listed = ", ".join(repr(str(layer)) for layer in layers)
+    return [
+        Remedy(
+            "Check that the output depends on these layers",
+            "Their gradient is zero, or the optimizer leaves them out.",
+            f"for path in [{listed}]:\n"
+            "    print([w.path for w in model.trainable_variables "
+            "if w.path.startswith(path)])",
+        ),
+        Remedy(
+            "Freeze them on purpose",
+            "If they are meant to stay as they are, say so and save the work.",
+            f"for layer in model.layers:\n"
+            f"    if layer.path in [{listed}]:\n"
+            "        layer.trainable = False",
+        ),
+    ]

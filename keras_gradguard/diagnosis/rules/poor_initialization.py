@@ -8,7 +8,9 @@ from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.remedies import of_layers
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.code import preset_code
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
@@ -18,6 +20,10 @@ _STACK = 1e-3
 _KINDS = ("Dense", "Conv")
 _OTHER = ("Depthwise", "Separable", "Transpose")
 _CONSTANT = ("Zeros", "Ones", "Constant")
+
+
+# Kinds of problems before the first step that keep a net from learning.
+_GRAVE = ("constant", "symmetric", "vanishing_stack", "exploding_stack")
 
 
 class PoorInitialization(Rule):
@@ -41,6 +47,17 @@ class PoorInitialization(Rule):
     """
 
     id = "poor_initialization"
+    effects = (
+        "dead_relu",
+        "saturated_activation",
+        "exploding_gradient",
+        "vanishing_gradient",
+        "nonfinite_gradient",
+        "frozen_layer",
+        "oscillating_loss",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -59,6 +76,33 @@ class PoorInitialization(Rule):
         if kind is None:
             return []
         return [_finding(trace, kind, guilty, seen)]
+
+    def check_start(self, start):
+        """Find weights that no training should start from."""
+        problems = start.weights
+        if not problems:
+            return []
+        first = problems[0]
+        layers = list(dict.fromkeys(p.layer for p in problems))
+        layers += [key for key in first.layers[1:] if key not in layers]
+        more = len(problems) - 1
+        rest = f" {more} more layers have such weights." if more else ""
+        return [
+            self.at_start(
+                "critical" if first.kind in _GRAVE else "warning",
+                layers,
+                {
+                    "kind": first.kind,
+                    "measured_std": first.measured_std,
+                    "expected_std": first.expected_std,
+                    "problems": [
+                        {"layer": p.layer, "kind": p.kind} for p in problems
+                    ],
+                },
+                first.message + rest,
+                for_initialization(start.run, layers, first.preset),
+            )
+        ]
 
 
 def _kernels(trace):
@@ -169,5 +213,31 @@ def _finding(trace, kind, guilty, seen):
             "window": {"first_step": first, "last_step": seen},
         },
         message=f"{names(layers)}: {what}. The run has not learnt since.",
-        remedies=of_layers.for_initialization(trace, layers),
+        remedies=for_initialization(trace.run, layers),
     )
+
+
+def for_initialization(run, layers, preset=None):
+    """Return remedies for weights that no training should start from.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. The layers.
+        preset: Str or None. Name of the pairing that fits.
+    """
+    preset = preset if preset not in (None, "linear") else "he_relu"
+    code = "\n".join(preset_code(run, at, preset) for at in layers)
+    return [
+        changes.convert(
+            preset,
+            "Its weights keep the size of the signal from layer to layer.",
+            code,
+        ),
+        changes.convert(
+            "he_relu",
+            "Normalization gives the signal its size back, whatever the "
+            "weights.",
+            normalize_code(run, layers),
+            normalization="batch",
+        ),
+    ]

@@ -1,16 +1,18 @@
 """Rules on data: outputs that do not fit the targets, scales that hurt."""
 
+import dataclasses
+
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.evidence.meta import data_of
-from keras_gradguard.diagnosis.evidence.meta import optimizer_of
-from keras_gradguard.diagnosis.evidence.meta import output_of
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import REGRESSION
+from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
+    intended_output,
+)
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.trace.run_info import known
@@ -47,6 +49,18 @@ class UnscaledData(Rule):
     """
 
     id = "unscaled_data"
+    effects = (
+        "dead_relu",
+        "saturated_activation",
+        "exploding_gradient",
+        "vanishing_gradient",
+        "nonfinite_gradient",
+        "frozen_layer",
+        "update_ratio",
+        "oscillating_loss",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -56,11 +70,11 @@ class UnscaledData(Rule):
         if seen is None:
             return []
         facts = facts_of(trace)
-        layer = data_of(trace).get("input_layer")
+        layer = trace.run.data.input_layer
         found = []
-        output = output_of(trace)
+        output = trace.run.output
         if output is not None:
-            optimizer = optimizer_of(trace)
+            optimizer = trace.run.optimizer
             found += judge_target_scale(output, facts, optimizer)
         found += judge_inputs(facts, [layer] if layer else [])
         if not found:
@@ -68,6 +82,32 @@ class UnscaledData(Rule):
         # One finding a rule: the graver, targets before inputs.
         found.sort(key=lambda f: f.severity != "critical")
         return [dated(trace, found[0], int(trace.steps[0]), seen)]
+
+    def check_start(self, start):
+        """Judge what comes into the first layers, and the targets."""
+        found = []
+        if start.inputs is not None:
+            given = start.inputs
+            found = judge_inputs(
+                given.facts, given.layers, given.mean, given.std
+            )
+            if given.several:
+                found = [_without_actions(finding) for finding in found]
+        for head in start.heads:
+            if head.facts is not None:
+                output = intended_output(head.output, head.facts)
+                optimizer = start.run.optimizer
+                found += judge_target_scale(output, head.facts, optimizer)
+        return found
+
+
+def _without_actions(finding):
+    """Several inputs: nothing says which of them to change."""
+    told = [
+        dataclasses.replace(remedy, action=None, apply=None)
+        for remedy in finding.remedies
+    ]
+    return dataclasses.replace(finding, remedies=told)
 
 
 def judge_inputs(data, layers=(), mean=None, std=None):

@@ -9,6 +9,8 @@ import json
 
 import numpy as np
 
+from keras_gradguard._files import nested_deeper
+
 PLUGIN_NAME = "keras_gradguard"
 # Chunks of records to keep of a run; a day of training has about 3,000.
 SAMPLES = 10_000
@@ -22,6 +24,8 @@ METRICS = ("grad_norm", "update_ratio", "weight_norm", "dead_share")
 BY_SITE = ("dead_share",)
 VERSION = 1
 _DTYPES = ("<i8", "<f4")
+# What encodes an answer gives up on JSON that is nested too deep.
+_DEPTH = 40
 
 
 def pack(header, arrays=None):
@@ -54,22 +58,39 @@ def unpack(parts):
     Raises:
         ValueError: If it is no chunk, is damaged, or is of a later version.
     """
+    parts = list(parts)
+    if not parts or not all(isinstance(part, bytes) for part in parts):
+        raise ValueError("a part is not made of bytes")
     try:
-        header = json.loads(bytes(parts[0]))
-        version = header["version"]
-        if version > VERSION:
-            raise ValueError(
-                f"the file has version {version} of this data and this "
-                f"package reads up to {VERSION}: upgrade keras-gradguard"
-            )
-        arrays = {}
-        for (name, dtype, shape), blob in zip(
-            header["arrays"], parts[1:], strict=True
-        ):
-            if dtype not in _DTYPES:
-                raise ValueError(f"unknown dtype {dtype!r}")
-            array = np.frombuffer(bytes(blob), dtype)
-            arrays[str(name)] = array.reshape(shape)
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(f"no data of the GradGuard tab: {error!r}") from error
+        header = json.loads(parts[0])
+    except (ValueError, RecursionError):
+        raise ValueError("the header of a part is no JSON") from None
+    if not isinstance(header, dict) or nested_deeper(header, _DEPTH):
+        raise ValueError("the header of a part is no plain dict")
+    version, listed = header.get("version"), header.get("arrays")
+    if not isinstance(version, int) or not isinstance(listed, list):
+        raise ValueError("a part lacks `version` or `arrays`")
+    if version > VERSION:
+        raise ValueError(
+            f"a part has version {version} of this data and this "
+            f"package reads up to {VERSION}: upgrade keras-gradguard"
+        )
+    if len(listed) != len(parts) - 1:
+        raise ValueError("a part lists other arrays than it has")
+    arrays = {}
+    for entry, blob in zip(listed, parts[1:], strict=True):
+        name, array = _array(entry, blob)
+        arrays[name] = array
     return header, arrays
+
+
+def _array(entry, blob):
+    try:
+        name, dtype, shape = entry
+        if not isinstance(name, str) or dtype not in _DTYPES:
+            raise ValueError
+        if min(shape, default=0) < 0:
+            raise ValueError
+        return name, np.frombuffer(blob, dtype).reshape(tuple(shape))
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("an array of a part is not as it says") from None

@@ -1,13 +1,17 @@
 """Outputs, losses and targets that do not belong together."""
 
+import dataclasses
+
 from keras_gradguard.diagnosis.evidence.harm import began
 from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.harm import wanting_at
-from keras_gradguard.diagnosis.evidence.meta import output_of
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
+    intended_output,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     judge_targets,
@@ -45,10 +49,22 @@ class OutputMismatch(Rule):
     """
 
     id = "output_mismatch"
+    effects = (
+        "dead_relu",
+        "saturated_activation",
+        "exploding_gradient",
+        "vanishing_gradient",
+        "nonfinite_gradient",
+        "frozen_layer",
+        "update_ratio",
+        "oscillating_loss",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
-        output = output_of(trace)
+        output = trace.run.output
         if output is None:
             return []
         found = judge_targets(output, facts_of(trace))
@@ -63,3 +79,25 @@ class OutputMismatch(Rule):
             seen = harmed_at(trace)
             seen = wanting_at(trace) if seen is None else seen
         return [dated(trace, f, first, seen) for f in found if seen is not None]
+
+    def check_start(self, start):
+        """Judge each output by its loss and its targets."""
+        found = []
+        for head in start.heads:
+            found += self._of_head(head.output, head.facts)
+        return found
+
+    def _of_head(self, output, facts):
+        pairing = judge_pairing(output)
+        if facts is None:
+            return pairing
+        if all(finding.evidence["trains"] for finding in pairing):
+            # The labels decide: then what the pairing suggested is moot.
+            return judge_targets(output, facts) or pairing
+        if intended_output(output, facts) is not output:
+            # The last layer needs no activation, and only that.
+            return [
+                dataclasses.replace(f, remedies=f.remedies[::-1])
+                for f in pairing
+            ]
+        return pairing
