@@ -169,7 +169,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self._activity = Activity()
         self._records, self._measured_at, self._logged = 0, 0, 0
         self._raise = None
-        self._reporters = [ConsoleReporter(self.verbose)]
+        self._reporters = [Guarded(ConsoleReporter(self.verbose))]
         if self.log_dir is not None:
             for writer in (RunWriter, EventWriter):
                 self._reporters.append(Guarded(writer(self.log_dir)))

@@ -164,7 +164,8 @@ def ranked(findings):
     leading = [f for f in findings if f.cause is None or f.cause not in rules]
     for finding in sorted(leading, key=key):
         out.append(finding)
-        if finding.rule not in told:
+        # One that names a cause which is not there has effects of nobody.
+        if finding.rule in rules and finding.rule not in told:
             told.add(finding.rule)
             out += effects(finding.rule)
     return out
