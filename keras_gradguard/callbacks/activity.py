@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_gradguard._series import OUTPUT_STATISTICS
 from keras_gradguard.callbacks.unit_counts import UnitCounts
+from keras_gradguard.trace.series import OUTPUT_STATISTICS
 
 # A unit counts as dead once it was zero in so many measured batches, and
 # stays so until one of them shows it alive.
@@ -59,8 +59,11 @@ class Activity:
                     "activation": site.activation,
                     "can_die": site.can_die,
                     "saturates": site.bounds is not None,
+                    "units": None if active is None else len(active),
                 }
-                for site in measurement.sites
+                for site, active in zip(
+                    measurement.sites, measurement.active, strict=True
+                )
             }
         trace.meta["data"] = measurement.facts
         trace.append_activations(

@@ -1,0 +1,95 @@
+"""What loss the best constant prediction has, from the targets alone.
+
+A network that starts with a large loss, since its data are far off or its
+weights are, loses most of it on the way to giving the same for every input.
+That is not learning: only what lies below the loss of a constant is.
+"""
+
+import math
+
+import numpy as np
+
+
+def guess_of(trace, count):
+    """Return an upper bound of the loss that a constant prediction reaches.
+
+    Args:
+        trace: `Trace`.
+        count: Int. How many measurements of the data to look at.
+
+    Returns:
+        Float array (count,): by the targets seen up to each measurement, NaN
+        where the loss is not one of those known here, or samples are weighted
+        by the user. The mean squared error of a constant is at best the
+        targets' variance, the mean absolute error at most their standard
+        deviation, Huber's and log-cosh at most half the variance; the
+        crossentropy is the entropy of the classes' frequencies, at most the
+        logarithm of their number.
+    """
+    run = trace.run
+    output, weight = run.output, run.loss_weight
+    if output is None or weight is None or run.data.weighted:
+        return np.full(count, np.nan)
+    return weight * _of_loss(output.loss_name, trace, count)
+
+
+def _of_loss(name, trace, count):
+    unknown = np.full(count, np.nan)
+    if name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
+        classes = trace.run.data.output_width or 1
+        return np.full(count, math.log(classes)) if classes > 1 else unknown
+    mean, variance = _moments(trace, count)
+    with np.errstate(all="ignore"):
+        if name == "binary_crossentropy":
+            p = np.where((mean > 0) & (mean < 1), mean, np.nan)
+            return -p * np.log(p) - (1 - p) * np.log1p(-p)
+        if name == "mean_squared_error":
+            return variance
+        if name == "mean_absolute_error":
+            return np.sqrt(variance)
+        if name in ("huber", "log_cosh"):
+            return variance / 2
+    return unknown
+
+
+def _moments(trace, count):
+    """Return mean and variance (count,) of the targets seen so far."""
+    mean = trace.data("target_mean")[:count].astype(np.float64)
+    std = trace.data("target_std")[:count].astype(np.float64)
+    known = np.isfinite(mean) & np.isfinite(std)
+    number = np.cumsum(known)
+    with np.errstate(all="ignore"):
+        center = np.cumsum(np.where(known, mean, 0)) / number
+        square = np.cumsum(np.where(known, std**2 + mean**2, 0)) / number
+        pooled = np.maximum(square - center**2, 0)
+        spread = _column_variance(trace, count)
+        return center, np.fmin(pooled, spread)
+
+
+def target_spread(trace, count):
+    """Return (count,): how far the targets of one column lie apart.
+
+    Columns of different means have a spread of their own each; where that was
+    not recorded, that of all targets together.
+
+    Args:
+        trace: `Trace`.
+        count: Int. How many measurements to look at.
+    """
+    own = trace.data("target_spread")[:count]
+    known = np.isfinite(own) & (own > 0)
+    return np.where(known, own, trace.data("target_std")[:count])
+
+
+def _column_variance(trace, count):
+    """Return (count,): mean variance of a column so far, NaN if unknown.
+
+    A batch of n shows all but a share 1 / n of it.
+    """
+    own = trace.data("target_spread")[:count].astype(np.float64)
+    samples = trace.data("samples")[:count].astype(np.float64)
+    with np.errstate(all="ignore"):
+        whole = own**2 * samples / (samples - 1)
+        known = np.isfinite(whole) & (samples >= 4)
+        total = np.cumsum(np.where(known, whole, 0))
+        return total / np.where(known.any(), np.cumsum(known), np.nan)

@@ -1,0 +1,146 @@
+"""Finds clipping that is always there, or never."""
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.rules.clipping.of_keras import starved
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
+
+_ALWAYS = {"window": 500, "share": 0.99, "ratio": 0.1}
+_NEVER = {"window": 2000, "ratio": 0.1}
+
+
+class Clipping(Rule):
+    """Finds a threshold that nearly every step, or none, reaches.
+
+    * Always: of 500 updates in a row, at least 99 % were clipped and half of
+      them to under a tenth of their norm. The updates then no longer follow
+      the gradient's size. A 10th percentile, which clips nine of ten steps by
+      design, stays below that.
+    * Never: of the first 2000 updates none came within a tenth of a threshold
+      that is constant. It would not catch a spike that is ten times as large.
+      A threshold that adapts may wait for its spike as long as it takes.
+
+    Both are judged where the trace has a threshold of the global norm, which
+    an `AutoClip` gives it.
+
+    * Starved: Keras's own `clipnorm`, `clipvalue` or `global_clipnorm` leaves
+      less than a twentieth of the gradient in 95 % of the steps, the steps of
+      the optimizer grow with the gradient, and nothing was learnt.
+
+    References:
+        - [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063), who set the
+          threshold from half to ten times the average norm.
+    """
+
+    id = "clipping"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        found = starved(trace)
+        if found is not None:
+            return [found]
+        threshold = trace.extra.get("clip_threshold")
+        if threshold is None:
+            return []
+        norm = trace.global_grad_norm
+        # Infinite in a warm-up, NaN where an update was skipped.
+        known = np.isfinite(threshold) & np.isfinite(norm) & (norm > 0)
+        used = known & ~trace.skipped
+        steps = trace.steps[used]
+        threshold, norm = threshold[used].astype("float64"), norm[used]
+        return self._always(trace, steps, threshold, norm) or self._never(
+            trace, steps, threshold, norm
+        )
+
+    def _always(self, trace, steps, threshold, norm):
+        window = _ALWAYS["window"]
+        if len(steps) < window:
+            return []
+        share = threshold / norm
+        clipped = _count(share < 1, window)
+        hard = _count(share < _ALWAYS["ratio"], window)
+        hit = (clipped >= _ALWAYS["share"] * window) & (hard >= window / 2)
+        if not hit.any():
+            return []
+        at = int(np.argmax(hit))
+        part = slice(at, at + window)
+        typical = float(np.median(norm[part]))
+        limit = float(np.median(threshold[part]))
+        evidence = {
+            "clipped_fraction": float(clipped[at] / window),
+            "grad_norm": typical,
+            "clip_threshold": limit,
+            "threshold": _ALWAYS["share"],
+            "window": _window(steps[part]),
+        }
+        text = (
+            f"{int(clipped[at])} of {window} updates from step {steps[at]} on "
+            f"were clipped: the threshold is {number(limit)}, a typical "
+            f"gradient norm {number(typical)}. Every update then has the same "
+            "size, whatever the gradient says."
+        )
+        return [_finding(trace, steps[part], evidence, text, limit, typical)]
+
+    def _never(self, trace, steps, threshold, norm):
+        window = _NEVER["window"]
+        if len(steps) < window:
+            return []
+        part = slice(0, window)
+        limit, largest = float(threshold[0]), float(norm[part].max())
+        if np.ptp(threshold[part]) > 0 or largest > _NEVER["ratio"] * limit:
+            return []
+        evidence = {
+            "clipped_fraction": 0.0,
+            "grad_norm": largest,
+            "clip_threshold": limit,
+            "threshold": _NEVER["ratio"],
+            "window": _window(steps[part]),
+        }
+        text = (
+            f"None of the first {window} updates was clipped: the threshold "
+            f"is {number(limit)}, the largest gradient norm {number(largest)}."
+            " Even a spike ten times as large would pass."
+        )
+        return [_finding(trace, steps[part], evidence, text, limit, largest)]
+
+
+def _count(mask, window):
+    """Count True in each window, by where it begins."""
+    total = np.concatenate([[0], np.cumsum(mask)])
+    return total[window:] - total[:-window]
+
+
+def _window(steps):
+    return {"first_step": int(steps[0]), "last_step": int(steps[-1])}
+
+
+def _finding(trace, steps, evidence, text, limit, norm):
+    first, last = int(steps[0]), int(steps[-1])
+    return Finding(
+        Clipping.id,
+        "warning",
+        [],
+        first,
+        last,
+        trace.epoch_of(first),
+        evidence,
+        text,
+        for_clipping(limit, norm),
+    )
+
+
+def for_clipping(threshold, norm):
+    """Return the remedy for a threshold far from the norms it is for."""
+    return [
+        Remedy(
+            "Let the threshold follow the gradient norms",
+            f"A threshold of {threshold:.3g} and norms of {norm:.3g} are far "
+            "apart. At the 90th percentile of the run's own norms, only the "
+            "largest tenth is clipped.",
+            "optimizer = kgg.AutoClip(keras.optimizers.Adam(1e-3), "
+            "percentile=90)",
+        )
+    ]

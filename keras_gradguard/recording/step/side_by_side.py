@@ -1,0 +1,102 @@
+"""Small tensors of a step side by side, measured by few operations."""
+
+import functools
+import math
+
+import numpy as np
+from keras import ops
+
+from keras_gradguard import _backend
+from keras_gradguard._backend.segments import Segments
+
+# Elements up to which a tensor costs its operations rather than its data.
+_SMALL = 1 << 14
+
+
+def is_small(tensor):
+    """Tell whether a tensor is rather laid beside others than reduced.
+
+    Args:
+        tensor: Tensor (batch, columns).
+    """
+    shape = tuple(tensor.shape)
+    if len(shape) != 2 or None in shape or math.prod(shape) > _SMALL:
+        return False
+    return _backend.current().may_join()
+
+
+def by_batch(tensors):
+    """Group small tensors by the length of their first axis.
+
+    Args:
+        tensors: List of tensors for which `is_small` holds.
+
+    Returns:
+        List of lists of positions.
+    """
+    groups = {}
+    for i, tensor in enumerate(tensors):
+        groups.setdefault(int(tensor.shape[0]), []).append(i)
+    return list(groups.values())
+
+
+class Columns:
+    """Tensors with the same number of rows as the columns of one table.
+
+    Args:
+        tensors: List of n tensors (batch, columns).
+
+    Attributes:
+        table: Float32 tensor (batch, columns of all).
+        parts: `Segments` of its columns, one for each tensor.
+    """
+
+    def __init__(self, tensors):
+        tensors = [ops.cast(tensor, "float32") for tensor in tensors]
+        several = len(tensors) > 1
+        self.table = ops.concatenate(tensors, axis=1) if several else tensors[0]
+        self.parts = Segments([tensor.shape[1] for tensor in tensors])
+
+    def constants(self, values):
+        """Return (columns,): a constant of each tensor for its columns.
+
+        Args:
+            values: List of n floats.
+        """
+        return np.repeat(np.asarray(values, "float32"), self.parts.sizes)
+
+    @functools.cached_property
+    def column_mean(self):
+        """Tensor (columns,): the mean of each column."""
+        return ops.mean(self.table, axis=0)
+
+    def std(self, mean=None):
+        """Return (n,): the standard deviation of each tensor.
+
+        Args:
+            mean: Tensor (n,), the means, if they are known.
+        """
+        mean = self.parts.mean(self.column_mean) if mean is None else mean
+        off = self.table - self.parts.spread(mean)
+        return ops.sqrt(self.parts.mean(ops.mean(off * off, axis=0)))
+
+    @functools.cached_property
+    def column_std(self):
+        """Tensor (columns,): the standard deviation of each column."""
+        off = self.table - self.column_mean
+        return ops.sqrt(ops.mean(off * off, axis=0))
+
+    @functools.cached_property
+    def column_magnitude(self):
+        """Tensor (columns,): the mean absolute value of each column."""
+        return ops.mean(ops.abs(self.table), axis=0)
+
+    @functools.cached_property
+    def column_nonzero(self):
+        """Tensor (columns,): the share of each column that is not zero."""
+        return ops.mean(self.nonzero, axis=0)
+
+    @functools.cached_property
+    def nonzero(self):
+        """Tensor (batch, columns): 1 where the table is not zero."""
+        return ops.cast(self.table != 0, "float32")
