@@ -396,7 +396,8 @@ def models():
         ]
     )
     model.compile("sgd", "mse")
-    x, y = np.ones((8, 4), "float32"), np.ones((8, 1), "float32")
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    y = np.ones((8, 1), "float32")
     data = {"model": model, "x": x, "y": y}
     yield Target("check", kgg.check, {**data, "batch_size": 4})
     yield Target(

@@ -106,7 +106,7 @@ def test_an_error_is_a_short_lesson(call, error, said):
 def test_data_that_is_none(function, x):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    with pytest.raises((TypeError, ValueError), match="`x`.*Received"):
+    with pytest.raises((TypeError, ValueError), match=r"`x`.*Received"):
         function(model, x=x, y=np.ones((2, 1)))
 
 
