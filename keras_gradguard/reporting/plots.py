@@ -148,9 +148,7 @@ def _draw_loss(axes, trace, findings):
     batch = trace.extra.get("loss")
     drawn = False
     if batch is not None and np.isfinite(batch).any():
-        axes.plot(
-            trace.steps, batch, color="0.75", linewidth=0.8, label="batch"
-        )
+        _draw_batch_loss(axes, trace.steps, batch)
         drawn = True
     for name, colour in (("loss", "#1f4e9c"), ("val_loss", "#7a3fa0")):
         series = trace.logs.get(name)
@@ -179,6 +177,16 @@ def _draw_loss(axes, trace, findings):
     if drawn:
         axes.legend(fontsize="x-small", loc="upper right")
     mark(axes, findings, label=True)
+
+
+def _draw_batch_loss(axes, steps, batch):
+    if len(steps) > 2 * _POINTS:
+        parts = StepBins.of(steps, _POINTS)
+        finite = np.where(np.isfinite(batch), batch, np.nan)
+        low, high = parts.min(finite), parts.max(finite)
+        axes.fill_between(parts.middles, low, high, color="0.9", lw=0)
+        steps, batch = parts.middles, parts.median(finite)
+    axes.plot(steps, batch, color="0.7", linewidth=0.8, label="batch")
 
 
 def _spread(axes):
