@@ -58,7 +58,9 @@ class Segments:
         Args:
             values: Float tensor `(..., entries)`.
         """
-        return self.sum(values) / np.maximum(self.sizes, 1).astype("float32")
+        # Not `/`: torch would leave that to NumPy, through the host.
+        counts = np.maximum(self.sizes, 1).astype("float32")
+        return ops.divide(self.sum(values), counts)
 
     def spread(self, values):
         """Return `(..., entries)`: each part's value for all its entries.
