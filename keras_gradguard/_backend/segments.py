@@ -58,9 +58,8 @@ class Segments:
         Args:
             values: Float tensor `(..., entries)`.
         """
-        # Not `/`: torch would leave that to NumPy, through the host.
-        counts = np.maximum(self.sizes, 1).astype("float32")
-        return ops.divide(self.sum(values), counts)
+        sizes = np.maximum(self.sizes, 1).astype("float32")
+        return self.sum(values) / ops.convert_to_tensor(sizes)
 
     def spread(self, values):
         """Return `(..., entries)`: each part's value for all its entries.

@@ -4,11 +4,13 @@ import dataclasses
 
 import keras
 
+from keras_gradguard import _backend
 from keras_gradguard.models import optimizers
 from keras_gradguard.models import outputs as configuration
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_info
 from keras_gradguard.models.layers import layer_path
+from keras_gradguard.trace import meta
 from keras_gradguard.trace.run_info import RunInfo
 from keras_gradguard.trace.trace import Trace
 
@@ -91,7 +93,8 @@ def empty_trace(table, facts):
         table.variable_paths,
         table.owners,
         sizes=table.sizes,
-        meta={**facts, "layer_info": table.info},
+        # What an unusual model makes of it must not cost the record.
+        meta=meta.cleaned({**facts, "layer_info": table.info}),
     )
 
 
@@ -121,7 +124,8 @@ def _outputs(model):
 def _learning_rate(model):
     try:
         rate = model.optimizer.learning_rate
-        return float(keras.ops.convert_to_numpy(rate))
+        backend = _backend.current()
+        return float(backend.to_numpy(backend.read(rate)))
     except (AttributeError, TypeError, ValueError):
         return None  # a MultiOptimizer has several
 

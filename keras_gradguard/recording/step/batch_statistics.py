@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from keras_gradguard import stats
 from keras_gradguard.recording.step import side_by_side
 from keras_gradguard.recording.step.side_by_side import Columns
 from keras_gradguard.trace.series import BATCH_STATISTICS
@@ -22,7 +23,10 @@ _NAMES = {
                 "scale_max": "feature_scale_max",
             },
         ),
-        ("target", {"fraction": "target_fraction"}),
+        (
+            "target",
+            {"fraction": "target_fraction", "variance": "target_spread"},
+        ),
         ("output", {"scale_max": "output_spread"}),
     )
 }
@@ -38,7 +42,7 @@ def pack(batch, data):
             which `side_by_side.is_small` holds: these are measured together.
         data: Dict from another part's name to its list of scalars.
     """
-    names, pieces = [None], [ops.full((1,), float("nan"), "float32")]
+    names, pieces = [None], [stats.full((1,), float("nan"))]
     for part, scalars in data.items():
         names.extend(BATCH_STATISTICS[part])
         pieces.append(ops.stack(scalars, axis=0))
@@ -68,11 +72,13 @@ def _of_columns(table):
     low = ops.stack([ops.min(table.table, axis=0), positive], axis=0)
     high = ops.stack([ops.max(table.table, axis=0), scales], axis=0)
     mean = parts.mean(ops.stack([table.column_mean, broken], axis=0))
+    variance = parts.mean(scales * scales)
     return [
         (("min", "scale_min"), parts.min(low)),
         (("max", "scale_max"), parts.max(high)),
         (("mean", "fraction"), mean),
         (("std",), table.std(mean[0])),
+        (("variance",), ops.sqrt(variance)),
     ]
 
 
@@ -98,7 +104,7 @@ def of_inputs(tensor):
     values = ops.cast(tensor, "float32")
     scales = _feature_scales(values)
     # A feature that is constant in this batch has no scale.
-    huge = ops.full_like(scales, float("inf"))
+    huge = stats.full(scales.shape, float("inf"))
     smallest = ops.min(ops.where(scales > 0, scales, huge))
     return [*_range(values), smallest, ops.max(scales)]
 
@@ -107,10 +113,12 @@ def of_targets(tensor):
     """Return the statistics of the targets."""
     values = ops.cast(tensor, "float32")
     broken = ops.cast(ops.not_equal(values, ops.round(values)), "float32")
-    distance = ops.full((), float("nan"), "float32")
+    distance = stats.full((), float("nan"))
     if len(values.shape) > 1 and values.shape[-1] != 1:
         distance = _off_one(values)
-    return [*_range(values), ops.mean(broken), distance]
+    scales = _feature_scales(values)
+    spread = ops.sqrt(ops.mean(scales * scales))
+    return [*_range(values), ops.mean(broken), distance, spread]
 
 
 def of_outputs(tensor):
@@ -138,9 +146,13 @@ def of_fit(targets, outputs):
         targets, numbers = ops.squeeze(targets, axis=-1), True
     if numbers and columns == 1:
         targets = ops.expand_dims(targets, axis=-1)
-    elif numbers and columns is not None and columns <= _MOST_CLASSES:
-        targets = ops.one_hot(ops.cast(targets, "int32"), columns)
-    nan = ops.full((), float("nan"), "float32")
+    whole = True
+    if numbers and columns is not None and 1 < columns <= _MOST_CLASSES:
+        # Numbers may lie outside the classes, which `one_hot` may refuse.
+        labels = ops.cast(targets, "float32")[..., None]
+        whole = ops.all(ops.equal(labels, ops.round(labels)))
+        targets = ops.equal(labels, ops.arange(columns, dtype="float32"))
+    nan = stats.full((), float("nan"))
     samples = ops.cast(ops.shape(outputs)[0], "float32")
     if tuple(targets.shape[1:]) != tuple(outputs.shape[1:]):
         return [samples, nan]
@@ -154,7 +166,8 @@ def of_fit(targets, outputs):
         for part in (targets, outputs)
     ]
     both = ops.sum((targets / sizes[0]) * (outputs / sizes[1]))
-    return [samples, ops.where(samples > 1, ops.clip(both, -1.0, 1.0), nan)]
+    told = ops.logical_and(samples > 1, whole)
+    return [samples, ops.where(told, ops.clip(both, -1.0, 1.0), nan)]
 
 
 def _off_one(values):
