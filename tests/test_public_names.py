@@ -33,6 +33,7 @@ SIGNATURES = {
         "on_finding": "warn",
         "verbose": 1,
         "histogram_freq": 0,
+        "log_metrics": False,
     },
     "AutoClip": {
         "inner_optimizer": REQUIRED,
