@@ -66,6 +66,9 @@ class Report:
             return False
         return None if self.not_judged else True
 
+    def __iter__(self):
+        return iter(self.findings)
+
     def __bool__(self):
         raise TypeError(
             "Report: a report is neither true nor false. Ask "
