@@ -1,11 +1,13 @@
 """Finds and prevents vanishing and exploding gradients in Keras 3 models.
 
 Names are imported when first used, so that reading a trace or starting
-TensorBoard needs neither Keras nor a backend.
+TensorBoard needs neither Keras nor a backend. What can be part of a saved
+model is registered with Keras as soon as Keras is imported.
 """
 
 import importlib
 
+from keras_gradguard import _registration
 from keras_gradguard.version import __version__
 
 _EXPORTS = {
@@ -43,3 +45,6 @@ def __getattr__(name):
 
 def __dir__():
     return sorted({*globals(), *__all__})
+
+
+_registration.register()
