@@ -1,9 +1,10 @@
 """Judging a trace: rules, findings, remedies, reports."""
 
-from keras_gradguard.diagnosis.causes import trace_causes
-from keras_gradguard.diagnosis.finding import Finding
-from keras_gradguard.diagnosis.report import Report
+from keras_gradguard.diagnosis.rules import effects_of
 from keras_gradguard.diagnosis.rules import resolve_rules
+from keras_gradguard.findings.causes import trace_causes
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.reporting.report import Report
 
 
 def diagnose(trace, rules="default"):
@@ -40,7 +41,7 @@ def diagnose(trace, rules="default"):
                 fresh = _with_remembered(trace, rule.id, fresh)
             found.extend(fresh)
     found.sort(key=lambda f: f.first_step)
-    return Report(trace_causes(found), trace)
+    return Report(trace_causes(found, effects_of(rules)), trace)
 
 
 def _with_remembered(trace, rule, fresh):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis import remedies_of_steps
-from keras_gradguard.diagnosis.finding import Finding
-from keras_gradguard.diagnosis.rules.base import Rule
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
 
 _ALWAYS = {"window": 500, "share": 0.99, "ratio": 0.1}
 _NEVER = {"window": 2000, "ratio": 0.1}
@@ -120,5 +120,19 @@ def _finding(trace, steps, evidence, text, limit, norm):
         trace.epoch_of(first),
         evidence,
         text,
-        remedies_of_steps.for_clipping(limit, norm),
+        for_clipping(limit, norm),
     )
+
+
+def for_clipping(threshold, norm):
+    """Return the remedy for a threshold far from the norms it is for."""
+    return [
+        Remedy(
+            "Let the threshold follow the gradient norms",
+            f"A threshold of {threshold:.3g} and norms of {norm:.3g} are far "
+            "apart. At the 90th percentile of the run's own norms, only the "
+            "largest tenth is clipped.",
+            "optimizer = kgg.AutoClip(keras.optimizers.Adam(1e-3), "
+            "percentile=90)",
+        )
+    ]

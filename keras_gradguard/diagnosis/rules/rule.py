@@ -1,0 +1,92 @@
+"""What a rule is."""
+
+import abc
+
+from keras_gradguard.findings.finding import Finding
+
+
+class Rule(abc.ABC):
+    """Base of all rules: judges a trace and returns findings.
+
+    A rule sees the trace and nothing else: no model, no Keras. It must cope
+    with any trace (empty, one step, NaN, missing statistics) and must be
+    *steady*: what it finds on the first part of a run it still finds, with
+    the same `first_step`, on the whole run. Judging `trace.blocks()` from the
+    first on gives that for free.
+
+    Attributes:
+        id: Str. Name of the rule, as in `Finding.rule`.
+        effects: Tuple of str. Ids of the rules whose findings may follow from
+            one of this rule: a report tells those as its effects.
+
+    Example:
+    >>> from keras_gradguard import Finding, Rule
+    >>> class LargeLoss(Rule):
+    ...     id = "large_loss"
+    ...
+    ...     def check(self, trace):
+    ...         for at, loss in enumerate(trace.logs.get("loss", [])):
+    ...             if loss > 1e6:
+    ...                 step = int(trace.epoch_steps[at])
+    ...                 text = f"The loss is {loss:.3g} in epoch {at}."
+    ...                 evidence = {"loss": loss, "threshold": 1e6}
+    ...                 return [Finding(self.id, "warning", [], step, step,
+    ...                                 at, evidence, text)]
+    ...         return []
+    >>> from keras_gradguard import Trace, diagnose
+    >>> trace = Trace(["a"], ["a/kernel"], [0])
+    >>> trace.append_epoch(0, 9, {"loss": 2e6})
+    >>> print(diagnose(trace, rules=[LargeLoss()]).findings[0].message)
+    The loss is 2e+06 in epoch 0.
+    """
+
+    id = ""
+    effects = ()
+
+    @abc.abstractmethod
+    def check(self, trace):
+        """Judge a trace.
+
+        Args:
+            trace: `keras_gradguard.Trace`.
+
+        Returns:
+            List of `Finding`, empty if nothing is wrong.
+        """
+
+    def check_start(self, start):
+        """Judge a model before its first step, for `kgg.check`.
+
+        Args:
+            start: `keras_gradguard.findings.start.Start`. Rules whose findings
+                may be the cause of one of this rule were asked before:
+                `start.told` holds what they said.
+
+        Returns:
+            List of `Finding`, empty if nothing is wrong or this rule judges
+            runs only.
+        """
+        del start
+        return []
+
+    def at_start(self, severity, layers, evidence, message, remedies=()):
+        """Return a finding of this rule, of before the first step.
+
+        Args:
+            severity: Str. `"warning"` or `"critical"`.
+            layers: Sequence of layer paths, the culprits first.
+            evidence: Dict of what JSON can hold.
+            message: Str.
+            remedies: Sequence of `Remedy`.
+        """
+        return Finding(
+            rule=self.id,
+            severity=severity,
+            layers=[str(layer) for layer in layers],
+            first_step=0,
+            last_step=0,
+            epoch=None,
+            evidence=evidence,
+            message=message,
+            remedies=list(remedies),
+        )

@@ -1,0 +1,182 @@
+"""Finds layers whose units sit in the flat ends of their activation."""
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.evidence.stretches import stretch_end
+from keras_gradguard.diagnosis.evidence.stretches import stretch_start
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.code import layer_code
+from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.training import lower_rate
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
+
+_SHARE = 0.8
+_MEASURED = 4
+_SPAN = 20
+
+
+# Before the first step nearly all outputs must be where the slope is below a
+# thousandth, of rows that tell something.
+_AT_START, _FEWEST_ROWS = 0.95, 16
+_FLAT = {
+    "tanh": (-0.9995, 0.9995),
+    "sigmoid": (0.001, 0.999),
+    "hard_sigmoid": (0.0, 1.0),
+    "softsign": (-0.97, 0.97),
+}
+
+
+class SaturatedActivation(Rule):
+    """Finds units that sit in the flat ends of sigmoid, tanh and the like.
+
+    Where the slope is under a hundredth of its largest, next to no gradient
+    comes back. Saturation alone is no sickness: in healthy nets nine of ten
+    inputs of a tanh may lie beyond 5, and an output that is sure of itself is
+    saturated by right. So: at least 80 % of a layer's outputs are in the flat
+    ends in 4 measurements in a row, over 20 steps, while the loss stalls,
+    hardly fell since the start and the outputs do not follow the targets.
+
+    References:
+        - [Rakitianskaia and Engelbrecht, 2015](https://doi.org/10.1109/SSCI.2015.202)
+        - [Amazon SageMaker Debugger, SaturatedActivation](https://docs.aws.amazon.com/sagemaker/latest/dg/debugger-built-in-rules.html)
+    """
+
+    id = "saturated_activation"
+    effects = (
+        "dead_relu",
+        "vanishing_gradient",
+        "update_ratio",
+        "frozen_layer",
+        "slow_convergence",
+        "loss_plateau",
+    )
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        learning = Learning.of(trace)
+        sites = [
+            at
+            for at, site in enumerate(trace.sites)
+            if trace.run.site(site).get("saturates") is True
+        ]
+        if not len(learning) or not sites:
+            return []
+        flat = trace.activation("saturated_fraction")[: len(learning), sites]
+        with np.errstate(invalid="ignore"):
+            high = flat >= _SHARE
+        full = count_within(high, _MEASURED) == _MEASURED
+        full &= learning.idle()[:, None]
+        steps = learning.steps
+        for last in np.flatnonzero(full.any(axis=1)):
+            guilty = np.flatnonzero(full[last])
+            starts = [
+                stretch_start(high[:, at], int(last), _MEASURED)
+                for at in guilty
+            ]
+            if steps[last] - steps[min(starts)] < _SPAN:
+                continue
+            return [
+                _finding(trace, steps, flat, sites, guilty, starts, int(last))
+            ]
+        return []
+
+    def check_start(self, start):
+        """Find bounded units that sit in their flat ends.
+
+        Only hidden layers count, and only where nearly all outputs do: a half
+        may well train.
+        """
+        if start.tells("unscaled_data", "exploding_gradient"):
+            return []
+        found = {}
+        for layer in start.layers:
+            flat = _FLAT.get(layer.activation)
+            values = layer.output
+            if flat is None or layer.last or layer.loops:
+                continue
+            if len(values) < _FEWEST_ROWS:
+                continue
+            ends = float(((values <= flat[0]) | (values >= flat[1])).mean())
+            if ends >= _AT_START:
+                found[layer.path] = ends
+        if not found:
+            return []
+        layers = list(found)
+        return [
+            self.at_start(
+                "warning",
+                layers,
+                {
+                    "kind": "saturated_at_start",
+                    "saturated_fraction": found,
+                    "threshold": _AT_START,
+                },
+                f"{names(layers)}: {number(100 * found[layers[0]])} % of the "
+                "outputs are at the flat ends of the activation before any "
+                "training, where its slope is below a thousandth: hardly a "
+                "gradient passes.",
+                for_saturated(start.run, layers),
+            )
+        ]
+
+
+def _finding(trace, steps, flat, sites, guilty, starts, last):
+    named = [str(trace.sites[sites[at]]) for at in guilty]
+    layers = layers_of(trace, named)
+    first, stop = int(steps[min(starts)]), int(steps[last])
+    share = float(flat[last, guilty].max())
+    kinds = {trace.run.site(site).get("activation") for site in named}
+    kind = " and ".join(sorted(str(kind) for kind in kinds))
+    end = max(stretch_end(flat[:, at] >= _SHARE, last) for at in guilty)
+    return Finding(
+        rule=SaturatedActivation.id,
+        severity="warning",
+        layers=layers,
+        first_step=first,
+        last_step=int(steps[end]),
+        epoch=trace.epoch_of(first),
+        evidence={
+            "saturated_fraction": {
+                site: float(flat[last, at])
+                for site, at in zip(named, guilty, strict=True)
+            },
+            "threshold": _SHARE,
+            "window": {"first_step": first, "last_step": stop},
+        },
+        message=(
+            f"{names(named)}: {number(100 * share)} % of the outputs are in "
+            f"the flat ends of {kind} from step {first} to {stop}, where next "
+            "to no gradient comes back, and the loss does not fall."
+        ),
+        remedies=for_saturated(trace.run, layers),
+    )
+
+
+def for_saturated(run, layers):
+    """Return remedies for units in the flat ends of their activation."""
+    code = "\n".join(layer_code(run, layer, "relu") for layer in layers)
+    return [
+        changes.convert(
+            "he_relu",
+            "ReLU does not saturate, and He's initializer keeps its size from "
+            "layer to layer.",
+            code,
+        ),
+        changes.convert(
+            "glorot_tanh",
+            "Normalization brings what goes into the activation back to where "
+            "it is steep.",
+            normalize_code(run, layers),
+            normalization="batch",
+        ),
+        changes.normalize_inputs(
+            "Large inputs saturate the first layer, and it the next."
+        ),
+        lower_rate(run, 10, "Large steps drive units into the flat ends."),
+    ]

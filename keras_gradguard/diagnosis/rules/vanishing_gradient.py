@@ -1,0 +1,341 @@
+"""Finds layers that the gradient does not reach."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard._text import profile_text
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.stretches import LOG_ZERO
+from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.evidence.stretches import log_profile
+from keras_gradguard.diagnosis.evidence.stretches import mean_known
+from keras_gradguard.diagnosis.evidence.stretches import records
+from keras_gradguard.diagnosis.evidence.stretches import stretch_end
+from keras_gradguard.diagnosis.evidence.stretches import stretch_start
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.code import layer_code
+from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
+    norms_by_layer,
+)
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
+
+_SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
+
+# Windows are in blocks of ten records.
+_MILD = {"ratio": 1 / 25, "window": 10, "learned": 0.15, "stalled": 0.02}
+_SEVERE = {"ratio": 1e-3, "window": 5, "learned": 0.9, "stalled": 0.02}
+_BLIND = {"ratio": 1e-4, "window": 20}
+_CUT_OFF = {"ratio": 1e-3, "window": 3}
+# A window shows a layer when this share of its blocks does.
+_SHARE = 0.8
+# From here on the loss alone says whether the run had learned before.
+_FROM_THE_START = 3
+
+
+# Before the first step: healthy deep tanh nets start as low as 1.5e-3.
+_AT_START, _FEWEST_LAYERS = 1e-4, 3
+
+
+class VanishingGradient(Rule):
+    """Finds layers whose gradient dies on the way back from the loss.
+
+    Compares, layer by layer, the gradient norm with the largest of the layers
+    behind it, towards the output: that ratio over depth neither depends on
+    the scale of the loss nor on the optimizer. A small ratio alone is no
+    sickness (a converged deep tanh net shows 1 : 100), so the loss decides:
+
+    * below 1/25 for 100 records while the loss stalls and has fallen by less
+      than 15 % since the start: warning;
+    * below 1/1000 for 50 records while the loss stalls and has fallen by less
+      than 90 %: critical. AUTOTRAINER uses the same 1e-3, between the first
+      and the last layer;
+    * below 1/1000 for 30 records while the outputs are the same for every
+      input from the start: critical, since the signal does not get through
+      either;
+    * where no loss was recorded, below 1e-4 for 200 records.
+
+    A run that has learnt, by outputs that follow the targets or by a score, is
+    left alone.
+
+    Only layers with kernels are compared, at least three of them.
+
+    Notes:
+        A recurrent layer that forgets over many time steps does not show: the
+        gradient of its kernel is a sum over all steps, and the last ones keep
+        it as large as that of an LSTM.
+
+    References:
+        - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
+        - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html)
+    """
+
+    id = "vanishing_gradient"
+    effects = (
+        "update_ratio",
+        "frozen_layer",
+        "slow_convergence",
+        "loss_plateau",
+    )
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        blocks = trace.blocks()
+        mask = judged_layers(trace)
+        if not len(blocks) or np.count_nonzero(mask) < 3:
+            return []
+        logs = log_profile(trace)
+        ratio = _ratio_to_later(logs)
+        progress = Progress.of(trace)
+        learning = Learning.of(trace)
+        good, blind = learning.by_block(blocks)
+        hits = [
+            _first_hit(ratio, progress, level, ~good)
+            for level in (_SEVERE, _MILD, _BLIND)
+        ]
+        hits.append(_first_hit(ratio, progress, _CUT_OFF, blind & ~good))
+        hits = [hit for hit in hits if hit is not None]
+        if not hits:
+            return []
+        # The severe level needs fewer blocks, so it wins where both hold.
+        last, window, limit, below = min(hits, key=lambda hit: hit[0])
+        return [
+            self._finding(trace, blocks, mask, logs, last, window, limit, below)
+        ]
+
+    def _finding(self, trace, blocks, mask, logs, last, window, limit, below):
+        shown = slice(last - window + 1, last + 1)
+        layers = trace.layers[mask]
+        means = mean_known(logs[shown])
+        culprits = np.flatnonzero(below[shown].sum(axis=0) >= _SHARE * window)
+        culprits = culprits[np.argsort(means[culprits], kind="stable")]
+        worst = culprits[0]
+        top = worst + 1 + int(np.nanargmax(means[worst + 1 :]))
+        start = stretch_start(below[:, worst], last, window)
+        end = stretch_end(below[:, worst], last)
+        norms = np.where(means <= LOG_ZERO, 0.0, np.exp(means))
+        first, stop = int(blocks.first_step[start]), int(blocks.last_step[last])
+        progress = Progress.of(trace)
+        guilty = [str(layer) for layer in layers[culprits]]
+        evidence = {
+            "grad_norm": {
+                str(name): float(f"{norm:.4g}")
+                for name, norm in zip(layers, norms, strict=True)
+            },
+            "ratio": float(np.exp(means[worst] - means[top])),
+            "threshold": limit,
+            "window": {
+                "first_step": int(blocks.first_step[shown][0]),
+                "last_step": stop,
+                "records": records(window),
+            },
+            "loss_first": progress.first,
+            "loss": float(progress.loss[last]),
+        }
+        message = _message(guilty, layers, norms, worst, top, evidence)
+        severe = evidence["ratio"] < _SEVERE["ratio"]
+        return Finding(
+            rule=self.id,
+            severity="critical" if severe else "warning",
+            layers=guilty,
+            first_step=first,
+            last_step=int(blocks.last_step[end]),
+            epoch=trace.epoch_of(first),
+            evidence=evidence,
+            message=message,
+            remedies=for_vanishing(trace.run, guilty),
+        )
+
+    def check_start(self, start):
+        """Find a first gradient that vanishes on its way back."""
+        gradient = start.gradient
+        told = ("unscaled_data", "dead_relu", "exploding_gradient")
+        if gradient is None or start.tells(*told):
+            return []
+        paths, norms = gradient.paths, gradient.norms
+        few = len(norms) < _FEWEST_LAYERS or not norms.any()
+        if few or not np.isfinite(norms).all():
+            return []
+        later = np.maximum.accumulate(norms[::-1])[::-1][1:]
+        # What reaches a layer before it has come around this one.
+        reach = np.maximum.accumulate(norms)[:-1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(later > 0, reach / later, 1.0)
+        worst = int(np.argmin(ratio))
+        if ratio[worst] >= _AT_START:
+            return []
+        low = [paths[at] for at in np.flatnonzero(ratio < _AT_START * 10)]
+        low.sort(key=lambda path: norms[paths.index(path)])
+        return [
+            self.at_start(
+                "critical",
+                low,
+                {
+                    "kind": "at_start",
+                    "grad_norm": norms_by_layer(gradient),
+                    "ratio": float(ratio[worst]),
+                    "threshold": _AT_START,
+                },
+                "The gradient vanishes on its way back through the layers "
+                f"before any training: its norm in {paths[worst]} is "
+                f"{number(norms[worst])}, against {number(later[worst])} "
+                "behind it. Gradient norms from input to output: "
+                f"{profile_text(norms)}.",
+                for_vanishing(start.run, low),
+            )
+        ]
+
+
+def _ratio_to_later(logs):
+    """Return (B, J) log ratios of a layer to the largest behind it."""
+    ratio = np.zeros_like(logs)
+    later = np.fmax.accumulate(logs[:, ::-1], axis=1)[:, ::-1]
+    ratio[:, :-1] = logs[:, :-1] - later[:, 1:]
+    # Where everything behind is zero as well, nothing vanished in between.
+    ratio[:, :-1][later[:, 1:] <= LOG_ZERO] = 0.0
+    return ratio
+
+
+def _first_hit(below_of, progress, level, where):
+    """Return the first window that shows a layer.
+
+    Args:
+        below_of: Float array (B, J) of log ratios.
+        progress: `Progress` of the run.
+        level: Dict with `ratio`, `window` and, where the loss is judged,
+            `learned` and `stalled`.
+        where: Bool array (B,). Blocks that may be told of.
+
+    Returns:
+        Tuple (last block, window, limit, below) or None.
+    """
+    limit = level["ratio"]
+    below = below_of < np.log(limit)
+    judged = "stalled" in level
+    window = max(level["window"], progress.window if judged else 1)
+    count = count_within(below, window)
+    seen = count >= _SHARE * window
+    good = seen.any(axis=1) & where
+    cut_off = level is _CUT_OFF
+    if judged:
+        good &= progress.stalled(window, level["stalled"])
+        good &= progress.not_learned(window, level["learned"])
+    elif not cut_off:
+        good &= np.isnan(progress.loss)
+    for last in np.flatnonzero(good):
+        if progress.per_batch or not judged:
+            return int(last), window, limit, below
+        # Losses of whole epochs hide what the first one learned.
+        for layer in np.flatnonzero(seen[last]):
+            start = stretch_start(below[:, layer], int(last), window)
+            if start <= _FROM_THE_START:
+                return int(last), window, limit, below
+    return None
+
+
+def _message(guilty, layers, norms, worst, top, evidence):
+    window = evidence["window"]
+    low, high = norms[worst], norms[top]
+    if low > 0:
+        factor = f"{number(high / low)} times less than"
+    else:
+        factor = "exactly zero, against"
+    loss = ""
+    if np.isfinite(evidence["loss"]):
+        loss = (
+            f" The loss does not move either: {evidence['loss_first']:.3g} at "
+            f"the start, {evidence['loss']:.3g} now."
+        )
+    return (
+        f"The gradient shrinks on its way back through the layers: over steps "
+        f"{window['first_step']}-{window['last_step']} its norm in "
+        f"{layers[worst]} is {number(low)}, {factor} the {number(high)} in "
+        f"{layers[top]}. Layers that get the least: {names(guilty)}.{loss} "
+        f"Gradient norms from input to output: {profile_text(norms)}."
+    )
+
+
+def for_vanishing(run, layers):
+    """Return remedies for layers that the gradient does not reach."""
+    kinds = {run.info(layer).get("activation") for layer in layers}
+    squashing = sorted(kind for kind in kinds if kind in _SATURATING)
+    if squashing:
+        why = (
+            f"{' and '.join(squashing)} flattens out for large inputs and "
+            "passes at most a part of the gradient on; over many layers these "
+            "factors multiply. ReLU passes it on whole, and He's initializer "
+            "keeps its size from layer to layer."
+        )
+    else:
+        why = (
+            "He's initializer keeps the size of the signal from layer to "
+            "layer when the activation is ReLU."
+        )
+    recurrent = _recurrent(
+        run,
+        layers,
+        "Its gates let the gradient pass over many time steps.",
+    )
+    return [
+        *recurrent,
+        dataclasses.replace(
+            changes.convert(
+                "he_relu",
+                why,
+                "\n".join(layer_code(run, layer, "relu") for layer in layers),
+            ),
+            title="Use ReLU with He initialization in these layers",
+        ),
+        changes.convert(
+            "he_relu",
+            "Normalization keeps activations where they do not saturate and "
+            "gives every layer a gradient of like size.",
+            normalize_code(run, layers),
+            normalization="batch",
+        ),
+        dataclasses.replace(
+            changes.convert(
+                "elu",
+                "A sum passes the gradient on undiminished, whatever the "
+                "layer beside it does; a shallower net has fewer factors to "
+                "multiply.",
+                "h = keras.layers.Add()([h, layer(h)])  # layer keeps the "
+                "shape",
+                residual=True,
+            ),
+            title="Add skip connections or use fewer layers",
+        ),
+        changes.fewer_layers(
+            layers[: max(1, len(layers) - 1)],
+            "Layers that get no gradient only stand in the way.",
+        ),
+    ]
+
+
+def _recurrent(run, layers, why):
+    """Return remedies for plain recurrent layers among `layers`."""
+    plain = [
+        layer
+        for layer in layers
+        if run.info(layer).get("class") in ("SimpleRNN", "SimpleRNNCell")
+    ]
+    found = []
+    for layer in plain[:1]:
+        units = run.info(layer).get("units")
+        found = [
+            changes.recurrent(layer, "LSTM", units, why),
+            changes.recurrent(layer, "GRU", units, why),
+            changes.recurrent(
+                layer,
+                "SimpleRNN",
+                units,
+                "An orthogonal matrix keeps the length of what it multiplies.",
+            ),
+        ]
+    return found

@@ -1,0 +1,135 @@
+"""Checks a model, its loss and its data before training."""
+
+import contextlib
+
+import keras
+import numpy as np
+
+from keras_gradguard._validation import check_int
+from keras_gradguard.diagnosis.rules import RULES
+from keras_gradguard.preflight import probe
+from keras_gradguard.preflight import samples
+from keras_gradguard.preflight import start as starts
+from keras_gradguard.reporting.report import Report
+
+_MOST_ROWS, _FEWEST_ROWS = 256, 64
+
+
+def static_findings(model):
+    """Judge what a model's configuration alone tells, without running it.
+
+    Output activation against loss, and the learning rate against what the
+    optimizer is made for. Costs no forward pass.
+
+    Args:
+        model: A Keras model, compiled.
+
+    Returns:
+        List of `Finding`: those that keep a model from learning. What merely
+        makes its outputs no probabilities, `check` tells.
+    """
+    found = _judge(starts.configured(model))
+    return [f for f in found if not f.evidence.get("trains")]
+
+
+def check(model, x, y=None, batch_size=32):
+    """Check a model, its loss and its data before training.
+
+    Runs one forward and one backward pass of a few batches on the side, and
+    reads the configuration. Told are: outputs, losses and labels that do not
+    fit; inputs and targets far from unit scale, NaN in them; weights that no
+    training should start from; layers that are dead or saturated and
+    gradients that vanish or explode before the first step; a learning rate
+    that no recipe uses, or whose first step would replace the weights.
+
+    The model stays as it is, bit for bit: weights, optimizer, statistics,
+    random states, metrics. A model that is not built yet is cloned and the
+    clone built; its draw of weights is judged.
+
+    Args:
+        model: A Keras model. Compiled, it is judged with its loss.
+        x: Inputs as `fit` takes them: array, list or dict of arrays, or a
+            `tf.data.Dataset`, `PyDataset` or loader, of which the first
+            batches are read. A generator loses one batch.
+        y: Targets, if `x` does not bring them. Without, what needs them is
+            left out and the report says so.
+        batch_size: Int. Rows of a batch. Defaults to 32.
+
+    Returns:
+        A `Report`. `report.notes` says what could not be judged, and why.
+
+    Raises:
+        TypeError: If `model` is no Keras model, or the data are no arrays.
+        ValueError: If there are no data, or they do not fit the model.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_gradguard as kgg
+    >>> model = keras.Sequential(
+    ...     [keras.Input((2,)), keras.layers.Dense(1, "softmax", name="out")]
+    ... )
+    >>> model.compile("adam", "binary_crossentropy")
+    >>> x = np.random.default_rng(0).normal(size=(64, 2))
+    >>> report = kgg.check(model, x, (x[:, 0] > 0) * 1)
+    >>> [finding.rule for finding in report.findings]
+    ['output_mismatch']
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "check: `model` must be a Keras model. Received: "
+            f"model={model!r} (of type {type(model).__name__}). Wrap a layer "
+            "in `keras.Sequential([layer])`."
+        )
+    batch_size = check_int("check", "batch_size", batch_size, minimum=1)
+    with probe.random_state_kept():
+        return _check(model, x, y, batch_size)
+
+
+def _check(model, x, y, batch_size):
+    rows = int(np.clip(4 * batch_size, _FEWEST_ROWS, _MOST_ROWS))
+    data = samples.take(x, y, rows, batch_size)
+    notes = []
+    model, fresh = _built(model, data.x, notes)
+    start = starts.measured(model, data, fresh or _untrained(model), notes)
+    found = _judge(start)
+    if start.nonfinite:
+        found = [f for f in found if not f.evidence.get("trains")]
+    return Report(found, notes=notes)
+
+
+def _judge(start):
+    """Ask all rules, causes before their effects."""
+    for rule in RULES:
+        start.told += rule().check_start(start)
+    return start.told
+
+
+def _built(model, x, notes):
+    """Return the model, or a built clone of one that is not built."""
+    if model.built:
+        return model, False
+    try:
+        # Passes on layers that a user's own class makes.
+        clone = type(model).from_config(model.get_config())
+    except Exception as error:
+        raise ValueError(
+            f"check: `model` must be built. Received: model={model.name!r}, "
+            "which is not, and of which no copy can be made "
+            f"({type(error).__name__}). Call it once: model(x[:1])."
+        ) from error
+    clone(probe._tensors(keras.tree.map_structure(lambda a: a[:1], x)))
+    if model.compiled:
+        with contextlib.suppress(Exception):
+            clone.compile_from_config(model.get_compile_config())
+    notes.append(
+        "The model is not built yet: a copy with weights of its own was judged."
+    )
+    return clone, True
+
+
+def _untrained(model):
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return True
+    return int(keras.ops.convert_to_numpy(optimizer.iterations)) == 0
