@@ -40,6 +40,8 @@ def __getattr__(name):
             f"module 'keras_gradguard' has no attribute {name!r}"
         )
     globals()[name] = value
+    # If that imported Keras, some of our modules were not whole at that time.
+    _registration.register()
     return value
 
 

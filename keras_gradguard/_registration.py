@@ -22,7 +22,7 @@ _REGISTERING = (
 
 def register():
     """Register our classes with Keras, now or as soon as it is imported."""
-    if _is_loaded("keras") and _import_all():
+    if _is_loaded("keras") and _finder.on_keras():
         return
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
@@ -48,29 +48,31 @@ class _Finder:
         # Some other hook may load Keras past us, Keras may import us, or
         # another thread may hold one of our modules: then the next import
         # of anything is the occasion.
-        if not (_is_loaded("keras") and self in sys.meta_path and _at_rest()):
-            return None
-        self.on_keras()
-        if self in sys.meta_path:
-            return None
-        # Who looks has counted us: he would skip the finder after us.
-        return self._ask_others(name, path, target)
+        waits = self in sys.meta_path and _is_loaded("keras") and _at_rest()
+        if waits and self.on_keras():
+            # Who looks has counted us: he would skip the finder after us.
+            return self._ask_others(name, path, target)
+        return None
 
     def on_keras(self):
-        """Register, and leave; called when Keras has been imported."""
+        """Register and leave `sys.meta_path`, once Keras has been imported.
+
+        Returns:
+            Bool, whether it has been tried to the end. A failure while some of
+            our modules are being imported may pass: then it is False. One at
+            rest will not, and the user sees it where a name of ours is used.
+        """
         if getattr(self._here, "busy", False):
-            return
+            return False
         self._here.busy = True
         try:
-            # A failure between imports under way may pass. One at rest will
-            # not; the user sees it where one of our names is used.
             at_rest = _at_rest()
-            if not _import_all() and not at_rest:
-                return
+            done = _import_all() or at_rest
         finally:
             self._here.busy = False
-        if self in sys.meta_path:
+        if done and self in sys.meta_path:
             sys.meta_path.remove(self)
+        return done
 
     def _ask_others(self, name, path, target):
         # Another hook may ask all finders in its turn, us among them.
@@ -111,14 +113,18 @@ class _Loader:
 
 
 def _import_all():
-    """Import what registers; return whether all of it is there."""
+    """Import what registers; return whether that went well.
+
+    What is being imported already, by us or by another thread, registers when
+    that import ends.
+    """
     for name in _REGISTERING:
         try:
             importlib.import_module(name)
         except Exception:
             # `import keras` must not fail for our sake.
             return False
-    return all(map(_is_loaded, _REGISTERING))
+    return True
 
 
 def _is_loaded(name):
