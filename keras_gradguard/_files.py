@@ -1,6 +1,7 @@
 """Writing files and JSON without surprises."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,3 +34,20 @@ def jsonable(value):
             return None
         return "Infinity" if value > 0 else "-Infinity"
     return value
+
+
+def nested_deeper(value, depth):
+    """Return whether dicts and lists are nested deeper than so many levels."""
+    level = [value]
+    for _ in range(depth + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, Mapping | list | tuple)
+            for inner in (
+                outer.values() if isinstance(outer, Mapping) else outer
+            )
+        ]
+        if not level:
+            return False
+    return True

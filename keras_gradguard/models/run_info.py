@@ -9,6 +9,7 @@ from keras_gradguard.models import outputs as configuration
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_info
 from keras_gradguard.models.layers import layer_path
+from keras_gradguard.trace import meta
 from keras_gradguard.trace.run_info import RunInfo
 from keras_gradguard.trace.trace import Trace
 
@@ -91,7 +92,8 @@ def empty_trace(table, facts):
         table.variable_paths,
         table.owners,
         sizes=table.sizes,
-        meta={**facts, "layer_info": table.info},
+        # What an unusual model makes of it must not cost the record.
+        meta=meta.cleaned({**facts, "layer_info": table.info}),
     )
 
 

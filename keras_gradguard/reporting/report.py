@@ -99,7 +99,9 @@ class Report:
                 "Report.save: `path` must end in .html, .json or .md. "
                 f"Received: path={str(path)!r}."
             )
-        write_atomically(path, lambda file: file.write(text.encode()))
+        write_atomically(
+            path, lambda file: file.write(text.encode(errors="replace"))
+        )
 
     def _summary(self):
         trace = self.trace

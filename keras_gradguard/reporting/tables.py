@@ -145,8 +145,7 @@ def clipping(trace):
     if threshold is None or not np.isfinite(threshold).any():
         return None
     applied = ~trace.skipped
-    norm = trace.global_grad_norm[applied]
-    clipped = norm > threshold[applied]
+    clipped = trace.clipped[applied]
     last = threshold[np.isfinite(threshold)][-1]
     text = (
         f"Clipped {number(100 * clipped.mean())} % of the updates; the "
