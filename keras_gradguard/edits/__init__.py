@@ -3,6 +3,7 @@
 from keras_gradguard.edits import hidden
 from keras_gradguard.edits import output
 from keras_gradguard.edits import training
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import rebuild
 from keras_gradguard.models.rebuild import OWNER
 from keras_gradguard.models.rebuild import check_model
@@ -29,6 +30,7 @@ EDITS = {
 }
 
 
+@keras_private.without_tensorflow()
 def apply(model, action, arguments):
     """Return a new model with a change made.
 

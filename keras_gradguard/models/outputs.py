@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_gradguard.models import graph
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
 from keras_gradguard.models.layers import layer_path
 from keras_gradguard.trace.run_info import OptimizerFacts
@@ -192,10 +193,7 @@ def losses_of(model):
 
 def loss_weights_of(model):
     """Return the `loss_weights` that a model was compiled with, or None."""
-    try:
-        return model.get_compile_config().get("loss_weights")
-    except Exception:  # A loss or metric that cannot be serialized.
-        return None
+    return keras_private.loss_weights(model) if model.compiled else None
 
 
 def _loss_facts(loss):
@@ -223,6 +221,7 @@ def _loss_facts(loss):
     }
 
 
+@keras_private.without_tensorflow()
 def optimizer_of(model):
     """Return the `OptimizerFacts` of a model, None if there is no one."""
     optimizer = getattr(model, "optimizer", None)

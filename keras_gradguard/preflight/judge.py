@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard._validation import check_int
 from keras_gradguard.diagnosis.rules import RULES
+from keras_gradguard.models import keras_private
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight import start as starts
@@ -105,6 +106,7 @@ def _judge(start):
     return start.told
 
 
+@keras_private.without_tensorflow()
 def _built(model, x, notes):
     """Return the model, or a built clone of one that is not built."""
     if model.built:

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 
 from keras_gradguard.models import graph
+from keras_gradguard.models import keras_private
 from keras_gradguard.presets.arguments import activation_for
 from keras_gradguard.presets.arguments import get
 from keras_gradguard.presets.arguments import kernel_arguments
@@ -52,6 +53,7 @@ class Plan:
         seed: Integer or None.
     """
 
+    @keras_private.without_tensorflow()
     def __init__(self, model, name, normalization, residual, seed):
         self.name = name
         self.row = pairing(name)
