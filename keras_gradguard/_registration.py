@@ -8,7 +8,6 @@ comes.
 """
 
 import importlib
-import importlib.util
 import sys
 import threading
 
@@ -130,7 +129,7 @@ def _import_all():
 def _is_loaded(name):
     module = sys.modules.get(name)
     # Looking at an attribute of a lazy module would load it.
-    is_lazy = type(module) is importlib.util._LazyModule
+    is_lazy = type(module).__name__ == "_LazyModule"
     return module is not None and not is_lazy and not _is_loading(module)
 
 

@@ -75,7 +75,7 @@ steps = {
         functional(scheduled()), kgg.GradientMonitor(verbose=0)
     ),
     "detector": lambda: fit(
-        functional(), kgg.DeadReLUDetector(action="revive", verbose=0)
+        functional(), kgg.DeadReLUDetector(revive=True, verbose=0)
     ),
     "AutoClip": lambda: fit(functional(kgg.AutoClip(scheduled()))),
     "report": report,

@@ -13,11 +13,24 @@ import pytest
 import keras_gradguard as kgg
 
 ROOT = pathlib.Path(__file__).parents[1]
-NAMES = (
-    "AutoClip FixedNorm FixedValue GateBias PairedConv1D PairedConv2D "
-    "PairedConv3D PairedDense PairedInitializer PerGate Percentile Residual "
-    "ScaledAdd Unitwise ZScore squared_relu"
-).split()
+NAMES = [
+    "AutoClip",
+    "FixedNorm",
+    "FixedValue",
+    "GateBias",
+    "PairedConv1D",
+    "PairedConv2D",
+    "PairedConv3D",
+    "PairedDense",
+    "PairedInitializer",
+    "PerGate",
+    "Percentile",
+    "Residual",
+    "ScaledAdd",
+    "Unitwise",
+    "ZScore",
+    "squared_relu",
+]
 CHECK = f"""
 import sys
 import keras

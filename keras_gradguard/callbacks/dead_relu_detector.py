@@ -1,10 +1,13 @@
 """The callback that finds units that are never active."""
 
-import keras
+import os
+from typing import Any
+
 import numpy as np
 
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
+from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.callbacks.measured_units import MeasuredUnits
 from keras_gradguard.callbacks.revive import Reviver
 from keras_gradguard.callbacks.unit_counts import UnitCounts
@@ -13,6 +16,7 @@ from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
+from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.reporting import dead_units as shown
@@ -26,7 +30,7 @@ _METHODS = ("auto", "gradient", "activation")
 _RULES = ("dead_relu", "saturated_activation")
 
 
-class DeadReLUDetector(keras.callbacks.Callback):
+class DeadReLUDetector(Callback):
     """Finds the units that are zero on all the data of an epoch.
 
     It looks at what the layers give in the training steps themselves, so it
@@ -113,15 +117,15 @@ class DeadReLUDetector(keras.callbacks.Callback):
 
     def __init__(
         self,
-        method="auto",
-        threshold=0.0,
-        patience=1,
-        revive=False,
-        verbose=1,
-        dormant_threshold=None,
-        seed=None,
-        log_dir=None,
-    ):
+        method: str = "auto",
+        threshold: float = 0.0,
+        patience: int = 1,
+        revive: bool = False,
+        verbose: int = 1,
+        dormant_threshold: float | None = None,
+        seed: int | None = None,
+        log_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
         super().__init__()
         check = _validation
         self.method = check.check_choice(_OWNER, "method", method, _METHODS)
@@ -147,7 +151,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self._watch = Watch(_OWNER, self)
         self._reset()
 
-    def _reset(self):
+    def _reset(self) -> None:
         self.trace = Trace([], [], [])
         self._judged = Judge(resolve_rules(list(_RULES)))
         self.dead_units, self.dead_fraction, self.history = {}, {}, {}
@@ -224,16 +228,16 @@ class DeadReLUDetector(keras.callbacks.Callback):
     # What users call
 
     @property
-    def findings(self):
+    def findings(self) -> list[Finding]:
         """List of `Finding` of the latest fit, in order of their first step."""
         return self._judged.findings
 
     @property
-    def share(self):
+    def share(self) -> dict[str, Any]:
         """Dict from layer path to the share of active samples per unit."""
         return self._counts.share
 
-    def report(self):
+    def report(self) -> Report:
         """Judge what was seen so far.
 
         Returns:
@@ -241,11 +245,11 @@ class DeadReLUDetector(keras.callbacks.Callback):
         """
         return Report(self.findings, self.trace)
 
-    def summary(self):
+    def summary(self) -> str:
         """Return the table of layers and their dead units, as text."""
         return shown.table(self)
 
-    def plot(self):
+    def plot(self) -> Any:
         """Draw layers x units, the share of active samples of each.
 
         Returns:

@@ -1,20 +1,26 @@
 """The callback that watches the gradients of a `fit`."""
 
+import os
 import warnings
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
-import keras
 import numpy as np
 
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
+from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
 from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
 from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
+from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.exceptions import GradGuardFinding
 from keras_gradguard.exceptions import GradGuardWarning
+from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.weights import WeightWatch
@@ -32,7 +38,7 @@ _FIRST_LOOK = 16
 _SHORT_EPOCH = 128
 
 
-class GradientMonitor(keras.callbacks.Callback):
+class GradientMonitor(Callback):
     """Records the gradients of every step and says what is wrong with them.
 
     Add it to `callbacks=` of `model.fit`. It records, per layer, the norm of
@@ -110,14 +116,14 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def __init__(
         self,
-        log_dir=None,
-        update_freq=1,
-        rules="default",
-        on_finding="warn",
-        verbose=1,
-        histogram_freq=0,
-        log_metrics=False,
-    ):
+        log_dir: str | os.PathLike[str] | None = None,
+        update_freq: int = 1,
+        rules: str | Sequence[str | Rule] = "default",
+        on_finding: str | Callable[[Finding], Any] = "warn",
+        verbose: int = 1,
+        histogram_freq: int = 0,
+        log_metrics: bool | str | Sequence[str] = False,
+    ) -> None:
         super().__init__()
         self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
         self.update_freq = _validation.check_int(
@@ -260,11 +266,11 @@ class GradientMonitor(keras.callbacks.Callback):
     # What users call
 
     @property
-    def findings(self):
+    def findings(self) -> list[Finding]:
         """List of `Finding` of the latest fit, in order of their first step."""
         return self._judged.findings
 
-    def report(self):
+    def report(self) -> Report:
         """Judge the record so far.
 
         Returns:
@@ -272,7 +278,7 @@ class GradientMonitor(keras.callbacks.Callback):
         """
         return Report(self.findings, self.trace)
 
-    def plot(self):
+    def plot(self) -> Any:
         """Draw the record.
 
         Returns:

@@ -4,6 +4,8 @@ Each is a small class over the functions in `clippers.functional`; `AutoClip`
 takes one by name or as an object.
 """
 
+from collections.abc import Iterable
+
 import keras
 
 from keras_gradguard.clippers.clipper import Clipped
@@ -80,7 +82,7 @@ def get(identifier: str | dict | Clipper, **arguments) -> Clipper:
     return identifier
 
 
-def _from_name(name, arguments):
+def _from_name(name: str, arguments: dict) -> Clipper:
     if name not in _BY_NAME:
         names = ", ".join(repr(n) for n in _BY_NAME)
         raise ValueError(
@@ -99,5 +101,5 @@ def _from_name(name, arguments):
     return _BY_NAME[name](**arguments)
 
 
-def _quoted(names):
+def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)

@@ -1,6 +1,8 @@
 """Clip each unit's gradient relative to the unit's weights."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -76,13 +78,13 @@ class Unitwise(Clipper):
 
     def __init__(
         self,
-        ratio=0.01,
+        ratio: float = 0.01,
         *,
-        smallest_norm=1e-3,
-        unit_axes=None,
-        exclude=None,
-        exclude_last_layer=False,
-    ):
+        smallest_norm: float = 1e-3,
+        unit_axes: dict[str, Any] | None = None,
+        exclude: Sequence[str] | None = None,
+        exclude_last_layer: bool = False,
+    ) -> None:
         self.ratio = check_number(
             "AutoClip",
             "ratio",
@@ -103,7 +105,9 @@ class Unitwise(Clipper):
             "AutoClip", "exclude_last_layer", exclude_last_layer
         )
 
-    def clip(self, gradients, variables, norm, state):
+    def clip(
+        self, gradients: list, variables: list, norm: Any, state: dict
+    ) -> Clipped:
         del norm
         last = _owner(variables[-1]) if self.exclude_last_layer else None
         clipped, exceeds = [], []
@@ -167,7 +171,7 @@ class Unitwise(Clipper):
         known = (self.unit_axes or {}).get(path)
         return default_axes(path, rank) if known is None else tuple(known)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         axes = self.unit_axes
         return {
             "ratio": self.ratio,
@@ -178,7 +182,7 @@ class Unitwise(Clipper):
         }
 
 
-def default_axes(path, rank):
+def default_axes(path: str, rank: int) -> Any:
     """Axes of one unit of a variable of which only path and rank are known.
 
     Args:

@@ -1,13 +1,19 @@
 """Judging a trace: rules, findings, remedies, reports."""
 
+from collections.abc import Sequence
+
 from keras_gradguard.diagnosis.rules import effects_of
 from keras_gradguard.diagnosis.rules import resolve_rules
+from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.causes import trace_causes
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.reporting.report import Report
+from keras_gradguard.trace.trace import Trace
 
 
-def diagnose(trace, rules="default"):
+def diagnose(
+    trace: Trace, rules: str | Sequence[str | Rule] = "default"
+) -> Report:
     """Judge a recorded run; no model is needed.
 
     Args:
@@ -44,7 +50,9 @@ def diagnose(trace, rules="default"):
     return Report(trace_causes(found, effects_of(rules)), trace)
 
 
-def _with_remembered(trace, rule, fresh):
+def _with_remembered(
+    trace: Trace, rule: str, fresh: list[Finding]
+) -> list[Finding]:
     """Add what was found before the steps that prove it were dropped."""
     old = [Finding.from_dict(d) for d in trace.found if d["rule"] == rule]
     if not old:

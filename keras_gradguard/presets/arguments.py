@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from typing import Any
 
 import keras
 
@@ -30,14 +31,14 @@ _NAMED = {
 
 
 def get(
-    name,
+    name: str,
     *,
-    layer="Dense",
-    variant="normal",
-    strides=1,
-    groups=1,
-    seed=None,
-):
+    layer: str | type = "Dense",
+    variant: str = "normal",
+    strides: int | tuple[int, ...] = 1,
+    groups: int = 1,
+    seed: int | None = None,
+) -> dict[str, Any]:
     """Return a pairing as keyword arguments of a Keras layer.
 
     `Dense(64, **get("he_relu"))` is a standard Keras layer: where one of
@@ -117,7 +118,13 @@ def get(
     return arguments
 
 
-def for_activation(activation, *, layer="Dense", variant="normal", seed=None):
+def for_activation(
+    activation: Any,
+    *,
+    layer: str | type = "Dense",
+    variant: str = "normal",
+    seed: int | None = None,
+) -> Any:
     """Return the initializer that fits an activation, any activation.
 
     An activation of the table (`kgg.presets.names()`) gets what the table

@@ -1,6 +1,7 @@
 """Initializers that are right where Keras's own fans are wrong."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -64,16 +65,16 @@ class PairedInitializer(keras.initializers.VarianceScaling):
 
     def __init__(
         self,
-        scale=1.0,
-        mode="fan_in",
-        distribution="truncated_normal",
-        seed=None,
-        layout="dense",
-        groups=1,
-        strides=1,
-        input_axes=None,
-        output_axes=None,
-    ):
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: Any = None,
+        layout: str = "dense",
+        groups: int = 1,
+        strides: int | tuple[int, ...] = 1,
+        input_axes: Any = None,
+        output_axes: Any = None,
+    ) -> None:
         owner = type(self).__name__
         scale = check_number(owner, "scale", scale, above=0.0)
         check_choice(owner, "mode", mode, ("fan_in", "fan_out", "fan_avg"))
@@ -111,7 +112,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
         self.input_axes = input_axes
         self.output_axes = output_axes
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         shape = tuple(int(size) for size in shape)
         fan_in, fan_out = self.fans(shape)
         fan = {
@@ -135,7 +136,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
             shape, minval=-limit, maxval=limit, dtype=dtype, seed=self.seed
         )
 
-    def fans(self, shape):
+    def fans(self, shape: Any) -> Any:
         """Return how many terms make an output, and a gradient.
 
         Args:
@@ -230,7 +231,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
 
         return (self.groups, area * first, columns), back
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "layout": self.layout,
@@ -267,11 +268,11 @@ class PerGate(keras.initializers.Initializer):
     ... )
     """
 
-    def __init__(self, initializer="orthogonal", gates=4):
+    def __init__(self, initializer: Any = "orthogonal", gates: int = 4) -> None:
         self.gates = check_int("PerGate", "gates", gates, minimum=1)
         self.initializer = keras.initializers.get(initializer)
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         shape = tuple(int(size) for size in shape)
         if shape[-1] % self.gates:
             raise ValueError(
@@ -298,7 +299,7 @@ class PerGate(keras.initializers.Initializer):
         config["seed"] = child_seed(seed, gate)
         return type(self.initializer).from_config(config)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "initializer": keras.initializers.serialize(self.initializer),
             "gates": self.gates,
@@ -331,13 +332,15 @@ class GateBias(keras.initializers.Initializer):
     - [Jozefowicz et al., 2015](https://proceedings.mlr.press/v37/jozefowicz15.html)
     """
 
-    def __init__(self, value=1.0, gate=0, gates=3):
+    def __init__(
+        self, value: float = 1.0, gate: int = 0, gates: int = 3
+    ) -> None:
         self.value = check_number("GateBias", "value", value)
         self.gates = check_int("GateBias", "gates", gates, minimum=1)
         self.gate = check_int("GateBias", "gate", gate, minimum=0)
         check_choice("GateBias", "gate", self.gate, tuple(range(self.gates)))
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         shape = tuple(int(size) for size in shape)
         units = shape[-1] // self.gates
         bias = np.zeros(shape)
@@ -346,11 +349,11 @@ class GateBias(keras.initializers.Initializer):
         row[self.gate * units : (self.gate + 1) * units] = self.value
         return ops.convert_to_tensor(bias, dtype=dtype or "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"value": self.value, "gate": self.gate, "gates": self.gates}
 
 
-def child_seed(seed, *path):
+def child_seed(seed: int, *path: int) -> int:
     """Derive a seed from a seed, one for each path, the same on every run.
 
     Args:

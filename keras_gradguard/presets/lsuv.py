@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -43,14 +44,21 @@ class LSUVResult:
     std_after: float
     iterations: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"{self.layer}: std {self.std_before:.3g} -> "
             f"{self.std_after:.3g} in {self.iterations}"
         )
 
 
-def lsuv(model, x, *, tolerance=0.02, max_iterations=10, seed=None):
+def lsuv(
+    model: Any,
+    x: Any,
+    *,
+    tolerance: float = 0.02,
+    max_iterations: int = 10,
+    seed: int | None = None,
+) -> list[LSUVResult]:
     """Give each layer's pre-activation unit variance on data, in place.
 
     Kernels are drawn orthogonal; then, in the order in which the model calls

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import keras
 
@@ -13,7 +14,7 @@ VARIANTS = ("normal", "uniform", "orthogonal")
 
 
 @keras.saving.register_keras_serializable(package="keras_gradguard")
-def squared_relu(x):
+def squared_relu(x: Any) -> Any:
     """Return `relu(x)**2`.
 
     Args:
@@ -206,7 +207,7 @@ _DEEP = {
 }
 
 
-def names():
+def names() -> list[str]:
     """Return the names that `kgg.presets.get` knows, aliases last.
 
     Each also takes a suffix: `"he_relu_uniform"`, `"he_relu_orthogonal"`.
@@ -222,7 +223,7 @@ def names():
     return [*_ROWS, *_DEEP, *_ALIASES]
 
 
-def canonical(name):
+def canonical(name: str) -> tuple[str, str | None]:
     """Resolve aliases and the suffix of a variant.
 
     Args:
@@ -249,7 +250,7 @@ def canonical(name):
     return _ALIASES.get(base, base), variant
 
 
-def pairing(name):
+def pairing(name: str) -> Pairing:
     """Return what the table says about a pairing.
 
     Args:

@@ -38,7 +38,7 @@ class Change:
     before: str
     after: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.layer}: {self.what} {self.before} -> {self.after}"
 
 

@@ -1,10 +1,15 @@
 """A verdict on a run, to read or to save."""
 
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from keras_gradguard._files import write_atomically
 from keras_gradguard.findings import causes
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.trace.trace import Trace
 
 
 class Report:
@@ -35,30 +40,36 @@ class Report:
     Healthy: nothing found in 50 recorded steps of 2 layers.
     """
 
-    def __init__(self, findings, trace=None, notes=(), attempts=()):
+    def __init__(
+        self,
+        findings: Iterable[Finding],
+        trace: Trace | None = None,
+        notes: Iterable[str] = (),
+        attempts: Iterable[Any] = (),
+    ) -> None:
         self.findings = list(findings)
         self.trace = trace
         self.notes = list(notes)
         self.attempts = list(attempts)
 
     @property
-    def healthy(self):
+    def healthy(self) -> bool:
         """Bool. Whether nothing was found."""
         return not self.findings
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """Str. The verdict in one sentence."""
         from keras_gradguard.reporting.tables import verdict
 
         return verdict(self.trace, self.findings)
 
     @property
-    def ranked(self):
+    def ranked(self) -> list[Finding]:
         """List of `Finding`: causes first, each before what follows from it."""
         return causes.ranked(self.findings)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold: verdict, findings, summary and more."""
         data = {
             "healthy": self.healthy,
@@ -72,7 +83,7 @@ class Report:
             data["attempts"] = [attempt.to_dict() for attempt in self.attempts]
         return data
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the report as a page, text or data.
 
         Args:
@@ -103,7 +114,7 @@ class Report:
             path, lambda file: file.write(text.encode(errors="replace"))
         )
 
-    def _summary(self):
+    def _summary(self) -> dict[str, Any]:
         trace = self.trace
         if trace is None:
             return {}
@@ -127,7 +138,7 @@ class Report:
             }
         )
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [self.verdict, *self.notes]
         if self.attempts:
             lines += ["", "Tried:"]
@@ -146,6 +157,6 @@ class Report:
                 lines += [f"      {line}" for line in remedy.code.splitlines()]
         return "\n".join(lines)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         rules = [finding.rule for finding in self.findings]
         return f"<Report: {rules if rules else 'healthy'}>"

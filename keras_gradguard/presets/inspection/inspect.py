@@ -1,5 +1,7 @@
 """Finds weights that no training should start from, without any data."""
 
+from typing import Any
+
 import keras
 
 from keras_gradguard.models import graph
@@ -12,7 +14,7 @@ from keras_gradguard.presets.inspection.stacks import judge_stacks
 __all__ = ["InitializationProblem", "inspect_initialization"]
 
 
-def inspect_initialization(model):
+def inspect_initialization(model: Any) -> list[InitializationProblem]:
     """List what is wrong with the weights that a model starts from.
 
     Looks at the weights as they are and at what comes before and after each

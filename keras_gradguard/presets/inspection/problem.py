@@ -28,6 +28,6 @@ class InitializationProblem:
     preset: str
 
     @property
-    def layer(self):
+    def layer(self) -> str:
         """The culprit."""
         return self.layers[0]
