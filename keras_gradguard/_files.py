@@ -1,6 +1,8 @@
 """Writing files and JSON without surprises."""
 
+import contextlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +19,39 @@ def write_atomically(path, write):
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def remove_drafts(folder, names):
+    """Remove the drafts that a killed process left of files of a folder.
+
+    Args:
+        folder: Path.
+        names: Names of the files, of which nobody else writes any now.
+    """
+    whole = "|".join(map(re.escape, names))
+    draft = re.compile(rf"\.({whole})\.\d+\.tmp")
+    for path in Path(folder).iterdir():
+        if draft.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming_log_dir(owner, log_dir):
+    """Let an error of the file system say which argument it is about.
+
+    Args:
+        owner: Class that took the argument.
+        log_dir: The directory.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"{owner}: `log_dir` must be a writable directory. Received: "
+            f"log_dir={str(log_dir)[:200]!r} ({error.strerror}). Choose "
+            "another directory or free some space",
+        ) from error
 
 
 def jsonable(value):

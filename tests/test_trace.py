@@ -198,7 +198,7 @@ def test_loading_needs_no_keras(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "40 True"
+    assert done.stdout.strip() == "40 None"
 
 
 def test_foreign_and_damaged_files_are_refused(tmp_path):

@@ -15,8 +15,10 @@ from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
 from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
 from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
+from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
+from keras_gradguard.diagnosis.rules import left_out
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.exceptions import GradGuardFinding
 from keras_gradguard.exceptions import GradGuardWarning
@@ -105,8 +107,8 @@ class GradientMonitor(Callback):
     >>> history = model.fit(x, y, verbose=0, callbacks=[monitor])
     >>> monitor.trace.get("grad_norm").shape  # two steps, one layer
     (2, 1)
-    >>> monitor.report().healthy
-    True
+    >>> print(monitor.report().healthy)  # two steps are too few to say so
+    None
 
     Notes:
         On JAX the state of a running fit is not synced for this callback.
@@ -173,7 +175,7 @@ class GradientMonitor(Callback):
         self._activity = Activity()
         self._records, self._measured_at, self._logged = 0, 0, 0
         self._raise = None
-        self._reporters = [ConsoleReporter(self.verbose)]
+        self._reporters = [Guarded(ConsoleReporter(self.verbose))]
         if self.log_dir is not None:
             for writer in (RunWriter, EventWriter):
                 self._reporters.append(Guarded(writer(self.log_dir)))
@@ -276,7 +278,8 @@ class GradientMonitor(Callback):
         Returns:
             A `Report`: `str()` of it is the verdict in words.
         """
-        return Report(self.findings, self.trace)
+        reasons = not_judged(self.trace, left_out(self.rules))
+        return Report(self.findings, self.trace, not_judged=reasons)
 
     def plot(self) -> Any:
         """Draw the record.

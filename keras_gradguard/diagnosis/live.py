@@ -22,10 +22,13 @@ class Judge:
 
     Attributes:
         findings: List of `Finding`, in order of their first step.
+        not_judged: List of str. Why a run without findings may not be called
+            healthy.
     """
 
     def __init__(self, rules, first_look=1):
         self.findings = []
+        self.not_judged = ["nothing was recorded"]
         self._rules = rules
         self._looked_at = first_look / _MOST_GROWTH
         self._latest = None
@@ -62,6 +65,7 @@ class Judge:
         self._looked_at, self._latest = max(records, self._looked_at), latest
         known = {finding.key for finding in self.findings}
         report = diagnose(trace, self._rules)
+        self.not_judged = trace.meta["not_judged"] = report.not_judged
         current = {finding.key: finding for finding in report.findings}
         fresh = [f for f in report.findings if f.key not in known]
         kept = [current.get(f.key, f) for f in self.findings]

@@ -30,6 +30,8 @@ _MUCH_BETTER = 0.2
 _REACH = 3.0
 # One step that moves them by more is large as it is.
 _STEP = 0.01
+# Skill at or below which a model predicts what a constant does.
+_USELESS = 0.02
 
 
 class Healer:
@@ -68,8 +70,12 @@ class Healer:
 
     def run(self):
         """Return the healed model and the report."""
-        if self.report is not None and self.report.healthy:
-            return self.model, Report([], notes=["Healthy: nothing to heal."])
+        if self.report is not None and not self.report.findings:
+            return self.model, Report(
+                [],
+                notes=["The report has no findings: nothing to heal."],
+                not_judged=self.report.not_judged,
+            )
         first = self._first_findings()
         original = best = self.trials.run(self._start())
         if self.report is None:
@@ -77,11 +83,15 @@ class Healer:
             first += [f for f in best.findings if f.rule not in known]
         best.findings = first
         if not first:
+            useless = _useless(best)
             note = (
-                "Healthy: nothing found before training and in "
-                f"{self.trials.length} epochs of it, so nothing was changed."
+                f"{'Nothing' if useless else 'Healthy: nothing'} found before "
+                f"training and in {self.trials.length} epochs of it, so "
+                "nothing was changed."
             )
-            return self.model, Report([], notes=[note, *self.notes])
+            return self.model, Report(
+                [], notes=[note, *self.notes], not_judged=useless
+            )
         several = _together(first)
         if several is not None and self.trials.affordable:
             finding, remedy, parts = several
@@ -225,7 +235,15 @@ class Healer:
             best.findings,
             notes=[note, *self.notes],
             attempts=self.attempts,
+            not_judged=_useless(best),
         )
+
+
+def _useless(run):
+    """Return why a run without findings may not be called healthy."""
+    if not run.skill < _USELESS:
+        return []
+    return ["after training it predicts no better than a constant"]
 
 
 def failed(finding, remedy, error):

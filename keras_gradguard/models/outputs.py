@@ -36,6 +36,9 @@ _SHAPE_ONLY = (
     _L.Cropping2D,
     _L.Cropping3D,
 )
+_SETTINGS = ("clipnorm", "clipvalue", "global_clipnorm", "weight_decay")
+# Steps at which a schedule is asked for its rate.
+_SCHEDULED = [n * 10**k for k in range(6) for n in (1, 2, 5)]
 
 
 def outputs_of(model):
@@ -243,4 +246,29 @@ def optimizer_of(model):
         momentum=float(config.get("momentum") or 0.0),
         clipped=any(config.get(key) for key in clips)
         or bool(optimizers.adaptive_clippers(optimizer)),
+        schedule=_rates(leaf),
+        **{
+            key: float(config[key])
+            for key in _SETTINGS
+            if isinstance(config.get(key), int | float) and config[key]
+        },
     )
+
+
+def _rates(optimizer):
+    """Return [step, rate] pairs of a schedule from now on, or None."""
+    schedule = getattr(optimizer, "_learning_rate", None)
+    if not isinstance(
+        schedule, keras.optimizers.schedules.LearningRateSchedule
+    ):
+        return None
+    try:
+        start = int(keras.ops.convert_to_numpy(optimizer.iterations))
+        steps = [start, *(start + n for n in _SCHEDULED)]
+        rates = [keras.ops.convert_to_numpy(schedule(step)) for step in steps]
+        return [
+            [step, float(rate)] for step, rate in zip(steps, rates, strict=True)
+        ]
+    except Exception:
+        # A schedule of the user's own may want other steps.
+        return None

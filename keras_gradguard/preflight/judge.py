@@ -92,13 +92,14 @@ def check(model: Any, x: Any, y: Any = None, batch_size: int = 32) -> Report:
 def _check(model: Any, x: Any, y: Any, batch_size: int) -> Report:
     rows = int(np.clip(4 * batch_size, _FEWEST_ROWS, _MOST_ROWS))
     data = samples.take(x, y, rows, batch_size)
-    notes = []
+    notes, missing = [], []
     model, fresh = _built(model, data.x, notes)
-    start = starts.measured(model, data, fresh or _untrained(model), notes)
+    untrained = fresh or _untrained(model)
+    start = starts.measured(model, data, untrained, missing)
     found = _judge(start)
     if start.nonfinite:
         found = [f for f in found if not f.evidence.get("trains")]
-    return Report(found, notes=notes)
+    return Report(found, notes=[*notes, *missing], not_judged=missing)
 
 
 def _judge(start: Any) -> list[Finding]:

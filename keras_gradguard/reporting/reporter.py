@@ -1,5 +1,6 @@
 """Keeps a failing reporter from ending a training run."""
 
+import contextlib
 import warnings
 
 from keras_gradguard.exceptions import GradGuardWarning
@@ -51,6 +52,7 @@ class Guarded:
             getattr(self.reporter, method)(*arguments)
         except Exception as error:
             self.failed = True
+            self._let_go()
             name = type(self.reporter).__name__
             warnings.warn(
                 f"{name}: reporting failed and is off for the rest of the "
@@ -59,3 +61,11 @@ class Guarded:
                 GradGuardWarning,
                 stacklevel=4,
             )
+
+    def _let_go(self):
+        """Have the reporter close what it holds open, whatever its state."""
+        abandon = getattr(self.reporter, "abandon", None)
+        if abandon is not None:
+            # What fails once fails again, and was told.
+            with contextlib.suppress(Exception):
+                abandon()

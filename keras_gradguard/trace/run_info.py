@@ -138,12 +138,22 @@ class OptimizerFacts:
         learning_rate: Float, or None where a schedule sets it.
         momentum: Float. Defaults to 0.
         clipped: Whether something clips the gradients.
+        clipnorm: Keras's threshold of each variable's norm, or None.
+        clipvalue: Keras's threshold of each entry, or None.
+        global_clipnorm: Keras's threshold of the norm of all, or None.
+        weight_decay: Float, or None.
+        schedule: List of [step, rate], of a schedule from the first step on.
     """
 
     name: str | None = None
     learning_rate: float | None = None
     momentum: float = 0.0
     clipped: bool = False
+    clipnorm: float | None = None
+    clipvalue: float | None = None
+    global_clipnorm: float | None = None
+    weight_decay: float | None = None
+    schedule: list | None = None
 
     @property
     def plain(self):

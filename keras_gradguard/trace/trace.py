@@ -341,9 +341,12 @@ class Trace:
         largest standard deviation of an input feature over the batch
         (`feature_scale_`); the share of targets that are no integers
         (`target_fraction`), the largest distance of a target row's sum from 1
-        (`target_row_sum`), the largest standard deviation of an output
-        over the batch (`output_spread`), how many `samples` the batch had and
-        the correlation of outputs with targets (`output_correlation`).
+        (`target_row_sum`), the root mean square of the standard deviations
+        of the targets' columns (`target_spread`), the largest of an output
+        over the batch (`output_spread`), how many `samples` the batch had,
+        the correlation of outputs with targets (`output_correlation`), the
+        smallest index that an `Embedding` looks up (`index_min`) and how far
+        the largest lies beyond the last row of its table (`index_excess`).
 
         Args:
             name: Str. One of `keras_gradguard.trace.DATA_SERIES`.

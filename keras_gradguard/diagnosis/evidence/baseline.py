@@ -61,4 +61,35 @@ def _moments(trace, count):
     with np.errstate(all="ignore"):
         center = np.cumsum(np.where(known, mean, 0)) / number
         square = np.cumsum(np.where(known, std**2 + mean**2, 0)) / number
-        return center, np.maximum(square - center**2, 0)
+        pooled = np.maximum(square - center**2, 0)
+        spread = _column_variance(trace, count)
+        return center, np.fmin(pooled, spread)
+
+
+def target_spread(trace, count):
+    """Return (count,): how far the targets of one column lie apart.
+
+    Columns of different means have a spread of their own each; where that was
+    not recorded, that of all targets together.
+
+    Args:
+        trace: `Trace`.
+        count: Int. How many measurements to look at.
+    """
+    own = trace.data("target_spread")[:count]
+    known = np.isfinite(own) & (own > 0)
+    return np.where(known, own, trace.data("target_std")[:count])
+
+
+def _column_variance(trace, count):
+    """Return (count,): mean variance of a column so far, NaN if unknown.
+
+    A batch of n shows all but a share 1 / n of it.
+    """
+    own = trace.data("target_spread")[:count].astype(np.float64)
+    samples = trace.data("samples")[:count].astype(np.float64)
+    with np.errstate(all="ignore"):
+        whole = own**2 * samples / (samples - 1)
+        known = np.isfinite(whole) & (samples >= 4)
+        total = np.cumsum(np.where(known, whole, 0))
+        return total / np.where(known.any(), np.cumsum(known), np.nan)

@@ -44,7 +44,17 @@ RULES = tuple(
     )
 )
 
-__all__ = ["RULES", "Rule", "effects_of", "resolve_rules"]
+__all__ = ["RULES", "Rule", "effects_of", "left_out", "resolve_rules"]
+
+
+def left_out(rules):
+    """Return the ids of rules where defaults are missing among them, or None.
+
+    Args:
+        rules: List of `Rule`.
+    """
+    ids = [rule.id for rule in rules]
+    return None if {rule.id for rule in RULES} <= set(ids) else ids
 
 
 def resolve_rules(rules="default", owner="diagnose"):

@@ -23,6 +23,8 @@ from keras_gradguard.trace.run_info import rms
 _LARGE_INPUT = 50.0
 _HUGE_INPUT = 1000.0
 _SMALL_INPUT = 2e-3
+# A common part so many times larger than what varies hides it.
+_OFFSET = 30.0
 # Pixels from 0 to 255, dark ones too.
 _PIXEL_MAX, _PIXEL_RMS = 200.0, 10.0
 # One feature drowns the rest: so many times larger, and large by itself.
@@ -42,10 +44,11 @@ class UnscaledData(Rule):
 
     Judged is what enters the first layer with weights, so a normalization in
     front counts, and the targets of a regression. Inputs of a root mean square
-    over 50, features that differ 100-fold, pixels up to 255, targets of over
-    1000, or of over 10 where the first step of plain SGD overshoots. Many
-    nets learn from such data all the same: told is only what has not learnt
-    after 30 records, or whose loss or gradient ran away.
+    over 50, or a mean 30 times as large as what varies, features that differ
+    100-fold, pixels up to 255, targets of over 1000, or of over 10 where the
+    first step of plain SGD overshoots. Many nets learn from such data all the
+    same: told is only what has not learnt after 30 records, or whose loss or
+    gradient ran away.
     """
 
     id = "unscaled_data"
@@ -175,6 +178,12 @@ def judge_inputs(data, layers=(), mean=None, std=None):
         kind = "large"
         severity = "critical" if size >= _HUGE_INPUT else "warning"
         text = f"The inputs are large{span}"
+    elif features and abs(data.input_mean) > _OFFSET * data.feature_scale_max:
+        kind, severity = "offset", "warning"
+        text = (
+            f"The inputs lie around {number(data.input_mean)}, and no feature "
+            f"varies by more than {number(data.feature_scale_max)}"
+        )
     elif 0 < size <= _SMALL_INPUT:
         kind, severity = "small", "warning"
         text = f"The inputs are tiny{span}"
@@ -182,6 +191,11 @@ def judge_inputs(data, layers=(), mean=None, std=None):
         return []
     if kind == "small":
         effect = "the signal is lost among the biases and learning is slow."
+    elif kind == "offset":
+        effect = (
+            "all samples look the same to the network, and what tells them "
+            "apart is lost in their common part."
+        )
     elif kind == "uneven":
         effect = "the network sees little but the largest one."
     else:

@@ -17,6 +17,9 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
+from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
+from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.trace.run_info import known
 
@@ -44,6 +47,7 @@ _MEASURED = 5
 _LONG = 100
 _TOO_LARGE = 0.1
 _TOO_SMALL = 1e-6
+_OF_THE_COURSE = (outweighed, ended_early, lost_again)
 
 
 # A first step that replaces this share of the weights, in the median layer,
@@ -67,6 +71,11 @@ class UpdateRatio(Rule):
       loss stalls likewise. Small steps later on are a schedule, or a run that
       has converged.
 
+    Besides, where next to nothing was learnt: a penalty or a weight decay under
+    which the weights shrank to a third; a schedule that takes the learning
+    rate away in the first third of the run. And a run that had learnt, whose
+    loss lies by the first again for 50 records.
+
     Without a recorded loss nothing is said: large steps of a run that learns
     are no problem.
 
@@ -85,7 +94,14 @@ class UpdateRatio(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
-        return self._configured(trace) or self._measured(trace)
+        found = self._configured(trace)
+        if found:
+            return found
+        judged = [judge(trace) for judge in _OF_THE_COURSE]
+        found = [finding for finding in judged if finding is not None]
+        found += self._measured(trace)
+        # What could be told first is told, also when more is known later.
+        return sorted(found, key=_told_at)[:1]
 
     def _configured(self, trace):
         first = began(trace)
@@ -317,3 +333,7 @@ def for_update_ratio(run, factor):
         )
         return [change, adam]
     return [change]
+
+
+def _told_at(finding):
+    return finding.evidence["window"]["last_step"]

@@ -11,6 +11,7 @@ from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import log_profile
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
+from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
@@ -24,6 +25,10 @@ _STILL = 1e-8
 class FrozenLayer(Rule):
     """Finds trainable layers whose weights do not change.
 
+    * The gradient is exactly zero in every layer in the first 10 records,
+      though no unit is dead or saturated: the loss does not depend on the
+      weights. Or it is in some layers in the first 30, and the layers behind
+      get a whole one: they are cut off from the loss.
     * A layer with a kernel gets a gradient of exactly zero for 100 records,
       while layers in front of it and behind it get one: a dead or
       disconnected branch. (If nothing in front gets one either, that is
@@ -43,6 +48,9 @@ class FrozenLayer(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
+        cut = no_gradient.of_all(trace) or no_gradient.of_some(trace)
+        if cut is not None:
+            return [cut]
         blocks = trace.blocks()
         mask = judged_layers(trace)
         if not mask.any() or not len(blocks):

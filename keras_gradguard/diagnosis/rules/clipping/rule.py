@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.rules.clipping.of_keras import starved
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
@@ -22,8 +23,12 @@ class Clipping(Rule):
       that is constant. It would not catch a spike that is ten times as large.
       A threshold that adapts may wait for its spike as long as it takes.
 
-    Judged where the trace has a threshold of the global norm, which an
-    `AutoClip` gives it.
+    Both are judged where the trace has a threshold of the global norm, which
+    an `AutoClip` gives it.
+
+    * Starved: Keras's own `clipnorm`, `clipvalue` or `global_clipnorm` leaves
+      less than a twentieth of the gradient in 95 % of the steps, the steps of
+      the optimizer grow with the gradient, and nothing was learnt.
 
     References:
         - [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063), who set the
@@ -34,6 +39,9 @@ class Clipping(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
+        found = starved(trace)
+        if found is not None:
+            return [found]
         threshold = trace.extra.get("clip_threshold")
         if threshold is None:
             return []
