@@ -5,6 +5,7 @@ takes one by name or as an object.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import keras
 
@@ -40,7 +41,7 @@ _BY_NAME = {
 }
 
 
-def get(identifier: str | dict | Clipper, **arguments) -> Clipper:
+def get(identifier: str | dict | Clipper, **arguments: Any) -> Clipper:
     """The clipper that a name, a config or an object stands for.
 
     Args:

@@ -47,8 +47,8 @@ class Clipper(abc.ABC):
             that replicas need not exchange more than they do anyway.
     """
 
-    only_observes = False
-    uses_only_norm = False
+    only_observes: bool = False
+    uses_only_norm: bool = False
 
     def state_shapes(self, variables: list) -> dict:
         """Shapes of the state that is carried from step to step.

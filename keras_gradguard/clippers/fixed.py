@@ -40,7 +40,7 @@ class FixedNorm(NormClipper):
     def __init__(self, threshold: float = 1.0) -> None:
         self.max_norm = _check_threshold(threshold)
 
-    def threshold(self, norm, state):
+    def threshold(self, norm: Any, state: Any) -> Any:
         del norm
         return ops.convert_to_tensor(self.max_norm, "float32"), state
 

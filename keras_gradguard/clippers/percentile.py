@@ -70,11 +70,8 @@ class Percentile(NormClipper):
             minimum=1,
             hint="It is the number of gradient norms to remember.",
         )
-
-    @property
-    def only_observes(self) -> bool:
         # The current norm is among those remembered: none exceeds the largest.
-        return self.percentile == 100.0
+        self.only_observes = self.percentile == 100.0
 
     def state_shapes(self, variables: list) -> dict:
         del variables

@@ -132,7 +132,7 @@ class Unitwise(Clipper):
             lambda: self._norm_after(gradients, variables, last),
         )
 
-    def _norm_after(self, gradients, variables, last):
+    def _norm_after(self, gradients: Any, variables: Any, last: Any) -> Any:
         norms = []
         for gradient, variable in zip(gradients, variables, strict=True):
             if self._is_excluded(variable, last):
@@ -142,18 +142,18 @@ class Unitwise(Clipper):
                 norms.append(functional.adaptive_norm(*arguments))
         return stats.global_norm(ops.stack(norms))
 
-    def _is_excluded(self, variable, last):
+    def _is_excluded(self, variable: Any, last: Any) -> Any:
         path = _path(variable)
         return (last is not None and _owner(variable) == last) or any(
             re.search(pattern, path) for pattern in self.exclude or ()
         )
 
-    def _clip_one(self, gradient, variable):
+    def _clip_one(self, gradient: Any, variable: Any) -> Any:
         merged, arguments = self._arguments(gradient, variable)
         values, exceeded = functional.adaptive_clip(*arguments)
         return _backend.current().with_values(merged, values), exceeded
 
-    def _arguments(self, gradient, variable):
+    def _arguments(self, gradient: Any, variable: Any) -> Any:
         """The gradient, and what `adaptive_clip` takes to clip it."""
         backend, axes = _backend.current(), self._axes(variable)
         weight = backend.read(variable)
@@ -166,7 +166,7 @@ class Unitwise(Clipper):
         values = backend.values_of(gradient)
         return gradient, (values, weight, axes, self.ratio, self.smallest_norm)
 
-    def _axes(self, variable):
+    def _axes(self, variable: Any) -> Any:
         path, rank = _path(variable), len(variable.shape)
         known = (self.unit_axes or {}).get(path)
         return default_axes(path, rank) if known is None else tuple(known)
@@ -200,15 +200,15 @@ def default_axes(path: str, rank: int) -> Any:
     return tuple(range(rank - 1))
 
 
-def _path(variable):
+def _path(variable: Any) -> Any:
     return getattr(variable, "path", variable.name)
 
 
-def _owner(variable):
+def _owner(variable: Any) -> Any:
     return _path(variable).rpartition("/")[0]
 
 
-def _check_unit_axes(unit_axes):
+def _check_unit_axes(unit_axes: Any) -> Any:
     if unit_axes is None:
         return None
     if not isinstance(unit_axes, dict):
@@ -221,7 +221,7 @@ def _check_unit_axes(unit_axes):
     return {path: tuple(axes) for path, axes in unit_axes.items()}
 
 
-def _check_exclude(exclude):
+def _check_exclude(exclude: Any) -> Any:
     if exclude is None:
         return None
     if isinstance(exclude, str) or not all(

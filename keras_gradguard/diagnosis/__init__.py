@@ -41,17 +41,17 @@ def diagnose(
     >>> diagnose(trace).healthy
     True
     """
-    rules = resolve_rules(rules)
-    found = []
+    chosen = resolve_rules(rules)
+    found: list = []
     with trace.unchanged():
-        for rule in rules:
+        for rule in chosen:
             fresh = rule.check(trace)
             if trace.thinned:
                 fresh = _with_remembered(trace, rule.id, fresh)
             found.extend(fresh)
-        reasons = not_judged(trace, left_out(rules))
+        reasons = not_judged(trace, left_out(chosen))
     found.sort(key=lambda f: f.first_step)
-    causes = trace_causes(found, effects_of(rules))
+    causes = trace_causes(found, effects_of(chosen))
     return Report(causes, trace, not_judged=reasons)
 
 

@@ -40,7 +40,11 @@ class Remedy:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold: title, why, code and, if any, action."""
-        data = {"title": self.title, "why": self.why, "code": self.code}
+        data: dict[str, Any] = {
+            "title": self.title,
+            "why": self.why,
+            "code": self.code,
+        }
         if self.action is not None:
             data |= {"action": self.action, "arguments": self.arguments}
         return data

@@ -86,7 +86,7 @@ def heal(
         epochs = check_int("heal", "epochs", epochs, minimum=1)
     if batch_size is not None:
         batch_size = check_int("heal", "batch_size", batch_size, minimum=1)
-    if x is None:
+    if x is None and report is not None:
         return _unverified(model, report)
     healer = Healer(model, report, x, y, epochs, batch_size)
     return healer.run()

@@ -64,6 +64,7 @@ class Builder:
         _update(config, updates)
         return type(layer).from_config(config)
 
+    @keras_private.without_tensorflow()
     def model(self, model):
         edits = {*self.plan.normalized, *self.plan.block_ends}
         inserts = bool(edits)

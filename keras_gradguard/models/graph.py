@@ -160,7 +160,7 @@ def sites(model):
     Returns:
         List of `Site`. A shared layer has one site.
     """
-    found = {}
+    found: dict = {}
     _open(model, "", [], found)
     return list(found.values())
 

@@ -147,9 +147,9 @@ def activation_name(layer):
     function = getattr(layer, "activation", None)
     if function is None:
         return "linear" if _is_linear(layer) else None
-    name = getattr(function, "__name__", None)
+    called = getattr(function, "__name__", None)
     try:
-        return name if keras.activations.get(name) is function else None
+        return called if keras.activations.get(called) is function else None
     except (ValueError, TypeError):
         return None
 

@@ -21,10 +21,10 @@ from keras_gradguard.optimizers._nonfinite import NonfiniteGuard
 def _delegated(name: str) -> Any:
     """A property that is the inner optimizer's attribute of that name."""
 
-    def get(self) -> Any:
+    def get(self: Any) -> Any:
         return getattr(self.inner_optimizer, name)
 
-    def set_(self, value):
+    def set_(self: Any, value: Any) -> None:
         # Keras's own `__init__` assigns its defaults, before there is one.
         if "inner_optimizer" in self.__dict__:
             setattr(self.inner_optimizer, name, value)
@@ -112,6 +112,7 @@ class AutoClip(keras.optimizers.Optimizer):
         `MultiOptimizer`, wrap its members.
     """
 
+    built: bool  # Keras sets it.
     use_ema = _delegated("use_ema")
     ema_momentum = _delegated("ema_momentum")
     ema_overwrite_frequency = _delegated("ema_overwrite_frequency")

@@ -92,7 +92,8 @@ def check(model: Any, x: Any, y: Any = None, batch_size: int = 32) -> Report:
 def _check(model: Any, x: Any, y: Any, batch_size: int) -> Report:
     rows = int(np.clip(4 * batch_size, _FEWEST_ROWS, _MOST_ROWS))
     data = samples.take(x, y, rows, batch_size)
-    notes, missing = [], []
+    notes: list[str] = []
+    missing: list[str] = []
     model, fresh = _built(model, data.x, notes)
     untrained = fresh or _untrained(model)
     start = starts.measured(model, data, untrained, missing)

@@ -170,7 +170,7 @@ def for_activation(
     return initializer
 
 
-def scale_for(activation):
+def scale_for(activation: Any) -> Any:
     """Return the variance of weights times fan that fits an activation.
 
     Args:
@@ -186,15 +186,15 @@ def scale_for(activation):
 
 
 def kernel_arguments(
-    kind,
-    scale,
+    kind: Any,
+    scale: Any,
     *,
-    mode="fan_in",
-    variant="normal",
-    strides=1,
-    groups=1,
-    seed=None,
-):
+    mode: Any = "fan_in",
+    variant: Any = "normal",
+    strides: Any = 1,
+    groups: Any = 1,
+    seed: Any = None,
+) -> Any:
     """Return the kernel initializers of a layer class as keyword arguments.
 
     Args:
@@ -210,7 +210,12 @@ def kernel_arguments(
         Dict from argument name to initializer.
     """
 
-    def make(layout="dense", scale=scale, mode=mode, draw=seed):
+    def make(
+        layout: Any = "dense",
+        scale: Any = scale,
+        mode: Any = mode,
+        draw: Any = seed,
+    ) -> Any:
         standard = layout == "dense" and (groups == 1 or mode == "fan_in")
         if variant == "orthogonal" or not standard:
             made = PairedInitializer(
@@ -249,7 +254,7 @@ def kernel_arguments(
     return {"kernel_initializer": make()}
 
 
-def _recurrent(row, kind, variant, seed):
+def _recurrent(row: Any, kind: Any, variant: Any, seed: Any) -> Any:
     """Gates keep sigmoid and tanh; a ReLU recurrence starts as identity."""
     inner = variant if variant != "orthogonal" else "normal"
     second = None if seed is None else child_seed(seed, 2)
@@ -273,7 +278,7 @@ def _recurrent(row, kind, variant, seed):
             "state tanh; for a ReLU recurrence take layer='SimpleRNN'."
         )
     gates = kinds.GATED[kind]
-    arguments = {
+    arguments: dict[str, Any] = {
         "activation": "tanh",
         "kernel_initializer": PerGate(glorot, gates),
         "recurrent_initializer": PerGate(orthogonal, gates),
@@ -285,7 +290,7 @@ def _recurrent(row, kind, variant, seed):
     return arguments
 
 
-def activation_for(row, kind):
+def activation_for(row: Any, kind: Any) -> Any:
     """Return the activation of a pairing; a PReLU's slope is one a channel.
 
     Args:
@@ -304,7 +309,7 @@ def activation_for(row, kind):
     return {**row.activation, "config": config}
 
 
-def _independent(initializer, seed):
+def _independent(initializer: Any, seed: Any) -> Any:
     """Let one instance draw new values for each layer it is given to.
 
     Keras's initializers draw the same values each time they are called, so

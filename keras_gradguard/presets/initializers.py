@@ -167,7 +167,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
             return area * last / float(stride), area * first
         return area * first, area * last / self.groups
 
-    def _orthogonal(self, shape, std, dtype):
+    def _orthogonal(self, shape: Any, std: Any, dtype: Any) -> Any:
         """Draw blocks with orthogonal rows or columns and deviation `std`."""
         blocks, to_kernel = self._blocks(shape)
         count, rows, columns = blocks
@@ -183,7 +183,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
         kernel = to_kernel(q * (std * math.sqrt(max(rows, columns))))
         return ops.cast(kernel, dtype or keras.config.floatx())
 
-    def _blocks(self, shape):
+    def _blocks(self, shape: Any) -> Any:
         """Return (blocks, inputs, outputs) and the way back to the kernel."""
         if self.input_axes is not None and self.output_axes is not None:
             inside = [a % len(shape) for a in self.input_axes]
@@ -193,7 +193,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
             ]
             order = [*rest, *inside, *outside]
 
-            def back(q):
+            def back_of_axes(q: Any) -> Any:
                 q = ops.reshape(q, [shape[a] for a in order])
                 return ops.transpose(q, [int(i) for i in np.argsort(order)])
 
@@ -201,7 +201,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
                 int(np.prod([shape[a] for a in axes], dtype=int))
                 for axes in (rest, inside, outside)
             ]
-            return tuple(sizes), back
+            return tuple(sizes), back_of_axes
         if len(shape) < 2:
             raise ValueError(
                 "PairedInitializer: `distribution` must be a normal or "
@@ -224,7 +224,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
             )
         columns = last // self.groups
 
-        def back(q):
+        def back(q: Any) -> Any:
             q = ops.reshape(q, (self.groups, *spatial, first, columns))
             q = ops.moveaxis(q, 0, -2)
             return ops.reshape(q, shape)
@@ -289,7 +289,7 @@ class PerGate(keras.initializers.Initializer):
             axis=-1,
         )
 
-    def _for_gate(self, gate):
+    def _for_gate(self, gate: Any) -> Any:
         """Return the initializer with a seed of its own for a gate."""
         seed = getattr(self.initializer, "seed", None)
         if not isinstance(seed, int):

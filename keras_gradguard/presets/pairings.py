@@ -271,7 +271,7 @@ def pairing(name: str) -> Pairing:
 
 
 @functools.lru_cache(maxsize=64)
-def _pairing(name):
+def _pairing(name: Any) -> Any:
     if name in _DEEP:
         return _deep(name)
     activation, scale, mode, when, paper = _ROWS[name]
@@ -281,7 +281,7 @@ def _pairing(name):
     return Pairing(name, activation, scale, mode, 0.0, 1.0, when, paper)
 
 
-def _deep(name):
+def _deep(name: Any) -> Any:
     """Solve for weights and biases with a stable fixed point.
 
     V(q) = scale E f(sqrt(q) z)^2 + bias_variance. No scale alone gives a
@@ -304,7 +304,7 @@ def _deep(name):
     )
 
 
-def for_name_of(activation):
+def for_name_of(activation: Any) -> Any:
     """Return the pairing of the table that an activation belongs to.
 
     Args:
@@ -323,7 +323,7 @@ def for_name_of(activation):
         return pairing("squared_relu")
     else:
         # A function of the user's that is merely called "relu" is not Keras's.
-        key = getattr(activation, "__name__", None)
+        key = getattr(activation, "__name__", "")
         try:
             if keras.activations.get(key) is not activation:
                 return None

@@ -91,7 +91,7 @@ class Trace:
         capacity_bytes = _validation.check_int(
             "Trace", "capacity_bytes", capacity_bytes, minimum=0
         )
-        self.found = []
+        self.found: list = []
         self._variables = TraceVariables(
             layers, variables, owners, has_gradient, sizes
         )
@@ -105,7 +105,7 @@ class Trace:
         self._weights = WeightMeasurements(self._tables, self._variables)
         self._activations = ActivationMeasurements(self._tables)
         self._epochs = Epochs(self._tables)
-        self._derived = None
+        self._derived: Any = None
 
     # Writing
 

@@ -73,3 +73,8 @@ def test_the_checker_sees_all_public_names(cache, tmp_path):
     told = [line for line in check(program, cache=cache) if "Revealed" in line]
     assert len(told) == len(names)
     assert not [line for line in told if '"Any"' in line]
+
+
+def test_the_package_has_no_errors(cache):
+    last = check("keras_gradguard", cache=cache)[-1]
+    assert last.startswith("Success: no issues found")

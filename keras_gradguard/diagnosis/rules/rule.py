@@ -46,7 +46,7 @@ class Rule(abc.ABC):
     """
 
     id = ""
-    effects = ()
+    effects: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def check(self, trace: Trace) -> list[Finding]:

@@ -64,7 +64,7 @@ def inspect_initialization(model: Any) -> list[InitializationProblem]:
         ]
     known = graph.is_graph(model)
     kernels = [k for site in found for k in kernels_of(site, known)]
-    problems = {}
+    problems: dict = {}
     for kernel in kernels:
         problem = judge_kernel(kernel)
         if problem is not None:

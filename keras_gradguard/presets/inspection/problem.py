@@ -25,7 +25,7 @@ class InitializationProblem:
     expected_std: float
     activation: str
     message: str
-    preset: str
+    preset: str | None
 
     @property
     def layer(self) -> str:

@@ -41,7 +41,8 @@ def pack(batch, data):
             which `side_by_side.is_small` holds: these are measured together.
         data: Dict from another part's name to its list of scalars.
     """
-    names, pieces = [None], [ops.full((1,), float("nan"), "float32")]
+    names: list = [None]
+    pieces = [ops.full((1,), float("nan"), "float32")]
     for part, scalars in data.items():
         names.extend(BATCH_STATISTICS[part])
         pieces.append(ops.stack(scalars, axis=0))
