@@ -10,6 +10,7 @@ from keras_gradguard import clippers
 from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
 from keras_gradguard.clippers import functional
+from keras_gradguard.clippers.clipper import Clipper
 from keras_gradguard.optimizers import _checkpoint
 from keras_gradguard.optimizers import _hook
 from keras_gradguard.optimizers._clip_step import ClipStep
@@ -124,7 +125,7 @@ class AutoClip(keras.optimizers.Optimizer):
     def __init__(
         self,
         inner_optimizer: Any,
-        clipper: str | dict[str, Any] | clippers.Clipper = "percentile",
+        clipper: str | dict[str, Any] | Clipper = "percentile",
         nonfinite: str = "skip",
         name: str | None = None,
         *,

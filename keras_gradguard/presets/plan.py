@@ -73,10 +73,13 @@ class Plan:
         self.residual = residual
         self.seed = seed
         self.changes: list = []
-        self.configs: dict = {}  # id(layer) -> dict of config updates
-        self.replaced: dict = {}  # id(layer) -> new layer class and config
-        self.normalized: dict = {}  # id(layer) -> activation to put after, or None
-        self.block_ends: dict = {}  # id(layer that ends a block) -> id of its start
+        # By `id(layer)`: updates of its config; its new class and config; the
+        # activation to put after it, or None; and, of a layer that ends a
+        # block, the id of the one that starts it.
+        self.configs: dict = {}
+        self.replaced: dict = {}
+        self.normalized: dict = {}
+        self.block_ends: dict = {}
         self.deep = 0  # Converted layers with nothing between them.
         found = graph.sites(model)
         self._swapped = {
