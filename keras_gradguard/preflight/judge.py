@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_gradguard._validation import check_int
+from keras_gradguard._validation import shown
 from keras_gradguard.diagnosis.rules import RULES
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import keras_private
@@ -81,8 +82,8 @@ def check(model: Any, x: Any, y: Any = None, batch_size: int = 32) -> Report:
     if not isinstance(model, keras.Model):
         raise TypeError(
             "check: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__}). Wrap a layer "
-            "in `keras.Sequential([layer])`."
+            f"model={shown(model)} (of type {type(model).__name__}). Wrap a "
+            "layer in `keras.Sequential([layer])`."
         )
     batch_size = check_int("check", "batch_size", batch_size, minimum=1)
     with probe.random_state_kept():

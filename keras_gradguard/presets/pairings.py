@@ -223,11 +223,15 @@ def names() -> list[str]:
     return [*_ROWS, *_DEEP, *_ALIASES]
 
 
-def canonical(name: str) -> tuple[str, str | None]:
+def canonical(
+    name: str, owner: str = "presets", argument: str = "name"
+) -> tuple[str, str | None]:
     """Resolve aliases and the suffix of a variant.
 
     Args:
         name: A name as a user writes it.
+        owner: Class or function that took it, for the error message.
+        argument: How the argument is called there.
 
     Returns:
         The name in the table, and the variant or None.
@@ -241,8 +245,8 @@ def canonical(name: str) -> tuple[str, str | None]:
         if tail in VARIANTS:
             base, variant = head, tail
     check_choice(
-        "presets",
-        "name",
+        owner,
+        argument,
         base,
         names(),
         'Add "_uniform" or "_orthogonal" for a variant.',

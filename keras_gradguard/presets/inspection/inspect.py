@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_gradguard._validation import shown
 from keras_gradguard.models import graph
 from keras_gradguard.presets.inspection.kernel import judge_kernel
 from keras_gradguard.presets.inspection.kernel import judge_selu
@@ -51,8 +52,8 @@ def inspect_initialization(model: Any) -> list[InitializationProblem]:
     if not isinstance(model, keras.Model):
         raise TypeError(
             "inspect_initialization: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__}). Wrap a layer "
-            "in `keras.Sequential([layer])`."
+            f"model={shown(model)} (of type {type(model).__name__}). Wrap a "
+            "layer in `keras.Sequential([layer])`."
         )
     if graph.is_graph(model):
         found = graph.sites(model)
