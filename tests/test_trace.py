@@ -9,8 +9,7 @@ import pytest
 
 from keras_gradguard import Trace
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def make(steps=40, seed=0, **kwargs):

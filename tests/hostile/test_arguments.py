@@ -12,7 +12,7 @@ from tests.hostile import budget
 from tests.hostile import outcomes
 
 # Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture(scope="module")

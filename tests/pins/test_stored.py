@@ -11,6 +11,8 @@ from tests.pins import stored
 from tests.pins.compare import differences
 from tests.pins.stored import pinned
 
+pytestmark = pytest.mark.pure
+
 DIAGNOSES = pinned("diagnoses")
 
 

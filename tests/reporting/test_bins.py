@@ -11,7 +11,7 @@ from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.tables import binned
 from keras_gradguard.reporting.tables import layer_rows
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def long_run(steps=10_000):
