@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -125,7 +126,7 @@ class Learning:
     def blind(self):
         """Bool array (K,): outputs were the same for every input so far."""
         with np.errstate(invalid="ignore"):
-            large = np.fmax.accumulate(self.contrast) if len(self) else []
+            large: Any = np.fmax.accumulate(self.contrast) if len(self) else []
             return np.asarray(large) < _BLIND
 
     @functools.cached_property
