@@ -25,6 +25,7 @@ _SHRUNK = 0.25
 # may do so by chance; and how much of the loss a correlation explains at least.
 _FAINTLY = 0.12
 _EXPLAINED = 0.2
+_FITS = 0.5
 # A loss that falls by this share over the second half of a run goes on.
 _GOING = 0.08
 _CLASSES = "crossentropy"
@@ -173,6 +174,11 @@ class Learning:
             known = self.related**2
             explained = self.explained > _EXPLAINED * known
             moved = self.moved > _EXPLAINED * known
+            if self.numbers:
+                # The best predictions vary as their correlation has it.
+                size = self.contrast / self.related
+                fits = (size > _FITS) & (size < 1 / _FITS)
+                moved |= fits & (self.explained > 0.5 * known)
         return (self.related > 0) & explained & moved & ~self.shrunk
 
     def __len__(self):

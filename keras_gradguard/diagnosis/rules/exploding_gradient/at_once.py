@@ -44,7 +44,7 @@ def at_once(trace):
     layers = _culprits(trace, sizes, came)
     what = f"The signal explodes at once: at step {step} "
     if layers:
-        what += f"{layers[0]} makes outputs of {number(given)}"
+        what += f"{_shown(trace, layers[0])} makes outputs of {number(given)}"
     else:
         what += f"the outputs are {number(given)} in size"
     text = (
@@ -90,6 +90,13 @@ def _culprits(trace, sizes, came):
             if str(layer) == site or str(layer).startswith(f"{site}/")
         ]
     return list(dict.fromkeys(found))
+
+
+def _shown(trace, layer):
+    """Return the layer that the user made, not the cell inside of it."""
+    name = trace.info(layer).get("name")
+    inside = _is_recurrent(trace, layer) and str(name).endswith("_cell")
+    return layer.removesuffix(f"/{name}") if inside else layer
 
 
 def _is_recurrent(trace, layer):
