@@ -124,7 +124,7 @@ def _in_the_layers(trace, seen):
         f"the outputs of that batch were not finite{first}, though what came "
         "in was"
     )
-    return Origin("output", what, layers)
+    return Origin("output", what, layers[:1])
 
 
 def _measured(trace, step):
