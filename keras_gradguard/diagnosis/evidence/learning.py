@@ -208,6 +208,8 @@ class Learning:
         with np.errstate(invalid="ignore"):
             little = self.little(share) & ~(self.follows >= follows)
             same = self.contrast < _BLIND
+            # A mean over more batches is less of a draw.
+            little &= ~((self.moved >= share) & ~(self.explained < _NO_GAIN))
         calm = self.stalled & ~self.falling & ~self.at_ceiling
         return calm & (little | same) & ~self.good
 

@@ -142,6 +142,8 @@ class NonfiniteGradient(Rule):
         """Find NaN or infinity in the data, the first gradient, the loss."""
         if start.nonfinite:
             return [self._in_data(start)]
+        if start.beyond:
+            return [self._beyond(start)]
         gradient = start.gradient
         told = ("exploding_gradient", "vanishing_gradient")
         if gradient is None or start.tells(*told):
@@ -179,6 +181,24 @@ class NonfiniteGradient(Rule):
                 for_nonfinite(start.run, [], "layer"),
             )
         ]
+
+    def _beyond(self, start):
+        layers = list(start.beyond)
+        told = "; ".join(
+            f"{layer} looks up the index {index}, whose table has the rows 0 "
+            f"to {rows - 1}"
+            for layer, (index, rows) in start.beyond.items()
+        )
+        return self.at_start(
+            "critical",
+            layers,
+            {
+                "kind": "index",
+                "indices": {k: list(v) for k, v in start.beyond.items()},
+            },
+            f"{told}. It gives NaN on JAX, an error or zeros elsewhere.",
+            for_nonfinite(start.run, layers, "index"),
+        )
 
     def _in_data(self, start):
         where = {"x": "inputs", "y": "targets"}

@@ -100,6 +100,9 @@ class ExplodingGradient(Rule):
 
     def check_start(self, start):
         """Find signals, and gradients over depth, that have exploded."""
+        if start.beyond:
+            # What comes behind an index without a row says nothing.
+            return []
         found = huge_output(start) or growth_over_depth(start)
         if found is None:
             return []
