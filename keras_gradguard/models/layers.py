@@ -18,6 +18,7 @@ _REGULARIZERS = (
 )
 _CONFIG_KEYS = (
     "input_dim",
+    "output_dim",
     "units",
     "filters",
     "rate",
