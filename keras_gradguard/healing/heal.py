@@ -57,8 +57,8 @@ def heal(
     Returns:
         Tuple of the healed model and a `Report`. The model has been trained
         for a fifth to three fifths of `epochs`; go on with `fit`. If nothing
-        was found, or nothing helped, it is `model` itself. `report.attempts` says
-        what was tried, `report.findings` what is left.
+        was found, or nothing helped, it is `model` itself. `report.attempts`
+        says what was tried, `report.findings` what is left.
 
     Raises:
         TypeError: If `model` is no Keras model, or `x` a generator.
