@@ -177,3 +177,12 @@ def test_rules_by_id_and_of_ones_own():
         diagnose(trace, rules=[Mine])
     with pytest.raises(TypeError, match="of type int"):
         diagnose(trace, rules=3)
+
+
+def test_a_short_run_with_a_loss_is_not_told_that_it_has_none():
+    trace = Trace(["a"], ["a/k"], [0])
+    trace.append(np.arange(4), np.ones((4, 1)), extra={"loss": np.ones(4)})
+    assert diagnose(trace).not_judged == ["too few to say whether it learns"]
+    bare = Trace(["a"], ["a/k"], [0])
+    bare.append(np.arange(4), np.ones((4, 1)))
+    assert any("no loss" in why for why in diagnose(bare).not_judged)
