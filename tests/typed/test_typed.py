@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-# Judges no backend: once is enough.
 pytestmark = pytest.mark.pure
 pytest.importorskip("mypy", reason="mypy is in the extra `dev`.")
 
