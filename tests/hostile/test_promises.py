@@ -9,7 +9,6 @@ import pytest
 
 pytest.importorskip("tensorboard")
 
-# Judges no backend: once is enough.
 pytestmark = pytest.mark.pure
 
 ROOT = pathlib.Path(__file__).parents[2]
