@@ -8,13 +8,7 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.findings.causes import trace_causes
 
 # What a slow start shows, and a run may outgrow.
-_OUTGROWN = (
-    "loss_plateau",
-    "slow_convergence",
-    "vanishing_gradient",
-    "saturated_activation",
-    "dead_relu",
-)
+_OUTGROWN = ("loss_plateau", "slow_convergence", "vanishing_gradient")
 # Measurements in a row at which the model has learnt.
 _FOR_GOOD = 3
 
