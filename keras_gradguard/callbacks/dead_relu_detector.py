@@ -8,6 +8,7 @@ from keras_gradguard.callbacks import run_facts
 from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.judge import Judge
 from keras_gradguard.callbacks.measured_units import MeasuredUnits
+from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.revive import Reviver
 from keras_gradguard.callbacks.unit_counts import UnitCounts
 from keras_gradguard.callbacks.unit_methods import choose_methods
@@ -17,7 +18,6 @@ from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.recording.attach import recording_of
 from keras_gradguard.reporting import dead_units as shown
 from keras_gradguard.reporting.console import ConsoleReporter
-from keras_gradguard.reporting.guard import Guarded
 from keras_gradguard.reporting.tensorboard import EventWriter
 from keras_gradguard.trace import Trace
 
@@ -145,11 +145,14 @@ class DeadReLUDetector(keras.callbacks.Callback):
             self.seed = check.check_int(_OWNER, "seed", seed, minimum=0)
         self.log_dir = run_facts.check_log_dir(_OWNER, log_dir)
         self._watch = Watch(_OWNER, self)
+        # A monitor of the same fit writes all that this callback would.
+        self._outlet = Outlet(_OWNER, defers_to="GradientMonitor")
         self._reset()
 
     def _reset(self):
         self.trace = Trace([], [], [])
-        self._judged = Judge(resolve_rules(list(_RULES)))
+        alone = self._outlet.is_alone
+        self._judged = Judge(resolve_rules(list(_RULES)), by_clock=alone)
         self.dead_units, self.dead_fraction, self.history = {}, {}, {}
         self.blocked, self.dormant, self.skipped = {}, {}, {}
         self.revived = []
@@ -159,7 +162,8 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self._measured = MeasuredUnits()
         self._reviver = None
         self._facts = {}
-        self._console = ConsoleReporter(self.verbose)
+        self._speaks = bool(self.verbose) and self._outlet.is_chief
+        self._console = ConsoleReporter(int(self._speaks))
         self._events = None
 
     # Keras calls these
@@ -167,9 +171,9 @@ class DeadReLUDetector(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         model = self._model
         run_facts.check_model(_OWNER, model)
+        self._outlet.begin(model)
+        self._watch.speaks = self._outlet.is_chief
         self._reset()
-        if self.log_dir is not None:
-            self._events = Guarded(EventWriter(self.log_dir))
         # No gradients are wanted: 0.
         recording = recording_of(model, 0)
         self._watch.start(recording, self.params.get("steps"))
@@ -177,6 +181,14 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self._watch.guard(self._choose, recording)
 
     def on_epoch_begin(self, epoch, logs=None):
+        if self._events is None:
+            # Only now: a monitor behind this callback has begun, too.
+            self._events = self._outlet.open(
+                self.log_dir,
+                self._watch,
+                self._watch.recording,
+                (EventWriter,),
+            )
         self._watch.epoch_begin()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -288,8 +300,8 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if counted and self.revive:
             self._revive(epoch)
-        if self._events is not None:
-            self._events.on_records(self.trace, self._watch.step)
+        for writer in self._events or ():
+            writer.on_records(self.trace, self._watch.step)
         self._judge()
 
     @property
@@ -338,8 +350,8 @@ class DeadReLUDetector(keras.callbacks.Callback):
             self._console.on_findings(fresh, self.trace)
 
     def _finish(self):
-        if self.verbose:
+        if self._speaks:
             shown.print_summary(self)
-        if self._events is not None:
-            self._events.close(self.trace, self.findings)
-            self._events = None
+        for writer in self._events or ():
+            writer.close(self.trace, self.findings)
+        self._outlet.close()

@@ -7,6 +7,7 @@ from keras_gradguard import _validation
 from keras_gradguard.callbacks import run_facts
 from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.judge import Judge
+from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import resolve_rules
@@ -15,7 +16,6 @@ from keras_gradguard.recording.attach import recording_of
 from keras_gradguard.recording.weights import WeightWatch
 from keras_gradguard.reporting.console import ConsoleReporter
 from keras_gradguard.reporting.files import RunWriter
-from keras_gradguard.reporting.guard import Guarded
 from keras_gradguard.reporting.tensorboard import EventWriter
 from keras_gradguard.trace import Trace
 
@@ -126,6 +126,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
         self._watch = Watch(_OWNER, self)
+        self._outlet = Outlet(_OWNER)
         self._reporters = []
         self._weights = self._first_weights = None
         self._activity = Activity()
@@ -140,16 +141,20 @@ class GradientMonitor(keras.callbacks.Callback):
         model = self._model
         run_facts.check_model(_OWNER, model)
         self.trace = Trace([], [], [])
-        self._judged = Judge(self.rules, _FIRST_LOOK)
+        self._outlet.begin(model)
+        self._watch.speaks = self._outlet.is_chief
+        self._judged = Judge(self.rules, _FIRST_LOOK, self._outlet.is_alone)
         self._weights = self._first_weights = None
         self._activity = Activity()
         self._records, self._measured_at = 0, 0
         self._raise = None
-        self._reporters = [ConsoleReporter(self.verbose)]
-        if self.log_dir is not None:
-            for writer in (RunWriter, EventWriter):
-                self._reporters.append(Guarded(writer(self.log_dir)))
         recording = recording_of(model, self.update_freq)
+        self._reporters = [
+            ConsoleReporter(self.verbose if self._outlet.is_chief else 0),
+            *self._outlet.open(
+                self.log_dir, self._watch, recording, (RunWriter, EventWriter)
+            ),
+        ]
         self._watch.start(recording, self.params.get("steps"))
         if self.histogram_freq:
             self._watch.record_histograms()
@@ -337,3 +342,4 @@ class GradientMonitor(keras.callbacks.Callback):
         for reporter in self._reporters:
             reporter.close(self.trace, self.findings)
         self._reporters = []
+        self._outlet.close()

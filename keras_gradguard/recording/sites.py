@@ -6,6 +6,7 @@ import functools
 import keras
 import numpy as np
 
+from keras_gradguard import _backend
 from keras_gradguard.recording import layers as layers_lib
 
 _ACTIVATION_LAYERS = (
@@ -186,7 +187,7 @@ def _is_zero_on_a_side(function):
     if name in _NEVER_ZERO or name in _BOUNDS:
         return False
     try:
-        with keras.device("cpu:0"):
+        with _backend.current().own_cpu():
             values = keras.ops.convert_to_numpy(
                 function(keras.ops.convert_to_tensor(_PROBES))
             )

@@ -1,5 +1,6 @@
 """Keeps a failing reporter from ending a training run."""
 
+import contextlib
 import warnings
 
 from keras_gradguard.exceptions import GradGuardWarning
@@ -43,6 +44,14 @@ class Guarded:
     def close(self, trace, findings):
         """Tell of the end of the run."""
         self._call("close", trace, findings)
+
+    def abandon(self):
+        """Let go of its files, since the run did not come to its end."""
+        self.failed = True
+        abandon = getattr(self.reporter, "abandon", None)
+        if abandon is not None:
+            with contextlib.suppress(Exception):
+                abandon()
 
     def _call(self, method, *arguments):
         if self.failed:

@@ -125,6 +125,10 @@ class EventWriter:
         finally:
             self._file.close()
 
+    def abandon(self):
+        """Close the file as it is."""
+        self._file.close()
+
     def flush(self):
         """Wait until everything written so far is in the file."""
         self._file.flush()

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from keras_gradguard._backend.jax.processes import whole
+
 
 def float64():
     """Context in which new arrays may be float64."""
@@ -58,11 +60,11 @@ def compiled(function):
 def to_numpy(tensor):
     """Host copy of an array, or of a ring's `snapshot` as one array."""
     if isinstance(tensor, tuple):
-        store, cursor = (np.asarray(part) for part in tensor)
+        store, cursor = (np.asarray(whole(part)) for part in tensor)
         last = np.zeros((1, store.shape[1]), store.dtype)
         last[0, 0] = cursor
         return np.concatenate([store, last])
-    return np.asarray(tensor)
+    return np.asarray(whole(tensor))
 
 
 def is_end_of_data(error):
