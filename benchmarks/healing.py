@@ -28,8 +28,8 @@ import numpy as np
 from detection import programs
 
 import keras_gradguard as kgg
-from keras_gradguard.diagnosis.skill import skill
-from keras_gradguard.diagnosis.skill import tasks_of
+from keras_gradguard.healing.skill import skill
+from keras_gradguard.healing.skill import tasks_of
 
 HERE = pathlib.Path(__file__).parent
 _MOST_STEPS = 20_000

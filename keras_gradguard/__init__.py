@@ -11,17 +11,17 @@ from keras_gradguard.version import __version__
 _EXPORTS = {
     "AutoClip": "keras_gradguard.optimizers.auto_clip",
     "DeadReLUDetector": "keras_gradguard.callbacks.dead_relu_detector",
-    "Finding": "keras_gradguard.diagnosis.finding",
+    "Finding": "keras_gradguard.findings.finding",
     "GradientMonitor": "keras_gradguard.callbacks.gradient_monitor",
     "GradGuardFinding": "keras_gradguard.exceptions",
     "GradGuardWarning": "keras_gradguard.exceptions",
-    "Remedy": "keras_gradguard.diagnosis.finding",
-    "Report": "keras_gradguard.diagnosis.report",
-    "Rule": "keras_gradguard.diagnosis.rules.base",
+    "Remedy": "keras_gradguard.findings.finding",
+    "Report": "keras_gradguard.reporting.report",
+    "Rule": "keras_gradguard.diagnosis.rules.rule",
     "Trace": "keras_gradguard.trace",
-    "check": "keras_gradguard.diagnosis.preflight",
+    "check": "keras_gradguard.preflight",
     "diagnose": "keras_gradguard.diagnosis",
-    "heal": "keras_gradguard.diagnosis.heal",
+    "heal": "keras_gradguard.healing.heal",
 }
 _SUBMODULES = ("clippers", "layers", "presets")
 

@@ -4,6 +4,7 @@
 """
 
 import numbers
+import os
 
 
 def _fail(error, owner, name, what, value, hint, show_type=False):
@@ -134,3 +135,59 @@ def check_choice(owner, name, value, choices, hint=""):
         shown = ", ".join(repr(c) for c in choices)
         _fail(ValueError, owner, name, f"one of {shown}", value, hint)
     return value
+
+
+def check_log_dir(owner, log_dir):
+    """Return `log_dir` as a string, or None.
+
+    Args:
+        owner: Class that took the argument.
+        log_dir: What was passed.
+
+    Returns:
+        String or None.
+
+    Raises:
+        TypeError: If it is neither None, nor a string, nor a path.
+    """
+    if log_dir is None:
+        return None
+    if not isinstance(log_dir, str | os.PathLike):
+        raise TypeError(
+            f"{owner}: `log_dir` must be a path or None. Received: "
+            f"log_dir={log_dir!r} (of type {type(log_dir).__name__}). Pass a "
+            'directory such as "runs/first".'
+        )
+    return os.fspath(log_dir)
+
+
+def check_histogram_freq(owner, histogram_freq, log_dir):
+    """Return `histogram_freq` as an int.
+
+    Args:
+        owner: Class that took the argument.
+        histogram_freq: What was passed.
+        log_dir: String or None, where events are written.
+
+    Returns:
+        Integer.
+
+    Raises:
+        TypeError: If it is no integer.
+        ValueError: If it is negative, or there is nowhere to write to.
+    """
+    histogram_freq = check_int(
+        owner,
+        "histogram_freq",
+        histogram_freq,
+        minimum=0,
+        hint="Pass 1 for histograms in every epoch, 0 for none.",
+    )
+    if histogram_freq and log_dir is None:
+        raise ValueError(
+            f"{owner}: `histogram_freq` must be 0 without `log_dir`. "
+            f"Received: histogram_freq={histogram_freq}, log_dir=None. "
+            "Histograms are written for TensorBoard: pass a directory such "
+            'as log_dir="runs/first".'
+        )
+    return histogram_freq

@@ -11,10 +11,10 @@ from keras_gradguard._optional import require
 from keras_gradguard.diagnosis import Finding
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import diagnose
-from keras_gradguard.reporting.files import FINDINGS
-from keras_gradguard.reporting.files import RUN
-from keras_gradguard.reporting.files import TRACE
-from keras_gradguard.trace import Trace
+from keras_gradguard.reporting.run_directory import FINDINGS
+from keras_gradguard.reporting.run_directory import RUN
+from keras_gradguard.reporting.run_directory import TRACE
+from keras_gradguard.trace.trace import Trace
 from keras_gradguard.version import __version__
 
 _BACKENDS = ("tensorflow", "jax", "torch")

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from keras_gradguard._histogram import COLUMNS
-from keras_gradguard._histogram import OCTAVES
-from keras_gradguard._histogram import GradientHistogram
+from keras_gradguard.trace.histogram import COLUMNS
+from keras_gradguard.trace.histogram import OCTAVES
+from keras_gradguard.trace.histogram import GradientHistogram
 from tests import reference
 
 # Judges no backend: once is enough.

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_gradguard._series import OUTPUT_STATISTICS
 from keras_gradguard.callbacks.unit_counts import UnitCounts
+from keras_gradguard.trace.series import OUTPUT_STATISTICS
 
 # A unit counts as dead once it was zero in so many measured batches, and
 # stays so until one of them shows it alive.

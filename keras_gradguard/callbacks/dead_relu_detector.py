@@ -4,9 +4,7 @@ import keras
 import numpy as np
 
 from keras_gradguard import _validation
-from keras_gradguard.callbacks import run_facts
 from keras_gradguard.callbacks.activity import Activity
-from keras_gradguard.callbacks.judge import Judge
 from keras_gradguard.callbacks.measured_units import MeasuredUnits
 from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.revive import Reviver
@@ -15,11 +13,13 @@ from keras_gradguard.callbacks.unit_methods import choose_methods
 from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import resolve_rules
-from keras_gradguard.recording.attach import recording_of
+from keras_gradguard.diagnosis.live import Judge
+from keras_gradguard.models import run_info
+from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.reporting import dead_units as shown
 from keras_gradguard.reporting.console import ConsoleReporter
-from keras_gradguard.reporting.tensorboard import EventWriter
-from keras_gradguard.trace import Trace
+from keras_gradguard.reporting.tensorboard.writer import EventWriter
+from keras_gradguard.trace.trace import Trace
 
 _OWNER = "DeadReLUDetector"
 _METHODS = ("auto", "gradient", "activation")
@@ -143,7 +143,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self.seed = seed
         if seed is not None:
             self.seed = check.check_int(_OWNER, "seed", seed, minimum=0)
-        self.log_dir = run_facts.check_log_dir(_OWNER, log_dir)
+        self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
         self._watch = Watch(_OWNER, self)
         # A monitor of the same fit writes all that this callback would.
         self._outlet = Outlet(_OWNER, defers_to="GradientMonitor")
@@ -170,14 +170,14 @@ class DeadReLUDetector(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         model = self._model
-        run_facts.check_model(_OWNER, model)
+        run_info.check_model(_OWNER, model)
         self._outlet.begin(model)
         self._watch.speaks = self._outlet.is_chief
         self._reset()
         # No gradients are wanted: 0.
         recording = recording_of(model, 0)
         self._watch.start(recording, self.params.get("steps"))
-        self._facts = run_facts.facts(model, self.params)
+        self._facts = run_info.facts(model, self.params)
         self._watch.guard(self._choose, recording)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -274,7 +274,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         """Make the trace once the model is known, and return its table."""
         table = self._watch.recording.make_table()
         if not len(self.trace.variables):
-            self.trace = run_facts.empty_trace(table, self._facts)
+            self.trace = run_info.empty_trace(table, self._facts)
         return table
 
     def _choose(self, recording):

@@ -4,20 +4,20 @@ import keras
 import numpy as np
 
 from keras_gradguard import _validation
-from keras_gradguard.callbacks import run_facts
 from keras_gradguard.callbacks.activity import Activity
-from keras_gradguard.callbacks.judge import Judge
 from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import resolve_rules
+from keras_gradguard.diagnosis.live import Judge
 from keras_gradguard.exceptions import GradGuardFinding
-from keras_gradguard.recording.attach import recording_of
+from keras_gradguard.models import run_info
+from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.weights import WeightWatch
 from keras_gradguard.reporting.console import ConsoleReporter
-from keras_gradguard.reporting.files import RunWriter
-from keras_gradguard.reporting.tensorboard import EventWriter
-from keras_gradguard.trace import Trace
+from keras_gradguard.reporting.run_directory import RunWriter
+from keras_gradguard.reporting.tensorboard.writer import EventWriter
+from keras_gradguard.trace.trace import Trace
 
 _OWNER = "GradientMonitor"
 _ON_FINDING = ("warn", "stop", "raise", "ignore")
@@ -105,7 +105,7 @@ class GradientMonitor(keras.callbacks.Callback):
         histogram_freq=0,
     ):
         super().__init__()
-        self.log_dir = run_facts.check_log_dir(_OWNER, log_dir)
+        self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
         self.update_freq = _validation.check_int(
             _OWNER,
             "update_freq",
@@ -120,7 +120,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self.verbose = _validation.check_choice(
             _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
         )
-        self.histogram_freq = run_facts.check_histogram_freq(
+        self.histogram_freq = _validation.check_histogram_freq(
             _OWNER, histogram_freq, self.log_dir
         )
         self.trace = Trace([], [], [])
@@ -139,7 +139,7 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         model = self._model
-        run_facts.check_model(_OWNER, model)
+        run_info.check_model(_OWNER, model)
         self.trace = Trace([], [], [])
         self._outlet.begin(model)
         self._watch.speaks = self._outlet.is_chief
@@ -158,7 +158,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self._watch.start(recording, self.params.get("steps"))
         if self.histogram_freq:
             self._watch.record_histograms()
-        self._planned = run_facts.facts(model, self.params)
+        self._planned = run_info.facts(model, self.params)
         self._watch.guard(self._begin)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -289,7 +289,7 @@ class GradientMonitor(keras.callbacks.Callback):
     def _begin_trace(self):
         """Make the trace, as soon as the order of the layers is known."""
         table = self._watch.recording.make_table()
-        self.trace = run_facts.empty_trace(table, self._planned)
+        self.trace = run_info.empty_trace(table, self._planned)
         if self._weights is None:
             self._watch_weights()
         self._weights.reorder(table.variables)

@@ -9,7 +9,7 @@ from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.reporting.claim import Claim
 from keras_gradguard.reporting.claim import Taken
 from keras_gradguard.reporting.claim import prepare
-from keras_gradguard.reporting.guard import Guarded
+from keras_gradguard.reporting.reporter import Guarded
 
 
 class Outlet:

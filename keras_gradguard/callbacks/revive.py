@@ -9,9 +9,9 @@ Phenomenon in Deep Reinforcement Learning", arXiv:2302.12902, algorithm 1.
 import keras
 import numpy as np
 
-from keras_gradguard.presets import graph
-from keras_gradguard.recording import layers as layers_lib
-from keras_gradguard.recording import optimizers
+from keras_gradguard.models import graph
+from keras_gradguard.models import layers as layers_lib
+from keras_gradguard.models import optimizers
 
 _L = keras.layers
 _KERNELS = (_L.Dense, _L.Conv1D, _L.Conv2D, _L.Conv3D)

@@ -1,7 +1,7 @@
 """How the dead units of each layer can be told: by output or by gradient."""
 
-from keras_gradguard.recording.unit_gradients import UnitGradient
-from keras_gradguard.recording.unit_gradients import unit_gradient
+from keras_gradguard.recording.step.unit_gradients import UnitGradient
+from keras_gradguard.recording.step.unit_gradients import unit_gradient
 
 
 def choose_methods(sites, method):

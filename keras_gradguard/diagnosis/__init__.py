@@ -1,9 +1,9 @@
 """Judging a trace: rules, findings, remedies, reports."""
 
-from keras_gradguard.diagnosis.causes import trace_causes
-from keras_gradguard.diagnosis.finding import Finding
-from keras_gradguard.diagnosis.report import Report
 from keras_gradguard.diagnosis.rules import resolve_rules
+from keras_gradguard.findings.causes import trace_causes
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.reporting.report import Report
 
 
 def diagnose(trace, rules="default"):

@@ -4,8 +4,8 @@ from keras_gradguard.layers.paired import PairedConv1D
 from keras_gradguard.layers.paired import PairedConv2D
 from keras_gradguard.layers.paired import PairedConv3D
 from keras_gradguard.layers.paired import PairedDense
-from keras_gradguard.layers.residual import Residual
-from keras_gradguard.layers.residual import ScaledAdd
+from keras_gradguard.models.residual import Residual
+from keras_gradguard.models.residual import ScaledAdd
 
 __all__ = [
     "PairedConv1D",

@@ -6,7 +6,7 @@ from keras_gradguard._validation import check_bool
 from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
 from keras_gradguard._validation import check_number
-from keras_gradguard.layers.residual import ScaledAdd
+from keras_gradguard.models.residual import ScaledAdd
 from keras_gradguard.presets.arguments import get
 
 

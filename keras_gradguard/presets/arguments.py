@@ -7,6 +7,7 @@ import keras
 
 from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
+from keras_gradguard.models import kinds
 from keras_gradguard.presets.gains import gain
 from keras_gradguard.presets.initializers import GateBias
 from keras_gradguard.presets.initializers import PairedInitializer
@@ -17,21 +18,6 @@ from keras_gradguard.presets.pairings import canonical
 from keras_gradguard.presets.pairings import for_name_of
 from keras_gradguard.presets.pairings import pairing
 
-_DENSE = ("Dense", "EinsumDense", "Conv1D", "Conv2D", "Conv3D")
-_DEPTHWISE = ("DepthwiseConv1D", "DepthwiseConv2D")
-_SEPARABLE = ("SeparableConv1D", "SeparableConv2D")
-_TRANSPOSE = ("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose")
-_ATTENTION = ("MultiHeadAttention", "GroupQueryAttention")
-_GATED = {"LSTM": 4, "GRU": 3}
-LAYERS = (
-    *_DENSE,
-    *_DEPTHWISE,
-    *_SEPARABLE,
-    *_TRANSPOSE,
-    *_ATTENTION,
-    *_GATED,
-    "SimpleRNN",
-)
 _DISTRIBUTION = {"normal": "truncated_normal", "uniform": "uniform"}
 _NAMED = {
     (2.0, "fan_in", "normal"): keras.initializers.HeNormal,
@@ -97,7 +83,7 @@ def get(
         "presets.get",
         "layer",
         kind,
-        LAYERS,
+        kinds.LAYERS,
         "For another layer set its initializers to "
         "`kgg.presets.PairedInitializer` by hand.",
     )
@@ -105,10 +91,10 @@ def get(
         seed = check_int("presets.get", "seed", seed)
     row = pairing(base)
     variant = suffix or variant
-    if kind in _GATED or kind == "SimpleRNN":
+    if kind in kinds.GATED or kind == "SimpleRNN":
         return _recurrent(row, kind, variant, seed)
     arguments = {}
-    if kind not in _ATTENTION:
+    if kind not in kinds.ATTENTION:
         arguments["activation"] = activation_for(row, kind)
         if row.bias_variance:
             arguments["bias_initializer"] = _independent(
@@ -167,7 +153,7 @@ def for_activation(activation, *, layer="Dense", variant="normal", seed=None):
         "presets.for_activation",
         "layer",
         kind,
-        (*_DENSE, *_DEPTHWISE, *_TRANSPOSE),
+        (*kinds.DENSE, *kinds.DEPTHWISE, *kinds.TRANSPOSE),
         "For other layers see `kgg.presets.get`.",
     )
     scale, mode = scale_for(activation)
@@ -237,10 +223,10 @@ def kernel_arguments(
             )
         return _independent(made, draw)
 
-    if kind in _DEPTHWISE:
+    if kind in kinds.DEPTHWISE:
         # Glorot's average counts a multiplier: the area is what matters.
         return {"depthwise_initializer": make("depthwise", mode="fan_in")}
-    if kind in _SEPARABLE:
+    if kind in kinds.SEPARABLE:
         # No activation between the two kernels: the second has gain 1.
         second = None if seed is None else child_seed(seed, 2)
         return {
@@ -249,9 +235,9 @@ def kernel_arguments(
                 scale=1.0, mode="fan_in", draw=second
             ),
         }
-    if kind in _TRANSPOSE:
+    if kind in kinds.TRANSPOSE:
         return {"kernel_initializer": make("transpose")}
-    if kind in _ATTENTION:
+    if kind in kinds.ATTENTION:
         return {"kernel_initializer": make(scale=1.0, mode="fan_avg")}
     return {"kernel_initializer": make()}
 
@@ -279,7 +265,7 @@ def _recurrent(row, kind, variant, seed):
             f"Received: name={row.name!r}. Its gates need sigmoid and its "
             "state tanh; for a ReLU recurrence take layer='SimpleRNN'."
         )
-    gates = _GATED[kind]
+    gates = kinds.GATED[kind]
     arguments = {
         "activation": "tanh",
         "kernel_initializer": PerGate(glorot, gates),

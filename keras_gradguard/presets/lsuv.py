@@ -11,8 +11,8 @@ from keras import ops
 from keras_gradguard._validation import check_int
 from keras_gradguard._validation import check_number
 from keras_gradguard.exceptions import GradGuardWarning
-from keras_gradguard.presets import graph
-from keras_gradguard.presets.arguments import LAYERS
+from keras_gradguard.models import graph
+from keras_gradguard.models.kinds import LAYERS
 from keras_gradguard.presets.arguments import kernel_arguments
 from keras_gradguard.presets.initializers import child_seed
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from keras_gradguard.presets import graph
+from keras_gradguard.models import graph
 from keras_gradguard.presets.arguments import activation_for
 from keras_gradguard.presets.arguments import get
 from keras_gradguard.presets.arguments import kernel_arguments

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from keras_gradguard._backend import ring_layout
-from keras_gradguard.recording import optimizers
-from keras_gradguard.recording.gradients import SCALARS
-from keras_gradguard.recording.gradients import SKIPPED
-from keras_gradguard.recording.gradients import UNMEASURED
+from keras_gradguard.models import optimizers
+from keras_gradguard.recording.step.gradients import SCALARS
+from keras_gradguard.recording.step.gradients import SKIPPED
+from keras_gradguard.recording.step.gradients import UNMEASURED
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ out of the optimizer's list while it saves or loads.
 
 import contextlib
 
-from keras_gradguard.recording import optimizers
+from keras_gradguard.models import optimizers
 
 
 def hide(optimizer, taps, patches):

@@ -11,10 +11,10 @@ import contextvars
 import weakref
 
 from keras_gradguard import _backend
-from keras_gradguard.recording.draining import RingDrain
-from keras_gradguard.recording.gradients import Mode
-from keras_gradguard.recording.histograms import HistogramRequests
+from keras_gradguard.recording.drain import RingDrain
 from keras_gradguard.recording.schedule import Schedule
+from keras_gradguard.recording.step.gradients import Mode
+from keras_gradguard.recording.step.histograms import HistogramRequests
 
 _one_variant = contextvars.ContextVar("gradguard_one_variant", default=False)
 

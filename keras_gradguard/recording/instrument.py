@@ -14,15 +14,15 @@ import keras
 import numpy as np
 
 from keras_gradguard._backend import ring_layout
+from keras_gradguard.models import optimizers
+from keras_gradguard.models.layers import CallOrder
+from keras_gradguard.models.patches import Patches
 from keras_gradguard.recording import checkpoints
-from keras_gradguard.recording import optimizers
-from keras_gradguard.recording.activations import ForwardTap
-from keras_gradguard.recording.clipping import ClipTap
-from keras_gradguard.recording.gradients import GradientTap
-from keras_gradguard.recording.gradients import Mode
-from keras_gradguard.recording.layers import CallOrder
-from keras_gradguard.recording.loss_scale import LossScaleTap
-from keras_gradguard.recording.patches import Patches
+from keras_gradguard.recording.step.activations import ForwardTap
+from keras_gradguard.recording.step.clip_tap import ClipTap
+from keras_gradguard.recording.step.gradients import GradientTap
+from keras_gradguard.recording.step.gradients import Mode
+from keras_gradguard.recording.step.loss_scale_tap import LossScaleTap
 
 _CACHED = "_gradguard_instrument"
 _RING_BYTES = 512 * 1024

@@ -1,7 +1,7 @@
 """Chooses which executions of the train step measure what."""
 
 from keras_gradguard import _backend
-from keras_gradguard.recording.gradients import Mode
+from keras_gradguard.recording.step.gradients import Mode
 
 # A full step costs about a third more; one in 64 costs half a percent.
 _FULL_EVERY = 64

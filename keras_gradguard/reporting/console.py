@@ -2,7 +2,7 @@
 
 import sys
 
-from keras_gradguard.diagnosis.causes import ranked
+from keras_gradguard.findings.causes import ranked
 from keras_gradguard.reporting.tables import clipping
 from keras_gradguard.reporting.tables import layer_rows
 from keras_gradguard.reporting.tables import shown_columns

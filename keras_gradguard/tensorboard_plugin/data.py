@@ -5,8 +5,8 @@ import threading
 
 from tensorboard.data import provider
 
-from keras_gradguard.reporting._chunks import LAYERS_TAG
-from keras_gradguard.reporting._chunks import PLUGIN_NAME
+from keras_gradguard.reporting.tensorboard.chunks import LAYERS_TAG
+from keras_gradguard.reporting.tensorboard.chunks import PLUGIN_NAME
 from keras_gradguard.tensorboard_plugin.run_data import assemble
 
 _REMEMBERED = 8

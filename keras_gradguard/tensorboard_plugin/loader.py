@@ -11,9 +11,6 @@ try:
 except Exception:  # another TensorBoard than we know
     TBLoader = object
 
-# Chunks of records to keep of a run; a day of training has about 3,000.
-SAMPLES = 10_000
-
 
 class GradGuardLoader(TBLoader):
     """Makes the plugin of the GradGuard tab, or says in the log why not."""
@@ -21,9 +18,10 @@ class GradGuardLoader(TBLoader):
     def fix_flags(self, flags):
         """Let all data of the tab be loaded, unless the user said how much."""
         try:
-            from keras_gradguard.reporting._chunks import PLUGIN_NAME
+            from keras_gradguard.reporting.tensorboard import chunks
 
-            flags.samples_per_plugin.setdefault(PLUGIN_NAME, SAMPLES)
+            name, most = chunks.PLUGIN_NAME, chunks.SAMPLES
+            flags.samples_per_plugin.setdefault(name, most)
         except Exception as error:
             _tell(error)
 

@@ -10,11 +10,11 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
-from keras_gradguard.reporting._chunks import METRICS
-from keras_gradguard.reporting._chunks import PLUGIN_NAME
+from keras_gradguard.reporting.tensorboard.chunks import METRICS
+from keras_gradguard.reporting.tensorboard.chunks import PLUGIN_NAME
+from keras_gradguard.reporting.tensorboard.chunks import SAMPLES
 from keras_gradguard.tensorboard_plugin import views
 from keras_gradguard.tensorboard_plugin.data import RunStore
-from keras_gradguard.tensorboard_plugin.loader import SAMPLES
 
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
@@ -27,17 +27,25 @@ def _route(answer):
     @functools.wraps(answer)
     def application(self, environ, start_response):
         request = wrappers.Request(environ)
-        if request.method not in ("GET", "HEAD"):
-            response = http_util.Respond(
-                request, "Only GET is answered.", "text/plain", code=405
-            )
-        else:
-            response = http_util.Respond(
-                request, answer(self, request), "application/json"
-            )
+        response = _only_read(request) or http_util.Respond(
+            request, answer(self, request), "application/json"
+        )
         return response(environ, start_response)
 
     return application
+
+
+def _only_read(request):
+    """Return the refusal of a request that is not to read, else None."""
+    if request.method in ("GET", "HEAD"):
+        return None
+    return http_util.Respond(
+        request,
+        "Only GET is answered.",
+        "text/plain",
+        code=405,
+        headers=[("Allow", "GET, HEAD")],
+    )
 
 
 class GradGuardPlugin(base_plugin.TBPlugin):
@@ -100,6 +108,9 @@ class GradGuardPlugin(base_plugin.TBPlugin):
         return self._file(request, request.path.rpartition("/static/")[2])
 
     def _file(self, request, name):
+        refused = _only_read(request)
+        if refused is not None:
+            return refused
         # A name that is not in the table is never made into a path.
         path = self._files.get(name)
         if path is None:

@@ -5,12 +5,13 @@ import math
 
 import numpy as np
 
-from keras_gradguard.reporting._chunks import BY_SITE
-from keras_gradguard.reporting._chunks import FINDINGS_TAG
-from keras_gradguard.reporting._chunks import LAYERS_TAG
-from keras_gradguard.reporting._chunks import METRICS
-from keras_gradguard.reporting._chunks import RECORDS_TAG
-from keras_gradguard.reporting._chunks import unpack
+from keras_gradguard.reporting.tensorboard.chunks import BY_SITE
+from keras_gradguard.reporting.tensorboard.chunks import FINDINGS_TAG
+from keras_gradguard.reporting.tensorboard.chunks import LAYERS_TAG
+from keras_gradguard.reporting.tensorboard.chunks import METRICS
+from keras_gradguard.reporting.tensorboard.chunks import RECORDS_TAG
+from keras_gradguard.tensorboard_plugin.reading import Reader
+from keras_gradguard.tensorboard_plugin.reading import is_step
 
 
 @dataclasses.dataclass(slots=True)
@@ -30,6 +31,8 @@ class RunData:
         epochs: List of [number, last step, dict of logs].
         findings: List of dicts, None if none were written yet.
         last_step: Int. The last step that was recorded, -1 if none was.
+        left_out: Dict of reason to how much was left out for it, because it
+            could not be read.
     """
 
     layers: list
@@ -43,6 +46,7 @@ class RunData:
     epochs: list
     findings: list | None
     last_step: int
+    left_out: dict
 
     def rows(self, metric):
         """Return the list of layers that a metric is measured of."""
@@ -53,85 +57,78 @@ def assemble(data):
     """Put the chunks of a run together.
 
     A later fit in the same directory replaces what an earlier one says of the
-    same steps, as does a run that was resumed from a checkpoint. Chunks that
-    cannot be read are left out.
+    same steps, as does a run that was resumed from a checkpoint. What cannot
+    be read is left out and counted.
 
     Args:
         data: Dict of tag to list of chunks, each a sequence of bytes.
 
     Returns:
-        A `RunData`, or None if the layers are not known.
+        A `RunData`, or None if there is nothing that tells of layers.
     """
-    layers = _in_order(data.get(LAYERS_TAG, ()), "layers", list)
-    if not layers:
-        return None
-    about = layers[-1][0]
-    names = [str(name) for name in about["layers"]]
+    reader = Reader()
+    told = [
+        (chunk, names)
+        for chunk in reader.chunks(data.get(LAYERS_TAG, ()), "layers", "layers")
+        if (names := reader.texts(chunk.header["layers"], "layers: `layers`"))
+    ]
+    if not told:
+        return _unknown(reader) if reader.left_out else None
+    about, names = told[-1][0].header, told[-1][1]
     # Sessions of another model cannot stand in one picture with the last.
-    same = {
-        header["session"]
-        for header, _ in layers
-        if [str(name) for name in header["layers"]] == names
-    }
+    of_this = [chunk for chunk, layers in told if layers == names]
+    same = {chunk.session for chunk in of_this}
     chunks = [
         chunk
-        for chunk in _in_order(data.get(RECORDS_TAG, ()), "epochs", list)
-        if chunk[0]["session"] in same
+        for chunk in reader.chunks(
+            data.get(RECORDS_TAG, ()), "records", "epochs"
+        )
+        if chunk.session in same
     ]
-    starts = _first_steps(chunks)
-    steps, shared = _shared(chunks, starts)
-    sites = [str(name) for name in about.get("sites") or ()]
+    sites = reader.texts(about.get("sites") or [], "layers: `sites`") or []
+    series = [reader.series(c, len(names), len(sites)) for c in chunks]
+    ends = _first_steps(chunks, series)
+    steps, shared = _shared(chunks, series, ends)
     active = np.zeros(len(names), bool)
-    for header, _ in layers:
-        mask = header.get("active")
-        if header["session"] in same and _is_list(mask, len(names)):
-            active |= np.array(mask, bool)
-    classes = about.get("classes")
+    for chunk in of_this:
+        mask = reader.flags(chunk.header.get("active"), len(names))
+        if mask is not None:
+            active |= mask
+    classes = reader.texts(about.get("classes"), "layers: `classes`")
+    if classes is None or len(classes) != len(names):
+        classes = [""] * len(names)
     meta = about.get("meta")
-    findings = _in_order(data.get(FINDINGS_TAG, ()), "findings", list)
+    found = reader.chunks(data.get(FINDINGS_TAG, ()), "findings", "findings")
     return RunData(
         names,
         sites,
-        [str(c) for c in classes]
-        if _is_list(classes, len(names))
-        else [""] * len(names),
+        classes,
         active,
         meta if isinstance(meta, dict) else {},
         steps,
         shared,
-        _metrics(chunks, starts, len(names), len(sites)),
-        _epochs(chunks, starts),
-        _findings(findings, starts, same),
+        _metrics(chunks, series, ends),
+        _epochs(reader, chunks, ends),
+        _findings(reader, found, ends, same),
         _last_step(chunks, steps),
+        reader.left_out,
     )
 
 
-def _is_list(value, length):
-    return isinstance(value, list) and len(value) == length
+def _unknown(reader):
+    """A run of which nothing can be read but that it is there."""
+    none = np.zeros(0, np.int64)
+    return RunData(
+        [], [], [], none > 0, {}, none, {}, {}, [], None, -1, reader.left_out
+    )
 
 
-def _in_order(parts, key, kind):
-    """Return readable chunks as (header, arrays), in order of writing."""
-    chunks = []
-    for part in parts:
-        try:
-            header, arrays = unpack(part)
-            order = (float(header["session"]), int(header["part"]))
-        except (ValueError, KeyError, TypeError):
-            continue
-        if isinstance(header.get(key), kind):
-            chunks.append((order, header, arrays))
-    chunks.sort(key=lambda chunk: chunk[0])
-    return [(header, arrays) for _, header, arrays in chunks]
-
-
-def _first_steps(chunks):
+def _first_steps(chunks, series):
     """Return, by session, the step at which the next one takes over."""
     first = {}
-    for header, arrays in chunks:
-        steps = arrays.get("step")
+    for chunk, (steps, _, _) in zip(chunks, series, strict=True):
         if steps is not None and len(steps):
-            first.setdefault(header["session"], int(steps[0]))
+            first.setdefault(chunk.session, int(steps[0]))
     ends, end = {}, math.inf
     for session in sorted(first, reverse=True):
         ends[session] = end
@@ -139,57 +136,59 @@ def _first_steps(chunks):
     return ends
 
 
-def _shared(chunks, ends):
-    names = {
-        name
-        for _, arrays in chunks
-        for name in arrays
-        if name.startswith("shared/")
-    }
-    steps, columns = [], {name: [] for name in names}
-    for header, arrays in chunks:
-        at = arrays.get("step")
+def _shared(chunks, series, ends):
+    names = {name for _, shared, _ in series for name in shared}
+    parts, columns = [], {name: [] for name in names}
+    for chunk, (at, shared, _) in zip(chunks, series, strict=True):
         if at is None:
             continue
-        keep = at < ends.get(header["session"], math.inf)
-        steps.append(at[keep])
-        for name, parts in columns.items():
-            values = arrays.get(name)
-            if values is None or len(values) != len(at):
+        keep = at < ends.get(chunk.session, math.inf)
+        parts.append(at[keep])
+        for name, column in columns.items():
+            values = shared.get(name)
+            if values is None:
                 values = np.full(len(at), np.nan, np.float32)
-            parts.append(values[keep])
-    if not steps:
+            column.append(values[keep])
+    if not parts:
         return np.zeros(0, np.int64), {}
-    return np.concatenate(steps), {
-        name.removeprefix("shared/"): np.concatenate(parts)
-        for name, parts in columns.items()
+    steps, order = _in_order(parts)
+    return steps, {
+        name: np.concatenate(column)[order] for name, column in columns.items()
     }
 
 
-def _metrics(chunks, ends, layers, sites):
-    metrics = {}
-    for name in METRICS:
-        rows = sites if name in BY_SITE else layers
-        steps, values = [], []
-        for header, arrays in chunks:
-            at, part = arrays.get(f"{name}/step"), arrays.get(name)
-            if part is None or at is None or part.shape != (len(at), rows):
-                continue
-            keep = at < ends.get(header["session"], math.inf)
-            steps.append(at[keep])
-            values.append(part[keep])
-        if steps:
-            metrics[name] = (np.concatenate(steps), np.concatenate(values))
-    return metrics
-
-
-def _epochs(chunks, ends):
+def _metrics(chunks, series, ends):
     found = {}
-    for header, _ in chunks:
-        for epoch in header["epochs"]:
-            if not (_is_list(epoch, 3) and isinstance(epoch[2], dict)):
+    for name in METRICS:
+        parts, rows = [], []
+        for chunk, (_, _, metrics) in zip(chunks, series, strict=True):
+            if name not in metrics:
                 continue
-            if epoch[1] < ends.get(header["session"], math.inf):
+            at, values = metrics[name]
+            keep = at < ends.get(chunk.session, math.inf)
+            parts.append(at[keep])
+            rows.append(values[keep])
+        if parts:
+            steps, order = _in_order(parts)
+            found[name] = (steps, np.concatenate(rows)[order])
+    return found
+
+
+def _in_order(parts):
+    """Return the steps of all parts, rising, and how to sort their values."""
+    steps = np.concatenate(parts)
+    order = slice(None)
+    if (np.diff(steps) < 0).any():
+        # Only if a part lies about its number.
+        order = np.argsort(steps, kind="stable")
+    return steps[order], order
+
+
+def _epochs(reader, chunks, ends):
+    found = {}
+    for chunk in chunks:
+        for epoch in reader.epochs(chunk):
+            if epoch[1] < ends.get(chunk.session, math.inf):
                 found[epoch[1]] = epoch
     return [found[step] for step in sorted(found)]
 
@@ -198,38 +197,19 @@ def _last_step(chunks, steps):
     if not len(steps):
         return -1
     # The last chunk is of the session that has the last word.
-    told = chunks[-1][0].get("last_step")
-    return max(int(steps[-1]), told if isinstance(told, int) else -1)
+    told = chunks[-1].header.get("last_step")
+    return max(int(steps[-1]), told if is_step(told) else -1)
 
 
-def _findings(chunks, ends, sessions):
+def _findings(reader, chunks, ends, sessions):
     """Return the findings of each session's last word."""
-    last = {
-        header["session"]: header["findings"]
-        for header, _ in chunks
-        if header["session"] in sessions
-    }
+    last = {chunk.session: chunk for chunk in chunks}
+    last = {s: chunk for s, chunk in last.items() if s in sessions}
     if not last:
         return None
     return [
         finding
-        for session, findings in sorted(last.items())
-        for finding in findings
-        if _is_finding(finding)
-        and finding["first_step"] < ends.get(session, math.inf)
+        for session, chunk in sorted(last.items())
+        for finding in reader.findings(chunk)
+        if finding["first_step"] < ends.get(session, math.inf)
     ]
-
-
-def _is_finding(data):
-    kinds = {
-        "rule": str,
-        "severity": str,
-        "message": str,
-        "layers": list,
-        "remedies": list,
-        "first_step": int,
-        "last_step": int,
-    }
-    return isinstance(data, dict) and all(
-        isinstance(data.get(key), kind) for key, kind in kinds.items()
-    )

@@ -8,6 +8,7 @@ from keras_gradguard.tensorboard_plugin import downsample
 
 # In a matrix: infinity is itself, NaN is "not measured", and this is NaN.
 NAN_CODE = -1.0
+_REASONS = 3
 
 
 def overview(run, points):
@@ -49,6 +50,16 @@ def overview(run, points):
         ],
         "epochs": run.epochs,
         "findings": run.findings,
+        "left_out": left_out(run),
+    }
+
+
+def left_out(run):
+    """Return why parts of a run are not shown, most often first, cut."""
+    reasons = sorted(run.left_out.items(), key=lambda item: -item[1])
+    return {
+        "parts": sum(run.left_out.values()),
+        "reasons": [reason for reason, _ in reasons[:_REASONS]],
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_gradguard import GradientMonitor
-from keras_gradguard.recording import sites
+from keras_gradguard.models import activations as sites
 from tests import models
 
 BATCH, ROWS = 16, 48

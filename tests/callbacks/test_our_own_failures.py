@@ -7,10 +7,10 @@ import pytest
 import keras_gradguard as kgg
 from keras_gradguard import GradGuardWarning
 from keras_gradguard import _backend
-from keras_gradguard.recording.activations import ForwardTap
 from keras_gradguard.recording.dispatcher import Dispatcher
-from keras_gradguard.recording.gradients import GradientTap
-from keras_gradguard.recording.packing import Packing
+from keras_gradguard.recording.step.activations import ForwardTap
+from keras_gradguard.recording.step.gradients import GradientTap
+from keras_gradguard.recording.step.packing import Packing
 from tests import models
 
 

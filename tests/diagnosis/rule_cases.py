@@ -14,7 +14,7 @@ from keras import layers
 from sklearn import datasets
 
 from keras_gradguard import GradientMonitor
-from keras_gradguard.demo import cases as demo
+from keras_gradguard.demo import cases
 
 LOSSES = {
     "binary": "binary_crossentropy",
@@ -68,7 +68,7 @@ def dense_net(size, hidden, outputs=1, last="sigmoid"):
 def demo_case(name, epochs, seed):
     """Return a case of `python -m keras_gradguard demo`."""
     (case,) = [
-        c for both in demo.CASES.values() for c in both if c.name == name
+        c for both in cases.CASES.values() for c in both if c.name == name
     ]
     model = case.build()
     x, y = case.data()
@@ -117,7 +117,7 @@ def plain50(seed, activation="sigmoid", epochs=30):
     model = dense_net(2, [(10, activation, None)] * 50)
     return Case(
         model,
-        *demo.moons(),
+        *cases.moons(),
         keras.optimizers.SGD(0.1),
         "binary",
         32,
@@ -131,7 +131,7 @@ def plain50_tanh(seed, epochs=30):
     model = dense_net(2, [(10, "tanh", small.clone()) for _ in range(50)])
     return Case(
         model,
-        *demo.moons(),
+        *cases.moons(),
         keras.optimizers.Adam(),
         "binary",
         32,
@@ -223,30 +223,36 @@ def gru(seed, epochs=15):
 def deep_tanh(seed, epochs=100):
     model = dense_net(2, [(10, "tanh", None)] * 10)
     sgd = keras.optimizers.SGD(0.05, momentum=0.9)
-    return Case(model, *demo.moons(), sgd, "binary", 32, epochs, seed)
+    return Case(model, *cases.moons(), sgd, "binary", 32, epochs, seed)
 
 
 def batch_one(seed, epochs=10):
     model = dense_net(2, [(8, "relu", "he_normal")] * 3)
     return Case(
-        model, *demo.moons(), keras.optimizers.Adam(), "binary", 1, epochs, seed
+        model,
+        *cases.moons(),
+        keras.optimizers.Adam(),
+        "binary",
+        1,
+        epochs,
+        seed,
     )
 
 
 def narrow_relu(seed, epochs=60):
     model = dense_net(2, [(5, "relu", "he_uniform")] * 6)
     adam = keras.optimizers.Adam(0.005)
-    return Case(model, *demo.moons(), adam, "binary", 32, epochs, seed)
+    return Case(model, *cases.moons(), adam, "binary", 32, epochs, seed)
 
 
 def converged(seed, epochs=400):
     model = dense_net(2, [(32, "relu", "he_normal")] * 3)
     adam = keras.optimizers.Adam(0.005)
-    return Case(model, *demo.moons(), adam, "binary", 32, epochs, seed)
+    return Case(model, *cases.moons(), adam, "binary", 32, epochs, seed)
 
 
 def random_labels(seed, epochs=60):
-    x, y = demo.moons()
+    x, y = cases.moons()
     y = np.random.default_rng(seed).permutation(y)
     model = dense_net(2, [(8, "relu", "he_normal")] * 3)
     return Case(

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_gradguard import Trace
-from keras_gradguard.recording.layers import layer_info
+from keras_gradguard.models.layers import layer_info
 
 
 def leaves(model):

@@ -8,9 +8,9 @@ import pytest
 from keras import layers
 
 import keras_gradguard as kgg
-from keras_gradguard.diagnosis import changes
-from keras_gradguard.diagnosis import changes_of_training
-from keras_gradguard.diagnosis.judgements import Output
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.trace.run_info import Output
 from tests import models
 
 X = np.random.default_rng(0).normal(size=(64, 8)).astype("float32") * 3
@@ -58,17 +58,17 @@ REMEDIES = {
     "batch_norm": changes.normalize_inputs(""),
     "pixels": changes.rescale_inputs("", 1 / 255),
     "targets": changes.scale_targets("", 500.0, 300.0),
-    "rate": changes_of_training.learning_rate("Adam", 1e-3, "", 1e-2),
-    "factor": changes_of_training.scale_learning_rate(0.1, ""),
-    "schedule": changes_of_training.schedule("", 1e-3),
-    "adam": changes_of_training.adam(""),
-    "clip": changes_of_training.clip("", threshold=1.0),
-    "accumulate": changes_of_training.accumulate(2, ""),
+    "rate": training.learning_rate("Adam", 1e-3, "", 1e-2),
+    "factor": training.scale_learning_rate(0.1, ""),
+    "schedule": training.schedule("", 1e-3),
+    "adam": training.adam(""),
+    "clip": training.clip("", threshold=1.0),
+    "accumulate": training.accumulate(2, ""),
     "several": changes.several(
         [
             changes.convert("he_relu", "", "", normalization="batch"),
-            changes_of_training.adam(""),
-            changes_of_training.schedule("", 1e-3, 200),
+            training.adam(""),
+            training.schedule("", 1e-3, 200),
         ],
         "",
     ),

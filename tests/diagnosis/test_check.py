@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 import keras_gradguard as kgg
-from keras_gradguard.diagnosis import preflight
+from keras_gradguard import preflight
 from tests import models
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_gradguard import Trace
-from keras_gradguard.diagnosis.guessing import guess_of
+from keras_gradguard.diagnosis.evidence.baseline import guess_of
 
 RANDOM = np.random.default_rng(0)
 NUMBERS = RANDOM.gamma(2.0, 3.0, (12, 50, 1))

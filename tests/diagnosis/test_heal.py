@@ -8,12 +8,12 @@ import pytest
 from keras import layers
 
 import keras_gradguard as kgg
-from keras_gradguard.diagnosis import changes
-from keras_gradguard.diagnosis import changes_of_training
-from keras_gradguard.diagnosis import remedies_of_training
-from keras_gradguard.diagnosis.healer import is_better
-from keras_gradguard.diagnosis.skill import skill
-from keras_gradguard.diagnosis.skill import tasks_of
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies import of_training
+from keras_gradguard.diagnosis.remedies import training as changes_of_training
+from keras_gradguard.healing.search import is_better
+from keras_gradguard.healing.skill import skill
+from keras_gradguard.healing.skill import tasks_of
 from tests import models
 
 # Trains much; what a backend can change is tested with the actions.
@@ -156,7 +156,7 @@ def test_small_batches_are_told_to_average_and_take_smaller_steps():
             "data": {"batch_size": 1},
         },
     )
-    found = remedies_of_training.for_oscillating(trace, 0.2)
+    found = of_training.for_oscillating(trace, 0.2)
     assert found[0].action == "several"
     model = classifier(optimizer=keras.optimizers.SGD(0.1))
     optimizer = found[0].apply(model).optimizer

@@ -5,10 +5,19 @@ import math
 
 import pytest
 
-from keras_gradguard.diagnosis import judgements
-from keras_gradguard.diagnosis.judgements import DataFacts
-from keras_gradguard.diagnosis.judgements import OptimizerFacts
-from keras_gradguard.diagnosis.judgements import Output
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
+    judge_pairing,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
+    judge_targets,
+)
+from keras_gradguard.diagnosis.rules.unscaled_data import judge_inputs
+from keras_gradguard.diagnosis.rules.unscaled_data import judge_target_scale
+from keras_gradguard.diagnosis.rules.update_ratio import judge_learning_rate
+from keras_gradguard.trace.run_info import DataFacts
+from keras_gradguard.trace.run_info import OptimizerFacts
+from keras_gradguard.trace.run_info import Output
+from keras_gradguard.trace.run_info import loss_name
 
 # Judges no backend: once is enough.
 pytestmark = pytest.mark.slow
@@ -46,7 +55,7 @@ def kinds(findings):
     ],
 )
 def test_outputs_that_do_not_fit_their_loss(output, kind):
-    [finding] = judgements.judge_pairing(output)
+    [finding] = judge_pairing(output)
     assert finding.rule == "output_mismatch"
     assert finding.evidence["kind"] == kind
     assert finding.layers == ["net/out"]
@@ -77,13 +86,11 @@ def test_outputs_that_do_not_fit_their_loss(output, kind):
     ],
 )
 def test_outputs_that_fit(output):
-    assert judgements.judge_pairing(output) == []
+    assert judge_pairing(output) == []
 
 
 def test_what_trains_all_the_same_says_so():
-    [finding] = judgements.judge_pairing(
-        head("sigmoid", 3, "categorical_crossentropy")
-    )
+    [finding] = judge_pairing(head("sigmoid", 3, "categorical_crossentropy"))
     assert finding.evidence["trains"]
     assert finding.severity == "warning"
 
@@ -152,7 +159,7 @@ def targets(low, high, integer=True, columns=1, one=None, **more):
     ],
 )
 def test_targets_that_do_not_fit(output, data, kind):
-    [finding] = judgements.judge_targets(output, data)
+    [finding] = judge_targets(output, data)
     assert finding.rule == "output_mismatch"
     assert finding.evidence["kind"] == kind
     assert finding.remedies
@@ -188,7 +195,7 @@ def test_targets_that_do_not_fit(output, data, kind):
     ],
 )
 def test_targets_that_fit(output, data):
-    assert judgements.judge_targets(output, data) == []
+    assert judge_targets(output, data) == []
 
 
 def inputs(low, high, mean, std, smallest=None, largest=None):
@@ -212,7 +219,7 @@ def inputs(low, high, mean, std, smallest=None, largest=None):
     ],
 )
 def test_inputs_far_from_unit_scale(data, kind, action):
-    [finding] = judgements.judge_inputs(data, ["net/first"])
+    [finding] = judge_inputs(data, ["net/first"])
     assert (finding.rule, finding.evidence["kind"]) == ("unscaled_data", kind)
     assert finding.remedies[0].action == action
 
@@ -230,14 +237,14 @@ def test_inputs_far_from_unit_scale(data, kind, action):
     ],
 )
 def test_mild_scales_are_left_alone(data):
-    assert judgements.judge_inputs(data) == []
+    assert judge_inputs(data) == []
 
 
 def test_large_targets_matter_where_the_step_grows_with_them():
     data = DataFacts(target_mean=0.0, target_std=200.0)
     output = head("linear", 1, "mse")
     sgd = OptimizerFacts("SGD", 0.01, 0.9)
-    [finding] = judgements.judge_target_scale(output, data, sgd)
+    [finding] = judge_target_scale(output, data, sgd)
     assert finding.evidence["first_step_size"] == pytest.approx(40)
     assert [remedy.action for remedy in finding.remedies] == [
         "scale_targets",
@@ -251,10 +258,10 @@ def test_large_targets_matter_where_the_step_grows_with_them():
         OptimizerFacts("SGD", None),
         None,
     ):
-        assert judgements.judge_target_scale(output, data, harmless) == []
+        assert judge_target_scale(output, data, harmless) == []
     scaled = dataclasses.replace(output, scale=200.0)
-    assert judgements.judge_target_scale(scaled, data, sgd) == []
-    assert judgements.judge_target_scale(
+    assert judge_target_scale(scaled, data, sgd) == []
+    assert judge_target_scale(
         output, DataFacts(target_mean=2e5, target_std=1e5), None
     )
 
@@ -275,18 +282,18 @@ def test_large_targets_matter_where_the_step_grows_with_them():
     ],
 )
 def test_learning_rates(optimizer, told):
-    found = judgements.judge_learning_rate(optimizer)
+    found = judge_learning_rate(optimizer)
     assert [f.rule for f in found] == ["update_ratio"] * told
 
 
 def test_names_of_losses():
     names = ["mse", "MeanSquaredError", "mean_squared_error", None]
-    assert [judgements.loss_name(name) for name in names] == [
+    assert [loss_name(name) for name in names] == [
         "mean_squared_error",
         "mean_squared_error",
         "mean_squared_error",
         None,
     ]
-    assert judgements.loss_name("BinaryCrossentropy") == "binary_crossentropy"
-    assert judgements.loss_name("KLDivergence") == "kl_divergence"
-    assert judgements.loss_name("LogCosh") == "log_cosh"
+    assert loss_name("BinaryCrossentropy") == "binary_crossentropy"
+    assert loss_name("KLDivergence") == "kl_divergence"
+    assert loss_name("LogCosh") == "log_cosh"

@@ -2,14 +2,18 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gradguard import layers as kgl
+from keras_gradguard import layers
 from keras_gradguard import presets
 
 BLOCKS = [
-    (kgl.PairedDense, (6,), {"units": 6}),
-    (kgl.PairedConv1D, (7, 6), {"filters": 6, "kernel_size": 3}),
-    (kgl.PairedConv2D, (5, 5, 6), {"filters": 6, "kernel_size": 3}),
-    (kgl.PairedConv3D, (3, 3, 3, 6), {"filters": 6, "kernel_size": (3, 1, 3)}),
+    (layers.PairedDense, (6,), {"units": 6}),
+    (layers.PairedConv1D, (7, 6), {"filters": 6, "kernel_size": 3}),
+    (layers.PairedConv2D, (5, 5, 6), {"filters": 6, "kernel_size": 3}),
+    (
+        layers.PairedConv3D,
+        (3, 3, 3, 6),
+        {"filters": 6, "kernel_size": (3, 1, 3)},
+    ),
 ]
 OPTIONS = [
     {},
@@ -39,9 +43,9 @@ def test_blocks_train_save_and_load(block, shape, size, options, tmp_path):
 
 def test_a_residual_block_starts_as_the_identity():
     x = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
-    block = kgl.PairedDense(6, pairing="gelu", residual=True)
+    block = layers.PairedDense(6, pairing="gelu", residual=True)
     np.testing.assert_array_equal(array(block(x)), x)
-    wrapped = kgl.Residual([keras.layers.Dense(6), keras.layers.ReLU()])
+    wrapped = layers.Residual([keras.layers.Dense(6), keras.layers.ReLU()])
     np.testing.assert_array_equal(array(wrapped(x)), x)
 
 
@@ -49,13 +53,13 @@ def test_residual_saves_and_trains(tmp_path):
     model = keras.Sequential(
         [
             keras.Input((6,)),
-            kgl.Residual(
+            layers.Residual(
                 [
                     keras.layers.Dense(6, **presets.get("gelu")),
                     keras.layers.Dropout(0.3),
                 ]
             ),
-            kgl.Residual(keras.layers.Dense(6), initial_scale=0.5),
+            layers.Residual(keras.layers.Dense(6), initial_scale=0.5),
         ]
     )
     model.compile(keras.optimizers.SGD(0.1), "mse")
@@ -69,41 +73,41 @@ def test_residual_saves_and_trains(tmp_path):
 
 def test_branch_dropout_is_off_at_inference():
     x = np.ones((4, 6), "float32")
-    layer = kgl.Residual(keras.layers.Dropout(0.5), initial_scale=1.0)
+    layer = layers.Residual(keras.layers.Dropout(0.5), initial_scale=1.0)
     np.testing.assert_array_equal(array(layer(x)), 2 * x)
     assert (array(layer(x, training=True)) != 2 * x).any()
 
 
 def test_selu_takes_alpha_dropout():
-    block = kgl.PairedDense(6, pairing="lecun_selu_uniform", dropout=0.1)
+    block = layers.PairedDense(6, pairing="lecun_selu_uniform", dropout=0.1)
     assert isinstance(block.dropout_layer, keras.layers.AlphaDropout)
-    block = kgl.PairedDense(6, pairing="gelu", dropout=0.1)
+    block = layers.PairedDense(6, pairing="gelu", dropout=0.1)
     assert isinstance(block.dropout_layer, keras.layers.Dropout)
 
 
 def test_the_bias_goes_where_normalization_takes_it_off():
-    block = kgl.PairedDense(6, pairing="gelu_deep", normalization="batch")
+    block = layers.PairedDense(6, pairing="gelu_deep", normalization="batch")
     assert not block.kernel_layer.use_bias
 
 
 def test_mixed_precision():
-    block = kgl.PairedDense(6, residual=True, dtype="mixed_float16")
+    block = layers.PairedDense(6, residual=True, dtype="mixed_float16")
     y = block(np.ones((2, 6), "float32"))
     assert keras.backend.standardize_dtype(y.dtype) == "float16"
 
 
 def test_errors_teach():
     with pytest.raises(ValueError, match=r"`normalization` must be one of"):
-        kgl.PairedDense(6, normalization="group")
+        layers.PairedDense(6, normalization="group")
     with pytest.raises(ValueError, match=r"`name` must be one of"):
-        kgl.PairedDense(6, pairing="he_rule")
+        layers.PairedDense(6, pairing="he_rule")
     with pytest.raises(TypeError, match=r"`units` must be an integer >= 1"):
-        kgl.PairedDense(6.0)
+        layers.PairedDense(6.0)
     with pytest.raises(ValueError, match=r"`dropout` must be a number in"):
-        kgl.PairedDense(6, dropout=2)
+        layers.PairedDense(6, dropout=2)
     with pytest.raises(TypeError, match=r"Residual: `branch` must be a layer"):
-        kgl.Residual(np.tanh)
+        layers.Residual(np.tanh)
     with pytest.raises(ValueError, match=r"Expected a branch with the shape"):
-        kgl.Residual(keras.layers.Dense(3))(np.ones((2, 6), "float32"))
+        layers.Residual(keras.layers.Dense(3))(np.ones((2, 6), "float32"))
     with pytest.raises(ValueError, match=r"ScaledAdd: building failed"):
-        kgl.PairedDense(3, residual=True)(np.ones((2, 6), "float32"))
+        layers.PairedDense(3, residual=True)(np.ones((2, 6), "float32"))

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from keras_gradguard import _backend
-from keras_gradguard._histogram import COLUMNS
-from keras_gradguard._histogram import OCTAVES
-from keras_gradguard._histogram import GradientHistogram
-from keras_gradguard.recording.histograms import octave_counts
+from keras_gradguard.recording.step.histograms import octave_counts
+from keras_gradguard.trace.histogram import COLUMNS
+from keras_gradguard.trace.histogram import OCTAVES
+from keras_gradguard.trace.histogram import GradientHistogram
 from tests import reference
 
 

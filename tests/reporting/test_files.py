@@ -11,8 +11,8 @@ import pytest
 from keras_gradguard import Finding
 from keras_gradguard import GradGuardWarning
 from keras_gradguard import Trace
-from keras_gradguard.reporting.files import RunWriter
-from keras_gradguard.reporting.guard import Guarded
+from keras_gradguard.reporting.reporter import Guarded
+from keras_gradguard.reporting.run_directory import RunWriter
 
 # Judges no backend: once is enough.
 pytestmark = pytest.mark.slow

@@ -16,13 +16,13 @@ from tensorboard.backend.event_processing.event_file_loader import (
 from tensorboard.util import tensor_util
 
 from keras_gradguard import Trace
-from keras_gradguard._histogram import COLUMNS
-from keras_gradguard._histogram import OCTAVES
-from keras_gradguard._histogram import GradientHistogram
-from keras_gradguard.reporting._events import ScalarTemplate
-from keras_gradguard.reporting._events import crc32c
-from keras_gradguard.reporting._events import frame
-from keras_gradguard.reporting.tensorboard import EventWriter
+from keras_gradguard.reporting.tensorboard.encoding import ScalarTemplate
+from keras_gradguard.reporting.tensorboard.encoding import crc32c
+from keras_gradguard.reporting.tensorboard.encoding import frame
+from keras_gradguard.reporting.tensorboard.writer import EventWriter
+from keras_gradguard.trace.histogram import COLUMNS
+from keras_gradguard.trace.histogram import OCTAVES
+from keras_gradguard.trace.histogram import GradientHistogram
 
 
 def read(path):
@@ -226,7 +226,7 @@ def test_text_is_harmless(tmp_path):
 def test_no_backend_is_imported():
     code = (
         "import sys, tempfile, keras_gradguard as k\n"
-        "from keras_gradguard.reporting.tensorboard import EventWriter\n"
+        "from keras_gradguard.reporting.tensorboard.writer import EventWriter\n"
         "t = k.Trace(['a'], ['a/k'], [0]); t.append([0, 1], [[1.], [2.]])\n"
         "w = EventWriter(tempfile.mkdtemp()); w.on_records(t, 0)\n"
         "w.close(t, [])\n"

@@ -21,9 +21,10 @@ from werkzeug import wrappers
 
 from keras_gradguard import Trace
 from keras_gradguard import diagnose
-from keras_gradguard.reporting._chunks import PLUGIN_NAME
-from keras_gradguard.reporting._pace import Pace
-from keras_gradguard.reporting.tensorboard import EventWriter
+from keras_gradguard.reporting.tensorboard.chunks import PLUGIN_NAME
+from keras_gradguard.reporting.tensorboard.chunks import SAMPLES
+from keras_gradguard.reporting.tensorboard.points import Pace
+from keras_gradguard.reporting.tensorboard.writer import EventWriter
 from keras_gradguard.tensorboard_plugin import loader
 from keras_gradguard.tensorboard_plugin.plugin import GradGuardPlugin
 from tests.diagnosis.synthetic import steady
@@ -116,7 +117,7 @@ def logdir(tmp_path):
 def provider_of(logdir):
     """What TensorBoard's Python loader has read of a directory."""
     multiplexer = plugin_event_multiplexer.EventMultiplexer(
-        tensor_size_guidance={PLUGIN_NAME: loader.SAMPLES}
+        tensor_size_guidance={PLUGIN_NAME: SAMPLES}
     )
     multiplexer.AddRunsFromDirectory(str(logdir))
     multiplexer.Reload()

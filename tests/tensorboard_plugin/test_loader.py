@@ -9,7 +9,7 @@ import types
 import pytest
 from tensorboard.plugins import base_plugin
 
-from keras_gradguard.tensorboard_plugin.loader import SAMPLES
+from keras_gradguard.reporting.tensorboard.chunks import SAMPLES
 from keras_gradguard.tensorboard_plugin.loader import GradGuardLoader
 from tests.tensorboard_plugin.conftest import ROOT
 

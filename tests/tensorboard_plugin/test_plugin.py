@@ -180,6 +180,16 @@ def test_front_end_is_served_with_its_types(client):
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+@pytest.mark.parametrize("route", ["/index.js", "/static/*"])
+def test_front_end_is_only_read(client, route, method):
+    reply = client.get(route, path="/x/static/main.js", method=method)
+    assert reply.status_code == 405
+    assert reply.headers["Allow"] == "GET, HEAD"
+    reply = client.get(route, path="/x/static/main.js", method="HEAD")
+    assert reply.status_code == 200
+
+
 def test_front_end_needs_nothing_from_elsewhere():
     static = conftest.ROOT / "keras_gradguard/tensorboard_plugin/static"
     for path in static.iterdir():
@@ -260,8 +270,8 @@ def test_empty_and_foreign_directories(tmp_path):
     client = conftest.Client(tmp_path)
     assert client.json("/runs") == {"runs": [], "all": 0}
     (tmp_path / "foreign").mkdir()
-    from keras_gradguard.reporting._event_file import EventFile
-    from keras_gradguard.reporting._events import ScalarTemplate
+    from keras_gradguard.reporting.tensorboard.encoding import ScalarTemplate
+    from keras_gradguard.reporting.tensorboard.event_file import EventFile
 
     file = EventFile(tmp_path / "foreign")
     file.write(lambda: ScalarTemplate(["loss"]).encode(1e9, 3, [0.5]))

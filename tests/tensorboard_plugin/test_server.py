@@ -7,9 +7,9 @@ import urllib.request
 import numpy as np
 import pytest
 
-from keras_gradguard._histogram import COLUMNS
-from keras_gradguard._histogram import GradientHistogram
-from keras_gradguard.reporting.tensorboard import EventWriter
+from keras_gradguard.reporting.tensorboard.writer import EventWriter
+from keras_gradguard.trace.histogram import COLUMNS
+from keras_gradguard.trace.histogram import GradientHistogram
 from tests.tensorboard_plugin import conftest
 from tests.tensorboard_plugin.conftest import eventually
 from tests.tensorboard_plugin.conftest import fetch

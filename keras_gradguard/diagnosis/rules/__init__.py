@@ -1,20 +1,24 @@
 """The rules, and how an argument `rules` becomes a list of them."""
 
-from keras_gradguard.diagnosis.rules.base import Rule
 from keras_gradguard.diagnosis.rules.clipping import Clipping
-from keras_gradguard.diagnosis.rules.data import OutputMismatch
-from keras_gradguard.diagnosis.rules.data import UnscaledData
 from keras_gradguard.diagnosis.rules.dead_relu import DeadReLU
-from keras_gradguard.diagnosis.rules.exploding import ExplodingGradient
-from keras_gradguard.diagnosis.rules.initialization import PoorInitialization
-from keras_gradguard.diagnosis.rules.nonfinite import NonfiniteGradient
-from keras_gradguard.diagnosis.rules.oscillating import OscillatingLoss
+from keras_gradguard.diagnosis.rules.exploding_gradient import ExplodingGradient
+from keras_gradguard.diagnosis.rules.frozen_layer import FrozenLayer
+from keras_gradguard.diagnosis.rules.nonfinite_gradient import NonfiniteGradient
+from keras_gradguard.diagnosis.rules.oscillating_loss import OscillatingLoss
+from keras_gradguard.diagnosis.rules.output_mismatch.rule import OutputMismatch
+from keras_gradguard.diagnosis.rules.poor_initialization import (
+    PoorInitialization,
+)
 from keras_gradguard.diagnosis.rules.progress import LossPlateau
 from keras_gradguard.diagnosis.rules.progress import SlowConvergence
-from keras_gradguard.diagnosis.rules.saturated import SaturatedActivation
-from keras_gradguard.diagnosis.rules.updates import FrozenLayer
-from keras_gradguard.diagnosis.rules.updates import UpdateRatio
-from keras_gradguard.diagnosis.rules.vanishing import VanishingGradient
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.saturated_activation import (
+    SaturatedActivation,
+)
+from keras_gradguard.diagnosis.rules.unscaled_data import UnscaledData
+from keras_gradguard.diagnosis.rules.update_ratio import UpdateRatio
+from keras_gradguard.diagnosis.rules.vanishing_gradient import VanishingGradient
 
 # In the order in which a report tells them: the cause before its effects.
 RULES = (

@@ -3,9 +3,9 @@
 import numpy as np
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis import remedies_of_steps
-from keras_gradguard.diagnosis.finding import Finding
-from keras_gradguard.diagnosis.rules.base import Rule
+from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
 
 _ALWAYS = {"window": 500, "share": 0.99, "ratio": 0.1}
 _NEVER = {"window": 2000, "ratio": 0.1}
@@ -120,5 +120,5 @@ def _finding(trace, steps, evidence, text, limit, norm):
         trace.epoch_of(first),
         evidence,
         text,
-        remedies_of_steps.for_clipping(limit, norm),
+        of_steps.for_clipping(limit, norm),
     )

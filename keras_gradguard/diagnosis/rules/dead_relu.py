@@ -4,16 +4,16 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis import remedies_of_layers
-from keras_gradguard.diagnosis.evidence import count_within
-from keras_gradguard.diagnosis.evidence import stretch_end
-from keras_gradguard.diagnosis.evidence import stretch_start
-from keras_gradguard.diagnosis.finding import Finding
-from keras_gradguard.diagnosis.learning import Learning
-from keras_gradguard.diagnosis.learning import batch_size
-from keras_gradguard.diagnosis.rules.base import Rule
-from keras_gradguard.diagnosis.sites import hidden_sites
-from keras_gradguard.diagnosis.sites import layers_of
+from keras_gradguard.diagnosis.evidence.activations import hidden_sites
+from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import batch_size
+from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.evidence.stretches import stretch_end
+from keras_gradguard.diagnosis.evidence.stretches import stretch_start
+from keras_gradguard.diagnosis.remedies import of_layers
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
 
 _ALL = {"share": 0.999, "measured": 3, "span": 3, "layers": 1}
 _MOST = {"share": 0.7, "measured": 4, "span": 20, "layers": 2}
@@ -153,5 +153,5 @@ def _finding(trace, learning, dead, since, sites, last, level):
             "window": {"first_step": first, "last_step": stop},
         },
         message=text,
-        remedies=remedies_of_layers.for_dead(trace, layers),
+        remedies=of_layers.for_dead(trace, layers),
     )

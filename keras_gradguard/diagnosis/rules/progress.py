@@ -3,15 +3,15 @@
 import numpy as np
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis import remedies_of_training
-from keras_gradguard.diagnosis.evidence import Progress
-from keras_gradguard.diagnosis.evidence import columns
-from keras_gradguard.diagnosis.evidence import judged_layers
-from keras_gradguard.diagnosis.evidence import median_known
-from keras_gradguard.diagnosis.finding import Finding
-from keras_gradguard.diagnosis.learning import Learning
-from keras_gradguard.diagnosis.learning import planned_steps
-from keras_gradguard.diagnosis.rules.base import Rule
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.diagnosis.evidence.stretches import columns
+from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.remedies import of_training
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
 
 _FLAT = {"share": 0.05, "of_plan": 0.5, "records": 2000, "fewest": 500}
 _BLIND = {"share": 0.5, "of_plan": 0.05, "records": 100}
@@ -108,7 +108,7 @@ def _short_of_reach(trace):
             f"the weights would move by {number(reach[at])} of their size: "
             "too little to learn. The learning rate is too small."
         )
-        fixes = remedies_of_training.for_slow(trace, 3.0 / reach[at])
+        fixes = of_training.for_slow(trace, 3.0 / reach[at])
         return [
             _unlearnt(trace, "slow_convergence", stop, evidence, text, fixes)
         ]
@@ -169,13 +169,13 @@ def _unmoved(trace, rule):
     )
     if blind[at]:
         text += ", and the outputs are the same for every input."
-        fixes = remedies_of_training.for_plateau(trace)
+        fixes = of_training.for_plateau(trace)
     elif falling:
         text += ": it falls, but far too slowly."
-        fixes = remedies_of_training.for_slow(trace, 10.0)
+        fixes = of_training.for_slow(trace, 10.0)
     else:
         text += ": nothing was learnt."
-        fixes = remedies_of_training.for_plateau(trace)
+        fixes = of_training.for_plateau(trace)
     return [_unlearnt(trace, rule, stop, evidence, text, fixes)]
 
 

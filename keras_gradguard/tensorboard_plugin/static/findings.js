@@ -42,6 +42,16 @@ export function verdictLine(overview) {
     html("span", { class: "sign", "aria-hidden": true }, SIGNS[tone]), text);
 }
 
+/** A line that says what could not be read, null if all could. */
+export function leftOutLine(overview) {
+  const { parts, reasons } = overview.left_out ?? { parts: 0 };
+  if (!parts) return null;
+  const rest = parts > reasons.length ? "; …" : "";
+  return html("p", { class: "left-out", role: "status" },
+    `${many(parts, "part")} of this run's event files could not be read ` +
+    `and ${parts === 1 ? "is" : "are"} left out: ${reasons.join("; ")}${rest}.`);
+}
+
 /** Marks over the time axis, numbered as the list is. */
 export function markers(findings, time, onPick) {
   const row = html("div", { class: "markers", role: "group",

@@ -3,7 +3,8 @@
 import { getMatrix, getOverview, toNumber } from "./api.js";
 import { Detail } from "./detail.js";
 import { html } from "./dom.js";
-import { findingsList, markers, ranked, verdictLine } from "./findings.js";
+import { findingsList, leftOutLine, markers, ranked, verdictLine }
+  from "./findings.js";
 import { integer, many, METRICS, metricValue, number, percent }
   from "./format.js";
 import { HeatMap } from "./heatmap.js";
@@ -185,7 +186,7 @@ export class RunPanel {
     this.head.replaceChildren(
       html("h2", {}, this.run === "." ? "this run" : this.run,
         html("span", { class: "dim" }, about.join(" · "))),
-      verdictLine(overview));
+      ...[verdictLine(overview), leftOutLine(overview)].filter(Boolean));
     const { title } = METRICS[this.metric];
     const rows = this.matrix?.rows.length
       ? ", layers from input to output" : "";

@@ -1,0 +1,1 @@
+"""How a trace is read: stretches, learning, baselines, activations."""

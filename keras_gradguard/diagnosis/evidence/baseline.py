@@ -1,0 +1,71 @@
+"""What loss the best constant prediction has, from the targets alone.
+
+A network that starts with a large loss, since its data are far off or its
+weights are, loses most of it on the way to giving the same for every input.
+That is not learning: only what lies below the loss of a constant is.
+"""
+
+import math
+
+import numpy as np
+
+from keras_gradguard.diagnosis.evidence.meta import data_of
+from keras_gradguard.diagnosis.evidence.meta import output_of
+from keras_gradguard.diagnosis.evidence.meta import output_width
+
+
+def guess_of(trace, count):
+    """Return an upper bound of the loss that a constant prediction reaches.
+
+    Args:
+        trace: `Trace`.
+        count: Int. How many measurements of the data to look at.
+
+    Returns:
+        Float array (count,): by the targets seen up to each measurement, NaN
+        where the loss is not one of those known here, or samples are weighted
+        by the user. The mean squared error of a constant is at best the
+        targets' variance, the mean absolute error at most their standard
+        deviation, Huber's and log-cosh at most half the variance; the
+        crossentropy is the entropy of the classes' frequencies, at most the
+        logarithm of their number.
+    """
+    output = output_of(trace)
+    weight = trace.meta.get("loss_weight", 1.0)
+    known = isinstance(weight, int | float) and not data_of(trace).get(
+        "weighted"
+    )
+    if output is None or not known:
+        return np.full(count, np.nan)
+    return weight * _of_loss(output.loss_name, trace, count)
+
+
+def _of_loss(name, trace, count):
+    unknown = np.full(count, np.nan)
+    if name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
+        classes = output_width(trace) or 1
+        return np.full(count, math.log(classes)) if classes > 1 else unknown
+    mean, variance = _moments(trace, count)
+    with np.errstate(all="ignore"):
+        if name == "binary_crossentropy":
+            p = np.where((mean > 0) & (mean < 1), mean, np.nan)
+            return -p * np.log(p) - (1 - p) * np.log1p(-p)
+        if name == "mean_squared_error":
+            return variance
+        if name == "mean_absolute_error":
+            return np.sqrt(variance)
+        if name in ("huber", "log_cosh"):
+            return variance / 2
+    return unknown
+
+
+def _moments(trace, count):
+    """Return mean and variance (count,) of the targets seen so far."""
+    mean = trace.data("target_mean")[:count].astype(np.float64)
+    std = trace.data("target_std")[:count].astype(np.float64)
+    known = np.isfinite(mean) & np.isfinite(std)
+    number = np.cumsum(known)
+    with np.errstate(all="ignore"):
+        center = np.cumsum(np.where(known, mean, 0)) / number
+        square = np.cumsum(np.where(known, std**2 + mean**2, 0)) / number
+        return center, np.maximum(square - center**2, 0)

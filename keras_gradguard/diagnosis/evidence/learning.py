@@ -1,0 +1,284 @@
+"""What the batches' data tell of learning, beside the loss."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from keras_gradguard.diagnosis.evidence.baseline import guess_of
+from keras_gradguard.diagnosis.evidence.meta import data_of
+from keras_gradguard.diagnosis.evidence.meta import output_width
+from keras_gradguard.diagnosis.evidence.stretches import Progress
+
+_WINDOW = 5
+# Outputs that differ by less between samples say nothing of the inputs.
+_BLIND = 1e-3
+_FAINT = 0.02
+# A loss that lies no further below that of a constant prediction is none of a
+# network that learnt.
+_NO_GAIN = 0.02
+# By then a running fit was measured, or will not be.
+_SOON = 256
+# A batch of so few samples has a gradient of any size.
+_FEW_SAMPLES = 8
+# Of fewer samples a batch may hold only one kind.
+_FEWEST = 4
+_SCORES = ("acc", "auc", "f1", "precision", "recall", "iou", "dice", "r2")
+
+
+@dataclasses.dataclass(frozen=True)
+class Learning:
+    """Whether outputs follow the targets, at each measurement of activations.
+
+    Only measurements whose records are complete count, so that what is said
+    of a step stays true.
+
+    Attributes:
+        steps: Int array (K,). Steps of the measurements.
+        follows: Float array (K,). Mean correlation of outputs and targets over
+            the latest measurements, NaN if unknown or if the outputs hardly
+            differ from sample to sample.
+        contrast: Float array (K,). How much the outputs differ from sample to
+            sample, against how much they should; NaN if unknown.
+        fallen: Float array (K,). Share by which the loss lies below the first;
+            negative if above; NaN if unknown.
+        gain: Float array (K,). Share by which the loss lies below that of a
+            constant prediction, or less than that; negative if above; NaN if
+            unknown.
+        stalled: Bool array (K,). Whether the loss did not fall of late.
+        score: Float array (K,). Best score (accuracy or the like, in [0, 1])
+            of the epochs that were over, NaN if none is logged.
+        chance: Float. What guessing reaches of such a score, NaN if unknown.
+    """
+
+    steps: np.ndarray
+    follows: np.ndarray
+    contrast: np.ndarray
+    fallen: np.ndarray
+    gain: np.ndarray
+    stalled: np.ndarray
+    score: np.ndarray
+    chance: float
+
+    @classmethod
+    def of(cls, trace):
+        """Return what a trace tells."""
+        return trace.derive(cls._of)
+
+    @classmethod
+    def _of(cls, trace):
+        blocks = trace.blocks()
+        ready = trace.steps[-1] if len(trace.steps) else -1
+        count = int(np.searchsorted(trace.activation_steps, ready, "right"))
+        steps = trace.activation_steps[:count]
+        progress = Progress.of(trace)
+        at = np.searchsorted(blocks.last_step, steps, "right") - 1
+        late, stalled = _from_loss(progress, at)
+        first, guess = first_loss(trace, progress), guess_of(trace, count)
+        with np.errstate(all="ignore"):
+            fallen = (first - late) / abs(first)
+            gain = np.where(guess > 0, 1 - late / guess, np.nan)
+        score, chance = _score(trace, steps)
+        contrast = _contrast(trace, count)
+        follows = trace.data("output_correlation")[:count]
+        with np.errstate(invalid="ignore"):
+            # Chance makes outputs follow that hardly differ.
+            follows = np.where(contrast < _FAINT, np.nan, follows)
+        return cls(
+            steps,
+            _recent(follows),
+            contrast,
+            fallen,
+            gain,
+            stalled,
+            score,
+            chance,
+        )
+
+    @functools.cached_property
+    def blind(self):
+        """Bool array (K,): outputs were the same for every input so far."""
+        with np.errstate(invalid="ignore"):
+            large = np.fmax.accumulate(self.contrast) if len(self) else []
+            return np.asarray(large) < _BLIND
+
+    @functools.cached_property
+    def good(self):
+        """Bool array (K,): the model has learnt a good part by then."""
+        with np.errstate(invalid="ignore"):
+            better = (self.score - self.chance) / max(1e-9, 1 - self.chance)
+            low = np.nan_to_num(self.fallen, neginf=0) > 0.9
+            return (
+                (np.nan_to_num(self.follows) > 0.6)
+                | (better > 0.5)
+                | (low & ~(self.gain < _NO_GAIN))
+            )
+
+    def __len__(self):
+        return len(self.steps)
+
+    def little(self, share):
+        """Return (K,): the loss says that little or nothing was learnt.
+
+        It lies where it began, or no lower than that of a constant prediction.
+
+        Args:
+            share: Float. Share of the first loss.
+        """
+        with np.errstate(invalid="ignore"):
+            return (self.fallen < share) | (self.gain < _NO_GAIN)
+
+    def idle(self, share=0.15, follows=0.35):
+        """Return (K,): the loss stalls and little was learnt.
+
+        That is, the loss says so and the outputs do not follow the targets, or
+        the outputs are the same for every input.
+
+        Args:
+            share: Float. Share of the first loss.
+            follows: Float. Correlation of outputs and targets.
+        """
+        with np.errstate(invalid="ignore"):
+            little = self.little(share) & ~(self.follows >= follows)
+            same = self.contrast < _BLIND
+        return self.stalled & (little | same) & ~self.good
+
+    def by_block(self, blocks):
+        """Return bool arrays (B,): `good` and `blind` by each block.
+
+        At least four measurements are wanted before a run counts as blind.
+        """
+        at = np.searchsorted(self.steps, blocks.last_step, "right") - 1
+        good, blind = np.zeros((2, len(blocks)), bool)
+        if len(self):
+            seen = at >= 0
+            good[seen] = self.good[at[seen]]
+            blind[seen] = self.blind[at[seen]] & (at[seen] >= 3)
+        return good, blind
+
+    def at(self, step):
+        """Return the index of the latest measurement up to a step, or -1."""
+        return int(np.searchsorted(self.steps, step, "right")) - 1
+
+
+def planned_steps(trace):
+    """Return how many steps the run was to take, None if that is unknown."""
+    epochs = trace.meta.get("epochs_planned")
+    per_epoch = trace.meta.get("steps_per_epoch")
+    if not _positive(per_epoch) and len(trace.epoch_steps) and len(trace.steps):
+        per_epoch = int(trace.epoch_steps[0]) - int(trace.steps[0]) + 1
+    if not _positive(epochs) or not _positive(per_epoch):
+        return None
+    return int(epochs * per_epoch)
+
+
+def batch_size(trace):
+    """Return the samples of the first measured batch, 0 if not known.
+
+    As long as a running fit has not been measured, 1: what depends on the
+    batch must not be told before.
+    """
+    samples = trace.data("samples")
+    if len(samples) and 1 <= samples[0] < 2**31:
+        return int(samples[0])
+    if not len(samples) and "backend" in trace.meta:
+        return 1 if trace.records_seen < _SOON else 0
+    known = data_of(trace).get("batch_size")
+    return known if isinstance(known, int) and known > 0 else 0
+
+
+def of_few_samples(trace):
+    """Return whether a batch is so small that its gradient is of any size."""
+    return 0 < batch_size(trace) < _FEW_SAMPLES
+
+
+def first_loss(trace, progress):
+    """Return the loss before anything was learnt, NaN if it is not known.
+
+    That of the first batch, since the next may be thrown far off; of a batch
+    under 8 samples it says little, and the first ten records serve.
+    """
+    loss = trace.extra.get("loss")
+    told = loss is not None and len(loss) and np.isfinite(loss[0])
+    if not told or of_few_samples(trace):
+        return progress.first
+    return float(loss[0])
+
+
+def _positive(value):
+    return isinstance(value, int | float) and 0 < value < float("inf")
+
+
+def _from_loss(progress, at):
+    """Return the loss of late and whether it stalls, each (K,)."""
+    late = np.full(len(at), np.nan)
+    stalled = np.zeros(len(at), bool)
+    known = at >= 0
+    if not known.any() or not progress.known:
+        return late, stalled
+    window = max(4, progress.window)
+    late[known] = progress.halves(window)[1][at[known]]
+    stalled[known] = progress.stalled(window, 0.02)[at[known]]
+    return late, stalled
+
+
+def _recent(values):
+    """Return means over the latest measurements, of those that are known."""
+    values = values.astype(np.float64)
+    known = np.isfinite(values)
+    total = np.cumsum(np.where(known, values, 0.0))
+    number = np.cumsum(known)
+    total[_WINDOW:] -= total[:-_WINDOW].copy()
+    number[_WINDOW:] -= number[:-_WINDOW].copy()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return total / np.where(number, number, np.nan)
+
+
+def _contrast(trace, count):
+    spread = trace.data("output_spread")[:count].astype(np.float64)
+    if batch_size(trace) < _FEWEST:
+        return np.full(count, np.nan)
+    loss, output = str(trace.meta.get("loss_name") or "").lower(), {}
+    outputs = trace.meta.get("outputs")
+    if isinstance(outputs, list) and outputs and isinstance(outputs[0], dict):
+        output = outputs[0]
+        loss = str(output.get("loss") or loss).lower()
+    with np.errstate(all="ignore"):
+        if "crossentropy" in loss.replace("_", ""):
+            if output.get("from_logits") or output.get("activation") is None:
+                return spread
+            scale = np.abs(trace.data("output_mean")[:count])
+        else:
+            scale = trace.data("target_std")[:count]
+        return spread / np.where(scale > 0, scale, np.nan).astype(np.float64)
+
+
+def _score(trace, steps):
+    best = np.full(len(steps), np.nan)
+    for name, series in trace.logs.items():
+        if name.startswith("val_") or not _is_score(name):
+            continue
+        known = np.where((series >= 0) & (series <= 1), series, np.nan)
+        top = np.fmax.accumulate(known)
+        at = np.searchsorted(trace.epoch_steps, steps, "right") - 1
+        seen = np.where(at >= 0, top[np.maximum(at, 0)], np.nan)
+        best = np.fmax(best, seen)
+    return best, _chance(trace)
+
+
+def _is_score(name):
+    return any(word in name.lower() for word in _SCORES)
+
+
+def _chance(trace):
+    width = output_width(trace)
+    if width is None:
+        return float("nan")
+    if width > 1:
+        return 1.0 / width
+    mean = trace.data("target_mean")
+    mean = mean[np.isfinite(mean) & (mean >= 0) & (mean <= 1)]
+    if not len(mean):
+        return float("nan")
+    share = float(np.median(mean))
+    return max(share, 1 - share)

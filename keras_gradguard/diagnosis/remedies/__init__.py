@@ -1,0 +1,1 @@
+"""What rules advise: titles, reasons, code, and the edit that does it."""

@@ -1,5 +1,0 @@
-"""Gradients that grow without bound: the rule, and the ways that show it."""
-
-from keras_gradguard.diagnosis.rules.exploding.rule import ExplodingGradient
-
-__all__ = ["ExplodingGradient"]

@@ -1,0 +1,78 @@
+"""The rule that finds gradients that grow without bound."""
+
+from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.rules.exploding_gradient.lasting import (
+    over_depth,
+)
+from keras_gradguard.diagnosis.rules.exploding_gradient.lasting import over_time
+from keras_gradguard.diagnosis.rules.exploding_gradient.signal import (
+    through_layers,
+)
+from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import burst
+from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import runaway
+from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import (
+    to_nonfinite,
+)
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
+
+_WAYS = (
+    to_nonfinite,
+    through_layers,
+    burst,
+    runaway,
+    over_time,
+    over_depth,
+)
+
+
+class ExplodingGradient(Rule):
+    """Finds gradients that grow without bound.
+
+    Six ways to show it, each scale-free:
+
+    * the gradient ends in NaN or infinity and grew at least 100-fold within
+      the 64 steps before, or an update was over 10 times as large as the
+      weights: critical;
+    * over 20 records it stays 10 times above where the run began (1000 times
+      if no loss was recorded) while the loss is over twice the first:
+      critical. A spike that passes is none;
+    * two records in a row rise 100-fold each over the one before, a
+      millionfold in all: critical. One corrupted batch is one record high, not
+      two; batches of under 8 samples are not judged so;
+    * it rises 100-fold within the first 64 records and the loss tenfold, and
+      nothing is learnt after: critical;
+    * at the first step the signal grows over a millionfold through the layers
+      and no gradient is finite: critical;
+    * it is over 1000 times larger near the input than at the output for 100
+      records while the loss stalls and has not fallen by 15 %: warning.
+      AUTOTRAINER warns from 70 on; deep tanh nets that learn reach 140.
+
+    References:
+        - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
+        - [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063)
+    """
+
+    id = "exploding_gradient"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        seen = [way(trace) for way in _WAYS]
+        seen = [growth for growth in seen if growth is not None]
+        if not seen:
+            return []
+        # What was complete first is told, also when more is known later.
+        growth = min(seen, key=lambda growth: growth.told_at)
+        return [
+            Finding(
+                rule=self.id,
+                severity=growth.severity,
+                layers=growth.layers,
+                first_step=growth.first_step,
+                last_step=growth.last_step,
+                epoch=trace.epoch_of(growth.first_step),
+                evidence=growth.evidence,
+                message=growth.message,
+                remedies=of_steps.for_exploding(trace, growth.layers),
+            )
+        ]

@@ -1,0 +1,181 @@
+"""Growth within a few steps, judged record by record.
+
+Each judgement takes a `Trace` and returns a `Growth`, or None.
+"""
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import of_few_samples
+from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
+from keras_gradguard.diagnosis.evidence.stretches import gone_records
+from keras_gradguard.diagnosis.evidence.stretches import growth_before
+from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.rules.exploding_gradient.growth import Growth
+from keras_gradguard.diagnosis.rules.exploding_gradient.growth import layers_by
+from keras_gradguard.diagnosis.rules.nonfinite_gradient import GROWTH
+
+# An update this much larger than the weights leaves nothing of them.
+_HUGE_UPDATE = 10.0
+_BURST = {"records": 64, "growth": 100.0, "loss": 10.0, "after": 30}
+_RUNAWAY = {"records": 256, "each": 100.0, "both": 1e6}
+
+
+def to_nonfinite(trace):
+    """Judge the way to the first gradient that is not finite."""
+    gone = np.flatnonzero(gone_records(trace) & ~trace.skipped)
+    if not len(gone) or gone[0] == 0:
+        return None
+    at = int(gone[0])
+    growth = growth_before(trace, at)
+    update, layer = _largest_update(trace, int(trace.steps[at]))
+    if growth < GROWTH and not update > _HUGE_UPDATE:
+        return None
+    low = max(0, at - LOOK_BACK)
+    norms = trace.global_norms(low, at)
+    finite = np.where(norms > 0, norms, np.inf)
+    start = low + int(np.argmin(finite))
+    last = trace.layer_norms(at - 1, at)[0]
+    layers = layers_by(trace, np.nan_to_num(last, nan=0.0))
+    first, stop = int(trace.steps[start]), int(trace.steps[at])
+    begin = number(norms[start - low])
+    end = number(norms[-1])
+    text = (
+        f"The gradient norm went from {begin} at step {first} to {end} at "
+        f"step {int(trace.steps[at - 1])} and was not finite at step "
+        f"{stop}."
+    )
+    if update > _HUGE_UPDATE:
+        text += (
+            f" One update changed the weights of {layer} by "
+            f"{number(update)} times their size."
+        )
+    evidence = {
+        "growth": growth,
+        "threshold": GROWTH,
+        "update_ratio": update,
+        "grad_norm": [float(v) for v in norms[-8:]],
+        "window": {"first_step": first, "last_step": stop},
+    }
+    return Growth(layers, first, stop, evidence, text)
+
+
+def runaway(trace):
+    """Judge whether the gradient ran away within three steps."""
+    if of_few_samples(trace):
+        return None
+    for low, high in _jumps(trace):
+        found = _runaway_within(trace, low, high)
+        if found is not None:
+            return found
+    return None
+
+
+def _runaway_within(trace, low, high):
+    norms = trace.global_norms(low, high)
+    together = _in_a_row(trace.steps[low:high])
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        rise = norms[1:] / norms[:-1]
+        both = (rise[1:] > _RUNAWAY["each"]) & (rise[:-1] > _RUNAWAY["each"])
+        both &= norms[2:] / norms[:-2] > _RUNAWAY["both"]
+    both &= np.isfinite(norms[2:]) & (norms[:-2] > 0) & together
+    if not both.any():
+        return None
+    at = int(np.argmax(both))
+    start, norms = low + at, norms[at:]
+    first, stop = int(trace.steps[start]), int(trace.steps[start + 2])
+    layers = _by_norm(trace, start + 2)
+    steps = ", ".join(number(n) for n in norms[:3])
+    text = (
+        f"The gradient norm ran away from step {first} on: {steps} in "
+        "three steps in a row. What was learnt before is lost."
+    )
+    evidence = {
+        "growth": float(norms[2] / norms[0]),
+        "threshold": _RUNAWAY["both"],
+        "window": {"first_step": first, "last_step": stop},
+    }
+    return Growth(layers, first, stop, evidence, text)
+
+
+def burst(trace):
+    """Judge a rise in the first steps after which nothing is learnt."""
+    count = min(_BURST["records"], len(trace.steps))
+    norms = trace.global_norms(0, count)
+    loss = trace.extra.get("loss")
+    few = of_few_samples(trace)
+    if loss is None or few or count < 2 or not norms[0] > 0:
+        return None
+    with np.errstate(invalid="ignore", over="ignore"):
+        jump = norms > _BURST["growth"] * norms[0]
+        jump &= loss[:count] > _BURST["loss"] * np.abs(loss[0])
+    learning = Learning.of(trace)
+    if not jump.any() or not len(learning):
+        return None
+    at = int(np.argmax(jump))
+    late = learning.steps >= trace.steps[at] + _BURST["after"]
+    spoilt = np.flatnonzero(late & learning.idle())
+    if not len(spoilt):
+        return None
+    first, stop = int(trace.steps[0]), int(learning.steps[spoilt[0]])
+    layers = _by_norm(trace, at)
+    text = (
+        f"The gradient norm went from {number(norms[0])} to "
+        f"{number(norms[at])} within {at} steps, and the loss from "
+        f"{loss[0]:.3g} to {loss[at]:.3g}. The weights were thrown so far "
+        f"that nothing was learnt up to step {stop}."
+    )
+    evidence = {
+        "growth": float(norms[at] / norms[0]),
+        "threshold": _BURST["growth"],
+        "window": {"first_step": first, "last_step": stop},
+    }
+    return Growth(layers, first, stop, evidence, text)
+
+
+def _by_norm(trace, at):
+    """Return the judged layers, that of the largest gradient first."""
+    last = np.nan_to_num(trace.layer_norms(at, at + 1)[0])
+    return layers_by(trace, last)
+
+
+def _jumps(trace):
+    """Return ranges of records in which the gradient may have run away.
+
+    All of the first 256; of the rest, those around a block that is above the
+    one before.
+    """
+    count = min(_RUNAWAY["records"], len(trace.steps))
+    ranges = [(0, count)]
+    blocks = trace.blocks()
+    with np.errstate(invalid="ignore"):
+        rise = np.diff(blocks.global_log) > 1.0
+    for at in np.flatnonzero(rise)[:64] + 1:
+        low, high = np.searchsorted(
+            trace.steps,
+            [blocks.first_step[at - 1], blocks.last_step[at] + 1],
+        )
+        if high > count and high - low >= 3:
+            ranges.append((int(low), int(high)))
+    return ranges
+
+
+def _in_a_row(steps):
+    """Return whether three records follow one another, none left out."""
+    if len(steps) < 3:
+        return np.zeros(0, bool)
+    apart = np.diff(steps)
+    return (apart[1:] == apart[:-1]) & (apart[1:] <= max(1, apart.min()))
+
+
+def _largest_update(trace, step):
+    """Return the largest finite update ratio up to `step`, and its layer."""
+    steps, ratio = trace.measured("update_ratio")
+    ratio = ratio[steps <= step][:, judged_layers(trace)]
+    finite = np.where(np.isfinite(ratio), ratio, 0.0)
+    if not finite.size:
+        return 0.0, ""
+    worst = int(finite.max(axis=0).argmax())
+    layer = trace.layers[judged_layers(trace)][worst]
+    return float(finite[:, worst].max()), str(layer)

@@ -1,0 +1,180 @@
+"""Layers whose weights do not move."""
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.stretches import LOG_ZERO
+from keras_gradguard.diagnosis.evidence.stretches import columns
+from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.evidence.stretches import log_profile
+from keras_gradguard.diagnosis.evidence.stretches import stretch_end
+from keras_gradguard.diagnosis.evidence.stretches import stretch_start
+from keras_gradguard.diagnosis.remedies import of_layers
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
+
+_ZERO_BLOCKS = 10
+_MEASURED = 5
+_LONG = 100
+_STILL = 1e-8
+
+
+class FrozenLayer(Rule):
+    """Finds trainable layers whose weights do not change.
+
+    * A layer with a kernel gets a gradient of exactly zero for 100 records,
+      while layers in front of it and behind it get one: a dead or
+      disconnected branch. (If nothing in front gets one either, that is
+      `vanishing_gradient`.)
+    * A layer gets a gradient of usual size, but its weights moved by less
+      than 1e-8 of their norm in 5 measurements in a row over 100 steps, while
+      other layers moved: the optimizer leaves it out, or the steps are lost
+      to rounding.
+    * No layer ever moved in 100 steps although gradients arrive: the learning
+      rate is zero. This is told of the whole model.
+
+    Layers that were made untrainable, or are unused, get no gradient at all
+    and are no finding.
+    """
+
+    id = "frozen_layer"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        blocks = trace.blocks()
+        mask = judged_layers(trace)
+        if not mask.any() or not len(blocks):
+            return []
+        found = self._all_still(trace, mask) or self._still(trace, blocks, mask)
+        return found + self._no_gradient(trace, blocks, mask)
+
+    def _no_gradient(self, trace, blocks, mask):
+        logs = log_profile(trace)
+        zero = logs <= LOG_ZERO
+        alive = np.isfinite(logs) & ~zero
+        in_front = np.cumsum(alive, axis=1) > 0
+        behind = np.cumsum(alive[:, ::-1], axis=1)[:, ::-1] > 0
+        dead = zero & in_front & behind
+        seen = count_within(dead, _ZERO_BLOCKS) == _ZERO_BLOCKS
+        if not seen.any():
+            return []
+        last = int(np.argmax(seen.any(axis=1)))
+        culprits = np.flatnonzero(seen[last])
+        start = stretch_start(dead[:, culprits[0]], last, _ZERO_BLOCKS)
+        end = stretch_end(dead[:, culprits[0]], last)
+        layers = [str(layer) for layer in trace.layers[mask][culprits]]
+        first, stop = int(blocks.first_step[start]), int(blocks.last_step[last])
+        return [
+            Finding(
+                rule=self.id,
+                severity="warning",
+                layers=layers,
+                first_step=first,
+                last_step=int(blocks.last_step[end]),
+                epoch=trace.epoch_of(first),
+                evidence={
+                    "grad_norm": 0.0,
+                    "threshold": 0.0,
+                    "window": {"first_step": first, "last_step": stop},
+                },
+                message=(
+                    f"{names(layers)}: the gradient is exactly zero in every "
+                    f"step from {first} to {stop}, while layers in front and "
+                    "behind get one. The weights do not learn."
+                ),
+                remedies=of_layers.for_frozen(trace, layers),
+            )
+        ]
+
+    def _still(self, trace, blocks, mask):
+        steps, ratio = trace.measured("update_ratio")
+        # Steps whose block is not complete are judged later.
+        done = int(np.searchsorted(steps, blocks.last_step[-1], "right"))
+        steps, ratio = steps[:done], columns(ratio[:done], mask)
+        if len(steps) < _MEASURED:
+            return []
+        at = np.searchsorted(blocks.first_step, steps, side="right") - 1
+        logs = log_profile(trace)[np.maximum(at, 0)]
+        top = np.fmax.reduce(logs, axis=1, initial=LOG_ZERO)[:, None]
+        with np.errstate(invalid="ignore"):
+            fed = logs > top + np.log(1e-3)
+            moved = (ratio > 1e-6).any(axis=1)[:, None]
+            still = (ratio < _STILL) & fed & moved
+        seen = count_within(still, _MEASURED) == _MEASURED
+        for last, layer in np.argwhere(seen):
+            start = stretch_start(still[:, layer], int(last), _MEASURED)
+            if steps[last] - steps[start] >= _LONG:
+                return [
+                    self._still_finding(
+                        trace, steps, still, ratio, mask, start, int(last)
+                    )
+                ]
+        return []
+
+    def _still_finding(self, trace, steps, still, ratio, mask, start, last):
+        same = still[start : last + 1].all(axis=0)
+        layers = [str(name) for name in trace.layers[mask][same]]
+        first, stop = int(steps[start]), int(steps[last])
+        end = stretch_end(still[:, np.argmax(same)], last)
+        value = float(np.nanmax(ratio[start : last + 1, same]))
+        return Finding(
+            rule=self.id,
+            severity="warning",
+            layers=layers,
+            first_step=first,
+            last_step=int(steps[end]),
+            epoch=trace.epoch_of(first),
+            evidence={
+                "update_ratio": value,
+                "threshold": _STILL,
+                "window": {"first_step": first, "last_step": stop},
+            },
+            message=(
+                f"{names(layers)}: from step {first} to {stop} the weights "
+                f"moved by at most {number(value)} of their size per step, "
+                "although a gradient of usual size arrives."
+            ),
+            remedies=of_layers.for_frozen(trace, layers),
+        )
+
+    def _all_still(self, trace, mask):
+        steps, update = trace.measured("update_norm")
+        update = columns(update, mask)
+        known = ~np.isnan(update).all(axis=1)
+        if not known.all():
+            steps, update = steps[known], update[known]
+        if len(steps) < _MEASURED:
+            return []
+        moved = np.flatnonzero((update != 0).any(axis=1))
+        stop = int(moved[0]) if len(moved) else len(steps)
+        far = np.flatnonzero(steps[:stop] - steps[0] >= _LONG)
+        far = far[far >= _MEASURED - 1]
+        if not len(far):
+            return []
+        with np.errstate(invalid="ignore"):
+            if not (trace.get("grad_norm", by="variable") > 0).any():
+                return []
+        first, until = int(steps[0]), int(steps[far[0]])
+        return [
+            Finding(
+                rule=self.id,
+                severity="critical",
+                layers=[],
+                first_step=first,
+                last_step=int(steps[stop - 1]),
+                epoch=trace.epoch_of(first),
+                evidence={
+                    "update_norm": 0.0,
+                    "threshold": 0.0,
+                    "window": {"first_step": first, "last_step": until},
+                },
+                message=(
+                    f"No weight changed from step {first} to {until} although "
+                    "gradients arrive: the learning rate is zero, or the "
+                    "updates are not applied."
+                ),
+                remedies=of_layers.for_frozen(trace, []),
+            )
+        ]

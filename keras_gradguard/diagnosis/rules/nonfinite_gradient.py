@@ -1,0 +1,165 @@
+"""Finds gradients that are NaN or infinite, and where that began."""
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
+from keras_gradguard.diagnosis.evidence.stretches import gone_records
+from keras_gradguard.diagnosis.evidence.stretches import growth_before
+from keras_gradguard.diagnosis.evidence.stretches import layers_with_gradient
+from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
+
+# Calibration from 2**15 halves the scale at each skipped update.
+_SKIPPED_IN_A_ROW = 30
+# What counts as growth on the way to the first non-finite gradient.
+GROWTH = 100.0
+
+
+class NonfiniteGradient(Rule):
+    """Finds gradients that are NaN or infinite.
+
+    One such gradient, once applied, is enough: the weights do not recover.
+    Updates that a loss-scale optimizer skips are how it finds its scale, so
+    only 30 skipped updates in a row are a finding.
+
+    Layers are told in the order of the way back: the one nearest to the
+    output, where the gradient was first not finite, leads. If all layers are
+    concerned, the loss itself or the weights had gone before.
+    """
+
+    id = "nonfinite_gradient"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        gone = gone_records(trace)
+        if not gone.any():
+            return []
+        applied = np.flatnonzero(gone & ~trace.skipped)
+        row = _first_run(gone & trace.skipped, _SKIPPED_IN_A_ROW)
+        if len(applied) and (row is None or applied[0] <= row):
+            return [self._applied(trace, gone, int(applied[0]))]
+        if row is not None:
+            return [self._skipped(trace, gone, row)]
+        return []
+
+    def _applied(self, trace, gone, at):
+        norms = trace.layer_norms(at, at + 1)[0]
+        active = layers_with_gradient(trace)
+        bad = ~np.isfinite(norms) & active
+        layers = [str(layer) for layer in trace.layers[bad][::-1]]
+        everywhere = bool((bad == active).all())
+        step = int(trace.steps[at])
+        kind = "NaN" if np.isnan(norms[bad]).any() else "infinite"
+        loss_gone = _loss_gone(trace, at)
+        weights_gone = _weights_gone(trace, step)
+        growth = growth_before(trace, at)
+        if weights_gone:
+            what = (
+                f"the weights of {names(weights_gone)} had gone before, and "
+                "with them everything"
+            )
+            # The first that broke, in forward order, leads.
+            layers = weights_gone + [
+                layer for layer in layers if layer not in weights_gone
+            ]
+        elif loss_gone:
+            what = "the loss of that batch was not finite either"
+        elif everywhere:
+            what = "in every layer: the loss or the output had gone"
+        else:
+            what = (
+                f"only in {names(layers)}, while the layers behind were fine: "
+                f"it began in {layers[0]}"
+            )
+        if growth >= GROWTH:
+            clue = "growth"
+            what += (
+                f". Before that the gradient had grown "
+                f"{number(growth)}-fold within {min(at, LOOK_BACK)} steps"
+            )
+        else:
+            clue = "data" if everywhere else "layer"
+        return Finding(
+            rule=self.id,
+            severity="critical",
+            layers=layers,
+            first_step=step,
+            last_step=int(trace.steps[np.flatnonzero(gone)[-1]]),
+            epoch=trace.epoch_of(step),
+            evidence={
+                "nonfinite_layers": len(layers),
+                "layers": len(trace.layers),
+                "kind": kind,
+                "loss_nonfinite": loss_gone,
+                "weights_nonfinite": weights_gone,
+                "growth": growth,
+                "skipped": False,
+                "threshold": "one applied update",
+                "window": {"first_step": step, "last_step": step},
+            },
+            message=f"At step {step} the gradient became {kind}; {what}.",
+            remedies=of_steps.for_nonfinite(trace, layers, clue),
+        )
+
+    def _skipped(self, trace, gone, at):
+        last = at + _SKIPPED_IN_A_ROW - 1
+        norms = trace.layer_norms(at, at + 1)[0]
+        bad = ~np.isfinite(norms) & layers_with_gradient(trace)
+        layers = [str(layer) for layer in trace.layers[bad][::-1]]
+        step = int(trace.steps[at])
+        return Finding(
+            rule=self.id,
+            severity="critical",
+            layers=layers,
+            first_step=step,
+            last_step=int(trace.steps[np.flatnonzero(gone)[-1]]),
+            epoch=trace.epoch_of(step),
+            evidence={
+                "skipped": True,
+                "nonfinite_layers": len(layers),
+                "threshold": f"{_SKIPPED_IN_A_ROW} skipped updates in a row",
+                "window": {
+                    "first_step": step,
+                    "last_step": int(trace.steps[last]),
+                    "records": _SKIPPED_IN_A_ROW,
+                },
+            },
+            message=(
+                f"From step {step} on, {_SKIPPED_IN_A_ROW} updates in a row "
+                f"had gradients that are not finite in {names(layers)} and "
+                "were skipped. Lowering the loss scale does not help: the "
+                "model does not learn."
+            ),
+            remedies=of_steps.for_nonfinite(trace, layers, "overflow"),
+        )
+
+
+def _first_run(mask, length):
+    """Return where `length` True in a row begin first, or None."""
+    total = np.concatenate([[0], np.cumsum(mask)])
+    if len(mask) < length:
+        return None
+    full = np.flatnonzero(total[length:] - total[:-length] == length)
+    return int(full[0]) if len(full) else None
+
+
+def _loss_gone(trace, at):
+    loss = trace.extra.get("loss")
+    if loss is None:
+        return False
+    # NaN also means "not recorded": it counts only after a recorded loss.
+    known = bool(np.isfinite(loss[: at + 1]).any()) or np.isinf(loss[at])
+    return bool(known and not np.isfinite(loss[at]))
+
+
+def _weights_gone(trace, step):
+    """Return the layers whose weights were not finite by `step`."""
+    steps, norms = trace.measured("weight_norm")
+    bad = ~np.isfinite(norms[steps <= step])
+    if not bad.any():
+        return []
+    first = bad[np.argmax(bad.any(axis=1))]
+    return [str(layer) for layer in trace.layers[first]]

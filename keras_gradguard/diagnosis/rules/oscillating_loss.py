@@ -1,0 +1,169 @@
+"""Finds a loss that is thrown about."""
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import first_loss
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.diagnosis.evidence.stretches import columns
+from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.remedies import of_training
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
+
+# Measured updates that tell how large the first steps are.
+_FIRST = 5
+_THROWN = {"moved": 0.3, "above": 1.5, "records": 30, "share": 0.01}
+_SWINGS = {"units": 20, "change": 0.05, "up": 0.1, "ups": 3, "net": 0.2}
+
+
+class OscillatingLoss(Rule):
+    """Finds a loss that is thrown about instead of falling.
+
+    * Thrown: the first five updates add up to over 0.3 of the weights, and the
+      loss then stays 1.5 times above its start, or no gradient is left while
+      the loss is high, for 30 records and 1 % of the planned steps.
+    * Swinging: over twenty epochs (or stretches of 100 records where an epoch
+      is longer) the loss changes by over 5 % from one to the next, goes up by
+      over 10 % three times, and is not a fifth lower in the end.
+
+    A run that has learnt (by outputs that follow the targets, by a score, or
+    by a loss that fell by nine tenths) may swing as it likes.
+
+    References:
+        - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
+        - [Bengio, Practical recommendations, 2012](https://arxiv.org/abs/1206.5533)
+    """
+
+    id = "oscillating_loss"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        blocks = trace.blocks()
+        progress = Progress.of(trace)
+        if not len(blocks) or not progress.per_batch:
+            return []
+        learning = Learning.of(trace)
+        hits = [
+            hit
+            for hit in (
+                _thrown(trace, blocks, progress, learning),
+                _swings(trace, blocks, progress, learning),
+            )
+            if hit is not None
+        ]
+        if not hits:
+            return []
+        first, stop, evidence, text = min(hits, key=lambda hit: hit[1])
+        evidence["window"] = {"first_step": first, "last_step": stop}
+        return [
+            Finding(
+                rule=self.id,
+                severity="warning",
+                layers=[],
+                first_step=first,
+                last_step=stop,
+                epoch=trace.epoch_of(first),
+                evidence=evidence,
+                message=text,
+                remedies=of_training.for_oscillating(
+                    trace, evidence.get("update_ratio", 0.0) / _FIRST
+                ),
+            )
+        ]
+
+
+def _thrown(trace, blocks, progress, learning):
+    _, ratio = trace.measured("update_ratio")
+    ratio = columns(ratio, judged_layers(trace))
+    known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
+    if np.count_nonzero(known) < _FIRST:
+        return None
+    moved = float(np.nansum(median_known(ratio[known][:_FIRST])))
+    if not moved >= _THROWN["moved"]:
+        return None
+    first = first_loss(trace, progress)
+    with np.errstate(invalid="ignore", over="ignore"):
+        high = progress.loss - first > (_THROWN["above"] - 1) * abs(first)
+    mask = judged_layers(trace)
+    idle = (columns(blocks.zero, mask) > 0.5).all(axis=1)
+    if mask.any():
+        with np.errstate(invalid="ignore"):
+            high |= idle & (progress.loss > 0.5 * progress.first)
+    plan = planned_steps(trace) or 0
+    window = int(max(_THROWN["records"], _THROWN["share"] * plan) // 10)
+    full = count_within(high, window) >= 0.8 * window
+    full &= ~learning.by_block(blocks)[0]
+    if not full.any():
+        return None
+    last = int(np.argmax(full))
+    start, stop = int(trace.steps[0]), int(blocks.last_step[last])
+    now = float(np.mean(progress.loss[last - window + 1 : last + 1]))
+    evidence = {
+        "update_ratio": moved,
+        "loss_first": first,
+        "loss": now,
+        "threshold": _THROWN["moved"],
+    }
+    text = (
+        f"The first five updates changed the weights by {number(moved)} of "
+        f"their size in all, and the loss went from {first:.3g} to "
+        f"{now:.3g}, where it still was at step {stop}: the steps are too "
+        "large."
+    )
+    return start, stop, evidence, text
+
+
+def _swings(trace, blocks, progress, learning):
+    per_epoch = trace.meta.get("steps_per_epoch")
+    size = 10
+    if isinstance(per_epoch, int | float) and 1 <= per_epoch <= 1000:
+        size = max(1, round(per_epoch / 10))
+        size = size * -(-10 // (10 * size))
+    count = len(blocks) // size
+    units = _SWINGS["units"]
+    if count < units:
+        return None
+    loss = progress.loss[: count * size].reshape(count, size)
+    with np.errstate(all="ignore"):
+        mean = loss.mean(axis=1)
+        noise = loss.std(axis=1) / np.sqrt(size) / np.abs(mean)
+        if isinstance(per_epoch, int | float) and per_epoch <= 1000:
+            noise = np.zeros(count)
+        change = np.diff(mean) / np.minimum(np.abs(mean[1:]), np.abs(mean[:-1]))
+        large = np.abs(change) > np.maximum(_SWINGS["change"], 2 * noise[1:])
+        up = change > np.maximum(_SWINGS["up"], 2 * noise[1:])
+    ends = blocks.last_step[size - 1 :: size][:count]
+    good = learning.by_block(blocks)[0][size - 1 :: size][:count]
+    between = units - 1
+    many = count_within(large, between) > 0.5 * between
+    many &= count_within(up, between) >= _SWINGS["ups"]
+    for last in np.flatnonzero(many):
+        early = mean[last - between + 1 : last - between + 4].mean()
+        late = mean[last - 1 : last + 2].mean()
+        if early - late > _SWINGS["net"] * abs(early) or good[last + 1]:
+            continue
+        if progress.first - late > 0.9 * abs(progress.first):
+            continue
+        part = change[last - between + 1 : last + 1]
+        typical = float(np.median(np.abs(part)))
+        start = int(blocks.first_step[(last - between + 1) * size])
+        stop = int(ends[last + 1])
+        evidence = {
+            "change": typical,
+            "ups": int((part > _SWINGS["up"]).sum()),
+            "threshold": _SWINGS["change"],
+        }
+        text = (
+            f"From step {start} to {stop} the loss changes by "
+            f"{number(100 * typical)} % from one stretch of {size * 10} "
+            f"updates to the next, up as often as down ({mean[last]:.3g} to "
+            f"{mean[last + 1]:.3g} at the end), and gets no lower: the steps "
+            "are too large, or the batches too small."
+        )
+        return start, stop, evidence, text
+    return None

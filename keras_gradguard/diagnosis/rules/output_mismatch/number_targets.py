@@ -1,0 +1,117 @@
+"""Judges targets of regressions: what the output layer can reach of them."""
+
+from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.trace.run_info import columns_of
+from keras_gradguard.trace.run_info import known
+
+# What an activation can give, and the share of the targets' range that may
+# lie outside before anything is said: an overshoot of a scaler is no mistake.
+_RANGES = {
+    "sigmoid": (0.0, 1.0),
+    "hard_sigmoid": (0.0, 1.0),
+    "softmax": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "softsign": (-1.0, 1.0),
+    "hard_tanh": (-1.0, 1.0),
+    "relu": (0.0, float("inf")),
+    "softplus": (0.0, float("inf")),
+    "exponential": (0.0, float("inf")),
+    "relu6": (0.0, 6.0),
+}
+_OVERSHOOT = 0.1
+
+
+def judge_numbers(output, data):
+    """Judge targets that are numbers, of any size.
+
+    Args:
+        output: `Output`.
+        data: `DataFacts`.
+
+    Returns:
+        `Finding` or None.
+    """
+    width, columns = columns_of(output, data)
+    if width is not None and columns is not None and width != columns:
+        if width == 1 or columns == 1:
+            return _broadcast(output, data, width, columns)
+        return None
+    reach = _RANGES.get(output.activation)
+    if reach is None:
+        return None
+    low, high = data.target_min, data.target_max
+    # Columns that an optimizer cannot serve: which side, by how much.
+    span = max(high - low, 1e-12)
+    if reach[1] - reach[0] < float("inf"):
+        span = max(span, reach[1] - reach[0])
+    under = max(0.0, reach[0] - low) / span
+    over = max(0.0, high - reach[1]) / span
+    if max(under, over) <= _OVERSHOOT:
+        return None
+    far = (
+        known(data.target_mean, data.target_std)
+        and not reach[0] <= data.target_mean <= reach[1]
+    )
+    if output.activation in ("relu", "softplus", "exponential"):
+        gives = "nothing below 0"
+    else:
+        gives = f"only {reach[0]:g} to {reach[1]:g}"
+    remedies = [
+        model.output(
+            output,
+            "For numbers of any size the last layer needs no activation.",
+            activation="linear",
+        )
+    ]
+    if known(data.target_mean, data.target_std) and reach[1] < float("inf"):
+        remedies.append(
+            model.words(
+                f"Scale the targets to {reach[0]:g} to {reach[1]:g}",
+                "Then the activation can reach them.",
+                f"y_train = {reach[0]:g} + {reach[1] - reach[0]:g} * (y_train "
+                "- y_train.min()) / (y_train.max() - y_train.min())",
+            )
+        )
+    return mismatch(
+        output,
+        "targets_out_of_reach",
+        f"{output.activation} gives {gives}, but the targets go from "
+        f"{data.target_range}: it cannot reach them.",
+        remedies,
+        severity="critical" if far or max(under, over) > 0.25 else "warning",
+        **data.target_evidence,
+    )
+
+
+def _broadcast(output, data, width, columns):
+    if columns == 1 and data.target_integer and output.activation == "softmax":
+        return mismatch(
+            output,
+            "numbers_for_categorical",
+            "the targets are the numbers of the classes "
+            f"({data.target_range}), but {output.loss_name} compares them "
+            f"with each of {width} probabilities.",
+            [
+                model.output(
+                    output,
+                    "It takes the number of the class.",
+                    loss="sparse_categorical_crossentropy",
+                )
+            ],
+            **data.target_evidence,
+        )
+    return mismatch(
+        output,
+        "columns",
+        f"the targets have {columns} columns and the output {width}: each "
+        "column is compared with the same prediction.",
+        [
+            model.output(
+                output,
+                f"One unit for each of the {columns} columns.",
+                units=columns,
+            )
+        ],
+        target_columns=columns,
+    )

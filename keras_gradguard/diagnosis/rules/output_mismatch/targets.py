@@ -1,0 +1,53 @@
+"""Judges targets against the loss and the output layer."""
+
+from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
+    judge_binary,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
+    judge_categorical,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
+    judge_sparse,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.number_targets import (
+    judge_numbers,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import CATEGORICAL
+from keras_gradguard.trace.run_info import known
+
+_SPARSE = ("sparse_categorical_crossentropy",)
+REGRESSION = (
+    "mean_squared_error",
+    "mean_absolute_error",
+    "huber",
+    "log_cosh",
+    "mean_absolute_percentage_error",
+    "mean_squared_logarithmic_error",
+)
+
+
+def judge_targets(output, data):
+    """Judge targets against the loss and what the output layer can give.
+
+    Args:
+        output: `Output`.
+        data: `DataFacts`. `target_*` and, where known, `output_columns`.
+
+    Returns:
+        List of `Finding` of rule `"output_mismatch"`, at most one.
+    """
+    if not known(data.target_min, data.target_max):
+        return []
+    loss = output.loss_name
+    if loss in BINARY:
+        found = judge_binary(output, data)
+    elif loss in _SPARSE:
+        found = judge_sparse(output, data)
+    elif loss in CATEGORICAL:
+        found = judge_categorical(output, data)
+    elif loss in REGRESSION:
+        found = judge_numbers(output, data)
+    else:
+        found = None
+    return [found] if found is not None else []

@@ -1,0 +1,268 @@
+"""Rules on data: outputs that do not fit the targets, scales that hurt."""
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.harm import dated
+from keras_gradguard.diagnosis.evidence.harm import facts_of
+from keras_gradguard.diagnosis.evidence.harm import harmed_at
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.meta import data_of
+from keras_gradguard.diagnosis.evidence.meta import optimizer_of
+from keras_gradguard.diagnosis.evidence.meta import output_of
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.rules.output_mismatch.targets import REGRESSION
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.trace.run_info import known
+from keras_gradguard.trace.run_info import rms
+
+# Initializers keep the scale of the inputs; a root mean square of some tens
+# saturates or multiplies all gradients. Single digits train everywhere.
+_LARGE_INPUT = 50.0
+_HUGE_INPUT = 1000.0
+_SMALL_INPUT = 2e-3
+# Pixels from 0 to 255, dark ones too.
+_PIXEL_MAX, _PIXEL_RMS = 200.0, 10.0
+# One feature drowns the rest: so many times larger, and large by itself.
+_FEATURE_RATIO, _FEATURE_LARGE = 100.0, 20.0
+# What an optimizer that rescales gradients needs very long to reach.
+_LARGE_TARGET = 1000.0
+# A first step of plain SGD that moves the output by this many times its
+# natural scale of 1, for targets that are large.
+_FIRST_STEP, _FIRST_STEP_TARGET = 2.0, 10.0
+# Their gradient grows with the error.
+_QUADRATIC = ("mean_squared_error", "mean_squared_logarithmic_error")
+_BOUNDED = ("sigmoid", "softmax", "tanh", "softsign", "hard_sigmoid")
+
+
+class UnscaledData(Rule):
+    """Finds inputs or targets far from unit scale where they do harm.
+
+    Judged is what enters the first layer with weights, so a normalization in
+    front counts, and the targets of a regression. Inputs of a root mean square
+    over 50, features that differ 100-fold, pixels up to 255, targets of over
+    1000, or of over 10 where the first step of plain SGD overshoots. Many
+    nets learn from such data all the same: told is only what has not learnt
+    after 30 records, or whose loss or gradient ran away.
+    """
+
+    id = "unscaled_data"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        if not len(Learning.of(trace)) or not len(trace.steps):
+            return []
+        seen = harmed_at(trace)
+        if seen is None:
+            return []
+        facts = facts_of(trace)
+        layer = data_of(trace).get("input_layer")
+        found = []
+        output = output_of(trace)
+        if output is not None:
+            optimizer = optimizer_of(trace)
+            found += judge_target_scale(output, facts, optimizer)
+        found += judge_inputs(facts, [layer] if layer else [])
+        if not found:
+            return []
+        # One finding a rule: the graver, targets before inputs.
+        found.sort(key=lambda f: f.severity != "critical")
+        return [dated(trace, found[0], int(trace.steps[0]), seen)]
+
+
+def judge_inputs(data, layers=(), mean=None, std=None):
+    """Judge the scale of what comes into the first layers with weights.
+
+    A model that begins with a normalization or rescales its inputs has
+    nothing to be judged: pass what comes out of that, or do not call this.
+
+    Args:
+        data: `DataFacts`. `input_*` and `feature_scale_*` are read.
+        layers: List of str. Paths of the layers that take the inputs.
+        mean: List of a mean per feature for the remedy, or None.
+        std: List of a standard deviation per feature, or None.
+
+    Returns:
+        List of `Finding` of rule `"unscaled_data"`, at most one.
+    """
+    if not known(data.input_mean, data.input_std):
+        return []
+    size = rms(data.input_mean, data.input_std)
+    ranged = known(data.input_min, data.input_max)
+    pixels = (
+        ranged
+        and data.input_min >= 0
+        and _PIXEL_MAX <= data.input_max <= 255
+        and size >= _PIXEL_RMS
+    )
+    span = ""
+    if ranged:
+        span = (
+            f" ({data.input_min:.4g} to {data.input_max:.4g}, root "
+            f"mean square {number(size)})"
+        )
+    features = known(data.feature_scale_min, data.feature_scale_max)
+    ratio = (
+        data.feature_scale_max / max(data.feature_scale_min, 1e-12)
+        if features
+        else 1.0
+    )
+    uneven = (
+        features
+        and data.feature_scale_max >= _FEATURE_LARGE
+        and ratio >= _FEATURE_RATIO
+    )
+    normalize = changes.normalize_inputs(
+        "Initializers and learning rates are made for inputs of mean 0 and "
+        "standard deviation 1.",
+        mean if mean is not None else data.input_mean,
+        std if std is not None else data.input_std,
+    )
+    remedies = [normalize]
+    if pixels:
+        kind, severity = "pixels", "warning"
+        text = f"The inputs look like pixels from 0 to 255{span}"
+        why = "Pixels from 0 to 1 suit every initializer."
+        remedies.insert(0, changes.rescale_inputs(why, 1 / 255))
+    elif uneven:
+        kind, severity = "uneven", "warning"
+        text = (
+            f"The largest input feature varies by "
+            f"{number(data.feature_scale_max)} and the smallest by "
+            f"{number(data.feature_scale_min)}, {number(ratio)} times less"
+        )
+    elif size >= _LARGE_INPUT:
+        kind = "large"
+        severity = "critical" if size >= _HUGE_INPUT else "warning"
+        text = f"The inputs are large{span}"
+    elif 0 < size <= _SMALL_INPUT:
+        kind, severity = "small", "warning"
+        text = f"The inputs are tiny{span}"
+    else:
+        return []
+    if kind == "small":
+        effect = "the signal is lost among the biases and learning is slow."
+    elif kind == "uneven":
+        effect = "the network sees little but the largest one."
+    else:
+        effect = "units saturate or blow up, and so do the gradients."
+    return [
+        Finding(
+            rule="unscaled_data",
+            severity=severity,
+            layers=[str(layer) for layer in layers],
+            first_step=0,
+            last_step=0,
+            epoch=None,
+            evidence={
+                "kind": kind,
+                "of": "inputs",
+                "rms": size,
+                "min": data.input_min,
+                "max": data.input_max,
+                "feature_scale_min": data.feature_scale_min,
+                "feature_scale_max": data.feature_scale_max,
+                "threshold": _SMALL_INPUT if kind == "small" else _LARGE_INPUT,
+            },
+            message=f"{text}: {effect}",
+            remedies=remedies,
+        )
+    ]
+
+
+def judge_target_scale(output, data, optimizer=None):
+    """Judge the scale of regression targets.
+
+    The gradient of a squared error grows with the targets: plain SGD takes a
+    first step of about `2 * rate * targets`. Adam, and any clipped gradient,
+    takes steps that do not grow, and needs very long to reach large targets.
+
+    Args:
+        output: `Output`.
+        data: `DataFacts`. `target_*` is read.
+        optimizer: `OptimizerFacts`, or None if nothing is known.
+
+    Returns:
+        List of `Finding` of rule `"unscaled_data"`, at most one.
+    """
+    loss = output.loss_name
+    if loss not in REGRESSION or output.activation in _BOUNDED:
+        return []
+    if not known(data.target_mean, data.target_std):
+        return []
+    # What the network itself has to give, before a rescaling of its output.
+    scale = abs(output.scale) or 1.0
+    size = rms(
+        (data.target_mean - output.offset) / scale, data.target_std / scale
+    )
+    rate = optimizer.effective_rate if optimizer else None
+    step = None
+    if optimizer and optimizer.plain and loss in _QUADRATIC and rate:
+        step = 2.0 * rate * size
+    overshoots = (
+        step is not None and step >= _FIRST_STEP and size >= _FIRST_STEP_TARGET
+    )
+    far = size >= _LARGE_TARGET and "percentage" not in loss
+    far &= "logarithmic" not in loss
+    if not (overshoots or far):
+        return []
+    text = f"The targets have a root mean square of {number(size)}"
+    if known(data.target_min, data.target_max):
+        text += f" ({data.target_range})"
+    if overshoots:
+        effect = (
+            f"with a learning rate of {number(optimizer.learning_rate)} the "
+            f"first step moves a prediction by about {number(step)}, and "
+            "hidden weights by as much; such steps overshoot and blow up."
+        )
+    else:
+        effect = (
+            "an untrained network gives numbers of about 1, and its "
+            "gradients are that much too large or its steps that much too "
+            "small."
+        )
+    std = data.target_std if data.target_std > 0 else abs(data.target_mean)
+    remedies = [
+        changes.scale_targets(
+            "A network gives numbers of about 1. Undo the scaling on "
+            "predictions.",
+            data.target_mean if data.target_std > 0 else 0.0,
+            std,
+        )
+    ]
+    if overshoots:
+        to = optimizer.learning_rate / max(2.0, step)
+        remedies.append(
+            training.learning_rate(
+                optimizer.name,
+                optimizer.learning_rate,
+                "Then the first step is no larger than an output.",
+                to,
+            )
+        )
+        remedies.append(
+            training.clip(
+                "It bounds the step, whatever the targets.", threshold=1.0
+            )
+        )
+    return [
+        Finding(
+            rule="unscaled_data",
+            severity="critical" if overshoots else "warning",
+            layers=output.layers,
+            first_step=0,
+            last_step=0,
+            epoch=None,
+            evidence={
+                "kind": "targets",
+                "of": "targets",
+                "rms": size,
+                "min": data.target_min,
+                "max": data.target_max,
+                "first_step_size": step,
+                "threshold": _FIRST_STEP if overshoots else _LARGE_TARGET,
+            },
+            message=f"{text}: {effect}",
+            remedies=remedies,
+        )
+    ]

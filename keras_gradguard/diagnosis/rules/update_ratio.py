@@ -1,0 +1,227 @@
+"""Rules on updates: layers that do not move, steps too large or small."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.harm import began
+from keras_gradguard.diagnosis.evidence.meta import optimizer_of
+from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.diagnosis.evidence.stretches import columns
+from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.evidence.stretches import mean_known
+from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.evidence.stretches import stretch_end
+from keras_gradguard.diagnosis.evidence.stretches import stretch_start
+from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.trace.run_info import known
+
+# name: (lowest, highest, usual). Wide on purpose: what lies outside works in
+# no published recipe, what lies inside is left to the update ratios.
+_RANGES = {
+    "Adam": (1e-7, 0.2, 1e-3),
+    "AdamW": (1e-7, 0.2, 1e-3),
+    "Nadam": (1e-7, 0.2, 1e-3),
+    "Adamax": (1e-7, 0.4, 2e-3),
+    "RMSprop": (1e-7, 0.2, 1e-3),
+    "Lion": (1e-8, 0.05, 1e-4),
+    "Lamb": (1e-7, 1.0, 2e-3),
+    "Adafactor": (1e-7, 1.0, 1e-2),
+    "Adagrad": (1e-6, 10.0, 1e-2),
+    "Adadelta": (1e-5, 100.0, 1.0),
+    "Ftrl": (1e-6, 10.0, 1e-2),
+    "SGD": (1e-7, 20.0, 1e-2),
+}
+
+_MEASURED = 5
+_LONG = 100
+_TOO_LARGE = 0.1
+_TOO_SMALL = 1e-6
+
+
+class UpdateRatio(Rule):
+    """Finds updates far too large or too small for the weights.
+
+    Before the first step the learning rate is judged, where no schedule sets
+    it: told of is one that no published recipe for the optimizer comes near.
+
+    About 1e-3 of the weights per step is usual. Judged are layers with
+    kernels, in 5 measurements in a row:
+
+    * the median over the layers is above 0.1 for at least 20 steps, and from
+      then on the loss stalls without having fallen by 15 % since the start;
+    * none is above 1e-6 from the first step on for at least 50 steps, and the
+      loss stalls likewise. Small steps later on are a schedule, or a run that
+      has converged.
+
+    Without a recorded loss nothing is said: large steps of a run that learns
+    are no problem.
+
+    References:
+        - [Braiek and Khomh, TheDeepChecker](https://github.com/thedeepchecker/thedeepchecker),
+          which wants 1e-4 to 1e-1.
+        - [Wardat et al., DeepDiagnosis, ICSE 2022](https://github.com/DeepDiagnosis/ICSE2022),
+          which wants 1e-5 to 1e-1.
+    """
+
+    id = "update_ratio"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        return self._configured(trace) or self._measured(trace)
+
+    def _configured(self, trace):
+        first = began(trace)
+        return [
+            dataclasses.replace(
+                finding,
+                first_step=first,
+                last_step=max([first, *trace.steps[-1:].tolist()]),
+                epoch=trace.epoch_of(first),
+            )
+            for finding in judge_learning_rate(optimizer_of(trace))
+        ]
+
+    def _measured(self, trace):
+        blocks = trace.blocks()
+        progress = Progress.of(trace)
+        steps, ratio = trace.measured("update_ratio")
+        if not progress.known or not len(blocks):
+            return []
+        done = int(np.searchsorted(steps, blocks.last_step[-1], "right"))
+        steps = steps[:done]
+        ratio = columns(ratio[:done], judged_layers(trace))
+        unknown = np.isnan(ratio)
+        if unknown.any():
+            known = ~unknown.all(axis=1)
+            steps, ratio = steps[known], ratio[known]
+        if len(steps) < _MEASURED or not ratio.shape[1]:
+            return []
+        with np.errstate(over="ignore", invalid="ignore"):
+            middle = median_known(ratio, infinite=True)
+        largest = np.fmax.reduce(ratio, axis=1)
+        window = max(10, progress.window)
+        idle = progress.stalled(window, 0.02)
+        idle &= progress.not_learned(window, 0.15)
+        with np.errstate(invalid="ignore"):
+            large = (middle > _TOO_LARGE) & np.isfinite(middle)
+            small = (largest < _TOO_SMALL) & (largest > 0)
+        found = []
+        for kind, mask in (("large", large), ("small", small)):
+            found += self._first(
+                trace, steps, ratio, middle, mask, blocks.last_step[idle], kind
+            )
+        return found
+
+    def _first(self, trace, steps, ratio, middle, mask, idle, kind):
+        """Return the first stretch of `mask` after which the loss idles.
+
+        `idle` holds the steps at which the loss was seen to stall.
+        """
+        span = 20 if kind == "large" else 50
+        enough = count_within(mask, _MEASURED) == _MEASURED
+        for last in np.flatnonzero(enough):
+            start = stretch_start(mask, int(last), _MEASURED)
+            if steps[last] - steps[start] < span:
+                continue
+            if kind == "small" and start > 0:
+                return []
+            after = idle[idle >= steps[last]]
+            if not len(after):
+                return []
+            first, stop = int(steps[start]), int(steps[last])
+            seen = int(after[0])
+            value = float(np.median(middle[start : last + 1]))
+            limit = _TOO_LARGE if kind == "large" else _TOO_SMALL
+            means = mean_known(ratio[start : last + 1])
+            guilty = np.argsort(-np.nan_to_num(means), kind="stable")
+            guilty = [i for i in guilty if means[i] > _TOO_LARGE]
+            names_of = trace.layers[judged_layers(trace)]
+            layers = [str(names_of[i]) for i in guilty]
+            side = "above" if kind == "large" else "below"
+            why = (
+                "each step throws away what the weights had learned"
+                if kind == "large"
+                else "at this pace the weights stay where they began"
+            )
+            return [
+                Finding(
+                    rule=self.id,
+                    severity="warning",
+                    layers=layers,
+                    first_step=first,
+                    last_step=int(steps[stretch_end(mask, int(last))]),
+                    epoch=trace.epoch_of(first),
+                    evidence={
+                        "update_ratio": value,
+                        "threshold": limit,
+                        "window": {"first_step": first, "last_step": seen},
+                    },
+                    message=(
+                        f"From step {first} to {stop} one update changes the "
+                        f"weights by {number(value)} of their size (median "
+                        f"over layers), {side} {limit:g}, and the loss does "
+                        f"not fall: {why}."
+                    ),
+                    remedies=of_steps.for_update_ratio(trace, value / 1e-3),
+                )
+            ]
+        return []
+
+
+def judge_learning_rate(optimizer):
+    """Judge a learning rate that no schedule sets.
+
+    Args:
+        optimizer: `OptimizerFacts`. Unknown optimizers and schedules are not
+            judged; for SGD the momentum counts.
+
+    Returns:
+        List of `Finding` of rule `"update_ratio"`, at most one.
+    """
+    rate = optimizer.learning_rate
+    limits = _RANGES.get(optimizer.name)
+    if limits is None or not known(rate):
+        return []
+    low, high, usual = limits
+    effective = optimizer.effective_rate if optimizer.name == "SGD" else rate
+    if low <= effective <= high:
+        return []
+    name = optimizer.name
+    momentum = ""
+    if effective != rate:
+        momentum = f" (with its momentum, {number(effective)})"
+    if effective > high:
+        effect = f"above {number(high)} the steps of {name} throw weights off"
+    elif rate <= 0:
+        effect = "no weight will change, unless a callback sets another"
+    else:
+        effect = f"below {number(low)} {name} moves no weight within a run"
+    return [
+        Finding(
+            rule="update_ratio",
+            severity="warning",
+            layers=[],
+            first_step=0,
+            last_step=0,
+            epoch=None,
+            evidence={
+                "kind": "learning_rate",
+                "optimizer": name,
+                "learning_rate": rate,
+                "effective_rate": effective,
+                "threshold": high if effective > high else low,
+            },
+            message=f"The learning rate is {number(rate)}{momentum}: {effect}.",
+            remedies=[
+                training.learning_rate(
+                    name, rate, f"{usual:g} is usual for {name}.", usual
+                )
+            ],
+        )
+    ]

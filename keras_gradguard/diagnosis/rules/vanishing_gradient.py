@@ -1,0 +1,203 @@
+"""Finds layers that the gradient does not reach."""
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard._text import profile_text
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.stretches import LOG_ZERO
+from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.evidence.stretches import log_profile
+from keras_gradguard.diagnosis.evidence.stretches import mean_known
+from keras_gradguard.diagnosis.evidence.stretches import records
+from keras_gradguard.diagnosis.evidence.stretches import stretch_end
+from keras_gradguard.diagnosis.evidence.stretches import stretch_start
+from keras_gradguard.diagnosis.remedies import of_layers
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.findings.finding import Finding
+
+# Windows are in blocks of ten records.
+_MILD = {"ratio": 1 / 25, "window": 10, "learned": 0.15, "stalled": 0.02}
+_SEVERE = {"ratio": 1e-3, "window": 5, "learned": 0.9, "stalled": 0.02}
+_BLIND = {"ratio": 1e-4, "window": 20}
+_CUT_OFF = {"ratio": 1e-3, "window": 3}
+# A window shows a layer when this share of its blocks does.
+_SHARE = 0.8
+# From here on the loss alone says whether the run had learned before.
+_FROM_THE_START = 3
+
+
+class VanishingGradient(Rule):
+    """Finds layers whose gradient dies on the way back from the loss.
+
+    Compares, layer by layer, the gradient norm with the largest of the layers
+    behind it, towards the output: that ratio over depth neither depends on
+    the scale of the loss nor on the optimizer. A small ratio alone is no
+    sickness (a converged deep tanh net shows 1 : 100), so the loss decides:
+
+    * below 1/25 for 100 records while the loss stalls and has fallen by less
+      than 15 % since the start: warning;
+    * below 1/1000 for 50 records while the loss stalls and has fallen by less
+      than 90 %: critical. AUTOTRAINER uses the same 1e-3, between the first
+      and the last layer;
+    * below 1/1000 for 30 records while the outputs are the same for every
+      input from the start: critical, since the signal does not get through
+      either;
+    * where no loss was recorded, below 1e-4 for 200 records.
+
+    A run that has learnt, by outputs that follow the targets or by a score, is
+    left alone.
+
+    Only layers with kernels are compared, at least three of them.
+
+    Notes:
+        A recurrent layer that forgets over many time steps does not show: the
+        gradient of its kernel is a sum over all steps, and the last ones keep
+        it as large as that of an LSTM.
+
+    References:
+        - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
+        - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html)
+    """
+
+    id = "vanishing_gradient"
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        blocks = trace.blocks()
+        mask = judged_layers(trace)
+        if not len(blocks) or np.count_nonzero(mask) < 3:
+            return []
+        logs = log_profile(trace)
+        ratio = _ratio_to_later(logs)
+        progress = Progress.of(trace)
+        learning = Learning.of(trace)
+        good, blind = learning.by_block(blocks)
+        hits = [
+            _first_hit(ratio, progress, level, ~good)
+            for level in (_SEVERE, _MILD, _BLIND)
+        ]
+        hits.append(_first_hit(ratio, progress, _CUT_OFF, blind & ~good))
+        hits = [hit for hit in hits if hit is not None]
+        if not hits:
+            return []
+        # The severe level needs fewer blocks, so it wins where both hold.
+        last, window, limit, below = min(hits, key=lambda hit: hit[0])
+        return [
+            self._finding(trace, blocks, mask, logs, last, window, limit, below)
+        ]
+
+    def _finding(self, trace, blocks, mask, logs, last, window, limit, below):
+        shown = slice(last - window + 1, last + 1)
+        layers = trace.layers[mask]
+        means = mean_known(logs[shown])
+        culprits = np.flatnonzero(below[shown].sum(axis=0) >= _SHARE * window)
+        culprits = culprits[np.argsort(means[culprits], kind="stable")]
+        worst = culprits[0]
+        top = worst + 1 + int(np.nanargmax(means[worst + 1 :]))
+        start = stretch_start(below[:, worst], last, window)
+        end = stretch_end(below[:, worst], last)
+        norms = np.where(means <= LOG_ZERO, 0.0, np.exp(means))
+        first, stop = int(blocks.first_step[start]), int(blocks.last_step[last])
+        progress = Progress.of(trace)
+        guilty = [str(layer) for layer in layers[culprits]]
+        evidence = {
+            "grad_norm": {
+                str(name): float(f"{norm:.4g}")
+                for name, norm in zip(layers, norms, strict=True)
+            },
+            "ratio": float(np.exp(means[worst] - means[top])),
+            "threshold": limit,
+            "window": {
+                "first_step": int(blocks.first_step[shown][0]),
+                "last_step": stop,
+                "records": records(window),
+            },
+            "loss_first": progress.first,
+            "loss": float(progress.loss[last]),
+        }
+        message = _message(guilty, layers, norms, worst, top, evidence)
+        severe = evidence["ratio"] < _SEVERE["ratio"]
+        return Finding(
+            rule=self.id,
+            severity="critical" if severe else "warning",
+            layers=guilty,
+            first_step=first,
+            last_step=int(blocks.last_step[end]),
+            epoch=trace.epoch_of(first),
+            evidence=evidence,
+            message=message,
+            remedies=of_layers.for_vanishing(trace, guilty),
+        )
+
+
+def _ratio_to_later(logs):
+    """Return (B, J) log ratios of a layer to the largest behind it."""
+    ratio = np.zeros_like(logs)
+    later = np.fmax.accumulate(logs[:, ::-1], axis=1)[:, ::-1]
+    ratio[:, :-1] = logs[:, :-1] - later[:, 1:]
+    # Where everything behind is zero as well, nothing vanished in between.
+    ratio[:, :-1][later[:, 1:] <= LOG_ZERO] = 0.0
+    return ratio
+
+
+def _first_hit(below_of, progress, level, where):
+    """Return the first window that shows a layer.
+
+    Args:
+        below_of: Float array (B, J) of log ratios.
+        progress: `Progress` of the run.
+        level: Dict with `ratio`, `window` and, where the loss is judged,
+            `learned` and `stalled`.
+        where: Bool array (B,). Blocks that may be told of.
+
+    Returns:
+        Tuple (last block, window, limit, below) or None.
+    """
+    limit = level["ratio"]
+    below = below_of < np.log(limit)
+    judged = "stalled" in level
+    window = max(level["window"], progress.window if judged else 1)
+    count = count_within(below, window)
+    seen = count >= _SHARE * window
+    good = seen.any(axis=1) & where
+    cut_off = level is _CUT_OFF
+    if judged:
+        good &= progress.stalled(window, level["stalled"])
+        good &= progress.not_learned(window, level["learned"])
+    elif not cut_off:
+        good &= np.isnan(progress.loss)
+    for last in np.flatnonzero(good):
+        if progress.per_batch or not judged:
+            return int(last), window, limit, below
+        # Losses of whole epochs hide what the first one learned.
+        for layer in np.flatnonzero(seen[last]):
+            start = stretch_start(below[:, layer], int(last), window)
+            if start <= _FROM_THE_START:
+                return int(last), window, limit, below
+    return None
+
+
+def _message(guilty, layers, norms, worst, top, evidence):
+    window = evidence["window"]
+    low, high = norms[worst], norms[top]
+    if low > 0:
+        factor = f"{number(high / low)} times less than"
+    else:
+        factor = "exactly zero, against"
+    loss = ""
+    if np.isfinite(evidence["loss"]):
+        loss = (
+            f" The loss does not move either: {evidence['loss_first']:.3g} at "
+            f"the start, {evidence['loss']:.3g} now."
+        )
+    return (
+        f"The gradient shrinks on its way back through the layers: over steps "
+        f"{window['first_step']}-{window['last_step']} its norm in "
+        f"{layers[worst]} is {number(low)}, {factor} the {number(high)} in "
+        f"{layers[top]}. Layers that get the least: {names(guilty)}.{loss} "
+        f"Gradient norms from input to output: {profile_text(norms)}."
+    )

@@ -1,0 +1,61 @@
+"""Carries out the changes that remedies name, on copies of a model."""
+
+from keras_gradguard.edits import hidden
+from keras_gradguard.edits import output
+from keras_gradguard.edits import training
+from keras_gradguard.models import rebuild
+from keras_gradguard.models.rebuild import OWNER
+from keras_gradguard.models.rebuild import check_model
+from keras_gradguard.models.rebuild import copy
+
+__all__ = ["ACTIONS", "SEVERAL", "apply", "check_model", "copy"]
+
+# Changes one after the other, each of them one of the following.
+SEVERAL = "several"
+ACTIONS = {
+    "change_output": output.change_output,
+    "scale_targets": output.scale_targets,
+    "normalize_inputs": output.normalize_inputs,
+    "rescale_inputs": output.rescale_inputs,
+    "set_learning_rate": training.set_learning_rate,
+    "schedule": training.schedule,
+    "set_optimizer": training.set_optimizer,
+    "clip": training.clip,
+    "accumulate": training.accumulate,
+    "convert": hidden.convert,
+    "remove_layers": hidden.remove_layers,
+    "change_recurrent": hidden.change_recurrent,
+    "reinitialize": rebuild.reinitialize,
+}
+
+
+def apply(model, action, arguments):
+    """Return a new model with a change made.
+
+    The new model is compiled as the old one, with a fresh optimizer. Layers
+    that the change leaves alone keep their weights. The old one is untouched.
+
+    Args:
+        model: A `Sequential` or functional model, built.
+        action: Str. Name of the change, or `"several"`.
+        arguments: Dict of its arguments.
+
+    Returns:
+        The new model.
+
+    Raises:
+        TypeError: If `model` is subclassed, or no model.
+        ValueError: If the change cannot be made in this model.
+    """
+    check_model(OWNER, model)
+    if action == SEVERAL:
+        for change in arguments["changes"]:
+            model = apply(model, change["action"], change["arguments"])
+        return model
+    if action not in ACTIONS:
+        known = sorted([*ACTIONS, SEVERAL])
+        raise ValueError(
+            f"{OWNER}: `action` must be one of {known}. Received: "
+            f"action={action!r}. Update keras-gradguard."
+        )
+    return ACTIONS[action](model, **arguments)

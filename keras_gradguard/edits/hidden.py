@@ -1,0 +1,101 @@
+"""Changes of hidden layers."""
+
+import random
+
+import keras
+
+from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.models.rebuild import cannot
+from keras_gradguard.models.rebuild import compile_like
+from keras_gradguard.models.rebuild import find
+from keras_gradguard.models.rebuild import rebuild
+from keras_gradguard.presets import convert as pairings
+
+_L = keras.layers
+
+
+def convert(model, pairing, normalization=None, residual=False):
+    """Swap hidden activations with their initializers; see `presets.convert`.
+
+    Args:
+        model: The model. It must have no frozen kernels, which are kept for
+            a reason.
+        pairing: Str. Name of the pairing.
+        normalization: None, `"batch"` or `"layer"`.
+        residual: Bool. Whether to add residual connections.
+    """
+    _refuse_frozen(model)
+    new = pairings(
+        model,
+        pairing,
+        normalization=normalization,
+        residual=residual,
+        copy_weights=True,
+        # Drawn from Python's generator, so that `set_random_seed` holds.
+        seed=random.randrange(2**31),
+    )
+    return compile_like(new, model)
+
+
+def _refuse_frozen(model):
+    frozen = [
+        layer.name
+        for layer in forward_layers(model)[1:]
+        if not layer.trainable and hasattr(layer, "kernel")
+    ]
+    if frozen:
+        raise cannot(
+            "draw weights anew", model, f"{frozen[0]!r} is frozen on purpose"
+        )
+
+
+def remove_layers(model, layers):
+    """Put an identity in the place of layers that keep the shape.
+
+    Args:
+        model: The model.
+        layers: List of str. Paths; those that change the shape stay.
+    """
+    gone = []
+    for path in layers:
+        layer = find(model, path).layer
+        try:
+            keeps = tuple(layer.input.shape) == tuple(layer.output.shape)
+        except (AttributeError, ValueError):
+            keeps = False
+        if keeps:
+            gone.append(layer)
+    if not gone:
+        raise cannot("leave layers out", model, "each changes the shape")
+    replaced = {id(layer): (_L.Identity, {}) for layer in gone}
+    return rebuild(model, replaced=replaced)
+
+
+def change_recurrent(model, layer, kind):
+    """Exchange a `SimpleRNN`, with orthogonal recurrent weights.
+
+    Args:
+        model: The model.
+        layer: Str. Path of the layer.
+        kind: Str. `"LSTM"`, `"GRU"` or `"SimpleRNN"`.
+    """
+    site = find(model, layer)
+    old = site.layer
+    if not isinstance(old, _L.SimpleRNN) or old.return_state:
+        raise cannot(
+            "change the recurrent layer", model, f"{old.name!r} is no plain one"
+        )
+    config = old.get_config()
+    taken = (
+        "units",
+        "return_sequences",
+        "go_backwards",
+        "stateful",
+        "unroll",
+        "dropout",
+        "recurrent_dropout",
+    )
+    own = {key: config[key] for key in taken}
+    own["recurrent_initializer"] = "orthogonal"
+    replaced = {id(old): (getattr(_L, kind), own)}
+    return rebuild(model, replaced=replaced, fresh={id(old)})

@@ -1,0 +1,1 @@
+"""Searches for changes that make a sick model learn, by training variants."""

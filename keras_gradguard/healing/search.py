@@ -1,0 +1,309 @@
+"""Chooses among remedies by what trials of them show."""
+
+import dataclasses
+import json
+import math
+
+import keras
+import numpy as np
+
+from keras_gradguard import edits
+from keras_gradguard.diagnosis.remedies import of_training
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
+from keras_gradguard.healing.attempt import Attempt
+from keras_gradguard.healing.trials import BETTER
+from keras_gradguard.healing.trials import Trials
+from keras_gradguard.preflight.judge import check
+from keras_gradguard.reporting.report import Report
+
+# One trial is a tenth of what is to be spent: twice one plain training.
+_TRIALS = 10
+_STEPS = 2000
+# From here on a model is healed and not just better.
+_GOOD = 0.3
+_PLAIN_CAUSES = ("output_mismatch", "unscaled_data")
+# A gain for which a change is kept though the finding stays.
+_MUCH_BETTER = 0.2
+# How far all steps of a run together should be able to move the weights.
+_REACH = 3.0
+# One step that moves them by more is large as it is.
+_STEP = 0.01
+
+
+class Healer:
+    """Trials, one after the other, on the best model so far."""
+
+    def __init__(self, model, report, x, y, epochs, batch_size):
+        self.model, self.report = model, report
+        self.x, self.y = x, y
+        self.trials = Trials(
+            model, x, y, lambda rows: batch_size or self._rows_of_a_batch(rows)
+        )
+        self.epochs = epochs = epochs or self._planned()
+        self.trials.length = max(1, round(2 * epochs / _TRIALS))
+        self.trials.left = 2 * epochs
+        self.attempts, self.notes = [], []
+        self.seen, self.kept, self.spare = set(), [], None
+
+    def _meta(self, key):
+        trace = self.report.trace if self.report is not None else None
+        value = None if trace is None else trace.meta.get(key)
+        return value if isinstance(value, int) and value > 0 else None
+
+    def _rows_of_a_batch(self, rows):
+        steps = self._meta("steps_per_epoch")
+        return -(-rows // steps) if steps else 32
+
+    def _planned(self):
+        planned = self._meta("epochs_planned")
+        if planned:
+            return planned
+        return max(1, round(_STEPS / self._steps_per_epoch))
+
+    @property
+    def _steps_per_epoch(self):
+        return max(1, -(-self.trials.rows // self.trials.batch_size))
+
+    def run(self):
+        """Return the healed model and the report."""
+        if self.report is not None and self.report.healthy:
+            return self.model, Report([], notes=["Healthy: nothing to heal."])
+        first = self._first_findings()
+        original = best = self.trials.run(self._start())
+        if self.report is None:
+            known = {finding.rule for finding in first}
+            first += [f for f in best.findings if f.rule not in known]
+        best.findings = first
+        if not first:
+            note = (
+                "Healthy: nothing found before training and in "
+                f"{self.trials.length} epochs of it, so nothing was changed."
+            )
+            return self.model, Report([], notes=[note, *self.notes])
+        several = _together(first)
+        if several is not None and self.trials.affordable:
+            finding, remedy, parts = several
+            better = self._attempt(best, finding, remedy)
+            if better is not None:
+                best = better
+                self.kept += [_key(part) for part in parts]
+                self.seen.update(self.kept)
+        while self.trials.affordable:
+            # A model that is clean but learns little is tried further.
+            todo = best.findings
+            if not todo and best.skill < _GOOD:
+                todo = [*first, *self._too_slow(best)]
+            better = self._improve(best, todo)
+            if better is None:
+                break
+            best = better
+            if best.findings:
+                # What did not help before may help now.
+                self.seen = set(self.kept)
+        return self._result(best, original)
+
+    def _first_findings(self):
+        if self.report is not None:
+            return list(self.report.findings)
+        report = check(self.model, self.x, self.y, self.trials.batch_size)
+        self.notes += report.notes
+        return report.findings
+
+    def _too_slow(self, best):
+        """Return, as a finding, that a clean model learns too little.
+
+        No rule says so of a run of few steps; how far its weights move until
+        the end tells how much larger steps have to be.
+        """
+        trace = best.trace
+        if trace is None or not len(trace.steps):
+            return []
+        ratio = trace.measured("update_ratio")[1]
+        typical = float(np.nanmedian(ratio)) if np.isfinite(ratio).any() else 0
+        steps = self.epochs * self._steps_per_epoch
+        reach = max(typical * steps, 1e-3)
+        enough = reach > _REACH or typical > _STEP
+        fixes = of_training.for_slow(trace, _REACH / reach)
+        return [
+            Finding(
+                rule="slow_convergence",
+                severity="warning",
+                layers=[],
+                first_step=int(trace.steps[0]),
+                last_step=int(trace.steps[-1]),
+                epoch=0,
+                evidence={"update_ratio": typical, "skill": best.skill},
+                message="It learns too little in the planned epochs.",
+                # Steps that go far enough are not what is missing.
+                remedies=fixes[1:] if enough else fixes,
+            )
+        ]
+
+    def _start(self):
+        """Return a copy to begin with; one that has trained begins anew."""
+        finite = all(
+            np.isfinite(keras.ops.convert_to_numpy(w)).all()
+            for w in self.model.trainable_variables
+        )
+        steps = self.model.optimizer.iterations
+        fresh = int(keras.ops.convert_to_numpy(steps)) == 0
+        return edits.copy(self.model, keep_weights=finite and fresh)
+
+    def _improve(self, best, findings):
+        """Return a better trial, or None when all remedies are used up."""
+        for finding in Report(findings).ranked:
+            for remedy in finding.remedies:
+                if not self.trials.affordable:
+                    return None
+                key = _key(remedy)
+                if remedy.apply is None or key in self.seen:
+                    continue
+                if remedy.action is not None:
+                    self.seen.add(key)
+                better = self._attempt(best, finding, remedy)
+                if better is not None:
+                    self.kept.append(key)
+                    return better
+        return None
+
+    def _attempt(self, best, finding, remedy):
+        steps = self.epochs * self._steps_per_epoch
+        try:
+            changed = _of_whole_run(remedy, steps).apply(best.start)
+        except (TypeError, ValueError) as error:
+            self.attempts.append(failed(finding, remedy, error))
+            return None
+        trial = self.trials.run(changed)
+        if not trial.error:
+            found = {f.rule for f in trial.findings}
+            report = check(changed, self.x, self.y, self.trials.batch_size)
+            trial.findings += [
+                f for f in report.findings if f.rule not in found
+            ]
+        rules = list(dict.fromkeys(f.rule for f in trial.findings))
+        left = {_about(f) for f in trial.findings}
+        gone = _about(finding) not in left and not trial.error
+        if gone and best.skill >= _GOOD:
+            self.trials.train_on(trial, best)
+        kept = is_better(trial.skill, best.skill, gone)
+        kept = kept or (gone and self.trials.sees_again(trial, best))
+        if not kept and gone and trial.skill >= best.skill:
+            # It does no harm: better than nothing, if nothing else helps.
+            better = self.spare is None or trial.skill > self.spare[0].skill
+            if better:
+                self.spare = trial, len(self.attempts), best
+        self.attempts.append(
+            Attempt(
+                finding.rule,
+                remedy.title,
+                kept,
+                best.skill,
+                trial.skill,
+                rules,
+                self.trials.length,
+                trial.error,
+            )
+        )
+        return trial if kept else None
+
+    def _result(self, best, original):
+        if self.spare is not None and self.spare[2] is best:
+            best, at, _ = self.spare
+            self.attempts[at] = dataclasses.replace(
+                self.attempts[at], kept=True
+            )
+        if best is original:
+            note = "Nothing was changed: no remedy made the model better."
+            healed = self.model
+        else:
+            done = [attempt.title for attempt in self.attempts if attempt.kept]
+            note = f"Changed: {'; '.join(done)}."
+            healed = best.model
+        return healed, Report(
+            best.findings,
+            notes=[note, *self.notes],
+            attempts=self.attempts,
+        )
+
+
+def failed(finding, remedy, error):
+    """Return the `Attempt` of a remedy that could not be applied."""
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return Attempt(
+        finding.rule, remedy.title, False, math.nan, math.nan, [], 0, first
+    )
+
+
+def _key(remedy):
+    return remedy.action, json.dumps(remedy.arguments)
+
+
+def _of_whole_run(remedy, steps):
+    """Return a remedy whose schedules last for the run, not for a trial."""
+    changes = [{"action": remedy.action, "arguments": remedy.arguments}]
+    if remedy.action == edits.SEVERAL:
+        changes = remedy.arguments["changes"]
+    longer = [
+        {"action": c["action"], "arguments": {**c["arguments"], "steps": steps}}
+        if c["action"] == "schedule"
+        else c
+        for c in changes
+    ]
+    if longer == changes:
+        return remedy
+    return Remedy(
+        remedy.title,
+        remedy.why,
+        action=edits.SEVERAL,
+        arguments={"changes": longer},
+    )
+
+
+def _about(finding):
+    """What makes it the same finding in another model."""
+    return finding.rule, finding.evidence.get("of")
+
+
+def _together(findings):
+    """Return a finding and remedy that stand for several plain causes.
+
+    Data and outputs that do not fit spoil each other's cure, so that each
+    alone may help nothing.
+
+    Args:
+        findings: List of `Finding`.
+
+    Returns:
+        Tuple (finding, remedy, list of its parts), or None if there are not
+        two of them.
+    """
+    chosen = {}
+    for finding in Report(findings).ranked:
+        cures = [r for r in finding.remedies if r.apply is not None]
+        if finding.rule in _PLAIN_CAUSES and cures:
+            chosen.setdefault(_about(finding), (finding, cures[0]))
+    if len(chosen) < 2:
+        return None
+
+    def apply(model):
+        for _, remedy in chosen.values():
+            model = remedy.apply(model)
+        return model
+
+    titles = " + ".join(remedy.title for _, remedy in chosen.values())
+    first = next(iter(chosen.values()))[0]
+    together = Remedy(titles, "They spoil each other's cure.", apply=apply)
+    return first, together, [remedy for _, remedy in chosen.values()]
+
+
+def is_better(after, before, gone):
+    """Tell whether a change is worth keeping."""
+    if math.isnan(after) or math.isnan(before):
+        return gone
+    if not math.isfinite(after):
+        return False
+    if gone and before >= _GOOD:
+        return after >= before - BETTER
+    gain = BETTER if gone else _MUCH_BETTER
+    return after >= before + gain

@@ -1,0 +1,172 @@
+"""Short trainings that show what a change is worth."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+
+from keras_gradguard import edits
+from keras_gradguard.callbacks.gradient_monitor import GradientMonitor
+from keras_gradguard.healing.skill import is_blind
+from keras_gradguard.healing.skill import skill
+from keras_gradguard.healing.skill import tasks_of
+from keras_gradguard.preflight import samples
+from keras_gradguard.recording.dispatcher import one_variant
+
+_ROWS = 2048
+# Less than this is noise.
+BETTER = 0.02
+# From so many batches on, a trial may leave out a last one that is smaller;
+# fewer are made smaller, all of them.
+_FEW_BATCHES = 4
+# One that lags behind by no more than this is given some more rounds.
+_SHARE, _ROUNDS = 0.7, 2
+
+
+@dataclasses.dataclass(slots=True)
+class Trial:
+    """A model after a trial training, and what was seen.
+
+    Attributes:
+        start: The model before the training.
+        model: The same, trained.
+        skill: Float.
+        findings: List of `Finding`.
+        trace: `Trace` of the training.
+        error: Str. Why it failed, or "".
+    """
+
+    start: object
+    model: object
+    skill: float
+    findings: list
+    trace: object = None
+    error: str = ""
+
+
+class _StopOnNaN(keras.callbacks.Callback):
+    """Ends a trial whose loss is not finite, without a word."""
+
+    def on_batch_end(self, batch, logs=None):
+        if not np.isfinite((logs or {}).get("loss", 0.0)):
+            self.model.stop_training = True
+
+
+class Trials:
+    """Trains models on the same data, each for the same number of epochs.
+
+    Args:
+        model: The model as it came, which decides what its skill is.
+        x: Inputs, as `heal` takes them.
+        y: Targets, or None.
+        batch_size_of: Callable from the rows of the data to the rows of a
+            batch.
+
+    Attributes:
+        sample: `Sample` of the data, by which skill is measured.
+        batch_size: Int.
+        length: Int. Epochs of a training; to be set.
+        left: Int. Epochs that may still be spent; to be set.
+    """
+
+    def __init__(self, model, x, y, batch_size_of):
+        self.sample = samples.take(x, y, _ROWS)
+        self.batch_size = batch_size_of(self.rows)
+        self._data, self._rows = _equal_batches(x, y, self.batch_size)
+        self._tasks = tasks_of(model, self.sample.y)
+        self.length, self.left = 1, 0
+
+    @property
+    def rows(self):
+        """Rows of the sample."""
+        return len(keras.tree.flatten(self.sample.all_x)[0])
+
+    @property
+    def affordable(self):
+        """Whether there is time for one more."""
+        return self.left >= self.length
+
+    def run(self, start):
+        """Train a copy of a model for a while, watched."""
+        model = edits.copy(start)
+        monitor = GradientMonitor(on_finding="ignore", verbose=0)
+        try:
+            history = self._fit(model, [monitor])
+        except Exception as error:
+            text = str(error).splitlines()[0][:200] if str(error) else ""
+            text = f"{type(error).__name__}: {text}"
+            return Trial(start, model, -math.inf, [], error=text)
+        reached = self._skill(model, history)
+        return Trial(
+            start, model, reached, list(monitor.findings), monitor.trace
+        )
+
+    def _fit(self, model, callbacks=()):
+        self.left -= self.length
+        x, y = self._data
+        arguments = {} if y is None else {"y": y}
+        if not samples.gives_batches(x):
+            arguments["batch_size"] = self._rows
+        # A trial is short, and compiling the step most of it.
+        with one_variant():
+            return model.fit(
+                x,
+                epochs=self.length,
+                verbose=0,
+                callbacks=[*callbacks, _StopOnNaN()],
+                **arguments,
+            )
+
+    def train_on(self, trial, best):
+        """Train both on while the one without the finding lags behind.
+
+        Two models that learn differ early by their pace, not by their end.
+        """
+        for _ in range(_ROUNDS):
+            close = _SHARE * best.skill <= trial.skill < best.skill - BETTER
+            if not close or self.left < 2 * self.length:
+                return
+            for each in (trial, best):
+                each.skill = self._skill(each.model, self._fit(each.model))
+
+    def sees_again(self, trial, best):
+        """Whether predictions follow the inputs now, and did not before.
+
+        What predicts the same for every input cannot learn, however small the
+        steps of a trial were.
+        """
+        if not math.isfinite(trial.skill):
+            return False
+        x = self.sample.x
+        return is_blind(best.model, x) and not is_blind(trial.model, x)
+
+    def _skill(self, model, history):
+        if self._tasks:
+            return skill(model, self.sample.x, self.sample.y, self._tasks)
+        losses = history.history.get("loss", [])
+        if not losses or not np.isfinite(losses[-1]):
+            return -math.inf
+        return float(1.0 - losses[-1] / (abs(losses[0]) + 1e-12))
+
+
+def _equal_batches(x, y, batch_size):
+    """Return `(x, y)` and the rows of a batch, for batches of one shape.
+
+    A last one that is smaller would be compiled once more by every trial.
+    """
+    if samples.gives_batches(x):
+        return (x, y), batch_size
+    parts = keras.tree.flatten(x) + ([] if y is None else keras.tree.flatten(y))
+    rows = len(parts[0])
+    arrays = all(hasattr(part, "shape") for part in parts)
+    if not arrays or rows <= batch_size or not rows % batch_size:
+        return (x, y), batch_size
+    if rows < _FEW_BATCHES * batch_size:
+        batch_size = rows // -(-rows // batch_size)
+    used = rows - rows % batch_size
+
+    def first(structure):
+        return keras.tree.map_structure(lambda p: p[:used], structure)
+
+    return (first(x), None if y is None else first(y)), batch_size

@@ -1,0 +1,1 @@
+"""The only place that reads, rebuilds or patches a Keras model."""

@@ -1,0 +1,315 @@
+"""What stands before and after each layer of a model, nested ones included.
+
+Read off `get_config()`, which is public and what a saved model consists of.
+"""
+
+import dataclasses
+
+import keras
+
+from keras_gradguard.models.kinds import LAYERS
+
+_L = keras.layers
+# What leaves the units of its input where they are.
+SAME_UNITS = (
+    _L.Dropout,
+    _L.AlphaDropout,
+    _L.SpatialDropout1D,
+    _L.SpatialDropout2D,
+    _L.SpatialDropout3D,
+    _L.GaussianDropout,
+    _L.GaussianNoise,
+    _L.Identity,
+    _L.ZeroPadding1D,
+    _L.ZeroPadding2D,
+    _L.ZeroPadding3D,
+    _L.Cropping1D,
+    _L.Cropping2D,
+    _L.Cropping3D,
+    _L.UpSampling1D,
+    _L.UpSampling2D,
+    _L.UpSampling3D,
+    _L.MaxPooling1D,
+    _L.MaxPooling2D,
+    _L.MaxPooling3D,
+    _L.AveragePooling1D,
+    _L.AveragePooling2D,
+    _L.AveragePooling3D,
+    _L.GlobalAveragePooling1D,
+    _L.GlobalAveragePooling2D,
+    _L.GlobalAveragePooling3D,
+    _L.GlobalMaxPooling1D,
+    _L.GlobalMaxPooling2D,
+    _L.GlobalMaxPooling3D,
+)
+# What has no weights and leaves the size of the signal about as it is.
+KEPT = (
+    *SAME_UNITS,
+    _L.Flatten,
+    _L.Reshape,
+    _L.Permute,
+    _L.Masking,
+    _L.RepeatVector,
+)
+NORMALIZATIONS = (
+    _L.BatchNormalization,
+    _L.LayerNormalization,
+    _L.GroupNormalization,
+    _L.UnitNormalization,
+    _L.RMSNormalization,
+)
+ACTIVATIONS = (_L.Activation, _L.ReLU, _L.LeakyReLU, _L.ELU, _L.PReLU)
+_NOT_ELEMENTWISE = {"softmax", "log_softmax", "glu", "sparsemax"}
+
+
+@dataclasses.dataclass(slots=True)
+class Site:
+    """A layer and its neighbours.
+
+    Attributes:
+        key: Where it is: names of the models around it and its own, by `/`.
+        layer: The layer, or an operation of a functional graph.
+        sources: Sites whose output it takes, over all its calls.
+        consumers: Sites that take its output.
+    """
+
+    key: str
+    layer: object
+    sources: list = dataclasses.field(default_factory=list)
+    consumers: list = dataclasses.field(default_factory=list)
+
+    @property
+    def inner(self):
+        """The layer that a `TimeDistributed` or `Bidirectional` wraps."""
+        if isinstance(self.layer, _L.TimeDistributed | _L.Bidirectional):
+            inside = self.layer
+            while isinstance(inside, _L.TimeDistributed | _L.Bidirectional):
+                inside = (
+                    inside.layer
+                    if isinstance(inside, _L.TimeDistributed)
+                    else inside.forward_layer
+                )
+            return inside
+        return self.layer
+
+    @property
+    def kind(self):
+        """Name of its class if it has weights of a known layout, or None."""
+        name = type(self.inner).__name__
+        known = getattr(_L, name, None) is type(self.inner)
+        return name if known and name in LAYERS else None
+
+    @property
+    def activation(self):
+        """Its own activation where that is elementwise and not linear."""
+        layer = self.inner
+        if isinstance(layer, ACTIVATIONS) and not isinstance(
+            layer, _L.Activation
+        ):
+            return layer
+        function = getattr(layer, "activation", None)
+        name = getattr(function, "__name__", None)
+        if function is None or name == "linear" or name in _NOT_ELEMENTWISE:
+            return None
+        return function
+
+
+def is_graph(model):
+    """Tell whether a model is Sequential or functional, not subclassed.
+
+    Args:
+        model: A Keras model or layer.
+
+    Returns:
+        True or False.
+    """
+    return isinstance(model, keras.Sequential | keras.Function)
+
+
+def sublayers(layer):
+    """List all layers inside a layer or model, however they are held.
+
+    Args:
+        layer: A Keras layer or model.
+
+    Returns:
+        List of layers, each once, `layer` itself left out.
+    """
+    found, stack = {}, list(vars(layer).values())
+    while stack:
+        value = stack.pop(0)
+        if isinstance(value, _L.Layer):
+            if id(value) not in found and value is not layer:
+                found[id(value)] = value
+                stack.extend(vars(value).values())
+        elif isinstance(value, list | tuple):
+            stack.extend(value)
+        elif isinstance(value, dict):
+            stack.extend(value.values())
+    return list(found.values())
+
+
+def sites(model):
+    """List the layers of a model, nested models opened, in forward order.
+
+    Args:
+        model: A Sequential or functional model.
+
+    Returns:
+        List of `Site`. A shared layer has one site.
+    """
+    found = {}
+    _open(model, "", [], found)
+    return list(found.values())
+
+
+def _open(model, prefix, before, found):
+    """Add the sites of a model; return those that its output comes from."""
+    if isinstance(model, keras.Sequential):
+        for layer in model.layers:
+            before = _place(layer, prefix, before, found)
+        return before
+    config = keras.Model.get_config(model)
+    if "output_layers" not in config:
+        config = model.get_config()
+    operations = {operation.name: operation for operation in model.operations}
+    inputs = _triples(config["input_layers"])
+    ends = {}
+    for entry in config["layers"]:
+        name = entry["name"]
+        if name in inputs:
+            # One source an input where they can be told apart.
+            several = len(before) == len(inputs)
+            ends[name] = (
+                [before[inputs.index(name)]] if several else list(before)
+            )
+            continue
+        sources = []
+        for node in entry["inbound_nodes"]:
+            for source in _histories(node):
+                sources.extend(ends.get(source, []))
+        ends[name] = _place(operations[name], prefix, sources, found)
+    outputs = []
+    for name in _triples(config["output_layers"]):
+        outputs.extend(ends[name])
+    return outputs
+
+
+def _place(layer, prefix, sources, found):
+    if is_graph(layer):
+        return _open(layer, f"{prefix}{layer.name}/", sources, found)
+    if isinstance(layer, _L.InputLayer):
+        return sources
+    site = found.setdefault(id(layer), Site(prefix + layer.name, layer))
+    for source in sources:
+        if source not in site.sources:
+            site.sources.append(source)
+            source.consumers.append(site)
+    return [site]
+
+
+def _triples(value):
+    """Names in Keras's `[name, node, tensor]` lists, however nested."""
+    if isinstance(value, dict):
+        return [n for item in value.values() for n in _triples(item)]
+    if not isinstance(value, list | tuple):
+        return []
+    if len(value) == 3 and isinstance(value[0], str):
+        return [value[0]]
+    return [name for item in value for name in _triples(item)]
+
+
+def _histories(value):
+    """Names of the layers whose tensors a serialized call takes."""
+    if isinstance(value, dict):
+        if value.get("class_name") == "__keras_tensor__":
+            return [value["config"]["keras_history"][0]]
+        return [n for item in value.values() for n in _histories(item)]
+    if isinstance(value, list | tuple):
+        return [name for item in value for name in _histories(item)]
+    return []
+
+
+def source_activation(site):
+    """Return the site of the activation whose output a layer takes.
+
+    Args:
+        site: A `Site`.
+
+    Returns:
+        The `Site`, or None where the layer takes data, a normalized or linear
+        signal, or a mixture.
+    """
+    if len(site.sources) != 1:
+        return None
+    before = site.sources[0]
+    if before.activation is not None:
+        return before
+    if isinstance(before.layer, KEPT):
+        return source_activation(before)
+    return None
+
+
+def following_activation(site):
+    """Return the site of the activation that a layer's output goes into.
+
+    Args:
+        site: A `Site`.
+
+    Returns:
+        The site itself where its activation is its own, or None.
+    """
+    if site.activation is not None:
+        return site
+    if len(site.consumers) != 1:
+        return None
+    after = site.consumers[0]
+    if isinstance(after.layer, ACTIVATIONS):
+        return after if after.activation is not None else None
+    if isinstance(after.layer, (*KEPT, *NORMALIZATIONS)):
+        return following_activation(after)
+    return None
+
+
+def is_output(site):
+    """Tell whether no layer with weights of its own comes after a layer.
+
+    Args:
+        site: A `Site`.
+
+    Returns:
+        True for the last layers of a model, and for what follows them.
+    """
+    seen, stack = set(), list(site.consumers)
+    while stack:
+        after = stack.pop()
+        if id(after) in seen:
+            continue
+        seen.add(id(after))
+        if after.kind is not None or (
+            getattr(after.layer, "weights", None)
+            and not isinstance(after.layer, (*NORMALIZATIONS, *ACTIVATIONS))
+        ):
+            return False
+        stack.extend(after.consumers)
+    return True
+
+
+def feeds(site, names):
+    """Tell whether a layer's output goes into an operation of some name.
+
+    Args:
+        site: A `Site`.
+        names: Class names.
+
+    Returns:
+        True or False; dropout, reshaping and normalization in between do not
+        count.
+    """
+    for after in site.consumers:
+        if type(after.layer).__name__ in names:
+            return True
+        passes = (*KEPT, *NORMALIZATIONS, *ACTIVATIONS)
+        if isinstance(after.layer, passes) and feeds(after, names):
+            return True
+    return False

@@ -1,0 +1,289 @@
+"""Reads outputs, losses and optimizer off a model, without running it."""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+
+from keras_gradguard.models import graph
+from keras_gradguard.models import optimizers
+from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.models.layers import layer_info
+from keras_gradguard.models.layers import layer_path
+from keras_gradguard.trace.run_info import OptimizerFacts
+from keras_gradguard.trace.run_info import Output
+from keras_gradguard.trace.run_info import loss_name
+
+_L = keras.layers
+# Layers that are an activation, and its name.
+_AS_LAYER = {
+    _L.ReLU: "relu",
+    _L.Softmax: "softmax",
+    _L.LeakyReLU: "leaky_relu",
+    _L.ELU: "elu",
+}
+# What they pass on keeps its range.
+_SHAPE_ONLY = (
+    _L.Flatten,
+    _L.Reshape,
+    _L.Permute,
+    _L.Identity,
+    _L.Dropout,
+    _L.RepeatVector,
+    _L.UpSampling1D,
+    _L.UpSampling2D,
+    _L.UpSampling3D,
+    _L.Cropping1D,
+    _L.Cropping2D,
+    _L.Cropping3D,
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class About:
+    """What remedies want to know of a model, as a `Trace` would tell it.
+
+    Attributes:
+        layers: Dict from layer path to what `layer_info` says of it.
+        meta: Dict with `optimizer` and `learning_rate`.
+        optimizer: `OptimizerFacts`, or None.
+    """
+
+    layers: dict
+    meta: dict
+    optimizer: OptimizerFacts
+
+    @classmethod
+    def of(cls, model):
+        """Return what is known of a model.
+
+        Args:
+            model: A Keras model.
+        """
+        optimizer = optimizer_of(model)
+        return cls(
+            {
+                layer_path(layer): layer_info(layer)
+                for layer in forward_layers(model)
+            },
+            {
+                "optimizer": {"class": optimizer.name} if optimizer else {},
+                "learning_rate": optimizer.learning_rate if optimizer else None,
+            },
+            optimizer,
+        )
+
+    def info(self, layer):
+        """Return what is known of a layer, {} if nothing is."""
+        return self.layers.get(str(layer), {})
+
+
+def outputs_of(model):
+    """Return an `Output` for each output of a model.
+
+    Args:
+        model: A Keras model.
+
+    Returns:
+        List of `Output`, in the order of the model's outputs. Of a subclassed
+        model, whose layers say nothing of their order, one `Output` that knows
+        the loss alone.
+    """
+    losses = losses_of(model)
+    if not graph.is_graph(model) or not model.built:
+        loss = losses[0] if losses else None
+        return [Output(layer="", activation=None, **_loss_facts(loss))]
+    sites = {id(site.layer): site for site in graph.sites(model)}
+    ends = end_layers(model)
+    losses = losses if losses is not None else [None] * len(ends)
+    return [
+        describe(sites.get(id(end)), loss)
+        for end, loss in zip(ends, losses, strict=False)
+    ]
+
+
+def end_layers(model):
+    """Return the layers or operations that give the outputs of a model."""
+    if isinstance(model, keras.Sequential):
+        last = model.layers[-1] if model.layers else None
+        return end_layers(last) if graph.is_graph(last) else [last]
+    operations = {operation.name: operation for operation in model.operations}
+    ends = []
+    for name in model.output_names:
+        end = operations.get(name)
+        inner = end_layers(end) if graph.is_graph(end) else [end]
+        ends.append(inner[0] if len(inner) == 1 else None)
+    return ends
+
+
+def describe(site, loss):
+    """Return what is known of one output.
+
+    Args:
+        site: `graph.Site` of the last layer, or None.
+        loss: Its loss as the user gave it, or None.
+
+    Returns:
+        `Output`.
+    """
+    activation, units, name, kind = None, None, "", ""
+    known, scale, offset = True, 1.0, 0.0
+    while site is not None:
+        layer = site.layer
+        if isinstance(layer, _L.Rescaling) and np.ndim(layer.scale) == 0:
+            offset = offset + scale * float(np.mean(layer.offset))
+            scale *= float(layer.scale)
+        inner = site.inner
+        own = activation_name(inner)
+        if activation is None and known and own is not None:
+            passes = own == "linear" and not hasattr(inner, "kernel")
+            if not passes:
+                activation, units = own, _width(layer)
+        if getattr(inner, "weights", None) and _is_head(inner):
+            name, kind = layer_path(layer), type(inner).__name__
+            if activation is None and known:
+                activation, units = _of_unknown(inner), _width(layer)
+            break
+        if own is None:
+            known = False
+        site = site.sources[0] if len(site.sources) == 1 else None
+    return Output(
+        layer=name,
+        kind=kind or "Dense",
+        units=units,
+        activation=activation,
+        scale=scale,
+        offset=offset,
+        **_loss_facts(loss),
+    )
+
+
+def _is_head(layer):
+    return hasattr(layer, "kernel") or not isinstance(
+        layer, (*graph.NORMALIZATIONS, *graph.ACTIVATIONS)
+    )
+
+
+def activation_name(layer):
+    """Return the name of a layer's activation as Keras calls it.
+
+    `"linear"` where it has none; None where it is not one of Keras's, or the
+    layer does something else to its inputs.
+
+    Args:
+        layer: A layer.
+    """
+    for kind, name in _AS_LAYER.items():
+        if type(layer) is kind:
+            axis = getattr(layer, "axis", -1)
+            if kind is _L.Softmax and axis not in (-1, (-1,), [-1]):
+                return None
+            return name
+    if isinstance(layer, _SHAPE_ONLY):
+        return "linear"
+    function = getattr(layer, "activation", None)
+    if function is None:
+        return "linear" if _is_linear(layer) else None
+    name = getattr(function, "__name__", None)
+    try:
+        return name if keras.activations.get(name) is function else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _is_linear(layer):
+    name = type(layer).__name__
+    return getattr(_L, name, None) is type(layer) and hasattr(layer, "kernel")
+
+
+def _of_unknown(layer):
+    return activation_name(layer)
+
+
+def _width(layer):
+    try:
+        width = layer.output.shape[-1]
+    except (AttributeError, ValueError, TypeError, IndexError):
+        width = getattr(layer, "units", None)
+    return None if width is None else int(width)
+
+
+def losses_of(model):
+    """Return the loss of each output as the user gave it.
+
+    Args:
+        model: A Keras model.
+
+    Returns:
+        List with one entry (str, object, callable or None) an output, or None
+        if the model is not compiled or its losses cannot be told apart.
+    """
+    loss = getattr(model, "loss", None) if model.compiled else None
+    if loss is None:
+        return None
+    names = list(getattr(model, "output_names", None) or [])
+    if isinstance(loss, dict):
+        if names and set(loss) <= set(names):
+            return [loss.get(name) for name in names]
+        return list(loss.values())
+    if isinstance(loss, list | tuple):
+        return list(loss)
+    return [loss] * max(1, len(names))
+
+
+def loss_weights_of(model):
+    """Return the `loss_weights` that a model was compiled with, or None."""
+    try:
+        return model.get_compile_config().get("loss_weights")
+    except Exception:  # A loss or metric that cannot be serialized.
+        return None
+
+
+def _loss_facts(loss):
+    """Return `loss` and `from_logits` of an `Output`."""
+    if loss is None:
+        return {"loss": None, "from_logits": False}
+    if isinstance(loss, str):
+        return {"loss": loss, "from_logits": False}
+    keywords = {}
+    if isinstance(loss, functools.partial):
+        loss, keywords = loss.func, loss.keywords
+    kind = type(loss).__name__
+    if isinstance(loss, keras.losses.Loss):
+        ours = getattr(keras.losses, kind, None) is type(loss)
+        axis = getattr(loss, "axis", -1)
+        return {
+            "loss": loss_name(kind) if ours and axis == -1 else None,
+            "from_logits": bool(getattr(loss, "from_logits", False)),
+        }
+    name = getattr(loss, "__name__", None)
+    ours = getattr(keras.losses, str(name), None) is loss
+    return {
+        "loss": name if ours and keywords.get("axis", -1) == -1 else None,
+        "from_logits": bool(keywords.get("from_logits", False)),
+    }
+
+
+def optimizer_of(model):
+    """Return the `OptimizerFacts` of a model, None if there is no one."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return None
+    leaves = optimizers.leaves(optimizer)
+    if len(leaves) != 1:
+        return None
+    leaf = leaves[0]
+    try:
+        config = leaf.get_config()
+    except (NotImplementedError, TypeError, ValueError):
+        return None
+    rate = config.get("learning_rate")
+    clips = ("clipnorm", "clipvalue", "global_clipnorm")
+    return OptimizerFacts(
+        name=type(leaf).__name__,
+        learning_rate=float(rate) if isinstance(rate, int | float) else None,
+        momentum=float(config.get("momentum") or 0.0),
+        clipped=any(config.get(key) for key in clips)
+        or bool(optimizers.adaptive_clippers(optimizer)),
+    )

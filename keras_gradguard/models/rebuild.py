@@ -1,0 +1,198 @@
+"""Copies of a model, the same or with other layers."""
+
+import random
+
+import keras
+import numpy as np
+
+from keras_gradguard.models import graph
+from keras_gradguard.models.builder import Builder
+from keras_gradguard.models.builder import Edits
+from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.models.layers import layer_path
+
+OWNER = "Remedy.apply"
+
+
+def check_model(owner, model):
+    """Raise if the layers of a model cannot be exchanged.
+
+    Args:
+        owner: Str. Who took it, for the message.
+        model: What was passed.
+
+    Raises:
+        TypeError: If it is subclassed, or no model.
+        ValueError: If it is not built.
+    """
+    if not isinstance(model, keras.Model) or not graph.is_graph(model):
+        raise TypeError(
+            f"{owner}: `model` must be Sequential or functional. Received: "
+            f"model={model!r} (of type {type(model).__name__}), whose layers "
+            "cannot be exchanged from outside. Paste the remedy's `code`."
+        )
+    if not model.built:
+        raise ValueError(
+            f"{owner}: `model` must be built. Received: model="
+            f"{model.name!r}, of unknown input shape. Start it with "
+            "`keras.Input(shape)`."
+        )
+
+
+def copy(model, keep_weights=True):
+    """Return a copy of a model, compiled, with a fresh optimizer.
+
+    Args:
+        model: A `Sequential` or functional model, built.
+        keep_weights: Whether the copy has the same weights. If not, only
+            frozen layers keep theirs; others are drawn anew.
+    """
+    if keep_weights:
+        return rebuild(model)
+    return reinitialize(model)
+
+
+def rebuild(model, configs=None, replaced=None, fresh=(), **compiled):
+    """Copy a model with other layers, and compile the copy.
+
+    Args:
+        model: The model.
+        configs: Dict from `id(layer)` to config entries to change.
+        replaced: Dict from `id(layer)` to a new class and its config.
+        fresh: Ids of layers whose weights are drawn anew.
+        **compiled: What to change in the arguments of `compile`.
+    """
+    new, pairs = clone(model, configs, replaced)
+    copy_weights(pairs, fresh)
+    return compile_like(new, model, **compiled)
+
+
+def clone(model, configs=None, replaced=None):
+    """Return a model with other layers, not compiled, and what became what.
+
+    Args:
+        model: The model.
+        configs: See `rebuild`.
+        replaced: See `rebuild`.
+
+    Returns:
+        The new model and a list of pairs of an old layer and its new one.
+    """
+    builder = Builder(Edits(configs or {}, replaced or {}))
+    new = builder.model(model)
+    return new, list(builder.clones.values())
+
+
+def copy_weights(pairs, fresh=()):
+    """Copy the finite weights of layers that kept their shapes.
+
+    Args:
+        pairs: List from `clone`.
+        fresh: Ids of layers whose weights are drawn anew.
+    """
+    for old, new in pairs:
+        if graph.is_graph(old) or id(old) in fresh:
+            continue
+        before = [_value(w) for w in getattr(old, "weights", [])]
+        after = [tuple(w.shape) for w in getattr(new, "weights", [])]
+        fits = [value.shape for value in before] == after
+        finite = all(
+            value.dtype.kind != "f" or np.isfinite(value).all()
+            for value in before
+        )
+        if before and fits and finite:
+            new.set_weights(before)
+
+
+def _value(variable):
+    return np.array(keras.ops.convert_to_numpy(variable))
+
+
+def compile_like(new, old, **changes):
+    """Compile a model as another one, with a fresh optimizer.
+
+    Args:
+        new: The model to compile.
+        old: The model to take the arguments from.
+        **changes: Arguments of `compile` to change.
+
+    Returns:
+        `new`.
+    """
+    if not old.compiled:
+        return new
+    try:
+        config = keras.saving.deserialize_keras_object(old.get_compile_config())
+    except Exception:  # A loss of the user's own that nobody registered.
+        optimizer = old.optimizer
+        config = {
+            "optimizer": type(optimizer).from_config(optimizer.get_config()),
+            "loss": old.loss,
+        }
+    new.compile(**{**config, **changes})
+    return new
+
+
+def fresh_optimizer(model):
+    """Return a new optimizer with the configuration of a model's."""
+    optimizer = model.optimizer
+    return type(optimizer).from_config(optimizer.get_config())
+
+
+def find(model, path):
+    """Return the site of a layer of a model.
+
+    Args:
+        model: A `Sequential` or functional model.
+        path: Str. Path of the layer, or its name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    sites = graph.sites(model)
+    for name in (path, str(path).rsplit("/", maxsplit=1)[-1]):
+        for site in sites:
+            if name in (layer_path(site.layer), site.key, site.layer.name):
+                return site
+    raise ValueError(
+        f"{OWNER}: `layer` must be one of "
+        f"{[site.key for site in sites]}. Received: layer={path!r}. Apply "
+        "the remedy to the model that it was found in."
+    )
+
+
+def reinitialize(model, layers=()):
+    """Draw all weights anew that are trained; `layers` asked for it."""
+    del layers
+    configs, fresh = {}, set()
+    for layer in forward_layers(model)[1:]:
+        if graph.is_graph(layer) or not layer.trainable:
+            continue
+        fresh.add(id(layer))
+        configs[id(layer)] = {
+            key: _unseeded(value)
+            for key, value in layer.get_config().items()
+            if key.endswith("_initializer") and isinstance(value, dict)
+        }
+    return rebuild(model, configs=configs, fresh=fresh)
+
+
+def _unseeded(initializer):
+    config = dict(initializer.get("config") or {})
+    if "seed" in config:
+        config["seed"] = random.randrange(2**31)
+    return {**initializer, "config": config}
+
+
+def cannot(what, model, why):
+    """Return the error for a change that this model does not allow.
+
+    Args:
+        what: Str. The change, in words.
+        model: The model.
+        why: Str. The reason.
+    """
+    return ValueError(
+        f"{OWNER}: cannot {what} of {model.name!r}: {why}. Paste the "
+        "remedy's `code` where you build the model."
+    )

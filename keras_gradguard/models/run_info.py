@@ -1,0 +1,123 @@
+"""What is known of a run before its first step."""
+
+import dataclasses
+
+import keras
+
+from keras_gradguard.models import optimizers
+from keras_gradguard.models import outputs as configuration
+from keras_gradguard.trace.trace import Trace
+
+
+def check_model(owner, model):
+    """Raise if a model cannot be trained by an optimizer.
+
+    Args:
+        owner: Class that wants to watch it.
+        model: The model.
+
+    Raises:
+        RuntimeError: If the model has no optimizer.
+    """
+    if getattr(model, "optimizer", None) is None:
+        raise RuntimeError(
+            f"{owner}: starting failed: the model has no optimizer, so there "
+            "are no gradients to watch. Pass one to "
+            '`model.compile(optimizer="adam", ...)`.'
+        )
+
+
+def facts(model, params):
+    """Facts about a run, as plain JSON types.
+
+    Args:
+        model: A compiled model.
+        params: `params` of a callback.
+
+    Returns:
+        Dict with `backend`, `keras_version`, `model`, `optimizer`,
+        `learning_rate`, `loss_name`, `loss_weight` (of a single loss, None
+        where there are several), `outputs` (one dict with the fields of
+        `Output` each), `epochs_planned`, `steps_per_epoch`.
+    """
+    several = optimizers.all_of(model)[1:]
+    return {
+        "backend": keras.backend.backend(),
+        "keras_version": keras.__version__,
+        "model": model.name,
+        # Which of several the step applies is not known before.
+        "optimizer": _named(several[0]) if several else _optimizer(model),
+        "learning_rate": None if several else _learning_rate(model.optimizer),
+        "loss_name": _loss_name(getattr(model, "loss", None)),
+        "loss_weight": _loss_weight(model),
+        "outputs": _outputs(model),
+        "epochs_planned": params.get("epochs"),
+        "steps_per_epoch": params.get("steps"),
+    }
+
+
+def empty_trace(table, facts):
+    """A trace without records of a model's layers.
+
+    Args:
+        table: `LayerTable` of the model.
+        facts: Dict, as `facts` gives it.
+
+    Returns:
+        A `Trace`.
+    """
+    return Trace(
+        table.layer_paths,
+        table.variable_paths,
+        table.owners,
+        sizes=table.sizes,
+        meta={**facts, "layer_info": table.info},
+    )
+
+
+def _named(optimizer):
+    return {"class": type(optimizer).__name__}
+
+
+def _optimizer(model):
+    described = _named(model.optimizer)
+    known = configuration.optimizer_of(model)
+    if known is not None:
+        described |= dataclasses.asdict(known)
+    return described
+
+
+def _outputs(model):
+    try:
+        outputs = configuration.outputs_of(model)
+    except Exception:
+        # What a model of a user's own class refuses is only less to judge by.
+        return []
+    return [dataclasses.asdict(output) for output in outputs]
+
+
+def _learning_rate(optimizer):
+    try:
+        return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    except (AttributeError, TypeError, ValueError):
+        return None  # a MultiOptimizer has several
+
+
+def _loss_weight(model):
+    weights = configuration.loss_weights_of(model)
+    if isinstance(weights, dict):
+        weights = list(weights.values())
+    if isinstance(weights, list | tuple):
+        weights = weights[0] if len(weights) == 1 else None
+    elif weights is None:
+        weights = 1.0
+    return float(weights) if isinstance(weights, int | float) else None
+
+
+def _loss_name(loss):
+    if loss is None or isinstance(loss, str):
+        return loss
+    if isinstance(loss, list | tuple | dict):
+        values = loss.values() if isinstance(loss, dict) else loss
+        return ", ".join(str(_loss_name(part)) for part in values)
+    return getattr(loss, "__name__", type(loss).__name__)

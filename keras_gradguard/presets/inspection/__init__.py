@@ -1,0 +1,1 @@
+"""Finds weights that no training should start from, without any data."""

@@ -1,0 +1,115 @@
+"""Judges kernels one by one: constant, symmetric, too wide or too narrow."""
+
+import numpy as np
+
+from keras_gradguard.models import graph
+
+# A kernel four times too wide saturates or explodes; a tenth is lost noise.
+_WIDE, _NARROW = 4.0, 0.1
+# He's weights are 1.41 times as wide as SELU's.
+_SELU_WIDE = 1.25
+# Below these a handful of draws says nothing.
+_FEW_INPUTS, _FEW_WEIGHTS = 8, 64
+
+
+def judge_kernel(kernel):
+    """Return what is wrong with one kernel on its own.
+
+    Args:
+        kernel: `Kernel`.
+
+    Returns:
+        `InitializationProblem` or None.
+    """
+    values, few = kernel.values, kernel.values.size < _FEW_WEIGHTS
+    units = values.reshape(-1, values.shape[-1])
+    branch_end = graph.feeds(kernel.site, ("Add", "add", "ScaledAdd"))
+    if kernel.hidden and units.shape[1] > 1 and "conv" not in _layout(kernel):
+        zero_branch = branch_end and not values.any()
+        if np.ptp(values) == 0.0 and not zero_branch:
+            return kernel.problem(
+                "constant",
+                f"all {values.size} weights are {values.flat[0]:g}, so its "
+                f"{units.shape[1]} units stay equal for ever. They should be "
+                f"random with a standard deviation of {kernel.expected:.3g}.",
+            )
+        # A random projection tells equal columns apart.
+        probe = np.random.default_rng(0).normal(size=len(units)) @ units
+        probe = probe[np.abs(probe) > 0]
+        distinct = len(np.unique(probe))
+        if len(probe) > 1 and distinct <= len(probe) / 2:
+            return kernel.problem(
+                "symmetric",
+                f"its {units.shape[1]} units have only {distinct} different "
+                "sets of weights, and equal units stay equal for ever.",
+            )
+    if few or kernel.fan_in < _FEW_INPUTS:
+        return None
+    free = getattr(kernel.site.inner, "kernel_constraint", None) is None
+    mean = float(values.mean())
+    if free and abs(mean) > 0.5 * kernel.rms and kernel.fan_in >= 16:
+        return kernel.problem(
+            "not_centered",
+            f"its weights have mean {mean:.3g} and root mean square "
+            f"{kernel.rms:.3g}: nearly all of one sign, so its units see "
+            "little but the sum of their inputs. They should have mean 0 and "
+            f"a standard deviation of {kernel.expected:.3g}.",
+        )
+    if kernel.normalized:
+        return None
+    says = (
+        f"its weights have a standard deviation of {kernel.rms:.3g} where "
+        f"{kernel.expected:.3g} fits its {kernel.fan_in:.0f} inputs"
+    )
+    if kernel.ratio >= _WIDE:
+        return kernel.problem(
+            "too_wide",
+            f"{says}: {kernel.ratio:.1f} times too wide, the signal grows or "
+            "saturates.",
+        )
+    if kernel.hidden and 0 < kernel.ratio <= _NARROW and not branch_end:
+        return kernel.problem(
+            "too_narrow",
+            f"{says}: {1 / kernel.ratio:.0f} times too narrow, the signal "
+            "and all gradients below are lost.",
+        )
+    return None
+
+
+def judge_selu(kernels):
+    """Find He's initializer where SELU needs LeCun's.
+
+    Args:
+        kernels: List of `Kernel`, all of the model.
+
+    Returns:
+        List of `InitializationProblem`, at most one.
+    """
+    fed = [
+        k
+        for k in kernels
+        if getattr(k.activation, "__name__", "") == "selu"
+        and graph.source_activation(k.site) is not None
+        and k.hidden
+        and not k.normalized
+    ]
+    wide = [k for k in fed if k.ratio > _SELU_WIDE]
+    if len(wide) < 2 or 2 * len(wide) < len(fed):
+        return []
+    first = wide[0]
+    return [
+        first.problem(
+            "wrong_pairing",
+            f"{len(wide)} layers after SELU have weights {first.ratio:.2f} "
+            f"times as wide ({first.rms:.3g}) as the {first.expected:.3g} "
+            "under which it normalizes itself (LeCun's); He's are made for "
+            "ReLU.",
+            [k.site.key for k in wide[1:]],
+        )
+    ]
+
+
+def _layout(kernel):
+    """A kernel of one filter a channel has no units to be symmetric."""
+    name = kernel.site.kind.lower()
+    return name if name.startswith(("depthwise", "separable")) else ""

@@ -1,0 +1,98 @@
+"""Judges stacks of layers: whether the signal dies or blows up in them."""
+
+import keras
+import numpy as np
+
+from keras_gradguard.models import graph
+from keras_gradguard.presets.gains import moments
+
+# Signal lost or gained over a plain stack, as a standard deviation: Keras's
+# Glorot default under ReLU loses this after nine layers.
+_STACK_LOST, _STACK_GROWN = 0.05, 20.0
+# Two layers with weak weights train all the same; three may not.
+_FEWEST_LOST = 3
+
+
+def judge_stacks(sites, kernels):
+    """Follow the signal's second moment through plain stacks of layers.
+
+    Args:
+        sites: List of `graph.Site`, in forward order.
+        kernels: List of `Kernel` of these.
+
+    Returns:
+        List of `InitializationProblem`, at most one.
+    """
+    by_site = {}
+    for kernel in kernels:
+        by_site.setdefault(id(kernel.site), []).append(kernel)
+    power, stack = {}, {}
+    for site in sites:
+        q, chain = _merge(site, power, stack)
+        mine = by_site.get(id(site), [])
+        if mine:
+            for kernel in mine:
+                q *= kernel.fan_in * kernel.rms**2
+            bias = getattr(site.inner, "bias", None)
+            if bias is not None:
+                bias = keras.ops.convert_to_numpy(bias).astype("float64")
+                q += float(np.mean(bias**2))
+            chain = [*chain, *mine]
+            std = np.sqrt(q)
+            lost = (
+                std < _STACK_LOST
+                and len(chain) >= _FEWEST_LOST
+                and all(k.hidden for k in mine)
+            )
+            if not all(k.rms for k in mine):
+                q, chain = 1.0, []  # Zero on purpose, or judged already.
+            elif (lost or std > _STACK_GROWN) and len(chain) > 1:
+                # One stack is enough: what follows is its echo.
+                return [_stack_problem(chain, std)]
+        elif site.kind is not None or not _passes(site):
+            q, chain = 1.0, []
+        if site.activation is not None and 1e-30 < q < 1e30:
+            q = _after(site.activation, q)
+        if not np.isfinite(q):
+            q, chain = 1.0, []
+        power[id(site)], stack[id(site)] = q, chain
+    return []
+
+
+def _passes(site):
+    return isinstance(site.layer, (*graph.KEPT, *graph.ACTIVATIONS)) or (
+        type(site.layer).__name__ in ("Add", "Concatenate", "Average")
+    )
+
+
+def _merge(site, power, stack):
+    if not site.sources:
+        return 1.0, []
+    coming = [power.get(id(s), 1.0) for s in site.sources]
+    # A sum over branches keeps the signal of the shortest one alive.
+    total = sum(coming) if type(site.layer).__name__ == "Add" else None
+    q = total if total is not None else float(np.mean(coming))
+    return q, list(stack.get(id(site.sources[0]), []))
+
+
+def _after(activation, q):
+    try:
+        return moments(activation, q).second_moment
+    except ValueError:
+        return 1.0
+
+
+def _stack_problem(chain, std):
+    lost = std < 1.0
+    worst = [k for k in chain if (k.ratio < 0.9 if lost else k.ratio > 1.1)]
+    worst = worst or chain
+    first = worst[-1] if len(worst) < 2 else worst[1]
+    rest = [k.site.key for k in worst if k is not first]
+    change = f"shrinks to {std:.2g} of" if lost else f"grows to {std:.2g} times"
+    return first.problem(
+        "vanishing_stack" if lost else "exploding_stack",
+        f"over {len(chain)} layers the signal {change} what it was: weights "
+        f"such as these have a standard deviation of {first.rms:.3g} where "
+        f"{first.expected:.3g} fits, and the errors multiply.",
+        rest,
+    )

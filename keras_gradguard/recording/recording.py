@@ -1,0 +1,350 @@
+"""Puts a recording into a running `fit` and takes it out again.
+
+The optimizer is patched, and `model.train_function` replaced by a
+`Dispatcher`; at the end the function from before comes back, so that no
+stale trace is left.
+"""
+
+import contextlib
+import math
+import weakref
+
+import keras
+
+from keras_gradguard.models import activations as sites_lib
+from keras_gradguard.models import layers as layers_lib
+from keras_gradguard.models import optimizers
+from keras_gradguard.recording.dispatcher import Dispatcher
+from keras_gradguard.recording.fit_exit import FitExit
+from keras_gradguard.recording.instrument import instrument_of
+
+_recordings = weakref.WeakKeyDictionary()
+
+
+def recording_of(model, update_freq=1):
+    """The recording of a model: the running one, or a new one.
+
+    Args:
+        model: A compiled Keras model that is about to train.
+        update_freq: Record the gradients of every so many optimizer steps; 0
+            if they are not wanted.
+
+    Returns:
+        A `Recording`. Call `start` once per user, then `stop`.
+    """
+    recording = _recordings.get(model)
+    if recording is None or not recording.active:
+        recording = Recording(model, update_freq)
+        _recordings[model] = recording
+    recording.update_freq = math.gcd(recording.update_freq, update_freq)
+    return recording
+
+
+class Recording:
+    """Records one model's optimizer steps for all who subscribe.
+
+    Args:
+        model: A compiled Keras model.
+        update_freq: Record every so many optimizer steps.
+
+    Attributes:
+        active: Whether the model is patched at present.
+        table: `LayerTable` of the model, None until it is built.
+        reason: Why nothing can be recorded, or None.
+    """
+
+    def __init__(self, model, update_freq=1):
+        self._model = weakref.ref(model)
+        self.update_freq = update_freq
+        self.active = False
+        self.table = None
+        self._table_is_final = False
+        self._histograms = False
+        self.reason = None
+        self._subscribers = []
+        self._instrument = None
+        self._dispatcher = None
+        self._previous = None
+        self._exit = FitExit(self.abandon, self.detach)
+
+    # Life
+
+    def start(self, subscriber, steps_per_epoch=None):
+        """Begin to deliver blocks to a subscriber.
+
+        Args:
+            subscriber: Object with `on_block(block)`,
+                `on_measurement(measurement)`, `on_counts(counts)` and
+                `on_recording_failure(error)`.
+            steps_per_epoch: Batches of an epoch, if known.
+        """
+        if subscriber not in self._subscribers:
+            self._subscribers.append(subscriber)
+        if not self.active:
+            self._attach(steps_per_epoch)
+        if self.active:
+            self._dispatcher.prepare()
+            self._exit.watch()
+
+    def stop(self, subscriber):
+        """Deliver what is left; detach when nobody listens any more.
+
+        Args:
+            subscriber: As passed to `start`.
+        """
+        if subscriber not in self._subscribers:
+            return
+        if self.active:
+            self.flush()
+        if subscriber in self._subscribers:
+            self._subscribers.remove(subscriber)
+        if not self._subscribers:
+            self.detach()
+
+    def epoch_begin(self):
+        """Note a new epoch; attach again if the model was recompiled."""
+        model = self._model()
+        if model is None or not self.active:
+            return
+        if model.train_function is not self._dispatcher:
+            steps = self._dispatcher.schedule.steps_per_epoch
+            self.flush()
+            self._detach(restore=False)
+            self._attach(steps)
+        self._dispatcher.schedule.batch = 0
+
+    @property
+    def owners(self):
+        """Set of str, the classes of the callbacks that listen."""
+        return {subscriber.owner for subscriber in self._subscribers}
+
+    @property
+    def sites(self):
+        """List of `Site`, the activations that may be measured."""
+        if self._instrument is None:
+            return []
+        return self._instrument.forward.candidates
+
+    @property
+    def unseen(self):
+        """Dict from layer path to the reason why it cannot be measured."""
+        return sites_lib.left_out(self._model())
+
+    def count_active_units(self, gradients=None):
+        """Note from now on, in every step, which units are active.
+
+        Args:
+            gradients: List of `UnitGradient` to tell it by. Defaults to
+                looking at the activations.
+        """
+        if not self.active:
+            return
+        if gradients is None:
+            self._instrument.counts = True
+        else:
+            self._instrument.units = list(gradients)
+        self._dispatcher.prepare()
+
+    def record_histograms(self):
+        """Compile steps from now on that can count histograms, too."""
+        self._histograms = True
+        if self.active:
+            self._instrument.record_histograms(self._model())
+            self._dispatcher.prepare()
+
+    def ask_for_histogram(self, subscriber):
+        """Deliver the histograms of the next update's gradients.
+
+        Args:
+            subscriber: Who gets them, by `on_histogram(histogram)`.
+        """
+        if self.active:
+            self._dispatcher.requests.ask(subscriber)
+
+    @property
+    def _schedule(self):
+        return None if self._dispatcher is None else self._dispatcher.schedule
+
+    @property
+    def executions(self):
+        """Executions of the train step since the recording was attached."""
+        return 0 if self._schedule is None else self._schedule.executions
+
+    @property
+    def recorded(self):
+        """Records delivered since the recording was attached."""
+        return 0 if self._dispatcher is None else self._dispatcher.recorded
+
+    @property
+    def step(self):
+        """Optimizer steps taken so far, as far as the host can tell."""
+        return 0 if self._schedule is None else self._schedule.step
+
+    def why_nothing(self):
+        """Why steps ran and no record came."""
+        model = self._model()
+        if not model.trainable_variables:
+            return "the model has no trainable variables"
+        return (
+            "the train step never called `apply` of the model's optimizer: a "
+            "custom `train_step` has to end in "
+            "`self.optimizer.apply(gradients, variables)`"
+        )
+
+    def flush(self):
+        """Deliver all records that are still on the device."""
+        self._sync()
+        if self._dispatcher is not None:
+            self._dispatcher.drain(None, wait=True)
+
+    def _flush_quietly(self):
+        """Deliver what can be had, after a step that was interrupted.
+
+        On JAX it may have taken its state with it.
+        """
+        subscribers, self._subscribers = self._subscribers, []
+        with contextlib.suppress(Exception):
+            self._sync()
+            for block in self._dispatcher.last_blocks():
+                for subscriber in subscribers:
+                    subscriber.on_block(block)
+        self._subscribers = subscribers
+
+    def detach(self):
+        """Leave the model and its optimizer as they were. Safe to repeat."""
+        self._detach(restore=True)
+
+    # Attaching
+
+    def _attach(self, steps_per_epoch):
+        model = self._model()
+        self.reason = self._why_blind(model)
+        if self.reason is not None:
+            return
+        self._previous = model.train_function
+        self._instrument = instrument_of(model)
+        self._instrument.on_failure = self.fail
+        self.active = True
+        try:
+            self._instrument.attach(model)
+            if self._histograms:
+                self._instrument.record_histograms(model)
+            self._dispatcher = Dispatcher(
+                self, model, self._instrument, steps_per_epoch
+            )
+            model.train_function = self._dispatcher
+        except Exception:
+            self.detach()
+            raise
+
+    def _why_blind(self, model):
+        if model.optimizer is None:
+            return "the model has no optimizer"
+        if _is_torch_compiled(model):
+            return (
+                "torch.compile rewrites the step, and reading what runs in it "
+                "would change how it is fused; to have it recorded, call "
+                "`model.compile` without `jit_compile=True`"
+            )
+        reasons = [
+            optimizers.why_unreadable(leaf)
+            for optimizer in optimizers.all_of(model)
+            for leaf in optimizers.leaves(optimizer)
+        ]
+        if reasons and all(reasons):
+            return reasons[0]
+        return None
+
+    def abandon(self):
+        """Deliver what can be had and detach, since `fit` is being left."""
+        if not self.active:
+            return
+        self._flush_quietly()
+        self.detach()
+
+    def _detach(self, restore):
+        if not self.active:
+            return
+        self.active = False
+        self._sync()
+        self._exit.stop()
+        model = self._model()
+        self._instrument.detach(model)
+        self._instrument.on_failure = None
+        if restore and model is not None:
+            if model.train_function is self._dispatcher:
+                model.train_function = self._previous
+            # The registry's value must not keep its key alive.
+            if _recordings.get(model) is self:
+                del _recordings[model]
+        self._dispatcher = None
+        self._previous = None
+        self._instrument = None
+
+    def _sync(self):
+        """Bring the state that a trainer holds back into the variables."""
+        model = self._model()
+        sync = getattr(model, "jax_state_sync", None)
+        if sync is not None and getattr(model, "_jax_state", None):
+            with contextlib.suppress(RuntimeError):  # donated and lost
+                sync()
+
+    # Delivering
+
+    def deliver(self, block):
+        """Hand a block to every subscriber."""
+        for subscriber in list(self._subscribers):
+            subscriber.on_block(block)
+
+    def deliver_measurement(self, measurement):
+        """Hand what was measured of the activations to every subscriber."""
+        for subscriber in list(self._subscribers):
+            subscriber.on_measurement(measurement)
+
+    def deliver_counts(self, counts):
+        """Hand over how often units were active, to those who take that."""
+        for subscriber in list(self._subscribers):
+            subscriber.on_counts(counts)
+
+    def deliver_unit_counts(self, counts, steps):
+        """Hand over how often gradients of units were not zero."""
+        for subscriber in list(self._subscribers):
+            subscriber.on_unit_counts(counts, steps)
+
+    def deliver_histogram(self, histogram, subscribers):
+        """Hand histograms to those who asked for them."""
+        for subscriber in subscribers:
+            if subscriber in self._subscribers:
+                subscriber.on_histogram(histogram)
+
+    def fail(self, error):
+        """A failure of ours: warn once, record no more, train on."""
+        for subscriber in list(self._subscribers):
+            subscriber.on_recording_failure(error)
+
+    @property
+    def cache(self):
+        """Dict that lives as long as the compiled step."""
+        return {} if self._instrument is None else self._instrument.cache
+
+    @property
+    def order_known(self):
+        """Whether the table's order will stay as it is."""
+        return layers_lib.knows_order(self._model()) or bool(self._ranks)
+
+    @property
+    def _ranks(self):
+        instrument = self._instrument
+        return {} if instrument is None else instrument.call_order.ranks
+
+    def make_table(self):
+        """The model's layers, once it is built."""
+        if self.table is None or not self._table_is_final:
+            self._table_is_final = self.order_known
+            self.table = layers_lib.layer_table(self._model(), self._ranks)
+        return self.table
+
+
+def _is_torch_compiled(model):
+    """Whether Keras runs the step of a model by `torch.compile`."""
+    return keras.backend.backend() == "torch" and bool(model.jit_compile)

@@ -1,0 +1,1 @@
+"""What becomes part of the compiled train step."""

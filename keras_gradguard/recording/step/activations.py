@@ -1,0 +1,359 @@
+"""Statistics of activations and data, taken inside the compiled step.
+
+A `ForwardTap` looks at what the layers of one model give while a step runs.
+In the full variant of the step it measures each activation and the batch;
+where somebody counts dead units it also notes, in every step, which units
+gave anything but zero. Everything is read from copies without a gradient.
+"""
+
+import contextlib
+import threading
+
+import keras
+from keras import ops
+from keras import tree
+
+from keras_gradguard import _backend
+from keras_gradguard.models import activations as sites_lib
+from keras_gradguard.recording.step import batch_statistics
+from keras_gradguard.recording.step import output_statistics
+from keras_gradguard.recording.step import side_by_side
+from keras_gradguard.recording.step.gradients import Mode
+from keras_gradguard.recording.step.packing import Packing
+from keras_gradguard.recording.step.packing import Seen
+from keras_gradguard.recording.step.replicas import PerReplica
+
+
+class _Step(threading.local):
+    """What is gathered while a step is traced or run, per thread."""
+
+    mode = Mode.OFF
+    counts = False
+    level = None
+    seen = None
+    data = None
+    batch = None
+    took_input = False
+    apart = False
+
+
+class ForwardTap:
+    """Measures the activations of one model.
+
+    Args:
+        model: A Keras model.
+        on_failure: Callable that takes an exception of our own code.
+        apart: Whether full steps look at a forward pass of their own: where
+            the layers of a TensorFlow graph are read, it no longer fuses them
+            as it would, and their last bits change.
+
+    Attributes:
+        candidates: List of `Site` of the layers that may be measured.
+        facts: Dict of facts on the data, as in `Measurement`.
+    """
+
+    def __init__(self, model, on_failure, apart=False):
+        self.candidates = sites_lib.sites_of(model)
+        self.facts = {}
+        self._packing = Packing()
+        self._apart = apart
+        self._on_failure = on_failure
+        self._backend = _backend.current()
+        self._step = _Step()
+        self._loss = PerReplica()
+        self._latest = self._backend.Mailbox("gradguard_activations", False)
+        self._counts = self._backend.Mailbox("gradguard_active", True)
+
+    # Patching
+
+    def attach(self, model, patches):
+        """Patch the layers and the loss.
+
+        Args:
+            model: The model.
+            patches: `Patches` that will undo it.
+        """
+        for site in self.candidates:
+            patches.replace(site.layer, "call", self._watching(site))
+        patches.replace(model, "compute_loss", self._make_compute_loss)
+
+    def _watching(self, site):
+        function = sites_lib.own_activation(site.layer)
+
+        def make(original):
+            def call(*args, **kwargs):
+                if self._step.seen is None:
+                    return original(*args, **kwargs)
+                self._guard(self._note_input, site, args)
+                if function is None:
+                    outputs = original(*args, **kwargs)
+                    self._guard(self._note, site, _first(args), outputs)
+                    return outputs
+                with self._tapped(site, function):
+                    return original(*args, **kwargs)
+
+            return call
+
+        return make
+
+    @contextlib.contextmanager
+    def _tapped(self, site, function):
+        """Let the layer's activation be seen, while it is called only."""
+
+        def activation(inputs, *args, **kwargs):
+            outputs = function(inputs, *args, **kwargs)
+            self._guard(self._note, site, inputs, outputs)
+            return outputs
+
+        owned = site.layer.__dict__
+        owned["activation"] = activation
+        try:
+            yield
+        finally:
+            owned["activation"] = function
+
+    def _make_compute_loss(self, original):
+        def compute_loss(*args, **kwargs):
+            loss = original(*args, **kwargs)
+            if self._step.mode is not Mode.OFF:
+                self._guard(self._note_loss, loss, args, kwargs)
+            return loss
+
+        return compute_loss
+
+    # The step
+
+    @contextlib.contextmanager
+    def step(self, model, mode, counts, arguments):
+        """Gather what the layers give in this context.
+
+        Args:
+            model: The model.
+            mode: A `Mode`.
+            counts: Whether to note which units are active, in every mode.
+            arguments: What the train step was called with, a tuple.
+        """
+        here = self._step
+        self._guard(self._begin, mode, counts, arguments)
+        try:
+            if self._apart and here.mode is Mode.FULL:
+                self._look_apart(model, arguments)
+            yield
+        finally:
+            here.seen, here.mode, here.counts = None, Mode.OFF, False
+
+    def _begin(self, mode, counts, arguments):
+        here = self._step
+        here.apart = False
+        here.data, here.batch, here.took_input = {}, {}, False
+        self._loss.set(None)
+        here.level = self._backend.level(arguments)
+        here.seen = {} if mode is Mode.FULL or counts else None
+        here.mode, here.counts = mode, counts
+
+    def _look_apart(self, model, arguments):
+        """Measure a forward pass that changes no variable.
+
+        A data structure of the user's own may not be understood; then there
+        are no activations to be had.
+        """
+        here = self._step
+        here.apart = True
+        try:
+            x, _, _ = keras.utils.unpack_x_y_sample_weight(arguments[0])
+            takes_training = getattr(model, "_call_has_training_arg", True)
+            kwargs = {"training": True} if takes_training else {}
+            with keras.StatelessScope(collect_losses=True):
+                model(x, **kwargs)
+        except Exception as error:
+            self.facts["not_measured"] = f"{type(error).__name__}: {error}"
+        finally:
+            here.apart = False
+
+    @property
+    def _measures(self):
+        """Whether the layers that run now are to be measured."""
+        here = self._step
+        return here.mode is Mode.FULL and here.apart == self._apart
+
+    def post(self, result):
+        """Send off what was gathered. Call it inside of `step`.
+
+        Args:
+            result: What the train step returned.
+
+        Returns:
+            What it has to return instead.
+        """
+        here = self._step
+        try:
+            if here.counts:
+                counts = self._packing.pack_counts(here.seen)
+                if counts is not None:
+                    result = self._counts.post(result, counts)
+            if here.mode is Mode.FULL:
+                if self.loss is not None:
+                    here.data["loss"] = [ops.reshape(self.loss, ())]
+                packed = self._packing.pack_measurement(
+                    here.seen, here.batch, here.data
+                )
+                result = self._latest.post(result, packed)
+        except Exception as error:
+            self._on_failure(error)
+        return result
+
+    @property
+    def level(self):
+        """Where the present step runs, as the backend tells it."""
+        return self._step.level
+
+    @property
+    def loss(self):
+        """Loss of the present step on this replica, None if not known."""
+        return self._loss.get()
+
+    def host(self, step_function):
+        """The compiled step, with what was posted taken out of its result.
+
+        Args:
+            step_function: What Keras calls for each step.
+        """
+        return self._counts.host(self._latest.host(step_function))
+
+    # The host
+
+    def latest(self, step):
+        """What the latest full step showed, still on the device.
+
+        Args:
+            step: The optimizer's step it belongs to.
+
+        Returns:
+            What `measurement` takes, None if there was no full step.
+        """
+        vector = self._latest.take_later()
+        return None if vector is None else (step, vector)
+
+    def measurement(self, latest):
+        """Read what a full step showed.
+
+        Args:
+            latest: What `latest` returned.
+
+        Returns:
+            A `Measurement`.
+        """
+        step, vector = latest
+        vector = self._backend.to_numpy(vector)
+        return self._packing.measurement(step, vector, dict(self.facts))
+
+    def take_counts(self):
+        """For how many samples each unit was active since the last time.
+
+        Returns:
+            `Counts`, or None if no step ran.
+        """
+        vector = self._counts.take()
+        return None if vector is None else self._packing.counts(vector)
+
+    # Gathering
+
+    def _guard(self, function, *arguments):
+        try:
+            function(*arguments)
+        except Exception as error:
+            self._step.seen, self._step.mode = None, Mode.OFF
+            self._on_failure(error)
+
+    def _visible(self, tensor):
+        """A copy that may be used outside of the layer, or None."""
+        if not hasattr(tensor, "dtype"):
+            return None
+        tensor = self._backend.detach(tensor)
+        if not self._backend.at_level(tensor, self._step.level):
+            return None
+        return tensor
+
+    def _note(self, site, inputs, outputs):
+        outputs = self._visible(outputs)
+        if outputs is None or not len(outputs.shape):
+            return
+        here = self._step
+        seen = here.seen.setdefault(site, Seen())
+        judged = site.can_die and len(outputs.shape) > 1
+        if here.counts and judged and site.whole and not here.apart:
+            seen.outputs.append(outputs)
+        if not self._measures:
+            return
+        inputs = self._visible(inputs)
+        if side_by_side.is_small(outputs):
+            seen.small.append((inputs, outputs))
+        else:
+            measured = output_statistics.of_call(site, inputs, outputs)
+            seen.measured.append(measured)
+
+    def _note_input(self, site, args):
+        here = self._step
+        if here.took_input or not self._measures:
+            return
+        inputs = _first(args)
+        if not _has_kernel(site.layer) or inputs is None:
+            return
+        inputs = self._visible(inputs)
+        if inputs is None:
+            return
+        here.took_input = True
+        self._note_data("input", inputs)
+        self.facts["input_shape"] = [d for d in inputs.shape[1:]]
+        self.facts["input_layer"] = site.path
+
+    def _note_loss(self, loss, args, kwargs):
+        here = self._step
+        loss = self._visible(loss)
+        if loss is None:
+            return
+        loss = ops.cast(loss, "float32")
+        replicas = self._backend.replicas()
+        if replicas > 1:
+            # Keras divides it, so that the gradients add up.
+            loss = loss * replicas
+        self._loss.set(loss)
+        if here.mode is not Mode.FULL:
+            return
+        names = ("x", "y", "y_pred", "sample_weight")
+        given = dict(zip(names, args, strict=False), **kwargs)
+        targets = self._leaves(given.get("y"))
+        outputs = self._leaves(given.get("y_pred"))
+        self.facts["outputs"] = len(outputs)
+        self.facts["weighted"] = given.get("sample_weight") is not None
+        if len(targets) == 1 and len(outputs) == 1:
+            self._note_data("target", targets[0])
+            self._note_data("output", outputs[0])
+            here.data["fit"] = batch_statistics.of_fit(targets[0], outputs[0])
+            self.facts["target_shape"] = list(targets[0].shape[1:])
+            self.facts["output_shape"] = list(outputs[0].shape[1:])
+            dtype = keras.backend.standardize_dtype(targets[0].dtype)
+            self.facts["target_dtype"] = dtype
+
+    def _note_data(self, part, tensor):
+        """Keep a small tensor for the end of the step, measure others."""
+        here = self._step
+        column = batch_statistics.as_columns(tensor)
+        if side_by_side.is_small(column):
+            here.batch[part] = column
+        else:
+            here.data[part] = batch_statistics.of(part, tensor)
+
+    def _leaves(self, structure):
+        leaves = [self._visible(t) for t in tree.flatten(structure)]
+        return [t for t in leaves if t is not None]
+
+
+def _first(args):
+    return args[0] if args else None
+
+
+def _has_kernel(layer):
+    if isinstance(layer, keras.layers.RNN):
+        layer = layer.cell
+    return any(len(v.shape) > 1 for v in layer.trainable_variables)

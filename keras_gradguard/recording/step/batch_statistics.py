@@ -1,0 +1,184 @@
+"""Statistics of a batch: what goes in, what is wanted, what comes out."""
+
+import numpy as np
+from keras import ops
+
+from keras_gradguard.recording.step import side_by_side
+from keras_gradguard.recording.step.side_by_side import Columns
+from keras_gradguard.trace.series import BATCH_STATISTICS
+from keras_gradguard.trace.series import DATA_SERIES
+
+# What the statistics of a `Columns` are called.
+_NAMES = {
+    part: {
+        **{name: f"{part}_{name}" for name in ("min", "max", "mean", "std")},
+        **others,
+    }
+    for part, others in (
+        (
+            "input",
+            {
+                "scale_min": "feature_scale_min",
+                "scale_max": "feature_scale_max",
+            },
+        ),
+        ("target", {"fraction": "target_fraction"}),
+        ("output", {"scale_max": "output_spread"}),
+    )
+}
+# Classes beyond which columns of targets would cost more than the step.
+_MOST_CLASSES = 1024
+
+
+def pack(batch, data):
+    """Return all statistics as a vector, NaN for the parts that are absent.
+
+    Args:
+        batch: Dict from a part's name to its tensor (batch, columns), for
+            which `side_by_side.is_small` holds: these are measured together.
+        data: Dict from another part's name to its list of scalars.
+    """
+    names, pieces = [None], [ops.full((1,), float("nan"), "float32")]
+    for part, scalars in data.items():
+        names.extend(BATCH_STATISTICS[part])
+        pieces.append(ops.stack(scalars, axis=0))
+    parts = list(batch)
+    for group in side_by_side.by_batch(list(batch.values())):
+        chosen = [parts[i] for i in group]
+        table = Columns([batch[part] for part in chosen])
+        for statistics, values in _of_columns(table):
+            for statistic in statistics:
+                names.extend(_NAMES[part].get(statistic) for part in chosen)
+            pieces.append(ops.reshape(values, (-1,)))
+    if batch.get("target") is not None and batch["target"].shape[1] > 1:
+        names.append("target_row_sum")
+        pieces.append(ops.reshape(_off_one(batch["target"]), (1,)))
+    known = {name: i for i, name in enumerate(names)}
+    order = np.array([known.get(name, 0) for name in DATA_SERIES], "int32")
+    return ops.take(ops.concatenate(pieces, axis=0), order, axis=0)
+
+
+def _of_columns(table):
+    """List of names of k statistics and tensors (k, n), of a `Columns`."""
+    parts, scales = table.parts, table.column_std
+    broken = ops.not_equal(table.table, ops.round(table.table))
+    broken = ops.mean(ops.cast(broken, "float32"), axis=0)
+    # A feature that is constant in this batch has no scale.
+    positive = ops.where(scales > 0, scales, float("inf"))
+    low = ops.stack([ops.min(table.table, axis=0), positive], axis=0)
+    high = ops.stack([ops.max(table.table, axis=0), scales], axis=0)
+    mean = parts.mean(ops.stack([table.column_mean, broken], axis=0))
+    return [
+        (("min", "scale_min"), parts.min(low)),
+        (("max", "scale_max"), parts.max(high)),
+        (("mean", "fraction"), mean),
+        (("std",), table.std(mean[0])),
+    ]
+
+
+def as_columns(tensor):
+    """Return (batch, 1) for a tensor (batch,), others as they are."""
+    return tensor[:, None] if len(tensor.shape) == 1 else tensor
+
+
+def of(part, tensor):
+    """Return the statistics of `"input"`, `"target"` or `"output"`.
+
+    Args:
+        part: Which of the three.
+        tensor: Tensor (batch, ...).
+    """
+    return {"input": of_inputs, "target": of_targets, "output": of_outputs}[
+        part
+    ](tensor)
+
+
+def of_inputs(tensor):
+    """Return the statistics of what enters the first layer with weights."""
+    values = ops.cast(tensor, "float32")
+    scales = _feature_scales(values)
+    # A feature that is constant in this batch has no scale.
+    huge = ops.full_like(scales, float("inf"))
+    smallest = ops.min(ops.where(scales > 0, scales, huge))
+    return [*_range(values), smallest, ops.max(scales)]
+
+
+def of_targets(tensor):
+    """Return the statistics of the targets."""
+    values = ops.cast(tensor, "float32")
+    broken = ops.cast(ops.not_equal(values, ops.round(values)), "float32")
+    distance = ops.full((), float("nan"), "float32")
+    if len(values.shape) > 1 and values.shape[-1] != 1:
+        distance = _off_one(values)
+    return [*_range(values), ops.mean(broken), distance]
+
+
+def of_outputs(tensor):
+    """Return the statistics of the model's outputs."""
+    values = ops.cast(tensor, "float32")
+    return [*_range(values), ops.max(_feature_scales(values))]
+
+
+def of_fit(targets, outputs):
+    """Return the samples and how far the outputs follow the targets.
+
+    The latter is the correlation of the two after each column's mean over the
+    batch is taken off, in [-1, 1]: whatever the loss, its scale and whether
+    outputs are logits, it is about 0 as long as nothing is learnt. Numbers of
+    classes become columns. NaN for a batch of one, or shapes that do not fit.
+
+    Args:
+        targets: Tensor (batch, ...).
+        outputs: Tensor (batch, ..., columns).
+    """
+    columns = outputs.shape[-1] if len(outputs.shape) > 1 else 1
+    outputs = ops.cast(outputs, "float32")
+    numbers = len(targets.shape) == len(outputs.shape) - 1
+    if not numbers and targets.shape[-1] == 1 and columns != 1:
+        targets, numbers = ops.squeeze(targets, axis=-1), True
+    if numbers and columns == 1:
+        targets = ops.expand_dims(targets, axis=-1)
+    elif numbers and columns is not None and columns <= _MOST_CLASSES:
+        targets = ops.one_hot(ops.cast(targets, "int32"), columns)
+    nan = ops.full((), float("nan"), "float32")
+    samples = ops.cast(ops.shape(outputs)[0], "float32")
+    if tuple(targets.shape[1:]) != tuple(outputs.shape[1:]):
+        return [samples, nan]
+    axes = tuple(range(max(1, len(outputs.shape) - 1)))
+    targets, outputs = _unit(ops.cast(targets, "float32")), _unit(outputs)
+    targets = targets - ops.mean(targets, axis=axes, keepdims=True)
+    outputs = outputs - ops.mean(outputs, axis=axes, keepdims=True)
+    # Outputs that differ by less than rounding follow nothing.
+    sizes = [
+        ops.maximum(ops.sqrt(ops.sum(part * part)), 1e-12)
+        for part in (targets, outputs)
+    ]
+    both = ops.sum((targets / sizes[0]) * (outputs / sizes[1]))
+    return [samples, ops.where(samples > 1, ops.clip(both, -1.0, 1.0), nan)]
+
+
+def _off_one(values):
+    """How far the sums over the last axis are from one, at most."""
+    values = ops.cast(values, "float32")
+    return ops.max(ops.abs(ops.sum(values, axis=-1) - 1.0))
+
+
+def _unit(values):
+    """Bring numbers of any size to where their squares are finite."""
+    return values / ops.maximum(ops.max(ops.abs(values)), 1e-30)
+
+
+def _range(values):
+    return [
+        ops.min(values),
+        ops.max(values),
+        ops.mean(values),
+        ops.std(values),
+    ]
+
+
+def _feature_scales(values):
+    """Standard deviation over the batch of each entry of the last axis."""
+    if len(values.shape) < 2:
+        return ops.reshape(ops.std(values), (1,))
+    return ops.std(values, axis=tuple(range(len(values.shape) - 1)))

@@ -1,0 +1,400 @@
+"""Statistics of gradients and updates, taken inside the optimizer's step.
+
+A `GradientTap` sits on one leaf optimizer. It reads the gradients where they
+are unscaled, accumulated and reduced, and not yet clipped, and writes one
+row per update into a ring buffer. The optimizer always gets the original
+tensors; under XLA the statistics read barriered copies, since otherwise XLA
+fuses the step differently and the weights differ in their last bits.
+"""
+
+import enum
+import threading
+
+from keras import ops
+
+from keras_gradguard import _backend
+from keras_gradguard import stats
+from keras_gradguard.models import optimizers
+from keras_gradguard.recording.step import unit_gradients
+from keras_gradguard.recording.step.histograms import HistogramRing
+from keras_gradguard.recording.step.histograms import octave_counts
+
+APPLIED, SKIPPED = 0, 1
+SCALARS = 3  # of a record, before those of its columns
+UNMEASURED = -1.0  # no norm is negative
+
+
+class Mode(enum.Enum):
+    """What a compiled variant of the train step records."""
+
+    OFF = 0
+    NORMS = 1
+    FULL = 2
+
+
+class _Passing(threading.local):
+    """What is handed from one patched method to the next within a step.
+
+    TensorFlow runs each replica's step in a thread of its own.
+
+    Attributes:
+        variables: Variables of the gradients that are being applied.
+        weights: Copies of all variables from before the update, or None.
+        norms_of: Tuple of the reduced gradients to record once Keras has
+            reduced the clipped ones, or of None to record those; or None.
+        latest: What `clip_step.latest()` said of the gradients.
+    """
+
+    variables = None
+    weights = None
+    norms_of = None
+    latest = (None, None)
+
+
+class GradientTap:
+    """Records the gradients and updates of one leaf optimizer.
+
+    A record holds the global norm after clipping (NaN where nothing clips),
+    the threshold (NaN where none is chosen in the step) and the loss of the
+    batch (NaN where it is not known), then per column
+    the norm of the gradient, of the weight before the update, and of the
+    update (the latter two `UNMEASURED` but in full mode), with the optimizer's
+    step and whether the update was skipped.
+
+    Args:
+        optimizer: Leaf optimizer to record.
+        rows: Callable from the number of values to the ring's capacity.
+        xla: Whether the step is compiled by XLA.
+        on_failure: Callable that takes an exception of our own code.
+
+    Attributes:
+        variables: Variables of the columns, known once `prepare` ran.
+        has_gradient: List of bool per column, False where the backend gave
+            no gradient in the latest trace of the step.
+        derives_clipping: Whether the norm after clipping follows from those
+            before it, so that the clipped gradients need not be read.
+        clip_step: What clips in place of Keras and knows its `latest()`
+            threshold, or None.
+        find_loss: Callable that returns the loss of the batch, or None.
+        find_units: Callable that returns the list of `UnitGradient` to count.
+        histograms: `HistogramRing` of the variables' gradients.
+        counts_histograms: Whether the step counts them.
+        find_skipped: Callable that tells whether the update being recorded
+            will be skipped, a bool tensor or False.
+    """
+
+    def __init__(self, optimizer, rows, xla, on_failure):
+        self.optimizer = optimizer
+        self.mode = Mode.OFF
+        self.variables = []
+        self.has_gradient = []
+        self.derives_clipping = False
+        self.clip_step = None
+        self.find_loss = lambda: None
+        self.find_skipped = lambda: False
+        self.find_units = list
+        self.histograms = HistogramRing(optimizer)
+        self.counts_histograms = False
+        self.unit_counts = _backend.current().Mailbox("gradguard_units", True)
+        self.records = None
+        self._rows = rows
+        self._xla = xla
+        self._on_failure = on_failure
+        self._backend = _backend.current()
+        self._columns = {}
+        self._clips_by_norm = False
+        self._passing = _Passing()
+
+    # State
+
+    def prepare(self, variables=None):
+        """Make the rings, as soon as the optimizer knows its variables.
+
+        Args:
+            variables: Variables to record. Defaults to those that the
+                optimizer was built on.
+        """
+        if self.records is None:
+            if variables is None:
+                variables = self.optimizer._trainable_variables
+            self._make_records(variables)
+        if self.counts_histograms:
+            self.histograms.prepare(len(self.variables))
+
+    def _make_records(self, variables):
+        self.variables = list(variables)
+        self.has_gradient = [True] * len(self.variables)
+        for i, variable in enumerate(self.variables):
+            self._columns[id(variable)] = i
+            self._columns[id(self._backend.native(variable))] = i
+        columns = SCALARS + 3 * len(self.variables)
+        self.records = self._backend.Ring(
+            self._rows(columns), columns, self.optimizer, "gradguard_records"
+        )
+
+    def is_current(self):
+        """Whether the optimizer still has the variables of the columns."""
+        if self.records is None:
+            return True
+        built = self.optimizer._trainable_variables
+        return len(built) == len(self.variables) and all(
+            a is b for a, b in zip(built, self.variables, strict=True)
+        )
+
+    @property
+    def ring_variables(self):
+        """Variables of ours inside the optimizer's state."""
+        if self.records is None:
+            return []
+        return self.records.variables + self.histograms.variables
+
+    def attach(self, patches):
+        """Patch the optimizer.
+
+        Args:
+            patches: `Patches` that will undo it.
+        """
+        optimizer = self.optimizer
+        self._clips_by_norm = (
+            "_clip_gradients" not in optimizer.__dict__
+            and optimizers.clips_by_norm(optimizer)
+        )
+        patches.replace(optimizer, "apply", self._make_apply)
+        patches.replace(
+            optimizer, "_backend_apply_gradients", self._make_backend_apply
+        )
+        patches.replace(optimizer, "_clip_gradients", self._make_clip)
+        if hasattr(optimizer, "_all_reduce_sum_gradients"):
+            patches.replace(
+                optimizer, "_all_reduce_sum_gradients", self._make_reduce
+            )
+
+    # Patched methods
+
+    def _make_apply(self, original):
+        def apply(grads, trainable_variables=None):
+            self._passing.weights = None
+            result = original(grads, trainable_variables=trainable_variables)
+            if self._passing.weights is not None:
+                self._guard(self._record_update)
+            return result
+
+        return apply
+
+    def _make_backend_apply(self, original):
+        def _backend_apply_gradients(grads, trainable_variables):
+            self._passing.variables = list(trainable_variables)
+            if self.mode is not Mode.OFF:
+                self._guard(self.prepare)
+            if self.mode is Mode.FULL:
+                self._guard(self._remember_weights)
+            return original(grads, trainable_variables)
+
+        return _backend_apply_gradients
+
+    def _make_clip(self, original):
+        def _clip_gradients(grads):
+            clipped = original(grads)
+            units = self.find_units()
+            if units:
+                self._guard(self._count_units, units, grads)
+            if self.mode is not Mode.OFF:
+                self._guard(self._record_gradients, grads, clipped)
+            return clipped
+
+        return _clip_gradients
+
+    def _make_reduce(self, original):
+        def _all_reduce_sum_gradients(grads_and_vars):
+            reduced = original(grads_and_vars)
+            if self._passing.norms_of is not None:
+                self._guard(self._record_reduced, [g for g, _ in reduced])
+            return reduced
+
+        return _all_reduce_sum_gradients
+
+    def _guard(self, function, *arguments):
+        """Run our code so that its failure never stops a training."""
+        try:
+            function(*arguments)
+        except Exception as error:
+            self.mode = Mode.OFF
+            self._passing = _Passing()
+            self._on_failure(error)
+
+    # Statistics
+
+    def _count_units(self, units, grads):
+        given = zip(self._passing.variables, grads, strict=True)
+        by_variable = {id(variable): grad for variable, grad in given}
+        self.unit_counts.stage(
+            unit_gradients.count_nonzero(units, by_variable, self._xla)
+        )
+
+    def _record_gradients(self, grads, clipped):
+        if self.clip_step is not None:
+            self._passing.latest = self.clip_step.latest()
+        clips = clipped is not grads and any(
+            a is not b for a, b in zip(grads, clipped, strict=True)
+        )
+        if self._backend.replicas() > 1:
+            # Here each replica sees its own share. Keras reduces later, in
+            # `_all_reduce_sum_gradients`; only what it will have clipped by
+            # then has to be reduced once more.
+            before = self._by_column(self._reduced(grads)) if clips else None
+            self._passing.norms_of = (before,)
+            return
+        # Keras takes the norm of sparse rows before it sums repeated ones.
+        self.derives_clipping = self._clips_by_norm and not any(
+            self._backend.is_sparse(g) for g in grads
+        )
+        follows = self.derives_clipping or self._passing.latest[1] is not None
+        reads = clips and not follows
+        self._write(self._by_column(grads), clipped if reads else None)
+
+    def _record_reduced(self, reduced):
+        (before,) = self._passing.norms_of
+        self._passing.norms_of = None
+        if before is None:
+            self._write(self._by_column(reduced), None)
+        else:
+            self._write(before, reduced)
+
+    def _reduced(self, grads):
+        """The gradients of the whole batch: those of all replicas added up.
+
+        Sparse ones are reduced as such, as each replica has other rows.
+        """
+        present = [g for g in grads if g is not None]
+        reduced = iter(self._backend.reduce_over_replicas(present))
+        return [None if g is None else next(reduced) for g in grads]
+
+    def _by_column(self, grads):
+        """Columns that have a gradient, and the dense gradients."""
+        columns, dense = [], []
+        for variable, gradient in zip(
+            self._passing.variables, grads, strict=True
+        ):
+            if gradient is not None:
+                columns.append(self._columns[id(variable)])
+                dense.append(self._backend.densify(gradient, self._xla))
+        return columns, dense
+
+    def _write(self, by_column, clipped, flag=APPLIED):
+        columns, dense = by_column
+        after = []
+        if clipped is not None:
+            after = [
+                self._backend.densify(g, self._xla)
+                for g in clipped
+                if g is not None
+            ]
+        if self._xla and self._clips_by_norm:
+            # Keras reduces the very same tensors in order to clip. A barrier
+            # would change how XLA fuses that reduction, so share it.
+            before_norms = stats.shared_norms(dense)
+            copies = dense + after
+        else:
+            copies = self._backend.barrier(dense + after, self._xla)
+            before_norms = self._backend.l2_norms(
+                copies[: len(dense)], self._xla
+            )
+        counts = None
+        if self.counts_histograms:
+            counts = octave_counts(copies[: len(dense)], self._xla)
+            counts = self._spread(counts, columns)
+        threshold, after_norm = self._passing.latest
+        self._passing.latest = (None, None)
+        nan = ops.full((1,), float("nan"), dtype="float32")
+        threshold = nan if threshold is None else ops.reshape(threshold, (1,))
+        if after_norm is not None:
+            after_norm = ops.reshape(after_norm, (1,))
+        elif clipped is None:
+            after_norm = nan
+        else:
+            norms = self._backend.l2_norms(copies[len(dense) :], self._xla)
+            after_norm = ops.reshape(stats.global_norm(norms), (1,))
+        present = set(columns)
+        self.has_gradient = [i in present for i in range(len(self.variables))]
+        norms = self._spread(before_norms, columns)
+        later = ops.full((2 * len(self.variables),), UNMEASURED, "float32")
+        is_skipped = self.find_skipped()
+        if is_skipped is not False:
+            flag = ops.where(is_skipped, SKIPPED, flag)
+            after_norm = ops.where(is_skipped, nan, after_norm)
+            threshold = ops.where(is_skipped, nan, threshold)
+        values = [after_norm, threshold, self._loss(nan), norms, later]
+        values = ops.concatenate(values, axis=0)
+        self.records.write(self.optimizer.iterations, flag, values)
+        if counts is not None:
+            self.histograms.write(self.optimizer.iterations, flag, counts)
+
+    def _loss(self, nan):
+        """Loss of the batch, the mean over the replicas, of shape `(1,)`."""
+        loss = self.find_loss()
+        if loss is None:
+            return nan
+        loss = ops.reshape(loss, (1,))
+        replicas = self._backend.replicas()
+        if replicas > 1:
+            (loss,) = self._backend.reduce_over_replicas([loss])
+            loss = loss / replicas
+        return loss
+
+    def _spread(self, rows, columns):
+        """Rows in column order, NaN where a column has no gradient."""
+        width = len(self.variables)
+        if columns == list(range(width)):
+            return rows
+        unknown = ops.full((1, *rows.shape[1:]), float("nan"), dtype="float32")
+        padded = ops.concatenate([rows, unknown], axis=0)
+        position = {column: i for i, column in enumerate(columns)}
+        source = [position.get(i, len(columns)) for i in range(width)]
+        return ops.take(padded, ops.convert_to_tensor(source, "int32"), axis=0)
+
+    def record_skipped(self, grads, scale, variables=None):
+        """Record gradients of an update that is skipped as not finite.
+
+        Args:
+            grads: Gradients of the scaled loss, in the order of
+                `variables`.
+            scale: Scalar tensor, the loss scale.
+            variables: Variables they belong to. Defaults to `variables`.
+        """
+        if self.mode is Mode.OFF:
+            return
+        self._guard(self._record_skipped, grads, scale, variables)
+
+    def _record_skipped(self, grads, scale, variables):
+        self.prepare()
+        self._passing.latest = (None, None)
+        self._passing.variables = (
+            self.variables if variables is None else variables
+        )
+        columns, dense = self._by_column(self._reduced(grads))
+        unscaled = [ops.cast(g, "float32") / scale for g in dense]
+        self._write((columns, unscaled), None, SKIPPED)
+
+    def _remember_weights(self):
+        self._passing.weights = [self._backend.copy(v) for v in self.variables]
+
+    def _record_update(self):
+        before, self._passing.weights = self._passing.weights, None
+        after = [self._backend.read(v) for v in self.variables]
+        n = len(before)
+        copies = self._backend.barrier(before + after, self._xla)
+        norms = self._backend.change_norms(copies[:n], copies[n:], self._xla)
+        updated, step = self._finished()
+        self.records.amend(SCALARS + n, norms, updated, step)
+
+    def _finished(self):
+        """Whether the `apply` that ends made an update, and its number.
+
+        Between two accumulated micro-batches there is none, and on JAX no
+        record either: Keras takes back what is assigned there.
+        """
+        micro = ops.convert_to_tensor(self.optimizer._iterations)
+        steps = self.optimizer.gradient_accumulation_steps
+        if not steps:
+            return True, micro - 1
+        return micro % steps == 0, (micro - 1) // steps

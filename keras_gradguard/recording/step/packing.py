@@ -1,0 +1,233 @@
+"""Packs what a step shows of its layers into one vector, and reads it back.
+
+One vector a step costs one output of the compiled function, however many
+layers there are. What its parts are is known when the step is traced.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+
+from keras_gradguard import _backend
+from keras_gradguard.recording.measurements import Counts
+from keras_gradguard.recording.measurements import Measurement
+from keras_gradguard.recording.step import batch_statistics
+from keras_gradguard.recording.step import output_statistics
+from keras_gradguard.recording.step import side_by_side
+from keras_gradguard.recording.step.side_by_side import Columns
+from keras_gradguard.trace.series import DATA_SERIES
+from keras_gradguard.trace.series import OUTPUT_STATISTICS
+
+
+@dataclasses.dataclass(slots=True)
+class Seen:
+    """What a step showed of one site.
+
+    Attributes:
+        outputs: List of tensors, the outputs to be counted of each call.
+        small: List of `(inputs, outputs)` of the calls that are measured
+            with those of other layers, at the end.
+        measured: List of what `output_statistics.of_call` gave of the others.
+    """
+
+    outputs: list = dataclasses.field(default_factory=list)
+    small: list = dataclasses.field(default_factory=list)
+    measured: list = dataclasses.field(default_factory=list)
+
+    @property
+    def alone(self):
+        """The outputs of the only call, if they are small, else None."""
+        if len(self.small) == 1 and not self.measured:
+            return self.small[0][1]
+        return None
+
+
+class Packing:
+    """The layouts of the vectors of one model's steps."""
+
+    def __init__(self):
+        self._counts = [], []
+        self._measurement = [], [], []
+
+    # In the step. The parts stand in the order of the sites, whatever the
+    # batch: a last one that is smaller may be laid out in other groups.
+
+    def pack_counts(self, seen):
+        """Per site its samples, then per unit for how many it is active.
+
+        Args:
+            seen: Dict from `Site` to its `Seen`, of that `outputs`.
+
+        Returns:
+            Float32 tensor (sites + units,), None if nothing was seen.
+        """
+        sites = [site for site in seen if seen[site].outputs]
+        if not sites:
+            return None
+        outputs = [seen[site].outputs for site in sites]
+        parts, units = [], []
+        for run in _runs([o[0] if len(o) == 1 else None for o in outputs]):
+            if run.small:
+                table = Columns([outputs[i][0] for i in run.positions])
+                parts.append(ops.sum(table.nonzero, axis=0))
+                units += table.parts.sizes.tolist()
+                continue
+            (i,) = run.positions
+            calls = [_active(o, sites[i]) for o in outputs[i]]
+            parts.append(output_statistics.largest(calls))
+            units.append(int(parts[-1].shape[0]))
+        self._counts = sites, units
+        samples = _backend.current().batch_sizes([o[0] for o in outputs])
+        return ops.concatenate([samples, *parts], axis=0)
+
+    def pack_measurement(self, seen, batch, data):
+        """Statistics of the batch, of each layer, and of its units.
+
+        Args:
+            seen: Dict from `Site` to its `Seen`.
+            batch: Dict from a group of `DATA_SERIES` to its small tensor.
+            data: Dict from another group to its scalars.
+
+        Returns:
+            Float32 tensor of rank 1.
+        """
+        sites = [s for s in seen if seen[s].small or seen[s].measured]
+        tables, magnitudes, shares = [], [], []
+        units, live = [], []
+        for run in _runs([seen[site].alone for site in sites]):
+            chosen = [sites[i] for i in run.positions]
+            if run.small:
+                calls = [seen[site].small[0] for site in chosen]
+                table, magnitude, share = output_statistics.of_small(
+                    chosen, *zip(*calls, strict=True)
+                )
+                widths = [int(outputs.shape[1]) for _, outputs in calls]
+                pairs = zip(chosen, widths, strict=True)
+                units += widths
+                live += [width if s.can_die else 0 for s, width in pairs]
+            else:
+                table, magnitude, share = _over_calls(chosen[0], seen)
+                units.append(_length(magnitude))
+                live.append(_length(share))
+            tables.append(ops.reshape(table, (-1,)))
+            magnitudes.append(magnitude)
+            shares.append(share)
+        self._measurement = sites, units, live
+        rest = [v for v in [*magnitudes, *shares] if v is not None]
+        parts = [batch_statistics.pack(batch, data), *tables]
+        return ops.concatenate([*parts, *rest], axis=0)
+
+    # On the host
+
+    def counts(self, vector):
+        """Read what `pack_counts` made, summed over steps or not.
+
+        Args:
+            vector: NumPy array.
+
+        Returns:
+            `Counts`.
+        """
+        sites, units = self._counts
+        samples, active = np.split(np.asarray(vector, "float64"), [len(sites)])
+        return Counts(list(sites), _split(active, units), samples)
+
+    def measurement(self, step, vector, facts):
+        """Read what `pack_measurement` made.
+
+        Args:
+            step: Int. The optimizer's step.
+            vector: NumPy array.
+            facts: Dict, as in `Measurement`.
+
+        Returns:
+            `Measurement`.
+        """
+        sites, units, live = self._measurement
+        vector = np.asarray(vector, "float32")
+        known = len(DATA_SERIES)
+        data = dict(zip(DATA_SERIES, vector[:known].tolist(), strict=True))
+        shape = len(sites), len(OUTPUT_STATISTICS)
+        stop = known + shape[0] * shape[1]
+        table = vector[known:stop].reshape(shape)
+        rest = vector[stop:]
+        return Measurement(
+            step,
+            list(sites),
+            table,
+            _split(rest[sum(units) :], live),
+            _split(rest, units),
+            data,
+            facts,
+        )
+
+
+class _Run(NamedTuple):
+    """Sites one after the other whose outputs are looked at together.
+
+    Attributes:
+        positions: List of int.
+        small: Whether their outputs are laid side by side; else it is one.
+    """
+
+    positions: list
+    small: bool
+
+
+def _runs(tensors):
+    """Group what is laid side by side: a small output costs a kernel.
+
+    A layer may fold other axes into that of the samples, so those of which it
+    is not known that they have the same number stay apart.
+
+    Args:
+        tensors: List of tensors, or None for what is to stay apart.
+
+    Returns:
+        List of `_Run`, in order.
+    """
+    runs, rows = [], None
+    for i, tensor in enumerate(tensors):
+        small = tensor is not None and side_by_side.is_small(tensor)
+        if small and rows == int(tensor.shape[0]):
+            runs[-1].positions.append(i)
+            continue
+        runs.append(_Run([i], small))
+        rows = int(tensor.shape[0]) if small else None
+    return runs
+
+
+def _over_calls(site, seen):
+    """What `output_statistics.of_call` gives, over all calls of a site."""
+    shown = seen[site]
+    calls = [
+        *shown.measured,
+        *(output_statistics.of_call(site, *call) for call in shown.small),
+    ]
+    table, magnitude, share = zip(*calls, strict=True)
+    return (
+        sum(table[1:], start=table[0]) / len(table),
+        output_statistics.over_calls(magnitude),
+        output_statistics.over_calls(share),
+    )
+
+
+def _length(vector):
+    return 0 if vector is None else int(vector.shape[0])
+
+
+def _active(outputs, site):
+    active = output_statistics.active_samples(
+        outputs, site.unit_axis, site.positive
+    )
+    return ops.sum(active, axis=0)
+
+
+def _split(vector, units):
+    parts, at = [], 0
+    for count in units:
+        parts.append(vector[at : at + count] if count else None)
+        at += count
+    return parts

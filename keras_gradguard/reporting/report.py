@@ -1,0 +1,149 @@
+"""A verdict on a run, to read or to save."""
+
+import json
+from pathlib import Path
+
+from keras_gradguard._files import write_atomically
+from keras_gradguard.findings import causes
+
+
+class Report:
+    """Findings on a run, with what to do about them.
+
+    `str(report)` is the verdict in words. A healthy run is one line. What
+    follows from another finding is told behind it, without remedies of its
+    own.
+
+    Args:
+        findings: List of `Finding`, in order of `first_step`.
+        trace: The `Trace` they were found on, or None. Defaults to None.
+        notes: List of str. What else to tell: what was not judged, and why.
+        attempts: List of `Attempt`. What `heal` tried, in order.
+
+    Attributes:
+        findings: List of `Finding`.
+        trace: The trace, or None.
+        notes: List of str.
+        attempts: List of `Attempt`.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_gradguard import Trace, diagnose
+    >>> trace = Trace(["a", "b"], ["a/kernel", "b/kernel"], [0, 1])
+    >>> trace.append(np.arange(50), np.ones((50, 2)))
+    >>> print(diagnose(trace))
+    Healthy: nothing found in 50 recorded steps of 2 layers.
+    """
+
+    def __init__(self, findings, trace=None, notes=(), attempts=()):
+        self.findings = list(findings)
+        self.trace = trace
+        self.notes = list(notes)
+        self.attempts = list(attempts)
+
+    @property
+    def healthy(self):
+        """Bool. Whether nothing was found."""
+        return not self.findings
+
+    @property
+    def verdict(self):
+        """Str. The verdict in one sentence."""
+        from keras_gradguard.reporting.tables import verdict
+
+        return verdict(self.trace, self.findings)
+
+    @property
+    def ranked(self):
+        """List of `Finding`: causes first, each before what follows from it."""
+        return causes.ranked(self.findings)
+
+    def to_dict(self):
+        """Return what JSON can hold: verdict, findings, summary and more."""
+        data = {
+            "healthy": self.healthy,
+            "verdict": self.verdict,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "summary": self._summary(),
+        }
+        if self.notes:
+            data["notes"] = self.notes
+        if self.attempts:
+            data["attempts"] = [attempt.to_dict() for attempt in self.attempts]
+        return data
+
+    def save(self, path):
+        """Write the report as a page, text or data.
+
+        Args:
+            path: Str or path. The ending decides: `.html` is one page that
+                opens offline, `.md` is Markdown, `.json` is `to_dict()`.
+
+        Raises:
+            ValueError: If the ending is another.
+            OSError: If the file cannot be written.
+        """
+        kind = Path(path).suffix.lower()
+        if kind == ".json":
+            text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        elif kind == ".md":
+            from keras_gradguard.reporting.markdown import to_markdown
+
+            text = to_markdown(self)
+        elif kind == ".html":
+            from keras_gradguard.reporting.html import to_html
+
+            text = to_html(self)
+        else:
+            raise ValueError(
+                "Report.save: `path` must end in .html, .json or .md. "
+                f"Received: path={str(path)!r}."
+            )
+        write_atomically(path, lambda file: file.write(text.encode()))
+
+    def _summary(self):
+        trace = self.trace
+        if trace is None:
+            return {}
+        from keras_gradguard._files import jsonable
+        from keras_gradguard.reporting.tables import layer_rows
+
+        logs = {
+            name: series[-1]
+            for name, series in trace.logs.items()
+            if len(series)
+        }
+        return jsonable(
+            {
+                "records": trace.records_seen,
+                "first_step": trace.steps[0] if len(trace.steps) else None,
+                "last_step": trace.steps[-1] if len(trace.steps) else None,
+                "epochs": len(trace.epochs),
+                "last_logs": logs,
+                "layers": layer_rows(trace, self.findings),
+                "meta": trace.meta,
+            }
+        )
+
+    def __str__(self):
+        lines = [self.verdict, *self.notes]
+        if self.attempts:
+            lines += ["", "Tried:"]
+            lines += [f"  {attempt}" for attempt in self.attempts]
+        for finding in self.ranked:
+            lines.append("")
+            follows = f", follows from {finding.cause}" if finding.cause else ""
+            lines.append(
+                f"{finding.rule} ({finding.severity}), since step "
+                f"{finding.first_step}{follows}: {finding.message}"
+            )
+            if finding.cause:
+                continue
+            for remedy in finding.remedies:
+                lines.append(f"  - {remedy.title}. {remedy.why}")
+                lines += [f"      {line}" for line in remedy.code.splitlines()]
+        return "\n".join(lines)
+
+    def __repr__(self):
+        rules = [finding.rule for finding in self.findings]
+        return f"<Report: {rules if rules else 'healthy'}>"

@@ -1,0 +1,176 @@
+"""A directory with everything about a run."""
+
+import csv
+import io
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from keras_gradguard._files import jsonable
+from keras_gradguard._files import write_atomically
+from keras_gradguard.reporting.tables import verdict
+from keras_gradguard.reporting.tables import weight_history
+from keras_gradguard.version import __version__
+
+TRACE, FINDINGS, RUN = "trace.npz", "findings.jsonl", "run.json"
+EPOCHS, LAYERS = "epochs.csv", "layers.csv"
+# Writing may take this share of the time: a run with epochs of milliseconds
+# is not slowed down, and a crash loses a few seconds at most.
+_SHARE_OF_TIME = 0.005
+_LAYER_FIELDS = (
+    "weight_norm",
+    "percent_change",
+    "epoch_change",
+    "since_start",
+    "zero_fraction",
+)
+
+
+class RunWriter:
+    """Writes a run into a directory, so that a crash leaves it readable.
+
+    `findings.jsonl` gets a line per finding as it comes; `epochs.csv` (logs
+    and global norms) and `layers.csv` (weights per layer) a row per epoch and
+    layer; `trace.npz` is saved now and then and at the end; `run.json` says
+    what was run and how it ended. Files of an earlier run in the same
+    directory are replaced.
+
+    Args:
+        log_dir: Str or path. Created if absent.
+
+    Attributes:
+        log_dir: Path.
+
+    Raises:
+        OSError: If the directory cannot be written.
+    """
+
+    def __init__(self, log_dir):
+        self.log_dir = Path(log_dir)
+        try:
+            self.log_dir.mkdir(parents=True, exist_ok=True)
+            for name in (FINDINGS, EPOCHS, LAYERS):
+                (self.log_dir / name).write_text("")
+        except OSError as error:
+            raise type(error)(
+                error.errno,
+                f"RunWriter: `log_dir` must be a writable directory. Received: "
+                f"log_dir={str(log_dir)!r} ({error.strerror}). Choose another "
+                "directory or free some space",
+            ) from error
+        self._epoch_fields = None
+        self._last_epoch = {EPOCHS: -1, LAYERS: -1}
+        self._next_save = 0.0
+        self._started = time.time()
+
+    def on_findings(self, findings, trace):
+        """Append the findings to `findings.jsonl`."""
+        with open(self.log_dir / FINDINGS, "a", encoding="utf-8") as file:
+            for finding in findings:
+                line = json.dumps(finding.to_dict(), allow_nan=False)
+                file.write(f"{line}\n")
+
+    def on_records(self, trace, first_step):
+        """Write nothing."""
+
+    def on_histogram(self, histogram, trace):
+        """Write nothing."""
+
+    def on_epoch(self, trace, epoch):
+        """Bring the files up to date, if it is time to."""
+        now = time.perf_counter()
+        if now >= self._next_save:
+            self._write_epochs(trace)
+            self._write_layers(trace)
+            self._save(trace, [], "running")
+            spent = time.perf_counter() - now
+            self._next_save = now + spent / _SHARE_OF_TIME
+
+    def close(self, trace, findings):
+        """Write what is left, the trace and the verdict."""
+        self._write_epochs(trace)
+        self._write_layers(trace)
+        # A finding's last step moves on; the file ends with the final state.
+        lines = [
+            json.dumps(f.to_dict(), allow_nan=False) + "\n" for f in findings
+        ]
+        text = "".join(lines).encode()
+        write_atomically(self.log_dir / FINDINGS, lambda file: file.write(text))
+        self._save(trace, findings, "finished")
+
+    def _save(self, trace, findings, state):
+        trace.save(self.log_dir / TRACE)
+        run = {
+            "keras_gradguard": __version__,
+            "state": state,
+            "started": self._started,
+            "written": time.time(),
+            "records": trace.records_seen,
+            "epochs": len(trace.epochs),
+            "layers": trace.layers,
+            "meta": trace.meta,
+        }
+        if state == "finished":
+            run["verdict"] = verdict(trace, findings)
+            run["findings"] = [f.rule for f in findings]
+        text = json.dumps(jsonable(run), indent=2, default=str).encode()
+        write_atomically(self.log_dir / RUN, lambda file: file.write(text))
+
+    def _write_epochs(self, trace):
+        logs = trace.logs
+        fields = ["epoch", "step", *logs, "grad_norm", "grad_norm_max"]
+        fresh = fields != self._epoch_fields
+        last = -1 if fresh else self._last_epoch[EPOCHS]
+        rows = np.flatnonzero(trace.epochs > last)
+        if not len(rows):
+            return
+        ends = trace.epoch_steps
+        norms, steps = trace.global_grad_norm, trace.steps
+        lines = []
+        for at in rows:
+            low = ends[at - 1] if at else -1
+            part = norms[(steps > low) & (steps <= ends[at])]
+            mean = float(part.mean()) if len(part) else float("nan")
+            top = float(part.max()) if len(part) else float("nan")
+            values = [series[at] for series in logs.values()]
+            lines.append([trace.epochs[at], ends[at], *values, mean, top])
+        self._append(EPOCHS, fields if fresh else None, lines)
+        self._epoch_fields = fields
+        self._last_epoch[EPOCHS] = int(trace.epochs[-1])
+
+    def _write_layers(self, trace):
+        history = weight_history(trace)
+        last = self._last_epoch[LAYERS]
+        lines = []
+        for at in np.flatnonzero(history["epoch"] > last):
+            for index, layer in enumerate(trace.layers):
+                values = [history[name][at, index] for name in _LAYER_FIELDS]
+                epoch, step = history["epoch"][at], history["step"][at]
+                lines.append([epoch, step, layer, *values])
+        if lines:
+            header = ["epoch", "step", "layer", *_LAYER_FIELDS]
+            self._append(LAYERS, header if last < 0 else None, lines)
+            self._last_epoch[LAYERS] = int(history["epoch"][-1])
+
+    def _append(self, name, header, lines):
+        """Append rows; with a header the file begins anew."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        if header is not None:
+            table.writerow(header)
+        table.writerows([[_cell(value) for value in line] for line in lines])
+        mode = "a" if header is None else "w"
+        path = self.log_dir / name
+        if header is None and not os.path.exists(path):
+            raise FileNotFoundError(f"{path} is gone")
+        with open(path, mode, encoding="utf-8", newline="") as file:
+            file.write(text.getvalue())
+
+
+def _cell(value):
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else f"{value:.6g}"
+    return str(value)

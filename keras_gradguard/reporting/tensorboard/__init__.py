@@ -1,0 +1,1 @@
+"""Writes a run for TensorBoard: events, histograms, the tab's series."""

@@ -1,0 +1,109 @@
+"""How a run stands in an event file for the GradGuard tab.
+
+TensorBoard keeps some number of tensors per tag and drops others at random,
+so an event holds a chunk of many records. Its tensor is a vector of strings:
+a JSON header, then the bytes of the arrays that the header lists.
+"""
+
+import json
+
+import numpy as np
+
+PLUGIN_NAME = "keras_gradguard"
+# Chunks of records to keep of a run; a day of training has about 3,000.
+SAMPLES = 10_000
+# One event per fit, or more: what the layers are.
+LAYERS_TAG = f"{PLUGIN_NAME}/layers"
+RECORDS_TAG = f"{PLUGIN_NAME}/records"
+FINDINGS_TAG = f"{PLUGIN_NAME}/findings"
+# Statistics per layer, each on steps of its own; those of `BY_SITE` are per
+# activation that can die, the "sites" of the layers' event.
+METRICS = ("grad_norm", "update_ratio", "weight_norm", "dead_share")
+BY_SITE = ("dead_share",)
+VERSION = 1
+_DTYPES = ("<i8", "<f4")
+# What encodes an answer gives up on JSON that is nested too deep.
+_DEPTH = 40
+
+
+def pack(header, arrays=None):
+    """Return a chunk as an object array (n,) of bytes.
+
+    Args:
+        header: Dict that JSON can hold.
+        arrays: Dict of name to int64 or float32 array.
+    """
+    arrays = {} if arrays is None else arrays
+    listed, blobs = [], []
+    for name, array in arrays.items():
+        dtype = "<i8" if array.dtype.kind == "i" else "<f4"
+        listed.append([name, dtype, list(array.shape)])
+        blobs.append(np.ascontiguousarray(array, dtype).tobytes())
+    header = {**header, "version": VERSION, "arrays": listed}
+    text = json.dumps(header, allow_nan=False)
+    return np.array([text.encode(), *blobs], dtype=object)
+
+
+def unpack(parts):
+    """Return the header and the arrays of a chunk.
+
+    Args:
+        parts: Sequence of bytes, as `pack` made them.
+
+    Returns:
+        The header, and a dict of name to array.
+
+    Raises:
+        ValueError: If it is no chunk, is damaged, or is of a later version.
+    """
+    parts = list(parts)
+    if not parts or not all(isinstance(part, bytes) for part in parts):
+        raise ValueError("a part is not made of bytes")
+    try:
+        header = json.loads(parts[0])
+    except (ValueError, RecursionError):
+        raise ValueError("the header of a part is no JSON") from None
+    if not isinstance(header, dict) or nested_deeper(header, _DEPTH):
+        raise ValueError("the header of a part is no plain dict")
+    version, listed = header.get("version"), header.get("arrays")
+    if not isinstance(version, int) or not isinstance(listed, list):
+        raise ValueError("a part lacks `version` or `arrays`")
+    if version > VERSION:
+        raise ValueError(
+            f"a part has version {version} of this data and this "
+            f"package reads up to {VERSION}: upgrade keras-gradguard"
+        )
+    if len(listed) != len(parts) - 1:
+        raise ValueError("a part lists other arrays than it has")
+    arrays = {}
+    for entry, blob in zip(listed, parts[1:], strict=True):
+        name, array = _array(entry, blob)
+        arrays[name] = array
+    return header, arrays
+
+
+def nested_deeper(value, depth):
+    """Whether lists and dicts are nested deeper than so many levels."""
+    level = [value]
+    for _ in range(depth + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _array(entry, blob):
+    try:
+        name, dtype, shape = entry
+        if not isinstance(name, str) or dtype not in _DTYPES:
+            raise ValueError
+        if min(shape, default=0) < 0:
+            raise ValueError
+        return name, np.frombuffer(blob, dtype).reshape(tuple(shape))
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError("an array of a part is not as it says") from None

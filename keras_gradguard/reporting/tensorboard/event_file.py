@@ -1,0 +1,171 @@
+"""A file of TensorBoard events, filled by a thread."""
+
+import itertools
+import os
+import queue
+import re
+import socket
+import threading
+import time
+from pathlib import Path
+
+from keras_gradguard._optional import require
+from keras_gradguard.reporting.tensorboard.encoding import frame
+
+_OWNER = "GradientMonitor"
+_counter = itertools.count()
+
+
+class EventFile:
+    """Appends events to a file of its own, in order, from a thread.
+
+    What is written is encoded and checksummed by the thread. A failure there
+    is raised by the next call.
+
+    Args:
+        folder: Path of an existing directory.
+
+    Attributes:
+        path: Path of the file.
+        closed: Bool.
+        busy: Float. Seconds that the thread has worked so far.
+
+    Raises:
+        ImportError: If TensorBoard is not installed.
+        OSError: If the file cannot be written.
+    """
+
+    def __init__(self, folder):
+        for module in ("event_pb2", "summary_pb2"):
+            require(f"tensorboard.compat.proto.{module}", "tensorboard", _OWNER)
+        now = time.time()
+        host = re.sub(r"[^A-Za-z0-9_.-]", "_", socket.gethostname())
+        self.path = Path(folder) / (
+            f"events.out.tfevents.{int(now):010d}.{host}.{os.getpid()}."
+            f"{next(_counter)}.gradguard"
+        )
+        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
+        self._queue = queue.SimpleQueue()
+        self._error = None
+        self.closed = False
+        self.busy = 0.0
+        self._thread = threading.Thread(
+            target=self._run, name="gradguard-events", daemon=True
+        )
+        self._thread.start()
+        self.write(lambda: _event(now, file_version="brain.Event:2"))
+
+    def write(self, encode):
+        """Append what `encode()`, called by the thread, returns.
+
+        Args:
+            encode: Callable that returns bytes: one framed event.
+        """
+        self._raise()
+        if not self.closed:
+            self._queue.put(encode)
+
+    def write_tensor(self, now, step, tag, array, metadata):
+        """Append an event with one tensor.
+
+        Args:
+            now: Float. Seconds since 1970.
+            step: Int.
+            tag: Str.
+            array: NumPy array that nobody changes afterwards; strings as
+                objects of bytes.
+            metadata: `SummaryMetadata` of the tag.
+        """
+        self.write_tensors(now, step, lambda: [(tag, array, metadata)])
+
+    def write_tensors(self, now, step, tensors):
+        """Append an event with several tensors.
+
+        Args:
+            now: Float. Seconds since 1970.
+            step: Int.
+            tensors: Callable that returns a list of `(tag, array, metadata)`,
+                as for `write_tensor`; the thread calls it.
+        """
+        step = int(step)
+        self.write(
+            lambda: _tensor_event(
+                now, step, [(t, _tensor_proto(a), m) for t, a, m in tensors()]
+            )
+        )
+
+    def write_proto(self, now, step, tag, tensor, metadata):
+        """Append an event with one `TensorProto`.
+
+        Args:
+            now: Float. Seconds since 1970.
+            step: Int.
+            tag: Str.
+            tensor: `TensorProto`.
+            metadata: `SummaryMetadata` of the tag.
+        """
+        step = int(step)
+        self.write(lambda: _tensor_event(now, step, [(tag, tensor, metadata)]))
+
+    def flush(self):
+        """Wait until everything written so far is in the file."""
+        done = threading.Event()
+        if not self.closed:
+            self._queue.put(done)
+            done.wait()
+        self._raise()
+
+    def close(self):
+        """Write what is left and close; a second call does nothing."""
+        if self.closed:
+            return
+        self.closed = True
+        self._queue.put(None)
+        self._thread.join()
+        self._file.close()
+        self._raise()
+
+    def _raise(self):
+        """Hand an error of the thread to whoever writes next."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+
+    def _run(self):
+        while True:
+            item = self._queue.get()
+            if item is None:
+                return
+            if isinstance(item, threading.Event):
+                item.set()
+                continue
+            begin = time.perf_counter()
+            try:
+                self._file.write(item())
+            except Exception as error:
+                self._error = self._error or error
+            self.busy += time.perf_counter() - begin
+
+
+def _event(now, **fields):
+    event_pb2 = require(
+        "tensorboard.compat.proto.event_pb2", "tensorboard", _OWNER
+    )
+    event = event_pb2.Event(wall_time=now, **fields)
+    return frame(event.SerializeToString())
+
+
+def _tensor_proto(array):
+    tensor_util = require("tensorboard.util.tensor_util", "tensorboard", _OWNER)
+    return tensor_util.make_tensor_proto(array)
+
+
+def _tensor_event(now, step, values):
+    summary_pb2 = require(
+        "tensorboard.compat.proto.summary_pb2", "tensorboard", _OWNER
+    )
+    values = [
+        summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
+        for tag, tensor, metadata in values
+    ]
+    return _event(now, step=step, summary=summary_pb2.Summary(value=values))

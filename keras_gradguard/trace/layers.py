@@ -1,0 +1,83 @@
+"""The layers and variables that a trace is of, and which get a gradient."""
+
+import numpy as np
+
+from keras_gradguard.trace.layer_norms import LayerSums
+
+
+class TraceVariables:
+    """Layers, their variables, and what is known of these for a whole run.
+
+    Args:
+        layers: Sequence of L str. Layer paths in forward order.
+        paths: Sequence of V str. Variable paths in forward order.
+        owners: Sequence of V int. Index into `layers` of each variable.
+        has_gradient: Bool array (V,), or None to infer it from what is seen.
+        sizes: Float array (V,), entries per variable, or None if unknown.
+
+    Attributes:
+        layers: Str array (L,).
+        paths: Str array (V,).
+        owners: Int array (V,).
+        sizes: Float array (V,) or None.
+        sums: `LayerSums`, from numbers per variable to numbers per layer.
+        seen_gradient: Bool array (V,). Variables whose gradient was seen.
+        said_gradient: Bool array (V,), what `say_gradient` was told, or None.
+
+    Raises:
+        ValueError: If `owners`, `has_gradient` or `sizes` do not fit.
+    """
+
+    def __init__(self, layers, paths, owners, has_gradient=None, sizes=None):
+        self.layers = np.array(list(layers), dtype=str)
+        self.paths = np.array(list(paths), dtype=str)
+        self.owners = np.asarray(list(owners), np.int64)
+        self._check_owners()
+        self.sizes = None
+        if sizes is not None:
+            self.sizes = self._one_each("sizes", sizes, np.float64)
+        self.sums = LayerSums(self.owners, len(self.layers))
+        self.seen_gradient = np.zeros(len(self.paths), bool)
+        self.said_gradient = None
+        if has_gradient is not None:
+            self.say_gradient(has_gradient)
+
+    def __len__(self):
+        return len(self.paths)
+
+    @property
+    def has_gradient(self):
+        """Bool array (V,): variables that get a gradient."""
+        if self.said_gradient is not None:
+            return self.said_gradient
+        return self.seen_gradient
+
+    def say_gradient(self, mask):
+        """Say which variables get a gradient: a bool array (V,)."""
+        self.said_gradient = self._one_each("has_gradient", mask, bool)
+
+    def see_gradient(self, grad_norm):
+        """Infer from gradient norms (n, V) which variables get a gradient."""
+        if self.said_gradient is None and not self.seen_gradient.all():
+            self.seen_gradient |= ~np.isnan(grad_norm).all(axis=0)
+
+    def _check_owners(self):
+        count, owners = len(self.paths), self.owners
+        fits = len(owners) == count and not (
+            count and (owners.min() < 0 or owners.max() >= len(self.layers))
+        )
+        if not fits:
+            raise ValueError(
+                "Trace: `owners` must hold one index into `layers` per "
+                f"variable. Received: {len(owners)} owners for {count} "
+                f"variables and {len(self.layers)} layers."
+            )
+
+    def _one_each(self, name, values, dtype):
+        array = np.array(values, dtype)
+        if array.shape != self.paths.shape:
+            raise ValueError(
+                f"Trace: `{name}` must hold one value per variable. Received: "
+                f"shape {array.shape} for {len(self.paths)} variables."
+            )
+        return array

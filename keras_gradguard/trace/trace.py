@@ -1,0 +1,505 @@
+"""What was recorded of a run: NumPy arrays, bounded, saved as one file."""
+
+import contextlib
+
+import numpy as np
+
+from keras_gradguard._validation import check_choice
+from keras_gradguard.trace import file
+from keras_gradguard.trace.activations import ActivationMeasurements
+from keras_gradguard.trace.blocks import Blocks
+from keras_gradguard.trace.epochs import Epochs
+from keras_gradguard.trace.layers import TraceVariables
+from keras_gradguard.trace.records import GradientRecords
+from keras_gradguard.trace.series import SERIES
+from keras_gradguard.trace.tables import TraceTables
+from keras_gradguard.trace.weights import WeightMeasurements
+
+_MIB = 1024 * 1024
+
+
+class Trace:
+    """Record of the gradients and weights of a run, layer by layer.
+
+    A trace is plain data: it needs neither Keras nor a backend, and the rules
+    of `keras_gradguard.diagnose` judge nothing else. It stays within
+    `capacity_bytes` however long the run: the newest half of the records is
+    kept at full resolution, older ones are thinned out evenly. The first and
+    the last record, the steps of findings and those that led to the first
+    non-finite gradient are never dropped.
+
+    A variable without a gradient (frozen, unused) is NaN in every record. To
+    tell that from a gradient that *became* NaN, pass `has_gradient`; without
+    it, a variable counts as having a gradient once a value other than NaN was
+    seen.
+
+    Args:
+        layers: Sequence of L str. Layer paths in forward order.
+        variables: Sequence of V str. Variable paths in forward order.
+        owners: Sequence of V int. Index into `layers` of each variable.
+        capacity_bytes: Int. Memory for records and weight measurements; at
+            least 512 records are kept whatever it is. Larger keeps more old
+            steps. Defaults to 1 MiB.
+        meta: Dict of what JSON can hold: `"layer_info"` (by layer path),
+            `"optimizer"`, `"epochs_planned"`, `"steps_per_epoch"`, ... All
+            keys are optional. Defaults to none.
+        has_gradient: Bool array (V,). Defaults to being inferred.
+        sizes: Int array (V,). Entries per variable, the weights of
+            `zero_fraction` of a layer. Defaults to equal weights.
+
+    Attributes:
+        meta: The dict passed in.
+        logs: Dict of str to float64 array (E,). Logs of each epoch.
+        found: List of dicts. Findings remembered with `remember`.
+
+    Raises:
+        ValueError: If `owners`, `has_gradient` or `sizes` do not fit.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_gradguard import Trace
+    >>> trace = Trace(["a", "b"], ["a/kernel", "b/kernel"], [0, 1])
+    >>> trace.append(np.arange(3), np.array([[3, 4], [0, 1], [6, 8]]))
+    >>> trace.global_grad_norm
+    array([ 5.,  1., 10.])
+    >>> trace.get("grad_norm").shape
+    (3, 2)
+    """
+
+    def __init__(
+        self,
+        layers,
+        variables,
+        owners,
+        *,
+        capacity_bytes=_MIB,
+        meta=None,
+        has_gradient=None,
+        sizes=None,
+    ):
+        self.meta = dict(meta or {})
+        self.found = []
+        self._variables = TraceVariables(
+            layers, variables, owners, has_gradient, sizes
+        )
+        self.layers = self._variables.layers
+        self.variables = self._variables.paths
+        self.owners = self._variables.owners
+        self._tables = TraceTables(
+            len(self.layers), len(self.variables), capacity_bytes
+        )
+        self._records = GradientRecords(self._tables, self._variables)
+        self._weights = WeightMeasurements(self._tables, self._variables)
+        self._activations = ActivationMeasurements(self._tables)
+        self._epochs = Epochs(self._tables)
+        self._derived = None
+
+    # Writing
+
+    def append(
+        self, steps, grad_norm, clipped_grad_norm=None, skipped=None, extra=None
+    ):
+        """Append a block of n records in time order.
+
+        Args:
+            steps: Int array (n,). `optimizer.iterations` before each update.
+                A step may repeat when a loss-scale optimizer skips updates.
+            grad_norm: Float array (n, V). NaN where there is no gradient.
+            clipped_grad_norm: Float array (n,). Global norm after clipping;
+                NaN or None where it equals the global norm.
+            skipped: Bool array (n,). Updates that were not applied. Defaults
+                to none.
+            extra: Dict of name to float array (n,), e.g. `"loss"`,
+                `"learning_rate"`, `"clip_threshold"`. A new name starts as NaN
+                for all earlier records.
+
+        Raises:
+            ValueError: If the shapes do not fit.
+        """
+        self._records.append(
+            steps, grad_norm, clipped_grad_norm, skipped, extra
+        )
+
+    def append_updates(
+        self,
+        steps,
+        weight_norm,
+        update_norm=None,
+        zero_fraction=None,
+        distance=None,
+        epoch_change=None,
+    ):
+        """Append m measurements of the weights, at a coarser cadence.
+
+        Args:
+            steps: Int array (m,). Steps at which was measured.
+            weight_norm: Float array (m, V). L2 norm before the update.
+            update_norm: Float array (m, V). L2 norm of the weights after minus
+                before this one update. NaN where not measured, as below.
+            zero_fraction: Float array (m, V). Share of weights that are
+                exactly zero.
+            distance: Float array (m, V). L2 norm of the weights minus those
+                at the start of the fit.
+            epoch_change: Float array (m, V). L2 norm of the weights minus
+                those at the end of the epoch before.
+
+        Raises:
+            ValueError: If the shapes do not fit.
+        """
+        self._weights.append(
+            steps,
+            weight_norm,
+            update_norm,
+            zero_fraction,
+            distance,
+            epoch_change,
+        )
+
+    def append_activations(self, step, sites=None, activations=None, data=None):
+        """Append one measurement of activations and of the batch's data.
+
+        Args:
+            step: Int. The step at which was measured.
+            sites: Sequence of A str, paths of the layers measured; the same
+                in each call. Defaults to none.
+            activations: Dict from names of `ACTIVATION_SERIES` to float arrays
+                (A,). What is absent is NaN.
+            data: Dict from names of `DATA_SERIES` to floats.
+
+        Raises:
+            ValueError: If a name is unknown, or `sites` changes.
+        """
+        self._activations.append(step, sites, activations, data)
+
+    def append_epoch(self, epoch, step, logs=None):
+        """Append the logs of an epoch.
+
+        Args:
+            epoch: Int. Its number, from 0.
+            step: Int. The last step of the epoch.
+            logs: Dict of floats. What is no number is left out.
+        """
+        self._epochs.append(epoch, step, logs)
+
+    def pin(self, steps):
+        """Protect these steps from being thinned out."""
+        self._tables.pin(steps)
+
+    def remember(self, findings):
+        """Keep what was found, and its steps, when records are thinned out.
+
+        Call it with all findings so far; it replaces what was remembered.
+        `diagnose` falls back on them for the steps that a thinned trace no
+        longer holds, so that a saved trace gives the findings of the live run.
+
+        Args:
+            findings: List of `Finding`.
+        """
+        self.found = [finding.to_dict() for finding in findings]
+        steps = [
+            f[key] for f in self.found for key in ("first_step", "last_step")
+        ]
+        self._tables.of_findings = np.unique(np.array(steps, np.int64))
+
+    def set_has_gradient(self, mask):
+        """Say which variables get a gradient, for the whole run.
+
+        Args:
+            mask: Bool array (V,).
+        """
+        self._variables.say_gradient(mask)
+
+    # Reading
+
+    @property
+    def has_gradient(self):
+        """Bool array (V,): variables that get a gradient."""
+        return self._variables.has_gradient
+
+    @property
+    def sizes(self):
+        """Float array (V,): entries per variable, NaN where unknown."""
+        if self._variables.sizes is None:
+            return np.full(len(self.variables), np.nan)
+        return self._variables.sizes
+
+    @property
+    def steps(self):
+        """Int array (T,): optimizer step of each record."""
+        return self._records.steps
+
+    @property
+    def skipped(self):
+        """Bool array (T,): updates that were not applied."""
+        return self._records.skipped
+
+    @property
+    def global_grad_norm(self):
+        """Float64 array (T,): gradient norm over all variables."""
+        return self.global_norms(0, len(self._records))
+
+    @property
+    def clipped_grad_norm(self):
+        """Float64 array (T,): global norm after clipping."""
+        return self.global_norms(0, len(self._records), clipped=True)
+
+    @property
+    def extra(self):
+        """Dict of name to float32 array (T,): further series per record."""
+        return self._records.extra
+
+    @property
+    def update_steps(self):
+        """Int array (M,): steps at which the weights were measured."""
+        return self._weights.steps
+
+    @property
+    def sites(self):
+        """Str array (A,): paths of the layers whose outputs are measured.
+
+        In the order of the forward pass; empty until they are known.
+        """
+        return self._activations.sites
+
+    @property
+    def activation_steps(self):
+        """Int array (K,): steps at which activations were measured."""
+        return self._activations.steps
+
+    def activation(self, name):
+        """Return a series of the activations.
+
+        Over one batch each: `"mean"` and `"std"` of a layer's outputs,
+        `"zero_fraction"` of exact zeros, `"saturated_fraction"` of outputs
+        where the activation's slope is below a hundredth of its largest,
+        `"inactive_fraction"` of units that are zero on the whole batch,
+        `"input_std"` of the activation's inputs; and `"dead_fraction"` of
+        units that were zero in all measurements of late.
+
+        Args:
+            name: Str. One of `keras_gradguard.trace.ACTIVATION_SERIES`.
+
+        Returns:
+            Float32 array (K, A), NaN where not measured.
+
+        Raises:
+            ValueError: If `name` is unknown.
+        """
+        return self._activations.activation(name)
+
+    def data(self, name):
+        """Return a series of the batches' data, at `activation_steps`.
+
+        `"loss"` of the batch; minimum, maximum, mean and standard deviation of
+        what enters the first layer with weights (`input_`), of the targets
+        (`target_`) and of the model's outputs (`output_`); the smallest and
+        largest standard deviation of an input feature over the batch
+        (`feature_scale_`); the share of targets that are no integers
+        (`target_fraction`), the largest distance of a target row's sum from 1
+        (`target_row_sum`), the largest standard deviation of an output
+        over the batch (`output_spread`), how many `samples` the batch had and
+        the correlation of outputs with targets (`output_correlation`).
+
+        Args:
+            name: Str. One of `keras_gradguard.trace.DATA_SERIES`.
+
+        Returns:
+            Float32 array (K,), NaN where not measured.
+
+        Raises:
+            ValueError: If `name` is unknown.
+        """
+        return self._activations.data(name)
+
+    @property
+    def epochs(self):
+        """Int array (E,): numbers of the epochs that ended."""
+        return self._epochs.numbers
+
+    @property
+    def epoch_steps(self):
+        """Int array (E,): last step of each epoch."""
+        return self._epochs.last_steps
+
+    @property
+    def logs(self):
+        """Dict of name to float64 array (E,): logs of each epoch."""
+        return self._epochs.logs
+
+    @property
+    def thinned(self):
+        """Whether records were dropped to stay within the capacity."""
+        return self._tables.records.count < self._tables.records.seen
+
+    @property
+    def records_seen(self):
+        """Number of records ever appended, dropped ones included."""
+        return self._tables.records.seen
+
+    @property
+    def nbytes(self):
+        """Bytes that the recorded arrays occupy."""
+        return self._tables.nbytes
+
+    def get(self, name, by="layer"):
+        """Return a series on the time axis `steps`.
+
+        Args:
+            name: Str. One of `keras_gradguard.trace.SERIES`.
+            by: Str. `"layer"` or `"variable"`.
+
+        Returns:
+            Float32 array (T, L) or (T, V), NaN where not measured.
+
+        Raises:
+            ValueError: If `name` or `by` is unknown.
+        """
+        _check_series(name, by)
+        if name != "grad_norm":
+            return self._weights.series_on(self.steps, name, by)
+        if by == "variable":
+            return self._records.variable_norms
+        return self.layer_norms(0, len(self._records))
+
+    def measured(self, name, by="layer", since=None):
+        """Return a series at the steps where it was measured.
+
+        Args:
+            name: Str. As for `get`; gradients are measured at each record.
+            by: Str. `"layer"` or `"variable"`.
+            since: Int. Leaves out measurements up to and with this step.
+                Defaults to none left out.
+
+        Returns:
+            Int array (M,) of steps and float32 array (M, L) or (M, V).
+
+        Raises:
+            ValueError: If `name` or `by` is unknown.
+        """
+        _check_series(name, by)
+        if name == "grad_norm":
+            return self.steps, self.get(name, by)
+        return self._weights.series(name, by, since)
+
+    def global_norms(self, first, last, clipped=False):
+        """Return global norms of records `first` to `last`, float64.
+
+        Args:
+            first: Int. Index of the first record.
+            last: Int. Index after the last record.
+            clipped: Bool. After clipping instead of before it.
+        """
+        return self._records.global_norms(first, last, clipped)
+
+    def layer_norms(self, first, last):
+        """Return `get("grad_norm")[first:last]` without computing the rest."""
+        return self._records.layer_norms(first, last)
+
+    def blocks(self):
+        """Return summaries of the run in blocks of equally many records.
+
+        Returns:
+            A `keras_gradguard.trace.blocks.Blocks`: what the rules judge. It is
+            computed as records come, so thinning does not change it.
+        """
+        return self.derive(_read_blocks)
+
+    def derive(self, function):
+        """Return `function(self)`, computed once while `unchanged` is open.
+
+        Args:
+            function: Callable that takes a trace.
+        """
+        if self._derived is None:
+            return function(self)
+        if function not in self._derived:
+            self._derived[function] = function(self)
+        return self._derived[function]
+
+    @contextlib.contextmanager
+    def unchanged(self):
+        """Promise that the trace stays as it is, so that `derive` remembers.
+
+        What it remembers is forgotten at the end.
+        """
+        if self._derived is not None:
+            yield
+            return
+        self._derived = {}
+        try:
+            yield
+        finally:
+            self._derived = None
+
+    def class_of(self, layer):
+        """Return the class name of a layer path, "" if it is not known."""
+        return self.info(layer).get("class") or ""
+
+    def info(self, layer):
+        """Return what `meta` knows of a layer path, {} if nothing."""
+        infos = self.meta.get("layer_info")
+        found = infos.get(str(layer)) if isinstance(infos, dict) else None
+        return found if isinstance(found, dict) else {}
+
+    def epoch_of(self, step):
+        """Return the epoch that a step belongs to, None if unknown."""
+        if len(self._epochs):
+            return self._epochs.of(step)
+        per_epoch = self.meta.get("steps_per_epoch")
+        if per_epoch and len(self.steps):
+            return int(step - self.steps[0]) // int(per_epoch)
+        return None
+
+    # Files
+
+    def save(self, path):
+        """Write the trace as one compressed file, atomically.
+
+        Args:
+            path: Str or path. The name is used as it is; `.npz` is customary.
+
+        Raises:
+            OSError: If the file cannot be written.
+            ValueError: If `meta` holds what JSON cannot.
+        """
+        file.save(self, path)
+
+    @classmethod
+    def load(cls, path):
+        """Read a trace that `save` wrote.
+
+        Args:
+            path: Str or path.
+
+        Returns:
+            The trace, every array equal bit by bit.
+
+        Raises:
+            OSError: If the file cannot be read.
+            ValueError: If it is no trace, is damaged, or newer than this
+                package.
+        """
+        return file.load(cls, path)
+
+    def to_dict(self):
+        """Return the trace as lists and dicts that JSON can hold.
+
+        NaN becomes None; infinities become the strings `"Infinity"` and
+        `"-Infinity"`.
+        """
+        return file.to_dict(self)
+
+    def __repr__(self):
+        return (
+            f"<Trace: {len(self.steps)} records of {len(self.layers)} layers, "
+            f"{len(self.epochs)} epochs>"
+        )
+
+
+def _read_blocks(trace):
+    return Blocks.of(trace._tables.blocks)
+
+
+def _check_series(name, by):
+    check_choice("Trace.get", "name", name, SERIES)
+    check_choice("Trace.get", "by", by, ("layer", "variable"))
