@@ -1,6 +1,9 @@
 """Writing files and JSON without surprises."""
 
+import contextlib
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,39 @@ def write_atomically(path, write):
         draft.unlink(missing_ok=True)
 
 
+def remove_drafts(folder, names):
+    """Remove the drafts that a killed process left of files of a folder.
+
+    Args:
+        folder: Path.
+        names: Names of the files, of which nobody else writes any now.
+    """
+    whole = "|".join(map(re.escape, names))
+    draft = re.compile(rf"\.({whole})\.\d+\.tmp")
+    for path in Path(folder).iterdir():
+        if draft.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming_log_dir(owner, log_dir):
+    """Let an error of the file system say which argument it is about.
+
+    Args:
+        owner: Class that took the argument.
+        log_dir: The directory.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"{owner}: `log_dir` must be a writable directory. Received: "
+            f"log_dir={str(log_dir)[:200]!r} ({error.strerror}). Choose "
+            "another directory or free some space",
+        ) from error
+
+
 def jsonable(value):
     """Return `value` with NaN as None and infinities as strings."""
     if isinstance(value, dict):
@@ -33,3 +69,20 @@ def jsonable(value):
             return None
         return "Infinity" if value > 0 else "-Infinity"
     return value
+
+
+def nested_deeper(value, depth):
+    """Return whether dicts and lists are nested deeper than so many levels."""
+    level = [value]
+    for _ in range(depth + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, Mapping | list | tuple)
+            for inner in (
+                outer.values() if isinstance(outer, Mapping) else outer
+            )
+        ]
+        if not level:
+            return False
+    return True

@@ -3,16 +3,50 @@
 `{Owner}: `{arg}` must be {what}. Received: {arg}={value!r}. {Fix}.`
 """
 
+import math
 import numbers
 import os
+from collections.abc import Mapping
+
+import numpy as np
+
+_MOST_SHOWN = 200
+_LARGEST = 2**62
 
 
-def _fail(error, owner, name, what, value, hint, show_type=False):
+def shown(value):
+    """Return how a value looks in a message: its `repr`, cut if it is long.
+
+    Args:
+        value: What was passed.
+    """
+    try:
+        text = repr(value)
+    except Exception:
+        # An integer of 5,000 digits has none, nor have some objects.
+        return f"<{type(value).__name__}>"
+    if len(text) <= _MOST_SHOWN:
+        return text
+    return f"{text[:_MOST_SHOWN]}... ({len(text)} characters)"
+
+
+def fail(error, owner, name, what, value, hint="", show_type=False):
+    """Raise the error that a wrong argument gets.
+
+    Args:
+        error: Class of the error.
+        owner: Class or function that took the argument.
+        name: Name of the argument.
+        what: Str. What it must be.
+        value: What was passed.
+        hint: One sentence that tells the fix.
+        show_type: Bool. Whether to name the type of the value.
+    """
     kind = f" (of type {type(value).__name__})" if show_type else ""
     end = f" {hint}" if hint else ""
     raise error(
         f"{owner}: `{name}` must be {what}. "
-        f"Received: {name}={value!r}{kind}.{end}"
+        f"Received: {name}={shown(value)}{kind}.{end}"
     )
 
 
@@ -35,9 +69,11 @@ def check_int(owner, name, value, minimum=None, hint=""):
     """
     what = "an integer" if minimum is None else f"an integer >= {minimum}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        _fail(TypeError, owner, name, what, value, hint, show_type=True)
+        fail(TypeError, owner, name, what, value, hint, show_type=True)
+    if abs(value) >= _LARGEST:
+        fail(ValueError, owner, name, f"{what} below 2^62", value, hint)
     if minimum is not None and value < minimum:
-        _fail(ValueError, owner, name, what, value, hint)
+        fail(ValueError, owner, name, what, value, hint)
     return int(value)
 
 
@@ -80,8 +116,11 @@ def check_number(
     elif maximum is not None:
         what += f" <= {maximum:g}"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        _fail(TypeError, owner, name, what, value, hint, show_type=True)
-    number = float(value)
+        fail(TypeError, owner, name, what, value, hint, show_type=True)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.nan
     outside = (
         number != number
         or (minimum is not None and number < minimum)
@@ -89,7 +128,7 @@ def check_number(
         or (above is not None and number <= above)
     )
     if outside:
-        _fail(ValueError, owner, name, what, value, hint)
+        fail(ValueError, owner, name, what, value, hint)
     return number
 
 
@@ -109,7 +148,7 @@ def check_bool(owner, name, value, hint=""):
         TypeError: If `value` is no bool.
     """
     if not isinstance(value, bool):
-        _fail(
+        fail(
             TypeError, owner, name, "True or False", value, hint, show_type=True
         )
     return value
@@ -129,12 +168,130 @@ def check_choice(owner, name, value, choices, hint=""):
         The value.
 
     Raises:
+        TypeError: If `value` is neither text nor a number nor None.
         ValueError: If `value` is none of `choices`.
     """
+    what = f"one of {', '.join(repr(c) for c in choices)}"
+    # Whether an array equals a word has no answer.
+    if value is not None and not isinstance(value, str | numbers.Number):
+        fail(TypeError, owner, name, what, value, hint, show_type=True)
     if not any(value is c or value == c for c in choices):
-        shown = ", ".join(repr(c) for c in choices)
-        _fail(ValueError, owner, name, f"one of {shown}", value, hint)
+        fail(ValueError, owner, name, what, value, hint)
     return value
+
+
+def check_names(owner, name, value, hint=""):
+    """Return `value` as a list of str, or raise.
+
+    Args:
+        owner: Class or function that took the argument.
+        name: Name of the argument.
+        value: What was passed: any iterable of str, but no str.
+        hint: One sentence that tells the fix.
+
+    Returns:
+        List of str.
+
+    Raises:
+        TypeError: If it is none.
+    """
+    what = "a sequence of str"
+    if isinstance(value, str | bytes | dict):
+        fail(TypeError, owner, name, what, value, hint, show_type=True)
+    try:
+        names = list(value)
+    except TypeError:
+        fail(TypeError, owner, name, what, value, hint, show_type=True)
+    for entry in names:
+        if not isinstance(entry, str):
+            hint = hint or f"One entry is of type {type(entry).__name__}."
+            fail(TypeError, owner, name, what, value, hint)
+    return [str(entry) for entry in names]
+
+
+def check_dict(owner, name, value, hint=""):
+    """Return `value`, an empty dict for None, or raise if it is no dict.
+
+    Args:
+        owner: Class or function that took the argument.
+        name: Name of the argument.
+        value: What was passed.
+        hint: One sentence that tells the fix.
+
+    Raises:
+        TypeError: If it is neither a dict nor None.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        fail(
+            TypeError,
+            owner,
+            name,
+            "a dict or None",
+            value,
+            hint,
+            show_type=True,
+        )
+    return {} if value is None else value
+
+
+def check_array(owner, name, value, dtype, shape=None, hint=""):
+    """Return `value` as an array of numbers, or raise.
+
+    Args:
+        owner: Class or function that took the argument.
+        name: Name of the argument.
+        value: What was passed.
+        dtype: NumPy dtype to have. Integers must be whole, bools be bools.
+        shape: Tuple of int, or None where any length fits. Defaults to any
+            shape.
+        hint: One sentence that tells the fix.
+
+    Raises:
+        TypeError: If it holds no such numbers.
+        ValueError: If its shape is another, or a number does not fit.
+    """
+    dtype = np.dtype(dtype)
+    kinds, what = _KINDS[dtype.kind]
+    if shape is not None:
+        lengths = ", ".join("n" if s is None else str(s) for s in shape)
+        end = "," if len(shape) == 1 else ""
+        what += f" of shape ({lengths}{end})"
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind == "V" and array.dtype.names is None:
+            array = array.astype(np.float32)  # bfloat16 and its like
+    except Exception:
+        # Ragged lists, and whatever another library's array refuses.
+        array = np.zeros((), object)
+    if array.size and array.dtype.kind not in kinds:
+        fail(TypeError, owner, name, what, value, hint, show_type=True)
+    fits = shape is None or (
+        array.ndim == len(shape)
+        and all(
+            want in (None, have)
+            for want, have in zip(shape, array.shape, strict=True)
+        )
+    )
+    if not fits:
+        came = f"{name} of shape {array.shape}"
+        end = f" {hint}" if hint else ""
+        raise ValueError(
+            f"{owner}: `{name}` must be {what}. Received: {came}.{end}"
+        )
+    if dtype.kind == "i" and array.dtype.kind in "fu":
+        whole = np.isfinite(array) & (np.trunc(array) == array)
+        if not (whole & (np.abs(array) < _LARGEST)).all():
+            fail(ValueError, owner, name, what, value, hint)
+    with np.errstate(over="ignore"):
+        return array.astype(dtype)
+
+
+# Which kinds of array may become which, and what to call them.
+_KINDS = {
+    "i": ("iuf", "whole numbers"),
+    "f": ("iufb", "numbers"),
+    "b": ("iubf", "bools"),
+}
 
 
 def check_log_dir(owner, log_dir):
@@ -149,16 +306,46 @@ def check_log_dir(owner, log_dir):
 
     Raises:
         TypeError: If it is neither None, nor a string, nor a path.
+        ValueError: If it is empty, or no system can have it.
     """
     if log_dir is None:
         return None
     if not isinstance(log_dir, str | os.PathLike):
-        raise TypeError(
-            f"{owner}: `log_dir` must be a path or None. Received: "
-            f"log_dir={log_dir!r} (of type {type(log_dir).__name__}). Pass a "
-            'directory such as "runs/first".'
+        what, hint = "a path or None", 'Pass a directory such as "runs/first".'
+        fail(TypeError, owner, "log_dir", what, log_dir, hint, show_type=True)
+    return check_path(
+        owner, "log_dir", log_dir, 'Pass a directory such as "runs/first".'
+    )
+
+
+def check_path(owner, name, value, hint=""):
+    """Return a path as a str, with `~` expanded.
+
+    Args:
+        owner: Class or function that took the argument.
+        name: Name of the argument.
+        value: What was passed.
+        hint: One sentence that tells the fix.
+
+    Raises:
+        TypeError: If it is neither a str nor a path.
+        ValueError: If it is empty, or no system can have it.
+    """
+    path = value
+    if isinstance(value, os.PathLike):
+        path = os.fspath(value)
+    if not isinstance(path, str):
+        fail(TypeError, owner, name, "a path", value, hint, show_type=True)
+    if not path or "\x00" in path:
+        what = "a path that is not empty and holds no NUL character"
+        fail(ValueError, owner, name, what, value, hint)
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        what = "a path whose ~ stands for a home directory that is known"
+        fail(
+            ValueError, owner, name, what, value, f"Write ./{path} for a name."
         )
-    return os.fspath(log_dir)
+    return expanded
 
 
 def check_histogram_freq(owner, histogram_freq, log_dir):

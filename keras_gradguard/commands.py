@@ -59,12 +59,13 @@ def load_report(run_dir):
     if not (run_dir / TRACE).is_file():
         raise FileNotFoundError(_no_run(run_dir))
     trace = Trace.load(run_dir / TRACE)
-    judged = {finding.key: finding for finding in diagnose(trace).findings}
+    report = diagnose(trace)
+    judged = {finding.key: finding for finding in report.findings}
     written = _written_findings(run_dir / FINDINGS)
     # A crashed run wrote its findings as they were when they came up.
     found = {finding.key: finding for finding in written} | judged
     findings = sorted(found.values(), key=lambda f: f.first_step)
-    return Report(findings, trace)
+    return Report(findings, trace, not_judged=report.not_judged)
 
 
 def _parser():

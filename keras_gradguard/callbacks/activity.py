@@ -59,8 +59,11 @@ class Activity:
                     "activation": site.activation,
                     "can_die": site.can_die,
                     "saturates": site.bounds is not None,
+                    "units": None if active is None else len(active),
                 }
-                for site in measurement.sites
+                for site, active in zip(
+                    measurement.sites, measurement.active, strict=True
+                )
             }
         trace.meta["data"] = measurement.facts
         trace.append_activations(

@@ -251,7 +251,9 @@ class DeadReLUDetector(keras.callbacks.Callback):
         Returns:
             A `Report`.
         """
-        return Report(self.findings, self.trace)
+        seen = len(self.trace.steps) or self.dead_fraction
+        nothing = () if seen else ("nothing was recorded",)
+        return Report(self.findings, self.trace, not_judged=nothing)
 
     def summary(self):
         """Return the table of layers and their dead units, as text."""

@@ -1,20 +1,28 @@
 """The callback that watches the gradients of a `fit`."""
 
+import warnings
+
 import keras
 import numpy as np
 
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
+from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
+from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
 from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
+from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
+from keras_gradguard.diagnosis.rules import left_out
 from keras_gradguard.exceptions import GradGuardFinding
+from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import run_info
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.weights import WeightWatch
 from keras_gradguard.reporting.console import ConsoleReporter
+from keras_gradguard.reporting.reporter import Guarded
 from keras_gradguard.reporting.run_directory import RunWriter
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
 from keras_gradguard.trace.trace import Trace
@@ -56,10 +64,18 @@ class GradientMonitor(keras.callbacks.Callback):
             `"default"`.
         on_finding: What a new finding does: `"warn"` prints it, `"stop"`
             also ends training by `model.stop_training`, `"raise"` raises
-            `GradGuardFinding`, `"ignore"` only keeps it. Defaults to
-            `"warn"`.
+            `GradGuardFinding`, `"ignore"` only keeps it. A function is
+            called with the `Finding` instead. Defaults to `"warn"`.
         verbose: 0 or 1. 1 prints findings as they come and a summary at the
             end, 0 prints nothing. Defaults to 1.
+        log_metrics: Whether to write `"grad_norm"`, `"grad_norm_min"`,
+            `"grad_norm_max"`, `"update_ratio"`, `"clipped_fraction"`,
+            `"skipped_steps"`, `"dead_fraction"` and `"findings"` into the
+            logs of each epoch, or a list of some of these names. What comes
+            behind this callback (`History`, `CSVLogger`, `EarlyStopping`, the
+            progress bar, any tracker) sees them as floats, NaN where a value
+            is not known. Defaults to False, since they become keys of
+            `History`.
         histogram_freq: Integer >= 0. At the first update of every so many
             epochs, write histograms of each layer's gradients to `log_dir`
             for TensorBoard: their entries, and the log10 of the entries'
@@ -86,8 +102,8 @@ class GradientMonitor(keras.callbacks.Callback):
     >>> history = model.fit(x, y, verbose=0, callbacks=[monitor])
     >>> monitor.trace.get("grad_norm").shape  # two steps, one layer
     (2, 1)
-    >>> monitor.report().healthy
-    True
+    >>> print(monitor.report().healthy)  # two steps are too few to say so
+    None
 
     Notes:
         On JAX the state of a running fit is not synced for this callback.
@@ -103,6 +119,7 @@ class GradientMonitor(keras.callbacks.Callback):
         on_finding="warn",
         verbose=1,
         histogram_freq=0,
+        log_metrics=False,
     ):
         super().__init__()
         self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
@@ -114,15 +131,23 @@ class GradientMonitor(keras.callbacks.Callback):
             hint="Pass 1 to record every step, 10 for every tenth.",
         )
         self.rules = resolve_rules(rules, owner=_OWNER)
-        self.on_finding = _validation.check_choice(
-            _OWNER, "on_finding", on_finding, _ON_FINDING
-        )
+        if not callable(on_finding):
+            _validation.check_choice(
+                _OWNER,
+                "on_finding",
+                on_finding,
+                _ON_FINDING,
+                "Or pass a function that takes the finding.",
+            )
+        self.on_finding = on_finding
         self.verbose = _validation.check_choice(
             _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
         )
         self.histogram_freq = _validation.check_histogram_freq(
             _OWNER, histogram_freq, self.log_dir
         )
+        self.log_metrics = log_metrics
+        self._metrics = check_log_metrics(_OWNER, log_metrics)
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
         self._watch = Watch(_OWNER, self)
@@ -130,7 +155,7 @@ class GradientMonitor(keras.callbacks.Callback):
         self._reporters = []
         self._weights = self._first_weights = None
         self._activity = Activity()
-        self._records = 0
+        self._records = self._logged = 0
         self._measured_at = 0
         self._planned = {}
         self._raise = None
@@ -146,11 +171,13 @@ class GradientMonitor(keras.callbacks.Callback):
         self._judged = Judge(self.rules, _FIRST_LOOK, self._outlet.is_alone)
         self._weights = self._first_weights = None
         self._activity = Activity()
-        self._records, self._measured_at = 0, 0
+        self._records, self._measured_at, self._logged = 0, 0, 0
         self._raise = None
         recording = recording_of(model, self.update_freq)
         self._reporters = [
-            ConsoleReporter(self.verbose if self._outlet.is_chief else 0),
+            Guarded(
+                ConsoleReporter(self.verbose if self._outlet.is_chief else 0)
+            ),
             *self._outlet.open(
                 self.log_dir, self._watch, recording, (RunWriter, EventWriter)
             ),
@@ -170,7 +197,10 @@ class GradientMonitor(keras.callbacks.Callback):
         self._raise_finding()
 
     def on_epoch_end(self, epoch, logs=None):
-        self._watch.guard(self._end_epoch, epoch, logs or {})
+        metrics = dict.fromkeys(self._metrics, float("nan"))
+        self._watch.guard(self._end_epoch, epoch, logs or {}, metrics)
+        if logs is not None:
+            logs.update(metrics)
         self._raise_finding()
 
     def on_train_end(self, logs=None):
@@ -250,7 +280,8 @@ class GradientMonitor(keras.callbacks.Callback):
         Returns:
             A `Report`: `str()` of it is the verdict in words.
         """
-        return Report(self.findings, self.trace)
+        reasons = not_judged(self.trace, left_out(self.rules))
+        return Report(self.findings, self.trace, not_judged=reasons)
 
     def plot(self):
         """Draw the record.
@@ -302,14 +333,14 @@ class GradientMonitor(keras.callbacks.Callback):
         )
         self._measured_at = self._watch.executions
 
-    def _end_epoch(self, epoch, logs):
+    def _end_epoch(self, epoch, logs, metrics):
         self._activity.end_epoch()
         due = (
             not len(self.trace.epochs)
             or epoch + 1 >= (self.params.get("epochs") or 0)
             or self._watch.executions - self._measured_at >= _SHORT_EPOCH
         )
-        if due:
+        if due or metrics:
             self._watch.recording.flush()
             self._watch.check_sight()
         self.trace.append_epoch(epoch, self._watch.step, logs)
@@ -319,6 +350,10 @@ class GradientMonitor(keras.callbacks.Callback):
             reporter.on_epoch(self.trace, epoch)
         if self._judged.is_due(self._records):
             self._judge()
+        if metrics and len(self.trace.variables):
+            records, self._logged = self._records - self._logged, self._records
+            found = epoch_metrics(self.trace, records, self.findings)
+            metrics.update({name: found[name] for name in metrics})
 
     def _raise_finding(self):
         """Raise what `on_finding="raise"` asked for, where Keras is safe."""
@@ -336,6 +371,21 @@ class GradientMonitor(keras.callbacks.Callback):
             self._model.stop_training = True
         elif self.on_finding == "raise" and self._raise is None:
             self._raise = GradGuardFinding(fresh[0])
+        elif callable(self.on_finding):
+            for finding in fresh:
+                self._call(finding)
+
+    def _call(self, finding):
+        """Let the user's function know; its failure is told, and no more."""
+        try:
+            self.on_finding(finding)
+        except Exception as error:
+            warnings.warn(
+                f"{_OWNER}: `on_finding` failed with {type(error).__name__}: "
+                f"{error}. Training goes on, and so does the monitor.",
+                GradGuardWarning,
+                stacklevel=2,
+            )
 
     def _finish(self):
         self._judge()

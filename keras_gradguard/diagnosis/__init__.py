@@ -1,5 +1,8 @@
 """Judging a trace: rules, findings, remedies, reports."""
 
+from keras_gradguard.diagnosis.evidence.certainty import not_judged
+from keras_gradguard.diagnosis.rules import effects_of
+from keras_gradguard.diagnosis.rules import left_out
 from keras_gradguard.diagnosis.rules import resolve_rules
 from keras_gradguard.findings.causes import trace_causes
 from keras_gradguard.findings.finding import Finding
@@ -27,7 +30,8 @@ def diagnose(trace, rules="default"):
     >>> import numpy as np
     >>> from keras_gradguard import Trace, diagnose
     >>> trace = Trace(["a", "b"], ["a/kernel", "b/kernel"], [0, 1])
-    >>> trace.append(np.arange(50), np.ones((50, 2)))
+    >>> loss = 3 * np.exp(-np.arange(200) / 50)
+    >>> trace.append(np.arange(200), np.ones((200, 2)), extra={"loss": loss})
     >>> diagnose(trace).healthy
     True
     """
@@ -39,8 +43,10 @@ def diagnose(trace, rules="default"):
             if trace.thinned:
                 fresh = _with_remembered(trace, rule.id, fresh)
             found.extend(fresh)
+        reasons = not_judged(trace, left_out(rules))
     found.sort(key=lambda f: f.first_step)
-    return Report(trace_causes(found), trace)
+    causes = trace_causes(found, effects_of(rules))
+    return Report(causes, trace, not_judged=reasons)
 
 
 def _with_remembered(trace, rule, fresh):

@@ -3,6 +3,7 @@
 import time
 
 from keras_gradguard.diagnosis import diagnose
+from keras_gradguard.diagnosis.rules import effects_of
 from keras_gradguard.findings.causes import trace_causes
 
 # Rules run again when the trace has doubled: their cost grows with the trace,
@@ -23,10 +24,13 @@ class Judge:
 
     Attributes:
         findings: List of `Finding`, in order of their first step.
+        not_judged: List of str. Why a run without findings may not be called
+            healthy.
     """
 
     def __init__(self, rules, first_look=1, by_clock=True):
         self.findings = []
+        self.not_judged = ["nothing was recorded"]
         self._rules = rules
         self._looked_at = first_look / _MOST_GROWTH
         self._latest = None
@@ -64,11 +68,12 @@ class Judge:
         self._looked_at, self._latest = max(records, self._looked_at), latest
         known = {finding.key for finding in self.findings}
         report = diagnose(trace, self._rules)
+        self.not_judged = trace.meta["not_judged"] = report.not_judged
         current = {finding.key: finding for finding in report.findings}
         fresh = [f for f in report.findings if f.key not in known]
         kept = [current.get(f.key, f) for f in self.findings]
         told = sorted([*kept, *fresh], key=self._place)
-        self.findings = trace_causes(told)
+        self.findings = trace_causes(told, effects_of(self._rules))
         if fresh:
             trace.remember(self.findings)
         self._spent += time.monotonic() - start

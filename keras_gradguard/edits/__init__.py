@@ -8,11 +8,11 @@ from keras_gradguard.models.rebuild import OWNER
 from keras_gradguard.models.rebuild import check_model
 from keras_gradguard.models.rebuild import copy
 
-__all__ = ["ACTIONS", "SEVERAL", "apply", "check_model", "copy"]
+__all__ = ["EDITS", "SEVERAL", "apply", "check_model", "copy"]
 
 # Changes one after the other, each of them one of the following.
 SEVERAL = "several"
-ACTIONS = {
+EDITS = {
     "change_output": output.change_output,
     "scale_targets": output.scale_targets,
     "normalize_inputs": output.normalize_inputs,
@@ -52,10 +52,10 @@ def apply(model, action, arguments):
         for change in arguments["changes"]:
             model = apply(model, change["action"], change["arguments"])
         return model
-    if action not in ACTIONS:
-        known = sorted([*ACTIONS, SEVERAL])
+    if action not in EDITS:
+        known = sorted([*EDITS, SEVERAL])
         raise ValueError(
             f"{OWNER}: `action` must be one of {known}. Received: "
             f"action={action!r}. Update keras-gradguard."
         )
-    return ACTIONS[action](model, **arguments)
+    return EDITS[action](model, **arguments)

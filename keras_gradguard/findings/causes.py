@@ -2,8 +2,8 @@
 
 import dataclasses
 
-# In the order in which one leads to the next.
-_ORDER = (
+# Rule ids, in the order in which one leads to the next. Others come last.
+ORDER = (
     "output_mismatch",
     "unscaled_data",
     "poor_initialization",
@@ -17,81 +17,122 @@ _ORDER = (
     "oscillating_loss",
     "slow_convergence",
     "loss_plateau",
+    "clipping",
 )
-_STUCK = ("frozen_layer", "slow_convergence", "loss_plateau")
-_LOSS = ("oscillating_loss", "slow_convergence", "loss_plateau")
-_GRADIENT = ("exploding_gradient", "vanishing_gradient", "nonfinite_gradient")
-_UNITS = ("dead_relu", "saturated_activation")
-_STEPS = ("frozen_layer", "update_ratio")
 # That the loss stays where it is needs no telling where the cause is told.
 _SYMPTOMS = ("loss_plateau", "slow_convergence")
-_EFFECTS = {
-    "output_mismatch": (*_UNITS, *_GRADIENT, *_STEPS, *_LOSS),
-    "unscaled_data": (*_UNITS, *_GRADIENT, *_STEPS, *_LOSS),
-    "poor_initialization": (*_UNITS, *_GRADIENT, "frozen_layer", *_LOSS),
-    "dead_relu": (*_UNITS, "vanishing_gradient", "update_ratio", *_STUCK),
-    "saturated_activation": (
-        *_UNITS,
-        "vanishing_gradient",
-        "update_ratio",
-        *_STUCK,
-    ),
-    "exploding_gradient": (
-        *_UNITS,
-        "vanishing_gradient",
-        "nonfinite_gradient",
-        "update_ratio",
-        "oscillating_loss",
-        *_STUCK,
-    ),
-    "vanishing_gradient": ("update_ratio", *_STUCK),
-    "update_ratio": ("oscillating_loss", "loss_plateau"),
-    "oscillating_loss": ("loss_plateau",),
-    "slow_convergence": ("update_ratio", "loss_plateau"),
-}
 # Of these two either may come first, and the first is the cause.
 _EITHER = ("dead_relu", "saturated_activation")
+_UNITS = ("dead_relu", "saturated_activation")
+_LOSS = ("oscillating_loss", "slow_convergence", "loss_plateau")
+_STUCK = ("vanishing_gradient", "frozen_layer", *_SYMPTOMS)
+# Kinds of a finding that have a place of their own, before
+# `exploding_gradient`: what may follow from them, and from what they follow.
+_KINDS = {
+    **dict.fromkeys(
+        ("no_dependence", "cut_off", "zero_factors"),
+        (
+            ("vanishing_gradient", *_UNITS, *_LOSS),
+            ("output_mismatch", "poor_initialization"),
+        ),
+    ),
+    **dict.fromkeys(
+        ("penalty", "activity_penalty", "decay"),
+        (
+            (*_UNITS, "vanishing_gradient", "frozen_layer", *_LOSS),
+            ("output_mismatch", "unscaled_data"),
+        ),
+    ),
+    **dict.fromkeys(
+        ("clipnorm", "clipvalue", "global_clipnorm"),
+        ((*_STUCK, "update_ratio"), ()),
+    ),
+    "schedule": (_STUCK, ()),
+    "lost": (
+        (*_UNITS, "vanishing_gradient", *_LOSS),
+        ("output_mismatch", "unscaled_data", "exploding_gradient"),
+    ),
+}
+# Outputs that have become a constant: whatever is told besides is the cause,
+# but that the loss stays where it is.
+_LAST = "constant_outputs"
+_OF_RULES = ("output_mismatch", "frozen_layer", "clipping", "update_ratio")
 
 
-def trace_causes(findings):
+def place(rule):
+    """Return where a rule id stands among all: a cause before its effects."""
+    return ORDER.index(rule) if rule in ORDER else len(ORDER)
+
+
+def trace_causes(findings, effects):
     """Return the findings, each effect with the rule of its root cause.
 
     Args:
         findings: List of `Finding`.
+        effects: Dict from a rule id to the ids of what may follow from it.
 
     Returns:
         List of `Finding` in the same order; `cause` is the id of the rule of
         the finding that leads, None for those that lead. A loss that stays
         where it is, for a cause that is told, is left out.
     """
-    rules = {finding.rule for finding in findings}
-    begin = {}
+    rules, begin = {}, {}
     for finding in findings:
-        step = begin.get(finding.rule, finding.first_step)
-        begin[finding.rule] = min(step, finding.first_step)
-    rooted = [
-        dataclasses.replace(f, cause=_root(f.rule, rules, begin))
-        for f in findings
-    ]
+        name = _name(finding)
+        rules[name] = finding.rule
+        step = begin.get(name, finding.first_step)
+        begin[name] = min(step, finding.first_step)
+    rooted = []
+    for finding in findings:
+        root = _root(_name(finding), set(rules), begin, effects)
+        rooted.append(dataclasses.replace(finding, cause=rules.get(root)))
     return [f for f in rooted if f.cause is None or f.rule not in _SYMPTOMS]
 
 
-def _root(rule, rules, begin):
-    """Return the rule at the end of the way back, None if it is `rule`."""
-    for cause in _ORDER:
-        if cause == rule or cause not in rules:
-            continue
-        if rule not in _EFFECTS.get(cause, ()):
+def _name(finding):
+    """Return the rule of a finding, or its kind where that stands apart."""
+    kind = finding.evidence.get("kind")
+    if finding.rule in _OF_RULES and (kind in _KINDS or kind == _LAST):
+        return kind
+    return finding.rule
+
+
+def _place(name):
+    """Return where a rule or a kind stands among all, a tuple."""
+    if name in _KINDS:
+        return place("exploding_gradient") - 0.5, list(_KINDS).index(name)
+    return (len(ORDER) + 1, 0) if name == _LAST else (place(name), 0)
+
+
+def _leads(cause, name, effects):
+    """Whether a finding of one name may lead to one of another."""
+    if name == _LAST:
+        return cause not in _SYMPTOMS
+    if cause == _LAST:
+        return name in _SYMPTOMS
+    if name in _KINDS:
+        return cause in _KINDS[name][1]
+    if cause in _KINDS:
+        return name in _KINDS[cause][0]
+    return name in effects.get(cause, ())
+
+
+def _root(rule, rules, begin, effects):
+    """Return the name at the end of the way back, None if it is `rule`."""
+    for cause in sorted(rules, key=lambda rule: (_place(rule), rule)):
+        if cause == rule or not _leads(cause, rule, effects):
             continue
         if rule in _EITHER and not _came_first(cause, rule, begin):
             continue
-        root = _root(cause, rules - {rule}, begin)
+        root = _root(cause, rules - {rule}, begin, effects)
         return cause if root is None else root
     return None
 
 
 def _came_first(cause, rule, begin):
     """Whether a cause of dead or saturated units began before them."""
+    if cause in _KINDS:
+        return True
     if cause == "exploding_gradient":
         return begin[cause] <= begin[rule]
     # Layers that let nothing pass leave those behind nothing to do.
@@ -108,24 +149,23 @@ def ranked(findings):
         findings: List of `Finding`.
     """
     rules = {f.rule for f in findings if f.cause is None}
-    order = {rule: at for at, rule in enumerate(_ORDER)}
 
     def key(finding):
         severe = 0 if finding.severity == "critical" else 1
-        place = order.get(finding.rule, len(_ORDER))
-        return severe, place, finding.first_step
+        return severe, _place(_name(finding)), finding.first_step
 
     def effects(rule):
         return sorted(
             (f for f in findings if f.cause == rule),
-            key=lambda f: (order.get(f.rule, len(_ORDER)), f.first_step),
+            key=lambda f: (_place(_name(f)), f.first_step),
         )
 
     out, told = [], set()
     leading = [f for f in findings if f.cause is None or f.cause not in rules]
     for finding in sorted(leading, key=key):
         out.append(finding)
-        if finding.rule not in told:
+        # One that names a cause which is not there has effects of nobody.
+        if finding.rule in rules and finding.rule not in told:
             told.add(finding.rule)
             out += effects(finding.rule)
     return out

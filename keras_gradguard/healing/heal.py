@@ -140,11 +140,14 @@ def _unverified(model, report):
             left = [f for f in report.findings if f is not finding]
             note = "Applied without data, so nothing was verified."
             return healed, Report(
-                left, notes=[note], attempts=[*attempts, done]
+                left,
+                notes=[note],
+                attempts=[*attempts, done],
+                not_judged=["nothing was verified, since there are no data"],
             )
     note = (
-        "Nothing was changed: the report is healthy."
-        if report.healthy
+        "Nothing was changed: the report has no findings."
+        if not report.findings
         else "Nothing was changed: no remedy can be applied by itself."
     )
     return model, Report(report.findings, notes=[note], attempts=attempts)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_gradguard import edits
-from keras_gradguard.diagnosis.remedies import of_training
+from keras_gradguard.diagnosis.rules.progress import for_slow
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.healing.attempt import Attempt
@@ -16,6 +16,7 @@ from keras_gradguard.healing.trials import BETTER
 from keras_gradguard.healing.trials import Trials
 from keras_gradguard.preflight.judge import check
 from keras_gradguard.reporting.report import Report
+from keras_gradguard.trace.run_info import RunInfo
 
 # One trial is a tenth of what is to be spent: twice one plain training.
 _TRIALS = 10
@@ -29,6 +30,8 @@ _MUCH_BETTER = 0.2
 _REACH = 3.0
 # One step that moves them by more is large as it is.
 _STEP = 0.01
+# Skill at or below which a model predicts what a constant does.
+_USELESS = 0.02
 
 
 class Healer:
@@ -46,17 +49,17 @@ class Healer:
         self.attempts, self.notes = [], []
         self.seen, self.kept, self.spare = set(), [], None
 
-    def _meta(self, key):
+    @property
+    def _run(self):
         trace = self.report.trace if self.report is not None else None
-        value = None if trace is None else trace.meta.get(key)
-        return value if isinstance(value, int) and value > 0 else None
+        return RunInfo() if trace is None else trace.run
 
     def _rows_of_a_batch(self, rows):
-        steps = self._meta("steps_per_epoch")
+        steps = self._run.steps_per_epoch
         return -(-rows // steps) if steps else 32
 
     def _planned(self):
-        planned = self._meta("epochs_planned")
+        planned = self._run.epochs_planned
         if planned:
             return planned
         return max(1, round(_STEPS / self._steps_per_epoch))
@@ -67,8 +70,12 @@ class Healer:
 
     def run(self):
         """Return the healed model and the report."""
-        if self.report is not None and self.report.healthy:
-            return self.model, Report([], notes=["Healthy: nothing to heal."])
+        if self.report is not None and not self.report.findings:
+            return self.model, Report(
+                [],
+                notes=["The report has no findings: nothing to heal."],
+                not_judged=self.report.not_judged,
+            )
         first = self._first_findings()
         original = best = self.trials.run(self._start())
         if self.report is None:
@@ -76,11 +83,15 @@ class Healer:
             first += [f for f in best.findings if f.rule not in known]
         best.findings = first
         if not first:
+            useless = _useless(best)
             note = (
-                "Healthy: nothing found before training and in "
-                f"{self.trials.length} epochs of it, so nothing was changed."
+                f"{'Nothing' if useless else 'Healthy: nothing'} found before "
+                f"training and in {self.trials.length} epochs of it, so "
+                "nothing was changed."
             )
-            return self.model, Report([], notes=[note, *self.notes])
+            return self.model, Report(
+                [], notes=[note, *self.notes], not_judged=useless
+            )
         several = _together(first)
         if several is not None and self.trials.affordable:
             finding, remedy, parts = several
@@ -124,7 +135,7 @@ class Healer:
         steps = self.epochs * self._steps_per_epoch
         reach = max(typical * steps, 1e-3)
         enough = reach > _REACH or typical > _STEP
-        fixes = of_training.for_slow(trace, _REACH / reach)
+        fixes = for_slow(trace, _REACH / reach)
         return [
             Finding(
                 rule="slow_convergence",
@@ -224,7 +235,15 @@ class Healer:
             best.findings,
             notes=[note, *self.notes],
             attempts=self.attempts,
+            not_judged=_useless(best),
         )
+
+
+def _useless(run):
+    """Return why a run without findings may not be called healthy."""
+    if not run.skill < _USELESS:
+        return []
+    return ["after training it predicts no better than a constant"]
 
 
 def failed(finding, remedy, error):

@@ -9,7 +9,15 @@ import numpy as np
 from keras_gradguard.models.patches import Patches
 
 _NORMALIZATION = ("Normalization",)
+_REGULARIZERS = (
+    "kernel_regularizer",
+    "bias_regularizer",
+    "recurrent_regularizer",
+    "embeddings_regularizer",
+    "activity_regularizer",
+)
 _CONFIG_KEYS = (
+    "input_dim",
     "units",
     "filters",
     "rate",
@@ -212,7 +220,8 @@ def layer_info(layer):
 
     Returns:
         Dict with `class`, `name`, `activation`, `recurrent_activation`,
-        `kernel_initializer`, `trainable`, `normalization`, `shapes`.
+        `kernel_initializer`, `trainable`, `normalization`, `shapes`, `dtype`,
+        and the regularizers by what they weigh.
     """
     info = {
         "class": type(layer).__name__,
@@ -232,7 +241,14 @@ def layer_info(layer):
     for key in ("kernel_initializer", "recurrent_initializer"):
         initializer = getattr(layer, key, None)
         if initializer is not None:
-            info[key] = _initializer(initializer)
+            info[key] = _described(initializer)
+    for key in _REGULARIZERS:
+        regularizer = getattr(layer, key, None)
+        if regularizer is not None:
+            info[key] = _described(regularizer)
+    dtypes = {str(v.dtype) for v in own_variables(layer)}
+    if len(dtypes) == 1:
+        info["dtype"] = dtypes.pop()
     for key in _CONFIG_KEYS:
         value = getattr(layer, key, None)
         if isinstance(value, bool | int | float | str):
@@ -247,7 +263,7 @@ def activation_name(activation):
     return getattr(activation, "__name__", type(activation).__name__)
 
 
-def _initializer(initializer):
+def _described(initializer):
     name = getattr(initializer, "__name__", type(initializer).__name__)
     described = {"class": name}
     try:
@@ -255,6 +271,8 @@ def _initializer(initializer):
     except (AttributeError, NotImplementedError, ValueError):
         return described
     for key, value in config.items():
+        if isinstance(value, np.floating | np.integer | np.ndarray):
+            value = value.item() if value.size == 1 else None
         if isinstance(value, bool | int | float | str):
             described[key] = value
     return described

@@ -1,6 +1,5 @@
 """Reads outputs, losses and optimizer off a model, without running it."""
 
-import dataclasses
 import functools
 
 import keras
@@ -8,8 +7,6 @@ import numpy as np
 
 from keras_gradguard.models import graph
 from keras_gradguard.models import optimizers
-from keras_gradguard.models.layers import forward_layers
-from keras_gradguard.models.layers import layer_info
 from keras_gradguard.models.layers import layer_path
 from keras_gradguard.trace.run_info import OptimizerFacts
 from keras_gradguard.trace.run_info import Output
@@ -38,45 +35,9 @@ _SHAPE_ONLY = (
     _L.Cropping2D,
     _L.Cropping3D,
 )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class About:
-    """What remedies want to know of a model, as a `Trace` would tell it.
-
-    Attributes:
-        layers: Dict from layer path to what `layer_info` says of it.
-        meta: Dict with `optimizer` and `learning_rate`.
-        optimizer: `OptimizerFacts`, or None.
-    """
-
-    layers: dict
-    meta: dict
-    optimizer: OptimizerFacts
-
-    @classmethod
-    def of(cls, model):
-        """Return what is known of a model.
-
-        Args:
-            model: A Keras model.
-        """
-        optimizer = optimizer_of(model)
-        return cls(
-            {
-                layer_path(layer): layer_info(layer)
-                for layer in forward_layers(model)
-            },
-            {
-                "optimizer": {"class": optimizer.name} if optimizer else {},
-                "learning_rate": optimizer.learning_rate if optimizer else None,
-            },
-            optimizer,
-        )
-
-    def info(self, layer):
-        """Return what is known of a layer, {} if nothing is."""
-        return self.layers.get(str(layer), {})
+_SETTINGS = ("clipnorm", "clipvalue", "global_clipnorm", "weight_decay")
+# Steps at which a schedule is asked for its rate.
+_SCHEDULED = [n * 10**k for k in range(6) for n in (1, 2, 5)]
 
 
 def outputs_of(model):
@@ -286,4 +247,29 @@ def optimizer_of(model):
         momentum=float(config.get("momentum") or 0.0),
         clipped=any(config.get(key) for key in clips)
         or bool(optimizers.adaptive_clippers(optimizer)),
+        schedule=_rates(leaf),
+        **{
+            key: float(config[key])
+            for key in _SETTINGS
+            if isinstance(config.get(key), int | float) and config[key]
+        },
     )
+
+
+def _rates(optimizer):
+    """Return [step, rate] pairs of a schedule from now on, or None."""
+    schedule = getattr(optimizer, "_learning_rate", None)
+    if not isinstance(
+        schedule, keras.optimizers.schedules.LearningRateSchedule
+    ):
+        return None
+    try:
+        start = int(keras.ops.convert_to_numpy(optimizer.iterations))
+        steps = [start, *(start + n for n in _SCHEDULED)]
+        rates = [keras.ops.convert_to_numpy(schedule(step)) for step in steps]
+        return [
+            [step, float(rate)] for step, rate in zip(steps, rates, strict=True)
+        ]
+    except Exception:
+        # A schedule of the user's own may want other steps.
+        return None

@@ -6,6 +6,11 @@ import keras
 
 from keras_gradguard.models import optimizers
 from keras_gradguard.models import outputs as configuration
+from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.models.layers import layer_info
+from keras_gradguard.models.layers import layer_path
+from keras_gradguard.trace import meta
+from keras_gradguard.trace.run_info import RunInfo
 from keras_gradguard.trace.trace import Trace
 
 
@@ -40,20 +45,36 @@ def facts(model, params):
         where there are several), `outputs` (one dict with the fields of
         `Output` each), `epochs_planned`, `steps_per_epoch`.
     """
-    several = optimizers.all_of(model)[1:]
+    compiled = getattr(model, "optimizer", None) is not None
+    several = optimizers.all_of(model)[1:] if compiled else []
     return {
         "backend": keras.backend.backend(),
         "keras_version": keras.__version__,
         "model": model.name,
         # Which of several the step applies is not known before.
         "optimizer": _named(several[0]) if several else _optimizer(model),
-        "learning_rate": None if several else _learning_rate(model.optimizer),
+        "learning_rate": None if several else _learning_rate(model),
         "loss_name": _loss_name(getattr(model, "loss", None)),
         "loss_weight": _loss_weight(model),
         "outputs": _outputs(model),
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),
     }
+
+
+def run_info_of(model):
+    """What a model tells before it runs, as a `Trace` would tell it.
+
+    Args:
+        model: A Keras model.
+
+    Returns:
+        `RunInfo`.
+    """
+    layers = {
+        layer_path(layer): layer_info(layer) for layer in forward_layers(model)
+    }
+    return RunInfo.of({**facts(model, {}), "layer_info": layers})
 
 
 def empty_trace(table, facts):
@@ -71,7 +92,8 @@ def empty_trace(table, facts):
         table.variable_paths,
         table.owners,
         sizes=table.sizes,
-        meta={**facts, "layer_info": table.info},
+        # What an unusual model makes of it must not cost the record.
+        meta=meta.cleaned({**facts, "layer_info": table.info}),
     )
 
 
@@ -80,6 +102,8 @@ def _named(optimizer):
 
 
 def _optimizer(model):
+    if getattr(model, "optimizer", None) is None:
+        return {}
     described = _named(model.optimizer)
     known = configuration.optimizer_of(model)
     if known is not None:
@@ -96,9 +120,10 @@ def _outputs(model):
     return [dataclasses.asdict(output) for output in outputs]
 
 
-def _learning_rate(optimizer):
+def _learning_rate(model):
     try:
-        return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        rate = model.optimizer.learning_rate
+        return float(keras.ops.convert_to_numpy(rate))
     except (AttributeError, TypeError, ValueError):
         return None  # a MultiOptimizer has several
 

@@ -15,8 +15,7 @@ def dead_share(trace, since):
         ReLU's is; int array (K,) of steps; float array (K, A) of shares in
         [0, 1], NaN where not measured.
     """
-    known = trace.meta.get("sites") or {}
-    can_die = [known.get(str(s), {}).get("can_die") for s in trace.sites]
+    can_die = [trace.run.site(s).get("can_die") for s in trace.sites]
     columns = np.flatnonzero(np.array(can_die, bool))
     first = np.searchsorted(trace.activation_steps, since, side="right")
     return (

@@ -3,7 +3,6 @@
 import numpy as np
 
 GLOBAL = ("global_grad_norm", "clipped_grad_norm")
-_CLOSE = 1e-4
 RANGE = ("grad_norm_min", "grad_norm_max")
 
 
@@ -36,9 +35,6 @@ def shared_series(trace, low, high, norms):
             tag = "batch_loss" if name == "loss" else name
             series[tag] = part.astype(np.float64)
     if "clip_threshold" in trace.extra:
-        norm, after = series[GLOBAL[0]], series[GLOBAL[1]]
-        # The two are computed apart, so equal ones differ in the last digits.
-        clipped = after < norm * (1 - _CLOSE)
-        series["clipped_fraction"] = clipped.astype(float)
+        series["clipped_fraction"] = trace.was_clipped(low, high).astype(float)
         series["skipped_fraction"] = trace.skipped[low:high].astype(float)
     return series

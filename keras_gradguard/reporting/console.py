@@ -93,6 +93,26 @@ class ConsoleReporter:
             _print_table(console, layer_rows(trace, findings))
 
 
+class _Replacing:
+    """A stream that takes what its encoding lacks as question marks.
+
+    Args:
+        stream: The stream.
+    """
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        """Write text; a name that cannot be shown must not end the record."""
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        data = text.encode(encoding, errors="replace")
+        return self._stream.write(data.decode(encoding))
+
+
 def _console():
     """Return a console on what is stdout now, which tests and notebooks swap.
 
@@ -102,7 +122,7 @@ def _console():
 
     terminal = getattr(sys.stdout, "isatty", lambda: False)()
     return Console(
-        file=sys.stdout,
+        file=_Replacing(sys.stdout),
         markup=False,
         emoji=False,
         highlight=False,

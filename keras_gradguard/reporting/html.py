@@ -77,9 +77,8 @@ def to_html(report):
 
 
 def _tone(report):
-    if report.healthy:
-        recorded = report.trace is None or len(report.trace.steps)
-        return "good" if recorded else "warning"
+    if not report.findings:
+        return "good" if report.healthy else "warning"
     return report.ranked[0].severity
 
 

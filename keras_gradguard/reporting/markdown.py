@@ -11,7 +11,7 @@ def to_markdown(report):
     lines = ["# GradGuard report", "", f"**{escape(report.verdict)}**", ""]
     for finding in report.ranked:
         lines += [
-            f"## {escape(finding.rule)} ({finding.severity}), "
+            f"## {escape(finding.rule)} ({escape(finding.severity)}), "
             f"since step {finding.first_step}",
             "",
             escape(finding.message),
@@ -25,9 +25,10 @@ def to_markdown(report):
         for remedy in finding.remedies:
             lines += [f"- **{escape(remedy.title)}.** {escape(remedy.why)}", ""]
             if remedy.code:
-                lines += ["  ```python"]
+                fence = _fence(remedy.code)
+                lines += [f"  {fence}python"]
                 lines += [f"  {line}" for line in remedy.code.splitlines()]
-                lines += ["  ```", ""]
+                lines += [f"  {fence}", ""]
     if report.trace is not None and len(report.trace.steps):
         lines += ["## Layers", "", *_table(report), ""]
     return "\n".join(lines)
@@ -60,6 +61,12 @@ def escape(text):
     text = text.replace("&", "&amp;").replace("<", "&lt;")
     text = text.replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", text)
+
+
+def _fence(code):
+    """Return a fence that nothing in the code can close."""
+    longest = max(map(len, re.findall("`+", code)), default=0)
+    return "`" * max(3, longest + 1)
 
 
 def _table(report):

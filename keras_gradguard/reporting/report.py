@@ -19,39 +19,61 @@ class Report:
         trace: The `Trace` they were found on, or None. Defaults to None.
         notes: List of str. What else to tell: what was not judged, and why.
         attempts: List of `Attempt`. What `heal` tried, in order.
+        not_judged: List of str. Why a run without findings may not be called
+            healthy. Defaults to none.
 
     Attributes:
         findings: List of `Finding`.
         trace: The trace, or None.
         notes: List of str.
         attempts: List of `Attempt`.
+        not_judged: List of str. What could not be judged, and why.
 
     Example:
     >>> import numpy as np
     >>> from keras_gradguard import Trace, diagnose
     >>> trace = Trace(["a", "b"], ["a/kernel", "b/kernel"], [0, 1])
-    >>> trace.append(np.arange(50), np.ones((50, 2)))
+    >>> loss = 3 * np.exp(-np.arange(200) / 50)
+    >>> trace.append(np.arange(200), np.ones((200, 2)), extra={"loss": loss})
     >>> print(diagnose(trace))
-    Healthy: nothing found in 50 recorded steps of 2 layers.
+    Healthy: nothing found in 200 recorded steps of 2 layers.
     """
 
-    def __init__(self, findings, trace=None, notes=(), attempts=()):
+    def __init__(
+        self, findings, trace=None, notes=(), attempts=(), not_judged=()
+    ):
         self.findings = list(findings)
         self.trace = trace
         self.notes = list(notes)
         self.attempts = list(attempts)
+        self.not_judged = list(not_judged)
 
     @property
     def healthy(self):
-        """Bool. Whether nothing was found."""
-        return not self.findings
+        """Bool or None. Whether nothing is wrong.
+
+        False where a finding stands. True where nothing was found and all was
+        judged: the rules had the records they ask for, and the loss fell by
+        more than its noise or is at its floor. None where too little was
+        judged to say so, or nothing was recorded; `not_judged` says why.
+        """
+        if self.findings:
+            return False
+        return None if self.not_judged else True
+
+    def __bool__(self):
+        raise TypeError(
+            "Report: a report is neither true nor false. Ask "
+            "`report.healthy`, which is True, False, or None where too "
+            "little was judged; `report.not_judged` says why."
+        )
 
     @property
     def verdict(self):
         """Str. The verdict in one sentence."""
         from keras_gradguard.reporting.tables import verdict
 
-        return verdict(self.trace, self.findings)
+        return verdict(self.trace, self.findings, self.not_judged)
 
     @property
     def ranked(self):
@@ -63,6 +85,7 @@ class Report:
         data = {
             "healthy": self.healthy,
             "verdict": self.verdict,
+            "not_judged": self.not_judged,
             "findings": [finding.to_dict() for finding in self.findings],
             "summary": self._summary(),
         }
@@ -99,7 +122,9 @@ class Report:
                 "Report.save: `path` must end in .html, .json or .md. "
                 f"Received: path={str(path)!r}."
             )
-        write_atomically(path, lambda file: file.write(text.encode()))
+        write_atomically(
+            path, lambda file: file.write(text.encode(errors="replace"))
+        )
 
     def _summary(self):
         trace = self.trace
@@ -146,4 +171,5 @@ class Report:
 
     def __repr__(self):
         rules = [finding.rule for finding in self.findings]
-        return f"<Report: {rules if rules else 'healthy'}>"
+        nothing = "healthy" if self.healthy else "nothing found"
+        return f"<Report: {rules if rules else nothing}>"

@@ -48,10 +48,7 @@ class Guarded:
     def abandon(self):
         """Let go of its files, since the run did not come to its end."""
         self.failed = True
-        abandon = getattr(self.reporter, "abandon", None)
-        if abandon is not None:
-            with contextlib.suppress(Exception):
-                abandon()
+        self._let_go()
 
     def _call(self, method, *arguments):
         if self.failed:
@@ -60,6 +57,7 @@ class Guarded:
             getattr(self.reporter, method)(*arguments)
         except Exception as error:
             self.failed = True
+            self._let_go()
             name = type(self.reporter).__name__
             warnings.warn(
                 f"{name}: reporting failed and is off for the rest of the "
@@ -68,3 +66,11 @@ class Guarded:
                 GradGuardWarning,
                 stacklevel=4,
             )
+
+    def _let_go(self):
+        """Have the reporter close what it holds open, whatever its state."""
+        abandon = getattr(self.reporter, "abandon", None)
+        if abandon is not None:
+            # What fails once fails again, and was told.
+            with contextlib.suppress(Exception):
+                abandon()

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_gradguard._files import jsonable
+from keras_gradguard._files import naming_log_dir
+from keras_gradguard._files import remove_drafts
 from keras_gradguard._files import write_atomically
 from keras_gradguard.reporting.tables import verdict
 from keras_gradguard.reporting.tables import weight_history
@@ -20,6 +22,7 @@ EPOCHS, LAYERS = "epochs.csv", "layers.csv"
 # Writing may take this share of the time: a run with epochs of milliseconds
 # is not slowed down, and a crash loses a few seconds at most.
 _SHARE_OF_TIME = 0.005
+_LARGE = ("layer_info", "sites")
 _LAYER_FIELDS = (
     "weight_norm",
     "percent_change",
@@ -50,17 +53,11 @@ class RunWriter:
 
     def __init__(self, log_dir):
         self.log_dir = Path(log_dir)
-        try:
+        with naming_log_dir("RunWriter", log_dir):
             self.log_dir.mkdir(parents=True, exist_ok=True)
+            remove_drafts(self.log_dir, (TRACE, FINDINGS, RUN))
             for name in (FINDINGS, EPOCHS, LAYERS):
                 (self.log_dir / name).write_text("")
-        except OSError as error:
-            raise type(error)(
-                error.errno,
-                f"RunWriter: `log_dir` must be a writable directory. Received: "
-                f"log_dir={str(log_dir)!r} ({error.strerror}). Choose another "
-                "directory or free some space",
-            ) from error
         self._epoch_fields = None
         self._last_epoch = {EPOCHS: -1, LAYERS: -1}
         self._next_save = 0.0
@@ -111,7 +108,8 @@ class RunWriter:
             "records": trace.records_seen,
             "epochs": len(trace.epochs),
             "layers": trace.layers,
-            "meta": trace.meta,
+            # What is known of each layer stands in the trace.
+            "meta": {k: v for k, v in trace.meta.items() if k not in _LARGE},
         }
         if state == "finished":
             run["verdict"] = verdict(trace, findings)

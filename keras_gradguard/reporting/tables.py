@@ -120,8 +120,17 @@ def binned(trace, bins=400):
     return first, cells[keep], gone[keep]
 
 
-def verdict(trace, findings):
-    """Return the verdict on a run in one sentence."""
+def verdict(trace, findings, not_judged=None):
+    """Return the verdict on a run in one sentence.
+
+    Args:
+        trace: `Trace` of the run, or None.
+        findings: List of `Finding`.
+        not_judged: List of str. Why a run without findings may not be called
+            healthy. Defaults to what was noted in the trace's `meta`.
+    """
+    if not_judged is None:
+        not_judged = trace.meta.get("not_judged") if trace is not None else ()
     if trace is None:
         steps = layers = ""
     else:
@@ -130,6 +139,8 @@ def verdict(trace, findings):
     if not findings:
         if trace is not None and not len(trace.steps):
             return "Nothing was recorded, so nothing can be said."
+        if not_judged:
+            return f"No problem found{_in_steps(trace)}; {_why(not_judged)}."
         return f"Healthy: nothing found{steps}{layers}."
     critical = sum(f.severity == "critical" for f in findings)
     many = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
@@ -139,14 +150,26 @@ def verdict(trace, findings):
     return f"{many} found{steps}{layers}{worst}."
 
 
+def _in_steps(trace):
+    if trace is None:
+        return ""
+    many = "step" if trace.records_seen == 1 else "steps"
+    return f" in {trace.records_seen:,} {many}"
+
+
+def _why(reasons):
+    """Join reasons to a sentence: the first leads, the rest explain it."""
+    lead, *rest = [reason.rstrip(".") for reason in reasons]
+    return f"{lead}: {'; '.join(rest)}" if rest else lead
+
+
 def clipping(trace):
     """Return in one sentence what was clipped and skipped, or None."""
     threshold = None if trace is None else trace.extra.get("clip_threshold")
     if threshold is None or not np.isfinite(threshold).any():
         return None
     applied = ~trace.skipped
-    norm = trace.global_grad_norm[applied]
-    clipped = norm > threshold[applied]
+    clipped = trace.clipped[applied]
     last = threshold[np.isfinite(threshold)][-1]
     text = (
         f"Clipped {number(100 * clipped.mean())} % of the updates; the "

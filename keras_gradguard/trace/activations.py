@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_gradguard import _validation
 from keras_gradguard._validation import check_choice
 from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
@@ -25,23 +26,37 @@ class ActivationMeasurements:
     def append(self, step, sites, activations, data):
         """Append one measurement; see `Trace.append_activations`."""
         owner = "Trace.append_activations"
-        sites = [str(site) for site in (() if sites is None else sites)]
-        if len(sites) and not len(self.sites):
-            self.sites = np.array(sites, dtype=str)
-            self._tables.add_sites(len(sites))
-        if len(sites) and sites != self.sites.tolist():
+        step = _validation.check_int(owner, "step", step)
+        sites = () if sites is None else sites
+        sites = _validation.check_names(owner, "sites", sites)
+        known = self.sites.tolist() or sites
+        if sites and sites != known:
             raise ValueError(
                 f"{owner}: `sites` must be the same in each call. Received: "
-                f"{len(sites)} sites that differ from the {len(self.sites)} "
+                f"{len(sites)} sites that differ from the {len(known)} "
                 "before. Start another trace."
             )
         values = {"step": [step]}
-        for name, series in (activations or {}).items():
-            check_choice(owner, "name", name, ACTIVATION_SERIES)
-            values[name] = np.asarray(series, np.float32)[np.newaxis]
-        for name, number in (data or {}).items():
-            check_choice(owner, "name", name, DATA_SERIES)
-            values[f"data/{name}"] = [number]
+        activations = _validation.check_dict(owner, "activations", activations)
+        for name, series in activations.items():
+            check_choice(owner, "activations", name, ACTIVATION_SERIES)
+            values[name] = _validation.check_array(
+                owner,
+                "activations",
+                series,
+                np.float32,
+                (len(known),),
+                f"That of {name!r} is one number per site.",
+            )[np.newaxis]
+        data = _validation.check_dict(owner, "data", data)
+        for name, number in data.items():
+            check_choice(owner, "data", name, DATA_SERIES)
+            values[f"data/{name}"] = _validation.check_array(
+                owner, "data", number, np.float32, (), f"It is {name!r}."
+            )[np.newaxis]
+        if sites and not len(self.sites):
+            self.sites = np.array(sites, dtype=str)
+            self._tables.add_sites(len(sites))
         self._tables.append_activations(1, values)
 
     @property

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_gradguard import _validation
+
 
 class Epochs:
     """One row per epoch that ended.
@@ -18,11 +20,14 @@ class Epochs:
 
     def append(self, epoch, step, logs):
         """Append the logs of an epoch; see `Trace.append_epoch`."""
+        owner = "Trace.append_epoch"
+        epoch = _validation.check_int(owner, "epoch", epoch)
+        step = _validation.check_int(owner, "step", step)
         values = {"epoch": [epoch], "step": [step]}
-        for name, value in (logs or {}).items():
+        for name, value in _validation.check_dict(owner, "logs", logs).items():
             try:
                 number = float(value)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 continue
             values[f"log/{name}"] = [number]
         self._tables.append_epoch(values)

@@ -4,27 +4,34 @@ One `.npz`: arrays without pickle, plus a JSON header as bytes.
 """
 
 import json
-import zipfile
-import zlib
 
 import numpy as np
 
 from keras_gradguard._files import jsonable
 from keras_gradguard._files import write_atomically
+from keras_gradguard._validation import check_int
+from keras_gradguard._validation import check_path
+from keras_gradguard._validation import shown
+from keras_gradguard.trace import archive
+from keras_gradguard.trace import contents
+from keras_gradguard.trace import meta
 from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
 from keras_gradguard.trace.series import SERIES
 
 _FORMAT = "keras_gradguard.trace"
 _VERSION = 1
-_TABLES = ("records", "updates", "activations", "epochs", "blocks")
+# What a file may unpack to, whatever its size, and as a multiple of it.
+_LEAST = 64 * 2**20
+_TIMES = 50
 _FIXES = "Pass a file that Trace.save wrote."
 
 
 def save(trace, path):
     """Write `trace` to `path`, whole or not at all."""
+    path = check_path("Trace.save", "path", path)
     arrays, tables = {}, {}
-    for table in _TABLES:
+    for table in contents.TABLES:
         columns, tables[table] = getattr(trace._tables, table).state()
         for name, column in columns.items():
             arrays[f"{table}:{name}"] = column
@@ -50,6 +57,12 @@ def save(trace, path):
         "nonfinite_kept": trace._tables.nonfinite_kept,
         "found": trace.found,
     }
+    wrong = meta.problem(trace.meta)
+    if wrong:
+        raise ValueError(
+            "Trace.save: `meta` must fit what is known of runs. Received: a "
+            f"dict in which {wrong}. Leave out what is not known."
+        )
     try:
         header["meta"] = trace.meta
         text = json.dumps(header)
@@ -62,49 +75,59 @@ def save(trace, path):
     write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
 
-def load(cls, path):
+def load(cls, path, max_bytes=None):
     """Read a trace of class `cls` from `path`."""
+    path = check_path("Trace.load", "path", path)
+    if max_bytes is not None:
+        max_bytes = check_int("Trace.load", "max_bytes", max_bytes, minimum=0)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        header = json.loads(arrays.pop("header").tobytes().decode())
-    except OSError:
-        raise
-    except (
-        ValueError,
-        KeyError,
-        EOFError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise ValueError(
-            f"Trace.load: `path` must be a saved trace. Received: "
-            f"path={str(path)!r}, which is none or is damaged ({error}). "
-            f"{_FIXES}"
-        ) from error
-    if not isinstance(header, dict) or header.get("format") != _FORMAT:
+        arrays = archive.read(path, lambda size: max_bytes or _limit(size))
+        header = _read_header(arrays.pop("header", None))
+        contents.check_header(header, max_bytes or _LEAST)
+        contents.check_arrays(header, arrays)
+        return _rebuild(cls, header, arrays)
+    except archive.Damaged as error:
         raise ValueError(
             "Trace.load: `path` must be a saved trace. Received: "
-            f"path={str(path)!r}, which is another kind of file. {_FIXES}"
-        )
-    if header["version"] > _VERSION:
-        raise ValueError(
-            f"Trace.load: the file {str(path)!r} has format "
-            f"{header['version']}; this package reads up to {_VERSION}. "
-            "Run: pip install --upgrade keras-gradguard"
-        )
-    try:
-        return _rebuild(cls, header, arrays)
-    except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(
-            f"Trace.load: `path` must be a saved trace. Received: "
-            f"path={str(path)!r}, in which {error} is missing or damaged. "
-            f"{_FIXES}"
+            f"path={shown(path)}, in which {error}. {_FIXES}"
         ) from error
+
+
+def _limit(size):
+    """Return how many bytes a file of a size may unpack to.
+
+    Records of frozen variables are all NaN and pack a thousandfold; what a
+    whole trace of a real run packs to is a tenth at the least.
+    """
+    return max(_LEAST, _TIMES * size)
+
+
+def _read_header(data):
+    if data is None:
+        raise archive.Damaged("there is no `header`")
+    try:
+        header = json.loads(data.tobytes())
+    except (ValueError, RecursionError) as error:
+        raise archive.Damaged("the `header` is no JSON") from error
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
+        raise archive.Damaged("the `header` is of another kind of file")
+    version = header.get("version")
+    if not isinstance(version, int):
+        raise archive.Damaged("`version` is no whole number")
+    if version > _VERSION:
+        raise archive.Damaged(
+            f"`version` is {version}, while this package reads up to "
+            f"{_VERSION}: pip install --upgrade keras-gradguard"
+        )
+    return header
 
 
 def _rebuild(cls, header, arrays):
+    owners = arrays["owners"]
+    if len(owners) and not 0 <= owners.min() <= owners.max() < len(
+        header["layers"]
+    ):
+        raise archive.Damaged("`owners` holds an index that no layer has")
     trace = cls(
         header["layers"],
         header["variables"],
@@ -118,6 +141,8 @@ def _rebuild(cls, header, arrays):
     trace._tables.of_findings = arrays["of_findings"]
     trace._records.extra_names = header["extra"]
     trace._activations.sites = np.array(header["sites"], dtype=str)
+    if header["sites"]:
+        trace._tables.add_sites(len(header["sites"]))
     trace._tables.nonfinite_kept = header["nonfinite_kept"]
     trace.found = header["found"]
     parts = {}
@@ -125,7 +150,7 @@ def _rebuild(cls, header, arrays):
         table, _, name = key.partition(":")
         if name:
             parts.setdefault(table, {})[name] = array
-    for table in _TABLES:
+    for table in contents.TABLES:
         getattr(trace._tables, table).restore(
             parts[table], header["tables"][table]
         )

@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from keras_gradguard import _validation
 from keras_gradguard.trace.layer_norms import LayerSums
+
+_MOST_CHARACTERS = 2**24
 
 
 class TraceVariables:
@@ -25,14 +28,14 @@ class TraceVariables:
         said_gradient: Bool array (V,), what `say_gradient` was told, or None.
 
     Raises:
+        TypeError: If an argument is of the wrong type.
         ValueError: If `owners`, `has_gradient` or `sizes` do not fit.
     """
 
     def __init__(self, layers, paths, owners, has_gradient=None, sizes=None):
-        self.layers = np.array(list(layers), dtype=str)
-        self.paths = np.array(list(paths), dtype=str)
-        self.owners = np.asarray(list(owners), np.int64)
-        self._check_owners()
+        self.layers = _names("layers", layers)
+        self.paths = _names("variables", paths)
+        self.owners = self._checked_owners(owners)
         self.sizes = None
         if sizes is not None:
             self.sizes = self._one_each("sizes", sizes, np.float64)
@@ -61,23 +64,45 @@ class TraceVariables:
         if self.said_gradient is None and not self.seen_gradient.all():
             self.seen_gradient |= ~np.isnan(grad_norm).all(axis=0)
 
-    def _check_owners(self):
-        count, owners = len(self.paths), self.owners
-        fits = len(owners) == count and not (
-            count and (owners.min() < 0 or owners.max() >= len(self.layers))
+    def _checked_owners(self, owners):
+        count, layers = len(self.paths), len(self.layers)
+        what = "It is one index into `layers` per variable."
+        if isinstance(owners, range):
+            owners = list(owners)
+        owners = _validation.check_array(
+            "Trace", "owners", owners, np.int64, (count,), what
         )
-        if not fits:
-            raise ValueError(
-                "Trace: `owners` must hold one index into `layers` per "
-                f"variable. Received: {len(owners)} owners for {count} "
-                f"variables and {len(self.layers)} layers."
+        if count and (owners.min() < 0 or owners.max() >= layers):
+            _validation.fail(
+                ValueError,
+                "Trace",
+                "owners",
+                f"indices from 0 to {layers - 1}",
+                owners.tolist(),
+                what,
             )
+        return owners
 
     def _one_each(self, name, values, dtype):
-        array = np.array(values, dtype)
-        if array.shape != self.paths.shape:
-            raise ValueError(
-                f"Trace: `{name}` must hold one value per variable. Received: "
-                f"shape {array.shape} for {len(self.paths)} variables."
-            )
-        return array
+        return _validation.check_array(
+            "Trace",
+            name,
+            values,
+            dtype,
+            (len(self.paths),),
+            "It is one value per variable.",
+        )
+
+
+def _names(name, value):
+    names = _validation.check_names("Trace", name, value)
+    # NumPy gives each name the room of the longest.
+    if len(names) * max(map(len, names), default=0) > _MOST_CHARACTERS:
+        _validation.fail(
+            ValueError,
+            "Trace",
+            name,
+            "paths of which none is far longer than the rest",
+            value,
+        )
+    return np.array(names, dtype=str)

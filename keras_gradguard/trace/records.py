@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from keras_gradguard import _validation
 from keras_gradguard.trace import blocks
 from keras_gradguard.trace.layer_norms import squares
+
+_OWNER = "Trace.append"
 
 
 class GradientRecords:
@@ -28,33 +31,40 @@ class GradientRecords:
 
     def append(self, steps, grad_norm, clipped, skipped, extra):
         """Append a block of records; see `Trace.append`."""
-        steps = np.atleast_1d(np.asarray(steps))
-        grad_norm = np.asarray(grad_norm, np.float32)
+        steps = _validation.check_array(_OWNER, "steps", steps, np.int64)
+        steps = steps.ravel()
         rows = len(steps)
-        if grad_norm.shape != (rows, len(self._variables)):
-            raise ValueError(
-                "Trace.append: `grad_norm` must be of shape (steps, variables)"
-                f" = {(rows, len(self._variables))}. Received: grad_norm of "
-                f"shape {grad_norm.shape}. Pass one row per step."
+        grad_norm = _validation.check_array(
+            _OWNER,
+            "grad_norm",
+            grad_norm,
+            np.float32,
+            (rows, len(self._variables)),
+            "It is of shape (steps, variables): pass one row per step.",
+        )
+        values = {"step": steps, "grad_norm": grad_norm}
+        if clipped is not None:
+            values["clipped"] = _one_each(
+                "clipped_grad_norm", clipped, np.float32, rows
+            )
+        if skipped is not None:
+            values["skipped"] = _one_each("skipped", skipped, bool, rows)
+        extra = _validation.check_dict(_OWNER, "extra", extra)
+        names = _validation.check_names(_OWNER, "extra", list(extra))
+        for name in names:
+            values[f"extra/{name}"] = _one_each(
+                "extra",
+                extra[name],
+                np.float32,
+                rows,
+                f"That of {_validation.shown(name)} is one per step.",
             )
         if not rows:
             return
-        values = {"step": steps, "grad_norm": grad_norm}
-        if clipped is not None:
-            values["clipped"] = np.asarray(clipped, np.float32)
-        if skipped is not None:
-            values["skipped"] = np.asarray(skipped, bool)
-        for name, series in (extra or {}).items():
+        for name in names:
             if name not in self.extra_names:
                 self.extra_names.append(name)
                 self._tables.records.add(f"extra/{name}")
-            values[f"extra/{name}"] = np.asarray(series, np.float32)
-        for name, array in values.items():
-            if len(array) != rows:
-                raise ValueError(
-                    f"Trace.append: `{name}` must be of length {rows}, one "
-                    f"value per step. Received: length {len(array)}."
-                )
         self._variables.see_gradient(grad_norm)
         blocks.extend(self._variables, self._tables.blocks, values)
         self._tables.append_records(rows, values, self._variables.has_gradient)
@@ -98,3 +108,7 @@ class GradientRecords:
             np.float64
         )
         return np.where(np.isnan(after), norms, after)
+
+
+def _one_each(name, values, dtype, rows, hint="Pass one per step."):
+    return _validation.check_array(_OWNER, name, values, dtype, (rows,), hint)

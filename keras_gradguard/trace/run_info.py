@@ -1,8 +1,15 @@
-"""What the judgements know of data, outputs and optimizers: plain numbers."""
+"""What is known of a run but its numbers: the typed view of `Trace.meta`.
+
+It may come from a file, so nothing in it is taken for granted: what does not
+fit its type is left out.
+"""
 
 import dataclasses
+import functools
 import math
 import re
+import types
+import typing
 
 _ALIASES = {
     "mse": "mean_squared_error",
@@ -131,12 +138,22 @@ class OptimizerFacts:
         learning_rate: Float, or None where a schedule sets it.
         momentum: Float. Defaults to 0.
         clipped: Whether something clips the gradients.
+        clipnorm: Keras's threshold of each variable's norm, or None.
+        clipvalue: Keras's threshold of each entry, or None.
+        global_clipnorm: Keras's threshold of the norm of all, or None.
+        weight_decay: Float, or None.
+        schedule: List of [step, rate], of a schedule from the first step on.
     """
 
     name: str | None = None
     learning_rate: float | None = None
     momentum: float = 0.0
     clipped: bool = False
+    clipnorm: float | None = None
+    clipvalue: float | None = None
+    global_clipnorm: float | None = None
+    weight_decay: float | None = None
+    schedule: list | None = None
 
     @property
     def plain(self):
@@ -149,6 +166,163 @@ class OptimizerFacts:
         if self.learning_rate is None:
             return None
         return self.learning_rate / max(1e-3, 1.0 - (self.momentum or 0.0))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DataShapes:
+    """What the first measured batch showed but its numbers.
+
+    Attributes:
+        input_shape: Shape of what enters the first layer with weights,
+            without the batch; None if not known.
+        input_layer: Path of that layer, or None.
+        target_shape: Shape of the targets, without the batch, or None.
+        target_dtype: Name of their dtype, or None.
+        output_shape: Shape of the model's outputs, without the batch, or None.
+        weighted: Whether the user weights the samples.
+        batch_size: Samples of a batch, where a made-up trace says so.
+    """
+
+    input_shape: list | None = None
+    input_layer: str | None = None
+    target_shape: list | None = None
+    target_dtype: str | None = None
+    output_shape: list | None = None
+    weighted: bool = False
+    batch_size: int | None = None
+
+    @property
+    def output_width(self):
+        """Int. Length of the last axis of the outputs, None if unknown."""
+        width = self.output_shape[-1] if self.output_shape else None
+        return width if isinstance(width, int) and width >= 1 else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What is known of a model, its optimizer, its data and the plan.
+
+    Attributes:
+        backend: Name of Keras's backend, or None.
+        keras_version: Str, or None.
+        model: Name of the model, or None.
+        optimizer: `OptimizerFacts`.
+        learning_rate: Float above 0: the one that the run started with, also
+            where a schedule sets it. None if not known.
+        loss_name: Name of the loss, of several ones behind commas, or None.
+        loss_weight: Float, 1 if nothing is known of it, None where it is not
+            one number.
+        outputs: Tuple of `Output`, one for each output of the model.
+        epochs_planned: Int, or None.
+        steps_per_epoch: Int, or None.
+        data: `DataShapes`.
+        layers: Dict from layer path to a dict of what is known of the layer,
+            as `models.layers.layer_info` gives it.
+        sites: Dict from the path of an activation to a dict with
+            `activation`, `can_die`, `saturates`.
+    """
+
+    backend: str | None = None
+    keras_version: str | None = None
+    model: str | None = None
+    optimizer: OptimizerFacts = OptimizerFacts()
+    learning_rate: float | None = None
+    loss_name: str | None = None
+    loss_weight: float | None = 1.0
+    outputs: tuple[Output, ...] = ()
+    epochs_planned: int | None = None
+    steps_per_epoch: int | None = None
+    data: DataShapes = DataShapes()
+    layers: dict = dataclasses.field(default_factory=dict)
+    sites: dict = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, meta):
+        """Read what the `meta` of a trace tells.
+
+        Args:
+            meta: Dict, from a run or a file.
+        """
+        known = _fitting(cls, meta)
+        described = meta.get("optimizer")
+        described = described if isinstance(described, dict) else {}
+        name = described.get("name") or described.get("class")
+        optimizer = _read(OptimizerFacts, {**described, "name": name})
+        rates = (known.get("learning_rate"), optimizer.learning_rate)
+        outputs = meta.get("outputs")
+        outputs = outputs if isinstance(outputs, list) else []
+        known |= {
+            "optimizer": optimizer,
+            "learning_rate": next(filter(_positive, rates), None),
+            # Where it is told to be not one number, it is none.
+            "loss_weight": known.get("loss_weight")
+            if "loss_weight" in meta
+            else 1.0,
+            "outputs": tuple(_read(Output, output) for output in outputs),
+            "data": _read(DataShapes, meta.get("data")),
+            "layers": _dicts(meta.get("layer_info")),
+            "sites": _dicts(meta.get("sites")),
+        }
+        for key in ("epochs_planned", "steps_per_epoch"):
+            if not _positive(known.get(key)):
+                known[key] = None
+        return cls(**known)
+
+    @property
+    def output(self):
+        """`Output` of a model with one output, or None."""
+        return self.outputs[0] if len(self.outputs) == 1 else None
+
+    def info(self, layer):
+        """Return what is known of a layer path, a dict; {} if nothing is."""
+        return self.layers.get(str(layer), {})
+
+    def site(self, path):
+        """Return what is known of an activation, a dict; {} if nothing is."""
+        return self.sites.get(str(path), {})
+
+
+def _read(kind, values):
+    """Make a dataclass of what of a dict fits its annotations."""
+    return kind(**_fitting(kind, values))
+
+
+def _fitting(kind, values):
+    """Return those entries of a dict that fit a dataclass, a dict."""
+    values = values if isinstance(values, dict) else {}
+    wanted = _hints(kind)
+    return {
+        name: values[name]
+        for name in wanted
+        if name in values
+        and values[name] is not None
+        and _is_a(values[name], wanted[name])
+    }
+
+
+_hints = functools.cache(typing.get_type_hints)
+
+
+def _is_a(value, wanted):
+    if isinstance(wanted, types.UnionType):
+        return any(_is_a(value, part) for part in typing.get_args(wanted))
+    if not isinstance(wanted, type):
+        return False  # read by hand
+    if isinstance(value, bool) and wanted is not bool:
+        return False
+    if wanted is float:
+        return isinstance(value, int | float)
+    return isinstance(value, wanted)
+
+
+def _dicts(values):
+    """Return those entries of a dict that are dicts."""
+    values = values if isinstance(values, dict) else {}
+    return {k: v for k, v in values.items() if isinstance(v, dict)}
+
+
+def _positive(value):
+    return value is not None and 0 < value < float("inf")
 
 
 def loss_name(loss):

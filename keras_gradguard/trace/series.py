@@ -38,6 +38,7 @@ BATCH_STATISTICS = {
         "target_std",
         "target_fraction",
         "target_row_sum",
+        "target_spread",
     ),
     "output": (
         "output_min",
@@ -47,6 +48,7 @@ BATCH_STATISTICS = {
         "output_spread",
     ),
     "fit": ("samples", "output_correlation"),
+    "index": ("index_min", "index_excess"),
 }
 DATA_SERIES = tuple(
     name for names in BATCH_STATISTICS.values() for name in names

@@ -4,6 +4,7 @@ import contextlib
 
 import numpy as np
 
+from keras_gradguard import _validation
 from keras_gradguard._validation import check_choice
 from keras_gradguard.trace import file
 from keras_gradguard.trace.activations import ActivationMeasurements
@@ -11,11 +12,13 @@ from keras_gradguard.trace.blocks import Blocks
 from keras_gradguard.trace.epochs import Epochs
 from keras_gradguard.trace.layers import TraceVariables
 from keras_gradguard.trace.records import GradientRecords
+from keras_gradguard.trace.run_info import RunInfo
 from keras_gradguard.trace.series import SERIES
 from keras_gradguard.trace.tables import TraceTables
 from keras_gradguard.trace.weights import WeightMeasurements
 
 _MIB = 1024 * 1024
+_CLOSE = 1e-4
 
 
 class Trace:
@@ -77,7 +80,10 @@ class Trace:
         has_gradient=None,
         sizes=None,
     ):
-        self.meta = dict(meta or {})
+        self.meta = dict(_validation.check_dict("Trace", "meta", meta))
+        capacity_bytes = _validation.check_int(
+            "Trace", "capacity_bytes", capacity_bytes, minimum=0
+        )
         self.found = []
         self._variables = TraceVariables(
             layers, variables, owners, has_gradient, sizes
@@ -183,6 +189,7 @@ class Trace:
 
     def pin(self, steps):
         """Protect these steps from being thinned out."""
+        steps = _validation.check_array("Trace.pin", "steps", steps, np.int64)
         self._tables.pin(steps)
 
     def remember(self, findings):
@@ -195,6 +202,16 @@ class Trace:
         Args:
             findings: List of `Finding`.
         """
+        findings = list(findings) if np.iterable(findings) else [findings]
+        if not all(hasattr(finding, "to_dict") for finding in findings):
+            _validation.fail(
+                TypeError,
+                "Trace.remember",
+                "findings",
+                "a list of Finding",
+                findings,
+                "Pass all that were found so far.",
+            )
         self.found = [finding.to_dict() for finding in findings]
         steps = [
             f[key] for f in self.found for key in ("first_step", "last_step")
@@ -207,6 +224,9 @@ class Trace:
         Args:
             mask: Bool array (V,).
         """
+        mask = _validation.check_array(
+            "Trace.set_has_gradient", "mask", mask, bool, self.variables.shape
+        )
         self._variables.say_gradient(mask)
 
     # Reading
@@ -242,6 +262,11 @@ class Trace:
     def clipped_grad_norm(self):
         """Float64 array (T,): global norm after clipping."""
         return self.global_norms(0, len(self._records), clipped=True)
+
+    @property
+    def clipped(self):
+        """Bool array (T,): updates whose gradient was clipped."""
+        return self.was_clipped(0, len(self._records))
 
     @property
     def extra(self):
@@ -296,9 +321,12 @@ class Trace:
         largest standard deviation of an input feature over the batch
         (`feature_scale_`); the share of targets that are no integers
         (`target_fraction`), the largest distance of a target row's sum from 1
-        (`target_row_sum`), the largest standard deviation of an output
-        over the batch (`output_spread`), how many `samples` the batch had and
-        the correlation of outputs with targets (`output_correlation`).
+        (`target_row_sum`), the root mean square of the standard deviations
+        of the targets' columns (`target_spread`), the largest of an output
+        over the batch (`output_spread`), how many `samples` the batch had,
+        the correlation of outputs with targets (`output_correlation`), the
+        smallest index that an `Embedding` looks up (`index_min`) and how far
+        the largest lies beyond the last row of its table (`index_excess`).
 
         Args:
             name: Str. One of `keras_gradguard.trace.DATA_SERIES`.
@@ -391,6 +419,20 @@ class Trace:
         """
         return self._records.global_norms(first, last, clipped)
 
+    def was_clipped(self, first, last):
+        """Return whether records `first` to `last` were clipped, bool.
+
+        The norms before and after are computed apart, so equal ones differ in
+        the last digits: a ten-thousandth less counts.
+
+        Args:
+            first: Int. Index of the first record.
+            last: Int. Index after the last record.
+        """
+        before = self.global_norms(first, last)
+        after = self.global_norms(first, last, clipped=True)
+        return after < before * (1 - _CLOSE)
+
     def layer_norms(self, first, last):
         """Return `get("grad_norm")[first:last]` without computing the rest."""
         return self._records.layer_norms(first, last)
@@ -435,19 +477,23 @@ class Trace:
         """Return the class name of a layer path, "" if it is not known."""
         return self.info(layer).get("class") or ""
 
+    @property
+    def run(self):
+        """`RunInfo`: what `meta` knows of model, optimizer, data and plan."""
+        return self.derive(_read_run)
+
     def info(self, layer):
         """Return what `meta` knows of a layer path, {} if nothing."""
-        infos = self.meta.get("layer_info")
-        found = infos.get(str(layer)) if isinstance(infos, dict) else None
-        return found if isinstance(found, dict) else {}
+        return self.run.info(layer)
 
     def epoch_of(self, step):
         """Return the epoch that a step belongs to, None if unknown."""
+        step = _validation.check_int("Trace.epoch_of", "step", step)
         if len(self._epochs):
             return self._epochs.of(step)
-        per_epoch = self.meta.get("steps_per_epoch")
+        per_epoch = self.run.steps_per_epoch
         if per_epoch and len(self.steps):
-            return int(step - self.steps[0]) // int(per_epoch)
+            return int(step - self.steps[0]) // per_epoch
         return None
 
     # Files
@@ -465,11 +511,16 @@ class Trace:
         file.save(self, path)
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path, max_bytes=None):
         """Read a trace that `save` wrote.
+
+        The file may come from anywhere: nothing in it is run, and it is
+        refused whole if any part of it is not as it must be.
 
         Args:
             path: Str or path.
+            max_bytes: Int. What the file may unpack to in memory. Defaults to
+                64 MiB, or fifty times its size if that is more.
 
         Returns:
             The trace, every array equal bit by bit.
@@ -479,7 +530,7 @@ class Trace:
             ValueError: If it is no trace, is damaged, or newer than this
                 package.
         """
-        return file.load(cls, path)
+        return file.load(cls, path, max_bytes)
 
     def to_dict(self):
         """Return the trace as lists and dicts that JSON can hold.
@@ -494,6 +545,10 @@ class Trace:
             f"<Trace: {len(self.steps)} records of {len(self.layers)} layers, "
             f"{len(self.epochs)} epochs>"
         )
+
+
+def _read_run(trace):
+    return RunInfo.of(trace.meta)
 
 
 def _read_blocks(trace):

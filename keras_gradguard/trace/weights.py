@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_gradguard import _validation
 from keras_gradguard.trace.series import UPDATE_SERIES
 
 
@@ -29,18 +30,19 @@ class WeightMeasurements:
         Raises:
             ValueError: If the shapes do not fit.
         """
-        steps = np.atleast_1d(np.asarray(steps))
-        shape = (len(steps), len(self._variables))
+        owner = "Trace.append_updates"
+        steps = _validation.check_array(owner, "steps", steps, np.int64)
+        steps = steps.ravel()
         values = {"step": steps}
         for name, series in zip(UPDATE_SERIES, given, strict=True):
-            if series is None:
-                continue
-            values[name] = np.asarray(series, np.float32)
-            if values[name].shape != shape:
-                raise ValueError(
-                    f"Trace.append_updates: `{name}` must be of shape (steps, "
-                    f"variables) = {shape}. Received: {name} of shape "
-                    f"{values[name].shape}. Pass one row per step."
+            if series is not None or name == "weight_norm":
+                values[name] = _validation.check_array(
+                    owner,
+                    name,
+                    series,
+                    np.float32,
+                    (len(steps), len(self._variables)),
+                    "It is of shape (steps, variables): pass one row per step.",
                 )
         self._tables.append_updates(len(steps), values)
 
@@ -63,6 +65,7 @@ class WeightMeasurements:
         """
         steps, start = self.steps, 0
         if since is not None:
+            since = _validation.check_int("Trace.measured", "since", since)
             start = int(np.searchsorted(steps, since, side="right"))
         if name == "update_ratio":
             return steps[start:], self._update_ratio(by, start)

@@ -312,5 +312,7 @@ def test_plot_gives_a_figure():
 
 def test_report_before_any_fit():
     monitor = GradientMonitor()
-    assert monitor.report().healthy
+    report = monitor.report()
+    assert report.healthy is None
+    assert report.not_judged == ["nothing was recorded"]
     assert len(monitor.trace.steps) == 0

@@ -252,7 +252,8 @@ def test_what_could_not_be_judged_is_said():
     x, y = numbers()
     model = keras.Sequential([keras.Input((8,)), layers.Dense(1)])
     report = kgg.check(model, x, y)
-    assert report.healthy
+    assert report.healthy is None
+    assert "it is not compiled" in report.not_judged[0]
     assert "it is not compiled" in report.notes[0]
     assert report.notes[0] in str(report)
     assert report.to_dict()["notes"] == report.notes

@@ -31,8 +31,9 @@ def sick():
 
 
 def test_healthy_report_is_one_line():
-    report = diagnose(make_trace(steady(np.ones(4))))
-    assert report.healthy
+    falling = np.linspace(0.7, 0.1, 200)
+    report = diagnose(make_trace(steady(np.ones(4)), falling))
+    assert report.healthy is True
     assert str(report) == (
         "Healthy: nothing found in 200 recorded steps of 4 layers."
     )
@@ -154,7 +155,10 @@ def test_rules_by_id_and_of_ones_own():
         def check(self, trace):
             return [Finding("mine", "warning", [], 5, 5, None, {}, "m")]
 
-    assert diagnose(trace, rules=["exploding_gradient"]).healthy
+    one = diagnose(trace, rules=["exploding_gradient"])
+    assert one.findings == []
+    assert one.healthy is None
+    assert "exploding_gradient" in one.not_judged[0]
     rules = ["vanishing_gradient", Mine()]
     found = [f.rule for f in diagnose(trace, rules=rules).findings]
     assert found == ["vanishing_gradient", "mine"]

@@ -25,11 +25,11 @@ def of_traces(folder):
 
     for case in (
         *traces.odd_files(),
-        *traces.every_array(),
-        *traces.every_field(),
+        *budget.share(list(traces.every_array()), 50),
+        *budget.share(list(traces.every_field()), 50),
     ):
         count(case)
-    budget.examples(150)(given(traces.damaged())(count))()
+    budget.examples(40)(given(traces.damaged())(count))()
     return counts
 
 
@@ -45,12 +45,12 @@ def of_streams(folder):
         counts.add(outcome, repr(case))
 
     for case in (
-        *streams.odd_chunks(),
-        *streams.every_array(),
-        *streams.every_field(),
+        *budget.share(list(streams.odd_chunks()), 60),
+        *budget.share(list(streams.every_array()), 60),
+        *budget.share(list(streams.every_field()), 60),
     ):
         count(case)
-    budget.examples(150)(given(streams.forged())(count))()
+    budget.examples(40)(given(streams.forged())(count))()
     return counts
 
 
@@ -67,9 +67,9 @@ def of_arguments(folder):
         )
         counts.add(outcome, repr(case))
 
-    for case in arguments.every_case(targets):
+    for case in budget.share(list(arguments.every_case(targets)), 400):
         count(case)
-    budget.examples(150)(given(arguments.drawn(targets))(count))()
+    budget.examples(100)(given(arguments.drawn(targets))(count))()
     return counts
 
 

@@ -1,13 +1,6 @@
 """Where activations were measured, and which layers they belong to."""
 
 
-def site_info(trace, site):
-    """Return what `meta` knows of a site, {} if nothing."""
-    infos = trace.meta.get("sites")
-    found = infos.get(str(site)) if isinstance(infos, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
 def hidden_sites(trace, kind):
     """Return the indices of sites of a kind that are not the model's output.
 
@@ -22,7 +15,7 @@ def hidden_sites(trace, kind):
     found = [
         at
         for at, site in enumerate(trace.sites)
-        if site_info(trace, site).get(kind) is True
+        if trace.run.site(site).get(kind) is True
     ]
     return [at for at in found if at != len(trace.sites) - 1]
 

@@ -9,10 +9,6 @@ import math
 
 import numpy as np
 
-from keras_gradguard.diagnosis.evidence.meta import data_of
-from keras_gradguard.diagnosis.evidence.meta import output_of
-from keras_gradguard.diagnosis.evidence.meta import output_width
-
 
 def guess_of(trace, count):
     """Return an upper bound of the loss that a constant prediction reaches.
@@ -30,12 +26,9 @@ def guess_of(trace, count):
         crossentropy is the entropy of the classes' frequencies, at most the
         logarithm of their number.
     """
-    output = output_of(trace)
-    weight = trace.meta.get("loss_weight", 1.0)
-    known = isinstance(weight, int | float) and not data_of(trace).get(
-        "weighted"
-    )
-    if output is None or not known:
+    run = trace.run
+    output, weight = run.output, run.loss_weight
+    if output is None or weight is None or run.data.weighted:
         return np.full(count, np.nan)
     return weight * _of_loss(output.loss_name, trace, count)
 
@@ -43,7 +36,7 @@ def guess_of(trace, count):
 def _of_loss(name, trace, count):
     unknown = np.full(count, np.nan)
     if name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
-        classes = output_width(trace) or 1
+        classes = trace.run.data.output_width or 1
         return np.full(count, math.log(classes)) if classes > 1 else unknown
     mean, variance = _moments(trace, count)
     with np.errstate(all="ignore"):
@@ -68,4 +61,35 @@ def _moments(trace, count):
     with np.errstate(all="ignore"):
         center = np.cumsum(np.where(known, mean, 0)) / number
         square = np.cumsum(np.where(known, std**2 + mean**2, 0)) / number
-        return center, np.maximum(square - center**2, 0)
+        pooled = np.maximum(square - center**2, 0)
+        spread = _column_variance(trace, count)
+        return center, np.fmin(pooled, spread)
+
+
+def target_spread(trace, count):
+    """Return (count,): how far the targets of one column lie apart.
+
+    Columns of different means have a spread of their own each; where that was
+    not recorded, that of all targets together.
+
+    Args:
+        trace: `Trace`.
+        count: Int. How many measurements to look at.
+    """
+    own = trace.data("target_spread")[:count]
+    known = np.isfinite(own) & (own > 0)
+    return np.where(known, own, trace.data("target_std")[:count])
+
+
+def _column_variance(trace, count):
+    """Return (count,): mean variance of a column so far, NaN if unknown.
+
+    A batch of n shows all but a share 1 / n of it.
+    """
+    own = trace.data("target_spread")[:count].astype(np.float64)
+    samples = trace.data("samples")[:count].astype(np.float64)
+    with np.errstate(all="ignore"):
+        whole = own**2 * samples / (samples - 1)
+        known = np.isfinite(whole) & (samples >= 4)
+        total = np.cumsum(np.where(known, whole, 0))
+        return total / np.where(known.any(), np.cumsum(known), np.nan)

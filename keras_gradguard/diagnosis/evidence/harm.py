@@ -6,7 +6,6 @@ import numpy as np
 
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import first_loss
-from keras_gradguard.diagnosis.evidence.meta import data_of
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import derived
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
@@ -47,10 +46,9 @@ def facts_of(trace):
     }
     fraction = _number(trace.data("target_fraction")[0])
     distance = _number(trace.data("target_row_sum")[0])
-    data = data_of(trace)
-    target, output = data.get("target_shape"), data.get("output_shape")
+    target, output = trace.run.data.target_shape, trace.run.data.output_shape
     columns = width = None
-    if isinstance(target, list) and isinstance(output, list) and output:
+    if target is not None and output:
         width = output[-1] if isinstance(output[-1], int) else None
         columns = 1
         if len(target) == len(output) and isinstance(target[-1], int):

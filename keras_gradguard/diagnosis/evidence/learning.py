@@ -6,9 +6,9 @@ import functools
 import numpy as np
 
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
-from keras_gradguard.diagnosis.evidence.meta import data_of
-from keras_gradguard.diagnosis.evidence.meta import output_width
+from keras_gradguard.diagnosis.evidence.baseline import target_spread
 from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.trace.run_info import Output
 
 _WINDOW = 5
 # Outputs that differ by less between samples say nothing of the inputs.
@@ -17,6 +17,18 @@ _FAINT = 0.02
 # A loss that lies no further below that of a constant prediction is none of a
 # network that learnt.
 _NO_GAIN = 0.02
+# Outputs that vary this much less than their correlation with the targets
+# grants shrink to a constant: the best ones of a squared error vary by as much.
+_SHRUNK = 0.25
+# What follows the targets by chance, and how much of the loss it explains.
+_FAINTLY = 0.2
+_EXPLAINED = 0.2
+# A loss that falls by this share over the second half of a run goes on.
+_GOING = 0.08
+# A score that was lost for so many epochs is lost.
+_KEPT = 3
+_CLASSES = "crossentropy"
+_COMPARED = ("squared", "absolute", "huber", "logcosh", "mse", "mae")
 # By then a running fit was measured, or will not be.
 _SOON = 256
 # A batch of so few samples has a gradient of any size.
@@ -45,10 +57,16 @@ class Learning:
         gain: Float array (K,). Share by which the loss lies below that of a
             constant prediction, or less than that; negative if above; NaN if
             unknown.
+        late: Float array (K,). The loss of late, NaN if unknown.
         stalled: Bool array (K,). Whether the loss did not fall of late.
+        falling: Bool array (K,). Whether the loss fell over the second half of
+            the run so far, whatever it did of late.
         score: Float array (K,). Best score (accuracy or the like, in [0, 1])
-            of the epochs that were over, NaN if none is logged.
+            of the latest epochs that were over, NaN if none is logged.
         chance: Float. What guessing reaches of such a score, NaN if unknown.
+        numbers: Bool. Whether the outputs are to have the targets' size.
+        crossentropy: Bool. Whether the loss is a crossentropy, which is never
+            below 0 where its targets are probabilities.
     """
 
     steps: np.ndarray
@@ -56,9 +74,13 @@ class Learning:
     contrast: np.ndarray
     fallen: np.ndarray
     gain: np.ndarray
+    late: np.ndarray
     stalled: np.ndarray
+    falling: np.ndarray
     score: np.ndarray
     chance: float
+    numbers: bool
+    crossentropy: bool
 
     @classmethod
     def of(cls, trace):
@@ -90,9 +112,13 @@ class Learning:
             contrast,
             fallen,
             gain,
+            late,
             stalled,
+            _falling(progress, at),
             score,
             chance,
+            _of_numbers(trace),
+            _CLASSES in _loss_of(trace)[0],
         )
 
     @functools.cached_property
@@ -108,11 +134,32 @@ class Learning:
         with np.errstate(invalid="ignore"):
             better = (self.score - self.chance) / max(1e-9, 1 - self.chance)
             low = np.nan_to_num(self.fallen, neginf=0) > 0.9
-            return (
-                (np.nan_to_num(self.follows) > 0.6)
-                | (better > 0.5)
-                | (low & ~(self.gain < _NO_GAIN))
-            )
+            low &= ~(self.gain < _NO_GAIN) & ~self.shrunk
+            follows = (np.nan_to_num(self.follows) > 0.6) & ~self.shrunk
+            return follows | (better > 0.5) | low
+
+    @functools.cached_property
+    def shrunk(self):
+        """Bool array (K,): outputs vary far less than the targets they follow.
+
+        The best predictions of a squared error vary as much less than the
+        targets as their correlation with them is below 1.
+        """
+        if not self.numbers:
+            return np.zeros(len(self), bool)
+        with np.errstate(invalid="ignore"):
+            return self.contrast < _SHRUNK * np.maximum(self.follows, 0.2)
+
+    @functools.cached_property
+    def at_ceiling(self):
+        """Bool array (K,): the loss is where the outputs' correlation has it.
+
+        Of noisy targets a part can be explained, and no more.
+        """
+        with np.errstate(invalid="ignore"):
+            follows = self.follows > _FAINTLY
+            explained = self.gain > _EXPLAINED * self.follows**2
+        return follows & explained & ~self.shrunk
 
     def __len__(self):
         return len(self.steps)
@@ -141,7 +188,8 @@ class Learning:
         with np.errstate(invalid="ignore"):
             little = self.little(share) & ~(self.follows >= follows)
             same = self.contrast < _BLIND
-        return self.stalled & (little | same) & ~self.good
+        calm = self.stalled & ~self.falling & ~self.at_ceiling
+        return calm & (little | same) & ~self.good
 
     def by_block(self, blocks):
         """Return bool arrays (B,): `good` and `blind` by each block.
@@ -163,13 +211,13 @@ class Learning:
 
 def planned_steps(trace):
     """Return how many steps the run was to take, None if that is unknown."""
-    epochs = trace.meta.get("epochs_planned")
-    per_epoch = trace.meta.get("steps_per_epoch")
-    if not _positive(per_epoch) and len(trace.epoch_steps) and len(trace.steps):
+    epochs = trace.run.epochs_planned
+    per_epoch = trace.run.steps_per_epoch
+    if per_epoch is None and len(trace.epoch_steps) and len(trace.steps):
         per_epoch = int(trace.epoch_steps[0]) - int(trace.steps[0]) + 1
-    if not _positive(epochs) or not _positive(per_epoch):
+    if epochs is None or not per_epoch or per_epoch < 1:
         return None
-    return int(epochs * per_epoch)
+    return epochs * per_epoch
 
 
 def batch_size(trace):
@@ -181,10 +229,10 @@ def batch_size(trace):
     samples = trace.data("samples")
     if len(samples) and 1 <= samples[0] < 2**31:
         return int(samples[0])
-    if not len(samples) and "backend" in trace.meta:
+    if not len(samples) and trace.run.backend is not None:
         return 1 if trace.records_seen < _SOON else 0
-    known = data_of(trace).get("batch_size")
-    return known if isinstance(known, int) and known > 0 else 0
+    known = trace.run.data.batch_size or 0
+    return max(0, known)
 
 
 def of_few_samples(trace):
@@ -205,10 +253,6 @@ def first_loss(trace, progress):
     return float(loss[0])
 
 
-def _positive(value):
-    return isinstance(value, int | float) and 0 < value < float("inf")
-
-
 def _from_loss(progress, at):
     """Return the loss of late and whether it stalls, each (K,)."""
     late = np.full(len(at), np.nan)
@@ -220,6 +264,23 @@ def _from_loss(progress, at):
     late[known] = progress.halves(window)[1][at[known]]
     stalled[known] = progress.stalled(window, 0.02)[at[known]]
     return late, stalled
+
+
+def _falling(progress, at):
+    """Return (K,): the loss falls from the third to the last quarter."""
+    known = np.isfinite(progress.loss)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.cumsum(np.where(known, progress.loss, 0.0))
+    total = np.concatenate([[0.0], total])
+    number = np.concatenate([[0], np.cumsum(known)])
+    end = np.maximum(at + 1, 0)
+    early, middle = end // 2, (3 * end) // 4
+    with np.errstate(all="ignore"):
+        before = (total[middle] - total[early]) / (
+            number[middle] - number[early]
+        )
+        after = (total[end] - total[middle]) / (number[end] - number[middle])
+        return (before - after > _GOING * np.abs(before)) & (end >= 8)
 
 
 def _recent(values):
@@ -238,19 +299,29 @@ def _contrast(trace, count):
     spread = trace.data("output_spread")[:count].astype(np.float64)
     if batch_size(trace) < _FEWEST:
         return np.full(count, np.nan)
-    loss, output = str(trace.meta.get("loss_name") or "").lower(), {}
-    outputs = trace.meta.get("outputs")
-    if isinstance(outputs, list) and outputs and isinstance(outputs[0], dict):
-        output = outputs[0]
-        loss = str(output.get("loss") or loss).lower()
+    loss, output = _loss_of(trace)
     with np.errstate(all="ignore"):
-        if "crossentropy" in loss.replace("_", ""):
-            if output.get("from_logits") or output.get("activation") is None:
+        if _CLASSES in loss:
+            if output.from_logits or output.activation is None:
                 return spread
             scale = np.abs(trace.data("output_mean")[:count])
         else:
-            scale = trace.data("target_std")[:count]
+            scale = target_spread(trace, count)
         return spread / np.where(scale > 0, scale, np.nan).astype(np.float64)
+
+
+def _of_numbers(trace):
+    """Whether the loss compares outputs with targets, number by number."""
+    name = _loss_of(trace)[0]
+    return name == "" or any(word in name for word in _COMPARED)
+
+
+def _loss_of(trace):
+    """Return the name of the loss without signs, and the first `Output`."""
+    run = trace.run
+    output = run.outputs[0] if run.outputs else Output(activation=None)
+    loss = (output.loss or run.loss_name or "").lower()
+    return loss.replace("_", ""), output
 
 
 def _score(trace, steps):
@@ -259,7 +330,10 @@ def _score(trace, steps):
         if name.startswith("val_") or not _is_score(name):
             continue
         known = np.where((series >= 0) & (series <= 1), series, np.nan)
-        top = np.fmax.accumulate(known)
+        # Learnt once is not learnt for ever.
+        top = known.copy()
+        for back in range(1, min(_KEPT, len(known))):
+            top[back:] = np.fmax(top[back:], known[:-back])
         at = np.searchsorted(trace.epoch_steps, steps, "right") - 1
         seen = np.where(at >= 0, top[np.maximum(at, 0)], np.nan)
         best = np.fmax(best, seen)
@@ -271,7 +345,7 @@ def _is_score(name):
 
 
 def _chance(trace):
-    width = output_width(trace)
+    width = trace.run.data.output_width
     if width is None:
         return float("nan")
     if width > 1:

@@ -63,6 +63,7 @@ def kernel_shapes(info):
     """
     shapes = info.get("shapes")
     shapes = shapes.values() if isinstance(shapes, dict) else ()
+    shapes = [shape for shape in shapes if isinstance(shape, list | tuple)]
     return [shape for shape in shapes if len(shape) > 1]
 
 

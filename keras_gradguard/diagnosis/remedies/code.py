@@ -1,20 +1,17 @@
-"""Code that names the user's own layers, for remedies to paste.
-
-`trace` is a `Trace`, or anything with `info(layer)` and `meta` as it has.
-"""
+"""Code that names the user's own layers, for remedies to paste."""
 
 from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
 
 
-def layer_code(trace, layer, activation):
+def layer_code(run, layer, activation):
     """Return a layer with another activation and He's initializer.
 
     Args:
-        trace: The `Trace`.
+        run: `RunInfo` of the run or the model.
         layer: Str. Its path.
         activation: Str.
     """
-    info = trace.info(layer)
+    info = run.info(layer)
     kind = info.get("class") or "Dense"
     return (
         f'keras.layers.{kind}({_sizes(info)}, activation="{activation}", '
@@ -22,15 +19,15 @@ def layer_code(trace, layer, activation):
     )
 
 
-def preset_code(trace, layer, preset):
+def preset_code(run, layer, preset):
     """Return a layer with the pairing of a preset.
 
     Args:
-        trace: The `Trace`.
+        run: `RunInfo` of the run or the model.
         layer: Str. Its path.
         preset: Str. Name of the pairing.
     """
-    info = trace.info(layer)
+    info = run.info(layer)
     kind = info.get("class") or "Dense"
     return (
         f"keras.layers.{kind}({_sizes(info)}, "
@@ -38,15 +35,15 @@ def preset_code(trace, layer, preset):
     )
 
 
-def normalize_code(trace, layers):
+def normalize_code(run, layers):
     """Return the first of some layers with a normalization behind it.
 
     Args:
-        trace: The `Trace`.
+        run: `RunInfo` of the run or the model.
         layers: List of str, their paths; may be empty.
     """
     name = _name(layers[0]) if layers else "dense"
-    info = trace.info(layers[0]) if layers else {}
+    info = run.info(layers[0]) if layers else {}
     kind, activation = info.get("class"), info.get("activation")
     return (
         f'keras.layers.{kind or "Dense"}({_sizes(info)}, name="{name}"),\n'

@@ -1,7 +1,7 @@
 """Single changes to a model: what to do, why, code to paste, the action.
 
-`remedies` and `judgements` put them in order for a finding. NumPy only; the
-actions they name are carried out by `diagnosis.actions`.
+Rules put them in order for a finding. NumPy only; the
+edits they name are carried out by `keras_gradguard.edits`.
 """
 
 from keras_gradguard._text import number

@@ -1,6 +1,8 @@
 """Single changes to how a model is trained, as `changes` has of the model."""
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.findings.remedy import Remedy
 
 
@@ -103,3 +105,50 @@ def accumulate(batches, why, optimizer=None):
         action="accumulate",
         arguments={"batches": batches},
     )
+
+
+def lower_rate(run, factor, why):
+    """Return the remedy of a learning rate `factor` times smaller.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        factor: Float above 1.
+        why: Str. Why that helps.
+    """
+    if run.learning_rate is None:
+        return scale_learning_rate(1 / factor, why)
+    name, rate = run.optimizer.name, run.learning_rate
+    return learning_rate(name, rate, why, rate / factor)
+
+
+def with_normalization(change):
+    """Return a change of the optimizer, with normalization in the layers."""
+    normalize = changes.convert(
+        "he_relu",
+        "Normalization gives every layer a signal and a gradient of like size.",
+        "keras.layers.BatchNormalization()  # behind each hidden layer",
+        normalization="batch",
+    )
+    return changes.several(
+        [normalize, change],
+        "Where larger steps alone do not help, the signal does not get "
+        "through the layers as it should.",
+    )
+
+
+def falling_rate(trace, rate):
+    """Return the change to a rate that falls over the planned run."""
+    return schedule(
+        "Large steps at the start and small ones at the end learn fast and "
+        "settle.",
+        rate,
+        planned_steps(trace),
+    )
+
+
+def change_rate(trace, factor, why):
+    """Return the change of the run's learning rate by a factor."""
+    rate = trace.run.learning_rate
+    if rate is None:
+        return scale_learning_rate(factor, why)
+    return learning_rate(trace.run.optimizer.name, rate, why, rate * factor)

@@ -19,26 +19,42 @@ from keras_gradguard.diagnosis.rules.saturated_activation import (
 from keras_gradguard.diagnosis.rules.unscaled_data import UnscaledData
 from keras_gradguard.diagnosis.rules.update_ratio import UpdateRatio
 from keras_gradguard.diagnosis.rules.vanishing_gradient import VanishingGradient
+from keras_gradguard.findings.causes import place
 
 # In the order in which a report tells them: the cause before its effects.
-RULES = (
-    OutputMismatch,
-    UnscaledData,
-    PoorInitialization,
-    ExplodingGradient,
-    DeadReLU,
-    SaturatedActivation,
-    NonfiniteGradient,
-    VanishingGradient,
-    FrozenLayer,
-    UpdateRatio,
-    OscillatingLoss,
-    SlowConvergence,
-    LossPlateau,
-    Clipping,
+RULES = tuple(
+    sorted(
+        (
+            Clipping,
+            DeadReLU,
+            ExplodingGradient,
+            FrozenLayer,
+            LossPlateau,
+            NonfiniteGradient,
+            OscillatingLoss,
+            OutputMismatch,
+            PoorInitialization,
+            SaturatedActivation,
+            SlowConvergence,
+            UnscaledData,
+            UpdateRatio,
+            VanishingGradient,
+        ),
+        key=lambda rule: place(rule.id),
+    )
 )
 
-__all__ = ["RULES", "Rule", "resolve_rules"]
+__all__ = ["RULES", "Rule", "effects_of", "left_out", "resolve_rules"]
+
+
+def left_out(rules):
+    """Return the ids of rules where defaults are missing among them, or None.
+
+    Args:
+        rules: List of `Rule`.
+    """
+    ids = [rule.id for rule in rules]
+    return None if {rule.id for rule in RULES} <= set(ids) else ids
 
 
 def resolve_rules(rules="default", owner="diagnose"):
@@ -94,3 +110,12 @@ def resolve_rules(rules="default", owner="diagnose"):
                 "keras_gradguard.Rule."
             )
     return resolved
+
+
+def effects_of(rules):
+    """Return a dict from the id of each rule to the ids of its effects.
+
+    Args:
+        rules: Iterable of `Rule`.
+    """
+    return {rule.id: tuple(rule.effects) for rule in rules}

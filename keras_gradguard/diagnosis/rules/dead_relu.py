@@ -11,7 +11,10 @@ from keras_gradguard.diagnosis.evidence.learning import batch_size
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
-from keras_gradguard.diagnosis.remedies import of_layers
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.code import layer_code
+from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
@@ -25,6 +28,13 @@ _SAMPLES = 64
 _START = 4
 # A batch so large shows by itself which units are active.
 _LARGE_BATCH = 32
+
+
+# Before the first step: rows that tell something of units, and the share of a
+# layer's units, of so many at least, that is silent on all of them.
+_FEWEST_ROWS = 16
+_MOSTLY_DEAD, _FEWEST_UNITS = 0.9, 16
+_RELU = ("relu", "relu6")
 
 
 class DeadReLU(Rule):
@@ -53,6 +63,14 @@ class DeadReLU(Rule):
     """
 
     id = "dead_relu"
+    effects = (
+        "saturated_activation",
+        "vanishing_gradient",
+        "update_ratio",
+        "frozen_layer",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -80,6 +98,74 @@ class DeadReLU(Rule):
         # What was zero before enough had been seen was dead even then.
         since = np.fmax(dead, zero)
         return [_finding(trace, learning, dead, since, sites, last, limit)]
+
+    def check_start(self, start):
+        """Find ReLU layers that give zeros for all rows.
+
+        A unit that is silent on a batch may wake; a layer without one active
+        unit passes nothing on, neither signal nor gradient.
+        """
+        if start.tells("exploding_gradient"):
+            return []
+        silent = silent_layers(start)
+        dead = [path for path, (share, _) in silent.items() if share == 1.0]
+        layers = dead or list(silent)
+        if not layers:
+            return []
+        rows = silent[layers[0]][1]
+        if dead:
+            text = (
+                f"{names(dead)}: all ReLU units gave 0 for all of {rows} "
+                "samples before any training. No signal passes, and no "
+                "gradient comes back through them."
+            )
+        else:
+            share = number(100 * silent[layers[0]][0])
+            text = (
+                f"{names(layers)}: {share} % of the ReLU units gave 0 for all "
+                f"of {rows} samples before any training. They get no gradient."
+            )
+        return [
+            self.at_start(
+                "critical" if dead else "warning",
+                layers,
+                {
+                    "kind": "dead_at_start",
+                    "dead_fraction": {
+                        path: share for path, (share, _) in silent.items()
+                    },
+                    "samples": rows,
+                    "threshold": 1.0 if dead else _MOSTLY_DEAD,
+                },
+                text,
+                for_dead(start.run, layers),
+            )
+        ]
+
+
+def silent_layers(start):
+    """Return the ReLU layers of which nearly no unit is active at the start.
+
+    Args:
+        start: `Start`.
+
+    Returns:
+        Dict from layer path to the share of silent units and the rows.
+    """
+    found = {}
+    for layer in start.layers:
+        values = layer.output
+        if layer.activation not in _RELU or values.ndim < 2:
+            continue
+        if len(values) < _FEWEST_ROWS:
+            continue
+        other = tuple(at for at in range(values.ndim) if at != layer.channels)
+        silent = (values <= 0).all(axis=other)
+        share = float(silent.mean())
+        many = len(silent) >= _FEWEST_UNITS and share >= _MOSTLY_DEAD
+        if share == 1.0 or many:
+            found[layer.path] = share, len(values)
+    return found
 
 
 def _first(steps, high, level, where=None):
@@ -153,5 +239,31 @@ def _finding(trace, learning, dead, since, sites, last, level):
             "window": {"first_step": first, "last_step": stop},
         },
         message=text,
-        remedies=of_layers.for_dead(trace, layers),
+        remedies=for_dead(trace.run, layers),
     )
+
+
+def for_dead(run, layers):
+    """Return remedies for ReLU layers whose units give 0 for all samples."""
+    leaky = "\n".join(layer_code(run, at, "leaky_relu") for at in layers)
+    return [
+        changes.convert(
+            "he_leaky_relu",
+            "A leaky ReLU passes a part of what is negative on, so no unit is "
+            "without a gradient.",
+            leaky,
+        ),
+        changes.convert(
+            "he_relu",
+            "Normalization centres what goes into a ReLU, so about half of "
+            "its units are active on any batch.",
+            normalize_code(run, layers),
+            normalization="batch",
+        ),
+        changes.reinitialize(
+            layers,
+            "Which units are dead is a matter of the draw, in narrow layers "
+            "above all.",
+        ),
+        lower_rate(run, 10, "Large steps push units below 0 for good."),
+    ]

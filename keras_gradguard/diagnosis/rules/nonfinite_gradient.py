@@ -4,11 +4,15 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard._text import profile_text
 from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
 from keras_gradguard.diagnosis.evidence.stretches import growth_before
 from keras_gradguard.diagnosis.evidence.stretches import layers_with_gradient
-from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
+from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
+    norms_by_layer,
+)
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
@@ -101,7 +105,7 @@ class NonfiniteGradient(Rule):
                 "window": {"first_step": step, "last_step": step},
             },
             message=f"At step {step} the gradient became {kind}; {what}.",
-            remedies=of_steps.for_nonfinite(trace, layers, clue),
+            remedies=for_nonfinite(trace.run, layers, clue),
         )
 
     def _skipped(self, trace, gone, at):
@@ -133,7 +137,64 @@ class NonfiniteGradient(Rule):
                 "were skipped. Lowering the loss scale does not help: the "
                 "model does not learn."
             ),
-            remedies=of_steps.for_nonfinite(trace, layers, "overflow"),
+            remedies=for_nonfinite(trace.run, layers, "overflow"),
+        )
+
+    def check_start(self, start):
+        """Find NaN or infinity in the data, the first gradient, the loss."""
+        if start.nonfinite:
+            return [self._in_data(start)]
+        gradient = start.gradient
+        told = ("exploding_gradient", "vanishing_gradient")
+        if gradient is None or start.tells(*told):
+            return []
+        bad = [
+            path
+            for path, norm in zip(gradient.paths, gradient.norms, strict=True)
+            if not np.isfinite(norm)
+        ]
+        if bad and not start.tells("unscaled_data", "dead_relu"):
+            profile = profile_text(gradient.norms)
+            return [
+                self.at_start(
+                    "critical",
+                    bad,
+                    {
+                        "kind": "gradient_at_start",
+                        "grad_norm": norms_by_layer(gradient),
+                    },
+                    f"The first gradient is not finite in {names(bad)}, before "
+                    "any training. Gradient norms from input to output: "
+                    f"{profile}.",
+                    for_nonfinite(start.run, bad, "growth"),
+                )
+            ]
+        if np.isfinite(gradient.loss) or not start.learns_in_principle:
+            return []
+        return [
+            self.at_start(
+                "critical",
+                [],
+                {"kind": "loss_at_start", "loss": str(gradient.loss)},
+                f"The loss is {gradient.loss} for the first batch, before any "
+                "training, though all inputs and targets are finite.",
+                for_nonfinite(start.run, [], "layer"),
+            )
+        ]
+
+    def _in_data(self, start):
+        where = {"x": "inputs", "y": "targets"}
+        told = " and ".join(
+            f"{c['values']:,} values in {c['rows']:,} rows of the {where[name]}"
+            for name, c in start.nonfinite.items()
+        )
+        return self.at_start(
+            "critical",
+            [],
+            {"kind": "data", "nonfinite": start.nonfinite},
+            f"{told} are NaN or infinite. One of them makes the loss and all "
+            "weights NaN.",
+            for_nonfinite(start.run, [], "data"),
         )
 
 

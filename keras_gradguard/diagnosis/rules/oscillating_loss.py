@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import batch_size
 from keras_gradguard.diagnosis.evidence.learning import first_loss
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
@@ -11,9 +12,18 @@ from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import median_known
-from keras_gradguard.diagnosis.remedies import of_training
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies import training as changes_of_training
+from keras_gradguard.diagnosis.remedies.training import change_rate
+from keras_gradguard.diagnosis.remedies.training import falling_rate
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
+
+# A step of this share of the weights is usual.
+_USUAL = 1e-3
+# The gradient of fewer samples points elsewhere in each step.
+_FEW = 8
+_LARGE = 32
 
 # Measured updates that tell how large the first steps are.
 _FIRST = 5
@@ -40,6 +50,7 @@ class OscillatingLoss(Rule):
     """
 
     id = "oscillating_loss"
+    effects = ("loss_plateau",)
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -70,7 +81,7 @@ class OscillatingLoss(Rule):
                 epoch=trace.epoch_of(first),
                 evidence=evidence,
                 message=text,
-                remedies=of_training.for_oscillating(
+                remedies=for_oscillating(
                     trace, evidence.get("update_ratio", 0.0) / _FIRST
                 ),
             )
@@ -119,9 +130,9 @@ def _thrown(trace, blocks, progress, learning):
 
 
 def _swings(trace, blocks, progress, learning):
-    per_epoch = trace.meta.get("steps_per_epoch")
+    per_epoch = trace.run.steps_per_epoch
     size = 10
-    if isinstance(per_epoch, int | float) and 1 <= per_epoch <= 1000:
+    if per_epoch is not None and per_epoch <= 1000:
         size = max(1, round(per_epoch / 10))
         size = size * -(-10 // (10 * size))
     count = len(blocks) // size
@@ -132,7 +143,7 @@ def _swings(trace, blocks, progress, learning):
     with np.errstate(all="ignore"):
         mean = loss.mean(axis=1)
         noise = loss.std(axis=1) / np.sqrt(size) / np.abs(mean)
-        if isinstance(per_epoch, int | float) and per_epoch <= 1000:
+        if per_epoch is not None and per_epoch <= 1000:
             noise = np.zeros(count)
         change = np.diff(mean) / np.minimum(np.abs(mean[1:]), np.abs(mean[:-1]))
         large = np.abs(change) > np.maximum(_SWINGS["change"], 2 * noise[1:])
@@ -167,3 +178,54 @@ def _swings(trace, blocks, progress, learning):
         )
         return start, stop, evidence, text
     return None
+
+
+def for_oscillating(trace, moved=None):
+    """Return remedies for steps that throw the loss about.
+
+    Args:
+        trace: The `Trace`.
+        moved: Float or None. Share of the weights that one of the first
+            updates changed, where that was too much.
+    """
+    name = trace.run.optimizer.name
+    lower = change_rate(
+        trace, 0.1, "Smaller steps do not jump across the valley."
+    )
+    found = []
+    batch = batch_size(trace)
+    if 0 < batch < _FEW:
+        average = changes_of_training.accumulate(
+            -(-_LARGE // batch),
+            f"The gradient of {batch} samples points elsewhere in each step.",
+            name,
+        )
+        why = (
+            f"Steps are too large, and with {batch} samples in a batch each "
+            "points elsewhere."
+        )
+        found.append(changes.several([lower, average], why))
+    found.append(lower)
+    if moved is not None and moved > 10 * _USUAL:
+        much = max(_USUAL / moved, 1e-3)
+        if much < 0.05:
+            why = (
+                f"One update changed the weights by {number(moved)} of their "
+                "size; about 1e-3 is usual."
+            )
+            found.append(change_rate(trace, much, why))
+    if trace.run.learning_rate:
+        falls = falling_rate(trace, 0.1 * trace.run.learning_rate)
+        why = "Smaller steps at once, and smaller ones still to settle."
+        found.append(changes.several([lower, falls], why))
+    if name != "Adam":
+        why = "It takes steps of even size, whatever the gradient."
+        found.append(changes_of_training.adam(why))
+    found.append(
+        changes.words(
+            "Use a larger batch",
+            "The gradient of few samples points elsewhere in each step.",
+            "model.fit(x_train, y_train, batch_size=32, epochs=epochs)",
+        )
+    )
+    return found

@@ -1,5 +1,6 @@
 """Finds weights that no training should start from."""
 
+import itertools
 import math
 
 import numpy as np
@@ -8,16 +9,32 @@ from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.remedies import of_layers
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.code import preset_code
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
 
 _NARROW = 0.1
 _WIDE = 5.0
 _STACK = 1e-3
 _KINDS = ("Dense", "Conv")
 _OTHER = ("Depthwise", "Separable", "Transpose")
+# Gain from which on weights of one sign add up to more than came in.
+_ADDS_UP = 0.7
+_THRESHOLDS = {
+    "constant": 0.0,
+    "one_sided": _ADDS_UP,
+    "one_unit": 1,
+    "wide": _WIDE,
+    "narrow": _NARROW,
+}
 _CONSTANT = ("Zeros", "Ones", "Constant")
+
+
+# Kinds of problems before the first step that keep a net from learning.
+_GRAVE = ("constant", "symmetric", "vanishing_stack", "exploding_stack")
 
 
 class PoorInitialization(Rule):
@@ -30,7 +47,9 @@ class PoorInitialization(Rule):
     * a hidden kernel that is constant: all its units stay the same;
     * a gain below a tenth of Glorot's, or several that multiply to less than a
       thousandth of it over the hidden layers;
-    * a gain above 5.
+    * kernels whose weights all start with one sign, at a gain above 0.7;
+    * a gain above 5;
+    * a hidden layer of one unit with an activation, which is told besides.
 
     Many such nets learn all the same, above all shallow ones. Told is only
     what has not learnt after 30 records, or whose gradient ran away.
@@ -41,6 +60,17 @@ class PoorInitialization(Rule):
     """
 
     id = "poor_initialization"
+    effects = (
+        "dead_relu",
+        "saturated_activation",
+        "exploding_gradient",
+        "vanishing_gradient",
+        "nonfinite_gradient",
+        "frozen_layer",
+        "oscillating_loss",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -54,11 +84,38 @@ class PoorInitialization(Rule):
         seen = harmed_at(trace)
         if seen is None:
             return []
-        kernels = _kernels(trace)
-        kind, guilty = _judge(kernels)
-        if kind is None:
+        judged = _judge(_kernels(trace))
+        if not judged:
             return []
-        return [_finding(trace, kind, guilty, seen)]
+        (kind, guilty), *more = judged
+        return [_finding(trace, kind, guilty, seen, more)]
+
+    def check_start(self, start):
+        """Find weights that no training should start from."""
+        problems = start.weights
+        if not problems:
+            return []
+        first = problems[0]
+        layers = list(dict.fromkeys(p.layer for p in problems))
+        layers += [key for key in first.layers[1:] if key not in layers]
+        more = len(problems) - 1
+        rest = f" {more} more layers have such weights." if more else ""
+        return [
+            self.at_start(
+                "critical" if first.kind in _GRAVE else "warning",
+                layers,
+                {
+                    "kind": first.kind,
+                    "measured_std": first.measured_std,
+                    "expected_std": first.expected_std,
+                    "problems": [
+                        {"layer": p.layer, "kind": p.kind} for p in problems
+                    ],
+                },
+                first.message + rest,
+                for_initialization(start.run, layers, first.preset),
+            )
+        ]
 
 
 def _kernels(trace):
@@ -85,15 +142,19 @@ def _kernels(trace):
         # Glorot counts the units that a unit feeds, too.
         fan_out = float(shape[-1]) * fan_in / float(shape[-2])
         rms = float(norm[i]) / np.sqrt(sizes[i])
-        start = info.get("kernel_initializer")
-        start = start.get("class") if isinstance(start, dict) else None
+        kind = info.get("kernel_initializer")
+        kind = kind.get("class") if isinstance(kind, dict) else None
         found.append(
             {
                 "layer": str(layer),
                 "rms": rms,
                 "gain": rms * np.sqrt(fan_in),
                 "expected": np.sqrt(2 * fan_in / (fan_in + fan_out)),
-                "constant": rms == 0 or (start in _CONSTANT and shape[-1] > 1),
+                "constant": rms == 0 or (kind in _CONSTANT and shape[-1] > 1),
+                "one_sided": _one_sided(info.get("kernel_initializer")),
+                "units": int(shape[-1]),
+                "inputs": int(shape[-2]),
+                "activation": info.get("activation"),
                 "trained": bool(trace.has_gradient[i]),
             }
         )
@@ -112,11 +173,35 @@ def _own_kernels(trace):
 
 
 def _judge(kernels):
-    """Return the kind of what is wrong and the kernels, or (None, [])."""
+    """Return pairs of what is wrong and the kernels concerned."""
+    found = [_of_size(kernels)]
+    narrow = [
+        one
+        for one, behind in itertools.pairwise(kernels)
+        if one["units"] == 1
+        and behind["inputs"] == 1
+        and one["inputs"] > 1
+        and one["activation"] not in (None, "linear")
+    ]
+    if narrow:
+        found.append(("one_unit", narrow))
+    return [(kind, guilty) for kind, guilty in found if guilty]
+
+
+def _of_size(kernels):
+    """Return what is wrong with the size of kernels, and which."""
     hidden = [k for k in kernels[:-1] if k["trained"]]
     constant = [k for k in hidden if k["constant"]]
     if constant:
         return "constant", constant
+    # Weights of one sign add up, of however many inputs.
+    sided = [
+        k
+        for k in kernels
+        if k["trained"] and k["one_sided"] and k["inputs"] > 1
+    ]
+    if any(k["gain"] > _ADDS_UP for k in sided):
+        return "one_sided", sided
     wide = [k for k in kernels if k["gain"] > _WIDE and k["trained"]]
     if wide:
         return "wide", wide
@@ -129,30 +214,32 @@ def _judge(kernels):
     small = [k for k, part in zip(hidden, share, strict=True) if part < 0.5]
     if np.prod([k["gain"] / k["expected"] for k in small]) < _STACK:
         return "narrow", small
-    return None, []
+    return "", []
 
 
-def _finding(trace, kind, guilty, seen):
+def _one_sided(initializer):
+    """Whether an initializer draws all weights, or nearly all, of one sign."""
+    known = initializer if isinstance(initializer, dict) else {}
+    low, high = known.get("minval"), known.get("maxval")
+    if isinstance(low, int | float) and isinstance(high, int | float):
+        return low >= 0 < high or high <= 0 > low
+    mean, std = known.get("mean"), known.get("stddev")
+    if isinstance(mean, int | float) and isinstance(std, int | float):
+        return abs(mean) > 2 * std
+    return False
+
+
+def _finding(trace, kind, guilty, seen, more):
     layers = [k["layer"] for k in guilty]
     first = int(trace.steps[0])
-    gain = guilty[0]["gain"]
-    if kind == "constant":
-        what = (
-            "all weights of the kernel start equal, so all units compute the "
-            "same and stay the same"
-        )
-    elif kind == "wide":
-        what = (
-            f"the weights of {layers[0]} start so large (standard deviation "
-            f"{number(guilty[0]['rms'])}) that its outputs are "
-            f"{number(gain)} times as large as its inputs"
-        )
-    else:
-        what = (
-            f"the weights of {layers[0]} start so small (standard deviation "
-            f"{number(guilty[0]['rms'])}) that {number(gain)} of the signal "
-            "is left behind it"
-        )
+    text = f"{names(layers)}: {_what(kind, guilty)}."
+    remedies = _remedies(trace.run, kind, layers)
+    for other, others in more:
+        concerned = [k["layer"] for k in others]
+        text += f" Besides, {names(concerned)}: {_what(other, others)}."
+        # What nothing else makes up for comes first.
+        remedies = [*_remedies(trace.run, other, concerned), *remedies]
+        layers += [layer for layer in concerned if layer not in layers]
     return Finding(
         rule=PoorInitialization.id,
         severity="critical",
@@ -163,11 +250,88 @@ def _finding(trace, kind, guilty, seen):
         evidence={
             "kind": kind,
             "gain": {k["layer"]: float(k["gain"]) for k in guilty},
-            "threshold": {"constant": 0.0, "wide": _WIDE, "narrow": _NARROW}[
-                kind
-            ],
+            "threshold": _THRESHOLDS[kind],
             "window": {"first_step": first, "last_step": seen},
         },
-        message=f"{names(layers)}: {what}. The run has not learnt since.",
-        remedies=of_layers.for_initialization(trace, layers),
+        message=f"{text} The run has not learnt since.",
+        remedies=remedies,
     )
+
+
+def _remedies(run, kind, layers):
+    if kind == "one_unit":
+        return [
+            Remedy(
+                "Remove the hidden layer of one unit, or give it more units",
+                "Nothing but one number gets through it.",
+                "\n".join(f"# leave out or widen: {layer}" for layer in layers),
+            )
+        ]
+    if kind == "one_sided":
+        glorot = changes.convert(
+            "glorot_tanh",
+            "Weights of both signs cancel, and the signal keeps its size.",
+            "\n".join(
+                preset_code(run, layer, "glorot_tanh") for layer in layers
+            ),
+        )
+        return [glorot, *for_initialization(run, layers)]
+    return for_initialization(run, layers)
+
+
+def _what(kind, guilty):
+    """Return in words what is wrong with kernels."""
+    layer, gain = guilty[0]["layer"], guilty[0]["gain"]
+    if kind == "constant":
+        return (
+            "all weights of the kernel start equal, so all units compute the "
+            "same and stay the same"
+        )
+    if kind == "one_sided":
+        return (
+            "all weights of the kernel start with one sign, so they add up "
+            "instead of cancelling: every unit gives nearly the same, and "
+            "units saturate"
+        )
+    if kind == "one_unit":
+        return (
+            "a hidden layer of one unit squeezes all that the layers before "
+            "have found into one number"
+        )
+    if kind == "wide":
+        return (
+            f"the weights of {layer} start so large (standard deviation "
+            f"{number(guilty[0]['rms'])}) that its outputs are "
+            f"{number(gain)} times as large as its inputs"
+        )
+    return (
+        f"the weights of {layer} start so small (standard deviation "
+        f"{number(guilty[0]['rms'])}) that {number(gain)} of the signal "
+        "is left behind it"
+    )
+
+
+def for_initialization(run, layers, preset=None):
+    """Return remedies for weights that no training should start from.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. The layers.
+        preset: Str or None. Name of the pairing that fits.
+    """
+    preset = preset if preset not in (None, "linear") else "he_relu"
+    code = "\n".join(preset_code(run, at, preset) for at in layers)
+    return [
+        changes.convert(
+            preset,
+            "Its weights keep the size of the signal from layer to layer.",
+            code,
+        ),
+        changes.convert(
+            "he_relu",
+            "Normalization gives the signal its size back, whatever the "
+            "weights.",
+            normalize_code(run, layers),
+            normalization="batch",
+        ),
+    ]

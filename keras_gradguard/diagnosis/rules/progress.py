@@ -9,7 +9,10 @@ from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import median_known
-from keras_gradguard.diagnosis.remedies import of_training
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies import training as changes_of_training
+from keras_gradguard.diagnosis.remedies.training import change_rate
+from keras_gradguard.diagnosis.remedies.training import with_normalization
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
@@ -61,6 +64,10 @@ class SlowConvergence(Rule):
     """
 
     id = "slow_convergence"
+    effects = (
+        "update_ratio",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -108,7 +115,7 @@ def _short_of_reach(trace):
             f"the weights would move by {number(reach[at])} of their size: "
             "too little to learn. The learning rate is too small."
         )
-        fixes = of_training.for_slow(trace, 3.0 / reach[at])
+        fixes = for_slow(trace, 3.0 / reach[at])
         return [
             _unlearnt(trace, "slow_convergence", stop, evidence, text, fixes)
         ]
@@ -169,13 +176,13 @@ def _unmoved(trace, rule):
     )
     if blind[at]:
         text += ", and the outputs are the same for every input."
-        fixes = of_training.for_plateau(trace)
+        fixes = for_plateau(trace)
     elif falling:
         text += ": it falls, but far too slowly."
-        fixes = of_training.for_slow(trace, 10.0)
+        fixes = for_slow(trace, 10.0)
     else:
         text += ": nothing was learnt."
-        fixes = of_training.for_plateau(trace)
+        fixes = for_plateau(trace)
     return [_unlearnt(trace, rule, stop, evidence, text, fixes)]
 
 
@@ -201,3 +208,51 @@ def _falls(loss):
         return False
     parts = [part.mean() for part in np.array_split(loss, 5)]
     return bool((np.diff(parts) < 0).sum() >= 4)
+
+
+def for_slow(trace, factor):
+    """Return remedies for a run that learns too slowly.
+
+    Args:
+        trace: The `Trace`.
+        factor: Float. How much larger the steps should be.
+    """
+    factor = float(min(max(factor, 3.0), 1e4))
+    why = "The weights then move as far as training usually takes."
+    faster = change_rate(trace, factor, why)
+    found = [faster]
+    if trace.run.optimizer.name != "Adam":
+        adam = changes_of_training.adam("It finds a step size for each weight.")
+        found += [adam, with_normalization(adam)]
+    else:
+        found.append(with_normalization(faster))
+    found.append(
+        changes.words(
+            "Train longer",
+            "At this pace the planned epochs are too few.",
+            "model.fit(x_train, y_train, epochs=10 * epochs)",
+        )
+    )
+    return found
+
+
+def for_plateau(trace):
+    """Return remedies for a loss that stays where it began."""
+    faster = change_rate(trace, 3.0, "Larger steps leave a plateau sooner.")
+    found = []
+    if trace.run.optimizer.name != "Adam":
+        why = "It leaves plateaus on which plain SGD hardly moves."
+        adam = changes_of_training.adam(why)
+        found += [adam, with_normalization(adam)]
+    else:
+        found.append(with_normalization(faster))
+    return [
+        *found,
+        faster,
+        changes.words(
+            "Fit a few samples first",
+            "A model that cannot learn 16 samples by heart is wired wrongly, "
+            "or its targets do not belong to its inputs.",
+            "model.fit(x_train[:16], y_train[:16], epochs=500)",
+        ),
+    ]

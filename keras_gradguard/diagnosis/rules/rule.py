@@ -2,6 +2,8 @@
 
 import abc
 
+from keras_gradguard.findings.finding import Finding
+
 
 class Rule(abc.ABC):
     """Base of all rules: judges a trace and returns findings.
@@ -14,6 +16,8 @@ class Rule(abc.ABC):
 
     Attributes:
         id: Str. Name of the rule, as in `Finding.rule`.
+        effects: Tuple of str. Ids of the rules whose findings may follow from
+            one of this rule: a report tells those as its effects.
 
     Example:
     >>> from keras_gradguard import Finding, Rule
@@ -37,6 +41,7 @@ class Rule(abc.ABC):
     """
 
     id = ""
+    effects = ()
 
     @abc.abstractmethod
     def check(self, trace):
@@ -48,3 +53,40 @@ class Rule(abc.ABC):
         Returns:
             List of `Finding`, empty if nothing is wrong.
         """
+
+    def check_start(self, start):
+        """Judge a model before its first step, for `kgg.check`.
+
+        Args:
+            start: `keras_gradguard.findings.start.Start`. Rules whose findings
+                may be the cause of one of this rule were asked before:
+                `start.told` holds what they said.
+
+        Returns:
+            List of `Finding`, empty if nothing is wrong or this rule judges
+            runs only.
+        """
+        del start
+        return []
+
+    def at_start(self, severity, layers, evidence, message, remedies=()):
+        """Return a finding of this rule, of before the first step.
+
+        Args:
+            severity: Str. `"warning"` or `"critical"`.
+            layers: Sequence of layer paths, the culprits first.
+            evidence: Dict of what JSON can hold.
+            message: Str.
+            remedies: Sequence of `Remedy`.
+        """
+        return Finding(
+            rule=self.id,
+            severity=severity,
+            layers=[str(layer) for layer in layers],
+            first_step=0,
+            last_step=0,
+            epoch=None,
+            evidence=evidence,
+            message=message,
+            remedies=list(remedies),
+        )

@@ -5,18 +5,31 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import layers_of
-from keras_gradguard.diagnosis.evidence.activations import site_info
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
-from keras_gradguard.diagnosis.remedies import of_layers
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.code import layer_code
+from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
 _SHARE = 0.8
 _MEASURED = 4
 _SPAN = 20
+
+
+# Before the first step nearly all outputs must be where the slope is below a
+# thousandth, of rows that tell something.
+_AT_START, _FEWEST_ROWS = 0.95, 16
+_FLAT = {
+    "tanh": (-0.9995, 0.9995),
+    "sigmoid": (0.001, 0.999),
+    "hard_sigmoid": (0.0, 1.0),
+    "softsign": (-0.97, 0.97),
+}
 
 
 class SaturatedActivation(Rule):
@@ -35,6 +48,14 @@ class SaturatedActivation(Rule):
     """
 
     id = "saturated_activation"
+    effects = (
+        "dead_relu",
+        "vanishing_gradient",
+        "update_ratio",
+        "frozen_layer",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -42,7 +63,7 @@ class SaturatedActivation(Rule):
         sites = [
             at
             for at, site in enumerate(trace.sites)
-            if site_info(trace, site).get("saturates") is True
+            if trace.run.site(site).get("saturates") is True
         ]
         if not len(learning) or not sites:
             return []
@@ -65,13 +86,52 @@ class SaturatedActivation(Rule):
             ]
         return []
 
+    def check_start(self, start):
+        """Find bounded units that sit in their flat ends.
+
+        Only hidden layers count, and only where nearly all outputs do: a half
+        may well train.
+        """
+        if start.tells("unscaled_data", "exploding_gradient"):
+            return []
+        found = {}
+        for layer in start.layers:
+            flat = _FLAT.get(layer.activation)
+            values = layer.output
+            if flat is None or layer.last or layer.loops:
+                continue
+            if len(values) < _FEWEST_ROWS:
+                continue
+            ends = float(((values <= flat[0]) | (values >= flat[1])).mean())
+            if ends >= _AT_START:
+                found[layer.path] = ends
+        if not found:
+            return []
+        layers = list(found)
+        return [
+            self.at_start(
+                "warning",
+                layers,
+                {
+                    "kind": "saturated_at_start",
+                    "saturated_fraction": found,
+                    "threshold": _AT_START,
+                },
+                f"{names(layers)}: {number(100 * found[layers[0]])} % of the "
+                "outputs are at the flat ends of the activation before any "
+                "training, where its slope is below a thousandth: hardly a "
+                "gradient passes.",
+                for_saturated(start.run, layers),
+            )
+        ]
+
 
 def _finding(trace, steps, flat, sites, guilty, starts, last):
     named = [str(trace.sites[sites[at]]) for at in guilty]
     layers = layers_of(trace, named)
     first, stop = int(steps[min(starts)]), int(steps[last])
     share = float(flat[last, guilty].max())
-    kinds = {site_info(trace, site).get("activation") for site in named}
+    kinds = {trace.run.site(site).get("activation") for site in named}
     kind = " and ".join(sorted(str(kind) for kind in kinds))
     end = max(stretch_end(flat[:, at] >= _SHARE, last) for at in guilty)
     return Finding(
@@ -94,5 +154,29 @@ def _finding(trace, steps, flat, sites, guilty, starts, last):
             f"the flat ends of {kind} from step {first} to {stop}, where next "
             "to no gradient comes back, and the loss does not fall."
         ),
-        remedies=of_layers.for_saturated(trace, layers),
+        remedies=for_saturated(trace.run, layers),
     )
+
+
+def for_saturated(run, layers):
+    """Return remedies for units in the flat ends of their activation."""
+    code = "\n".join(layer_code(run, layer, "relu") for layer in layers)
+    return [
+        changes.convert(
+            "he_relu",
+            "ReLU does not saturate, and He's initializer keeps its size from "
+            "layer to layer.",
+            code,
+        ),
+        changes.convert(
+            "glorot_tanh",
+            "Normalization brings what goes into the activation back to where "
+            "it is steep.",
+            normalize_code(run, layers),
+            normalization="batch",
+        ),
+        changes.normalize_inputs(
+            "Large inputs saturate the first layer, and it the next."
+        ),
+        lower_rate(run, 10, "Large steps drive units into the flat ends."),
+    ]

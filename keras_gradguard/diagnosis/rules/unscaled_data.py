@@ -1,16 +1,18 @@
 """Rules on data: outputs that do not fit the targets, scales that hurt."""
 
+import dataclasses
+
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.evidence.meta import data_of
-from keras_gradguard.diagnosis.evidence.meta import optimizer_of
-from keras_gradguard.diagnosis.evidence.meta import output_of
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import REGRESSION
+from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
+    intended_output,
+)
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.trace.run_info import known
@@ -21,6 +23,8 @@ from keras_gradguard.trace.run_info import rms
 _LARGE_INPUT = 50.0
 _HUGE_INPUT = 1000.0
 _SMALL_INPUT = 2e-3
+# A common part so many times larger than what varies hides it.
+_OFFSET = 30.0
 # Pixels from 0 to 255, dark ones too.
 _PIXEL_MAX, _PIXEL_RMS = 200.0, 10.0
 # One feature drowns the rest: so many times larger, and large by itself.
@@ -40,13 +44,26 @@ class UnscaledData(Rule):
 
     Judged is what enters the first layer with weights, so a normalization in
     front counts, and the targets of a regression. Inputs of a root mean square
-    over 50, features that differ 100-fold, pixels up to 255, targets of over
-    1000, or of over 10 where the first step of plain SGD overshoots. Many
-    nets learn from such data all the same: told is only what has not learnt
-    after 30 records, or whose loss or gradient ran away.
+    over 50, or a mean 30 times as large as what varies, features that differ
+    100-fold, pixels up to 255, targets of over 1000, or of over 10 where the
+    first step of plain SGD overshoots. Many nets learn from such data all the
+    same: told is only what has not learnt after 30 records, or whose loss or
+    gradient ran away.
     """
 
     id = "unscaled_data"
+    effects = (
+        "dead_relu",
+        "saturated_activation",
+        "exploding_gradient",
+        "vanishing_gradient",
+        "nonfinite_gradient",
+        "frozen_layer",
+        "update_ratio",
+        "oscillating_loss",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -56,11 +73,11 @@ class UnscaledData(Rule):
         if seen is None:
             return []
         facts = facts_of(trace)
-        layer = data_of(trace).get("input_layer")
+        layer = trace.run.data.input_layer
         found = []
-        output = output_of(trace)
+        output = trace.run.output
         if output is not None:
-            optimizer = optimizer_of(trace)
+            optimizer = trace.run.optimizer
             found += judge_target_scale(output, facts, optimizer)
         found += judge_inputs(facts, [layer] if layer else [])
         if not found:
@@ -68,6 +85,32 @@ class UnscaledData(Rule):
         # One finding a rule: the graver, targets before inputs.
         found.sort(key=lambda f: f.severity != "critical")
         return [dated(trace, found[0], int(trace.steps[0]), seen)]
+
+    def check_start(self, start):
+        """Judge what comes into the first layers, and the targets."""
+        found = []
+        if start.inputs is not None:
+            given = start.inputs
+            found = judge_inputs(
+                given.facts, given.layers, given.mean, given.std
+            )
+            if given.several:
+                found = [_without_actions(finding) for finding in found]
+        for head in start.heads:
+            if head.facts is not None:
+                output = intended_output(head.output, head.facts)
+                optimizer = start.run.optimizer
+                found += judge_target_scale(output, head.facts, optimizer)
+        return found
+
+
+def _without_actions(finding):
+    """Several inputs: nothing says which of them to change."""
+    told = [
+        dataclasses.replace(remedy, action=None, apply=None)
+        for remedy in finding.remedies
+    ]
+    return dataclasses.replace(finding, remedies=told)
 
 
 def judge_inputs(data, layers=(), mean=None, std=None):
@@ -135,6 +178,12 @@ def judge_inputs(data, layers=(), mean=None, std=None):
         kind = "large"
         severity = "critical" if size >= _HUGE_INPUT else "warning"
         text = f"The inputs are large{span}"
+    elif features and abs(data.input_mean) > _OFFSET * data.feature_scale_max:
+        kind, severity = "offset", "warning"
+        text = (
+            f"The inputs lie around {number(data.input_mean)}, and no feature "
+            f"varies by more than {number(data.feature_scale_max)}"
+        )
     elif 0 < size <= _SMALL_INPUT:
         kind, severity = "small", "warning"
         text = f"The inputs are tiny{span}"
@@ -142,6 +191,11 @@ def judge_inputs(data, layers=(), mean=None, std=None):
         return []
     if kind == "small":
         effect = "the signal is lost among the biases and learning is slow."
+    elif kind == "offset":
+        effect = (
+            "all samples look the same to the network, and what tells them "
+            "apart is lost in their common part."
+        )
     elif kind == "uneven":
         effect = "the network sees little but the largest one."
     else:

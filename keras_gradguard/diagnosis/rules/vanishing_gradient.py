@@ -1,5 +1,7 @@
 """Finds layers that the gradient does not reach."""
 
+import dataclasses
+
 import numpy as np
 
 from keras_gradguard._text import names
@@ -15,9 +17,16 @@ from keras_gradguard.diagnosis.evidence.stretches import mean_known
 from keras_gradguard.diagnosis.evidence.stretches import records
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
-from keras_gradguard.diagnosis.remedies import of_layers
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.code import layer_code
+from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
+    norms_by_layer,
+)
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
+
+_SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
 
 # Windows are in blocks of ten records.
 _MILD = {"ratio": 1 / 25, "window": 10, "learned": 0.15, "stalled": 0.02}
@@ -28,6 +37,10 @@ _CUT_OFF = {"ratio": 1e-3, "window": 3}
 _SHARE = 0.8
 # From here on the loss alone says whether the run had learned before.
 _FROM_THE_START = 3
+
+
+# Before the first step: healthy deep tanh nets start as low as 1.5e-3.
+_AT_START, _FEWEST_LAYERS = 1e-4, 3
 
 
 class VanishingGradient(Rule):
@@ -64,6 +77,12 @@ class VanishingGradient(Rule):
     """
 
     id = "vanishing_gradient"
+    effects = (
+        "update_ratio",
+        "frozen_layer",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -130,8 +149,47 @@ class VanishingGradient(Rule):
             epoch=trace.epoch_of(first),
             evidence=evidence,
             message=message,
-            remedies=of_layers.for_vanishing(trace, guilty),
+            remedies=for_vanishing(trace.run, guilty),
         )
+
+    def check_start(self, start):
+        """Find a first gradient that vanishes on its way back."""
+        gradient = start.gradient
+        told = ("unscaled_data", "dead_relu", "exploding_gradient")
+        if gradient is None or start.tells(*told):
+            return []
+        paths, norms = gradient.paths, gradient.norms
+        few = len(norms) < _FEWEST_LAYERS or not norms.any()
+        if few or not np.isfinite(norms).all():
+            return []
+        later = np.maximum.accumulate(norms[::-1])[::-1][1:]
+        # What reaches a layer before it has come around this one.
+        reach = np.maximum.accumulate(norms)[:-1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(later > 0, reach / later, 1.0)
+        worst = int(np.argmin(ratio))
+        if ratio[worst] >= _AT_START:
+            return []
+        low = [paths[at] for at in np.flatnonzero(ratio < _AT_START * 10)]
+        low.sort(key=lambda path: norms[paths.index(path)])
+        return [
+            self.at_start(
+                "critical",
+                low,
+                {
+                    "kind": "at_start",
+                    "grad_norm": norms_by_layer(gradient),
+                    "ratio": float(ratio[worst]),
+                    "threshold": _AT_START,
+                },
+                "The gradient vanishes on its way back through the layers "
+                f"before any training: its norm in {paths[worst]} is "
+                f"{number(norms[worst])}, against {number(later[worst])} "
+                "behind it. Gradient norms from input to output: "
+                f"{profile_text(norms)}.",
+                for_vanishing(start.run, low),
+            )
+        ]
 
 
 def _ratio_to_later(logs):
@@ -201,3 +259,83 @@ def _message(guilty, layers, norms, worst, top, evidence):
         f"{layers[top]}. Layers that get the least: {names(guilty)}.{loss} "
         f"Gradient norms from input to output: {profile_text(norms)}."
     )
+
+
+def for_vanishing(run, layers):
+    """Return remedies for layers that the gradient does not reach."""
+    kinds = {run.info(layer).get("activation") for layer in layers}
+    squashing = sorted(kind for kind in kinds if kind in _SATURATING)
+    if squashing:
+        why = (
+            f"{' and '.join(squashing)} flattens out for large inputs and "
+            "passes at most a part of the gradient on; over many layers these "
+            "factors multiply. ReLU passes it on whole, and He's initializer "
+            "keeps its size from layer to layer."
+        )
+    else:
+        why = (
+            "He's initializer keeps the size of the signal from layer to "
+            "layer when the activation is ReLU."
+        )
+    recurrent = _recurrent(
+        run,
+        layers,
+        "Its gates let the gradient pass over many time steps.",
+    )
+    return [
+        *recurrent,
+        dataclasses.replace(
+            changes.convert(
+                "he_relu",
+                why,
+                "\n".join(layer_code(run, layer, "relu") for layer in layers),
+            ),
+            title="Use ReLU with He initialization in these layers",
+        ),
+        changes.convert(
+            "he_relu",
+            "Normalization keeps activations where they do not saturate and "
+            "gives every layer a gradient of like size.",
+            normalize_code(run, layers),
+            normalization="batch",
+        ),
+        dataclasses.replace(
+            changes.convert(
+                "elu",
+                "A sum passes the gradient on undiminished, whatever the "
+                "layer beside it does; a shallower net has fewer factors to "
+                "multiply.",
+                "h = keras.layers.Add()([h, layer(h)])  # layer keeps the "
+                "shape",
+                residual=True,
+            ),
+            title="Add skip connections or use fewer layers",
+        ),
+        changes.fewer_layers(
+            layers[: max(1, len(layers) - 1)],
+            "Layers that get no gradient only stand in the way.",
+        ),
+    ]
+
+
+def _recurrent(run, layers, why):
+    """Return remedies for plain recurrent layers among `layers`."""
+    plain = [
+        layer
+        for layer in layers
+        if run.info(layer).get("class") in ("SimpleRNN", "SimpleRNNCell")
+    ]
+    found = []
+    for layer in plain[:1]:
+        units = run.info(layer).get("units")
+        found = [
+            changes.recurrent(layer, "LSTM", units, why),
+            changes.recurrent(layer, "GRU", units, why),
+            changes.recurrent(
+                layer,
+                "SimpleRNN",
+                units,
+                "An orthogonal matrix keeps the length of what it multiplies.",
+            ),
+        ]
+    return found

@@ -15,6 +15,7 @@ from keras import tree
 
 from keras_gradguard import _backend
 from keras_gradguard.models import activations as sites_lib
+from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.recording.step import batch_statistics
 from keras_gradguard.recording.step import output_statistics
 from keras_gradguard.recording.step import side_by_side
@@ -75,6 +76,9 @@ class ForwardTap:
         """
         for site in self.candidates:
             patches.replace(site.layer, "call", self._watching(site))
+        for layer in forward_layers(model):
+            if isinstance(layer, keras.layers.Embedding):
+                patches.replace(layer, "call", self._looking_up(layer))
         patches.replace(model, "compute_loss", self._make_compute_loss)
 
     def _watching(self, site):
@@ -95,6 +99,29 @@ class ForwardTap:
             return call
 
         return make
+
+    def _looking_up(self, layer):
+        def make(original):
+            def call(inputs, *args, **kwargs):
+                if self._measures:
+                    self._guard(self._note_indices, layer, inputs)
+                return original(inputs, *args, **kwargs)
+
+            return call
+
+        return make
+
+    def _note_indices(self, layer, inputs):
+        """Note which rows of a table are looked up, over all tables."""
+        indices = self._visible(inputs)
+        if indices is None:
+            return
+        low = ops.cast(ops.min(indices), "float32")
+        over = ops.cast(ops.max(indices), "float32") - (layer.input_dim - 1)
+        known = self._step.data.get("index")
+        if known is not None:
+            low, over = ops.minimum(low, known[0]), ops.maximum(over, known[1])
+        self._step.data["index"] = [low, over]
 
     @contextlib.contextmanager
     def _tapped(self, site, function):

@@ -22,7 +22,10 @@ _NAMES = {
                 "scale_max": "feature_scale_max",
             },
         ),
-        ("target", {"fraction": "target_fraction"}),
+        (
+            "target",
+            {"fraction": "target_fraction", "variance": "target_spread"},
+        ),
         ("output", {"scale_max": "output_spread"}),
     )
 }
@@ -68,11 +71,13 @@ def _of_columns(table):
     low = ops.stack([ops.min(table.table, axis=0), positive], axis=0)
     high = ops.stack([ops.max(table.table, axis=0), scales], axis=0)
     mean = parts.mean(ops.stack([table.column_mean, broken], axis=0))
+    variance = parts.mean(scales * scales)
     return [
         (("min", "scale_min"), parts.min(low)),
         (("max", "scale_max"), parts.max(high)),
         (("mean", "fraction"), mean),
         (("std",), table.std(mean[0])),
+        (("variance",), ops.sqrt(variance)),
     ]
 
 
@@ -110,7 +115,9 @@ def of_targets(tensor):
     distance = ops.full((), float("nan"), "float32")
     if len(values.shape) > 1 and values.shape[-1] != 1:
         distance = _off_one(values)
-    return [*_range(values), ops.mean(broken), distance]
+    scales = _feature_scales(values)
+    spread = ops.sqrt(ops.mean(scales * scales))
+    return [*_range(values), ops.mean(broken), distance, spread]
 
 
 def of_outputs(tensor):
@@ -138,8 +145,12 @@ def of_fit(targets, outputs):
         targets, numbers = ops.squeeze(targets, axis=-1), True
     if numbers and columns == 1:
         targets = ops.expand_dims(targets, axis=-1)
-    elif numbers and columns is not None and columns <= _MOST_CLASSES:
-        targets = ops.one_hot(ops.cast(targets, "int32"), columns)
+    whole = True
+    if numbers and columns is not None and 1 < columns <= _MOST_CLASSES:
+        # Numbers may lie outside the classes, which `one_hot` may refuse.
+        labels = ops.cast(targets, "float32")[..., None]
+        whole = ops.all(ops.equal(labels, ops.round(labels)))
+        targets = ops.equal(labels, ops.arange(columns, dtype="float32"))
     nan = ops.full((), float("nan"), "float32")
     samples = ops.cast(ops.shape(outputs)[0], "float32")
     if tuple(targets.shape[1:]) != tuple(outputs.shape[1:]):
@@ -154,7 +165,8 @@ def of_fit(targets, outputs):
         for part in (targets, outputs)
     ]
     both = ops.sum((targets / sizes[0]) * (outputs / sizes[1]))
-    return [samples, ops.where(samples > 1, ops.clip(both, -1.0, 1.0), nan)]
+    told = ops.logical_and(samples > 1, whole)
+    return [samples, ops.where(told, ops.clip(both, -1.0, 1.0), nan)]
 
 
 def _off_one(values):

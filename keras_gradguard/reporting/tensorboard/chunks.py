@@ -9,6 +9,8 @@ import json
 
 import numpy as np
 
+from keras_gradguard._files import nested_deeper
+
 PLUGIN_NAME = "keras_gradguard"
 # Chunks of records to keep of a run; a day of training has about 3,000.
 SAMPLES = 10_000
@@ -80,21 +82,6 @@ def unpack(parts):
         name, array = _array(entry, blob)
         arrays[name] = array
     return header, arrays
-
-
-def nested_deeper(value, depth):
-    """Whether lists and dicts are nested deeper than so many levels."""
-    level = [value]
-    for _ in range(depth + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _array(entry, blob):

@@ -1,5 +1,6 @@
 """A file of TensorBoard events, filled by a thread."""
 
+import contextlib
 import itertools
 import os
 import queue
@@ -24,6 +25,8 @@ class EventFile:
 
     Args:
         folder: Path of an existing directory.
+        first: Callable that the thread calls before anything else, while the
+            model compiles, so that no step waits for it. Defaults to none.
 
     Attributes:
         path: Path of the file.
@@ -35,7 +38,7 @@ class EventFile:
         OSError: If the file cannot be written.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, first=None):
         for module in ("event_pb2", "summary_pb2"):
             require(f"tensorboard.compat.proto.{module}", "tensorboard", _OWNER)
         now = time.time()
@@ -47,13 +50,18 @@ class EventFile:
         self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
         self._queue = queue.SimpleQueue()
         self._error = None
+        # After a part of an event, no other can be read.
+        self._broken = False
         self.closed = False
         self.busy = 0.0
         self._thread = threading.Thread(
             target=self._run, name="gradguard-events", daemon=True
         )
+        # Both before the thread can fail, so that nothing is raised here.
+        self._queue.put(lambda: _event(now, file_version="brain.Event:2"))
+        if first is not None:
+            self._queue.put(first)
         self._thread.start()
-        self.write(lambda: _event(now, file_version="brain.Event:2"))
 
     def write(self, encode):
         """Append what `encode()`, called by the thread, returns.
@@ -122,14 +130,31 @@ class EventFile:
         self.closed = True
         self._queue.put(None)
         self._thread.join()
-        self._file.close()
-        self._raise()
+        try:
+            self._file.close()
+        finally:
+            self._raise()
+
+    def abandon(self):
+        """Close without writing what is left, and without an error."""
+        if self.closed:
+            return
+        self.closed = self._broken = True
+        self._queue.put(None)
+        self._thread.join()
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def _raise(self):
         """Hand an error of the thread to whoever writes next."""
         if self._error is not None:
             error, self._error = self._error, None
             raise error
+
+    def _write(self, data):
+        """Write all of it: a disk that fills up takes a part first."""
+        while data:
+            data = data[self._file.write(data) :]
 
     def _run(self):
         while True:
@@ -139,11 +164,13 @@ class EventFile:
             if isinstance(item, threading.Event):
                 item.set()
                 continue
+            if self._broken:
+                continue
             begin = time.perf_counter()
             try:
-                self._file.write(item())
+                self._write(item())
             except Exception as error:
-                self._error = self._error or error
+                self._error, self._broken = error, True
             self.busy += time.perf_counter() - begin
 
 

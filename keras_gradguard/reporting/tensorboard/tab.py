@@ -164,7 +164,10 @@ class TabSeries:
         header["sites"] = self._sites
         header["layers"] = trace.layers.tolist()
         header["active"] = active.tolist()
-        header["classes"] = [trace.class_of(layer) for layer in trace.layers]
+        run = trace.run
+        header["classes"] = [
+            run.info(layer).get("class") or "" for layer in trace.layers
+        ]
         meta = {key: trace.meta.get(key) for key in _META}
         if isinstance(meta["optimizer"], dict):
             meta["optimizer"] = meta["optimizer"].get("class")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_gradguard._files import naming_log_dir
 from keras_gradguard._optional import require
 from keras_gradguard.reporting._dead_units import dead_share
 from keras_gradguard.reporting._shared_series import GLOBAL
@@ -72,11 +73,10 @@ class EventWriter:
 
     def __init__(self, log_dir):
         folder = Path(log_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = EventFile(folder)
+        with naming_log_dir("EventWriter", log_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = EventFile(folder, first=_import_modules)
         self.path = self._file.path
-        # While the model compiles, so that no step waits for it.
-        self._file.write(_import_modules)
         self._tab = TabSeries(self._file)
         self._session = Session(self._file)
         self._pace = Pace(_FIRST_INTERVAL, _SHARE)
@@ -128,8 +128,8 @@ class EventWriter:
             self._file.close()
 
     def abandon(self):
-        """Close the file as it is."""
-        self._file.close()
+        """Close the file as it is: no descriptor and no thread stays."""
+        self._file.abandon()
 
     def flush(self):
         """Wait until everything written so far is in the file."""

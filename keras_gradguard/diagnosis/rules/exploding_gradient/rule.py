@@ -1,6 +1,6 @@
 """The rule that finds gradients that grow without bound."""
 
-from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.remedies.gradients import for_exploding
 from keras_gradguard.diagnosis.rules.exploding_gradient.lasting import (
     over_depth,
 )
@@ -8,6 +8,10 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.lasting import over_time
 from keras_gradguard.diagnosis.rules.exploding_gradient.signal import (
     through_layers,
 )
+from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
+    growth_over_depth,
+)
+from keras_gradguard.diagnosis.rules.exploding_gradient.start import huge_output
 from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import burst
 from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import runaway
 from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import (
@@ -54,6 +58,17 @@ class ExplodingGradient(Rule):
     """
 
     id = "exploding_gradient"
+    effects = (
+        "dead_relu",
+        "saturated_activation",
+        "vanishing_gradient",
+        "nonfinite_gradient",
+        "update_ratio",
+        "oscillating_loss",
+        "frozen_layer",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -73,6 +88,15 @@ class ExplodingGradient(Rule):
                 epoch=trace.epoch_of(growth.first_step),
                 evidence=growth.evidence,
                 message=growth.message,
-                remedies=of_steps.for_exploding(trace, growth.layers),
+                remedies=for_exploding(trace.run, growth.layers),
             )
         ]
+
+    def check_start(self, start):
+        """Find signals, and gradients over depth, that have exploded."""
+        found = huge_output(start) or growth_over_depth(start)
+        if found is None:
+            return []
+        layers, evidence, text = found
+        cures = for_exploding(start.run, layers)
+        return [self.at_start("critical", layers, evidence, text, cures)]

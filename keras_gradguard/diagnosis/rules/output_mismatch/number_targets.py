@@ -80,6 +80,7 @@ def judge_numbers(output, data):
         f"{data.target_range}: it cannot reach them.",
         remedies,
         severity="critical" if far or max(under, over) > 0.25 else "warning",
+        reach=list(reach),
         **data.target_evidence,
     )
 

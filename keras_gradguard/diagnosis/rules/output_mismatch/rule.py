@@ -1,13 +1,18 @@
 """Outputs, losses and targets that do not belong together."""
 
+import dataclasses
+
 from keras_gradguard.diagnosis.evidence.harm import began
 from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.harm import wanting_at
-from keras_gradguard.diagnosis.evidence.meta import output_of
+from keras_gradguard.diagnosis.rules.output_mismatch import learnt
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
+    intended_output,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     judge_targets,
@@ -25,6 +30,14 @@ _HOPELESS = (
     "numbers_for_categorical",
     "one_hot_for_one_unit",
 )
+# Standard deviations within which most targets lie.
+_MANY = 1.5
+_OF_THE_COURSE = (
+    learnt.broadcast,
+    learnt.bottomless,
+    learnt.rare_class,
+    learnt.constant_outputs,
+)
 
 
 class OutputMismatch(Rule):
@@ -38,6 +51,11 @@ class OutputMismatch(Rule):
     after 100 without having learnt a good part, or its loss is not finite.
     Models with several outputs are not judged.
 
+    The course of the run shows the rest: targets (n,) that meet outputs (n, 1)
+    in a loss of one's own; a loss that falls without end; a class that 1 % of
+    the targets belong to, where nothing else was learnt; outputs that have
+    become the same for every input, where no other cause is found.
+
     Notes:
         The loss is not trusted: Keras computes a crossentropy from what goes
         into a softmax or sigmoid, so that it may fall while the predictions
@@ -45,21 +63,81 @@ class OutputMismatch(Rule):
     """
 
     id = "output_mismatch"
+    effects = (
+        "dead_relu",
+        "saturated_activation",
+        "exploding_gradient",
+        "vanishing_gradient",
+        "nonfinite_gradient",
+        "frozen_layer",
+        "update_ratio",
+        "oscillating_loss",
+        "slow_convergence",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
-        output = output_of(trace)
+        output = trace.run.output
         if output is None:
             return []
-        found = judge_targets(output, facts_of(trace))
+        first = began(trace)
+        facts = facts_of(trace)
+        found = judge_targets(output, facts)
         found = found or judge_pairing(output)
         found = [f for f in found if not f.evidence.get("trains")]
-        if not found:
-            return []
-        first = began(trace)
-        if found[0].evidence.get("kind") in _HOPELESS:
+        if found:
             seen = first
-        else:
-            seen = harmed_at(trace)
-            seen = wanting_at(trace) if seen is None else seen
-        return [dated(trace, f, first, seen) for f in found if seen is not None]
+            if not _hopeless(found[0], facts):
+                seen = harmed_at(trace)
+                seen = wanting_at(trace) if seen is None else seen
+            if seen is not None:
+                return [dated(trace, f, first, seen) for f in found]
+        if not len(trace.steps):
+            return []
+        for judgement in _OF_THE_COURSE:
+            told = judgement(trace, output)
+            if told is not None:
+                return [dated(trace, told[1], first, told[0])]
+        return []
+
+    def check_start(self, start):
+        """Judge each output by its loss and its targets."""
+        found = []
+        for head in start.heads:
+            found += self._of_head(head.output, head.facts)
+        return found
+
+    def _of_head(self, output, facts):
+        pairing = judge_pairing(output)
+        if facts is None:
+            return pairing
+        if all(finding.evidence["trains"] for finding in pairing):
+            # The labels decide: then what the pairing suggested is moot.
+            return judge_targets(output, facts) or pairing
+        if intended_output(output, facts) is not output:
+            # The last layer needs no activation, and only that.
+            return [
+                dataclasses.replace(f, remedies=f.remedies[::-1])
+                for f in pairing
+            ]
+        return pairing
+
+
+def _hopeless(finding, facts):
+    """Whether no training makes up for what was found."""
+    kind = finding.evidence.get("kind")
+    if kind == "targets_outside_probabilities":
+        return facts.target_max > 1.5 or facts.target_min < -0.5
+    if kind == "targets_out_of_reach":
+        low, high = finding.evidence.get("reach", (0.0, 1.0))
+        if facts.target_std is None or facts.target_mean is None:
+            return False
+        # Not some that lie apart, but many.
+        most = _MANY * facts.target_std
+        below = facts.target_mean - most < low
+        above = facts.target_mean + most > high
+        outside = max(low - facts.target_min, facts.target_max - high, 0.0)
+        span = facts.target_max - facts.target_min
+        return (below or above) and outside >= 0.2 * span > 0
+    return kind in _HOPELESS

@@ -1,5 +1,7 @@
 """Judges targets against the loss and the output layer."""
 
+import dataclasses
+
 from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
     judge_binary,
 )
@@ -51,3 +53,24 @@ def judge_targets(output, data):
     else:
         found = None
     return [found] if found is not None else []
+
+
+def intended_output(output, facts):
+    """Return an output as it has to be for numbers that are no probabilities.
+
+    Args:
+        output: `Output`.
+        facts: `DataFacts` of its targets.
+
+    Returns:
+        `output`; without its activation where that is a softmax over one unit
+        for targets beyond 0 to 1.
+    """
+    one = output.activation == "softmax" and output.units == 1
+    if not one or output.loss_name not in REGRESSION:
+        return output
+    if facts.target_max is None:
+        return output
+    if facts.target_max > 1.1 or facts.target_min < -0.1:
+        return dataclasses.replace(output, activation="linear")
+    return output

@@ -1,12 +1,12 @@
 """Rules on updates: layers that do not move, steps too large or small."""
 
 import dataclasses
+import math
 
 import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import began
-from keras_gradguard.diagnosis.evidence.meta import optimizer_of
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import count_within
@@ -15,11 +15,16 @@ from keras_gradguard.diagnosis.evidence.stretches import mean_known
 from keras_gradguard.diagnosis.evidence.stretches import median_known
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
-from keras_gradguard.diagnosis.remedies import of_steps
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
+from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
+from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.trace.run_info import known
+
+# A learning rate is changed by no more in one go.
+_FACTORS = (1e-4, 1e4)
 
 # name: (lowest, highest, usual). Wide on purpose: what lies outside works in
 # no published recipe, what lies inside is left to the update ratios.
@@ -42,6 +47,13 @@ _MEASURED = 5
 _LONG = 100
 _TOO_LARGE = 0.1
 _TOO_SMALL = 1e-6
+_OF_THE_COURSE = (outweighed, ended_early, lost_again)
+
+
+# A first step that replaces this share of the weights, in the median layer,
+# and one that needs ten million to change them.
+_REPLACED, _LOST = 1.0, 1e-7
+_ADAPTIVE = ("Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Lion", "Adafactor")
 
 
 class UpdateRatio(Rule):
@@ -59,6 +71,11 @@ class UpdateRatio(Rule):
       loss stalls likewise. Small steps later on are a schedule, or a run that
       has converged.
 
+    Besides, where next to nothing was learnt: a penalty or a weight decay under
+    which the weights shrank to a third; a schedule that takes the learning
+    rate away in the first third of the run. And a run that had learnt, whose
+    loss lies by the first again for 50 records.
+
     Without a recorded loss nothing is said: large steps of a run that learns
     are no problem.
 
@@ -70,10 +87,21 @@ class UpdateRatio(Rule):
     """
 
     id = "update_ratio"
+    effects = (
+        "oscillating_loss",
+        "loss_plateau",
+    )
 
     def check(self, trace):
         """See `Rule.check`."""
-        return self._configured(trace) or self._measured(trace)
+        found = self._configured(trace)
+        if found:
+            return found
+        judged = [judge(trace) for judge in _OF_THE_COURSE]
+        found = [finding for finding in judged if finding is not None]
+        found += self._measured(trace)
+        # What could be told first is told, also when more is known later.
+        return sorted(found, key=_told_at)[:1]
 
     def _configured(self, trace):
         first = began(trace)
@@ -84,7 +112,7 @@ class UpdateRatio(Rule):
                 last_step=max([first, *trace.steps[-1:].tolist()]),
                 epoch=trace.epoch_of(first),
             )
-            for finding in judge_learning_rate(optimizer_of(trace))
+            for finding in judge_learning_rate(trace.run.optimizer)
         ]
 
     def _measured(self, trace):
@@ -168,10 +196,58 @@ class UpdateRatio(Rule):
                         f"over layers), {side} {limit:g}, and the loss does "
                         f"not fall: {why}."
                     ),
-                    remedies=of_steps.for_update_ratio(trace, value / 1e-3),
+                    remedies=for_update_ratio(trace.run, value / 1e-3),
                 )
             ]
         return []
+
+    def check_start(self, start):
+        """Judge the size of the first step, or else the learning rate."""
+        told = ("vanishing_gradient", "exploding_gradient")
+        found = []
+        if start.gradient is not None and not start.tells(*told):
+            found = self._first_step(start)
+        return found or judge_learning_rate(start.run.optimizer)
+
+    def _first_step(self, start):
+        optimizer = start.run.optimizer
+        rate, gradient = optimizer.learning_rate, start.gradient
+        judged = np.isfinite(gradient.loss) and start.learns_in_principle
+        if not rate or not judged or start.tells("nonfinite_gradient"):
+            return []
+        if optimizer.name in _ADAPTIVE:
+            steps = [rate * math.sqrt(n) / w for w, _, n in gradient.kernels]
+        elif optimizer.plain:
+            steps = [rate * g / w for w, g, _ in gradient.kernels]
+        else:
+            return []
+        if not steps:
+            return []
+        middle, largest = float(np.median(steps)), float(max(steps))
+        if middle >= _REPLACED:
+            size, usual, limit = middle, 1e-2, _REPLACED
+            text = "replaces the weights"
+        elif largest < _LOST:
+            size, usual, limit = largest, 1e-3, _LOST
+            text = "does not change the weights"
+        else:
+            return []
+        return [
+            self.at_start(
+                "critical" if middle >= 10 else "warning",
+                [],
+                {
+                    "kind": "first_step",
+                    "update_ratio": size,
+                    "threshold": limit,
+                    "learning_rate": rate,
+                },
+                f"With a learning rate of {number(rate)} the first step of "
+                f"{optimizer.name} {text}: it is {number(size)} times as large "
+                "as they are. About 1e-3 is usual.",
+                for_update_ratio(start.run, size / usual),
+            )
+        ]
 
 
 def judge_learning_rate(optimizer):
@@ -225,3 +301,39 @@ def judge_learning_rate(optimizer):
             ],
         )
     ]
+
+
+def for_update_ratio(run, factor):
+    """Return the remedy for steps too large or too small by `factor`."""
+    name, rate = run.optimizer.name or "Adam", run.learning_rate
+    side = "Lower" if factor > 1 else "Raise"
+    # Steps of exactly zero tell no factor.
+    factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
+    if rate is not None:
+        to = float(f"{rate / factor:.1g}")
+        change = training.learning_rate(
+            name,
+            rate,
+            f"From {rate:g} to {to:.1g}: about 1e-3 of the weights per step.",
+            to,
+        )
+        code = f"optimizer = keras.optimizers.{name}({to:.1g})"
+    else:
+        change = training.scale_learning_rate(
+            1 / factor, "Steps of about 1e-3 of the weights are usual."
+        )
+        code = f"model.optimizer.learning_rate /= {factor:.1g}"
+    change = dataclasses.replace(
+        change, title=f"{side} the learning rate", code=code
+    )
+    if name in ("SGD", "Adadelta", "Adagrad"):
+        adam = training.adam(
+            "Adam's steps have the size of the learning rate, whatever the "
+            "size of the gradient."
+        )
+        return [change, adam]
+    return [change]
+
+
+def _told_at(finding):
+    return finding.evidence["window"]["last_step"]

@@ -1,7 +1,4 @@
-"""What to change when gradients, and steps with them, have the wrong size.
-
-`trace` is a `Trace`, or anything with `info(layer)` and `meta` as it has.
-"""
+"""What to change when gradients explode or are not finite."""
 
 import dataclasses
 
@@ -9,15 +6,13 @@ from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.code import layer_code
 from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.findings.remedy import Remedy
 
-# A learning rate is changed by no more in one go.
-_FACTORS = (1e-4, 1e4)
 
-
-def for_exploding(trace, layers):
+def for_exploding(run, layers):
     """Return remedies for gradients that grow without bound."""
-    name, rate = _optimizer(trace, "SGD")
+    name, rate = run.optimizer.name or "SGD", run.learning_rate
     lower = "1e-3" if rate is None else f"{rate / 10:g}"
     now = "" if rate is None else f" It is {rate:g} now."
     clip = training.clip(
@@ -38,7 +33,7 @@ def for_exploding(trace, layers):
         dataclasses.replace(clip, code=code),
         dataclasses.replace(
             lower_rate(
-                trace,
+                run,
                 10,
                 "Steps that overshoot make the next gradient larger "
                 f"still.{now}",
@@ -50,22 +45,22 @@ def for_exploding(trace, layers):
             "elu",
             "Its weights keep the size of the signal from layer to layer, "
             "whatever the activations were before.",
-            "\n".join(layer_code(trace, layer, "elu") for layer in layers),
+            "\n".join(layer_code(run, layer, "elu") for layer in layers),
         ),
         model.convert(
             "he_relu",
             "Normalization keeps the size of the signal from layer to layer.",
-            normalize_code(trace, layers),
+            normalize_code(run, layers),
             normalization="batch",
         ),
     ]
 
 
-def for_nonfinite(trace, layers, clue):
+def for_nonfinite(run, layers, clue):
     """Return remedies for NaN or infinite gradients; `clue` says the cause.
 
     Args:
-        trace: The `Trace`.
+        run: `RunInfo` of the run or the model.
         layers: List of str. Layers whose gradient was not finite.
         clue: Str. `"growth"`, `"data"`, `"overflow"` or `"layer"`.
     """
@@ -92,7 +87,7 @@ def for_nonfinite(trace, layers, clue):
         "x = keras.ops.maximum(x, 1e-7)  # before log, sqrt or division",
     )
     if clue == "growth":
-        return [*for_exploding(trace, layers), skip]
+        return [*for_exploding(run, layers), skip]
     if clue == "overflow":
         half = Remedy(
             "Compute in bfloat16 or float32",
@@ -103,73 +98,3 @@ def for_nonfinite(trace, layers, clue):
     if clue == "layer":
         return [safe, skip, check_data]
     return [check_data, safe, skip]
-
-
-def for_update_ratio(trace, factor):
-    """Return the remedy for steps too large or too small by `factor`."""
-    name, rate = _optimizer(trace, "Adam")
-    side = "Lower" if factor > 1 else "Raise"
-    # Steps of exactly zero tell no factor.
-    factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
-    if rate is not None:
-        to = float(f"{rate / factor:.1g}")
-        change = training.learning_rate(
-            name,
-            rate,
-            f"From {rate:g} to {to:.1g}: about 1e-3 of the weights per step.",
-            to,
-        )
-        code = f"optimizer = keras.optimizers.{name}({to:.1g})"
-    else:
-        change = training.scale_learning_rate(
-            1 / factor, "Steps of about 1e-3 of the weights are usual."
-        )
-        code = f"model.optimizer.learning_rate /= {factor:.1g}"
-    change = dataclasses.replace(
-        change, title=f"{side} the learning rate", code=code
-    )
-    if name in ("SGD", "Adadelta", "Adagrad"):
-        adam = training.adam(
-            "Adam's steps have the size of the learning rate, whatever the "
-            "size of the gradient."
-        )
-        return [change, adam]
-    return [change]
-
-
-def for_clipping(threshold, norm):
-    """Return the remedy for a threshold far from the norms it is for."""
-    return [
-        Remedy(
-            "Let the threshold follow the gradient norms",
-            f"A threshold of {threshold:.3g} and norms of {norm:.3g} are far "
-            "apart. At the 90th percentile of the run's own norms, only the "
-            "largest tenth is clipped.",
-            "optimizer = kgg.AutoClip(keras.optimizers.Adam(1e-3), "
-            "percentile=90)",
-        )
-    ]
-
-
-def lower_rate(trace, factor, why):
-    """Return the remedy of a learning rate `factor` times smaller.
-
-    Args:
-        trace: The `Trace`.
-        factor: Float above 1.
-        why: Str. Why that helps.
-    """
-    rate = trace.meta.get("learning_rate")
-    if isinstance(rate, int | float) and rate > 0:
-        name = (trace.meta.get("optimizer") or {}).get("class")
-        return training.learning_rate(name, rate, why, rate / factor)
-    return training.scale_learning_rate(1 / factor, why)
-
-
-def _optimizer(trace, default):
-    """Return the optimizer's class, or `default`, and its rate, or None."""
-    known = trace.meta.get("optimizer")
-    known = known if isinstance(known, dict) else {}
-    rate = known.get("learning_rate") or trace.meta.get("learning_rate")
-    positive = isinstance(rate, int | float) and rate > 0
-    return known.get("class") or default, rate if positive else None

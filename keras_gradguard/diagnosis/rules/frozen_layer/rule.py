@@ -11,9 +11,10 @@ from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import log_profile
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
-from keras_gradguard.diagnosis.remedies import of_layers
+from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
 
 _ZERO_BLOCKS = 10
 _MEASURED = 5
@@ -24,6 +25,10 @@ _STILL = 1e-8
 class FrozenLayer(Rule):
     """Finds trainable layers whose weights do not change.
 
+    * The gradient is exactly zero in every layer in the first 10 records,
+      though no unit is dead or saturated: the loss does not depend on the
+      weights. Or it is in some layers in the first 30, and the layers behind
+      get a whole one: they are cut off from the loss.
     * A layer with a kernel gets a gradient of exactly zero for 100 records,
       while layers in front of it and behind it get one: a dead or
       disconnected branch. (If nothing in front gets one either, that is
@@ -43,6 +48,9 @@ class FrozenLayer(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
+        cut = no_gradient.of_all(trace) or no_gradient.of_some(trace)
+        if cut is not None:
+            return [cut]
         blocks = trace.blocks()
         mask = judged_layers(trace)
         if not mask.any() or not len(blocks):
@@ -84,7 +92,7 @@ class FrozenLayer(Rule):
                     f"step from {first} to {stop}, while layers in front and "
                     "behind get one. The weights do not learn."
                 ),
-                remedies=of_layers.for_frozen(trace, layers),
+                remedies=for_frozen(trace.run, layers),
             )
         ]
 
@@ -136,7 +144,7 @@ class FrozenLayer(Rule):
                 f"moved by at most {number(value)} of their size per step, "
                 "although a gradient of usual size arrives."
             ),
-            remedies=of_layers.for_frozen(trace, layers),
+            remedies=for_frozen(trace.run, layers),
         )
 
     def _all_still(self, trace, mask):
@@ -175,6 +183,35 @@ class FrozenLayer(Rule):
                     "gradients arrive: the learning rate is zero, or the "
                     "updates are not applied."
                 ),
-                remedies=of_layers.for_frozen(trace, []),
+                remedies=for_frozen(trace.run, []),
             )
         ]
+
+
+def for_frozen(run, layers):
+    """Return remedies for layers that do not move."""
+    if not layers:
+        return [
+            Remedy(
+                "Check the learning rate and its schedule",
+                "Gradients arrive but the weights do not change.",
+                "print(model.optimizer.learning_rate)",
+            )
+        ]
+    listed = ", ".join(repr(str(layer)) for layer in layers)
+    return [
+        Remedy(
+            "Check that the output depends on these layers",
+            "Their gradient is zero, or the optimizer leaves them out.",
+            f"for path in [{listed}]:\n"
+            "    print([w.path for w in model.trainable_variables "
+            "if w.path.startswith(path)])",
+        ),
+        Remedy(
+            "Freeze them on purpose",
+            "If they are meant to stay as they are, say so and save the work.",
+            f"for layer in model.layers:\n"
+            f"    if layer.path in [{listed}]:\n"
+            "        layer.trainable = False",
+        ),
+    ]

@@ -3,9 +3,10 @@
 import numpy as np
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis.remedies import of_steps
+from keras_gradguard.diagnosis.rules.clipping.of_keras import starved
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
 
 _ALWAYS = {"window": 500, "share": 0.99, "ratio": 0.1}
 _NEVER = {"window": 2000, "ratio": 0.1}
@@ -22,8 +23,12 @@ class Clipping(Rule):
       that is constant. It would not catch a spike that is ten times as large.
       A threshold that adapts may wait for its spike as long as it takes.
 
-    Judged where the trace has a threshold of the global norm, which an
-    `AutoClip` gives it.
+    Both are judged where the trace has a threshold of the global norm, which
+    an `AutoClip` gives it.
+
+    * Starved: Keras's own `clipnorm`, `clipvalue` or `global_clipnorm` leaves
+      less than a twentieth of the gradient in 95 % of the steps, the steps of
+      the optimizer grow with the gradient, and nothing was learnt.
 
     References:
         - [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063), who set the
@@ -34,6 +39,9 @@ class Clipping(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
+        found = starved(trace)
+        if found is not None:
+            return [found]
         threshold = trace.extra.get("clip_threshold")
         if threshold is None:
             return []
@@ -120,5 +128,19 @@ def _finding(trace, steps, evidence, text, limit, norm):
         trace.epoch_of(first),
         evidence,
         text,
-        of_steps.for_clipping(limit, norm),
+        for_clipping(limit, norm),
     )
+
+
+def for_clipping(threshold, norm):
+    """Return the remedy for a threshold far from the norms it is for."""
+    return [
+        Remedy(
+            "Let the threshold follow the gradient norms",
+            f"A threshold of {threshold:.3g} and norms of {norm:.3g} are far "
+            "apart. At the 90th percentile of the run's own norms, only the "
+            "largest tenth is clipped.",
+            "optimizer = kgg.AutoClip(keras.optimizers.Adam(1e-3), "
+            "percentile=90)",
+        )
+    ]

@@ -1,0 +1,83 @@
+"""What may not be said of a run in which nothing was found, and why."""
+
+import numpy as np
+
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import first_loss
+from keras_gradguard.diagnosis.evidence.stretches import Progress
+
+# Records that the rules of the longest window want.
+_ENOUGH = 100
+# A fall of less than this share of the loss is none that anybody wants.
+_LEAST = 0.02
+# Standard errors by which the loss has to lie lower.
+_ERRORS = 3.0
+
+
+def not_judged(trace, rules=None):
+    """Return why a run without findings may not be called healthy.
+
+    Args:
+        trace: `Trace` of the run, or None.
+        rules: List of str. Ids of the rules that were asked, where these are
+            not all. Defaults to none left out.
+
+    Returns:
+        List of str, each a reason without a full stop; empty where every rule
+        had the records that it asks for, and the loss fell by more than its
+        noise or the outputs follow the targets.
+    """
+    if trace is None or not len(trace.steps):
+        return ["nothing was recorded"]
+    reasons = []
+    if rules is not None:
+        asked = ", ".join(rules) or "none"
+        reasons.append(f"only these rules were asked: {asked}")
+    if trace.records_seen < _ENOUGH:
+        reasons.append("too few to say whether it learns")
+    reasons += _of_loss(trace)
+    return reasons
+
+
+def _of_loss(trace):
+    progress, learning = Progress.of(trace), Learning.of(trace)
+    if not progress.known:
+        return ["no loss was recorded, so whether it learns is not known"]
+    if len(learning) and (learning.good[-1] or learning.at_ceiling[-1]):
+        return []
+    first, late, noise = _fall(trace, progress)
+    if not np.isfinite(late):
+        return ["the loss is not finite"]
+    fall = first - late
+    if fall < -max(_LEAST * abs(first), noise):
+        return [f"the loss has risen, from {first:.4g} to {late:.4g}"]
+    if fall <= max(_LEAST * abs(first), noise):
+        return ["the loss has not moved"]
+    gain = learning.gain[-1] if len(learning) else np.nan
+    if gain < _LEAST:
+        return [
+            "the loss has fallen no further than to that of a constant "
+            "prediction"
+        ]
+    return []
+
+
+def _fall(trace, progress):
+    """Return the loss at first and of late, and the noise of their gap."""
+    loss = trace.extra.get("loss") if progress.per_batch else progress.loss
+    loss = np.asarray(loss, np.float64)
+    loss = loss[~np.isnan(loss)]
+    few = max(1, len(loss) // 10)
+    early, late = loss[:few], loss[-max(2, len(loss) // 5) :]
+    with np.errstate(invalid="ignore", over="ignore"):
+        first = max(float(early.mean()), _start(trace, progress))
+        # Half of the gap of neighbours is noise, whatever the trend.
+        step = np.diff(loss)
+        spread = np.sqrt(np.mean(step**2) / 2) if len(step) else 0.0
+        noise = _ERRORS * spread * np.sqrt(1 / len(early) + 1 / len(late))
+        return first, float(late.mean()), float(noise)
+
+
+def _start(trace, progress):
+    start = first_loss(trace, progress)
+    return start if np.isfinite(start) else -np.inf

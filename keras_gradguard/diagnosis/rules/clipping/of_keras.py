@@ -1,0 +1,136 @@
+"""Keras's own clips where they cut every gradient down to next to nothing.
+
+The judgement takes a `Trace` and returns a `Finding`, or None.
+"""
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
+
+_WAYS = ("global_clipnorm", "clipnorm", "clipvalue")
+# What is left of a gradient that a step no longer feels.
+_LEFT = 0.05
+_SHARE = 0.95
+_RECORDS = 30
+# By then a run that is not starved has begun to learn.
+_OF_PLAN, _MOST = 0.02, 100
+# Their steps are as large whatever the gradient's size.
+_SCALE_FREE = (
+    "Adam",
+    "AdamW",
+    "Nadam",
+    "Adamax",
+    "RMSprop",
+    "Lion",
+    "Adafactor",
+    "Lamb",
+    "Muon",
+    "Adagrad",
+    "Adadelta",
+)
+
+
+def starved(trace):
+    """Judge whether a clip of Keras's leaves steps too small to learn."""
+    way, threshold, name = _clip(trace)
+    learning = Learning.of(trace)
+    if way is None or name in _SCALE_FREE or not len(learning):
+        return None
+    norms = trace.get("grad_norm", by="variable")[:, trace.has_gradient]
+    if len(norms) < _RECORDS:
+        return None
+    left = _left(trace, way, threshold, norms)
+    start = int(trace.steps[0])
+    plan = planned_steps(trace)
+    wait = _MOST if plan is None else max(_RECORDS, _OF_PLAN * plan)
+    late = learning.steps - start >= wait
+    late &= learning.little(0.15) & ~learning.good & ~learning.at_ceiling
+    for at in np.flatnonzero(late):
+        stop = int(learning.steps[at])
+        count = int(np.searchsorted(trace.steps, stop, "right"))
+        seen = left[:count]
+        seen = seen[np.isfinite(seen)]
+        if len(seen) < _RECORDS or np.mean(seen < _LEFT) < _SHARE:
+            continue
+        return _finding(trace, way, threshold, seen, norms[:count], stop)
+    return None
+
+
+def _clip(trace):
+    optimizer = trace.run.optimizer
+    for way in _WAYS:
+        value = getattr(optimizer, way)
+        if value is not None and 0 < value < float("inf"):
+            return way, float(value), optimizer.name
+    return None, 0.0, None
+
+
+def _left(trace, way, threshold, norms):
+    """Return (T,): the share of the gradient that a clip lets through.
+
+    Of a clip of each variable, that of the variable that keeps most; of a
+    clip of values, the largest that is possible.
+    """
+    norms = norms.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if way == "global_clipnorm":
+            return threshold / np.sqrt(np.nansum(norms**2, axis=1))
+        limit = threshold
+        if way == "clipvalue":
+            sizes = trace.sizes[trace.has_gradient]
+            limit = threshold * np.sqrt(sizes)
+        share = limit / np.where(norms > 0, norms, np.nan)
+        # Whole variables without a gradient say nothing.
+        weight = np.nan_to_num(norms) ** 2
+        share = np.minimum(np.nan_to_num(share, nan=1.0), 1.0)
+        return np.sqrt((share**2 * weight).sum(1) / weight.sum(1))
+
+
+def _finding(trace, way, threshold, seen, norms, stop):
+    first = int(trace.steps[0])
+    typical = float(
+        np.median(np.sqrt(np.nansum(norms.astype(np.float64) ** 2, axis=1)))
+    )
+    part = float(np.median(seen))
+    text = (
+        f"{way}={threshold:g} of the optimizer cuts every gradient: a typical "
+        f"norm is {number(typical)}, and {number(100 * part)} % of it is "
+        "left. The steps are too small to learn by, whatever the learning "
+        "rate says."
+    )
+    usual = float(f"{max(1.0, typical):.1g}")
+    fixes = [
+        Remedy(
+            "Remove the clip",
+            "No gradient here calls for it.",
+            f"model.optimizer.{way} = None",
+        ),
+        Remedy(
+            "Raise the threshold above a typical gradient norm",
+            "Then only outliers are cut.",
+            f"model.optimizer.{way} = None\n"
+            f"model.optimizer.global_clipnorm = {usual:g}",
+        ),
+    ]
+    return Finding(
+        rule="clipping",
+        severity="critical",
+        layers=[],
+        first_step=first,
+        last_step=int(trace.steps[-1]),
+        epoch=trace.epoch_of(first),
+        evidence={
+            "kind": way,
+            "clip_threshold": threshold,
+            "grad_norm": typical,
+            "share_left": part,
+            "threshold": _LEFT,
+            "window": {"first_step": first, "last_step": stop},
+        },
+        message=text,
+        remedies=fixes,
+    )

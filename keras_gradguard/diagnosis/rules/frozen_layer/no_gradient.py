@@ -1,0 +1,168 @@
+"""Gradients of exactly zero from the first step on: nothing depends on them.
+
+Each judgement takes a `Trace` and returns a `Finding`, or None.
+"""
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
+
+# Records that have to show it, from the first on. A branch that starts at zero
+# wakes up after some tens of steps; two factors at zero never do.
+_OF_ALL, _OF_ZEROS, _OF_SOME = 10, 30, 100
+# A gradient that fades over the layers arrives small before it is gone; one
+# that is cut off arrives whole at the layer behind.
+_WHOLE = 1e-8
+# A site that lets nothing pass, whatever the weights.
+_CLOSED = 0.999
+
+
+def of_all(trace):
+    """Judge whether the loss depends on no weight at all."""
+    norms = trace.get("grad_norm", by="variable")[:_OF_ALL]
+    norms = norms[:, trace.has_gradient]
+    if len(norms) < _OF_ALL or not norms.shape[1] or (norms != 0).any():
+        return None
+    loss = trace.extra.get("loss")
+    if loss is not None and not (np.nan_to_num(loss[:_OF_ALL]) != 0).any():
+        # Nothing is left to learn, or no sample counts.
+        return None
+    if _closed(trace):
+        return None
+    layers = _trained(trace)
+    if _zero_products(trace, layers):
+        return _zeros(trace, layers, _OF_ALL)
+    text = (
+        "The gradient is exactly zero in every layer at every step: the loss "
+        "does not depend on the weights. Rounding, argmax, a comparison, a "
+        "cast to integers or stop_gradient between the weights and the loss "
+        "cuts it off; so does a factor of zero."
+    )
+    fixes = [
+        Remedy(
+            "Compute the loss from the outputs themselves",
+            "A step has no slope: round, argmax, casts and comparisons belong "
+            "into metrics.",
+            'model.compile(optimizer=model.optimizer, loss="mse")'
+            "  # or another loss that has a slope",
+        ),
+        _straight_through(),
+    ]
+    return _finding(trace, "no_dependence", [], _OF_ALL, text, fixes)
+
+
+def of_some(trace):
+    """Judge whether layers are cut off from the loss."""
+    mask = judged_layers(trace)
+    count = min(_OF_SOME, len(trace.steps))
+    first = trace.layer_norms(0, count)[:, mask]
+    if count < _OF_ZEROS or not mask.any() or _closed(trace):
+        return None
+    zero = (first == 0).all(axis=0)
+    if not zero.any() or zero.all() or not np.isfinite(first).all():
+        return None
+    typical = np.median(first, axis=0)
+    layers = trace.layers[mask]
+    if any(str(trace.info(a).get("dtype")) == "float16" for a in layers[zero]):
+        return None
+    culprits = [str(layer) for layer in layers[zero]]
+    if _zero_products(trace, culprits):
+        return _zeros(trace, culprits, _OF_ZEROS)
+    if count < _OF_SOME:
+        return None
+    last = int(np.flatnonzero(zero)[-1])
+    behind = typical[last + 1 :][~zero[last + 1 :]]
+    if len(behind) and behind[0] < _WHOLE * typical.max():
+        return None
+    text = (
+        f"{names(culprits)}: the gradient is exactly zero at every step, while "
+        "other layers get one. Nothing that these layers give reaches the "
+        "loss with a slope: the branch does not reach the output, or rounding, "
+        "argmax, a quantizer or stop_gradient cuts it off."
+    )
+    fixes = [
+        Remedy(
+            "Connect these layers to the output",
+            "A layer learns only if the loss depends on what it gives.",
+            "model.summary(expand_nested=True)  # follow their outputs",
+        ),
+        _straight_through(),
+    ]
+    return _finding(trace, "cut_off", culprits, _OF_SOME, text, fixes)
+
+
+def _closed(trace):
+    """Whether units that are dead or saturated explain a gradient of zero."""
+    for name in ("zero_fraction", "saturated_fraction", "inactive_fraction"):
+        shares = trace.activation(name)[:1]
+        if shares.size and (np.nan_to_num(shares) >= _CLOSED).any():
+            return True
+    return False
+
+
+def _trained(trace):
+    owners = np.unique(trace.owners[trace.has_gradient])
+    return [str(layer) for layer in trace.layers[owners]]
+
+
+def _zero_products(trace, layers):
+    """Whether each of the layers multiplies kernels that start at zero."""
+    steps, norm = trace.measured("weight_norm", by="variable")
+    if not len(steps) or not layers:
+        return False
+    for layer in layers:
+        at = np.flatnonzero(trace.layers[trace.owners] == layer)
+        shapes = trace.info(layer).get("shapes")
+        shapes = shapes if isinstance(shapes, dict) else {}
+        tables = [s for s in shapes.values() if len(s) > 1]
+        at = at[trace.has_gradient[at]]
+        if len(tables) < 2 or not len(at) or (norm[0, at] != 0).any():
+            return False
+    return True
+
+
+def _zeros(trace, layers, records):
+    text = (
+        f"{names(layers)}: two factors of a product both start at zero, so "
+        "neither gets a gradient, and both stay at zero. One of them has to "
+        "start at random."
+    )
+    fixes = [
+        Remedy(
+            "Start one of the two factors at random",
+            "The product is still zero at the start, but its slope is not.",
+            'self.a = self.add_weight(shape, initializer="he_normal")',
+        )
+    ]
+    return _finding(trace, "zero_factors", layers, records, text, fixes)
+
+
+def _straight_through():
+    return Remedy(
+        "Pass the gradient straight through",
+        "Forward the rounded value counts, backward the one before it.",
+        "x = x + keras.ops.stop_gradient(keras.ops.round(x) - x)",
+    )
+
+
+def _finding(trace, kind, layers, records, text, fixes):
+    first, seen = int(trace.steps[0]), int(trace.steps[records - 1])
+    return Finding(
+        rule="frozen_layer",
+        severity="critical",
+        layers=layers,
+        first_step=first,
+        last_step=int(trace.steps[-1]),
+        epoch=trace.epoch_of(first),
+        evidence={
+            "kind": kind,
+            "grad_norm": 0.0,
+            "threshold": 0.0,
+            "window": {"first_step": first, "last_step": seen},
+        },
+        message=text,
+        remedies=fixes,
+    )

@@ -1,0 +1,196 @@
+"""What the course of a run tells of its outputs and its loss.
+
+Each judgement takes a `Trace` and the `Output`, and returns a finding with the
+step by which it was seen, or None.
+"""
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.findings.remedy import Remedy
+
+_PATIENCE = 100
+# A class that so few targets belong to hardly counts in the loss.
+_RARE = 0.01
+# Share of the loss of a constant by which one that learnt lies lower.
+_GAIN = 0.1
+# A loss that fell by so many times its first size, and outputs that grew so
+# far beyond the targets, have no floor.
+_BOTTOMLESS, _BEYOND = 100.0, 10.0
+# Outputs that vary by less than this share of the targets are a constant.
+_CONSTANT = 0.1
+_OF_PLAN, _FEWEST = 0.5, 500
+
+
+def broadcast(trace, output):
+    """Judge whether targets (n,) and outputs (n, 1) meet in a loss.
+
+    Their difference is a table (n, n) of each output with each target, and the
+    least of its squares is the mean of the targets for every input.
+    """
+    data = trace.run.data
+    target, given = data.target_shape, data.output_shape
+    learning = Learning.of(trace)
+    own = output.loss is None and trace.run.loss_name is None
+    if not own or target is None or given != [*target, 1] or not len(learning):
+        return None
+    run = learning.steps - int(trace.steps[0])
+    with np.errstate(invalid="ignore"):
+        small = learning.contrast < 0.5
+    seen = np.flatnonzero(
+        (run >= _PATIENCE) & small & ~learning.good & learning.stalled
+    )
+    if not len(seen):
+        return None
+    shown = "(n,)" if not target else f"(n, {', '.join(map(str, target))})"
+    part = float(learning.contrast[seen[0]])
+    return int(learning.steps[seen[0]]), mismatch(
+        output,
+        "broadcast",
+        f"the targets have the shape {shown} and the outputs one axis more, "
+        "of length 1, in a loss of your own: their difference holds each "
+        "output with each target, so the outputs shrink to a constant. They "
+        f"vary by {number(100 * part)} % of what the targets do.",
+        [
+            Remedy(
+                "Give targets and outputs one shape",
+                "Then each output meets its own target.",
+                "y_train = y_train.reshape(-1, 1)",
+            )
+        ],
+        contrast=part,
+    )
+
+
+def bottomless(trace, output):
+    """Judge whether the loss falls without end while the outputs run off."""
+    learning = Learning.of(trace)
+    if not len(learning):
+        return None
+    count = len(learning)
+    with np.errstate(all="ignore"):
+        size = np.fmax(
+            np.abs(trace.data("output_min")[:count]),
+            np.abs(trace.data("output_max")[:count]),
+        )
+        wanted = np.fmax(
+            np.abs(trace.data("target_min")[:count]),
+            np.abs(trace.data("target_max")[:count]),
+        )
+        far = size > _BEYOND * np.fmax(wanted, 1e-6)
+        far |= learning.crossentropy
+        fell = (learning.fallen > _BOTTOMLESS) & (learning.late < -1)
+        # Faster and faster, or at least no slower.
+        bad = fell & far & ~learning.stalled
+    seen = np.flatnonzero(bad & (learning.steps >= _PATIENCE))
+    if not len(seen):
+        return None
+    at = seen[0]
+    return int(learning.steps[at]), mismatch(
+        output,
+        "no_floor",
+        f"the loss falls without end, to {number(float(learning.late[at]))} "
+        "by now: it has no lowest value for these targets, and the outputs "
+        f"run off to {number(float(size[at]))}. A falling loss means nothing "
+        "here.",
+        [
+            model.output(
+                output,
+                "A squared error ends at 0, where the outputs are the targets.",
+                loss="mean_squared_error",
+            )
+        ],
+        loss_now=float(learning.late[at]),
+    )
+
+
+def rare_class(trace, output):
+    """Judge whether one of two classes is too rare to count."""
+    shape = trace.run.data.output_shape
+    learning = Learning.of(trace)
+    if output.loss_name not in BINARY or not shape or shape[-1] != 1:
+        return None
+    count = len(learning)
+    mean = trace.data("target_mean")[:count].astype(np.float64)
+    samples = np.arange(1, count + 1)
+    with np.errstate(all="ignore"):
+        mean = np.cumsum(np.nan_to_num(mean)) / samples
+        share = np.minimum(mean, 1 - mean)
+        stuck = (learning.gain < _GAIN) & ~(learning.follows >= 0.35)
+    late = learning.steps - int(trace.steps[0]) >= _waits(trace)
+    rare = (share > 0) & (share < _RARE)
+    seen = np.flatnonzero(late & rare & stuck & (learning.fallen > -1))
+    if not len(seen) or count < 5:
+        return None
+    at = seen[0]
+    part = float(share[at])
+    fewer = 0 if mean[at] > 0.5 else 1
+    weights = {1 - fewer: 1.0, fewer: float(f"{min(100, 0.5 / part):.2g}")}
+    image = len(shape) > 1
+    return int(learning.steps[at]), mismatch(
+        output,
+        "rare_class",
+        f"only {number(100 * part)} % of the targets are {fewer}: giving "
+        f"{1 - fewer} for every input costs next to nothing, and the model "
+        "has learnt no more than that. Accuracy does not show it.",
+        [
+            Remedy(
+                "Weigh the rare class, or show it more often",
+                "Both classes then count alike.",
+                "loss = keras.losses.Dice()  # measures the overlap"
+                if image
+                else f"model.fit(x_train, y_train, class_weight={weights})",
+            )
+        ],
+        share=part,
+    )
+
+
+def constant_outputs(trace, output):
+    """Judge whether the outputs have become the same for every input.
+
+    No cause that is known explains it, so this is what is left to be told.
+    """
+    learning = Learning.of(trace)
+    if not len(learning) or not learning.numbers:
+        return None
+    run = learning.steps - int(trace.steps[0])
+    due = max(_FEWEST, _OF_PLAN * (planned_steps(trace) or 4 * _FEWEST))
+    with np.errstate(invalid="ignore"):
+        small = learning.contrast < _CONSTANT
+        small &= ~(learning.gain >= 0.02) & ~learning.good
+    seen = np.flatnonzero(
+        (run >= due) & small & learning.stalled & ~learning.at_ceiling
+    )
+    if not len(seen):
+        return None
+    at = seen[0]
+    part = float(learning.contrast[at])
+    return int(learning.steps[at]), mismatch(
+        output,
+        "constant_outputs",
+        "the outputs are next to the same for every input: they vary by "
+        f"{number(100 * part)} % of what they should, and the loss is no "
+        "lower than that of a constant. The model has learnt the mean of the "
+        "targets, and nothing of the inputs.",
+        [
+            Remedy(
+                "Fit a few samples first",
+                "A model that cannot learn 16 samples by heart is wired "
+                "wrongly, or its loss leads elsewhere.",
+                "model.fit(x_train[:16], y_train[:16], epochs=500)",
+            )
+        ],
+        severity="warning",
+        contrast=part,
+    )
+
+
+def _waits(trace):
+    plan = planned_steps(trace)
+    return max(_PATIENCE, 0.2 * plan if plan else 0)

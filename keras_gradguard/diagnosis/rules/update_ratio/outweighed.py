@@ -1,0 +1,196 @@
+"""A penalty or a decay that moves the weights more than the task does.
+
+The judgement takes a `Trace` and returns a `Finding`, or None.
+"""
+
+import math
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
+
+# Records after which a run that goes well shows it.
+_PATIENCE = 30
+# Weights, or outputs, of this share of their first size have faded.
+_FADED = 0.35
+# A penalty below this share of the first loss does not rule it.
+_SHARE = 0.3
+_REGULARIZERS = (
+    "kernel_regularizer",
+    "recurrent_regularizer",
+    "embeddings_regularizer",
+)
+# Penalties that leave a network free to learn, and decays of AdamW's kind.
+_USUAL = {"penalty": 1e-4, "decay": 4e-3}
+
+
+def outweighed(trace):
+    """Judge whether weights fade under a penalty while nothing is learnt."""
+    learning = Learning.of(trace)
+    steps, norm = trace.measured("weight_norm")
+    if not len(learning) or len(steps) < 3 or not len(trace.steps):
+        return None
+    start = int(trace.steps[0])
+    idle = learning.idle(share=0.1, follows=0.35)
+    idle &= learning.steps - start >= _PATIENCE
+    for at in np.flatnonzero(idle):
+        stop = int(learning.steps[at])
+        last = int(np.searchsorted(steps, stop, "right")) - 1
+        if last < 1:
+            continue
+        with np.errstate(all="ignore"):
+            left = norm[last].astype(np.float64) / norm[0]
+        found = _penalty(trace, norm[0], left, stop)
+        found = found or _activity(trace, stop)
+        found = found or _decay(trace, left, stop)
+        if found is not None:
+            return found
+    return None
+
+
+def _penalty(trace, first, left, stop):
+    own = {
+        at: _weighs(trace, str(layer)) for at, layer in enumerate(trace.layers)
+    }
+    own = {at: weights for at, weights in own.items() if any(weights)}
+    if not own:
+        return None
+    total = sum(
+        l2 * float(first[at]) ** 2
+        + l1 * 0.8 * float(first[at]) * math.sqrt(_size(trace, at))
+        for at, (l1, l2) in own.items()
+    )
+    loss = _first_loss(trace)
+    share = total / abs(loss) if loss else math.nan
+    faded = [at for at in own if left[at] < _FADED]
+    if not faded or not share > _SHARE:
+        return None
+    layers = [str(trace.layers[at]) for at in faded]
+    least = float(min(left[at] for at in faded))
+    text = (
+        f"The penalty on the weights outweighs the task: it was "
+        f"{number(total)} of a loss of {number(loss)} at the start. The "
+        f"weights of {names(layers)} shrank to {number(least)} of their "
+        "size, and nothing was learnt."
+    )
+    fix = _words(
+        "Weaken the penalty",
+        "1e-4 is usual; the loss of the data must lead.",
+        f"kernel_regularizer=keras.regularizers.L2({_USUAL['penalty']:g})",
+    )
+    evidence = {"kind": "penalty", "share": share, "threshold": _SHARE}
+    return _finding(trace, layers, stop, evidence, text, [fix])
+
+
+def _activity(trace, stop):
+    std = trace.activation("std").astype(np.float64)
+    at = int(np.searchsorted(trace.activation_steps, stop, "right")) - 1
+    if at < 1 or not std.shape[1]:
+        return None
+    mean = trace.activation("mean").astype(np.float64)
+    with np.errstate(all="ignore"):
+        size = np.hypot(mean, std)
+        left = size[at] / size[0]
+    layers = [
+        layer
+        for layer in layers_of(trace, trace.sites[left < _FADED])
+        if trace.info(layer).get("activity_regularizer")
+    ]
+    if not layers:
+        return None
+    text = (
+        f"The penalty on the outputs of {names(layers)} outweighs the task: "
+        f"they shrank to {number(float(np.nanmin(left)))} of their size, and "
+        "nothing was learnt."
+    )
+    fix = _words(
+        "Weaken the penalty",
+        "It adds up over all units of a sample.",
+        "activity_regularizer=keras.regularizers.L2(1e-5)",
+    )
+    evidence = {"kind": "activity_penalty", "threshold": _FADED}
+    return _finding(trace, layers, stop, evidence, text, [fix])
+
+
+def _decay(trace, left, stop):
+    decay, rate = trace.run.optimizer.weight_decay, trace.run.learning_rate
+    if rate is None or decay is None or not decay > 0:
+        return None
+    run = stop - int(trace.steps[0])
+    # Keras takes rate * decay off the weights at each step.
+    explained = math.exp(-min(700.0, rate * decay * run))
+    trained = np.unique(trace.owners[trace.has_gradient])
+    faded = [int(at) for at in trained if left[at] < _FADED]
+    if explained > 0.5 or len(faded) < max(1, len(trained) // 2):
+        return None
+    layers = [str(trace.layers[at]) for at in faded]
+    text = (
+        f"The weight decay outweighs the task: {number(decay)} at a learning "
+        f"rate of {number(rate)} takes {number(100 * rate * decay)} % off the "
+        f"weights at each step. Those of {names(layers)} shrank to "
+        f"{number(float(min(left[at] for at in faded)))} of their size, and "
+        "nothing was learnt."
+    )
+    fix = _words(
+        "Weaken the weight decay",
+        "AdamW's default is 0.004.",
+        f"model.optimizer.weight_decay = {_USUAL['decay']:g}",
+    )
+    evidence = {
+        "kind": "decay",
+        "weight_decay": float(decay),
+        "threshold": _FADED,
+    }
+    return _finding(trace, layers, stop, evidence, text, [fix])
+
+
+def _weighs(trace, layer):
+    """Return the sums of l1 and l2 over a layer's kernels."""
+    sums = [0.0, 0.0]
+    info = trace.info(layer)
+    for key in _REGULARIZERS:
+        described = info.get(key)
+        described = described if isinstance(described, dict) else {}
+        for at, name in enumerate(("l1", "l2")):
+            value = described.get(name)
+            sums[at] += value if isinstance(value, int | float) else 0.0
+    return tuple(sums)
+
+
+def _size(trace, at):
+    sizes = trace.sizes[trace.owners == at]
+    return float(np.nansum(sizes)) or 1.0
+
+
+def _first_loss(trace):
+    loss = trace.extra.get("loss")
+    if loss is None or not len(loss) or not np.isfinite(loss[0]):
+        return None
+    return float(loss[0])
+
+
+def _words(title, why, code):
+    return Remedy(title, why, code)
+
+
+def _finding(trace, layers, stop, evidence, text, fixes):
+    first = int(trace.steps[0])
+    return Finding(
+        rule="update_ratio",
+        severity="critical",
+        layers=layers,
+        first_step=first,
+        last_step=int(trace.steps[-1]),
+        epoch=trace.epoch_of(first),
+        evidence={
+            **evidence,
+            "window": {"first_step": first, "last_step": stop},
+        },
+        message=text,
+        remedies=fixes,
+    )

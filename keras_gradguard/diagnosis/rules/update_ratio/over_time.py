@@ -1,0 +1,170 @@
+"""A learning rate that ends too early, and a run that loses what it had.
+
+Each judgement takes a `Trace` and returns a `Finding`, or None.
+"""
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
+
+# A rate of this share of its largest has ended; by this share of the plan is
+# too early.
+_ENDED = 0.02
+_EARLY = 0.35
+_PATIENCE = 30
+# What a run had learnt, and what is left of it where it is lost.
+_LEARNT, _LOST = 0.5, 0.1
+_BLOCKS = 5
+
+
+def ended_early(trace):
+    """Judge whether a schedule took the rate away before anything was learnt.
+
+    Told once the loss stalls behind that step and little was learnt.
+    """
+    learning = Learning.of(trace)
+    plan = planned_steps(trace)
+    if not len(learning) or not len(trace.steps):
+        return None
+    start = int(trace.steps[0])
+    steps, rates = _rates(trace)
+    with np.errstate(invalid="ignore"):
+        low = rates <= _ENDED * np.fmax.accumulate(rates) if len(rates) else []
+    ended = np.flatnonzero(low)
+    if not len(ended):
+        return None
+    end = int(steps[ended[0]])
+    if plan is not None and end - start > _EARLY * plan:
+        return None
+    run = learning.steps - end
+    wait = max(_PATIENCE, 0 if plan is not None else end - start)
+    with np.errstate(invalid="ignore"):
+        little = (learning.fallen < 0.5) | (learning.gain < 0.3)
+    late = (run >= wait) & learning.stalled & ~learning.good
+    seen = np.flatnonzero(late & little & ~learning.at_ceiling)
+    if not len(seen):
+        return None
+    stop = int(learning.steps[seen[0]])
+    highest, left = float(np.nanmax(rates)), float(rates[ended[0]])
+    part = f" of {plan:,} planned" if plan is not None else ""
+    text = (
+        f"The learning rate ends too early: it falls from {number(highest)} "
+        f"to {number(left)} by step {end}{part}, and the weights hardly move "
+        "from then on. The loss has stalled far from its goal."
+    )
+    length = plan if plan is not None else "epochs * steps_per_epoch"
+    fixes = [
+        Remedy(
+            "Let the schedule last for the whole run",
+            "It counts steps, which are batches and not epochs.",
+            "model.optimizer.learning_rate = keras.optimizers.schedules."
+            f"CosineDecay({highest:g}, decay_steps={length})",
+        ),
+        Remedy(
+            "Keep the learning rate constant",
+            "Then the weights move for as long as the run takes.",
+            f"model.optimizer.learning_rate = {highest:g}",
+        ),
+    ]
+    evidence = {
+        "kind": "schedule",
+        "learning_rate": left,
+        "largest_rate": highest,
+        "threshold": _ENDED,
+        "window": {"first_step": end, "last_step": stop},
+    }
+    return _finding(trace, "warning", end, evidence, text, fixes)
+
+
+def lost_again(trace):
+    """Judge whether a run lost what it had learnt, for good.
+
+    The loss had fallen to half of the first and lies by it again, for fifty
+    records, without falling.
+    """
+    blocks, progress = trace.blocks(), Progress.of(trace)
+    if len(blocks) < 3 * _BLOCKS or not progress.per_batch:
+        return None
+    loss = progress.loss
+    with np.errstate(invalid="ignore", over="ignore"):
+        best = np.fmin.accumulate(loss)
+        first = progress.first
+        had = first - best >= _LEARNT * abs(first)
+        gone = first - loss <= _LOST * abs(first)
+        bad = had & gone & (loss > best + _LEARNT * abs(first))
+    if not np.isfinite(first) or not bad.any():
+        return None
+    window = np.convolve(bad, np.ones(_BLOCKS, int))[: len(bad)] >= _BLOCKS
+    stalled = progress.stalled(2 * _BLOCKS, 0.05)
+    hits = np.flatnonzero(window & stalled)
+    if not len(hits):
+        return None
+    last = int(hits[0])
+    begin = last
+    while begin and bad[begin - 1]:
+        begin -= 1
+    since, stop = int(blocks.first_step[begin]), int(blocks.last_step[last])
+    text = (
+        f"What was learnt is lost: the loss had fallen from {number(first)} "
+        f"to {number(float(best[begin]))}, and since step {since} it is "
+        f"{number(float(loss[last]))}. A step there was too large."
+    )
+    _, rates = _rates(trace)
+    rising = len(rates) and np.nanmax(rates) > 3 * rates[0]
+    if rising:
+        text += (
+            f" The learning rate rises from {number(float(rates[0]))} to "
+            f"{number(float(np.nanmax(rates)))}."
+        )
+    fixes = [
+        training.lower_rate(
+            trace.run, 10, "Smaller steps do not throw away what was learnt."
+        )
+    ]
+    evidence = {
+        "kind": "lost",
+        "loss_first": float(first),
+        "loss_best": float(best[begin]),
+        "loss": float(loss[last]),
+        "threshold": _LOST,
+        "window": {"first_step": since, "last_step": stop},
+    }
+    return _finding(trace, "critical", since, evidence, text, fixes)
+
+
+def _rates(trace):
+    """Return steps and learning rates, of a schedule or of the epochs' logs."""
+    pairs = trace.run.optimizer.schedule
+    if pairs:
+        table = np.array([pair[:2] for pair in pairs], np.float64)
+        return table[:, 0], table[:, 1]
+    logged = trace.logs.get("learning_rate")
+    if (
+        logged is None
+        or not np.isfinite(logged).all()
+        or not (logged > 0).any()
+    ):
+        return np.zeros(0), np.zeros(0)
+    # An epoch's rate holds from the end of the one before.
+    ends = np.concatenate([trace.steps[:1], trace.epoch_steps[:-1]])
+    return ends.astype(np.float64), logged
+
+
+def _finding(trace, severity, first, evidence, text, fixes):
+    return Finding(
+        rule="update_ratio",
+        severity=severity,
+        layers=[],
+        first_step=first,
+        last_step=max(first, int(trace.steps[-1])),
+        epoch=trace.epoch_of(first),
+        evidence=evidence,
+        message=text,
+        remedies=fixes,
+    )

@@ -1,0 +1,128 @@
+"""What one pass over an untrained model shows: plain NumPy, no thresholds."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from keras_gradguard.trace.run_info import DataFacts
+from keras_gradguard.trace.run_info import Output
+from keras_gradguard.trace.run_info import RunInfo
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LayerStart:
+    """What a layer gave for the first rows.
+
+    Attributes:
+        path: Str. Path of the layer.
+        activation: Str or None. Its activation, as `models.outputs` names it.
+        output: Array `(rows, ...)`, the first tensor that it gave.
+        channels: Int. Axis of its units.
+        last: Bool. Whether the model gives this tensor as an output.
+        loops: Bool. Whether the layer runs over time.
+    """
+
+    path: str
+    activation: str | None
+    output: np.ndarray
+    channels: int
+    last: bool = False
+    loops: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InputStart:
+    """What comes into the first layers with weights.
+
+    Attributes:
+        facts: `DataFacts` of it.
+        layers: List of str. Paths of these layers.
+        mean: List of a mean per feature, or None.
+        std: List of a standard deviation per feature, or None.
+        several: Bool. Whether the model takes several inputs, so that nothing
+            says which of them to change.
+    """
+
+    facts: DataFacts
+    layers: list[str]
+    mean: list[float] | None = None
+    std: list[float] | None = None
+    several: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HeadStart:
+    """An output of the model, and its targets.
+
+    Attributes:
+        output: `Output`, as it is configured.
+        facts: `DataFacts` of outputs and targets, None where they are not
+            known.
+    """
+
+    output: Output
+    facts: DataFacts | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GradientStart:
+    """The loss and its first gradient.
+
+    Attributes:
+        loss: Float.
+        paths: List of str. Layers whose gradients can be compared, in forward
+            order.
+        norms: Float64 array, norm of the gradient of each of them.
+        kernels: List of `(weight norm, gradient norm, entries that are not
+            zero)`, one for each kernel with a gradient.
+    """
+
+    loss: float
+    paths: list[str]
+    norms: np.ndarray
+    kernels: list[tuple[float, float, int]]
+
+
+@dataclasses.dataclass(slots=True)
+class Start:
+    """What is known of a model before its first step.
+
+    Attributes:
+        run: `RunInfo` of the model.
+        heads: List of `HeadStart`, one for each output.
+        nonfinite: Dict from `"x"` and `"y"` to how many `values` and `rows`
+            are NaN or infinite. If there are any, nothing was run.
+        inputs: `InputStart`, or None where they cannot be judged.
+        layers: List of `LayerStart`, in the order of the calls.
+        weights: List of `presets.InitializationProblem`, of a model that was
+            not trained yet.
+        gradient: `GradientStart`, or None where no loss can be computed.
+        told: List of `Finding`. What was found so far, causes first.
+    """
+
+    run: RunInfo
+    heads: list[HeadStart] = dataclasses.field(default_factory=list)
+    nonfinite: dict[str, dict] = dataclasses.field(default_factory=dict)
+    inputs: InputStart | None = None
+    layers: list[LayerStart] = dataclasses.field(default_factory=list)
+    weights: list[Any] = dataclasses.field(default_factory=list)
+    gradient: GradientStart | None = None
+    told: list[Any] = dataclasses.field(default_factory=list)
+
+    def tells(self, *rules):
+        """Return whether one of some rules found something.
+
+        Args:
+            *rules: Rule ids.
+        """
+        return any(finding.rule in rules for finding in self.told)
+
+    @property
+    def learns_in_principle(self):
+        """Bool. Whether data and outputs allow to learn, as far as is told."""
+        return not self.tells("unscaled_data") and all(
+            finding.evidence.get("trains")
+            for finding in self.told
+            if finding.rule == "output_mismatch"
+        )

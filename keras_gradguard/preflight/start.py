@@ -1,0 +1,288 @@
+"""Runs a model once, on the side, and notes what its rules want to know."""
+
+import keras
+import numpy as np
+
+from keras_gradguard.findings.start import GradientStart
+from keras_gradguard.findings.start import HeadStart
+from keras_gradguard.findings.start import InputStart
+from keras_gradguard.findings.start import LayerStart
+from keras_gradguard.findings.start import Start
+from keras_gradguard.models import graph
+from keras_gradguard.models import outputs as configuration
+from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.models.run_info import run_info_of
+from keras_gradguard.preflight import probe
+from keras_gradguard.preflight import samples
+from keras_gradguard.presets.inspection.inspect import inspect_initialization
+from keras_gradguard.trace.run_info import Output
+
+_L = keras.layers
+_NORMALIZE = (*graph.NORMALIZATIONS, _L.Normalization)
+# Layers of this make are on other scales than those they stand between.
+_INCOMPARABLE = ("Normalization", "Embedding", "PReLU", "Scale")
+
+
+def configured(model):
+    """Return what the configuration of a model alone tells.
+
+    Args:
+        model: A Keras model.
+
+    Returns:
+        `Start` with `run` and the outputs of `heads`.
+    """
+    heads = [HeadStart(output) for output in configuration.outputs_of(model)]
+    return Start(run_info_of(model), heads)
+
+
+def measured(model, data, untrained, notes):
+    """Run a model forward and backward and return what it showed.
+
+    Args:
+        model: A built Keras model.
+        data: `samples.Samples`.
+        untrained: Bool. Whether its weights are those it starts with.
+        notes: List of str. What cannot be judged is added to it.
+
+    Returns:
+        `Start`.
+
+    Raises:
+        ValueError: If the model cannot be run on the data.
+    """
+    start = configured(model)
+    start.nonfinite = _nonfinite(data)
+    if start.nonfinite:
+        # All that comes behind would be NaN as well.
+        return start
+    signals, outputs = _forward(model, data.x)
+    start.heads = _heads(model, data, signals, outputs)
+    start.inputs = _inputs(model, signals, data)
+    start.layers = [_layer(signal) for signal in signals.values()]
+    if untrained:
+        start.weights = inspect_initialization(model)
+    start.gradient = _gradient(model, data, signals, notes)
+    return start
+
+
+def _nonfinite(data):
+    counts = {}
+    for name, structure in (("x", data.all_x), ("y", data.all_y)):
+        bad = rows = 0
+        for leaf in keras.tree.flatten(structure):
+            if leaf is None or leaf.dtype.kind not in "fc" or not leaf.size:
+                continue
+            wrong = ~np.isfinite(leaf)
+            bad += int(wrong.sum())
+            if wrong.any():
+                rows += int(wrong.reshape(len(leaf), -1).any(axis=1).sum())
+        if bad:
+            counts[name] = {"values": bad, "rows": rows}
+    return counts
+
+
+def _forward(model, x):
+    try:
+        return probe.forward(model, x)
+    except Exception as error:
+        raise ValueError(
+            "check: running the model failed on the first batch with "
+            f"{type(error).__name__}: {error}. Expected `x` as `fit` takes "
+            "it. Compare its shapes and types with the model's inputs."
+        ) from error
+
+
+def _layer(signal):
+    layer, values = signal.layer, signal.output
+    first = getattr(layer, "data_format", None) == "channels_first"
+    return LayerStart(
+        signal.path,
+        configuration.activation_name(layer),
+        values,
+        channels=1 if first else values.ndim - 1,
+        last=signal.last,
+        loops=isinstance(layer, _L.RNN),
+    )
+
+
+def _heads(model, data, signals, outputs):
+    """Return the outputs; of a subclassed model by the last layer called."""
+    heads = configuration.outputs_of(model)
+    if len(heads) == 1 and not heads[0].layer:
+        last = [signal for signal in signals.values() if signal.last]
+        if len(last) == 1 and len(outputs) == 1:
+            layer = last[0].layer
+            heads = [
+                Output(
+                    layer=last[0].path,
+                    kind=type(layer).__name__,
+                    units=int(outputs[0].shape[-1]),
+                    activation=configuration.activation_name(layer),
+                    loss=heads[0].loss,
+                    from_logits=heads[0].from_logits,
+                )
+            ]
+    targets = probe.targets_of(model, data.all_y)
+    if not len(heads) == len(targets) == len(outputs):
+        return [HeadStart(head) for head in heads]
+    return [
+        HeadStart(head, samples.target_facts(target, output))
+        for head, target, output in zip(heads, targets, outputs, strict=True)
+    ]
+
+
+def _inputs(model, signals, data):
+    """What the first layers take, None where it cannot be judged.
+
+    What a normalization, a rescaling or an embedding takes is not judged, nor
+    layers that a normalization follows, nor frozen ones.
+    """
+    first = _first_layers(model, signals)
+    judged = [
+        signal
+        for signal in first
+        if signal.layer.trainable
+        and not isinstance(signal.layer, (*_NORMALIZE, _L.Embedding))
+        and all(a.dtype.kind == "f" for a in signal.inputs)
+    ]
+    if not judged or len(judged) < len(first):
+        return None
+    arrays = [array for signal in judged for array in signal.inputs]
+    mean, std = _per_feature(data.all_x, arrays)
+    return InputStart(
+        samples.input_facts(arrays),
+        [signal.path for signal in judged],
+        mean,
+        std,
+        several=len(keras.tree.flatten(data.x)) > 1,
+    )
+
+
+def _first_layers(model, signals):
+    if not graph.is_graph(model):
+        weighted = [s for s in signals.values() if s.inputs]
+        return weighted[:1]
+    first = []
+    for site in graph.sites(model):
+        signal = signals.get(id(site.layer))
+        if signal is None or not signal.inputs:
+            continue
+        if _has_weights_before(site):
+            continue
+        if any(isinstance(a.layer, _NORMALIZE) for a in site.consumers):
+            continue
+        first.append(signal)
+    return first
+
+
+def _has_weights_before(site):
+    stack, seen = list(site.sources), set()
+    while stack:
+        before = stack.pop()
+        if id(before) in seen:
+            continue
+        seen.add(id(before))
+        if getattr(before.layer, "weights", None):
+            return True
+        stack.extend(before.sources)
+    return False
+
+
+def _per_feature(x, arrays):
+    """Return lists of mean and std a feature, where the model sees `x`."""
+    leaves = keras.tree.flatten(x)
+    if len(leaves) != 1 or len(arrays) < 1 or not samples.numbers(leaves[0]):
+        return None, None
+    x = leaves[0]
+    if x.ndim not in (2, 3) or x.shape[1:] != arrays[0].shape[1:]:
+        return None, None
+    if x.shape[-1] > 1000:
+        return None, None
+    flat = x.reshape(-1, x.shape[-1]).astype(np.float64)
+    std = flat.std(axis=0)
+    std[std == 0] = 1.0
+    return flat.mean(axis=0).tolist(), std.tolist()
+
+
+def _gradient(model, data, signals, notes):
+    losses = configuration.losses_of(model)
+    why = None
+    if losses is None:
+        why = (
+            "it has no loss of Keras's"
+            if model.compiled
+            else "it is not compiled"
+        )
+    elif data.y is None:
+        why = "there are no targets"
+    elif not model.trainable_variables:
+        why = "it has no trainable weights"
+    if why is not None:
+        notes.append(
+            f"Gradients, targets and losses were not judged: {why}."
+            if losses is None or data.y is None
+            else f"Gradients were not judged: {why}."
+        )
+        return None
+    try:
+        loss, grads = probe.gradients(model, data.x, data.y)
+    except Exception as error:
+        notes.append(
+            "Gradients were not judged: computing the loss failed with "
+            f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+        )
+        return None
+    paths, norms = _gradient_profile(model, signals, grads)
+    return GradientStart(loss, paths, norms, _kernels(model, grads))
+
+
+def _kernels(model, grads):
+    found = []
+    for variable, grad in zip(model.trainable_variables, grads, strict=True):
+        values = np.asarray(keras.ops.convert_to_numpy(variable), np.float64)
+        norm = float(np.linalg.norm(values))
+        if grad is None or values.ndim < 2 or norm == 0 or not grad.any():
+            continue
+        size = float(np.linalg.norm(grad.astype(np.float64)))
+        found.append((norm, size, int(np.count_nonzero(grad))))
+    return found
+
+
+def _gradient_profile(model, signals, grads):
+    """Return paths and gradient norms of the layers that may be compared.
+
+    Args:
+        model: A Keras model.
+        signals: Dict from `probe.forward`.
+        grads: List of arrays or None, one for each trainable variable.
+
+    Returns:
+        List of paths and float64 array of norms, in the order of the calls.
+    """
+    # Queries and keys get next to nothing while attention is uniform.
+    attention = {
+        id(inner)
+        for layer in forward_layers(model)
+        if "Attention" in type(layer).__name__
+        for inner in forward_layers(layer)
+    }
+    of = {
+        id(v): g for v, g in zip(model.trainable_variables, grads, strict=True)
+    }
+    paths, norms = [], []
+    for signal in signals.values():
+        kind = type(signal.layer).__name__
+        if id(signal.layer) in attention:
+            continue
+        if any(word in kind for word in _INCOMPARABLE):
+            continue
+        own = getattr(signal.layer, "trainable_variables", [])
+        own = [of[id(v)] for v in own if of.get(id(v)) is not None]
+        if not any(grad.ndim > 1 for grad in own):
+            continue
+        paths.append(signal.path)
+        norms.append(
+            np.sqrt(sum(np.square(g.astype(np.float64)).sum() for g in own))
+        )
+    return paths, np.asarray(norms, np.float64)

@@ -1,0 +1,165 @@
+"""A disk that fails at any moment costs reports, not the run."""
+
+import json
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorboard")
+
+from tensorboard.backend.event_processing import event_file_loader
+
+from keras_gradguard import Finding
+from keras_gradguard import Trace
+from keras_gradguard.reporting.reporter import Guarded
+from keras_gradguard.reporting.run_directory import RunWriter
+from keras_gradguard.reporting.tensorboard.event_file import EventFile
+from keras_gradguard.reporting.tensorboard.writer import EventWriter
+from tests.hostile import disks
+
+# Judges no backend: once is enough.
+pytestmark = pytest.mark.slow
+
+WRITERS = (RunWriter, EventWriter)
+FOUND = [Finding("frozen_layer", "warning", ["a"], 3, 9, 0, {}, "It stands.")]
+
+
+def run(folder):
+    """What a monitor with a log_dir does over a run, without Keras.
+
+    Returns:
+        The trace, or the error with which it would not start.
+    """
+    reporters = []
+    try:
+        for writer in WRITERS:
+            reporters.append(Guarded(writer(folder)))
+    except OSError as error:
+        for reporter in reporters:
+            reporter._let_go()
+        return error
+    trace = Trace(["a", "b"], ["a/k", "b/k"], [0, 1], meta={"model": "net"})
+    for step in range(12):
+        trace.append([step], [[1.0, 2.0]], extra={"loss": [0.5]})
+        for reporter in reporters:
+            reporter.on_records(trace, step)
+    trace.append_epoch(0, 11, {"loss": 0.5})
+    trace.append_updates([11], [[1.0, 1.0]], [[0.1, 0.1]])
+    for reporter in reporters:
+        reporter.on_findings(FOUND, trace)
+        reporter.on_epoch(trace, 0)
+    for reporter in reporters:
+        reporter.close(trace, FOUND)
+    return trace
+
+
+def threads():
+    return [t for t in threading.enumerate() if t.name == "gradguard-events"]
+
+
+def operations(folder):
+    disk = disks.FailingDisk(folder, None)
+    with disk():
+        run(folder)
+    return disk.operations
+
+
+def failing_run(folder, at, once):
+    """Run on a failing disk; return the trace and what was warned of."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with disks.FailingDisk(folder, at, once)():
+            outcome = run(folder)
+    return outcome, [str(w.message) for w in told]
+
+
+@pytest.mark.parametrize("once", [False, True], ids=["full", "a hiccup"])
+def test_the_nth_operation_fails_for_every_n(once, tmp_path):
+    whole = run(tmp_path / "whole")
+    count = operations(tmp_path / "counted")
+    assert count > 40
+    started = 0
+    for at in range(count):
+        folder = tmp_path / f"run{at}"
+        outcome, told = failing_run(folder, at, once)
+        if isinstance(outcome, OSError):
+            assert "`log_dir` must be a writable directory" in str(outcome)
+        else:
+            started += 1
+            # Training went on to its end, and the record is complete.
+            np.testing.assert_array_equal(
+                outcome.get("grad_norm"), whole.get("grad_norm")
+            )
+            assert len(told) <= len(WRITERS), (at, told)
+            assert all("Training goes on" in text for text in told)
+            # What is not told is no loss.
+            assert told or kinds(folder) == kinds(tmp_path / "whole"), at
+        assert threads() == []
+        assert disks.open_files(folder) == []
+        check_what_is_left(folder)
+    assert started > count // 2
+
+
+def kinds(folder):
+    return sorted(
+        (path.name.partition(".")[0], path.stat().st_size > 0)
+        for path in folder.iterdir()
+    )
+
+
+def check_what_is_left(folder):
+    """Each file that is there is whole, or says so by its last line."""
+    if not folder.is_dir():
+        return
+    if (folder / "trace.npz").exists():
+        assert len(Trace.load(folder / "trace.npz").layers) == 2
+    if (folder / "run.json").exists():
+        json.loads((folder / "run.json").read_text())
+    for path in folder.glob("events.*"):
+        loader = event_file_loader.LegacyEventFileLoader(str(path))
+        assert all(event.wall_time > 0 for event in loader.Load())
+
+
+def test_ten_failed_fits_leave_no_descriptor_and_no_thread(tmp_path):
+    for _ in range(10):
+        failing_run(tmp_path, 20, once=False)
+    assert threads() == []
+    assert disks.open_files(tmp_path) == []
+
+
+def test_a_write_that_takes_a_part_goes_on_with_the_rest(tmp_path):
+    file = EventFile(tmp_path)
+    file.flush()
+    raw, sizes = file._file, []
+
+    class Slow:
+        def write(self, data):
+            sizes.append(len(data))
+            return raw.write(data[:7])
+
+        def close(self):
+            raw.close()
+
+    file._file = Slow()
+    file.write(lambda: bytes(range(50)))
+    file.close()
+    assert file.path.read_bytes().endswith(bytes(range(50)))
+    assert sizes == [50, 43, 36, 29, 22, 15, 8, 1]
+
+
+def test_the_next_run_removes_drafts_of_a_killed_one(tmp_path):
+    left = [".trace.npz.4711.tmp", ".run.json.1.tmp", ".findings.jsonl.2.tmp"]
+    kept = [".trace.npz.tmp", ".mine.npz.4711.tmp", "x.trace.npz.1.tmp"]
+    for name in (*left, *kept):
+        (tmp_path / name).write_bytes(b"half")
+    RunWriter(tmp_path)
+    there = {path.name for path in tmp_path.iterdir()}
+    assert there & {*left, *kept} == set(kept)
+
+
+def test_the_trace_is_told_whole_when_the_disk_is_full(tmp_path):
+    outcome, told = failing_run(tmp_path, 30, once=False)
+    assert len(outcome.steps) == 12
+    assert "`monitor.trace` is complete" in told[0]
