@@ -143,7 +143,9 @@ def _in_a_frame(wanted):
         return False
     for frame in sys._current_frames().values():
         while frame is not None:
-            if any(value is wanted for value in [*frame.f_locals.values()]):
+            values = list(frame.f_locals.values())
+            own = frame.f_code is _in_a_frame.__code__
+            if not own and any(value is wanted for value in values):
                 return True
             frame = frame.f_back
     return False

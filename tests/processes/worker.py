@@ -207,7 +207,7 @@ def join_tensorflow():
 def _mend_keras(strategy):
     """See tensorflow/tensorflow#72388; both faults are there unwatched."""
     import keras
-    from keras.src.backend.tensorflow import trainer
+    from keras.src.backend.tensorflow import trainer  # noqa: TID251
 
     def first(structure):
         return keras.tree.map_structure(
