@@ -75,7 +75,7 @@ def fit(scope, make_optimizer, x, y, callbacks, epochs=EPOCHS):
         model = make_model(make_optimizer)
     kwargs = {"batch_size": BATCH // WORKERS}
     if keras.backend.backend() == "tensorflow":
-        kwargs, x, y = {}, _dataset(x, y), None
+        kwargs, x, y = {"steps_per_epoch": STEPS}, _dataset(x, y), None
     model.fit(
         x,
         y,
@@ -164,8 +164,9 @@ def _dataset(x, y):
         tf.data.experimental.AutoShardPolicy.OFF
     )
     rows = tf.data.Dataset.from_tensor_slices((x, y))
-    # The strategy takes it for the batch of all and divides it.
-    return rows.batch(BATCH).with_options(options)
+    # The strategy takes it for the batch of all and divides it, and Keras
+    # counts the batches from before.
+    return rows.batch(BATCH).repeat().with_options(options)
 
 
 def join_jax():
