@@ -2,22 +2,21 @@
 
 import torch
 
+from keras_gradguard._backend.torch import pieces
+
 
 def bits(tensor):
-    """The bits of a float32 tensor as int32."""
     return tensor.view(torch.int32)
 
 
 def bin_counts(bins, count, xla=False):
-    """How often each of the first bins occurs.
-
-    Args:
-        bins: Int32 tensor of any shape, none negative.
-        count: Python int, bins to count; larger ones are left out.
-        xla: Not used.
-
-    Returns:
-        Integer tensor of shape `(count,)`.
-    """
     del xla
-    return torch.bincount(bins.reshape(-1), minlength=count)[:count]
+    bins = bins.reshape(-1)
+    if pieces.on_host(bins):
+        return torch.bincount(bins, minlength=count)[:count]
+    # `bincount` tells the host how many there are.
+    counts = torch.zeros(count + 1, dtype=torch.int32, device=bins.device)
+    bins = bins.clamp(max=count).long()
+    one = torch.ones(1, dtype=torch.int32, device=bins.device)
+    counts.scatter_add_(0, bins, one.expand(len(bins)))
+    return counts[:count]

@@ -6,15 +6,6 @@ from keras_gradguard._backend import ring_layout
 
 
 class Ring:
-    """The last `rows` records, written in the step without a host sync.
-
-    Args:
-        rows: Number of records kept.
-        columns: Number of values of a record.
-        optimizer: Keras optimizer whose step counter tells the device.
-        name: Not used.
-    """
-
     def __init__(self, rows, columns, optimizer, name):
         del name
         self.rows = rows
@@ -26,43 +17,40 @@ class Ring:
         )
 
     def write(self, iterations, flag, values):
-        """Append a record.
-
-        Args:
-            iterations: Integer scalar, the optimizer's step.
-            flag: Python int or scalar, stored with the record.
-            values: Float tensor of shape `(columns,)`.
-        """
-        row = self._store[self._cursor % self.rows]
+        row = self._store.select(0, self._cursor % self.rows)
         with torch.no_grad():
-            row[1] = iterations
-            row[2] = flag
-            row[ring_layout.HEAD :] = values
+            row.select(0, 1).copy_(iterations)
+            _set(row.select(0, 2), flag)
+            row.narrow(0, ring_layout.HEAD, len(values)).copy_(values)
         self._cursor += 1
 
     def amend(self, first, values, where, step):
-        """Overwrite columns of the latest record.
-
-        Args:
-            first: First column.
-            values: Float tensor of shape `(k,)`.
-            where: Bool scalar: whether to.
-            step: Not used: the latest record is the one of the step.
-        """
         del step
         start = ring_layout.HEAD + first
-        row = self._store[(self._cursor - 1) % self.rows, start:]
+        row = self._store.select(0, (self._cursor - 1) % self.rows)
+        row = row.narrow(0, start, len(values))
         with torch.no_grad():
-            row.copy_(torch.where(torch.as_tensor(where), values, row))
+            if isinstance(where, torch.Tensor):
+                values = torch.where(where, values, row)
+            elif not where:
+                return
+            row.copy_(values)
 
     def snapshot(self, state=None):
-        """Copy of the store."""
         del state
         store = self._store.clone()
-        store[self.rows, 0] = self._cursor % ring_layout.wrap(self.rows)
+        cursor = self._cursor % ring_layout.wrap(self.rows)
+        store.select(0, self.rows).select(0, 0).fill_(cursor)
         return store
 
     @property
     def variables(self):
-        """Variables that had to be added to the optimizer: none."""
         return []
+
+
+def _set(place, value):
+    """Write a number, or a tensor, without a copy from the host."""
+    if isinstance(value, torch.Tensor):
+        place.copy_(value)
+    else:
+        place.fill_(value)

@@ -1,34 +1,35 @@
 """Tensors and variables of torch."""
 
 import contextlib
+import functools
 
 import numpy as np
 import torch
 
+# The float dtypes that NumPy has, too.
+_IN_NUMPY = (torch.float16, torch.float32, torch.float64)
+
 
 def float64():
-    """Context in which new arrays may be float64."""
     return contextlib.nullcontext()
 
 
 def read(variable):
-    """Value of a Keras variable as a detached tensor."""
+    # Value of a Keras variable as a detached tensor.
     value = getattr(variable, "value", variable)
     return value.detach()
 
 
 def copy(variable):
-    """Value of a variable that a later assignment does not change."""
     return read(variable).clone()
 
 
 def native(variable):
-    """The parameter of a Keras variable, which a user may pass as well."""
+    # The parameter of a Keras variable, which a user may pass as well.
     return getattr(variable, "_value", variable)
 
 
 def gradients(function, values):
-    """Value of a scalar function of a list of tensors, and its gradients."""
     values = [value.detach().requires_grad_() for value in values]
     value = function(values)
     return value.detach(), list(
@@ -37,12 +38,10 @@ def gradients(function, values):
 
 
 def run_whole(function, *arguments):
-    """Run a function: step by step is fast enough here."""
     return function(*arguments)
 
 
 def take_flat(tensor, positions):
-    """Chosen entries of a tensor, or all (None), as a vector."""
     flat = tensor.reshape(-1)
     if positions is None:
         return flat
@@ -51,39 +50,48 @@ def take_flat(tensor, positions):
 
 
 def batch_sizes(tensors):
-    """Length of the first axis of each tensor, float32 of shape `(n,)`."""
-    sizes = [float(tensor.shape[0]) for tensor in tensors]
-    return torch.tensor(sizes, device=tensors[0].device)
+    sizes = tuple(float(tensor.shape[0]) for tensor in tensors)
+    return _constant(sizes, torch.float32, tensors[0].device)
+
+
+def constant(values, dtype, like):
+    return _constant(tuple(values), getattr(torch, dtype), like.device)
+
+
+@functools.lru_cache(maxsize=256)
+def _constant(values, dtype, device):
+    # Made once: to bring them to a device, the host waits for it.
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 def compiled(function):
-    """The function: torch runs it as it is."""
     return function
 
 
 def to_numpy(tensor):
-    """Host copy of a tensor, or the value of a Python number."""
+    # Host copy of a tensor, or the value of a Python number.
     if isinstance(tensor, torch.Tensor):
-        return tensor.detach().cpu().numpy()
+        tensor = tensor.detach().cpu()
+        if tensor.is_floating_point() and tensor.dtype not in _IN_NUMPY:
+            tensor = tensor.float()  # bfloat16, float8
+        return tensor.numpy()
     return np.asarray(tensor)
 
 
 def is_end_of_data(error):
-    """Whether an exception only says that the data set is exhausted."""
     return isinstance(error, StopIteration)
 
 
 def detach(tensor):
-    """The tensor, cut off from the gradient."""
     return tensor.detach() if isinstance(tensor, torch.Tensor) else tensor
 
 
 def level(arguments):
-    """There is one level only: torch runs what it reads."""
+    # There is one level only: torch runs what it reads.
     del arguments
 
 
 def at_level(tensor, level):
-    """Whether a tensor may be used: it may."""
+    # Whether a tensor may be used: it may.
     del level
     return isinstance(tensor, torch.Tensor)
