@@ -19,6 +19,8 @@ class Judge:
     Args:
         rules: List of rules.
         first_look: Int. Number of records before the first look.
+        by_clock: Bool. Whether looks may wait where judging would be felt.
+            False where several processes have to look at the same steps.
 
     Attributes:
         findings: List of `Finding`, in order of their first step.
@@ -28,13 +30,14 @@ class Judge:
             healthy.
     """
 
-    def __init__(self, rules, first_look=1):
+    def __init__(self, rules, first_look=1, by_clock=True):
         self.findings = []
         self.history: list = []
         self.not_judged = ["nothing was recorded"]
         self._rules = rules
         self._looked_at = first_look / _MOST_GROWTH
         self._latest = None
+        self._by_clock = by_clock
         self._began = time.monotonic()
         self._spent = 0.0
 
@@ -46,7 +49,7 @@ class Judge:
         """
         if records < _GROWTH * self._looked_at:
             return False
-        if records >= _MOST_GROWTH * self._looked_at:
+        if not self._by_clock or records >= _MOST_GROWTH * self._looked_at:
             return True
         elapsed = time.monotonic() - self._began
         return self._spent <= _SHARE_OF_TIME * elapsed
