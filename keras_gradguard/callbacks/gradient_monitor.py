@@ -294,7 +294,12 @@ class GradientMonitor(Callback):
             A `Report`: `str()` of it is the verdict in words.
         """
         reasons = not_judged(self.trace, left_out(self.rules))
-        return Report(self.findings, self.trace, not_judged=reasons)
+        return Report(
+            self.findings,
+            self.trace,
+            not_judged=reasons,
+            history=self._judged.history,
+        )
 
     def plot(self) -> Any:
         """Draw the record.
