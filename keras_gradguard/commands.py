@@ -66,7 +66,14 @@ def load_report(run_dir):
     # A crashed run wrote its findings as they were when they came up.
     found = {finding.key: finding for finding in written} | judged
     findings = sorted(found.values(), key=lambda f: f.first_step)
-    return Report(findings, trace, not_judged=report.not_judged)
+    ended = {f.key for f in report.history if f.status == "resolved"}
+    findings = [finding for finding in findings if finding.key not in ended]
+    return Report(
+        findings,
+        trace,
+        not_judged=report.not_judged,
+        history=report.history,
+    )
 
 
 def _parser():

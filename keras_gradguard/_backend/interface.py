@@ -295,7 +295,20 @@ class Backend(Protocol):
             Whether a step can fail where this runs: `known_now` says it before.
         """
 
-    # Replicas
+    # Processes and replicas
+
+    def process(self, model):
+        """Place of this process among those that train a model together.
+
+        Args:
+            model: A Keras model that is about to train.
+
+        Returns:
+            Index of this process, 0 for the chief, and how many there are.
+        """
+
+    def own_cpu(self):
+        """Context in which tensors are made on a CPU of this very process."""
 
     def replica(self):
         """Position of the replica that the code runs on; 0 outside of all.

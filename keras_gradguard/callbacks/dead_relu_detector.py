@@ -9,6 +9,7 @@ from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.callbacks.measured_units import MeasuredUnits
+from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.revive import Reviver
 from keras_gradguard.callbacks.unit_counts import UnitCounts
 from keras_gradguard.callbacks.unit_methods import choose_methods
@@ -21,7 +22,6 @@ from keras_gradguard.models import run_info
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.reporting import dead_units as shown
 from keras_gradguard.reporting.console import ConsoleReporter
-from keras_gradguard.reporting.reporter import Guarded
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
 from keras_gradguard.trace.trace import Trace
 
@@ -149,11 +149,14 @@ class DeadReLUDetector(Callback):
             self.seed = check.check_int(_OWNER, "seed", seed, minimum=0)
         self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
         self._watch = Watch(_OWNER, self)
+        # A monitor of the same fit writes all that this callback would.
+        self._outlet = Outlet(_OWNER, defers_to="GradientMonitor")
         self._reset()
 
     def _reset(self) -> None:
         self.trace = Trace([], [], [])
-        self._judged = Judge(resolve_rules(list(_RULES)))
+        alone = self._outlet.is_alone
+        self._judged = Judge(resolve_rules(list(_RULES)), by_clock=alone)
         self.dead_units: dict[str, Any] = {}
         self.dead_fraction: dict[str, float] = {}
         self.history: dict[str, Any] = {}
@@ -167,7 +170,8 @@ class DeadReLUDetector(Callback):
         self._measured = MeasuredUnits()
         self._reviver: Any = None
         self._facts: dict = {}
-        self._console = ConsoleReporter(self.verbose)
+        self._speaks = bool(self.verbose) and self._outlet.is_chief
+        self._console = ConsoleReporter(int(self._speaks))
         self._events: Any = None
 
     # Keras calls these
@@ -175,9 +179,9 @@ class DeadReLUDetector(Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self._model
         run_info.check_model(_OWNER, model)
+        self._outlet.begin(model)
+        self._watch.speaks = self._outlet.is_chief
         self._reset()
-        if self.log_dir is not None:
-            self._events = Guarded(EventWriter(self.log_dir))
         # No gradients are wanted: 0.
         recording = recording_of(model, 0)
         self._watch.start(recording, self.params.get("steps"))
@@ -187,6 +191,14 @@ class DeadReLUDetector(Callback):
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
+        if self._events is None:
+            # Only now: a monitor behind this callback has begun, too.
+            self._events = self._outlet.open(
+                self.log_dir,
+                self._watch,
+                self._watch.recording,
+                (EventWriter,),
+            )
         self._watch.epoch_begin()
 
     def on_epoch_end(
@@ -302,8 +314,8 @@ class DeadReLUDetector(Callback):
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if counted and self.revive:
             self._revive(epoch)
-        if self._events is not None:
-            self._events.on_records(self.trace, self._watch.step)
+        for writer in self._events or ():
+            writer.on_records(self.trace, self._watch.step)
         self._judge()
 
     @property
@@ -352,8 +364,8 @@ class DeadReLUDetector(Callback):
             self._console.on_findings(fresh, self.trace)
 
     def _finish(self) -> None:
-        if self.verbose:
+        if self._speaks:
             shown.print_summary(self)
-        if self._events is not None:
-            self._events.close(self.trace, self.findings)
-            self._events = None
+        for writer in self._events or ():
+            writer.close(self.trace, self.findings)
+        self._outlet.close()

@@ -13,6 +13,7 @@ from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
 from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
+from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import not_judged
@@ -156,6 +157,7 @@ class GradientMonitor(Callback):
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
         self._watch = Watch(_OWNER, self)
+        self._outlet = Outlet(_OWNER)
         self._reporters: list = []
         self._weights: Any = None
         self._first_weights: Any = None
@@ -171,16 +173,22 @@ class GradientMonitor(Callback):
         model = self._model
         run_info.check_model(_OWNER, model)
         self.trace = Trace([], [], [])
-        self._judged = Judge(self.rules, _FIRST_LOOK)
+        self._outlet.begin(model)
+        self._watch.speaks = self._outlet.is_chief
+        self._judged = Judge(self.rules, _FIRST_LOOK, self._outlet.is_alone)
         self._weights = self._first_weights = None
         self._activity = Activity()
         self._records, self._measured_at, self._logged = 0, 0, 0
         self._raise = None
-        self._reporters = [Guarded(ConsoleReporter(self.verbose))]
-        if self.log_dir is not None:
-            for writer in (RunWriter, EventWriter):
-                self._reporters.append(Guarded(writer(self.log_dir)))
         recording = recording_of(model, self.update_freq)
+        self._reporters = [
+            Guarded(
+                ConsoleReporter(self.verbose if self._outlet.is_chief else 0)
+            ),
+            *self._outlet.open(
+                self.log_dir, self._watch, recording, (RunWriter, EventWriter)
+            ),
+        ]
         self._watch.start(recording, self.params.get("steps"))
         if self.histogram_freq:
             self._watch.record_histograms()
@@ -286,7 +294,12 @@ class GradientMonitor(Callback):
             A `Report`: `str()` of it is the verdict in words.
         """
         reasons = not_judged(self.trace, left_out(self.rules))
-        return Report(self.findings, self.trace, not_judged=reasons)
+        return Report(
+            self.findings,
+            self.trace,
+            not_judged=reasons,
+            history=self._judged.history,
+        )
 
     def plot(self) -> Any:
         """Draw the record.
@@ -399,3 +412,4 @@ class GradientMonitor(Callback):
         for reporter in self._reporters:
             reporter.close(self.trace, self.findings)
         self._reporters = []
+        self._outlet.close()

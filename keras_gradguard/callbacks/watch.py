@@ -25,12 +25,14 @@ class Watch:
         recording: The `Recording`, None before `start`.
         first_step: The optimizer's step when the fit began.
         armed: Whether records are still taken in.
+        speaks: Whether this process tells what all processes know.
     """
 
     def __init__(self, owner, callback):
         self.recording: Any = None
         self.first_step = 0
         self.armed = False
+        self.speaks = True
         self.owner = owner
         self._callback = callback
         self._told_blind = False
@@ -156,7 +158,7 @@ class Watch:
         )
 
     def _tell_blind(self, reason):
-        if self._told_blind:
+        if self._told_blind or not self.speaks:
             return
         self._told_blind = True
         warnings.warn(

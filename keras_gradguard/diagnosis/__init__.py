@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from keras_gradguard import _validation
 from keras_gradguard.diagnosis.evidence.certainty import not_judged
+from keras_gradguard.diagnosis.life import lived
 from keras_gradguard.diagnosis.rules import effects_of
 from keras_gradguard.diagnosis.rules import left_out
 from keras_gradguard.diagnosis.rules import resolve_rules
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.causes import trace_causes
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.reporting.report import Report
 from keras_gradguard.trace.trace import Trace
@@ -67,9 +67,9 @@ def diagnose(
                 fresh = _with_remembered(trace, rule.id, fresh)
             found.extend(fresh)
         reasons = not_judged(trace, left_out(chosen))
-    found.sort(key=lambda f: f.first_step)
-    causes = trace_causes(found, effects_of(chosen))
-    return Report(causes, trace, not_judged=reasons)
+        found.sort(key=lambda f: f.first_step)
+        stand, history = lived(trace, found, effects_of(chosen))
+    return Report(stand, trace, not_judged=reasons, history=history)
 
 
 def _with_remembered(

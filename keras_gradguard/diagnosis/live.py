@@ -19,19 +19,25 @@ class Judge:
     Args:
         rules: List of rules.
         first_look: Int. Number of records before the first look.
+        by_clock: Bool. Whether looks may wait where judging would be felt.
+            False where several processes have to look at the same steps.
 
     Attributes:
         findings: List of `Finding`, in order of their first step.
+        history: List of `Finding`. All, also those that are resolved or
+            withdrawn.
         not_judged: List of str. Why a run without findings may not be called
             healthy.
     """
 
-    def __init__(self, rules, first_look=1):
+    def __init__(self, rules, first_look=1, by_clock=True):
         self.findings = []
+        self.history: list = []
         self.not_judged = ["nothing was recorded"]
         self._rules = rules
         self._looked_at = first_look / _MOST_GROWTH
         self._latest = None
+        self._by_clock = by_clock
         self._began = time.monotonic()
         self._spent = 0.0
 
@@ -43,7 +49,7 @@ class Judge:
         """
         if records < _GROWTH * self._looked_at:
             return False
-        if records >= _MOST_GROWTH * self._looked_at:
+        if not self._by_clock or records >= _MOST_GROWTH * self._looked_at:
             return True
         elapsed = time.monotonic() - self._began
         return self._spent <= _SHARE_OF_TIME * elapsed
@@ -63,13 +69,17 @@ class Judge:
             return []
         start = time.monotonic()
         self._looked_at, self._latest = max(records, self._looked_at), latest
-        known = {finding.key for finding in self.findings}
+        known = {f.key for f in [*self.findings, *self.history]}
         report = diagnose(trace, self._rules)
         self.not_judged = trace.meta["not_judged"] = report.not_judged
         current = {finding.key: finding for finding in report.findings}
         fresh = [f for f in report.findings if f.key not in known]
-        kept = [current.get(f.key, f) for f in self.findings]
-        told = sorted([*kept, *fresh], key=self._place)
+        ended = {f.key for f in report.history if f.status == "resolved"}
+        # What was told stays, also where its proof was thinned out.
+        ended |= set(current)
+        kept = [f for f in self.findings if f.key not in ended]
+        self.history = report.history
+        told = sorted([*report.findings, *kept], key=self._place)
         self.findings = trace_causes(told, effects_of(self._rules))
         if fresh:
             trace.remember(self.findings)

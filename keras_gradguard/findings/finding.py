@@ -26,6 +26,11 @@ class Finding:
         remedies: List of `Remedy`, the most promising first.
         cause: Str. Rule id of the finding that this one follows from; None if
             it is a cause itself. Defaults to None.
+        status: Str. `"raised"`; `"confirmed"` once it has held as long again
+            as was needed to tell it; `"resolved"` where the run has outgrown
+            it; `"withdrawn"` where another finding explains it. Defaults to
+            `"raised"`.
+        resolved_step: Int, or None. The step from which on it is resolved.
     """
 
     rule: str
@@ -38,6 +43,8 @@ class Finding:
     message: str
     remedies: list[Remedy] = dataclasses.field(default_factory=list)
     cause: str | None = None
+    status: str = "raised"
+    resolved_step: int | None = None
 
     @property
     def key(self) -> tuple[str, int]:
@@ -59,6 +66,8 @@ class Finding:
             "message": self.message,
             "remedies": [remedy.to_dict() for remedy in self.remedies],
             "cause": self.cause,
+            "status": self.status,
+            "resolved_step": self.resolved_step,
         }
 
     @classmethod

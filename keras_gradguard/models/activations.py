@@ -187,8 +187,9 @@ def _is_zero_on_a_side(function):
     if name in _NEVER_ZERO or name in _BOUNDS:
         return False
     try:
-        with keras.device("cpu:0"):
-            values = _backend.current().to_numpy(
+        backend = _backend.current()
+        with backend.own_cpu():
+            values = backend.to_numpy(
                 function(keras.ops.convert_to_tensor(_PROBES))
             )
     except Exception:  # a user's function may need another shape

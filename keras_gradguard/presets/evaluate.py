@@ -65,8 +65,8 @@ def call_float64(function, x):
     Raises:
         ValueError: If the function fails.
     """
-    cpu = keras.device("cpu")
-    with cpu, _backend.current().float64(), np.errstate(all="ignore"):
+    backend = _backend.current()
+    with backend.own_cpu(), backend.float64(), np.errstate(all="ignore"):
         try:
             y = function(keras.ops.convert_to_tensor(x, dtype="float64"))
             y = np.asarray(keras.ops.convert_to_numpy(y))

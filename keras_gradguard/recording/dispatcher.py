@@ -68,6 +68,7 @@ class Dispatcher:
             # Optimizers of a step of the user's own count each for itself.
             numbered=len(instrument.optimizers) > 1,
             keeps_due_only=self._one_variant,
+            by_clock=self._backend.process(model)[1] == 1,
         )
         self._measured = []
         self._variants = {}

@@ -14,6 +14,10 @@ from keras_gradguard.recording.blocks import read_part
 _LONGEST_PERIOD = 256
 # Where steps are slow, records are not kept waiting longer than that.
 _SECONDS = 1.0
+# Several processes have to read at the same steps, so they do not go by their
+# clocks: records wait for this share of the run so far.
+_SHARE_OF_RUN = 8
+_SHORTEST_PERIOD = 8
 
 
 class RingDrain:
@@ -28,9 +32,13 @@ class RingDrain:
             `note_steps` tells, since each optimizer counts for itself.
         keeps_due_only: Bool. Whether all updates were measured, and only those
             of the steps that `note_due` tells are wanted.
+        by_clock: Bool. Whether the time that passes decides how long records
+            wait, too.
     """
 
-    def __init__(self, taps, numbered=False, keeps_due_only=False):
+    def __init__(
+        self, taps, numbered=False, keeps_due_only=False, by_clock=True
+    ):
         self._taps = taps
         self._numbered = numbered
         self._keeps_due_only = keeps_due_only
@@ -41,7 +49,9 @@ class RingDrain:
         self._numbers, self._pending_numbers = [], None
         self._due = []
         self._waiting, self._window = 0, 0
-        self._period = 8
+        self._period = _SHORTEST_PERIOD
+        self._by_clock = by_clock
+        self._executions = 0
         self._drained_at = time.monotonic()
 
     @property
@@ -57,6 +67,7 @@ class RingDrain:
     def note_execution(self):
         """Note that an execution left something to read."""
         self._waiting += 1
+        self._executions += 1
 
     def note_steps(self, steps):
         """Note the steps of an execution that recorded."""
@@ -134,12 +145,18 @@ class RingDrain:
         longest = _LONGEST_PERIOD
         if filled:
             longest = max(1, int(self._window * 0.5 / filled))
+        if not self._by_clock:
+            share = self._executions // _SHARE_OF_RUN
+            self._period = min(longest, max(_SHORTEST_PERIOD, share))
+            return
         now = time.monotonic()
         waited, self._drained_at = now - self._drained_at, now
         if waited < _SECONDS:
             self._period = min(longest, 2 * self._period)
         elif waited > 4 * _SECONDS:
-            self._period = min(longest, max(8, self._period // 2))
+            self._period = min(
+                longest, max(_SHORTEST_PERIOD, self._period // 2)
+            )
         else:
             self._period = min(longest, self._period)
 

@@ -37,7 +37,7 @@ def recording_of(model, update_freq=1):
     if recording is None or not recording.active:
         recording = Recording(model, update_freq)
         _recordings[model] = recording
-    recording.update_freq = math.gcd(recording.update_freq, update_freq)
+    recording.want(update_freq)
     return recording
 
 
@@ -69,6 +69,16 @@ class Recording:
         self._exit = FitExit(self.abandon, self.detach)
 
     # Life
+
+    def want(self, update_freq):
+        """Record at least every so many steps; another may ask for others.
+
+        Args:
+            update_freq: As of `recording_of`.
+        """
+        self.update_freq = math.gcd(self.update_freq, update_freq)
+        if self._dispatcher is not None:
+            self._dispatcher.schedule.update_freq = self.update_freq
 
     def start(self, subscriber, steps_per_epoch=None):
         """Begin to deliver blocks to a subscriber.

@@ -30,6 +30,8 @@ class Report:
         attempts: List of `Attempt`. What `heal` tried, in order.
         not_judged: List of str. Why a run without findings may not be called
             healthy. Defaults to none.
+        history: List of `Finding`. All that were told, those that are
+            resolved or withdrawn, too. Defaults to `findings`.
 
     Attributes:
         findings: List of `Finding`.
@@ -55,8 +57,15 @@ class Report:
         notes: Iterable[str] = (),
         attempts: Iterable[Any] = (),
         not_judged: Iterable[Any] = (),
+        history: Iterable[Finding] | None = None,
     ) -> None:
         self.findings = _list("findings", findings, "Finding", "rule")
+        self.history = _list(
+            "history",
+            self.findings if history is None else history,
+            "Finding",
+            "rule",
+        )
         self.trace = trace
         self.notes = _validation.check_names("Report", "notes", notes)
         self.attempts = _list("attempts", attempts, "Attempt", "to_dict")
@@ -173,7 +182,7 @@ class Report:
         )
 
     def __str__(self) -> str:
-        lines = [self.verdict, *self.notes]
+        lines = [self.verdict, *self.notes, *resolved(self.history)]
         if self.attempts:
             lines += ["", "Tried:"]
             lines += [f"  {attempt}" for attempt in self.attempts]
@@ -206,3 +215,17 @@ def _list(name: Any, value: Any, kind: Any, attribute: Any) -> Any:
         what = f"a list of {kind}"
         _validation.fail(TypeError, "Report", name, what, value)
     return entries
+
+
+def resolved(history: Iterable[Finding]) -> list[str]:
+    """Return a line for each finding that a run has outgrown.
+
+    Args:
+        history: List of `Finding`.
+    """
+    return [
+        f"Resolved at step {f.resolved_step}: {f.rule} since step "
+        f"{f.first_step}; the model has learnt since."
+        for f in history
+        if f.status == "resolved"
+    ]

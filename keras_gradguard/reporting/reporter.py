@@ -45,6 +45,11 @@ class Guarded:
         """Tell of the end of the run."""
         self._call("close", trace, findings)
 
+    def abandon(self):
+        """Let go of its files, since the run did not come to its end."""
+        self.failed = True
+        self._let_go()
+
     def _call(self, method, *arguments):
         if self.failed:
             return

@@ -12,6 +12,8 @@ from keras_gradguard._backend.jax.norms import change_norms
 from keras_gradguard._backend.jax.norms import l2_norms
 from keras_gradguard._backend.jax.norms import may_join
 from keras_gradguard._backend.jax.norms import zero_fractions
+from keras_gradguard._backend.jax.processes import own_cpu
+from keras_gradguard._backend.jax.processes import process
 from keras_gradguard._backend.jax.ring import Ring
 from keras_gradguard._backend.jax.sparse import densify
 from keras_gradguard._backend.jax.sparse import is_sparse
@@ -71,6 +73,8 @@ __all__ = [
     "merge_rows",
     "native",
     "on_each_replica",
+    "own_cpu",
+    "process",
     "read",
     "reduce_over_replicas",
     "replica",

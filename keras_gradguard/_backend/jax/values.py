@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from keras_gradguard._backend.jax.processes import whole
+
 
 def float64():
     enable: Any = getattr(jax, "enable_x64", None)
@@ -63,11 +65,11 @@ def constant(values, dtype, like):
 
 def to_numpy(tensor):
     if isinstance(tensor, tuple):
-        store, cursor = (np.asarray(part) for part in tensor)
+        store, cursor = (np.asarray(whole(part)) for part in tensor)
         last = np.zeros((1, store.shape[1]), store.dtype)
         last[0, 0] = cursor
         return np.concatenate([store, last])
-    return np.asarray(tensor)
+    return np.asarray(whole(tensor))
 
 
 def is_end_of_data(error):

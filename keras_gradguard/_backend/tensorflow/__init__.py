@@ -12,6 +12,8 @@ from keras_gradguard._backend.tensorflow.norms import change_norms
 from keras_gradguard._backend.tensorflow.norms import l2_norms
 from keras_gradguard._backend.tensorflow.norms import may_join
 from keras_gradguard._backend.tensorflow.norms import zero_fractions
+from keras_gradguard._backend.tensorflow.processes import own_cpu
+from keras_gradguard._backend.tensorflow.processes import process
 from keras_gradguard._backend.tensorflow.ring import Ring
 from keras_gradguard._backend.tensorflow.sparse import densify
 from keras_gradguard._backend.tensorflow.sparse import is_sparse
@@ -68,6 +70,8 @@ __all__ = [
     "merge_rows",
     "native",
     "on_each_replica",
+    "own_cpu",
+    "process",
     "read",
     "reduce_over_replicas",
     "replica",

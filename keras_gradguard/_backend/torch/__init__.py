@@ -16,6 +16,8 @@ from keras_gradguard._backend.torch.norms import change_norms
 from keras_gradguard._backend.torch.norms import l2_norms
 from keras_gradguard._backend.torch.norms import may_join
 from keras_gradguard._backend.torch.norms import zero_fractions
+from keras_gradguard._backend.torch.processes import own_cpu
+from keras_gradguard._backend.torch.processes import process
 from keras_gradguard._backend.torch.ring import Ring
 from keras_gradguard._backend.torch.sparse import densify
 from keras_gradguard._backend.torch.sparse import is_sparse
@@ -68,6 +70,8 @@ __all__ = [
     "merge_rows",
     "native",
     "on_each_replica",
+    "own_cpu",
+    "process",
     "read",
     "reduce_over_replicas",
     "replica",

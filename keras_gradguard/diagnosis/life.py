@@ -1,0 +1,76 @@
+"""What becomes of findings: raised, confirmed, resolved or withdrawn."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.findings.causes import trace_causes
+
+# What a slow start shows, and a run may outgrow.
+_OUTGROWN = ("loss_plateau", "slow_convergence", "vanishing_gradient")
+# Measurements in a row at which the model has learnt.
+_FOR_GOOD = 3
+
+
+def lived(trace, findings, effects):
+    """Return the findings that stand, and all with their status.
+
+    A warning on a slow start is resolved once the model has learnt a good
+    part, at three measurements in a row up to the last. What follows from
+    another finding and needs no telling is withdrawn. A finding is confirmed
+    once it holds over as many steps again as were needed to tell it.
+
+    Args:
+        trace: `Trace` of the run.
+        findings: List of `Finding`.
+        effects: Dict from a rule id to the ids of what may follow from it.
+
+    Returns:
+        List of `Finding` that stand, and the list of all.
+    """
+    last = int(trace.steps[-1]) if len(trace.steps) else 0
+    aged = [_aged(trace, finding, last) for finding in findings]
+    gone = [f for f in aged if f.status == "resolved"]
+    stand = trace_causes([f for f in aged if f.status != "resolved"], effects)
+    told = {finding.key for finding in [*stand, *gone]}
+    withdrawn = [
+        dataclasses.replace(f, status="withdrawn")
+        for f in aged
+        if f.key not in told
+    ]
+    history = sorted([*stand, *gone, *withdrawn], key=lambda f: f.first_step)
+    return stand, history
+
+
+def _aged(trace, finding, last):
+    seen = _told_at(finding)
+    step = _outgrown_at(trace, finding, seen)
+    if step is not None:
+        return dataclasses.replace(
+            finding, status="resolved", resolved_step=step
+        )
+    sure = finding.rule == "nonfinite_gradient"
+    sure |= last >= seen + (seen - finding.first_step)
+    return dataclasses.replace(
+        finding, status="confirmed" if sure else "raised", resolved_step=None
+    )
+
+
+def _told_at(finding):
+    window = finding.evidence.get("window")
+    step = window.get("last_step") if isinstance(window, dict) else None
+    return int(step) if isinstance(step, int) else int(finding.first_step)
+
+
+def _outgrown_at(trace, finding, seen):
+    """Return the step from which on the model has learnt, or None."""
+    if finding.rule not in _OUTGROWN or finding.severity != "warning":
+        return None
+    learning = Learning.of(trace)
+    later = np.flatnonzero(learning.steps > seen)
+    if len(later) < _FOR_GOOD or not learning.good[later[-_FOR_GOOD:]].all():
+        return None
+    bad = np.flatnonzero(~learning.good[later])
+    first = int(bad[-1]) + 1 if len(bad) else 0
+    return int(learning.steps[later[first]])

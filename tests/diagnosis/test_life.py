@@ -1,0 +1,52 @@
+"""Findings are raised, confirmed, resolved or withdrawn."""
+
+import numpy as np
+
+from keras_gradguard import Finding
+from keras_gradguard import Trace
+from keras_gradguard import diagnose
+
+SOON = 200
+
+
+def plateau_then(score, length=2000):
+    """A loss that stays for half of the plan, and what became of the run."""
+    trace = Trace(
+        ["a", "b"],
+        ["a/kernel", "b/kernel"],
+        [0, 1],
+        meta={"epochs_planned": 4, "steps_per_epoch": 500},
+    )
+    learns = np.arange(length) >= 1200 if score else np.zeros(length, bool)
+    loss = np.where(learns, 0.05, 0.7)
+    trace.append(np.arange(length), np.ones((length, 2)), extra={"loss": loss})
+    for step in range(0, length, 50):
+        follows = 0.95 if learns[step] else 0.01
+        data = {"output_correlation": follows, "output_spread": 0.3}
+        data |= {"samples": 32, "output_mean": 0.5, "target_std": 0.5}
+        trace.append_activations(step, data=data)
+    return trace
+
+
+def test_a_plateau_that_the_run_outgrows_is_resolved_and_said_so_once():
+    report = diagnose(plateau_then(True))
+    assert report.findings == []
+    assert report.healthy is True
+    (finding,) = report.history
+    assert finding.rule == "loss_plateau"
+    assert finding.status == "resolved"
+    assert 1200 <= finding.resolved_step <= 1700
+    assert str(report).count("Resolved at step") == 1
+    assert Finding.from_dict(finding.to_dict()) == finding
+
+
+def test_a_plateau_that_stays_is_confirmed_and_stands():
+    report = diagnose(plateau_then(False))
+    (finding,) = report.findings
+    assert finding.rule == "loss_plateau"
+    assert finding.status in ("raised", "confirmed")
+    assert finding.resolved_step is None
+    assert report.history == report.findings
+    early = diagnose(plateau_then(False, 1100)).findings[0]
+    assert early.status == "raised"
+    assert early.key == finding.key
