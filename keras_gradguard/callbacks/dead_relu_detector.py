@@ -1,6 +1,5 @@
 """The callback that finds units that are never active."""
 
-import keras
 import numpy as np
 
 from keras_gradguard import _validation
@@ -9,7 +8,7 @@ from keras_gradguard.callbacks.measured_units import MeasuredUnits
 from keras_gradguard.callbacks.revive import Reviver
 from keras_gradguard.callbacks.unit_counts import UnitCounts
 from keras_gradguard.callbacks.unit_methods import choose_methods
-from keras_gradguard.callbacks.watch import Watch
+from keras_gradguard.callbacks.watch import WatchingCallback
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
@@ -26,7 +25,7 @@ _METHODS = ("auto", "gradient", "activation")
 _RULES = ("dead_relu", "saturated_activation")
 
 
-class DeadReLUDetector(keras.callbacks.Callback):
+class DeadReLUDetector(WatchingCallback):
     """Finds the units that are zero on all the data of an epoch.
 
     It looks at what the layers give in the training steps themselves, so it
@@ -111,6 +110,9 @@ class DeadReLUDetector(keras.callbacks.Callback):
     True
     """
 
+    _owner = _OWNER
+    _of_a_fit = ("_reviver", "_events")
+
     def __init__(
         self,
         method="auto",
@@ -144,7 +146,6 @@ class DeadReLUDetector(keras.callbacks.Callback):
         if seed is not None:
             self.seed = check.check_int(_OWNER, "seed", seed, minimum=0)
         self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
-        self._watch = Watch(_OWNER, self)
         self._reset()
 
     def _reset(self):
@@ -220,6 +221,12 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self._counts.add(
             {p: (c, steps) for p, c in counts.items() if p in self._by_gradient}
         )
+
+    def on_left(self):
+        """Close the files: an exception has left the fit."""
+        if self._events is not None:
+            self._events.close(self.trace, self.findings)
+        self._let_go()
 
     # What users call
 

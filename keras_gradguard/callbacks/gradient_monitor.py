@@ -2,14 +2,13 @@
 
 import warnings
 
-import keras
 import numpy as np
 
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
 from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
-from keras_gradguard.callbacks.watch import Watch
+from keras_gradguard.callbacks.watch import WatchingCallback
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules
@@ -34,7 +33,7 @@ _FIRST_LOOK = 16
 _SHORT_EPOCH = 128
 
 
-class GradientMonitor(keras.callbacks.Callback):
+class GradientMonitor(WatchingCallback):
     """Records the gradients of every step and says what is wrong with them.
 
     Add it to `callbacks=` of `model.fit`. It records, per layer, the norm of
@@ -110,6 +109,9 @@ class GradientMonitor(keras.callbacks.Callback):
         put back; so the first watched fit compiles twice.
     """
 
+    _owner = _OWNER
+    _of_a_fit = ("_reporters", "_weights", "_first_weights", "_raise")
+
     def __init__(
         self,
         log_dir=None,
@@ -149,7 +151,6 @@ class GradientMonitor(keras.callbacks.Callback):
         self._metrics = check_log_metrics(_OWNER, log_metrics)
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
-        self._watch = Watch(_OWNER, self)
         self._reporters = []
         self._weights = self._first_weights = None
         self._activity = Activity()
@@ -258,6 +259,14 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def on_unit_counts(self, counts, steps):
         """Leave the units' gradients to who asked for them."""
+
+    def on_left(self):
+        """Write down what there is: an exception has left the fit."""
+        self._judge()
+        self._raise = None
+        for reporter in self._reporters[1:]:  # the console has said enough
+            reporter.close(self.trace, self.findings)
+        self._let_go()
 
     # What users call
 
