@@ -40,6 +40,19 @@ def shared_norms(gradients):
     )
 
 
+def full(shape, value):
+    """Return a float32 tensor of one value.
+
+    `ops.full` reads the value back from the device on torch, so that the host
+    waits for all that was to be computed before.
+
+    Args:
+        shape: Tuple of int.
+        value: Python float.
+    """
+    return ops.zeros(shape, "float32") + value
+
+
 def global_norm(norms):
     """Norm of several vectors as one, from their norms.
 

@@ -58,7 +58,8 @@ class Segments:
         Args:
             values: Float tensor `(..., entries)`.
         """
-        return self.sum(values) / np.maximum(self.sizes, 1).astype("float32")
+        sizes = np.maximum(self.sizes, 1).astype("float32")
+        return self.sum(values) / ops.convert_to_tensor(sizes)
 
     def spread(self, values):
         """Return `(..., entries)`: each part's value for all its entries.

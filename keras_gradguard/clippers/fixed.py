@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_gradguard import _backend
+from keras_gradguard import stats
 from keras_gradguard._validation import check_number
 from keras_gradguard.clippers.clipper import Clipped
 from keras_gradguard.clippers.clipper import Clipper
@@ -39,7 +40,7 @@ class FixedNorm(NormClipper):
 
     def threshold(self, norm, state):
         del norm
-        return ops.convert_to_tensor(self.max_norm, "float32"), state
+        return stats.full((), self.max_norm), state
 
     def get_config(self):
         return {"threshold": self.max_norm}
@@ -75,12 +76,13 @@ class FixedValue(Clipper):
             values = backend.values_of(gradient)
             (observed,) = backend.barrier([values])
             exceeds.append(ops.any(ops.abs(observed) > limit))
+            bound = ops.cast(stats.full((), limit), values.dtype)
             clipped.append(
-                backend.with_values(gradient, ops.clip(values, -limit, limit))
+                backend.with_values(gradient, ops.clip(values, -bound, bound))
             )
         return Clipped(
             clipped,
-            ops.convert_to_tensor(limit, "float32"),
+            stats.full((), limit),
             ops.any(ops.stack(exceeds)),
             state,
         )

@@ -126,7 +126,7 @@ def replace_sorted(descending: Tensor, old: Tensor, new: Tensor) -> Tensor:
     without = ops.where(
         descending > old, descending, ops.concatenate([descending[1:], end])
     )
-    start = ops.full((1,), NO_THRESHOLD, descending.dtype)
+    start = stats.full((1,), NO_THRESHOLD)
     above = ops.concatenate([start, without[:-1]])
     return ops.minimum(above, ops.maximum(without, new))
 
@@ -143,15 +143,15 @@ def percentile(descending: Tensor, percentage: float) -> Tensor:
         float32 scalar, interpolated linearly; `NO_THRESHOLD` if all is empty.
     """
     last = ops.sum(ops.sign(descending)) - 1
-    rank = ops.maximum((1 - percentage / 100.0) * last, 0.0)
+    rank = ops.relu((1 - percentage / 100.0) * last)
     low = ops.floor(rank)
     # Beyond the last rank the weight is 0.
     places = ops.minimum(
-        ops.stack([low, low + 1]), float(descending.shape[0] - 1)
+        ops.stack([low, low + 1]), stats.full((), descending.shape[0] - 1.0)
     )
     pair = ops.take(descending, ops.cast(places, "int32"))
     value = pair[0] + (pair[1] - pair[0]) * (rank - low)
-    return ops.where(last >= 0, value, NO_THRESHOLD)
+    return ops.where(last >= 0, value, stats.full((), NO_THRESHOLD))
 
 
 def zscore_update(
@@ -183,11 +183,13 @@ def zscore_update(
     warming_up = count < warmup_steps
     started = count > 0
     # From here on in units of the mean, or of the first norm.
-    unit = ops.where(started, mean, ops.where(norm > 0, norm, 1.0))
+    unit = ops.where(
+        started, mean, ops.where(norm > 0, norm, ops.ones_like(norm))
+    )
     size = norm / unit
     # Below one percent the spread says nothing, and a spread of exactly zero
     # would hold the threshold where it is for ever.
-    deviation = ops.maximum(ops.sqrt(spread), 0.01)
+    deviation = ops.maximum(ops.sqrt(spread), stats.full((), 0.01))
     reach = z_threshold * deviation
     is_spike = size > 1 + reach
     # The larger the spike, the closer to the mean it is brought.
@@ -199,14 +201,14 @@ def zscore_update(
     next_spread = decay * spread + (1 - decay) * ops.square(kept - next_mean)
 
     first = ops.cast(started, "float32")
-    warm_limit = float("inf")
+    warm_limit = infinite = stats.full((), float("inf"))
     warm_size = size
     if warmup_ratio is not None:
         # A first norm far above the second was a spike itself: it is taken
         # down to what the second allows, not forgotten, as it may be right.
         lowered = ops.minimum(first, warmup_ratio * size)
         spread = ops.where(lowered < first, ops.zeros_like(spread), spread)
-        warm_limit = ops.where(started, warmup_ratio * lowered, float("inf"))
+        warm_limit = ops.where(started, warmup_ratio * lowered, infinite)
         first = lowered
         warm_size = ops.minimum(size, warm_limit)
     warm_mean = first + (warm_size - first) / (count + 1)
@@ -219,9 +221,12 @@ def zscore_update(
     threshold = unit * ops.where(warming_up, warm_limit, limit)
     return threshold, ops.stack(
         [
-            ops.minimum(count + 1, float(warmup_steps)),
+            ops.minimum(count + 1, stats.full((), warmup_steps)),
             unit * new_mean,
-            new_spread / ops.square(ops.where(new_mean > 0, new_mean, 1.0)),
+            new_spread
+            / ops.square(
+                ops.where(new_mean > 0, new_mean, ops.ones_like(new_mean))
+            ),
         ]
     )
 
@@ -306,4 +311,6 @@ def _norms_and_limits(gradient, weight, axes, ratio, smallest_norm):
         [ops.convert_to_tensor(gradient), ops.convert_to_tensor(weight)]
     )
     norms = unit_norms(observed, axes)
-    return norms, ratio * ops.maximum(unit_norms(weight, axes), smallest_norm)
+    return norms, ratio * ops.maximum(
+        unit_norms(weight, axes), stats.full((), smallest_norm)
+    )

@@ -119,7 +119,7 @@ class Unitwise(Clipper):
             if exceeds
             else ops.zeros((), dtype="bool")
         )
-        threshold = ops.convert_to_tensor(self.ratio, "float32")
+        threshold = stats.full((), self.ratio)
         return Clipped(
             clipped,
             threshold,

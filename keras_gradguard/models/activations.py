@@ -6,6 +6,7 @@ import functools
 import keras
 import numpy as np
 
+from keras_gradguard import _backend
 from keras_gradguard.models import layers as layers_lib
 
 _ACTIVATION_LAYERS = (
@@ -187,7 +188,7 @@ def _is_zero_on_a_side(function):
         return False
     try:
         with keras.device("cpu:0"):
-            values = keras.ops.convert_to_numpy(
+            values = _backend.current().to_numpy(
                 function(keras.ops.convert_to_tensor(_PROBES))
             )
     except Exception:  # a user's function may need another shape

@@ -1,6 +1,7 @@
 """Reads outputs, losses and optimizer off a model, without running it."""
 
 import functools
+import warnings
 
 import keras
 import numpy as np
@@ -236,7 +237,10 @@ def optimizer_of(model):
         return None
     leaf = leaves[0]
     try:
-        config = leaf.get_config()
+        with warnings.catch_warnings():
+            # Keras's variables on torch lack what NumPy 2 asks of them.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            config = leaf.get_config()
     except (NotImplementedError, TypeError, ValueError):
         return None
     rate = config.get("learning_rate")

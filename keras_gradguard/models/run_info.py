@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from keras_gradguard import _backend
 from keras_gradguard.models import optimizers
 from keras_gradguard.models import outputs as configuration
 from keras_gradguard.models.layers import forward_layers
@@ -123,7 +124,8 @@ def _outputs(model):
 def _learning_rate(model):
     try:
         rate = model.optimizer.learning_rate
-        return float(keras.ops.convert_to_numpy(rate))
+        backend = _backend.current()
+        return float(backend.to_numpy(backend.read(rate)))
     except (AttributeError, TypeError, ValueError):
         return None  # a MultiOptimizer has several
 

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_gradguard.exceptions import GradGuardWarning
+from keras_gradguard.optimizers._nonfinite import host_copy
 
 _PREFIX = "clipper_"
 
@@ -23,7 +24,7 @@ def save(optimizer, store):
         return
     head, state = optimizer._clip_step.read()
     store["clip_values"] = head
-    store["clip_counts"] = ops.convert_to_numpy(optimizer.clip_counts)
+    store["clip_counts"] = host_copy(optimizer.clip_counts)
     for name, array in state.items():
         store[f"{_PREFIX}{name}"] = array
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_gradguard import _backend
 from keras_gradguard.clippers import functional
+from keras_gradguard.optimizers._nonfinite import host_copy
 
 # `clip_values` begins with the threshold and the norm.
 _HEAD = 2
@@ -181,9 +182,12 @@ class ClipStep:
 
     def read(self):
         """Threshold and norm, and the clipper's state by name, as arrays."""
-        values = ops.convert_to_numpy(self.values)
-        state = self._unpack(values)
-        state = {name: ops.convert_to_numpy(v) for name, v in state.items()}
+        values = host_copy(self.values)
+        state, start = {}, _HEAD
+        for name, shape in self.shapes.items():
+            stop = start + math.prod(shape)
+            state[name] = values[start:stop].reshape(shape)
+            start = stop
         return values[:_HEAD], state
 
     def write(self, head, saved):

@@ -104,12 +104,12 @@ class NonfiniteGuard:
     def warn(self):
         """Warn of a long row of skips, once for each."""
         try:
-            counts = ops.convert_to_numpy(self.counts)
-        except TypeError:
+            counts = host_copy(self.counts).tolist()
+        except (TypeError, AttributeError):
             # On JAX, an error in `fit` can leave variables without a value.
             # It is the one that the user should see.
             return
-        total, row, began = counts.tolist()[-3:]
+        total, row, began = counts[-3:]
         # Of the same row, `total - row` is the same.
         if row < self.warn_after or self._warned_at == total - row + 1:
             return
@@ -123,6 +123,12 @@ class NonfiniteGuard:
             GradGuardWarning,
             stacklevel=2,
         )
+
+
+def host_copy(variable):
+    """Value of a Keras variable as an array."""
+    backend = _backend.current()
+    return backend.to_numpy(backend.read(variable))
 
 
 def _zero_unless(is_finite, gradient):

@@ -3,7 +3,6 @@
 import copy
 
 import keras
-from keras import ops
 
 from keras_gradguard import _backend
 from keras_gradguard import clippers
@@ -15,6 +14,7 @@ from keras_gradguard.optimizers import _hook
 from keras_gradguard.optimizers._clip_step import ClipStep
 from keras_gradguard.optimizers._clip_step import measure
 from keras_gradguard.optimizers._nonfinite import NonfiniteGuard
+from keras_gradguard.optimizers._nonfinite import host_copy
 
 
 def _delegated(name):
@@ -270,7 +270,7 @@ class AutoClip(keras.optimizers.Optimizer):
     def _count(self, what):
         if not self.built:
             return 0
-        counts = ops.convert_to_numpy(self.clip_counts).tolist()
+        counts = host_copy(self.clip_counts).tolist()
         return counts[("updates", "clipped", "skipped").index(what)]
 
     @property

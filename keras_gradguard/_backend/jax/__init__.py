@@ -25,6 +25,7 @@ from keras_gradguard._backend.jax.state import state_by_variable
 from keras_gradguard._backend.jax.values import at_level
 from keras_gradguard._backend.jax.values import batch_sizes
 from keras_gradguard._backend.jax.values import compiled
+from keras_gradguard._backend.jax.values import constant
 from keras_gradguard._backend.jax.values import copy
 from keras_gradguard._backend.jax.values import detach
 from keras_gradguard._backend.jax.values import float64
@@ -54,6 +55,7 @@ __all__ = [
     "change_norms",
     "chooses_after",
     "compiled",
+    "constant",
     "copy",
     "densify",
     "detach",

@@ -27,6 +27,7 @@ from keras_gradguard._backend.tensorflow.strategy import replicas
 from keras_gradguard._backend.tensorflow.values import at_level
 from keras_gradguard._backend.tensorflow.values import batch_sizes
 from keras_gradguard._backend.tensorflow.values import compiled
+from keras_gradguard._backend.tensorflow.values import constant
 from keras_gradguard._backend.tensorflow.values import copy
 from keras_gradguard._backend.tensorflow.values import detach
 from keras_gradguard._backend.tensorflow.values import float64
@@ -52,6 +53,7 @@ __all__ = [
     "change_norms",
     "chooses_after",
     "compiled",
+    "constant",
     "copy",
     "densify",
     "detach",

@@ -64,6 +64,18 @@ def compiled(function):
     return tf.function(function)
 
 
+def constant(values, dtype, like):
+    """Tensor of Python numbers.
+
+    Args:
+        values: List of numbers.
+        dtype: Str.
+        like: Not used: the compiler puts it where it is needed.
+    """
+    del like
+    return tf.constant(values, dtype)
+
+
 def to_numpy(tensor):
     """Host copy of a tensor."""
     return np.asarray(tensor)

@@ -27,6 +27,7 @@ from keras_gradguard._backend.torch.sparse import with_values
 from keras_gradguard._backend.torch.values import at_level
 from keras_gradguard._backend.torch.values import batch_sizes
 from keras_gradguard._backend.torch.values import compiled
+from keras_gradguard._backend.torch.values import constant
 from keras_gradguard._backend.torch.values import copy
 from keras_gradguard._backend.torch.values import detach
 from keras_gradguard._backend.torch.values import float64
@@ -52,6 +53,7 @@ __all__ = [
     "change_norms",
     "chooses_after",
     "compiled",
+    "constant",
     "copy",
     "densify",
     "detach",

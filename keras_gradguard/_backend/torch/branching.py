@@ -1,59 +1,41 @@
 """torch: updates that happen or not."""
 
-import torch
-
-from keras_gradguard._backend.choosing import choose_after
-from keras_gradguard._backend.torch.values import copy
-from keras_gradguard._backend.torch.values import read
-
 
 def known_now(condition):
-    """The bool `condition`, or `None` where the host cannot know it yet.
+    """The bool `condition`.
 
-    The host never waits for an accelerator.
+    With an accelerator the host waits for it here. Keras's optimizers on torch
+    do so anyway, for each number that they bring to the device, and a choice
+    on the device would take three copies of weights and moments.
     """
-    return bool(condition) if condition.device.type == "cpu" else None
+    return bool(condition)
 
 
 def chooses_after(exact):
-    """Whether `branch` runs both sides and then chooses: it does."""
+    """Whether `branch` runs both sides and then chooses: it does not."""
     del exact
-    return True
+    return False
 
 
 def branch(condition, then, otherwise, variables, exact=False):
-    """Run `then` or `otherwise`, both of which only assign to variables.
+    """Run `then` or `otherwise`.
 
     Args:
-        condition: Scalar bool tensor that only the device knows.
+        condition: Scalar bool tensor.
         then: Function without arguments.
         otherwise: Function without arguments.
-        variables: Every variable that either of them reads or changes.
+        variables: Not used: nothing is traced.
         exact: Not used: nothing is fused.
     """
-    del exact
-    choose_after(
-        condition,
-        then,
-        otherwise,
-        variables,
-        read=read,
-        # torch updates in place.
-        snapshot=copy,
-        # A `cond` would make the host wait for the device.
-        select=lambda c, a, b: [
-            torch.where(c, value, other)
-            for value, other in zip(a, b, strict=True)
-        ],
-    )
+    del variables, exact
+    then() if known_now(condition) else otherwise()
 
 
 def assert_in_graph(condition, message):
     """Make the compiled step fail with `message` unless `condition` holds.
 
     Returns:
-        Whether a step can fail where this runs without the host's waiting for
-        the device: it cannot.
+        Whether a step can fail where this runs: `known_now` says it before.
     """
     del condition, message
     return False

@@ -2,6 +2,8 @@
 
 import torch
 
+from keras_gradguard._backend.torch import pieces
+
 
 def bits(tensor):
     """The bits of a float32 tensor as int32."""
@@ -20,4 +22,12 @@ def bin_counts(bins, count, xla=False):
         Integer tensor of shape `(count,)`.
     """
     del xla
-    return torch.bincount(bins.reshape(-1), minlength=count)[:count]
+    bins = bins.reshape(-1)
+    if pieces.on_host(bins):
+        return torch.bincount(bins, minlength=count)[:count]
+    # `bincount` tells the host how many there are.
+    counts = torch.zeros(count + 1, dtype=torch.int32, device=bins.device)
+    bins = bins.clamp(max=count).long()
+    one = torch.ones(1, dtype=torch.int32, device=bins.device)
+    counts.scatter_add_(0, bins, one.expand(len(bins)))
+    return counts[:count]

@@ -1,6 +1,8 @@
-"""torch: fused norms."""
+"""torch: norms that neither overflow, copy, nor make the host wait."""
 
 import torch
+
+from keras_gradguard._backend.torch import pieces
 
 # Above this size a float64 copy takes forty times as long as a float32 norm.
 _LARGE = 1 << 12
@@ -34,18 +36,26 @@ def l2_norms(tensors, xla=None):
     del xla
     if not tensors:
         return torch.zeros((0,))
+    tensors = [t.detach() for t in tensors]
     if tensors[0].device.type == "mps":  # has no float64
         return torch.stack([_norm_scaled(t) for t in tensors])
+    if not pieces.on_host(tensors[0]):
+        # One kernel, which adds up in float64 as it reads.
+        return torch.stack(torch._foreach_norm(tensors, 2, torch.float64))
     norms = [_norm_by_rows(t) for t in tensors]
     rest = [i for i, norm in enumerate(norms) if norm is None]
     # float32 sums of a million squares are off by 1e-5, and squares of
     # 1e-25 are zero: accumulate in float64.
-    if rest:
+    small = [i for i in rest if tensors[i].numel() <= pieces.SMALLEST]
+    if small:
         exact = torch._foreach_norm(
-            [tensors[i] for i in rest], 2, torch.float64
+            [tensors[i] for i in small], 2, torch.float64
         )
-        for i, norm in zip(rest, exact, strict=True):
+        for i, norm in zip(small, exact, strict=True):
             norms[i] = norm
+    for i in rest:
+        if norms[i] is None:
+            norms[i] = _norm_by_pieces(tensors[i])
     return torch.stack(norms)
 
 
@@ -58,34 +68,75 @@ def change_norms(before, after, xla=None):
         xla: Not used.
 
     Returns:
-        Float32 tensor of shape `(2 n,)`.
+        Float tensor of shape `(2 n,)`.
     """
     del xla
-    changes = [
-        a.to(torch.float32) - b.to(torch.float32)
-        for b, a in zip(before, after, strict=True)
+    size = pieces.size_for(before)
+    changes = []
+    for old, new in zip(before, after, strict=True):
+        pairs = pieces.of_pair(old.detach(), new.detach(), size)
+        norms = [
+            l2_norms([b.to(torch.float32) - a.to(torch.float32)])
+            for a, b in pairs
+        ]
+        changes.append(_together(norms))
+    return torch.cat([l2_norms(before), torch.stack(changes)])
+
+
+def zero_fractions(tensors):
+    """Share of exact zeros of each tensor, float32 of shape `(n,)`."""
+    if not tensors:
+        return torch.zeros((0,))
+    size = pieces.size_for(tensors)
+    shares = []
+    for tensor in tensors:
+        # One for each entry that is not zero would be a second tensor.
+        counts = [
+            torch.count_nonzero(piece)
+            for piece in pieces.of(tensor.detach(), size)
+        ]
+        nonzero = torch.stack(counts).sum().double()
+        shares.append(1.0 - nonzero / max(1, tensor.numel()))
+    return torch.stack(shares).float()
+
+
+def _together(norms):
+    """Norm of vectors of norms, all as one vector."""
+    return torch.linalg.vector_norm(torch.cat(norms).double())
+
+
+def _norm_by_pieces(tensor):
+    """Norm of a large tensor, of which no more than a piece is copied."""
+    size = pieces.size_for([tensor])
+    parts = [
+        torch.linalg.vector_norm(piece, dtype=torch.float64)
+        for piece in pieces.of(tensor, size)
     ]
-    return l2_norms([*before, *changes])
+    return torch.linalg.vector_norm(torch.stack(parts))
 
 
 def _norm_by_rows(tensor):
-    """Norm of a large tensor from those of its rows, or None.
+    """Norm of a large tensor on the CPU from those of its rows, or None.
 
-    None where it is small, where float32 rows do not do, or where the host
-    would have to wait for an accelerator in order to know.
+    None where it is small or where float32 rows do not do.
     """
     if (
         tensor.numel() < _LARGE
-        or tensor.numel() % _ROW
         or tensor.dtype is not torch.float32
-        or tensor.device.type != "cpu"
-        or not tensor.is_contiguous()
         or torch.compiler.is_compiling()
     ):
         return None
-    rows = torch.linalg.vector_norm(tensor.detach().view(-1, _ROW), dim=1)
+    flat = pieces.flat(tensor)
+    if flat is None:
+        return None
+    whole = flat.numel() // _ROW * _ROW
+    rows = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1)
+    parts = [rows.double()]
+    if whole < flat.numel():
+        rest = torch.linalg.vector_norm(flat[whole:], dtype=torch.float64)
+        parts.append(rest.reshape(1))
     # A row may be zero or tiny beside the others: then it does not count.
-    norm = torch.linalg.vector_norm(rows.double())
+    norm = torch.linalg.vector_norm(torch.cat(parts))
     return norm if _SAFE_LOW < float(norm) < _SAFE_HIGH else None
 
 
@@ -98,10 +149,3 @@ def _norm_scaled(tensor):
         torch.ones_like(largest),
     )
     return torch.linalg.vector_norm(tensor / scale) * scale
-
-
-def zero_fractions(tensors):
-    """Share of exact zeros of each tensor, float32 of shape `(n,)`."""
-    if not tensors:
-        return torch.zeros((0,))
-    return torch.stack([(t == 0).to(torch.float32).mean() for t in tensors])

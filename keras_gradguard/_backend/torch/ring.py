@@ -33,11 +33,11 @@ class Ring:
             flag: Python int or scalar, stored with the record.
             values: Float tensor of shape `(columns,)`.
         """
-        row = self._store[self._cursor % self.rows]
+        row = self._store.select(0, self._cursor % self.rows)
         with torch.no_grad():
-            row[1] = iterations
-            row[2] = flag
-            row[ring_layout.HEAD :] = values
+            row.select(0, 1).copy_(iterations)
+            _set(row.select(0, 2), flag)
+            row.narrow(0, ring_layout.HEAD, len(values)).copy_(values)
         self._cursor += 1
 
     def amend(self, first, values, where, step):
@@ -51,18 +51,32 @@ class Ring:
         """
         del step
         start = ring_layout.HEAD + first
-        row = self._store[(self._cursor - 1) % self.rows, start:]
+        row = self._store.select(0, (self._cursor - 1) % self.rows)
+        row = row.narrow(0, start, len(values))
         with torch.no_grad():
-            row.copy_(torch.where(torch.as_tensor(where), values, row))
+            if isinstance(where, torch.Tensor):
+                values = torch.where(where, values, row)
+            elif not where:
+                return
+            row.copy_(values)
 
     def snapshot(self, state=None):
         """Copy of the store."""
         del state
         store = self._store.clone()
-        store[self.rows, 0] = self._cursor % ring_layout.wrap(self.rows)
+        cursor = self._cursor % ring_layout.wrap(self.rows)
+        store.select(0, self.rows).select(0, 0).fill_(cursor)
         return store
 
     @property
     def variables(self):
         """Variables that had to be added to the optimizer: none."""
         return []
+
+
+def _set(place, value):
+    """Write a number, or a tensor, without a copy from the host."""
+    if isinstance(value, torch.Tensor):
+        place.copy_(value)
+    else:
+        place.fill_(value)

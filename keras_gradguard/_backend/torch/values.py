@@ -1,9 +1,13 @@
 """Tensors and variables of torch."""
 
 import contextlib
+import functools
 
 import numpy as np
 import torch
+
+# The float dtypes that NumPy has, too.
+_IN_NUMPY = (torch.float16, torch.float32, torch.float64)
 
 
 def float64():
@@ -52,8 +56,25 @@ def take_flat(tensor, positions):
 
 def batch_sizes(tensors):
     """Length of the first axis of each tensor, float32 of shape `(n,)`."""
-    sizes = [float(tensor.shape[0]) for tensor in tensors]
-    return torch.tensor(sizes, device=tensors[0].device)
+    sizes = tuple(float(tensor.shape[0]) for tensor in tensors)
+    return _constant(sizes, torch.float32, tensors[0].device)
+
+
+def constant(values, dtype, like):
+    """Tensor of Python numbers.
+
+    Args:
+        values: List of numbers.
+        dtype: Str.
+        like: Tensor on whose device it is to be.
+    """
+    return _constant(tuple(values), getattr(torch, dtype), like.device)
+
+
+@functools.lru_cache(maxsize=256)
+def _constant(values, dtype, device):
+    # Made once: to bring them to a device, the host waits for it.
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 def compiled(function):
@@ -64,7 +85,10 @@ def compiled(function):
 def to_numpy(tensor):
     """Host copy of a tensor, or the value of a Python number."""
     if isinstance(tensor, torch.Tensor):
-        return tensor.detach().cpu().numpy()
+        tensor = tensor.detach().cpu()
+        if tensor.is_floating_point() and tensor.dtype not in _IN_NUMPY:
+            tensor = tensor.float()  # bfloat16, float8
+        return tensor.numpy()
     return np.asarray(tensor)
 
 

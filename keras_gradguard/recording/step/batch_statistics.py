@@ -3,6 +3,7 @@
 import numpy as np
 from keras import ops
 
+from keras_gradguard import stats
 from keras_gradguard.recording.step import side_by_side
 from keras_gradguard.recording.step.side_by_side import Columns
 from keras_gradguard.trace.series import BATCH_STATISTICS
@@ -41,7 +42,7 @@ def pack(batch, data):
             which `side_by_side.is_small` holds: these are measured together.
         data: Dict from another part's name to its list of scalars.
     """
-    names, pieces = [None], [ops.full((1,), float("nan"), "float32")]
+    names, pieces = [None], [stats.full((1,), float("nan"))]
     for part, scalars in data.items():
         names.extend(BATCH_STATISTICS[part])
         pieces.append(ops.stack(scalars, axis=0))
@@ -103,7 +104,7 @@ def of_inputs(tensor):
     values = ops.cast(tensor, "float32")
     scales = _feature_scales(values)
     # A feature that is constant in this batch has no scale.
-    huge = ops.full_like(scales, float("inf"))
+    huge = stats.full(scales.shape, float("inf"))
     smallest = ops.min(ops.where(scales > 0, scales, huge))
     return [*_range(values), smallest, ops.max(scales)]
 
@@ -112,7 +113,7 @@ def of_targets(tensor):
     """Return the statistics of the targets."""
     values = ops.cast(tensor, "float32")
     broken = ops.cast(ops.not_equal(values, ops.round(values)), "float32")
-    distance = ops.full((), float("nan"), "float32")
+    distance = stats.full((), float("nan"))
     if len(values.shape) > 1 and values.shape[-1] != 1:
         distance = _off_one(values)
     scales = _feature_scales(values)
@@ -151,7 +152,7 @@ def of_fit(targets, outputs):
         labels = ops.cast(targets, "float32")[..., None]
         whole = ops.all(ops.equal(labels, ops.round(labels)))
         targets = ops.equal(labels, ops.arange(columns, dtype="float32"))
-    nan = ops.full((), float("nan"), "float32")
+    nan = stats.full((), float("nan"))
     samples = ops.cast(ops.shape(outputs)[0], "float32")
     if tuple(targets.shape[1:]) != tuple(outputs.shape[1:]):
         return [samples, nan]

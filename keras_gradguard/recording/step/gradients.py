@@ -305,7 +305,7 @@ class GradientTap:
             counts = self._spread(counts, columns)
         threshold, after_norm = self._passing.latest
         self._passing.latest = (None, None)
-        nan = ops.full((1,), float("nan"), dtype="float32")
+        nan = stats.full((1,), float("nan"))
         threshold = nan if threshold is None else ops.reshape(threshold, (1,))
         if after_norm is not None:
             after_norm = ops.reshape(after_norm, (1,))
@@ -317,10 +317,10 @@ class GradientTap:
         present = set(columns)
         self.has_gradient = [i in present for i in range(len(self.variables))]
         norms = self._spread(before_norms, columns)
-        later = ops.full((2 * len(self.variables),), UNMEASURED, "float32")
+        later = stats.full((2 * len(self.variables),), UNMEASURED)
         is_skipped = self.find_skipped()
         if is_skipped is not False:
-            flag = ops.where(is_skipped, SKIPPED, flag)
+            flag = flag + (SKIPPED - flag) * ops.cast(is_skipped, "int32")
             after_norm = ops.where(is_skipped, nan, after_norm)
             threshold = ops.where(is_skipped, nan, threshold)
         values = [after_norm, threshold, self._loss(nan), norms, later]
@@ -346,11 +346,13 @@ class GradientTap:
         width = len(self.variables)
         if columns == list(range(width)):
             return rows
-        unknown = ops.full((1, *rows.shape[1:]), float("nan"), dtype="float32")
+        unknown = stats.full((1, *rows.shape[1:]), float("nan"))
         padded = ops.concatenate([rows, unknown], axis=0)
         position = {column: i for i, column in enumerate(columns)}
         source = [position.get(i, len(columns)) for i in range(width)]
-        return ops.take(padded, ops.convert_to_tensor(source, "int32"), axis=0)
+        return ops.take(
+            padded, self._backend.constant(source, "int32", padded), axis=0
+        )
 
     def record_skipped(self, grads, scale, variables=None):
         """Record gradients of an update that is skipped as not finite.

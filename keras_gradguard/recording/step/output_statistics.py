@@ -7,6 +7,7 @@ kernel under XLA, which takes longer to compile than the whole to run.
 import numpy as np
 from keras import ops
 
+from keras_gradguard import stats
 from keras_gradguard.recording.step import side_by_side
 from keras_gradguard.recording.step.side_by_side import Columns
 from keras_gradguard.trace.series import OUTPUT_STATISTICS
@@ -93,7 +94,7 @@ def _flat(table, sites):
 
 def _spreads(tensors):
     """Return (n,): standard deviations, NaN where there is no tensor."""
-    nan = ops.full((1,), float("nan"), "float32")
+    nan = stats.full((1,), float("nan"))
     pieces, order = [nan], np.zeros(len(tensors), "int32")
     small = []
     for i, tensor in enumerate(tensors):
@@ -119,7 +120,7 @@ def _spread(tensor):
 
 def _statistics(site, inputs, outputs, share):
     values = ops.cast(outputs, "float32")
-    nan = ops.full((), float("nan"), "float32")
+    nan = stats.full((), float("nan"))
     mean = ops.mean(values)
     saturated = inactive = spread = nan
     if site.bounds is not None:
@@ -174,4 +175,4 @@ def active_samples(outputs, unit_axis, positive=False):
         # on XLA a third of that of `any` of a comparison. A TensorFlow graph
         # spends as long on `abs` as on the sum.
         outputs = ops.sum(outputs if positive else ops.abs(outputs), axis=axes)
-    return ops.cast(ops.not_equal(outputs, 0), "float32")
+    return ops.cast(outputs != 0, "float32")

@@ -99,4 +99,4 @@ class Columns:
     @functools.cached_property
     def nonzero(self):
         """Tensor (batch, columns): 1 where the table is not zero."""
-        return ops.cast(ops.not_equal(self.table, 0), "float32")
+        return ops.cast(self.table != 0, "float32")

@@ -71,7 +71,7 @@ def count_nonzero(units, by_variable, xla):
 
 def _counts(gradient):
     """Where a gradient is a number and not zero."""
-    return ops.logical_and(ops.not_equal(gradient, 0), ops.isfinite(gradient))
+    return ops.logical_and(gradient != 0, ops.isfinite(gradient))
 
 
 def unit_gradient(site, float16=False):

@@ -1,0 +1,73 @@
+"""torch: large tensors piece by piece, so that little memory is taken."""
+
+# Entries of the smallest piece: one mebibyte of float32, which a cache holds.
+SMALLEST = 1 << 18
+# A piece takes less than a hundredth of what it is a piece of.
+_SHARE = 1 << 7
+
+
+def on_host(tensor):
+    """Whether the host knows a tensor's values without waiting for them."""
+    return tensor.device.type == "cpu"
+
+
+def size_for(tensors):
+    """Entries of a piece where these tensors are cut."""
+    if not tensors:
+        return SMALLEST
+    if on_host(tensors[0]):
+        return SMALLEST
+    # Elsewhere each piece costs a few kernels.
+    return max(SMALLEST, sum(t.numel() for t in tensors) // _SHARE)
+
+
+def flat(tensor):
+    """The entries as a vector, in any order, without a copy; or None."""
+    if tensor.is_contiguous():
+        return tensor.view(-1)
+    order = sorted(range(tensor.dim()), key=lambda i: -tensor.stride(i))
+    tensor = tensor.permute(order)
+    return tensor.view(-1) if tensor.is_contiguous() else None
+
+
+def of(tensor, size):
+    """List of pieces of a tensor, in any order.
+
+    Args:
+        tensor: Tensor of any shape.
+        size: Largest number of entries of a piece.
+    """
+    if tensor.numel() <= size:
+        return [tensor]
+    vector = flat(tensor)
+    # Else views of the rows, or of what is in them.
+    return vector.split(size) if vector is not None else _rows(tensor, size)
+
+
+def of_pair(first, second, size):
+    """Pieces of two tensors of the same shape, of the same entries each.
+
+    Args:
+        first: Tensor of any shape.
+        second: Tensor of the same shape.
+        size: Largest number of entries of a piece.
+
+    Returns:
+        List of pairs.
+    """
+    if first.numel() <= size:
+        return [(first, second)]
+    if first.stride() == second.stride():
+        a, b = flat(first), flat(second)
+        if a is not None:
+            return list(zip(a.split(size), b.split(size), strict=True))
+    return list(zip(_rows(first, size), _rows(second, size), strict=True))
+
+
+def _rows(tensor, size):
+    """Views along the first axis, each of at most `size` entries if it can."""
+    found = []
+    for row in tensor.unbind(0):
+        cut = row.numel() > size and row.dim()
+        found += _rows(row, size) if cut else [row]
+    return found

@@ -1,0 +1,170 @@
+"""On torch, nothing is read from the device from batch to batch.
+
+No GPU is here: see `tests/device.py` for what stands in for one.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gradguard as kgg
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="about torch's devices"
+)
+POLICIES = (
+    "float32",
+    "float64",
+    "bfloat16",
+    "float16",
+    "mixed_bfloat16",
+    "mixed_float16",
+)
+CLIPPERS = ("percentile", "zscore", "unitwise", "norm", "value")
+STEPS = 48
+
+
+@pytest.fixture
+def device(monkeypatch):
+    from tests import device
+
+    with device.standin(monkeypatch) as present:
+        yield present
+
+
+def data():
+    x = np.random.default_rng(0).normal(size=(4 * STEPS, 8, 8, 3))
+    return x.astype("float32"), (x.mean((1, 2, 3)) > 0).astype("int32")
+
+
+def network(optimizer="adam"):
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(64, activation="tanh"),
+            keras.layers.Dense(40, activation="relu"),
+            keras.layers.Dense(2),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss)
+    return model
+
+
+def fit(model, *callbacks):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", kgg.GradGuardWarning)
+        warnings.simplefilter("error", DeprecationWarning)
+        model.fit(*data(), batch_size=4, verbose=0, callbacks=list(callbacks))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_records_every_step_under_every_policy(policy, device):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = network()
+        monitor = kgg.GradientMonitor(verbose=0, on_finding="ignore")
+        detector = kgg.DeadReLUDetector(verbose=0)
+        fit(model, monitor, detector)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert len(monitor.trace.steps) == STEPS
+    assert np.isfinite(monitor.trace.global_grad_norm[1:]).any()
+    assert np.isfinite(monitor.trace.get("weight_norm")).any()
+    assert len(detector.history) == 3
+
+
+@pytest.mark.parametrize("method", ["gradient", "activation"])
+def test_reads_at_drains_only(method, device):
+    from tests.device import DRAIN
+    from tests.device import CountReads
+
+    reads = CountReads(device)
+    monitor = kgg.GradientMonitor(verbose=0, on_finding="ignore")
+    fit(network(), reads, monitor, kgg.DeadReLUDetector(method, verbose=0))
+    assert len(monitor.trace.steps) == STEPS
+    seen = [batch for batch in reads.by_batch if batch]
+    assert {name for batch in seen for name in batch} <= {DRAIN}
+    # After 8 batches, 16 more and so on, see `RingDrain`.
+    assert 1 <= len(seen) <= 4
+
+
+@pytest.mark.parametrize("clipper", CLIPPERS)
+def test_auto_clip_waits_for_one_number_a_step(clipper, device):
+    from tests.device import SKIPS
+    from tests.device import CountReads
+
+    reads = CountReads(device)
+    optimizer = kgg.AutoClip(keras.optimizers.Adam(1e-3), clipper)
+    fit(network(optimizer), reads)
+    assert all(set(batch) == {SKIPS} for batch in reads.by_batch)
+    assert optimizer.skipped_steps == 0
+
+
+def test_propagating_auto_clip_reads_nothing(device):
+    from tests.device import SKIPS
+    from tests.device import CountReads
+
+    reads = CountReads(device)
+    optimizer = kgg.AutoClip("sgd", "zscore", nonfinite="propagate")
+    fit(network(optimizer), reads)
+    assert {name for batch in reads.by_batch for name in batch} <= {SKIPS}
+
+
+def test_stand_in_refuses_what_a_gpu_refuses(device):
+    from tests.device import refuses
+
+    assert refuses(keras.ops.ones(1))
+
+
+def test_numbers_are_those_of_the_cpu(monkeypatch):
+    from tests.device import standin
+
+    def trace():
+        keras.utils.set_random_seed(0)
+        monitor = kgg.GradientMonitor(verbose=0, on_finding="ignore")
+        fit(network(kgg.AutoClip("adam", "unitwise")), monitor)
+        return monitor.trace
+
+    expected = trace()
+    with standin(monkeypatch):
+        found = trace()
+    for series in ("grad_norm", "weight_norm", "update_ratio", "zero_fraction"):
+        np.testing.assert_allclose(
+            found.get(series), expected.get(series), rtol=1e-6, err_msg=series
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clipper", ["none", *CLIPPERS])
+def test_step_runs_on_tensors_without_values(clipper):
+    """With a device of its own: mixing devices fails, and reading values."""
+    script = pathlib.Path(__file__).with_name("fake_device_step.py")
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "torch",
+        "KERAS_TORCH_DEVICE": "standin:0",
+        "PYTHONPATH": str(pathlib.Path(kgg.__file__).parents[1]),
+    }
+    done = subprocess.run(
+        [sys.executable, str(script), clipper],
+        env=environment,
+        cwd=script.parents[2],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    if done.returncode == 3:
+        pytest.skip("this torch cannot make up a device")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == "moved by us: []"
