@@ -22,6 +22,7 @@ _EXPORTS = {
     "check": "keras_gradguard.preflight",
     "diagnose": "keras_gradguard.diagnosis",
     "heal": "keras_gradguard.healing.heal",
+    "watch": "keras_gradguard.callbacks.loops",
 }
 _SUBMODULES = ("clippers", "layers", "presets")
 

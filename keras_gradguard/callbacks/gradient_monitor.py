@@ -110,7 +110,7 @@ class GradientMonitor(WatchingCallback):
     """
 
     _owner = _OWNER
-    _of_a_fit = ("_reporters", "_weights", "_first_weights", "_raise")
+    _of_a_fit = ("_reporters", "_weights", "_first_weights", "_raise", "_loop")
 
     def __init__(
         self,
@@ -158,12 +158,15 @@ class GradientMonitor(WatchingCallback):
         self._measured_at = 0
         self._planned = {}
         self._raise = None
+        self._loop = None  # `watch` puts its recording here
 
     # Keras calls these
 
     def on_train_begin(self, logs=None):
         model = self._model
-        run_info.check_model(_OWNER, model)
+        recording = self._loop
+        if recording is None:
+            run_info.check_model(_OWNER, model)
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
         self._weights = self._first_weights = None
@@ -174,7 +177,8 @@ class GradientMonitor(WatchingCallback):
         if self.log_dir is not None:
             for writer in (RunWriter, EventWriter):
                 self._reporters.append(Guarded(writer(self.log_dir)))
-        recording = recording_of(model, self.update_freq)
+        if recording is None:
+            recording = recording_of(model, self.update_freq)
         self._watch.start(recording, self.params.get("steps"))
         if self.histogram_freq:
             self._watch.record_histograms()
@@ -322,7 +326,8 @@ class GradientMonitor(WatchingCallback):
         """Make the trace, as soon as the order of the layers is known."""
         table = self._watch.recording.make_table()
         self.trace = run_info.empty_trace(table, self._planned)
-        if self._weights is None:
+        if self._weights is None or not self._weights.covers(table.variables):
+            # Layers were built by the first step.
             self._watch_weights()
         self._weights.reorder(table.variables)
         self._append_weights(self._watch.first_step, self._first_weights)

@@ -6,6 +6,10 @@ from keras_gradguard._backend.tensorflow.branching import chooses_after
 from keras_gradguard._backend.tensorflow.branching import known_now
 from keras_gradguard._backend.tensorflow.counting import bin_counts
 from keras_gradguard._backend.tensorflow.counting import bits
+from keras_gradguard._backend.tensorflow.loops import LoopRing
+from keras_gradguard._backend.tensorflow.loops import count_calls
+from keras_gradguard._backend.tensorflow.loops import traced_by
+from keras_gradguard._backend.tensorflow.loops import wait_for_records
 from keras_gradguard._backend.tensorflow.mailbox import Mailbox
 from keras_gradguard._backend.tensorflow.norms import barrier
 from keras_gradguard._backend.tensorflow.norms import change_norms
@@ -41,6 +45,7 @@ from keras_gradguard._backend.tensorflow.values import take_flat
 from keras_gradguard._backend.tensorflow.values import to_numpy
 
 __all__ = [
+    "LoopRing",
     "Mailbox",
     "Ring",
     "assert_in_graph",
@@ -55,6 +60,7 @@ __all__ = [
     "compiled",
     "constant",
     "copy",
+    "count_calls",
     "densify",
     "detach",
     "float64",
@@ -77,7 +83,9 @@ __all__ = [
     "take_rows",
     "to_dense",
     "to_numpy",
+    "traced_by",
     "values_of",
+    "wait_for_records",
     "with_values",
     "zero_fractions",
 ]

@@ -10,6 +10,10 @@ from keras_gradguard._backend.torch.branching import chooses_after
 from keras_gradguard._backend.torch.branching import known_now
 from keras_gradguard._backend.torch.counting import bin_counts
 from keras_gradguard._backend.torch.counting import bits
+from keras_gradguard._backend.torch.loops import LoopRing
+from keras_gradguard._backend.torch.loops import count_calls
+from keras_gradguard._backend.torch.loops import traced_by
+from keras_gradguard._backend.torch.loops import wait_for_records
 from keras_gradguard._backend.torch.mailbox import Mailbox
 from keras_gradguard._backend.torch.norms import barrier
 from keras_gradguard._backend.torch.norms import change_norms
@@ -41,6 +45,7 @@ from keras_gradguard._backend.torch.values import take_flat
 from keras_gradguard._backend.torch.values import to_numpy
 
 __all__ = [
+    "LoopRing",
     "Mailbox",
     "Ring",
     "assert_in_graph",
@@ -55,6 +60,7 @@ __all__ = [
     "compiled",
     "constant",
     "copy",
+    "count_calls",
     "densify",
     "detach",
     "float64",
@@ -77,7 +83,9 @@ __all__ = [
     "take_rows",
     "to_dense",
     "to_numpy",
+    "traced_by",
     "values_of",
+    "wait_for_records",
     "with_values",
     "zero_fractions",
 ]
