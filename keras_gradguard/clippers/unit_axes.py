@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_gradguard._validation import shown
 from keras_gradguard.clippers.unitwise import default_axes
 
 # Kernels (..., in, multiplier): each pair of the two is a unit.
@@ -44,6 +45,11 @@ def unit_axes(model: keras.Model) -> dict:
         >>> kgg.clippers.unit_axes(model)
         {'net/up/kernel': (0, 2), 'net/up/bias': (0,)}
     """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "unit_axes: `model` must be a Keras model. Received: "
+            f"model={shown(model)} (of type {type(model).__name__})."
+        )
     if not model.built:
         raise ValueError(
             "unit_axes: `model` must be built. Received: a model without "

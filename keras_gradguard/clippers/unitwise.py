@@ -9,6 +9,7 @@ from keras_gradguard import _backend
 from keras_gradguard import stats
 from keras_gradguard._validation import check_bool
 from keras_gradguard._validation import check_number
+from keras_gradguard._validation import shown
 from keras_gradguard.clippers import functional
 from keras_gradguard.clippers.clipper import Clipped
 from keras_gradguard.clippers.clipper import Clipper
@@ -210,22 +211,31 @@ def _check_unit_axes(unit_axes):
     if not isinstance(unit_axes, dict):
         raise TypeError(
             "AutoClip: `unit_axes` must be a dict from variable paths to axes. "
-            f"Received: unit_axes={unit_axes!r} (of type "
+            f"Received: unit_axes={shown(unit_axes)} (of type "
             f"{type(unit_axes).__name__}). Pass "
             "`unit_axes=kgg.clippers.unit_axes(model)`."
         )
-    return {path: tuple(axes) for path, axes in unit_axes.items()}
+    checked = {}
+    for path, axes in unit_axes.items():
+        if not isinstance(axes, list | tuple):
+            raise TypeError(
+                "AutoClip: `unit_axes` must be a dict from variable paths to "
+                f"tuples of axes. Received: {shown(axes)} for {shown(path)}. "
+                "Pass `unit_axes=kgg.clippers.unit_axes(model)`."
+            )
+        checked[path] = tuple(axes)
+    return checked
 
 
 def _check_exclude(exclude):
     if exclude is None:
         return None
-    if isinstance(exclude, str) or not all(
+    if not isinstance(exclude, list | tuple | set) or not all(
         isinstance(pattern, str) for pattern in exclude
     ):
         raise TypeError(
             "AutoClip: `exclude` must be a list of regular expressions. "
-            f"Received: exclude={exclude!r} (of type "
+            f"Received: exclude={shown(exclude)} (of type "
             f"{type(exclude).__name__}). Pass for instance "
             '`exclude=["classifier/"]`.'
         )

@@ -7,6 +7,7 @@ import keras
 
 from keras_gradguard import edits
 from keras_gradguard._validation import check_int
+from keras_gradguard._validation import shown
 from keras_gradguard.healing.attempt import Attempt
 from keras_gradguard.healing.search import Healer
 from keras_gradguard.healing.search import failed
@@ -95,13 +96,13 @@ def _check_arguments(model, report, x):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "heal: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__})."
+            f"model={shown(model)} (of type {type(model).__name__})."
         )
     if report is not None and not isinstance(report, Report):
         raise TypeError(
             "heal: `report` must be a Report or None. Received: "
-            f"report={report!r} (of type {type(report).__name__}). Pass what "
-            "`kgg.check` or `monitor.report()` returns."
+            f"report={shown(report)} (of type {type(report).__name__}). "
+            "Pass what `kgg.check` or `monitor.report()` returns."
         )
     if isinstance(x, collections.abc.Iterator):
         raise TypeError(

@@ -8,6 +8,7 @@ from keras_gradguard._validation import check_int
 from keras_gradguard._validation import check_number
 from keras_gradguard.models.residual import ScaledAdd
 from keras_gradguard.presets.arguments import get
+from keras_gradguard.presets.pairings import canonical
 
 
 class _PairedBlock(keras.layers.Layer):
@@ -27,6 +28,7 @@ class _PairedBlock(keras.layers.Layer):
             owner, "dropout", dropout, minimum=0.0, maximum=1.0
         )
         self.residual = check_bool(owner, "residual", residual)
+        canonical(pairing, type(self).__name__, "pairing")
         arguments = get(pairing, layer=kind)
         activation = keras.activations.get(arguments.pop("activation"))
         if normalization is not None:
@@ -175,6 +177,9 @@ class _PairedConv(_PairedBlock):
         owner = type(self).__name__
         self.filters = check_int(owner, "filters", filters, minimum=1)
         check_choice(owner, "padding", padding, ("same", "valid"))
+        for name, size in (("kernel_size", kernel_size), ("strides", strides)):
+            for length in size if isinstance(size, list | tuple) else [size]:
+                check_int(owner, name, length, minimum=1)
 
         def make(**arguments):
             return self._layer(

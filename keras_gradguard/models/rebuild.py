@@ -5,6 +5,7 @@ import random
 import keras
 import numpy as np
 
+from keras_gradguard._validation import shown
 from keras_gradguard.models import graph
 from keras_gradguard.models.builder import Builder
 from keras_gradguard.models.builder import Edits
@@ -28,8 +29,9 @@ def check_model(owner, model):
     if not isinstance(model, keras.Model) or not graph.is_graph(model):
         raise TypeError(
             f"{owner}: `model` must be Sequential or functional. Received: "
-            f"model={model!r} (of type {type(model).__name__}), whose layers "
-            "cannot be exchanged from outside. Paste the remedy's `code`."
+            f"model={shown(model)} (of type {type(model).__name__}), whose "
+            "layers cannot be exchanged from outside. Paste the remedy's "
+            "`code`."
         )
     if not model.built:
         raise ValueError(

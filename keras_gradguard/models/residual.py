@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_gradguard._validation import check_number
+from keras_gradguard._validation import shown
 
 
 @keras.saving.register_keras_serializable(package="keras_gradguard")
@@ -91,7 +92,7 @@ class Residual(keras.layers.Layer):
         if not isinstance(branch, keras.layers.Layer):
             raise TypeError(
                 "Residual: `branch` must be a layer or a list of layers. "
-                f"Received: branch={branch!r} (of type "
+                f"Received: branch={shown(branch)} (of type "
                 f"{type(branch).__name__}). Wrap a function in "
                 "`keras.layers.Lambda`."
             )

@@ -9,6 +9,29 @@ import inspect
 
 import keras
 
+from keras_gradguard._validation import shown
+
+
+def resolve_inner(inner):
+    """Return the optimizer that a name or a config stands for.
+
+    Args:
+        inner: What the user passed as `inner_optimizer`.
+
+    Raises:
+        ValueError: If Keras knows none of that name, or it is no config.
+    """
+    if not isinstance(inner, str | dict):
+        return inner
+    try:
+        return keras.optimizers.get(inner)
+    except Exception as error:
+        raise ValueError(
+            "AutoClip: `inner_optimizer` must be a Keras optimizer or its "
+            f"name. Received: inner_optimizer={shown(inner)}, which Keras "
+            'does not know. Pass for instance "adam".'
+        ) from error
+
 
 def check_inner(inner):
     """Raise if `inner` is nothing whose gradients can be clipped.
@@ -23,7 +46,7 @@ def check_inner(inner):
     if not isinstance(inner, keras.optimizers.Optimizer):
         raise TypeError(
             "AutoClip: `inner_optimizer` must be a Keras optimizer or its "
-            f"name. Received: inner_optimizer={inner!r} (of type "
+            f"name. Received: inner_optimizer={shown(inner)} (of type "
             f"{type(inner).__name__}). Pass for instance "
             "`keras.optimizers.Adam(1e-3)`."
         )
@@ -54,9 +77,9 @@ def check_inner(inner):
             clipper = "value" if name == "clipvalue" else "norm"
             raise ValueError(
                 "AutoClip: `inner_optimizer` must not clip gradients itself. "
-                f"Received: inner_optimizer={kind} with {name}={value!r}. "
-                f"Remove `{name}`; for a constant use "
-                f'`AutoClip(..., clipper="{clipper}", threshold={value!r})`.'
+                f"Received: inner_optimizer={kind} with {name}={shown(value)}. "
+                f"Remove `{name}`; for a constant use `AutoClip(..., "
+                f'clipper="{clipper}", threshold={shown(value)})`.'
             )
 
 

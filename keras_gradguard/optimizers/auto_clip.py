@@ -8,6 +8,7 @@ from keras_gradguard import _backend
 from keras_gradguard import clippers
 from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
+from keras_gradguard._validation import fail
 from keras_gradguard.clippers import functional
 from keras_gradguard.optimizers import _checkpoint
 from keras_gradguard.optimizers import _hook
@@ -129,8 +130,7 @@ class AutoClip(keras.optimizers.Optimizer):
         warn_after=10,
         **clipper_arguments,
     ):
-        if isinstance(inner_optimizer, str | dict):
-            inner_optimizer = keras.optimizers.get(inner_optimizer)
+        inner_optimizer = _hook.resolve_inner(inner_optimizer)
         _hook.check_inner(inner_optimizer)
         clipper = clippers.get(clipper, **clipper_arguments)
         check_choice(
@@ -140,6 +140,8 @@ class AutoClip(keras.optimizers.Optimizer):
             ("skip", "zero", "propagate", "raise"),
             hint='"skip" leaves weights and optimizer state as they are.',
         )
+        if name is not None and not isinstance(name, str):
+            fail(TypeError, "AutoClip", "name", "a str or None", name)
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = inner_optimizer
         self.clipper = clipper

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_gradguard._validation import check_int
+from keras_gradguard._validation import shown
 from keras_gradguard.diagnosis.rules import RULES
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
@@ -78,8 +79,8 @@ def check(model, x, y=None, batch_size=32):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "check: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__}). Wrap a layer "
-            "in `keras.Sequential([layer])`."
+            f"model={shown(model)} (of type {type(model).__name__}). Wrap a "
+            "layer in `keras.Sequential([layer])`."
         )
     batch_size = check_int("check", "batch_size", batch_size, minimum=1)
     with probe.random_state_kept():

@@ -89,6 +89,9 @@ def get(
     )
     if seed is not None:
         seed = check_int("presets.get", "seed", seed)
+    groups = check_int("presets.get", "groups", groups, minimum=1)
+    for length in strides if isinstance(strides, list | tuple) else [strides]:
+        check_int("presets.get", "strides", length, minimum=1)
     row = pairing(base)
     variant = suffix or variant
     if kind in kinds.GATED or kind == "SimpleRNN":
@@ -156,6 +159,8 @@ def for_activation(activation, *, layer="Dense", variant="normal", seed=None):
         (*kinds.DENSE, *kinds.DEPTHWISE, *kinds.TRANSPOSE),
         "For other layers see `kgg.presets.get`.",
     )
+    if seed is not None:
+        seed = check_int("presets.for_activation", "seed", seed)
     scale, mode = scale_for(activation)
     (initializer,) = kernel_arguments(
         kind, scale, mode=mode, variant=variant, seed=seed

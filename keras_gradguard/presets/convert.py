@@ -7,6 +7,7 @@ import keras
 from keras_gradguard._validation import check_bool
 from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
+from keras_gradguard._validation import shown
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import graph
 from keras_gradguard.models.builder import Builder
@@ -133,7 +134,7 @@ def _check_model(model):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "presets.convert: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__}). Pass what "
+            f"model={shown(model)} (of type {type(model).__name__}). Pass what "
             "`keras.Sequential` or `keras.Model(inputs, outputs)` returns."
         )
     if not graph.is_graph(model):

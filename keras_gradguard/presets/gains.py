@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_gradguard._validation import check_bool
 from keras_gradguard._validation import check_number
+from keras_gradguard._validation import shown
 from keras_gradguard.presets.evaluate import as_function
 from keras_gradguard.presets.evaluate import call_float64
 from keras_gradguard.presets.evaluate import check_elementwise
@@ -167,7 +168,7 @@ def gain(activation, backward=False):
         what = "E f'(z)^2" if backward else "E f(z)^2"
         raise ValueError(
             "gain: `activation` must have a finite, positive second moment "
-            f"under N(0, 1). Received: activation={activation!r} with "
+            f"under N(0, 1). Received: activation={shown(activation)} with "
             f"{what}={power:g}. Divide or shift it so that it is neither zero "
             "nor unbounded."
         )

@@ -9,6 +9,8 @@ from keras import ops
 from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
 from keras_gradguard._validation import check_number
+from keras_gradguard._validation import fail
+from keras_gradguard._validation import shown
 
 _TRUNCATED_STD = 0.87962566103423978  # Of a normal cut at two deviations.
 
@@ -91,10 +93,13 @@ class PairedInitializer(keras.initializers.VarianceScaling):
         check_choice(
             owner, "layout", layout, ("dense", "depthwise", "transpose")
         )
+        if isinstance(seed, str | float | bytes | list | tuple):
+            what = "an integer, a SeedGenerator or None"
+            fail(TypeError, owner, "seed", what, seed)
         self.groups = check_int(owner, "groups", groups, minimum=1)
         self.layout = layout
         self.strides = (
-            tuple(int(s) for s in strides)
+            tuple(check_int(owner, "strides", s, minimum=1) for s in strides)
             if isinstance(strides, list | tuple)
             else check_int(owner, "strides", strides, minimum=1)
         )
@@ -269,7 +274,14 @@ class PerGate(keras.initializers.Initializer):
 
     def __init__(self, initializer="orthogonal", gates=4):
         self.gates = check_int("PerGate", "gates", gates, minimum=1)
-        self.initializer = keras.initializers.get(initializer)
+        try:
+            self.initializer = keras.initializers.get(initializer)
+        except Exception as error:
+            raise ValueError(
+                "PerGate: `initializer` must be one that Keras knows. "
+                f"Received: initializer={shown(initializer)}. Check the "
+                "spelling, or pass an object."
+            ) from error
 
     def __call__(self, shape, dtype=None):
         shape = tuple(int(size) for size in shape)

@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_gradguard._validation import check_int
 from keras_gradguard._validation import check_number
+from keras_gradguard._validation import shown
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import graph
 from keras_gradguard.models.kinds import LAYERS
@@ -97,8 +98,8 @@ def lsuv(model, x, *, tolerance=0.02, max_iterations=10, seed=None):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "presets.lsuv: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__}). Wrap a layer "
-            "in `keras.Sequential([layer])`."
+            f"model={shown(model)} (of type {type(model).__name__}). Wrap a "
+            "layer in `keras.Sequential([layer])`."
         )
     tolerance = check_number("presets.lsuv", "tolerance", tolerance, above=0.0)
     max_iterations = check_int(
@@ -106,8 +107,15 @@ def lsuv(model, x, *, tolerance=0.02, max_iterations=10, seed=None):
     )
     if seed is not None:
         seed = check_int("presets.lsuv", "seed", seed)
-    x = keras.tree.map_structure(ops.convert_to_tensor, x)
-    model(x, training=False)  # Builds what is not built.
+    try:
+        x = keras.tree.map_structure(ops.convert_to_tensor, x)
+        model(x, training=False)  # Builds what is not built.
+    except Exception as error:
+        raise ValueError(
+            "presets.lsuv: `x` must be a batch that the model takes. "
+            f"Received: x={shown(x)} (of type {type(x).__name__}), on which "
+            f"it failed with {type(error).__name__}: {str(error)[:300]}."
+        ) from error
     saved = [
         (w, np.copy(ops.convert_to_numpy(w))) for w in _kernel_variables(model)
     ]

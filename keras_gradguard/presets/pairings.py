@@ -222,11 +222,13 @@ def names():
     return [*_ROWS, *_DEEP, *_ALIASES]
 
 
-def canonical(name):
+def canonical(name, owner="presets", argument="name"):
     """Resolve aliases and the suffix of a variant.
 
     Args:
         name: A name as a user writes it.
+        owner: Class or function that took it, for the error message.
+        argument: How the argument is called there.
 
     Returns:
         The name in the table, and the variant or None.
@@ -240,8 +242,8 @@ def canonical(name):
         if tail in VARIANTS:
             base, variant = head, tail
     check_choice(
-        "presets",
-        "name",
+        owner,
+        argument,
         base,
         names(),
         'Add "_uniform" or "_orthogonal" for a variant.',

@@ -11,6 +11,7 @@ from keras_gradguard.presets.arguments import kernel_arguments
 from keras_gradguard.presets.arguments import scale_for
 from keras_gradguard.presets.gains import moments
 from keras_gradguard.presets.initializers import child_seed
+from keras_gradguard.presets.pairings import canonical
 from keras_gradguard.presets.pairings import pairing
 
 _L = keras.layers
@@ -54,7 +55,7 @@ class Plan:
 
     def __init__(self, model, name, normalization, residual, seed):
         self.name = name
-        self.row = pairing(name)
+        self.row = pairing(canonical(name, "presets.convert", "pairing")[0])
         self.variant = next(
             (v for v in ("uniform", "orthogonal") if name.endswith("_" + v)),
             "normal",

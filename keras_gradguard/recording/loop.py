@@ -207,7 +207,7 @@ class LoopRecording:
         return traced
 
     def _make_ring(self, *arguments):
-        ring = self._backend.LoopRing(*arguments)
+        ring = self._backend.loop_ring(*arguments)
         ring.on_record = self._ran
         return ring
 

@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
+from keras_gradguard import _validation
 from keras_gradguard._files import write_atomically
 from keras_gradguard.findings import causes
 
@@ -42,11 +45,13 @@ class Report:
     def __init__(
         self, findings, trace=None, notes=(), attempts=(), not_judged=()
     ):
-        self.findings = list(findings)
+        self.findings = _list("findings", findings, "Finding", "rule")
         self.trace = trace
-        self.notes = list(notes)
-        self.attempts = list(attempts)
-        self.not_judged = list(not_judged)
+        self.notes = _validation.check_names("Report", "notes", notes)
+        self.attempts = _list("attempts", attempts, "Attempt", "to_dict")
+        self.not_judged = _validation.check_names(
+            "Report", "not_judged", not_judged
+        )
 
     @property
     def healthy(self):
@@ -100,13 +105,15 @@ class Report:
 
         Args:
             path: Str or path. The ending decides: `.html` is one page that
-                opens offline, `.md` is Markdown, `.json` is `to_dict()`.
+                opens offline, `.md` is Markdown, `.json` is `to_dict()`. Its
+                folder is made if need be.
 
         Raises:
             ValueError: If the ending is another.
             OSError: If the file cannot be written.
         """
-        kind = Path(path).suffix.lower()
+        path = Path(_validation.check_path("Report.save", "path", path))
+        kind = path.suffix.lower()
         if kind == ".json":
             text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
         elif kind == ".md":
@@ -120,8 +127,9 @@ class Report:
         else:
             raise ValueError(
                 "Report.save: `path` must end in .html, .json or .md. "
-                f"Received: path={str(path)!r}."
+                f"Received: path={_validation.shown(str(path))}."
             )
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(
             path, lambda file: file.write(text.encode(errors="replace"))
         )
@@ -173,3 +181,14 @@ class Report:
         rules = [finding.rule for finding in self.findings]
         nothing = "healthy" if self.healthy else "nothing found"
         return f"<Report: {rules if rules else nothing}>"
+
+
+def _list(name, value, kind, attribute):
+    """Return a list of records that have an attribute."""
+    entries = [None]
+    if np.iterable(value) and not isinstance(value, str | bytes):
+        entries = list(value)
+    if not all(hasattr(entry, attribute) for entry in entries):
+        what = f"a list of {kind}"
+        _validation.fail(TypeError, "Report", name, what, value)
+    return entries

@@ -518,7 +518,8 @@ class Trace:
         refused whole if any part of it is not as it must be.
 
         Args:
-            path: Str or path.
+            path: Str or path: the file, or the directory of a run, which is
+                the `log_dir` of a `GradientMonitor`.
             max_bytes: Int. What the file may unpack to in memory. Defaults to
                 64 MiB, or fifty times its size if that is more.
 

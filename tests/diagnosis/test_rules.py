@@ -5,14 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
-from synthetic import make_trace
-from synthetic import steady
 
 from keras_gradguard import Trace
 from keras_gradguard import diagnose
+from tests.diagnosis.synthetic import make_trace
+from tests.diagnosis.synthetic import steady
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 SICK = [0.02, 0.008, 0.003, 0.001, 0.001, 0.009, 0.07]
 FLAT = np.full(200, 0.693)

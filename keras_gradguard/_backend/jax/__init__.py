@@ -6,8 +6,8 @@ from keras_gradguard._backend.jax.branching import chooses_after
 from keras_gradguard._backend.jax.branching import known_now
 from keras_gradguard._backend.jax.counting import bin_counts
 from keras_gradguard._backend.jax.counting import bits
-from keras_gradguard._backend.jax.loops import LoopRing
 from keras_gradguard._backend.jax.loops import count_calls
+from keras_gradguard._backend.jax.loops import loop_ring
 from keras_gradguard._backend.jax.loops import traced_by
 from keras_gradguard._backend.jax.loops import wait_for_records
 from keras_gradguard._backend.jax.mailbox import Mailbox
@@ -47,7 +47,6 @@ from keras_gradguard._backend.single import replica
 from keras_gradguard._backend.single import replicas
 
 __all__ = [
-    "LoopRing",
     "Mailbox",
     "Ring",
     "assert_in_graph",
@@ -73,6 +72,7 @@ __all__ = [
     "known_now",
     "l2_norms",
     "level",
+    "loop_ring",
     "may_join",
     "merge_rows",
     "native",

@@ -15,7 +15,7 @@ from keras_gradguard._backend import ring_layout
 _RING_BYTES = 8 << 20
 
 
-class LoopRing:
+class _HostRing:
     """The last records of an optimizer, kept by the host.
 
     Args:
@@ -108,6 +108,11 @@ class LoopRing:
             store = self._store.copy()
             store[self.rows, 0] = self._cursor % ring_layout.wrap(self.rows)
         return store
+
+
+def loop_ring(rows, columns, optimizer, name):
+    """Make the `Ring` of an optimizer that is applied in such a loop."""
+    return _HostRing(rows, columns, optimizer, name)
 
 
 def wait_for_records():

@@ -6,7 +6,10 @@ import tensorflow as tf
 
 from keras_gradguard._backend.tensorflow.ring import Ring
 
-LoopRing = Ring
+
+def loop_ring(rows, columns, optimizer, name):
+    """Make the `Ring` of an optimizer that is applied in such a loop."""
+    return Ring(rows, columns, optimizer, name)
 
 
 def wait_for_records():

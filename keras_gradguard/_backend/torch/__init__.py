@@ -10,8 +10,8 @@ from keras_gradguard._backend.torch.branching import chooses_after
 from keras_gradguard._backend.torch.branching import known_now
 from keras_gradguard._backend.torch.counting import bin_counts
 from keras_gradguard._backend.torch.counting import bits
-from keras_gradguard._backend.torch.loops import LoopRing
 from keras_gradguard._backend.torch.loops import count_calls
+from keras_gradguard._backend.torch.loops import loop_ring
 from keras_gradguard._backend.torch.loops import traced_by
 from keras_gradguard._backend.torch.loops import wait_for_records
 from keras_gradguard._backend.torch.mailbox import Mailbox
@@ -45,7 +45,6 @@ from keras_gradguard._backend.torch.values import take_flat
 from keras_gradguard._backend.torch.values import to_numpy
 
 __all__ = [
-    "LoopRing",
     "Mailbox",
     "Ring",
     "assert_in_graph",
@@ -70,6 +69,7 @@ __all__ = [
     "known_now",
     "l2_norms",
     "level",
+    "loop_ring",
     "may_join",
     "merge_rows",
     "native",

@@ -1,5 +1,6 @@
 """The rules, and how an argument `rules` becomes a list of them."""
 
+from keras_gradguard._validation import shown
 from keras_gradguard.diagnosis.rules.clipping import Clipping
 from keras_gradguard.diagnosis.rules.dead_relu import DeadReLU
 from keras_gradguard.diagnosis.rules.exploding_gradient import ExplodingGradient
@@ -79,12 +80,12 @@ def resolve_rules(rules="default", owner="diagnose"):
     what = f"'default' or a list of Rule objects and rule ids ({names})"
     if isinstance(rules, str):
         raise ValueError(
-            f"{owner}: `rules` must be {what}. Received: rules={rules!r}. "
+            f"{owner}: `rules` must be {what}. Received: rules={shown(rules)}. "
             "Put a single id into a list."
         )
     if not isinstance(rules, list | tuple):
         raise TypeError(
-            f"{owner}: `rules` must be {what}. Received: rules={rules!r} "
+            f"{owner}: `rules` must be {what}. Received: rules={shown(rules)} "
             f"(of type {type(rules).__name__})."
         )
     resolved = []
@@ -94,7 +95,7 @@ def resolve_rules(rules="default", owner="diagnose"):
         elif isinstance(rule, str):
             raise ValueError(
                 f"{owner}: `rules` must be {what}. Received the unknown id "
-                f"{rule!r}. Check the spelling."
+                f"{shown(rule)}. Check the spelling."
             )
         elif isinstance(rule, type) and issubclass(rule, Rule):
             raise TypeError(
@@ -106,7 +107,7 @@ def resolve_rules(rules="default", owner="diagnose"):
         else:
             raise TypeError(
                 f"{owner}: `rules` must be {what}. Received an entry "
-                f"{rule!r} (of type {type(rule).__name__}). Subclass "
+                f"{shown(rule)} (of type {type(rule).__name__}). Subclass "
                 "keras_gradguard.Rule."
             )
     return resolved

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_gradguard._validation import shown
 from keras_gradguard.models import graph
 from keras_gradguard.presets.inspection.kernel import judge_kernel
 from keras_gradguard.presets.inspection.kernel import judge_selu
@@ -49,8 +50,8 @@ def inspect_initialization(model):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "inspect_initialization: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__}). Wrap a layer "
-            "in `keras.Sequential([layer])`."
+            f"model={shown(model)} (of type {type(model).__name__}). Wrap a "
+            "layer in `keras.Sequential([layer])`."
         )
     if graph.is_graph(model):
         found = graph.sites(model)
