@@ -13,7 +13,15 @@ PACKAGE = ROOT / "keras_gradguard"
 BACKENDS = {"tensorflow", "jax", "torch"}
 # From the ground up. A part imports itself and what stands below it.
 FLOORS = (
-    ("version", "exceptions", "_optional", "_text", "_files", "_validation"),
+    (
+        "version",
+        "exceptions",
+        "_optional",
+        "_text",
+        "_files",
+        "_validation",
+        "_registration",
+    ),
     ("stats", "_backend"),
     ("trace", "clippers"),
     ("models", "findings", "optimizers"),

@@ -1,6 +1,8 @@
 """Watching loops that are not `fit`."""
 
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
@@ -11,7 +13,9 @@ _OWNER = "watch"
 
 
 @contextlib.contextmanager
-def watch(model, optimizer=None, **monitor_arguments):
+def watch(
+    model: Any, optimizer: Any = None, **monitor_arguments: Any
+) -> Iterator[GradientMonitor]:
     """Watch a training loop of your own, as `GradientMonitor` watches `fit`.
 
     Use it around calls of `train_on_batch`, around the loop of a GAN, and

@@ -1,9 +1,9 @@
 """What the callbacks have in common: a recording that never hurts a run."""
 
 import warnings
+from typing import Any
 
-import keras
-
+from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.exceptions import GradGuardWarning
 
 _TELL_US = "Training goes on unwatched."
@@ -30,7 +30,7 @@ class Watch:
     """
 
     def __init__(self, owner, callback):
-        self.recording = None
+        self.recording: Any = None
         self.first_step = 0
         self.armed = False
         self.owner = owner
@@ -176,7 +176,7 @@ class Watch:
         )
 
 
-class WatchingCallback(keras.callbacks.Callback):
+class WatchingCallback(Callback):
     """A callback that takes in what a recording delivers.
 
     It can be copied and pickled outside of a running fit: the copy takes along

@@ -4,6 +4,9 @@ Each is a small class over the functions in `clippers.functional`; `AutoClip`
 takes one by name or as an object.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 
 from keras_gradguard._validation import shown
@@ -39,7 +42,7 @@ _BY_NAME = {
 }
 
 
-def get(identifier: str | dict | Clipper, **arguments) -> Clipper:
+def get(identifier: str | dict | Clipper, **arguments: Any) -> Clipper:
     """The clipper that a name, a config or an object stands for.
 
     Args:
@@ -81,7 +84,7 @@ def get(identifier: str | dict | Clipper, **arguments) -> Clipper:
     return identifier
 
 
-def _from_name(name, arguments):
+def _from_name(name: str, arguments: dict) -> Clipper:
     if name not in _BY_NAME:
         names = ", ".join(repr(n) for n in _BY_NAME)
         raise ValueError(
@@ -101,5 +104,5 @@ def _from_name(name, arguments):
     return _BY_NAME[name](**arguments)
 
 
-def _quoted(names):
+def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)

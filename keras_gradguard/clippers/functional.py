@@ -54,7 +54,7 @@ def global_norm(gradients: list) -> Tensor:
     return ops.cast(stats.global_norm(norms), "float32")
 
 
-def _wide(tensor):
+def _wide(tensor: Any) -> Any:
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     return tensor if dtype == "float64" else ops.cast(tensor, "float32")
 
@@ -305,7 +305,9 @@ def adaptive_norm(
     return stats.global_norm(ops.reshape(kept, (-1,)))
 
 
-def _norms_and_limits(gradient, weight, axes, ratio, smallest_norm):
+def _norms_and_limits(
+    gradient: Any, weight: Any, axes: Any, ratio: Any, smallest_norm: Any
+) -> Any:
     """Norms of the units' gradients, and what they may be."""
     observed, weight = _backend.current().barrier(
         [ops.convert_to_tensor(gradient), ops.convert_to_tensor(weight)]

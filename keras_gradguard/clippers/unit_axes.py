@@ -1,5 +1,7 @@
 """Which axes of a weight belong to one output unit, by its layer."""
 
+from typing import Any
+
 import keras
 
 from keras_gradguard._validation import shown
@@ -64,7 +66,7 @@ def unit_axes(model: keras.Model) -> dict:
     return axes
 
 
-def _layers(model):
+def _layers(model: Any) -> Any:
     """The model and all layers in it, outer ones before inner ones."""
     found = [model]
     for layer in found:
@@ -76,7 +78,7 @@ def _layers(model):
     return found
 
 
-def _axes(layer, variable):
+def _axes(layer: Any, variable: Any) -> Any:
     rank = len(variable.shape)
     name = variable.path.rsplit("/", 1)[-1]
     if isinstance(layer, _DEPTHWISE) and name in ("kernel", "depthwise_kernel"):
@@ -90,7 +92,7 @@ def _axes(layer, variable):
     return default_axes(variable.path, rank)
 
 
-def _einsum_axes(equation):
+def _einsum_axes(equation: Any) -> Any:
     """Axes of the kernel that the equation sums over."""
     inputs, output = equation.replace(" ", "").split("->")
     kernel = inputs.split(",")[1]

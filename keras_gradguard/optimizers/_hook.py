@@ -6,6 +6,7 @@ and the update. No public method sees the gradients at that point.
 """
 
 import inspect
+from typing import Any
 
 import keras
 
@@ -93,7 +94,7 @@ def replace_clipping(inner, clip):
     Raises:
         RuntimeError: If this Keras has no such method any more.
     """
-    original = getattr(inner, "_clip_gradients", None)
+    original: Any = getattr(inner, "_clip_gradients", None)
     try:
         parameters = list(inspect.signature(original).parameters)
     except TypeError:

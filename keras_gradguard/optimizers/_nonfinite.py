@@ -1,6 +1,7 @@
 """What happens to an update whose gradients are not finite."""
 
 import warnings
+from typing import Any
 
 import keras
 from keras import ops
@@ -39,8 +40,8 @@ class NonfiniteGuard:
         self.warn_after = warn_after
         self.exact = exact
         self.inner = inner
-        self.counts = None
-        self.is_finite = None
+        self.counts: Any = None
+        self.is_finite: Any = None
         self.runs_both_sides = False
         self._warned_at = 0
 

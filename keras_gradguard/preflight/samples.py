@@ -251,12 +251,12 @@ def input_facts(arrays):
     count = sum(a.size for a in arrays)
     mean = sum(a.sum() for a in arrays) / count
     square = sum(np.square(a).sum() for a in arrays) / count
-    scales = []
+    found = []
     for array in arrays:
         flat = array.reshape(-1, array.shape[-1])
         if len(flat) > 1:
-            scales.append(flat.std(axis=0))
-    scales = np.concatenate(scales) if scales else np.zeros(0)
+            found.append(flat.std(axis=0))
+    scales = np.concatenate(found) if found else np.zeros(0)
     scales = scales[scales > 1e-12 * max(1.0, scales.max(initial=0.0))]
     return DataFacts(
         input_min=float(min(a.min() for a in arrays)),
@@ -275,7 +275,7 @@ def target_facts(y, prediction=None):
         y: Array of targets.
         prediction: Array of outputs of the model for some rows, or None.
     """
-    facts = {}
+    facts: dict = {}
     if prediction is not None and np.isfinite(prediction).all():
         flat = prediction.astype(np.float64).reshape(len(prediction), -1)
         facts |= {

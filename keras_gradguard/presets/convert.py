@@ -1,6 +1,7 @@
 """The same architecture with another pairing."""
 
 import warnings
+from typing import Any
 
 import keras
 
@@ -19,15 +20,15 @@ _MOST_UNSTABLE = 10
 
 
 def convert(
-    model,
-    pairing,
+    model: Any,
+    pairing: str,
     *,
-    normalization=None,
-    residual=False,
-    copy_weights=False,
-    dry_run=False,
-    seed=None,
-):
+    normalization: str | None = None,
+    residual: bool = False,
+    copy_weights: bool = False,
+    dry_run: bool = False,
+    seed: int | None = None,
+) -> Any:
     """Build the same architecture with another pairing and new weights.
 
     Hidden activations become the pairing's, and each kernel is initialized
@@ -130,7 +131,7 @@ def convert(
     return new
 
 
-def _check_model(model):
+def _check_model(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise TypeError(
             "presets.convert: `model` must be a Keras model. Received: "

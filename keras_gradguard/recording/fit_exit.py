@@ -11,6 +11,7 @@ to the next call that wants to train the model.
 import contextlib
 import sys
 import weakref
+from typing import Any
 
 from keras_gradguard.models.patches import Patches
 
@@ -43,13 +44,13 @@ class FitExit:
         self.data_ended = False
         self._left = left
         self._freed = freed
-        self._model = None
-        self._list = None
-        self._finalizer = None
+        self._model: Any = None
+        self._list: Any = None
+        self._finalizer: Any = None
         self._patches = Patches()
         # A frame must not be kept: it holds all that `fit` holds.
-        self._frame_id = None
-        self._outer_error = None
+        self._frame_id: Any = None
+        self._outer_error: Any = None
 
     def watch(self, model):
         """Begin. To be called from a hook of a callback, safe to repeat.
@@ -238,7 +239,7 @@ def calling_list():
     Returns:
         `(callback_list, frame)`, or `(None, None)`.
     """
-    frame = sys._getframe(1)
+    frame: Any = sys._getframe(1)
     for _ in range(16):
         if frame is None:
             break

@@ -1,6 +1,7 @@
 """Figures of a trace, without pyplot and its global state."""
 
 import io
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,8 @@ def plot(trace, findings=(), layers=None):
     _draw_threshold(norms, trace)
     norms.set_title("Gradient norm per layer", loc="left")
     ratio = figure.add_subplot(grid[2, 1], sharex=loss)
-    _draw_series(ratio, *trace.measured("update_ratio"), trace, chosen)
+    steps, ratios = trace.measured("update_ratio")
+    _draw_series(ratio, steps, ratios, trace, chosen)
     ratio.axhline(1e-3, color="0.4", linestyle="--", linewidth=1)
     ratio.set_title("Update / weights (usual: about 1e-3)", loc="left")
     for axes in (norms, ratio):
@@ -113,7 +115,7 @@ def plot_weights(trace, layers=None):
 
 
 def _figure(size):
-    figure_module = require("matplotlib.figure", "plot", _OWNER)
+    figure_module: Any = require("matplotlib.figure", "plot", _OWNER)
     agg = require("matplotlib.backends.backend_agg", "plot", _OWNER)
 
     class Figure(figure_module.Figure):

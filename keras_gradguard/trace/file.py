@@ -165,7 +165,7 @@ def _rebuild(cls, header, arrays):
         trace._tables.add_sites(len(header["sites"]))
     trace._tables.nonfinite_kept = header["nonfinite_kept"]
     trace.found = header["found"]
-    parts = {}
+    parts: dict = {}
     for key, array in arrays.items():
         table, _, name = key.partition(":")
         if name:

@@ -106,7 +106,7 @@ class ThinnedColumns:
             wanted = np.zeros(self.count, bool)
         # What is wanted takes a part of its room from the newest.
         newest = self.capacity // 2
-        held = np.count_nonzero(wanted[: self.count - newest])
+        held = int(np.count_nonzero(wanted[: self.count - newest]))
         newest -= min(held, self.capacity // 10)
         old = np.arange(self.count) < self.count - newest
         keep = ~old | wanted

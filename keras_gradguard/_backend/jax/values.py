@@ -1,14 +1,18 @@
 """Arrays and variables of JAX."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 
 def float64():
-    enable = getattr(jax, "enable_x64", None)
+    enable: Any = getattr(jax, "enable_x64", None)
     if not callable(enable):
-        from jax.experimental import enable_x64 as enable
+        from jax import experimental
+
+        enable = vars(experimental)["enable_x64"]
     return enable(True)
 
 

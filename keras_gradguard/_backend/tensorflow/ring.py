@@ -1,5 +1,7 @@
 """TensorFlow: a ring of records in `tf.Variable`s."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from keras_gradguard._backend import ring_layout
@@ -12,8 +14,8 @@ class Ring:
         self.rows = rows
         self._columns = columns
         self._store = _Store(rows, columns, name)
-        self._amended = None
-        self._first = None
+        self._amended: Any = None
+        self._first: Any = None
 
     def write(self, iterations, flag, values):
         self._store.append(iterations, flag, values)

@@ -1,5 +1,7 @@
 """The rules, and how an argument `rules` becomes a list of them."""
 
+from typing import Any
+
 from keras_gradguard._validation import shown
 from keras_gradguard.diagnosis.rules.clipping import Clipping
 from keras_gradguard.diagnosis.rules.dead_relu import DeadReLU
@@ -23,7 +25,7 @@ from keras_gradguard.diagnosis.rules.vanishing_gradient import VanishingGradient
 from keras_gradguard.findings.causes import place
 
 # In the order in which a report tells them: the cause before its effects.
-RULES = tuple(
+RULES: tuple[Any, ...] = tuple(
     sorted(
         (
             Clipping,
@@ -58,7 +60,9 @@ def left_out(rules):
     return None if {rule.id for rule in RULES} <= set(ids) else ids
 
 
-def resolve_rules(rules="default", owner="diagnose"):
+def resolve_rules(
+    rules: Any = "default", owner: str = "diagnose"
+) -> list[Rule]:
     """Return the rules that an argument `rules` means.
 
     Args:
@@ -73,7 +77,7 @@ def resolve_rules(rules="default", owner="diagnose"):
             list.
         ValueError: If an id is unknown.
     """
-    known = {rule.id: rule for rule in RULES}
+    known: dict[str, Any] = {rule.id: rule for rule in RULES}
     if isinstance(rules, str) and rules == "default":
         return [rule() for rule in RULES]
     names = ", ".join(repr(name) for name in known)
@@ -88,7 +92,7 @@ def resolve_rules(rules="default", owner="diagnose"):
             f"{owner}: `rules` must be {what}. Received: rules={shown(rules)} "
             f"(of type {type(rules).__name__})."
         )
-    resolved = []
+    resolved: list[Rule] = []
     for rule in rules:
         if isinstance(rule, str) and rule in known:
             resolved.append(known[rule]())

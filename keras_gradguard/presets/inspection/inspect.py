@@ -1,5 +1,7 @@
 """Finds weights that no training should start from, without any data."""
 
+from typing import Any
+
 import keras
 
 from keras_gradguard._validation import shown
@@ -13,7 +15,7 @@ from keras_gradguard.presets.inspection.stacks import judge_stacks
 __all__ = ["InitializationProblem", "inspect_initialization"]
 
 
-def inspect_initialization(model):
+def inspect_initialization(model: Any) -> list[InitializationProblem]:
     """List what is wrong with the weights that a model starts from.
 
     Looks at the weights as they are and at what comes before and after each
@@ -63,7 +65,7 @@ def inspect_initialization(model):
         ]
     known = graph.is_graph(model)
     kernels = [k for site in found for k in kernels_of(site, known)]
-    problems = {}
+    problems: dict = {}
     for kernel in kernels:
         problem = judge_kernel(kernel)
         if problem is not None:
