@@ -23,9 +23,15 @@ PUBLIC = (
     "check",
     "diagnose",
     "heal",
+    "watch",
 )
 MODULES = ("clippers", "layers", "presets")
 SIGNATURES = {
+    "watch": {
+        "model": REQUIRED,
+        "optimizer": None,
+        "monitor_arguments": REQUIRED,
+    },
     "GradientMonitor": {
         "log_dir": None,
         "update_freq": 1,
