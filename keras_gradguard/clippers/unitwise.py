@@ -139,7 +139,7 @@ class Unitwise(Clipper):
         return stats.global_norm(ops.stack(norms))
 
     def _is_excluded(self, variable, last):
-        path = _path(variable)
+        path = variable_path(variable)
         return (last is not None and _owner(variable) == last) or any(
             re.search(pattern, path) for pattern in self.exclude or ()
         )
@@ -163,7 +163,7 @@ class Unitwise(Clipper):
         return gradient, (values, weight, axes, self.ratio, self.smallest_norm)
 
     def _axes(self, variable):
-        path, rank = _path(variable), len(variable.shape)
+        path, rank = variable_path(variable), len(variable.shape)
         known = (self.unit_axes or {}).get(path)
         return default_axes(path, rank) if known is None else tuple(known)
 
@@ -196,12 +196,13 @@ def default_axes(path, rank):
     return tuple(range(rank - 1))
 
 
-def _path(variable):
+def variable_path(variable):
+    """Path of a Keras variable, or the name of the backend's own."""
     return getattr(variable, "path", variable.name)
 
 
 def _owner(variable):
-    return _path(variable).rpartition("/")[0]
+    return variable_path(variable).rpartition("/")[0]
 
 
 def _check_unit_axes(unit_axes):

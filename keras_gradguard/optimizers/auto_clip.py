@@ -9,6 +9,7 @@ from keras_gradguard import clippers
 from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
 from keras_gradguard.clippers import functional
+from keras_gradguard.optimizers import _arguments
 from keras_gradguard.optimizers import _checkpoint
 from keras_gradguard.optimizers import _hook
 from keras_gradguard.optimizers._clip_step import ClipStep
@@ -55,14 +56,23 @@ class AutoClip(keras.optimizers.Optimizer):
         inner_optimizer: A `keras.optimizers.Optimizer` without clipping of
             its own, or the name of one. An optimizer that has trained already
             keeps its state.
-        clipper: `"percentile"`, `"zscore"`, `"unitwise"`, `"norm"`, `"value"`
-            or a `kgg.clippers.Clipper`. Defaults to `"percentile"`.
+        clipper: `"spikes"`, `"percentile"`, `"zscore"`, `"unitwise"`,
+            `"per_tensor"`, `"norm"`, `"value"` or a `kgg.clippers.Clipper`.
+            Defaults to `None`: `"spikes"`, which leaves the norms alone that
+            the data often gives, or `"percentile"` if `percentile` is given.
         nonfinite: What to do with NaN or infinite gradients. `"skip"`: leave
             out the update. `"zero"`: update with zeros, so that moments decay
             and `iterations` advances. `"propagate"`: let them through.
             `"raise"`: stop with an error, not possible where the step is
             compiled by XLA. Defaults to `"skip"`.
         name: String. Defaults to `None`, a name from the class.
+        skip_above: Float >= 1 or `None`. An update whose norm is finite but
+            more than so many times the latest threshold is skipped as well,
+            not clipped, at most `warn_after` times in a row: what lasts longer
+            is no spike. Larger skips less. With accumulation, it is the norm
+            of a micro-batch. It takes a clipper that goes by the global norm,
+            and `nonfinite="skip"`. Defaults to `None`: only what is not finite
+            is skipped.
         warn_after: Int >= 1. After so many skips in a row the user is warned,
             with the step they began at: at once where the host knows (torch,
             eager execution), else at the end of `fit`. Defaults to `10`.
@@ -122,16 +132,19 @@ class AutoClip(keras.optimizers.Optimizer):
     def __init__(
         self,
         inner_optimizer,
-        clipper="percentile",
+        clipper=None,
         nonfinite="skip",
         name=None,
         *,
+        skip_above=None,
         warn_after=10,
         **clipper_arguments,
     ):
         if isinstance(inner_optimizer, str | dict):
             inner_optimizer = keras.optimizers.get(inner_optimizer)
         _hook.check_inner(inner_optimizer)
+        if clipper is None:
+            clipper = _arguments.default_clipper(clipper_arguments)
         clipper = clippers.get(clipper, **clipper_arguments)
         check_choice(
             "AutoClip",
@@ -151,14 +164,19 @@ class AutoClip(keras.optimizers.Optimizer):
             minimum=1,
             hint="It counts skipped updates in a row.",
         )
+        self.skip_above = _arguments.check_skip_above(
+            skip_above, clipper, nonfinite
+        )
         self._guard = NonfiniteGuard(
             nonfinite,
             self.warn_after,
             # Measuring only is to be bit-equal to the inner optimizer.
             clipper.only_observes,
             inner_optimizer,
+            self.skip_above,
         )
         self._clip_step = ClipStep(clipper, inner_optimizer)
+        self._guard.latest_threshold = self._clip_step.latest_threshold
         _hook.replace_clipping(inner_optimizer, self._clip_step)
 
     def build(self, variables):
@@ -217,8 +235,11 @@ class AutoClip(keras.optimizers.Optimizer):
             return
         # With accumulation, of the micro-batch: a bad one is left out whole.
         norm = measure(_backend.current().reduce_over_replicas(gradients))
+        judged = norm
+        if self.skip_above is not None and self.loss_scale_factor is not None:
+            judged = norm / self.loss_scale_factor
         self._guard.run(
-            norm,
+            judged,
             grads,
             lambda grads: update(grads, norm),
             self._trainable_variables + self.variables,
@@ -308,6 +329,7 @@ class AutoClip(keras.optimizers.Optimizer):
             "inner_optimizer": serialize(self.inner_optimizer),
             "clipper": serialize(self.clipper),
             "nonfinite": self.nonfinite,
+            "skip_above": self.skip_above,
             "warn_after": self.warn_after,
         }
 
