@@ -172,13 +172,14 @@ def common_norm(descending: Tensor, share: float) -> Tensor:
         descending: float32 of shape `(window,)`, largest first. Zeros, at the
             end, are empty places.
         share: Python float in (0, 1). Whatever it is, the largest norm does
-            not count once there are two.
+            not count once there are two, nor the largest three of 31.
 
     Returns:
         float32 scalar, interpolated linearly; `NO_THRESHOLD` if all is empty.
     """
     last = ops.sum(ops.sign(descending)) - 1
-    rank = ops.maximum(share * last, ops.ones_like(last))
+    few = ops.clip(last / 10, ops.ones_like(last), stats.full((), 3.0))
+    rank = ops.maximum(share * last, few)
     return _at_rank(descending, ops.relu(ops.minimum(rank, last)), last)
 
 

@@ -27,7 +27,9 @@ class Spikes(NormClipper):
     a first spike lets a spike pass. The first update is not clipped, as there
     is nothing to compare it with. Norms are recorded as they were before
     clipping, so that a lasting rise is followed within a few steps. Norms that
-    are zero or not finite are not recorded.
+    are zero or not finite are not recorded. What matters and comes in fewer
+    steps than `share`, such as a reward in one batch of a hundred, cannot be
+    told from a corrupt batch by its norm: lower `share`, or raise `ratio`.
 
     Args:
         ratio: Float >= 1, multiple of the largest common norm at which a norm
@@ -36,15 +38,15 @@ class Spikes(NormClipper):
             reached a norm to make it common. It is larger than the share of
             corrupt batches, and smaller than that of batches which matter.
             Defaults to `0.03`.
-        window: Int >= 2, how many norms to remember. Defaults to `256`.
+        window: Int >= 2, how many norms to remember. Defaults to `512`.
 
     Example:
         >>> import keras_gradguard as kgg
         >>> kgg.AutoClip("adam").clipper
-        Spikes(ratio=4.0, share=0.03, window=256)
+        Spikes(ratio=4.0, share=0.03, window=512)
     """
 
-    def __init__(self, ratio=4.0, share=0.03, window=256):
+    def __init__(self, ratio=4.0, share=0.03, window=512):
         self.ratio = check_number(
             "AutoClip",
             "ratio",

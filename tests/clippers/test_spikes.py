@@ -31,7 +31,8 @@ def twin(norms, ratio, share, window):
             found.append(np.inf)
             continue
         last = len(before) - 1
-        rank = min(max(share * last, 1.0), last)
+        few = np.clip(last / 10, 1.0, 3.0)
+        rank = min(max(share * last, few), last)
         common = np.interp(rank, np.arange(len(before)), before)
         found.append(ratio * common)
     return found
@@ -73,7 +74,7 @@ def test_rare_spikes_never_pass():
 def test_a_lasting_rise_is_followed():
     norms = np.where(np.arange(600) < 300, 1.0, 50.0)
     limits = thresholds(kgg.clippers.Spikes(), norms)
-    assert limits[310] == pytest.approx(200.0)
+    assert limits[320] == pytest.approx(200.0)
 
 
 @pytest.mark.parametrize("percentile", [10.0, 50.0, 90.0])
