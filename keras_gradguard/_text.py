@@ -37,3 +37,47 @@ def profile_text(values, limit=12):
         half = limit // 2
         shown = [*shown[:half], "...", *shown[-half:]]
     return ", ".join(shown)
+
+
+def unlike_neighbours(layers, width=26):
+    """Return short names by which a list of layer paths can be told apart.
+
+    Leading pieces that all paths share are left out. Of a name that is still
+    too long, what the row before has as well is left out, then its middle.
+
+    Args:
+        layers: List of str, paths with "/" between their pieces.
+        width: Int. The most characters of a name.
+
+    Returns:
+        List of str.
+    """
+    pieces = [layer.split("/") for layer in layers]
+    shared = 0
+    most = min([len(own) - 1 for own in pieces], default=0)
+    while len(pieces) > 1 and shared < most:
+        if len({own[shared] for own in pieces}) > 1:
+            break
+        shared += 1
+    short = []
+    for at, own in enumerate(pieces):
+        own, before = own[shared:], pieces[at - 1][shared:] if at else []
+        text, same = "/".join(own), 0
+        if len(text) > width:
+            while same < min(len(own) - 1, len(before)):
+                if own[same] != before[same]:
+                    break
+                same += 1
+            text = ".../" + "/".join(own[same:]) if same else text
+        if len(text) > width:
+            text = _squeezed(own[same:] if same else own, width)
+        short.append(text)
+    return short
+
+
+def _squeezed(pieces, width):
+    """Return a path within a width: the end of each piece tells most."""
+    room = max(3, (width - len(pieces) + 1) // len(pieces))
+    cut = [p if len(p) <= room else f"..{p[2 - room :]}" for p in pieces]
+    text = "/".join(cut)
+    return text if len(text) <= width else f"...{text[3 - width :]}"

@@ -6,12 +6,14 @@
 import math
 import numbers
 import os
+import re
 from collections.abc import Mapping
 
 import numpy as np
 
 _MOST_SHOWN = 200
 _LARGEST = 2**62
+_LONGEST_NAME = 255
 
 
 def shown(value):
@@ -338,6 +340,9 @@ def check_path(owner, name, value, hint=""):
         fail(TypeError, owner, name, "a path", value, hint, show_type=True)
     if not path or "\x00" in path:
         what = "a path that is not empty and holds no NUL character"
+        fail(ValueError, owner, name, what, value, hint)
+    if max(map(len, re.split(r"[/\\]", path))) > _LONGEST_NAME:
+        what = f"a path whose names have at most {_LONGEST_NAME} characters"
         fail(ValueError, owner, name, what, value, hint)
     expanded = os.path.expanduser(path)
     if expanded.startswith("~"):

@@ -1,5 +1,7 @@
 """Warnings and errors that this package raises."""
 
+from typing import Any
+
 
 class GradGuardWarning(UserWarning):
     """Something the user should know, while training goes on."""
@@ -12,6 +14,6 @@ class GradGuardFinding(RuntimeError):
         finding: The `Finding` that stopped the run.
     """
 
-    def __init__(self, finding):
+    def __init__(self, finding: Any) -> None:
         super().__init__(finding.message)
         self.finding = finding

@@ -1,18 +1,20 @@
-"""One process per backend: `KERAS_BACKEND` chooses, nothing is guessed."""
+"""One process per backend: `KERAS_BACKEND` chooses, nothing is guessed.
 
+A file of tests that is marked `pure` knows no Keras. `pytest -m pure` runs
+these files without it, and fails where one imports it all the same.
+"""
+
+import functools
 import gc
+import importlib.abc
 import os
+import sys
 import tempfile
 
 import pytest
 
-if "KERAS_BACKEND" not in os.environ:
-    if os.environ.get("CI"):
-        raise pytest.UsageError(
-            "KERAS_BACKEND is not set. Run: KERAS_BACKEND=tensorflow pytest "
-            "(or jax, or torch; one process per backend)."
-        )
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+_BACKENDS = ("keras", "tensorflow", "jax", "torch")
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
 # torch's threads cost more than these small models give them to do.
@@ -26,37 +28,99 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
-import keras
 
-if keras.backend.backend() == "tensorflow":
-    import tensorflow as tf
+class _NoKeras(importlib.abc.MetaPathFinder):
+    """Refuses to import Keras and its backends."""
 
-    # Possible until TensorFlow's first operation only, so for all tests.
-    tf.config.set_logical_device_configuration(
-        tf.config.list_physical_devices("CPU")[0],
-        [tf.config.LogicalDeviceConfiguration()] * 2,
-    )
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in _BACKENDS:
+            raise ModuleNotFoundError(
+                f"{name} is imported by a test marked `pure`: mark it `once`",
+                name=name,
+            )
+
+
+@functools.cache
+def _is_pure(path):
+    # Read, not imported: to import it would import Keras.
+    return "pytestmark = pytest.mark.pure\n" in path.read_text("utf-8")
+
+
+def _only_pure(config):
+    return config.option.markexpr == "pure"
+
+
+def pytest_configure(config):
+    if _only_pure(config):
+        sys.meta_path.insert(0, _NoKeras())
+
+
+def pytest_ignore_collect(collection_path, config):
+    if _only_pure(config) and collection_path.suffix == ".py":
+        return not _is_pure(collection_path) or None
+    return None
+
+
+def pytest_pycollect_makemodule(module_path):
+    if not _is_pure(module_path):
+        _start_keras()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("pure"):
+            item.add_marker("once")
+
+
+@functools.cache
+def _start_keras():
+    if "KERAS_BACKEND" not in os.environ:
+        if os.environ.get("CI"):
+            raise pytest.UsageError(
+                "KERAS_BACKEND is not set. Run: KERAS_BACKEND=tensorflow "
+                "pytest (or jax, or torch; one process per backend)."
+            )
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Possible until TensorFlow's first operation only, so for all tests.
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * 2,
+        )
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _little_garbage_to_look_through():
+def _little_garbage_to_look_through(request):
     """Leave what earlier modules left behind out of later collections.
 
     `clear_session` collects garbage. Backends and what they cached for earlier
     tests took four fifths of the time of the suite on TensorFlow.
     """
-    keras.backend.clear_session()
-    gc.freeze()
+    if not _is_pure(request.path):
+        import keras
+
+        keras.backend.clear_session()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)
-def _fresh_keras():
+def _fresh_keras(request):
     """Each test starts from a clean session and a fixed seed."""
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(0)
+    if not _is_pure(request.path):
+        import keras
+
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(0)
 
 
 @pytest.fixture
 def backend():
     """Name of the backend that this process runs."""
+    import keras
+
     return keras.backend.backend()

@@ -1,6 +1,5 @@
 """Slow, plain twins: gradients by the backend's own tape, norms in float64."""
 
-import keras
 import numpy as np
 
 
@@ -9,6 +8,8 @@ def gradients(model, x, y):
 
     The forward pass runs in training mode and leaves the model unchanged.
     """
+    import keras
+
     name = keras.backend.backend()
     return {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[name](
         model, x, y
@@ -95,15 +96,9 @@ def train(model, x, y, batch_size, epochs=1):
         for start in range(0, len(x), batch_size):
             part = slice(start, start + batch_size)
             found = gradients(model, x[part], y[part])
-            before = [
-                np.array(keras.ops.convert_to_numpy(v))
-                for v in model.trainable_variables
-            ]
+            before = [np.array(v.numpy()) for v in model.trainable_variables]
             model.train_on_batch(x[part], y[part])
-            after = [
-                np.array(keras.ops.convert_to_numpy(v))
-                for v in model.trainable_variables
-            ]
+            after = [np.array(v.numpy()) for v in model.trainable_variables]
             rows["grad_norm"].append([norm(g) for g in found])
             rows["weight_norm"].append([norm(w) for w in before])
             rows["update_norm"].append(

@@ -9,8 +9,7 @@ from keras_gradguard import Finding
 from keras_gradguard import Trace
 from keras_gradguard import commands
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 @pytest.fixture
@@ -59,6 +58,7 @@ def test_report_without_a_run_says_what_is_missing(run_dir, tmp_path, capsys):
 
 
 def test_demo_without_scikit_learn_says_the_pip_line(monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
     monkeypatch.setitem(commands.sys.modules, "sklearn", None)
     assert commands.main(["demo"]) == 1
     assert 'pip install "keras-gradguard[demo]"' in capsys.readouterr().err

@@ -13,7 +13,7 @@ pytest.importorskip("sklearn")
 from tests.diagnosis import rule_cases
 
 # Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.once
 
 SEEDS = [1, 2, 3, 4, 5]
 
@@ -82,7 +82,6 @@ def test_unscaled_targets_explode_in_the_first_epoch(seed):
         assert report.findings[2].layers
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize(
     ("name", "epochs"),
@@ -103,7 +102,6 @@ def test_healed_twins_are_silent(name, epochs, seed):
     assert report.findings == [], str(report)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain50", "plain50_tanh"])
 def test_fifty_plain_layers_are_found(name):
     report, _ = run(name, 1, epochs=12)
@@ -116,14 +114,12 @@ def test_fifty_plain_layers_are_found(name):
     assert finding.severity == "critical"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits_cnn", "lstm", "gru"])
 def test_healthy_networks_are_silent(name):
     report, _ = run(name, 1, epochs=3)
     assert report.findings == [], str(report)
 
 
-@pytest.mark.slow
 def test_a_recurrent_layer_that_forgets_does_not_show():
     # The honest limit that the README and VanishingGradient's notes tell.
     report, loss = run("rnn_sick", 1, epochs=3)

@@ -29,7 +29,7 @@ def test_each_example_is_known_here():
     assert [path.stem for path in EXAMPLES] == sorted(SAYS)
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, tmp_path):
     done = subprocess.run(

@@ -11,8 +11,7 @@ from keras_gradguard.trace.histogram import OCTAVES
 from keras_gradguard.trace.histogram import GradientHistogram
 from tests import reference
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 NUMBERS = st.floats(width=32, allow_nan=True, allow_infinity=True)
 

@@ -10,8 +10,7 @@ import pytest
 
 import keras_gradguard as kgg
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 ROOT = pathlib.Path(__file__).parents[1]
 HEAVY = "{'keras', 'tensorflow', 'jax', 'torch', 'matplotlib', 'tensorboard'}"

@@ -6,8 +6,7 @@ from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 @pytest.mark.parametrize(

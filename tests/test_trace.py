@@ -9,8 +9,7 @@ import pytest
 
 from keras_gradguard import Trace
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def make(steps=40, seed=0, **kwargs):
@@ -117,7 +116,9 @@ def test_memory_stays_bounded_and_old_steps_thin_out_evenly(block):
     np.testing.assert_array_equal(trace.global_grad_norm, steps + 1.0)
     recent = steps[-200:]
     assert (np.diff(recent) == 1).all()
-    old = np.setdiff1d(steps[steps < total - 512], [0, 3, 777])
+    # How the run began is kept as it was.
+    assert steps[:100].tolist() == list(range(100))
+    old = np.setdiff1d(steps[steps < total - 512], [*range(100), 777])
     gaps = np.diff(old)
     assert len(np.unique(gaps[1:-1])) <= 2
 

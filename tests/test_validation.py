@@ -2,8 +2,7 @@ import pytest
 
 from keras_gradguard import _validation
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def test_int_rejects_bool_and_names_type():

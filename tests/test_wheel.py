@@ -10,8 +10,7 @@ import zipfile
 
 import pytest
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 ROOT = pathlib.Path(__file__).parents[1]
 COPIED = ("keras_gradguard", "tests", "examples", "benchmarks")

@@ -11,7 +11,7 @@ import importlib
 import keras
 
 _SUPPORTED = ("tensorflow", "jax", "torch")
-_loaded = {}
+_loaded: dict = {}
 
 
 def current():

@@ -1,10 +1,13 @@
 """The callback that finds units that are never active."""
 
-import keras
+import os
+from typing import Any
+
 import numpy as np
 
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
+from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.callbacks.measured_units import MeasuredUnits
 from keras_gradguard.callbacks.revive import Reviver
 from keras_gradguard.callbacks.unit_counts import UnitCounts
@@ -13,6 +16,7 @@ from keras_gradguard.callbacks.watch import Watch
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
+from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.reporting import dead_units as shown
@@ -26,7 +30,7 @@ _METHODS = ("auto", "gradient", "activation")
 _RULES = ("dead_relu", "saturated_activation")
 
 
-class DeadReLUDetector(keras.callbacks.Callback):
+class DeadReLUDetector(Callback):
     """Finds the units that are zero on all the data of an epoch.
 
     It looks at what the layers give in the training steps themselves, so it
@@ -113,15 +117,15 @@ class DeadReLUDetector(keras.callbacks.Callback):
 
     def __init__(
         self,
-        method="auto",
-        threshold=0.0,
-        patience=1,
-        revive=False,
-        verbose=1,
-        dormant_threshold=None,
-        seed=None,
-        log_dir=None,
-    ):
+        method: str = "auto",
+        threshold: float = 0.0,
+        patience: int = 1,
+        revive: bool = False,
+        verbose: int = 1,
+        dormant_threshold: float | None = None,
+        seed: int | None = None,
+        log_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
         super().__init__()
         check = _validation
         self.method = check.check_choice(_OWNER, "method", method, _METHODS)
@@ -147,24 +151,28 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self._watch = Watch(_OWNER, self)
         self._reset()
 
-    def _reset(self):
+    def _reset(self) -> None:
         self.trace = Trace([], [], [])
         self._judged = Judge(resolve_rules(list(_RULES)))
-        self.dead_units, self.dead_fraction, self.history = {}, {}, {}
-        self.blocked, self.dormant, self.skipped = {}, {}, {}
-        self.revived = []
+        self.dead_units: dict[str, Any] = {}
+        self.dead_fraction: dict[str, float] = {}
+        self.history: dict[str, Any] = {}
+        self.blocked: dict[str, Any] = {}
+        self.dormant: dict[str, Any] = {}
+        self.skipped: dict[str, str] = {}
+        self.revived: list = []
         self._counts = UnitCounts(self.threshold, self.patience)
-        self._by_gradient = {}
+        self._by_gradient: dict = {}
         self._activity = Activity()
         self._measured = MeasuredUnits()
-        self._reviver = None
-        self._facts = {}
+        self._reviver: Any = None
+        self._facts: dict = {}
         self._console = ConsoleReporter(self.verbose)
-        self._events = None
+        self._events: Any = None
 
     # Keras calls these
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self._model
         run_info.check_model(_OWNER, model)
         self._reset()
@@ -176,18 +184,22 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self._facts = run_info.facts(model, self.params)
         self._watch.guard(self._choose, recording)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         self._watch.epoch_begin()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         self._watch.guard(self._end_epoch, epoch, logs or {})
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._watch.finish(self._finish)
 
     # The recording calls these
 
-    def on_block(self, block):
+    def on_block(self, block: Any) -> None:
         """Note which layers get no gradient at all."""
         table = self._begin_trace()
         self.trace.set_has_gradient(block.has_gradient)
@@ -199,7 +211,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         )
         self._measured.add_gradients(table, block)
 
-    def on_measurement(self, measurement):
+    def on_measurement(self, measurement: Any) -> None:
         """Take in what one step showed of the activations."""
         self._begin_trace()
         self._activity.append_to(self.trace, measurement)
@@ -207,7 +219,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         if self._judged.is_due(len(self.trace.activation_steps)):
             self._judge()
 
-    def on_counts(self, counts):
+    def on_counts(self, counts: Any) -> None:
         """Take in for how many samples each unit was active."""
         wanted = counts.by_path()
         for path in self._by_gradient:
@@ -215,7 +227,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self._counts.add(wanted)
         self._activity.add_counts(counts)
 
-    def on_unit_counts(self, counts, steps):
+    def on_unit_counts(self, counts: Any, steps: Any) -> None:
         """Take in in how many steps each unit got a gradient."""
         self._counts.add(
             {p: (c, steps) for p, c in counts.items() if p in self._by_gradient}
@@ -224,16 +236,16 @@ class DeadReLUDetector(keras.callbacks.Callback):
     # What users call
 
     @property
-    def findings(self):
+    def findings(self) -> list[Finding]:
         """List of `Finding` of the latest fit, in order of their first step."""
         return self._judged.findings
 
     @property
-    def share(self):
+    def share(self) -> dict[str, Any]:
         """Dict from layer path to the share of active samples per unit."""
         return self._counts.share
 
-    def report(self):
+    def report(self) -> Report:
         """Judge what was seen so far.
 
         Returns:
@@ -243,11 +255,11 @@ class DeadReLUDetector(keras.callbacks.Callback):
         nothing = () if seen else ("nothing was recorded",)
         return Report(self.findings, self.trace, not_judged=nothing)
 
-    def summary(self):
+    def summary(self) -> str:
         """Return the table of layers and their dead units, as text."""
         return shown.table(self)
 
-    def plot(self):
+    def plot(self) -> Any:
         """Draw layers x units, the share of active samples of each.
 
         Returns:
@@ -260,14 +272,14 @@ class DeadReLUDetector(keras.callbacks.Callback):
 
     # Inside
 
-    def _begin_trace(self):
+    def _begin_trace(self) -> Any:
         """Make the trace once the model is known, and return its table."""
         table = self._watch.recording.make_table()
         if not len(self.trace.variables):
             self.trace = run_info.empty_trace(table, self._facts)
         return table
 
-    def _choose(self, recording):
+    def _choose(self, recording: Any) -> None:
         """Decide layer by layer how to tell dead units."""
         self.skipped.update(recording.unseen)
         outputs, gradients, skipped = choose_methods(
@@ -280,7 +292,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         if gradients:
             recording.count_active_units(gradients)
 
-    def _end_epoch(self, epoch, logs):
+    def _end_epoch(self, epoch: int, logs: dict[str, Any] | None) -> None:
         self._watch.recording.flush()
         self._find_dormant()
         self._measured.end_epoch()
@@ -295,7 +307,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
         self._judge()
 
     @property
-    def _by_output(self):
+    def _by_output(self) -> Any:
         """Units judged by their gradient whose output was seen not zero."""
         return {
             path: seen
@@ -303,7 +315,7 @@ class DeadReLUDetector(keras.callbacks.Callback):
             if path in self._by_gradient
         }
 
-    def _take_over(self):
+    def _take_over(self) -> None:
         for path, units in self._counts.dead.items():
             total = len(self._counts.share[path])
             self.dead_units[path] = units
@@ -317,13 +329,13 @@ class DeadReLUDetector(keras.callbacks.Callback):
             else:
                 self.blocked[path] = blocked
 
-    def _find_dormant(self):
+    def _find_dormant(self) -> None:
         if self.dormant_threshold is None:
             return
         for path, score in self._measured.scores().items():
             self.dormant[path] = np.flatnonzero(score <= self.dormant_threshold)
 
-    def _revive(self, epoch):
+    def _revive(self, epoch: int) -> None:
         # Through `model`: on JAX that brings the weights back first.
         model = self.model
         if self._reviver is None:
@@ -334,12 +346,12 @@ class DeadReLUDetector(keras.callbacks.Callback):
                 self._counts.forget(path, units)
         self.revived.append(told)
 
-    def _judge(self):
+    def _judge(self) -> None:
         fresh = self._judged.look(self.trace, len(self.trace.activation_steps))
         if fresh and "GradientMonitor" not in self._watch.recording.owners:
             self._console.on_findings(fresh, self.trace)
 
-    def _finish(self):
+    def _finish(self) -> None:
         if self.verbose:
             shown.print_summary(self)
         if self._events is not None:

@@ -101,8 +101,8 @@ def _dead_fraction(trace):
     shares = trace.activation("dead_fraction")
     if not len(shares):
         return float("nan")
-    units = [trace.run.site(site).get("units") or 0 for site in trace.sites]
-    units = np.asarray(units, np.float64)
+    counts = [trace.run.site(site).get("units") or 0 for site in trace.sites]
+    units = np.asarray(counts, np.float64)
     latest = shares[-1].astype(np.float64)
     known = np.isfinite(latest) & (units > 0)
     if not known.any():

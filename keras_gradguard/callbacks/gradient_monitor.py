@@ -1,12 +1,16 @@
 """The callback that watches the gradients of a `fit`."""
 
+import os
 import warnings
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
 
-import keras
 import numpy as np
 
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
+from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
 from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
 from keras_gradguard.callbacks.watch import Watch
@@ -15,8 +19,10 @@ from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
 from keras_gradguard.diagnosis.rules import left_out
+from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.exceptions import GradGuardFinding
 from keras_gradguard.exceptions import GradGuardWarning
+from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.weights import WeightWatch
@@ -34,7 +40,7 @@ _FIRST_LOOK = 16
 _SHORT_EPOCH = 128
 
 
-class GradientMonitor(keras.callbacks.Callback):
+class GradientMonitor(Callback):
     """Records the gradients of every step and says what is wrong with them.
 
     Add it to `callbacks=` of `model.fit`. It records, per layer, the norm of
@@ -112,14 +118,14 @@ class GradientMonitor(keras.callbacks.Callback):
 
     def __init__(
         self,
-        log_dir=None,
-        update_freq=1,
-        rules="default",
-        on_finding="warn",
-        verbose=1,
-        histogram_freq=0,
-        log_metrics=False,
-    ):
+        log_dir: str | os.PathLike[str] | None = None,
+        update_freq: int = 1,
+        rules: str | Sequence[str | Rule] = "default",
+        on_finding: str | Callable[[Finding], Any] = "warn",
+        verbose: int = 1,
+        histogram_freq: int = 0,
+        log_metrics: bool | str | Sequence[str] = False,
+    ) -> None:
         super().__init__()
         self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
         self.update_freq = _validation.check_int(
@@ -138,7 +144,7 @@ class GradientMonitor(keras.callbacks.Callback):
                 _ON_FINDING,
                 "Or pass a function that takes the finding.",
             )
-        self.on_finding = on_finding
+        self.on_finding: Any = on_finding
         self.verbose = _validation.check_choice(
             _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
         )
@@ -150,17 +156,18 @@ class GradientMonitor(keras.callbacks.Callback):
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
         self._watch = Watch(_OWNER, self)
-        self._reporters = []
-        self._weights = self._first_weights = None
+        self._reporters: list = []
+        self._weights: Any = None
+        self._first_weights: Any = None
         self._activity = Activity()
         self._records = self._logged = 0
         self._measured_at = 0
-        self._planned = {}
-        self._raise = None
+        self._planned: dict = {}
+        self._raise: Any = None
 
     # Keras calls these
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self._model
         run_info.check_model(_OWNER, model)
         self.trace = Trace([], [], [])
@@ -180,28 +187,34 @@ class GradientMonitor(keras.callbacks.Callback):
         self._planned = run_info.facts(model, self.params)
         self._watch.guard(self._begin)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         self._watch.epoch_begin()
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             self._watch.ask_for_histogram()
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         self._raise_finding()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         metrics = dict.fromkeys(self._metrics, float("nan"))
         self._watch.guard(self._end_epoch, epoch, logs or {}, metrics)
         if logs is not None:
             logs.update(metrics)
         self._raise_finding()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._watch.finish(self._finish)
         self._raise_finding()
 
     # The recording calls these
 
-    def on_block(self, block):
+    def on_block(self, block: Any) -> None:
         """Take in a block of records; called between two steps."""
         if not len(self.trace.variables):
             self._begin_trace()
@@ -239,34 +252,34 @@ class GradientMonitor(keras.callbacks.Callback):
         if due or (nonfinite and not self.findings):
             self._judge()
 
-    def on_measurement(self, measurement):
+    def on_measurement(self, measurement: Any) -> None:
         """Take in what a step showed of the activations and its batch."""
         if not len(self.trace.variables):
             self._begin_trace()
         self._activity.append_to(self.trace, measurement)
 
-    def on_histogram(self, histogram):
+    def on_histogram(self, histogram: Any) -> None:
         """Take in the histograms of an update's gradients."""
         if not len(self.trace.variables):
             self._begin_trace()
         for reporter in self._reporters:
             reporter.on_histogram(histogram, self.trace)
 
-    def on_counts(self, counts):
+    def on_counts(self, counts: Any) -> None:
         """Take in how often units were active, if somebody else counts it."""
         self._activity.add_counts(counts)
 
-    def on_unit_counts(self, counts, steps):
+    def on_unit_counts(self, counts: Any, steps: Any) -> None:
         """Leave the units' gradients to who asked for them."""
 
     # What users call
 
     @property
-    def findings(self):
+    def findings(self) -> list[Finding]:
         """List of `Finding` of the latest fit, in order of their first step."""
         return self._judged.findings
 
-    def report(self):
+    def report(self) -> Report:
         """Judge the record so far.
 
         Returns:
@@ -275,7 +288,7 @@ class GradientMonitor(keras.callbacks.Callback):
         reasons = not_judged(self.trace, left_out(self.rules))
         return Report(self.findings, self.trace, not_judged=reasons)
 
-    def plot(self):
+    def plot(self) -> Any:
         """Draw the record.
 
         Returns:
@@ -292,7 +305,7 @@ class GradientMonitor(keras.callbacks.Callback):
 
     # Inside
 
-    def _begin(self):
+    def _begin(self) -> None:
         """Measure the weights before the first step, if they exist."""
         if not self._model.built or self._watch.recording.reason is not None:
             return
@@ -302,14 +315,14 @@ class GradientMonitor(keras.callbacks.Callback):
             # What the configuration alone tells need not wait.
             self._judge()
 
-    def _watch_weights(self):
+    def _watch_weights(self) -> None:
         table = self._watch.recording.make_table()
         self._weights = WeightWatch(
             table.variables, table.sizes, self._watch.recording.cache
         )
         self._first_weights = self._weights.measure()
 
-    def _begin_trace(self):
+    def _begin_trace(self) -> None:
         """Make the trace, as soon as the order of the layers is known."""
         table = self._watch.recording.make_table()
         self.trace = run_info.empty_trace(table, self._planned)
@@ -318,14 +331,16 @@ class GradientMonitor(keras.callbacks.Callback):
         self._weights.reorder(table.variables)
         self._append_weights(self._watch.first_step, self._first_weights)
 
-    def _append_weights(self, step, measured):
+    def _append_weights(self, step: Any, measured: Any) -> None:
         columns = self._weights.columns
         self.trace.append_updates(
             [step], **{k: v[np.newaxis, columns] for k, v in measured.items()}
         )
         self._measured_at = self._watch.executions
 
-    def _end_epoch(self, epoch, logs, metrics):
+    def _end_epoch(
+        self, epoch: int, logs: dict[str, Any] | None, metrics: Any
+    ) -> None:
         self._activity.end_epoch()
         due = (
             not len(self.trace.epochs)
@@ -347,13 +362,13 @@ class GradientMonitor(keras.callbacks.Callback):
             found = epoch_metrics(self.trace, records, self.findings)
             metrics.update({name: found[name] for name in metrics})
 
-    def _raise_finding(self):
+    def _raise_finding(self) -> None:
         """Raise what `on_finding="raise"` asked for, where Keras is safe."""
         if self._raise is not None:
             error, self._raise = self._raise, None
             raise error
 
-    def _judge(self):
+    def _judge(self) -> None:
         fresh = self._judged.look(self.trace, self._records)
         if not fresh:
             return
@@ -367,7 +382,7 @@ class GradientMonitor(keras.callbacks.Callback):
             for finding in fresh:
                 self._call(finding)
 
-    def _call(self, finding):
+    def _call(self, finding: Any) -> None:
         """Let the user's function know; its failure is told, and no more."""
         try:
             self.on_finding(finding)
@@ -379,7 +394,7 @@ class GradientMonitor(keras.callbacks.Callback):
                 stacklevel=2,
             )
 
-    def _finish(self):
+    def _finish(self) -> None:
         self._judge()
         for reporter in self._reporters:
             reporter.close(self.trace, self.findings)

@@ -6,6 +6,8 @@ optimizer's moments of these weights start anew. Source: "The Dormant Neuron
 Phenomenon in Deep Reinforcement Learning", arXiv:2302.12902, algorithm 1.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -33,7 +35,7 @@ class Reviver:
         self._model = model
         state = keras.random.SeedGenerator(seed).state
         self._seed = int(keras.ops.convert_to_numpy(state)[0])
-        self._sites = graph.sites(model) if graph.is_graph(model) else None
+        self._sites: Any = graph.sites(model) if graph.is_graph(model) else None
 
     def revive(self, dead_units, epoch):
         """Revive the dead units of each layer, where that is well defined.
@@ -46,7 +48,7 @@ class Reviver:
             Dict from layer path to the number of revived units, or to a str:
             why they were left alone. Layers without dead units are left out.
         """
-        told = {}
+        told: dict[str, int | str] = {}
         for at, (path, units) in enumerate(dead_units.items()):
             if not len(units):
                 continue
@@ -153,7 +155,7 @@ def _fresh(layer, units, seeds):
     drawn = keras.ops.convert_to_numpy(
         initializer(tuple(kernel.shape), dtype="float32")
     )
-    changes = [(kernel, ((..., units), drawn[..., units]))]
+    changes: list = [(kernel, ((..., units), drawn[..., units]))]
     if layer.bias is not None:
         bias = layer.bias_initializer(tuple(layer.bias.shape), dtype="float32")
         bias = keras.ops.convert_to_numpy(bias)

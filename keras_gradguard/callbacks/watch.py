@@ -1,6 +1,7 @@
 """What the callbacks have in common: a recording that never hurts a run."""
 
 import warnings
+from typing import Any
 
 from keras_gradguard.exceptions import GradGuardWarning
 
@@ -27,7 +28,7 @@ class Watch:
     """
 
     def __init__(self, owner, callback):
-        self.recording = None
+        self.recording: Any = None
         self.first_step = 0
         self.armed = False
         self.owner = owner

@@ -4,8 +4,12 @@ Each is a small class over the functions in `clippers.functional`; `AutoClip`
 takes one by name or as an object.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 
+from keras_gradguard._validation import shown
 from keras_gradguard.clippers.clipper import Clipped
 from keras_gradguard.clippers.clipper import Clipper
 from keras_gradguard.clippers.clipper import NormClipper
@@ -44,7 +48,7 @@ _BY_NAME = {
 }
 
 
-def get(identifier: str | dict | Clipper, **arguments) -> Clipper:
+def get(identifier: str | dict | Clipper, **arguments: Any) -> Clipper:
     """The clipper that a name, a config or an object stands for.
 
     Args:
@@ -69,30 +73,30 @@ def get(identifier: str | dict | Clipper, **arguments) -> Clipper:
     """
     if isinstance(identifier, str):
         return _from_name(identifier, arguments)
-    if isinstance(identifier, dict):
+    if isinstance(identifier, dict) and "class_name" in identifier:
         identifier = keras.saving.deserialize_keras_object(identifier)
     if not isinstance(identifier, Clipper):
         raise TypeError(
             "AutoClip: `clipper` must be a name or a `kgg.clippers.Clipper`. "
-            f"Received: clipper={identifier!r} (of type "
+            f"Received: clipper={shown(identifier)} (of type "
             f'{type(identifier).__name__}). Pass for instance "percentile" or '
             "`kgg.clippers.ZScore()`."
         )
     if arguments:
         raise ValueError(
             f"AutoClip: {_quoted(arguments)} must be given to the clipper "
-            f"itself. Received: clipper={identifier!r}. Pass "
+            f"itself. Received: clipper={shown(identifier)}. Pass "
             f"`{type(identifier).__name__}({next(iter(arguments))}=...)`."
         )
     return identifier
 
 
-def _from_name(name, arguments):
+def _from_name(name: str, arguments: dict) -> Clipper:
     if name not in _BY_NAME:
         names = ", ".join(repr(n) for n in _BY_NAME)
         raise ValueError(
             f"AutoClip: `clipper` must be one of {names}. "
-            f"Received: clipper={name!r}. For another algorithm, pass a "
+            f"Received: clipper={shown(name)}. For another algorithm, pass a "
             "`kgg.clippers.Clipper`."
         )
     known = list(_BY_NAME[name]().get_config())
@@ -100,11 +104,12 @@ def _from_name(name, arguments):
     if unknown:
         raise TypeError(
             f"AutoClip: {_quoted(unknown)} must be an argument of AutoClip or "
-            f"of clipper={name!r}. Received: {unknown[0]}="
-            f"{arguments[unknown[0]]!r}. That clipper takes {_quoted(known)}."
+            f"of clipper={shown(name)}. Received: {unknown[0]}="
+            f"{shown(arguments[unknown[0]])}. That clipper takes "
+            f"{_quoted(known)}."
         )
     return _BY_NAME[name](**arguments)
 
 
-def _quoted(names):
+def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)

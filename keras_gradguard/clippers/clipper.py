@@ -48,8 +48,8 @@ class Clipper(abc.ABC):
             that replicas need not exchange more than they do anyway.
     """
 
-    only_observes = False
-    uses_only_norm = False
+    only_observes: bool = False
+    uses_only_norm: bool = False
 
     def state_shapes(self, variables: list) -> dict:
         """Shapes of the state that is carried from step to step.
@@ -108,7 +108,7 @@ class Clipper(abc.ABC):
         """The clipper that `config`, from `get_config`, stands for."""
         return cls(**config)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         config = self.get_config()
         arguments = ", ".join(f"{key}={config[key]!r}" for key in config)
         return f"{type(self).__name__}({arguments})"
@@ -150,7 +150,9 @@ class NormClipper(Clipper):
             after the step.
         """
 
-    def clip(self, gradients, variables, norm, state):
+    def clip(
+        self, gradients: list, variables: list, norm: Tensor, state: dict
+    ) -> Clipped:
         del variables
         threshold, state = self.threshold(norm, state)
         threshold = ops.cast(threshold, "float32")
@@ -162,6 +164,6 @@ class NormClipper(Clipper):
         return Clipped(gradients, threshold, is_clipped, state)
 
 
-def _may_be(condition):
+def _may_be(condition: Any) -> bool:
     """Whether a condition holds, or is not known while a step is compiled."""
     return _backend.current().known_now(condition) is not False

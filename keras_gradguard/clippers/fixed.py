@@ -1,5 +1,7 @@
 """Clip to a constant, as `global_clipnorm` and `clipvalue` of Keras do."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -9,6 +11,7 @@ from keras_gradguard._validation import check_number
 from keras_gradguard.clippers.clipper import Clipped
 from keras_gradguard.clippers.clipper import Clipper
 from keras_gradguard.clippers.clipper import NormClipper
+from keras_gradguard.clippers.clipper import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_gradguard")
@@ -35,14 +38,14 @@ class FixedNorm(NormClipper):
           Pascanu et al., 2013](https://arxiv.org/abs/1211.5063)
     """
 
-    def __init__(self, threshold=1.0):
+    def __init__(self, threshold: float = 1.0) -> None:
         self.max_norm = _check_threshold(threshold)
 
-    def threshold(self, norm, state):
+    def threshold(self, norm: Any, state: Any) -> Any:
         del norm
         return stats.full((), self.max_norm), state
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"threshold": self.max_norm}
 
 
@@ -64,10 +67,12 @@ class FixedValue(Clipper):
         FixedValue(threshold=0.5)
     """
 
-    def __init__(self, threshold=1.0):
+    def __init__(self, threshold: float = 1.0) -> None:
         self.max_value = _check_threshold(threshold)
 
-    def clip(self, gradients, variables, norm, state):
+    def clip(
+        self, gradients: list, variables: list, norm: Tensor, state: dict
+    ) -> Clipped:
         del variables, norm
         backend, limit = _backend.current(), self.max_value
         clipped, exceeds = [], []
@@ -87,11 +92,11 @@ class FixedValue(Clipper):
             state,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"threshold": self.max_value}
 
 
-def _check_threshold(threshold):
+def _check_threshold(threshold: Any) -> float:
     return check_number(
         "AutoClip",
         "threshold",

@@ -54,7 +54,7 @@ def global_norm(gradients: list) -> Tensor:
     return ops.cast(stats.global_norm(norms), "float32")
 
 
-def _wide(tensor):
+def _wide(tensor: Any) -> Any:
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     return tensor if dtype == "float64" else ops.cast(tensor, "float32")
 
@@ -183,7 +183,7 @@ def common_norm(descending: Tensor, share: float) -> Tensor:
     return _at_rank(descending, ops.relu(ops.minimum(rank, last)), last)
 
 
-def _at_rank(descending, rank, last):
+def _at_rank(descending: Tensor, rank: Tensor, last: Tensor) -> Tensor:
     """Value at a rank that may lie between two places."""
     low = ops.floor(rank)
     # Beyond the last rank the weight is 0.
@@ -346,7 +346,9 @@ def adaptive_norm(
     return stats.global_norm(ops.reshape(kept, (-1,)))
 
 
-def _norms_and_limits(gradient, weight, axes, ratio, smallest_norm):
+def _norms_and_limits(
+    gradient: Any, weight: Any, axes: Any, ratio: Any, smallest_norm: Any
+) -> Any:
     """Norms of the units' gradients, and what they may be."""
     observed, weight = _backend.current().barrier(
         [ops.convert_to_tensor(gradient), ops.convert_to_tensor(weight)]

@@ -1,5 +1,7 @@
 """Clip each tensor's gradient to its own running norm."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -51,8 +53,12 @@ class PerTensor(Clipper):
     """
 
     def __init__(
-        self, ratio=1.05, decay=0.98, warmup_steps=100, warmup_norm=1.0
-    ):
+        self,
+        ratio: float = 1.05,
+        decay: float = 0.98,
+        warmup_steps: int = 100,
+        warmup_norm: float = 1.0,
+    ) -> None:
         self.ratio = check_number(
             "AutoClip",
             "ratio",
@@ -82,15 +88,21 @@ class PerTensor(Clipper):
             above=0,
             hint="It is the largest global norm of the warm-up.",
         )
-        self._places = {}
+        self._places: dict[str, int] = {}
 
-    def state_shapes(self, variables):
+    def state_shapes(self, variables: list[Any]) -> dict[str, Any]:
         # By path, as an optimizer may be copied.
         for place, variable in enumerate(variables):
             self._places[variable_path(variable)] = place
         return {"count": (), "norms": (len(variables),)}
 
-    def clip(self, gradients, variables, norm, state):
+    def clip(
+        self,
+        gradients: list[Any],
+        variables: list[Any],
+        norm: Any,
+        state: dict[str, Any],
+    ) -> Clipped:
         backend = _backend.current()
         merged = [backend.merge_rows(g) for g in gradients]
         observed = backend.barrier([backend.values_of(g) for g in merged])
@@ -131,7 +143,7 @@ class PerTensor(Clipper):
             lambda: stats.global_norm(after),
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "ratio": self.ratio,
             "decay": self.decay,
@@ -140,14 +152,14 @@ class PerTensor(Clipper):
         }
 
 
-def _take(vector, places):
+def _take(vector: Any, places: list[int]) -> Any:
     if places == list(range(vector.shape[0])):
         return vector
     places = _backend.current().constant(places, "int32", vector)
     return ops.take(vector, places, axis=0)
 
 
-def _put(vector, places, values):
+def _put(vector: Any, places: list[int], values: Any) -> Any:
     """The vector with other values in some places."""
     width = vector.shape[0]
     if places == list(range(width)):

@@ -1,5 +1,7 @@
 """Clip to a percentile of the run's own gradient norms."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -60,7 +62,7 @@ class Percentile(NormClipper):
           Seetharaman et al., 2020](https://arxiv.org/abs/2007.14469)
     """
 
-    def __init__(self, percentile=10.0, window=256):
+    def __init__(self, percentile: float = 10.0, window: int = 256) -> None:
         self.percentile = check_number(
             "AutoClip",
             "percentile",
@@ -78,25 +80,22 @@ class Percentile(NormClipper):
             minimum=1,
             hint="It is the number of gradient norms to remember.",
         )
-
-    @property
-    def only_observes(self):
         # The current norm is among those remembered: none exceeds the largest.
-        return self.percentile == 100.0
+        self.only_observes = self.percentile == 100.0
 
-    def state_shapes(self, variables):
+    def state_shapes(self, variables: list) -> dict:
         del variables
         # The norms, newest first, and the same ones, largest first.
         return {"history": (self.window,), "ranking": (self.window,)}
 
-    def adapt_state(self, saved, shapes):
+    def adapt_state(self, saved: dict, shapes: dict) -> dict:
         if "history" not in saved or saved["history"].ndim != 1:
             return {}
         kept = saved["history"][: self.window]
         history = np.pad(kept, (0, self.window - len(kept)))
         return {"history": history, "ranking": np.sort(history)[::-1]}
 
-    def threshold(self, norm, state):
+    def threshold(self, norm: Any, state: dict) -> tuple:
         history, ranking = state["history"], state["ranking"]
         ranking = functional.replace_sorted(ranking, history[-1], norm)
         history = functional.push(history, norm)
@@ -107,5 +106,5 @@ class Percentile(NormClipper):
         threshold = functional.percentile(kept, self.percentile)
         return threshold, {"history": history, "ranking": ranking}
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {"percentile": self.percentile, "window": self.window}

@@ -1,5 +1,7 @@
 """Clip only what the run's own gradient norms have hardly ever reached."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -46,7 +48,9 @@ class Spikes(NormClipper):
         Spikes(ratio=4.0, share=0.03, window=512)
     """
 
-    def __init__(self, ratio=4.0, share=0.03, window=512):
+    def __init__(
+        self, ratio: float = 4.0, share: float = 0.03, window: int = 512
+    ) -> None:
         self.ratio = check_number(
             "AutoClip",
             "ratio",
@@ -70,19 +74,23 @@ class Spikes(NormClipper):
             hint="It is the number of gradient norms to remember.",
         )
 
-    def state_shapes(self, variables):
+    def state_shapes(self, variables: list[Any]) -> dict[str, Any]:
         del variables
         # The norms, newest first, and the same ones, largest first.
         return {"history": (self.window,), "ranking": (self.window,)}
 
-    def adapt_state(self, saved, shapes):
+    def adapt_state(
+        self, saved: dict[str, Any], shapes: dict[str, Any]
+    ) -> dict[str, Any]:
         if "history" not in saved or saved["history"].ndim != 1:
             return {}
         kept = saved["history"][: self.window]
         history = np.pad(kept, (0, self.window - len(kept)))
         return {"history": history, "ranking": np.sort(history)[::-1]}
 
-    def threshold(self, norm, state):
+    def threshold(
+        self, norm: Any, state: dict[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
         history, ranking = state["history"], state["ranking"]
         common = functional.common_norm(ranking, self.share)
         # Not `minimum` after the product, which would overflow.
@@ -96,7 +104,7 @@ class Spikes(NormClipper):
             "ranking": ranking,
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "ratio": self.ratio,
             "share": self.share,

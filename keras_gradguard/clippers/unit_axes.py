@@ -1,7 +1,10 @@
 """Which axes of a weight belong to one output unit, by its layer."""
 
+from typing import Any
+
 import keras
 
+from keras_gradguard._validation import shown
 from keras_gradguard.clippers.unitwise import default_axes
 
 # Kernels (..., in, multiplier): each pair of the two is a unit.
@@ -44,6 +47,11 @@ def unit_axes(model: keras.Model) -> dict:
         >>> kgg.clippers.unit_axes(model)
         {'net/up/kernel': (0, 2), 'net/up/bias': (0,)}
     """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "unit_axes: `model` must be a Keras model. Received: "
+            f"model={shown(model)} (of type {type(model).__name__})."
+        )
     if not model.built:
         raise ValueError(
             "unit_axes: `model` must be built. Received: a model without "
@@ -58,7 +66,7 @@ def unit_axes(model: keras.Model) -> dict:
     return axes
 
 
-def _layers(model):
+def _layers(model: Any) -> Any:
     """The model and all layers in it, outer ones before inner ones."""
     found = [model]
     for layer in found:
@@ -70,7 +78,7 @@ def _layers(model):
     return found
 
 
-def _axes(layer, variable):
+def _axes(layer: Any, variable: Any) -> Any:
     rank = len(variable.shape)
     name = variable.path.rsplit("/", 1)[-1]
     if isinstance(layer, _DEPTHWISE) and name in ("kernel", "depthwise_kernel"):
@@ -84,7 +92,7 @@ def _axes(layer, variable):
     return default_axes(variable.path, rank)
 
 
-def _einsum_axes(equation):
+def _einsum_axes(equation: Any) -> Any:
     """Axes of the kernel that the equation sums over."""
     inputs, output = equation.replace(" ", "").split("->")
     kernel = inputs.split(",")[1]

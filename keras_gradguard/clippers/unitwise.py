@@ -1,6 +1,8 @@
 """Clip each unit's gradient relative to the unit's weights."""
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,6 +11,7 @@ from keras_gradguard import _backend
 from keras_gradguard import stats
 from keras_gradguard._validation import check_bool
 from keras_gradguard._validation import check_number
+from keras_gradguard._validation import shown
 from keras_gradguard.clippers import functional
 from keras_gradguard.clippers.clipper import Clipped
 from keras_gradguard.clippers.clipper import Clipper
@@ -76,13 +79,13 @@ class Unitwise(Clipper):
 
     def __init__(
         self,
-        ratio=0.01,
+        ratio: float = 0.01,
         *,
-        smallest_norm=1e-3,
-        unit_axes=None,
-        exclude=None,
-        exclude_last_layer=False,
-    ):
+        smallest_norm: float = 1e-3,
+        unit_axes: dict[str, Any] | None = None,
+        exclude: Sequence[str] | None = None,
+        exclude_last_layer: bool = False,
+    ) -> None:
         self.ratio = check_number(
             "AutoClip",
             "ratio",
@@ -103,7 +106,9 @@ class Unitwise(Clipper):
             "AutoClip", "exclude_last_layer", exclude_last_layer
         )
 
-    def clip(self, gradients, variables, norm, state):
+    def clip(
+        self, gradients: list, variables: list, norm: Any, state: dict
+    ) -> Clipped:
         del norm
         last = _owner(variables[-1]) if self.exclude_last_layer else None
         clipped, exceeds = [], []
@@ -128,7 +133,7 @@ class Unitwise(Clipper):
             lambda: self._norm_after(gradients, variables, last),
         )
 
-    def _norm_after(self, gradients, variables, last):
+    def _norm_after(self, gradients: Any, variables: Any, last: Any) -> Any:
         norms = []
         for gradient, variable in zip(gradients, variables, strict=True):
             if self._is_excluded(variable, last):
@@ -138,18 +143,18 @@ class Unitwise(Clipper):
                 norms.append(functional.adaptive_norm(*arguments))
         return stats.global_norm(ops.stack(norms))
 
-    def _is_excluded(self, variable, last):
+    def _is_excluded(self, variable: Any, last: Any) -> Any:
         path = variable_path(variable)
         return (last is not None and _owner(variable) == last) or any(
             re.search(pattern, path) for pattern in self.exclude or ()
         )
 
-    def _clip_one(self, gradient, variable):
+    def _clip_one(self, gradient: Any, variable: Any) -> Any:
         merged, arguments = self._arguments(gradient, variable)
         values, exceeded = functional.adaptive_clip(*arguments)
         return _backend.current().with_values(merged, values), exceeded
 
-    def _arguments(self, gradient, variable):
+    def _arguments(self, gradient: Any, variable: Any) -> Any:
         """The gradient, and what `adaptive_clip` takes to clip it."""
         backend, axes = _backend.current(), self._axes(variable)
         weight = backend.read(variable)
@@ -162,12 +167,12 @@ class Unitwise(Clipper):
         values = backend.values_of(gradient)
         return gradient, (values, weight, axes, self.ratio, self.smallest_norm)
 
-    def _axes(self, variable):
+    def _axes(self, variable: Any) -> Any:
         path, rank = variable_path(variable), len(variable.shape)
         known = (self.unit_axes or {}).get(path)
         return default_axes(path, rank) if known is None else tuple(known)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         axes = self.unit_axes
         return {
             "ratio": self.ratio,
@@ -178,7 +183,7 @@ class Unitwise(Clipper):
         }
 
 
-def default_axes(path, rank):
+def default_axes(path: str, rank: int) -> Any:
     """Axes of one unit of a variable of which only path and rank are known.
 
     Args:
@@ -196,37 +201,46 @@ def default_axes(path, rank):
     return tuple(range(rank - 1))
 
 
-def variable_path(variable):
+def variable_path(variable: Any) -> Any:
     """Path of a Keras variable, or the name of the backend's own."""
     return getattr(variable, "path", variable.name)
 
 
-def _owner(variable):
+def _owner(variable: Any) -> Any:
     return variable_path(variable).rpartition("/")[0]
 
 
-def _check_unit_axes(unit_axes):
+def _check_unit_axes(unit_axes: Any) -> Any:
     if unit_axes is None:
         return None
     if not isinstance(unit_axes, dict):
         raise TypeError(
             "AutoClip: `unit_axes` must be a dict from variable paths to axes. "
-            f"Received: unit_axes={unit_axes!r} (of type "
+            f"Received: unit_axes={shown(unit_axes)} (of type "
             f"{type(unit_axes).__name__}). Pass "
             "`unit_axes=kgg.clippers.unit_axes(model)`."
         )
-    return {path: tuple(axes) for path, axes in unit_axes.items()}
+    checked = {}
+    for path, axes in unit_axes.items():
+        if not isinstance(axes, list | tuple):
+            raise TypeError(
+                "AutoClip: `unit_axes` must be a dict from variable paths to "
+                f"tuples of axes. Received: {shown(axes)} for {shown(path)}. "
+                "Pass `unit_axes=kgg.clippers.unit_axes(model)`."
+            )
+        checked[path] = tuple(axes)
+    return checked
 
 
-def _check_exclude(exclude):
+def _check_exclude(exclude: Any) -> Any:
     if exclude is None:
         return None
-    if isinstance(exclude, str) or not all(
+    if not isinstance(exclude, list | tuple | set) or not all(
         isinstance(pattern, str) for pattern in exclude
     ):
         raise TypeError(
             "AutoClip: `exclude` must be a list of regular expressions. "
-            f"Received: exclude={exclude!r} (of type "
+            f"Received: exclude={shown(exclude)} (of type "
             f"{type(exclude).__name__}). Pass for instance "
             '`exclude=["classifier/"]`.'
         )

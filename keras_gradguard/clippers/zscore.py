@@ -1,5 +1,7 @@
 """Clip the norms that stand out from their running mean."""
 
+from typing import Any
+
 import keras
 
 from keras_gradguard._validation import check_int
@@ -49,11 +51,11 @@ class ZScore(NormClipper):
 
     def __init__(
         self,
-        z_threshold=2.5,
-        decay=0.97,
-        warmup_steps=25,
-        warmup_ratio=4.0,
-    ):
+        z_threshold: float = 2.5,
+        decay: float = 0.97,
+        warmup_steps: int = 25,
+        warmup_ratio: float = 4.0,
+    ) -> None:
         self.z_threshold = check_number(
             "AutoClip",
             "z_threshold",
@@ -86,11 +88,11 @@ class ZScore(NormClipper):
             )
         self.warmup_ratio = warmup_ratio
 
-    def state_shapes(self, variables):
+    def state_shapes(self, variables: list) -> dict:
         del variables
         return {"statistics": (3,)}
 
-    def threshold(self, norm, state):
+    def threshold(self, norm: Any, state: dict) -> tuple:
         threshold, statistics = functional.zscore_update(
             norm,
             state["statistics"],
@@ -101,7 +103,7 @@ class ZScore(NormClipper):
         )
         return threshold, {"statistics": statistics}
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             "z_threshold": self.z_threshold,
             "decay": self.decay,

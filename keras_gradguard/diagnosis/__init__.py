@@ -1,19 +1,29 @@
 """Judging a trace: rules, findings, remedies, reports."""
 
+import os
+from collections.abc import Sequence
+
+from keras_gradguard import _validation
 from keras_gradguard.diagnosis.evidence.certainty import not_judged
 from keras_gradguard.diagnosis.rules import effects_of
 from keras_gradguard.diagnosis.rules import left_out
 from keras_gradguard.diagnosis.rules import resolve_rules
+from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.causes import trace_causes
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.reporting.report import Report
+from keras_gradguard.trace.trace import Trace
 
 
-def diagnose(trace, rules="default"):
+def diagnose(
+    trace: Trace | str | os.PathLike[str],
+    rules: str | Sequence[str | Rule] = "default",
+) -> Report:
     """Judge a recorded run; no model is needed.
 
     Args:
-        trace: `keras_gradguard.Trace`, of a running fit or loaded from a file.
+        trace: `keras_gradguard.Trace`, of a running fit or loaded from a file;
+            or a path, as for `Trace.load`: the `log_dir` of a run.
         rules: `"default"` for all rules, or a list of `Rule` objects and rule
             ids. Defaults to `"default"`.
 
@@ -23,8 +33,9 @@ def diagnose(trace, rules="default"):
         the finding that another follows from.
 
     Raises:
-        TypeError: If `rules` holds something that is no rule.
-        ValueError: If `rules` holds an unknown rule id.
+        OSError: If there is no file, or no run in the directory.
+        TypeError: If `trace` is none, or `rules` holds what is no rule.
+        ValueError: If `rules` holds an unknown rule id, or a file is damaged.
 
     Example:
     >>> import numpy as np
@@ -35,21 +46,35 @@ def diagnose(trace, rules="default"):
     >>> diagnose(trace).healthy
     True
     """
-    rules = resolve_rules(rules)
-    found = []
+    chosen = resolve_rules(rules)
+    if isinstance(trace, str | os.PathLike):
+        trace = Trace.load(_validation.check_path("diagnose", "trace", trace))
+    if not isinstance(trace, Trace):
+        _validation.fail(
+            TypeError,
+            "diagnose",
+            "trace",
+            "a Trace, or the directory of a run",
+            trace,
+            "Pass `monitor.trace`, or the log_dir of a GradientMonitor.",
+            show_type=True,
+        )
+    found: list = []
     with trace.unchanged():
-        for rule in rules:
+        for rule in chosen:
             fresh = rule.check(trace)
             if trace.thinned:
                 fresh = _with_remembered(trace, rule.id, fresh)
             found.extend(fresh)
-        reasons = not_judged(trace, left_out(rules))
+        reasons = not_judged(trace, left_out(chosen))
     found.sort(key=lambda f: f.first_step)
-    causes = trace_causes(found, effects_of(rules))
+    causes = trace_causes(found, effects_of(chosen))
     return Report(causes, trace, not_judged=reasons)
 
 
-def _with_remembered(trace, rule, fresh):
+def _with_remembered(
+    trace: Trace, rule: str, fresh: list[Finding]
+) -> list[Finding]:
     """Add what was found before the steps that prove it were dropped."""
     old = [Finding.from_dict(d) for d in trace.found if d["rule"] == rule]
     if not old:

@@ -1,8 +1,11 @@
 """Carries out the changes that remedies name, on copies of a model."""
 
+from collections.abc import Callable
+
 from keras_gradguard.edits import hidden
 from keras_gradguard.edits import output
 from keras_gradguard.edits import training
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import rebuild
 from keras_gradguard.models.rebuild import OWNER
 from keras_gradguard.models.rebuild import check_model
@@ -12,7 +15,7 @@ __all__ = ["EDITS", "SEVERAL", "apply", "check_model", "copy"]
 
 # Changes one after the other, each of them one of the following.
 SEVERAL = "several"
-EDITS = {
+EDITS: dict[str, Callable] = {
     "change_output": output.change_output,
     "scale_targets": output.scale_targets,
     "normalize_inputs": output.normalize_inputs,
@@ -29,6 +32,7 @@ EDITS = {
 }
 
 
+@keras_private.without_tensorflow()
 def apply(model, action, arguments):
     """Return a new model with a change made.
 

@@ -1,6 +1,7 @@
 """Changes of hidden layers."""
 
 import random
+from typing import Any
 
 import keras
 
@@ -67,7 +68,7 @@ def remove_layers(model, layers):
             gone.append(layer)
     if not gone:
         raise cannot("leave layers out", model, "each changes the shape")
-    replaced = {id(layer): (_L.Identity, {}) for layer in gone}
+    replaced: Any = {id(layer): (_L.Identity, {}) for layer in gone}
     return rebuild(model, replaced=replaced)
 
 

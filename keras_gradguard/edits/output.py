@@ -29,7 +29,8 @@ def change_output(
         loss: Str or None. New loss, as Keras's function is called.
         from_logits: Bool or None. Whether it takes logits.
     """
-    configs, replaced, fresh = {}, {}, set()
+    configs: dict = {}
+    replaced, fresh = {}, set()
     if units is not None or activation is not None:
         site = find(model, layer)
         if site.inner is not site.layer:

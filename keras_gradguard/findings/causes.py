@@ -76,7 +76,8 @@ def trace_causes(findings, effects):
         the finding that leads, None for those that lead. A loss that stays
         where it is, for a cause that is told, is left out.
     """
-    rules, begin = {}, {}
+    rules: dict = {}
+    begin: dict = {}
     for finding in findings:
         name = _name(finding)
         rules[name] = finding.rule

@@ -40,11 +40,11 @@ class Finding:
     cause: str | None = None
 
     @property
-    def key(self):
+    def key(self) -> tuple[str, int]:
         """What makes it the same finding later in the run."""
         return (self.rule, self.first_step)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; the inverse is `from_dict`."""
         from keras_gradguard._files import jsonable
 
@@ -62,10 +62,10 @@ class Finding:
         }
 
     @classmethod
-    def from_dict(cls, data):
+    def from_dict(cls, data: dict[str, Any]) -> "Finding":
         """Return the finding that `to_dict` described."""
         remedies = [Remedy.from_dict(item) for item in data["remedies"]]
         return cls(**{**data, "remedies": remedies})
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.rule} ({self.severity}): {self.message}"

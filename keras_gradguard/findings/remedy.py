@@ -32,21 +32,25 @@ class Remedy:
     action: str | None = None
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         # Rules know no Keras, so a change is a name until it is made.
         if self.apply is None and self.action is not None:
             bound = functools.partial(_apply, self.action, self.arguments)
             object.__setattr__(self, "apply", bound)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold: title, why, code and, if any, action."""
-        data = {"title": self.title, "why": self.why, "code": self.code}
+        data: dict[str, Any] = {
+            "title": self.title,
+            "why": self.why,
+            "code": self.code,
+        }
         if self.action is not None:
             data |= {"action": self.action, "arguments": self.arguments}
         return data
 
     @classmethod
-    def from_dict(cls, data):
+    def from_dict(cls, data: dict[str, Any]) -> "Remedy":
         """Return the remedy that `to_dict` described."""
         return cls(
             data["title"],
@@ -57,7 +61,7 @@ class Remedy:
         )
 
 
-def _apply(action, arguments, model):
+def _apply(action: str, arguments: dict[str, Any], model: Any) -> Any:
     from keras_gradguard import edits
 
     return edits.apply(model, action, arguments)

@@ -93,6 +93,8 @@ class Start:
         heads: List of `HeadStart`, one for each output.
         nonfinite: Dict from `"x"` and `"y"` to how many `values` and `rows`
             are NaN or infinite. If there are any, nothing was run.
+        beyond: Dict from the path of an embedding to `(index, rows)`, where
+            an index is looked up that none of its rows belongs to.
         inputs: `InputStart`, or None where they cannot be judged.
         layers: List of `LayerStart`, in the order of the calls.
         weights: List of `presets.InitializationProblem`, of a model that was
@@ -104,6 +106,7 @@ class Start:
     run: RunInfo
     heads: list[HeadStart] = dataclasses.field(default_factory=list)
     nonfinite: dict[str, dict] = dataclasses.field(default_factory=dict)
+    beyond: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
     inputs: InputStart | None = None
     layers: list[LayerStart] = dataclasses.field(default_factory=list)
     weights: list[Any] = dataclasses.field(default_factory=list)

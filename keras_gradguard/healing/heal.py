@@ -2,11 +2,13 @@
 
 import collections.abc
 import math
+from typing import Any
 
 import keras
 
 from keras_gradguard import edits
 from keras_gradguard._validation import check_int
+from keras_gradguard._validation import shown
 from keras_gradguard.healing.attempt import Attempt
 from keras_gradguard.healing.search import Healer
 from keras_gradguard.healing.search import failed
@@ -14,14 +16,14 @@ from keras_gradguard.reporting.report import Report
 
 
 def heal(
-    model,
-    report=None,
-    x=None,
-    y=None,
+    model: Any,
+    report: Report | None = None,
+    x: Any = None,
+    y: Any = None,
     *,
-    epochs=None,
-    batch_size=None,
-):
+    epochs: int | None = None,
+    batch_size: int | None = None,
+) -> tuple[Any, Report]:
     """Cure a model of what was found in it, and prove that it helped.
 
     Takes the remedies of the findings, the gravest first, applies one to a
@@ -85,23 +87,23 @@ def heal(
         epochs = check_int("heal", "epochs", epochs, minimum=1)
     if batch_size is not None:
         batch_size = check_int("heal", "batch_size", batch_size, minimum=1)
-    if x is None:
+    if x is None and report is not None:
         return _unverified(model, report)
     healer = Healer(model, report, x, y, epochs, batch_size)
     return healer.run()
 
 
-def _check_arguments(model, report, x):
+def _check_arguments(model: Any, report: Any, x: Any) -> None:
     if not isinstance(model, keras.Model):
         raise TypeError(
             "heal: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__})."
+            f"model={shown(model)} (of type {type(model).__name__})."
         )
     if report is not None and not isinstance(report, Report):
         raise TypeError(
             "heal: `report` must be a Report or None. Received: "
-            f"report={report!r} (of type {type(report).__name__}). Pass what "
-            "`kgg.check` or `monitor.report()` returns."
+            f"report={shown(report)} (of type {type(report).__name__}). "
+            "Pass what `kgg.check` or `monitor.report()` returns."
         )
     if isinstance(x, collections.abc.Iterator):
         raise TypeError(
@@ -121,7 +123,7 @@ def _check_arguments(model, report, x):
         )
 
 
-def _unverified(model, report):
+def _unverified(model: Any, report: Report) -> tuple[Any, Report]:
     """Apply the first remedy that can be applied, on trust."""
     attempts = []
     for finding in report.ranked:

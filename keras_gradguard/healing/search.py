@@ -297,7 +297,7 @@ def _together(findings):
         Tuple (finding, remedy, list of its parts), or None if there are not
         two of them.
     """
-    chosen = {}
+    chosen: dict = {}
     for finding in Report(findings).ranked:
         cures = [r for r in finding.remedies if r.apply is not None]
         if finding.rule in _PLAIN_CAUSES and cures:

@@ -1,5 +1,7 @@
 """Blocks of a layer, its activation and what belongs between them."""
 
+from typing import Any
+
 import keras
 
 from keras_gradguard._validation import check_bool
@@ -8,6 +10,7 @@ from keras_gradguard._validation import check_int
 from keras_gradguard._validation import check_number
 from keras_gradguard.models.residual import ScaledAdd
 from keras_gradguard.presets.arguments import get
+from keras_gradguard.presets.pairings import canonical
 
 
 class _PairedBlock(keras.layers.Layer):
@@ -16,7 +19,15 @@ class _PairedBlock(keras.layers.Layer):
     Subclasses make the layer with the weights and give it to `_assemble`.
     """
 
-    def _assemble(self, kind, make, pairing, normalization, dropout, residual):
+    def _assemble(
+        self,
+        kind: str,
+        make: Any,
+        pairing: str,
+        normalization: str | None,
+        dropout: float,
+        residual: bool,
+    ) -> None:
         owner = type(self).__name__
         check_choice(
             owner, "normalization", normalization, (None, "batch", "layer")
@@ -27,6 +38,7 @@ class _PairedBlock(keras.layers.Layer):
             owner, "dropout", dropout, minimum=0.0, maximum=1.0
         )
         self.residual = check_bool(owner, "residual", residual)
+        canonical(pairing, type(self).__name__, "pairing")
         arguments = get(pairing, layer=kind)
         activation = keras.activations.get(arguments.pop("activation"))
         if normalization is not None:
@@ -53,7 +65,7 @@ class _PairedBlock(keras.layers.Layer):
             else None
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         shape = input_shape
         for layer in (
             self.kernel_layer,
@@ -67,7 +79,7 @@ class _PairedBlock(keras.layers.Layer):
         if self.adder is not None:
             self.adder.build([input_shape, shape])
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         x = self.kernel_layer(inputs)
         if self.normalizer is not None:
             x = self.normalizer(x, training=training)
@@ -76,10 +88,10 @@ class _PairedBlock(keras.layers.Layer):
             x = self.dropout_layer(x, training=training)
         return x if self.adder is None else self.adder([inputs, x])
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return self.kernel_layer.compute_output_shape(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "pairing": self.pairing,
@@ -89,7 +101,7 @@ class _PairedBlock(keras.layers.Layer):
         }
 
 
-def _normalizer(normalization, kind, dtype):
+def _normalizer(normalization: str | None, kind: str, dtype: Any) -> Any:
     if normalization is None:
         return None
     first = keras.config.image_data_format() == "channels_first"
@@ -135,23 +147,23 @@ class PairedDense(_PairedBlock):
 
     def __init__(
         self,
-        units,
+        units: int,
         *,
-        pairing="he_relu",
-        normalization=None,
-        dropout=0.0,
-        residual=False,
-        **kwargs,
-    ):
+        pairing: str = "he_relu",
+        normalization: str | None = None,
+        dropout: float = 0.0,
+        residual: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.units = check_int("PairedDense", "units", units, minimum=1)
 
-        def make(**arguments):
+        def make(**arguments: Any) -> Any:
             return keras.layers.Dense(self.units, **arguments)
 
         self._assemble("Dense", make, pairing, normalization, dropout, residual)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}
 
 
@@ -160,23 +172,26 @@ class _PairedConv(_PairedBlock):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
+        filters: int,
+        kernel_size: int | tuple[int, ...],
         *,
-        strides=1,
-        padding="same",
-        pairing="he_relu",
-        normalization=None,
-        dropout=0.0,
-        residual=False,
-        **kwargs,
-    ):
+        strides: int | tuple[int, ...] = 1,
+        padding: str = "same",
+        pairing: str = "he_relu",
+        normalization: str | None = None,
+        dropout: float = 0.0,
+        residual: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         owner = type(self).__name__
         self.filters = check_int(owner, "filters", filters, minimum=1)
         check_choice(owner, "padding", padding, ("same", "valid"))
+        for name, size in (("kernel_size", kernel_size), ("strides", strides)):
+            for length in size if isinstance(size, list | tuple) else [size]:
+                check_int(owner, name, length, minimum=1)
 
-        def make(**arguments):
+        def make(**arguments: Any) -> Any:
             return self._layer(
                 self.filters,
                 kernel_size,
@@ -197,7 +212,7 @@ class _PairedConv(_PairedBlock):
         self.strides = self.kernel_layer.strides
         self.padding = padding
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

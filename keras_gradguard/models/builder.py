@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_gradguard.models import graph
+from keras_gradguard.models import keras_private
 from keras_gradguard.models.residual import ScaledAdd
 
 
@@ -49,6 +50,7 @@ class Builder:
             self.clones[id(layer)] = (layer, self._clone(layer))
         return self.clones[id(layer)][1]
 
+    @keras_private.without_tensorflow()
     def _clone(self, layer):
         if graph.is_graph(layer):
             return self.model(layer)
@@ -62,6 +64,7 @@ class Builder:
         _update(config, updates)
         return type(layer).from_config(config)
 
+    @keras_private.without_tensorflow()
     def model(self, model):
         edits = {*self.plan.normalized, *self.plan.block_ends}
         inserts = bool(edits)
@@ -182,6 +185,7 @@ def _update(config, updates):
             _update(entry["config"], updates)
 
 
+@keras_private.without_tensorflow()
 def _compile_like(new, old):
     if old.compiled:
         new.compile_from_config(old.get_compile_config())

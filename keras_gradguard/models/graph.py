@@ -7,6 +7,7 @@ import dataclasses
 
 import keras
 
+from keras_gradguard.models import keras_private
 from keras_gradguard.models.kinds import LAYERS
 
 _L = keras.layers
@@ -149,6 +150,7 @@ def sublayers(layer):
     return list(found.values())
 
 
+@keras_private.without_tensorflow()
 def sites(model):
     """List the layers of a model, nested models opened, in forward order.
 
@@ -158,7 +160,7 @@ def sites(model):
     Returns:
         List of `Site`. A shared layer has one site.
     """
-    found = {}
+    found: dict = {}
     _open(model, "", [], found)
     return list(found.values())
 

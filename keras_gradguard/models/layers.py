@@ -18,6 +18,7 @@ _REGULARIZERS = (
 )
 _CONFIG_KEYS = (
     "input_dim",
+    "output_dim",
     "units",
     "filters",
     "rate",
@@ -166,7 +167,9 @@ def layer_table(model, order=None):
     layers = forward_layers(model)
     if order:
         layers = _sorted_by_call(layers, order)
-    table_layers, variables, owners, claimed = [], [], [], set()
+    table_layers: list = []
+    variables, owners = [], []
+    claimed: set = set()
     for layer in layers:
         own = [v for v in own_variables(layer) if id(v) not in claimed]
         if own:
@@ -204,7 +207,8 @@ def unique(names):
     Args:
         names: List of str.
     """
-    counts, result = {}, []
+    counts: dict = {}
+    result = []
     for name in names:
         counts[name] = counts.get(name, 0) + 1
         number = counts[name]

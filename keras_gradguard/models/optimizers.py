@@ -20,7 +20,8 @@ def chain(optimizer):
     Returns:
         List of optimizers, each once.
     """
-    found, queue = [], [optimizer]
+    found: list = []
+    queue = [optimizer]
     while queue:
         current = queue.pop(0)
         if any(current is f for f in found):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_gradguard.models import graph
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
 from keras_gradguard.models.layers import layer_path
 from keras_gradguard.trace.run_info import OptimizerFacts
@@ -147,9 +148,9 @@ def activation_name(layer):
     function = getattr(layer, "activation", None)
     if function is None:
         return "linear" if _is_linear(layer) else None
-    name = getattr(function, "__name__", None)
+    called = getattr(function, "__name__", None)
     try:
-        return name if keras.activations.get(name) is function else None
+        return called if keras.activations.get(called) is function else None
     except (ValueError, TypeError):
         return None
 
@@ -196,10 +197,7 @@ def losses_of(model):
 
 def loss_weights_of(model):
     """Return the `loss_weights` that a model was compiled with, or None."""
-    try:
-        return model.get_compile_config().get("loss_weights")
-    except Exception:  # A loss or metric that cannot be serialized.
-        return None
+    return keras_private.loss_weights(model) if model.compiled else None
 
 
 def _loss_facts(loss):
@@ -227,6 +225,7 @@ def _loss_facts(loss):
     }
 
 
+@keras_private.without_tensorflow()
 def optimizer_of(model):
     """Return the `OptimizerFacts` of a model, None if there is no one."""
     optimizer = getattr(model, "optimizer", None)

@@ -5,7 +5,9 @@ import random
 import keras
 import numpy as np
 
+from keras_gradguard._validation import shown
 from keras_gradguard.models import graph
+from keras_gradguard.models import keras_private
 from keras_gradguard.models.builder import Builder
 from keras_gradguard.models.builder import Edits
 from keras_gradguard.models.layers import forward_layers
@@ -28,8 +30,9 @@ def check_model(owner, model):
     if not isinstance(model, keras.Model) or not graph.is_graph(model):
         raise TypeError(
             f"{owner}: `model` must be Sequential or functional. Received: "
-            f"model={model!r} (of type {type(model).__name__}), whose layers "
-            "cannot be exchanged from outside. Paste the remedy's `code`."
+            f"model={shown(model)} (of type {type(model).__name__}), whose "
+            "layers cannot be exchanged from outside. Paste the remedy's "
+            "`code`."
         )
     if not model.built:
         raise ValueError(
@@ -108,6 +111,7 @@ def _value(variable):
     return np.array(keras.ops.convert_to_numpy(variable))
 
 
+@keras_private.without_tensorflow()
 def compile_like(new, old, **changes):
     """Compile a model as another one, with a fresh optimizer.
 
@@ -133,6 +137,7 @@ def compile_like(new, old, **changes):
     return new
 
 
+@keras_private.without_tensorflow()
 def fresh_optimizer(model):
     """Return a new optimizer with the configuration of a model's."""
     optimizer = model.optimizer
@@ -161,6 +166,7 @@ def find(model, path):
     )
 
 
+@keras_private.without_tensorflow()
 def reinitialize(model, layers=()):
     """Draw all weights anew that are trained; `layers` asked for it."""
     del layers

@@ -1,9 +1,12 @@
 """Residual connections whose branch starts at nothing."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_gradguard._validation import check_number
+from keras_gradguard._validation import shown
 
 
 @keras.saving.register_keras_serializable(package="keras_gradguard")
@@ -33,24 +36,24 @@ class ScaledAdd(keras.layers.Layer):
     - [Bachlechner et al., 2021](https://arxiv.org/abs/2003.04887)
     """
 
-    def __init__(self, initial_scale=0.0, **kwargs):
+    def __init__(self, initial_scale: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.initial_scale = check_number(
             "ScaledAdd", "initial_scale", initial_scale
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         _check_shapes(type(self).__name__, *input_shape)
         self.scale = _add_scale(self, self.initial_scale)
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         shortcut, branch = inputs
         return shortcut + ops.cast(self.scale, branch.dtype) * branch
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape[0])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "initial_scale": self.initial_scale}
 
 
@@ -84,14 +87,16 @@ class Residual(keras.layers.Layer):
     - [Bachlechner et al., 2021](https://arxiv.org/abs/2003.04887)
     """
 
-    def __init__(self, branch, initial_scale=0.0, **kwargs):
+    def __init__(
+        self, branch: Any, initial_scale: float = 0.0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         if isinstance(branch, list | tuple):
             branch = keras.Sequential(list(branch), name="branch")
         if not isinstance(branch, keras.layers.Layer):
             raise TypeError(
                 "Residual: `branch` must be a layer or a list of layers. "
-                f"Received: branch={branch!r} (of type "
+                f"Received: branch={shown(branch)} (of type "
                 f"{type(branch).__name__}). Wrap a function in "
                 "`keras.layers.Lambda`."
             )
@@ -101,7 +106,7 @@ class Residual(keras.layers.Layer):
         )
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         if not self.branch.built:
             self.branch.build(input_shape)
         _check_shapes(
@@ -111,15 +116,15 @@ class Residual(keras.layers.Layer):
         )
         self.scale = _add_scale(self, self.initial_scale)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         # Keras hands `training` on to the branch by its call context.
         branch = self.branch(inputs)
         return inputs + ops.cast(self.scale, branch.dtype) * branch
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "branch": keras.saving.serialize_keras_object(self.branch),
@@ -127,12 +132,12 @@ class Residual(keras.layers.Layer):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> "Residual":
         branch = keras.saving.deserialize_keras_object(config["branch"])
         return cls(**{**config, "branch": branch})
 
 
-def _add_scale(layer, value):
+def _add_scale(layer: Any, value: float) -> Any:
     return layer.add_weight(
         shape=(),
         initializer=keras.initializers.Constant(value),
@@ -140,7 +145,7 @@ def _add_scale(layer, value):
     )
 
 
-def _check_shapes(owner, shortcut, branch):
+def _check_shapes(owner: str, shortcut: Any, branch: Any) -> None:
     if tuple(shortcut)[1:] != tuple(branch)[1:]:
         raise ValueError(
             f"{owner}: building failed. Expected a branch with the shape of "

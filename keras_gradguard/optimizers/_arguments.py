@@ -1,14 +1,18 @@
 """Arguments of `AutoClip` that depend on each other."""
 
+from typing import Any
+
 from keras_gradguard._validation import check_number
 
 
-def default_clipper(arguments):
+def default_clipper(arguments: dict[str, Any]) -> str:
     """`"percentile"` where its one argument of that name is given."""
     return "percentile" if "percentile" in arguments else "spikes"
 
 
-def check_skip_above(skip_above, clipper, nonfinite):
+def check_skip_above(
+    skip_above: Any, clipper: Any, nonfinite: str
+) -> float | None:
     """Return `skip_above`, or raise if it cannot be what it is.
 
     Args:
@@ -36,3 +40,17 @@ def check_skip_above(skip_above, clipper, nonfinite):
         minimum=1,
         hint="It is a multiple of the threshold: try 10.",
     )
+
+
+def delegated(name: str) -> Any:
+    """A property that is the inner optimizer's attribute of that name."""
+
+    def get(self: Any) -> Any:
+        return getattr(self.inner_optimizer, name)
+
+    def set_(self: Any, value: Any) -> None:
+        # Keras's own `__init__` assigns its defaults, before there is one.
+        if "inner_optimizer" in self.__dict__:
+            setattr(self.inner_optimizer, name, value)
+
+    return property(get, set_)

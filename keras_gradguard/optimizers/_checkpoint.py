@@ -34,10 +34,11 @@ def load(optimizer, store):
     keys = set(store.keys())
     inner = optimizer.inner_optimizer
     numbered = {key: store[key] for key in keys if key.isdigit()}
-    inner.load_own_variables(numbered)
+    # Past what an earlier load, which Keras did not go on with, left there.
+    type(inner).load_own_variables(inner, numbered)
+    if numbered:
+        _skip_next_load(inner, set(numbered))
     if not optimizer.built or keys == set(numbered):
-        if numbered:
-            _skip_next_load(inner)
         return
     optimizer.clip_counts.assign(np.asarray(store["clip_counts"]))
     saved = {
@@ -58,12 +59,16 @@ def load(optimizer, store):
         )
 
 
-def _skip_next_load(inner):
+def _skip_next_load(inner, keys):
     # Keras visits the inner optimizer next. The checkpoint of a plain
-    # optimizer has nothing under that name, and Keras would warn of it.
+    # optimizer has nothing under that name, and Keras would warn of it. Of
+    # state that does not fit it has warned already.
+    does_not_fit = len(keys) != len(inner.variables)
+
     def load_own_variables(store):
         del inner.load_own_variables
-        if len(store.keys()):
+        found = set(store.keys())
+        if found and not (does_not_fit and found == keys):
             inner.load_own_variables(store)
 
     inner.load_own_variables = load_own_variables

@@ -6,8 +6,32 @@ and the update. No public method sees the gradients at that point.
 """
 
 import inspect
+from typing import Any
 
 import keras
+
+from keras_gradguard._validation import shown
+
+
+def resolve_inner(inner):
+    """Return the optimizer that a name or a config stands for.
+
+    Args:
+        inner: What the user passed as `inner_optimizer`.
+
+    Raises:
+        ValueError: If Keras knows none of that name, or it is no config.
+    """
+    if not isinstance(inner, str | dict):
+        return inner
+    try:
+        return keras.optimizers.get(inner)
+    except Exception as error:
+        raise ValueError(
+            "AutoClip: `inner_optimizer` must be a Keras optimizer or its "
+            f"name. Received: inner_optimizer={shown(inner)}, which Keras "
+            'does not know. Pass for instance "adam".'
+        ) from error
 
 
 def check_inner(inner):
@@ -23,7 +47,7 @@ def check_inner(inner):
     if not isinstance(inner, keras.optimizers.Optimizer):
         raise TypeError(
             "AutoClip: `inner_optimizer` must be a Keras optimizer or its "
-            f"name. Received: inner_optimizer={inner!r} (of type "
+            f"name. Received: inner_optimizer={shown(inner)} (of type "
             f"{type(inner).__name__}). Pass for instance "
             "`keras.optimizers.Adam(1e-3)`."
         )
@@ -54,9 +78,9 @@ def check_inner(inner):
             clipper = "value" if name == "clipvalue" else "norm"
             raise ValueError(
                 "AutoClip: `inner_optimizer` must not clip gradients itself. "
-                f"Received: inner_optimizer={kind} with {name}={value!r}. "
-                f"Remove `{name}`; for a constant use "
-                f'`AutoClip(..., clipper="{clipper}", threshold={value!r})`.'
+                f"Received: inner_optimizer={kind} with {name}={shown(value)}. "
+                f"Remove `{name}`; for a constant use `AutoClip(..., "
+                f'clipper="{clipper}", threshold={shown(value)})`.'
             )
 
 
@@ -70,7 +94,7 @@ def replace_clipping(inner, clip):
     Raises:
         RuntimeError: If this Keras has no such method any more.
     """
-    original = getattr(inner, "_clip_gradients", None)
+    original: Any = getattr(inner, "_clip_gradients", None)
     try:
         parameters = list(inspect.signature(original).parameters)
     except TypeError:

@@ -1,6 +1,7 @@
 """What happens to an update whose gradients are not finite."""
 
 import warnings
+from typing import Any
 
 import keras
 from keras import ops
@@ -45,9 +46,9 @@ class NonfiniteGuard:
         self.exact = exact
         self.inner = inner
         self.skip_above = skip_above
-        self.latest_threshold = None
-        self.counts = None
-        self.is_finite = None
+        self.latest_threshold: Any = None
+        self.counts: Any = None
+        self.is_finite: Any = None
         self.runs_both_sides = False
         self._warned_at = 0
 
@@ -82,7 +83,7 @@ class NonfiniteGuard:
                 raise RuntimeError(_RAISED)
             update(gradients)
 
-    def _is_usable(self, norm):
+    def _is_usable(self, norm: Any) -> Any:
         """Whether a norm is finite, and no spike that is to be skipped."""
         is_finite = ops.isfinite(norm)
         if self.skip_above is None:
@@ -93,7 +94,7 @@ class NonfiniteGuard:
         lasts = self._row() >= self.warn_after
         return ops.logical_and(is_finite, ops.logical_or(usual, lasts))
 
-    def _row(self):
+    def _row(self) -> Any:
         """Skips right before this update."""
         counts = _backend.current().read(self.counts)
         counter = ops.cast(self.inner._iterations, "int32")
@@ -127,7 +128,7 @@ class NonfiniteGuard:
         self.counts.assign(ops.stack(counts))
 
     @property
-    def _or_large(self):
+    def _or_large(self) -> str:
         if self.skip_above is None:
             return ""
         return f", or far too large (`skip_above={self.skip_above:g}`)"
@@ -156,7 +157,7 @@ class NonfiniteGuard:
         )
 
 
-def host_copy(variable):
+def host_copy(variable: Any) -> Any:
     """Value of a Keras variable as an array."""
     backend = _backend.current()
     return backend.to_numpy(backend.read(variable))

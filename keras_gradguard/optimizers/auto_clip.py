@@ -1,6 +1,7 @@
 """Gradient clipping that finds its own threshold."""
 
 import copy
+from typing import Any
 
 import keras
 
@@ -8,28 +9,17 @@ from keras_gradguard import _backend
 from keras_gradguard import clippers
 from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
+from keras_gradguard._validation import fail
 from keras_gradguard.clippers import functional
+from keras_gradguard.clippers.clipper import Clipper
 from keras_gradguard.optimizers import _arguments
 from keras_gradguard.optimizers import _checkpoint
 from keras_gradguard.optimizers import _hook
+from keras_gradguard.optimizers._arguments import delegated
 from keras_gradguard.optimizers._clip_step import ClipStep
 from keras_gradguard.optimizers._clip_step import measure
 from keras_gradguard.optimizers._nonfinite import NonfiniteGuard
 from keras_gradguard.optimizers._nonfinite import host_copy
-
-
-def _delegated(name):
-    """A property that is the inner optimizer's attribute of that name."""
-
-    def get(self):
-        return getattr(self.inner_optimizer, name)
-
-    def set_(self, value):
-        # Keras's own `__init__` assigns its defaults, before there is one.
-        if "inner_optimizer" in self.__dict__:
-            setattr(self.inner_optimizer, name, value)
-
-    return property(get, set_)
 
 
 @keras.saving.register_keras_serializable(package="keras_gradguard")
@@ -70,9 +60,8 @@ class AutoClip(keras.optimizers.Optimizer):
             more than so many times the latest threshold is skipped as well,
             not clipped, at most `warn_after` times in a row: what lasts longer
             is no spike. Larger skips less. With accumulation, it is the norm
-            of a micro-batch. It takes a clipper that goes by the global norm,
-            and `nonfinite="skip"`. Defaults to `None`: only what is not finite
-            is skipped.
+            of a micro-batch. It needs a clipper of the global norm, and
+            `nonfinite="skip"`. Defaults to `None`: no finite one is skipped.
         warn_after: Int >= 1. After so many skips in a row the user is warned,
             with the step they began at: at once where the host knows (torch,
             eager execution), else at the end of `fit`. Defaults to `10`.
@@ -121,27 +110,27 @@ class AutoClip(keras.optimizers.Optimizer):
         `MultiOptimizer`, wrap its members.
     """
 
-    use_ema = _delegated("use_ema")
-    ema_momentum = _delegated("ema_momentum")
-    ema_overwrite_frequency = _delegated("ema_overwrite_frequency")
-    weight_decay = _delegated("weight_decay")
-    loss_scale_factor = _delegated("loss_scale_factor")
-    gradient_accumulation_steps = _delegated("gradient_accumulation_steps")
-    learning_rate = _delegated("learning_rate")
+    built: bool  # Keras sets it.
+    use_ema = delegated("use_ema")
+    ema_momentum = delegated("ema_momentum")
+    ema_overwrite_frequency = delegated("ema_overwrite_frequency")
+    weight_decay = delegated("weight_decay")
+    loss_scale_factor = delegated("loss_scale_factor")
+    gradient_accumulation_steps = delegated("gradient_accumulation_steps")
+    learning_rate = delegated("learning_rate")
 
     def __init__(
         self,
-        inner_optimizer,
-        clipper=None,
-        nonfinite="skip",
-        name=None,
+        inner_optimizer: Any,
+        clipper: str | dict[str, Any] | Clipper | None = None,
+        nonfinite: str = "skip",
+        name: str | None = None,
         *,
-        skip_above=None,
-        warn_after=10,
-        **clipper_arguments,
-    ):
-        if isinstance(inner_optimizer, str | dict):
-            inner_optimizer = keras.optimizers.get(inner_optimizer)
+        skip_above: float | None = None,
+        warn_after: int = 10,
+        **clipper_arguments: Any,
+    ) -> None:
+        inner_optimizer = _hook.resolve_inner(inner_optimizer)
         _hook.check_inner(inner_optimizer)
         if clipper is None:
             clipper = _arguments.default_clipper(clipper_arguments)
@@ -153,6 +142,8 @@ class AutoClip(keras.optimizers.Optimizer):
             ("skip", "zero", "propagate", "raise"),
             hint='"skip" leaves weights and optimizer state as they are.',
         )
+        if name is not None and not isinstance(name, str):
+            fail(TypeError, "AutoClip", "name", "a str or None", name)
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = inner_optimizer
         self.clipper = clipper
@@ -179,7 +170,7 @@ class AutoClip(keras.optimizers.Optimizer):
         self._guard.latest_threshold = self._clip_step.latest_threshold
         _hook.replace_clipping(inner_optimizer, self._clip_step)
 
-    def build(self, variables):
+    def build(self, variables: Any) -> None:
         if self.built:
             return
         variables = list(variables)
@@ -194,7 +185,7 @@ class AutoClip(keras.optimizers.Optimizer):
         self._clip_step.build(variables, counts, self._add)
         self.built = True
 
-    def _add(self, name, shape, dtype):
+    def _add(self, name: str, shape: tuple[int, ...], dtype: str) -> Any:
         return self.add_variable(
             shape=shape,
             initializer="zeros",
@@ -205,10 +196,10 @@ class AutoClip(keras.optimizers.Optimizer):
         )
 
     @property
-    def variables(self):
+    def variables(self) -> list[Any]:
         return self._variables + self.inner_optimizer.variables
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         grads = list(grads)
         known = trainable_variables is not None
         if known and not self.built:
@@ -227,7 +218,7 @@ class AutoClip(keras.optimizers.Optimizer):
             return
         gradients, used_variables = map(list, zip(*used, strict=True))
 
-        def update(grads, norm=None):
+        def update(grads: Any, norm: Any = None) -> None:
             self._update(grads, trainable_variables, used_variables, norm)
 
         if self.nonfinite == "propagate":
@@ -245,7 +236,13 @@ class AutoClip(keras.optimizers.Optimizer):
             self._trainable_variables + self.variables,
         )
 
-    def _update(self, grads, trainable_variables, used_variables, norm):
+    def _update(
+        self,
+        grads: Any,
+        trainable_variables: Any,
+        used_variables: Any,
+        norm: Any,
+    ) -> None:
         inner, step = self.inner_optimizer, self._clip_step
         accumulates = bool(self.gradient_accumulation_steps)
         if accumulates:
@@ -262,67 +259,69 @@ class AutoClip(keras.optimizers.Optimizer):
         _hook.check_was_called(inner, accumulates or was_called)
 
     @property
-    def clip_values(self):
+    def clip_values(self) -> Any:
         return self._clip_step.values
 
     @property
-    def clip_counts(self):
+    def clip_counts(self) -> Any:
         return self._clip_step.counts
 
     @property
-    def threshold(self):
+    def threshold(self) -> float:
         if not self._count("updates"):
             return float("inf")
         value = self._clip_step.read()[0].tolist()[0]
         return value if value < functional.NO_THRESHOLD else float("inf")
 
     @property
-    def last_norm(self):
+    def last_norm(self) -> float:
         return self._clip_step.read()[0].tolist()[1] if self.built else 0.0
 
     @property
-    def clipped_fraction(self):
+    def clipped_fraction(self) -> float:
         return self._count("clipped") / max(self._count("updates"), 1)
 
     @property
-    def skipped_steps(self):
+    def skipped_steps(self) -> int:
         return self._count("skipped")
 
-    def _count(self, what):
+    def _count(self, what: str) -> int:
         if not self.built:
             return 0
         counts = host_copy(self.clip_counts).tolist()
         return counts[("updates", "clipped", "skipped").index(what)]
 
     @property
-    def iterations(self):
+    def iterations(self) -> Any:
         return self.inner_optimizer.iterations
 
     @property
-    def _model_variables_moving_average(self):
+    def _model_variables_moving_average(self) -> Any:
         return self.inner_optimizer._model_variables_moving_average
 
-    def scale_loss(self, loss):
+    def scale_loss(self, loss: Any) -> Any:
         return self.inner_optimizer.scale_loss(loss)
 
-    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+    def exclude_from_weight_decay(
+        self, var_list: Any = None, var_names: Any = None
+    ) -> None:
         self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
-    def finalize_variable_values(self, var_list):
+    def finalize_variable_values(self, var_list: Any) -> None:
         self.inner_optimizer.finalize_variable_values(var_list)
         if self.built:
             self._guard.warn()
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: Any) -> None:
         _checkpoint.set_weights(self, weights)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         _checkpoint.save(self, store)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         _checkpoint.load(self, store)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         return {
             "name": self.name,
@@ -334,7 +333,11 @@ class AutoClip(keras.optimizers.Optimizer):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls,
+        config: dict[str, Any],
+        custom_objects: dict[str, Any] | None = None,
+    ) -> "AutoClip":
         # Keras deserializes a nested schedule in place.
         config = copy.deepcopy(config)
         inner = config.pop("inner_optimizer")

@@ -1,12 +1,16 @@
 """Checks a model, its loss and its data before training."""
 
 import contextlib
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_gradguard._validation import check_int
+from keras_gradguard._validation import shown
 from keras_gradguard.diagnosis.rules import RULES
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.models import keras_private
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight import start as starts
@@ -15,7 +19,7 @@ from keras_gradguard.reporting.report import Report
 _MOST_ROWS, _FEWEST_ROWS = 256, 64
 
 
-def static_findings(model):
+def static_findings(model: Any) -> list[Finding]:
     """Judge what a model's configuration alone tells, without running it.
 
     Output activation against loss, and the learning rate against what the
@@ -32,7 +36,7 @@ def static_findings(model):
     return [f for f in found if not f.evidence.get("trains")]
 
 
-def check(model, x, y=None, batch_size=32):
+def check(model: Any, x: Any, y: Any = None, batch_size: int = 32) -> Report:
     """Check a model, its loss and its data before training.
 
     Runs one forward and one backward pass of a few batches on the side, and
@@ -78,18 +82,19 @@ def check(model, x, y=None, batch_size=32):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "check: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__}). Wrap a layer "
-            "in `keras.Sequential([layer])`."
+            f"model={shown(model)} (of type {type(model).__name__}). Wrap a "
+            "layer in `keras.Sequential([layer])`."
         )
     batch_size = check_int("check", "batch_size", batch_size, minimum=1)
     with probe.random_state_kept():
         return _check(model, x, y, batch_size)
 
 
-def _check(model, x, y, batch_size):
+def _check(model: Any, x: Any, y: Any, batch_size: int) -> Report:
     rows = int(np.clip(4 * batch_size, _FEWEST_ROWS, _MOST_ROWS))
     data = samples.take(x, y, rows, batch_size)
-    notes, missing = [], []
+    notes: list[str] = []
+    missing: list[str] = []
     model, fresh = _built(model, data.x, notes)
     untrained = fresh or _untrained(model)
     start = starts.measured(model, data, untrained, missing)
@@ -99,14 +104,15 @@ def _check(model, x, y, batch_size):
     return Report(found, notes=[*notes, *missing], not_judged=missing)
 
 
-def _judge(start):
+def _judge(start: Any) -> list[Finding]:
     """Ask all rules, causes before their effects."""
     for rule in RULES:
         start.told += rule().check_start(start)
     return start.told
 
 
-def _built(model, x, notes):
+@keras_private.without_tensorflow()
+def _built(model: Any, x: Any, notes: list[str]) -> tuple[Any, bool]:
     """Return the model, or a built clone of one that is not built."""
     if model.built:
         return model, False
@@ -129,7 +135,7 @@ def _built(model, x, notes):
     return clone, True
 
 
-def _untrained(model):
+def _untrained(model: Any) -> bool:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         return True

@@ -81,7 +81,8 @@ def forward(model, x):
     inputs = _tensors(x)
     training = training_argument(model)
     layers = {id(layer): layer for layer in _seen_layers(model)}
-    kept, last = {}, []
+    kept: dict = {}
+    last: list = []
 
     def run(trainable, rest):
         kept.clear()

@@ -6,6 +6,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_gradguard._validation import shown
 from keras_gradguard.trace.run_info import DataFacts
 
 _OWNER = "check"
@@ -63,7 +64,19 @@ def take(x, y=None, rows=128, batch_size=32):
         return Samples(x, y, x, y)
     x = _structure(x)
     y = None if y is None else _structure(y)
-    lengths = {len(leaf) for leaf in keras.tree.flatten((x, y)) if _has(leaf)}
+    if not any(map(_has, keras.tree.flatten(x))):
+        raise TypeError(
+            f"{_OWNER}: `x` must hold the data that `fit` gets. Received: "
+            f"x={shown(x)}, in which there is no array."
+        )
+    leaves = [leaf for leaf in keras.tree.flatten((x, y)) if _has(leaf)]
+    if any(np.ndim(leaf) == 0 for leaf in leaves):
+        raise ValueError(
+            f"{_OWNER}: `x` and `y` must hold arrays with one row per sample. "
+            f"Received: x={_shapes(x)}, y={_shapes(y)}, shapes of which one "
+            "is (). Pass the data that `fit` gets."
+        )
+    lengths = {len(leaf) for leaf in leaves}
     if not lengths or 0 in lengths:
         raise ValueError(
             f"{_OWNER}: `x` must hold at least one row. Received: "
@@ -110,18 +123,22 @@ def gives_batches(x):
 
 
 def _structure(value):
-    if isinstance(value, list) and value and np.isscalar(value[0]):
-        return np.asarray(value)
+    if isinstance(value, list) and (not value or np.isscalar(value[0])):
+        return to_numpy(value, nested=True)
     plain = isinstance(value, list | tuple | dict)
     if not plain:
         return to_numpy(value)
     if isinstance(value, list) and isinstance(value[0], list):
-        return np.asarray(value)
+        return to_numpy(value, nested=True)
     return keras.tree.map_structure(to_numpy, value)
 
 
-def to_numpy(value):
+def to_numpy(value, nested=False):
     """Return an array of whatever framework as NumPy.
+
+    Args:
+        value: The array.
+        nested: Bool. Whether it is of lists, which must be of equal length.
 
     Raises:
         TypeError: If it is none.
@@ -135,10 +152,10 @@ def to_numpy(value):
     except (TypeError, ValueError) as error:
         array = None
         cause = error
-    if array is None or (array.dtype == object and not array.ndim):
+    if array is None or (array.dtype.kind in "OUS" and not array.ndim):
         raise TypeError(
             f"{_OWNER}: `x` and `y` must hold arrays, or be something that "
-            f"gives batches of them. Received: {value!r} (of type "
+            f"gives batches of them. Received: {shown(value)} (of type "
             f"{type(value).__name__}). Pass NumPy arrays."
         ) from (cause if array is None else None)
     return array
@@ -234,12 +251,12 @@ def input_facts(arrays):
     count = sum(a.size for a in arrays)
     mean = sum(a.sum() for a in arrays) / count
     square = sum(np.square(a).sum() for a in arrays) / count
-    scales = []
+    found = []
     for array in arrays:
         flat = array.reshape(-1, array.shape[-1])
         if len(flat) > 1:
-            scales.append(flat.std(axis=0))
-    scales = np.concatenate(scales) if scales else np.zeros(0)
+            found.append(flat.std(axis=0))
+    scales = np.concatenate(found) if found else np.zeros(0)
     scales = scales[scales > 1e-12 * max(1.0, scales.max(initial=0.0))]
     return DataFacts(
         input_min=float(min(a.min() for a in arrays)),
@@ -258,7 +275,7 @@ def target_facts(y, prediction=None):
         y: Array of targets.
         prediction: Array of outputs of the model for some rows, or None.
     """
-    facts = {}
+    facts: dict = {}
     if prediction is not None and np.isfinite(prediction).all():
         flat = prediction.astype(np.float64).reshape(len(prediction), -1)
         facts |= {

@@ -59,6 +59,7 @@ def measured(model, data, untrained, notes):
     signals, outputs = _forward(model, data.x)
     start.heads = _heads(model, data, signals, outputs)
     start.inputs = _inputs(model, signals, data)
+    start.beyond = _beyond(signals, data)
     start.layers = [_layer(signal) for signal in signals.values()]
     if untrained:
         start.weights = inspect_initialization(model)
@@ -80,6 +81,27 @@ def _nonfinite(data):
         if bad:
             counts[name] = {"values": bad, "rows": rows}
     return counts
+
+
+def _beyond(signals, data):
+    """Return indices that embeddings have no row for, by their path."""
+    leaves = [a for a in keras.tree.flatten(data.all_x) if a is not None]
+    found = {}
+    for signal in signals.values():
+        if not isinstance(signal.layer, _L.Embedding) or not signal.inputs:
+            continue
+        seen = np.asarray(signal.inputs[0])
+        # All rows, where the indices come straight from the only input.
+        if len(leaves) == 1 and leaves[0].shape[1:] == seen.shape[1:]:
+            same = np.array_equal(leaves[0][: len(seen)], seen)
+            seen = leaves[0] if same else seen
+        rows = int(signal.layer.input_dim)
+        if not seen.size or not np.isfinite(seen).all():
+            continue
+        low, high = int(seen.min()), int(seen.max())
+        if low < 0 or high >= rows:
+            found[signal.path] = (low if low < 0 else high, rows)
+    return found
 
 
 def _forward(model, x):

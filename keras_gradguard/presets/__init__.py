@@ -1,5 +1,8 @@
 """Initializer and activation pairings, for any activation and any layer."""
 
+# First, so that all modules here are whole when ours are registered with it.
+import keras  # noqa: F401
+
 from keras_gradguard.presets.arguments import for_activation
 from keras_gradguard.presets.arguments import get
 from keras_gradguard.presets.convert import convert

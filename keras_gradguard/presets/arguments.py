@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from typing import Any
 
 import keras
 
@@ -30,14 +31,14 @@ _NAMED = {
 
 
 def get(
-    name,
+    name: str,
     *,
-    layer="Dense",
-    variant="normal",
-    strides=1,
-    groups=1,
-    seed=None,
-):
+    layer: str | type = "Dense",
+    variant: str = "normal",
+    strides: int | tuple[int, ...] = 1,
+    groups: int = 1,
+    seed: int | None = None,
+) -> dict[str, Any]:
     """Return a pairing as keyword arguments of a Keras layer.
 
     `Dense(64, **get("he_relu"))` is a standard Keras layer: where one of
@@ -89,6 +90,9 @@ def get(
     )
     if seed is not None:
         seed = check_int("presets.get", "seed", seed)
+    groups = check_int("presets.get", "groups", groups, minimum=1)
+    for length in strides if isinstance(strides, list | tuple) else [strides]:
+        check_int("presets.get", "strides", length, minimum=1)
     row = pairing(base)
     variant = suffix or variant
     if kind in kinds.GATED or kind == "SimpleRNN":
@@ -117,7 +121,13 @@ def get(
     return arguments
 
 
-def for_activation(activation, *, layer="Dense", variant="normal", seed=None):
+def for_activation(
+    activation: Any,
+    *,
+    layer: str | type = "Dense",
+    variant: str = "normal",
+    seed: int | None = None,
+) -> Any:
     """Return the initializer that fits an activation, any activation.
 
     An activation of the table (`kgg.presets.names()`) gets what the table
@@ -156,6 +166,8 @@ def for_activation(activation, *, layer="Dense", variant="normal", seed=None):
         (*kinds.DENSE, *kinds.DEPTHWISE, *kinds.TRANSPOSE),
         "For other layers see `kgg.presets.get`.",
     )
+    if seed is not None:
+        seed = check_int("presets.for_activation", "seed", seed)
     scale, mode = scale_for(activation)
     (initializer,) = kernel_arguments(
         kind, scale, mode=mode, variant=variant, seed=seed
@@ -163,7 +175,7 @@ def for_activation(activation, *, layer="Dense", variant="normal", seed=None):
     return initializer
 
 
-def scale_for(activation):
+def scale_for(activation: Any) -> Any:
     """Return the variance of weights times fan that fits an activation.
 
     Args:
@@ -179,15 +191,15 @@ def scale_for(activation):
 
 
 def kernel_arguments(
-    kind,
-    scale,
+    kind: Any,
+    scale: Any,
     *,
-    mode="fan_in",
-    variant="normal",
-    strides=1,
-    groups=1,
-    seed=None,
-):
+    mode: Any = "fan_in",
+    variant: Any = "normal",
+    strides: Any = 1,
+    groups: Any = 1,
+    seed: Any = None,
+) -> Any:
     """Return the kernel initializers of a layer class as keyword arguments.
 
     Args:
@@ -203,7 +215,12 @@ def kernel_arguments(
         Dict from argument name to initializer.
     """
 
-    def make(layout="dense", scale=scale, mode=mode, draw=seed):
+    def make(
+        layout: Any = "dense",
+        scale: Any = scale,
+        mode: Any = mode,
+        draw: Any = seed,
+    ) -> Any:
         standard = layout == "dense" and (groups == 1 or mode == "fan_in")
         if variant == "orthogonal" or not standard:
             made = PairedInitializer(
@@ -242,7 +259,7 @@ def kernel_arguments(
     return {"kernel_initializer": make()}
 
 
-def _recurrent(row, kind, variant, seed):
+def _recurrent(row: Any, kind: Any, variant: Any, seed: Any) -> Any:
     """Gates keep sigmoid and tanh; a ReLU recurrence starts as identity."""
     inner = variant if variant != "orthogonal" else "normal"
     second = None if seed is None else child_seed(seed, 2)
@@ -266,7 +283,7 @@ def _recurrent(row, kind, variant, seed):
             "state tanh; for a ReLU recurrence take layer='SimpleRNN'."
         )
     gates = kinds.GATED[kind]
-    arguments = {
+    arguments: dict[str, Any] = {
         "activation": "tanh",
         "kernel_initializer": PerGate(glorot, gates),
         "recurrent_initializer": PerGate(orthogonal, gates),
@@ -278,7 +295,7 @@ def _recurrent(row, kind, variant, seed):
     return arguments
 
 
-def activation_for(row, kind):
+def activation_for(row: Any, kind: Any) -> Any:
     """Return the activation of a pairing; a PReLU's slope is one a channel.
 
     Args:
@@ -297,7 +314,7 @@ def activation_for(row, kind):
     return {**row.activation, "config": config}
 
 
-def _independent(initializer, seed):
+def _independent(initializer: Any, seed: Any) -> Any:
     """Let one instance draw new values for each layer it is given to.
 
     Keras's initializers draw the same values each time they are called, so

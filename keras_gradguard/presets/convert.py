@@ -1,12 +1,14 @@
 """The same architecture with another pairing."""
 
 import warnings
+from typing import Any
 
 import keras
 
 from keras_gradguard._validation import check_bool
 from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
+from keras_gradguard._validation import shown
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import graph
 from keras_gradguard.models.builder import Builder
@@ -18,15 +20,15 @@ _MOST_UNSTABLE = 10
 
 
 def convert(
-    model,
-    pairing,
+    model: Any,
+    pairing: str,
     *,
-    normalization=None,
-    residual=False,
-    copy_weights=False,
-    dry_run=False,
-    seed=None,
-):
+    normalization: str | None = None,
+    residual: bool = False,
+    copy_weights: bool = False,
+    dry_run: bool = False,
+    seed: int | None = None,
+) -> Any:
     """Build the same architecture with another pairing and new weights.
 
     Hidden activations become the pairing's, and each kernel is initialized
@@ -129,11 +131,11 @@ def convert(
     return new
 
 
-def _check_model(model):
+def _check_model(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise TypeError(
             "presets.convert: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__}). Pass what "
+            f"model={shown(model)} (of type {type(model).__name__}). Pass what "
             "`keras.Sequential` or `keras.Model(inputs, outputs)` returns."
         )
     if not graph.is_graph(model):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_gradguard import _backend
+from keras_gradguard._validation import shown
 
 
 def as_function(activation):
@@ -34,12 +35,19 @@ def as_function(activation):
         config = {**activation.get_config(), "dtype": "float64"}
         return type(activation).from_config(config)
     if activation is None or isinstance(activation, str | dict):
-        return keras.activations.get(activation)
+        try:
+            return keras.activations.get(activation)
+        except Exception as error:
+            raise ValueError(
+                "gain: `activation` must be one that Keras knows. Received: "
+                f"activation={shown(activation)}. Check the spelling, or pass "
+                "the function."
+            ) from error
     if callable(activation):
         return activation
     raise TypeError(
         "gain: `activation` must be a name, a callable or an activation "
-        f"layer. Received: activation={activation!r} "
+        f"layer. Received: activation={shown(activation)} "
         f"(of type {type(activation).__name__}). Pass e.g. 'relu'."
     )
 
@@ -65,7 +73,7 @@ def call_float64(function, x):
         except Exception as error:
             raise ValueError(
                 "gain: `activation` must map an array to an array of the "
-                f"same shape. Received: activation={function!r}, which "
+                f"same shape. Received: activation={shown(function)}, which "
                 f"failed with {type(error).__name__}: {error}. Wrap it so "
                 "that it takes one argument."
             ) from error
@@ -99,14 +107,14 @@ def check_elementwise(function, activation):
     if not same:
         raise ValueError(
             "gain: `activation` must be elementwise and deterministic. "
-            f"Received: activation={activation!r}, whose output at one "
+            f"Received: activation={shown(activation)}, whose output at one "
             "element depends on the others. Pair a layer that ends in it, "
             'such as a softmax head, with "glorot_uniform".'
         )
     if not np.isfinite(y).all():
         raise ValueError(
             "gain: `activation` must be finite on [-3, 3]. Received: "
-            f"activation={activation!r}, which is not. Restrict its input, "
-            "e.g. with `keras.ops.maximum`."
+            f"activation={shown(activation)}, which is not. Restrict its "
+            "input, e.g. with `keras.ops.maximum`."
         )
     return y.dtype, float(np.abs(y).max())

@@ -9,11 +9,13 @@ panel never crosses a kink: Gauss-Hermite, which does, errs by 3e-3 on
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
 from keras_gradguard._validation import check_bool
 from keras_gradguard._validation import check_number
+from keras_gradguard._validation import shown
 from keras_gradguard.presets.evaluate import as_function
 from keras_gradguard.presets.evaluate import call_float64
 from keras_gradguard.presets.evaluate import check_elementwise
@@ -64,7 +66,7 @@ class Moments:
     sensitivity: float
 
 
-def moments(activation, variance=1.0):
+def moments(activation: Any, variance: float = 1.0) -> Moments:
     """Integrate an activation over a normal pre-activation.
 
     Accurate to 1e-7 relative where the activation computes in float64 (all of
@@ -93,7 +95,7 @@ def moments(activation, variance=1.0):
     return _cached(_moments, activation, variance)
 
 
-def _cached(function, *arguments):
+def _cached(function: Any, *arguments: Any) -> Any:
     """Call a cached function, uncached where an argument has no hash."""
     try:
         hash(arguments)
@@ -103,7 +105,7 @@ def _cached(function, *arguments):
 
 
 @functools.lru_cache(maxsize=4096)
-def _moments(activation, variance):
+def _moments(activation: Any, variance: Any) -> Any:
     function, edges = _cached(_resolve, activation)
     root = np.sqrt(variance)
     grid = root * np.arange(-_REACH, _REACH + _PANEL, _PANEL)
@@ -128,7 +130,7 @@ def _moments(activation, variance):
     return result
 
 
-def gain(activation, backward=False):
+def gain(activation: Any, backward: bool = False) -> float:
     """Return the gain that keeps the signal, or the gradient, at one size.
 
     Weights drawn with variance `gain**2 / fan_in` give the next layer a
@@ -167,14 +169,14 @@ def gain(activation, backward=False):
         what = "E f'(z)^2" if backward else "E f(z)^2"
         raise ValueError(
             "gain: `activation` must have a finite, positive second moment "
-            f"under N(0, 1). Received: activation={activation!r} with "
+            f"under N(0, 1). Received: activation={shown(activation)} with "
             f"{what}={power:g}. Divide or shift it so that it is neither zero "
             "nor unbounded."
         )
     return float(power**-0.5)
 
 
-def _sample(function, left, right):
+def _sample(function: Any, left: Any, right: Any) -> Any:
     """Evaluate on the nodes of panels, in calls of one fixed shape."""
     middle, half = 0.5 * (left + right), 0.5 * (right - left)
     x = middle[:, None] + half[:, None] * _POINTS
@@ -188,7 +190,7 @@ def _sample(function, left, right):
 
 
 @functools.lru_cache(maxsize=128)
-def _resolve(activation):
+def _resolve(activation: Any) -> Any:
     """Find where panels must end: at kinks, and densely at sharp bends.
 
     Returns:
@@ -201,7 +203,8 @@ def _resolve(activation):
     # Off the round numbers, so that a kink never hides on a panel's edge.
     grid = np.arange(-_SPAN, _SPAN + _PANEL, _PANEL) + 0.0271828
     left, right = grid[:-1], grid[1:]
-    kinks, bends = [], []
+    kinks: Any = []
+    bends: Any = []
     while len(left):
         _, f = _sample(function, left, right)
         with np.errstate(all="ignore"):

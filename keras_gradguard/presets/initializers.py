@@ -1,6 +1,7 @@
 """Initializers that are right where Keras's own fans are wrong."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,6 +10,8 @@ from keras import ops
 from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
 from keras_gradguard._validation import check_number
+from keras_gradguard._validation import fail
+from keras_gradguard._validation import shown
 
 _TRUNCATED_STD = 0.87962566103423978  # Of a normal cut at two deviations.
 
@@ -64,16 +67,16 @@ class PairedInitializer(keras.initializers.VarianceScaling):
 
     def __init__(
         self,
-        scale=1.0,
-        mode="fan_in",
-        distribution="truncated_normal",
-        seed=None,
-        layout="dense",
-        groups=1,
-        strides=1,
-        input_axes=None,
-        output_axes=None,
-    ):
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: Any = None,
+        layout: str = "dense",
+        groups: int = 1,
+        strides: int | tuple[int, ...] = 1,
+        input_axes: Any = None,
+        output_axes: Any = None,
+    ) -> None:
         owner = type(self).__name__
         scale = check_number(owner, "scale", scale, above=0.0)
         check_choice(owner, "mode", mode, ("fan_in", "fan_out", "fan_avg"))
@@ -91,10 +94,13 @@ class PairedInitializer(keras.initializers.VarianceScaling):
         check_choice(
             owner, "layout", layout, ("dense", "depthwise", "transpose")
         )
+        if isinstance(seed, str | float | bytes | list | tuple):
+            what = "an integer, a SeedGenerator or None"
+            fail(TypeError, owner, "seed", what, seed)
         self.groups = check_int(owner, "groups", groups, minimum=1)
         self.layout = layout
         self.strides = (
-            tuple(int(s) for s in strides)
+            tuple(check_int(owner, "strides", s, minimum=1) for s in strides)
             if isinstance(strides, list | tuple)
             else check_int(owner, "strides", strides, minimum=1)
         )
@@ -111,7 +117,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
         self.input_axes = input_axes
         self.output_axes = output_axes
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         shape = tuple(int(size) for size in shape)
         fan_in, fan_out = self.fans(shape)
         fan = {
@@ -135,7 +141,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
             shape, minval=-limit, maxval=limit, dtype=dtype, seed=self.seed
         )
 
-    def fans(self, shape):
+    def fans(self, shape: Any) -> Any:
         """Return how many terms make an output, and a gradient.
 
         Args:
@@ -166,7 +172,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
             return area * last / float(stride), area * first
         return area * first, area * last / self.groups
 
-    def _orthogonal(self, shape, std, dtype):
+    def _orthogonal(self, shape: Any, std: Any, dtype: Any) -> Any:
         """Draw blocks with orthogonal rows or columns and deviation `std`."""
         blocks, to_kernel = self._blocks(shape)
         count, rows, columns = blocks
@@ -182,7 +188,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
         kernel = to_kernel(q * (std * math.sqrt(max(rows, columns))))
         return ops.cast(kernel, dtype or keras.config.floatx())
 
-    def _blocks(self, shape):
+    def _blocks(self, shape: Any) -> Any:
         """Return (blocks, inputs, outputs) and the way back to the kernel."""
         if self.input_axes is not None and self.output_axes is not None:
             inside = [a % len(shape) for a in self.input_axes]
@@ -192,7 +198,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
             ]
             order = [*rest, *inside, *outside]
 
-            def back(q):
+            def back_of_axes(q: Any) -> Any:
                 q = ops.reshape(q, [shape[a] for a in order])
                 return ops.transpose(q, [int(i) for i in np.argsort(order)])
 
@@ -200,7 +206,7 @@ class PairedInitializer(keras.initializers.VarianceScaling):
                 int(np.prod([shape[a] for a in axes], dtype=int))
                 for axes in (rest, inside, outside)
             ]
-            return tuple(sizes), back
+            return tuple(sizes), back_of_axes
         if len(shape) < 2:
             raise ValueError(
                 "PairedInitializer: `distribution` must be a normal or "
@@ -223,14 +229,14 @@ class PairedInitializer(keras.initializers.VarianceScaling):
             )
         columns = last // self.groups
 
-        def back(q):
+        def back(q: Any) -> Any:
             q = ops.reshape(q, (self.groups, *spatial, first, columns))
             q = ops.moveaxis(q, 0, -2)
             return ops.reshape(q, shape)
 
         return (self.groups, area * first, columns), back
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "layout": self.layout,
@@ -267,11 +273,18 @@ class PerGate(keras.initializers.Initializer):
     ... )
     """
 
-    def __init__(self, initializer="orthogonal", gates=4):
+    def __init__(self, initializer: Any = "orthogonal", gates: int = 4) -> None:
         self.gates = check_int("PerGate", "gates", gates, minimum=1)
-        self.initializer = keras.initializers.get(initializer)
+        try:
+            self.initializer = keras.initializers.get(initializer)
+        except Exception as error:
+            raise ValueError(
+                "PerGate: `initializer` must be one that Keras knows. "
+                f"Received: initializer={shown(initializer)}. Check the "
+                "spelling, or pass an object."
+            ) from error
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         shape = tuple(int(size) for size in shape)
         if shape[-1] % self.gates:
             raise ValueError(
@@ -288,7 +301,7 @@ class PerGate(keras.initializers.Initializer):
             axis=-1,
         )
 
-    def _for_gate(self, gate):
+    def _for_gate(self, gate: Any) -> Any:
         """Return the initializer with a seed of its own for a gate."""
         seed = getattr(self.initializer, "seed", None)
         if not isinstance(seed, int):
@@ -298,7 +311,7 @@ class PerGate(keras.initializers.Initializer):
         config["seed"] = child_seed(seed, gate)
         return type(self.initializer).from_config(config)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "initializer": keras.initializers.serialize(self.initializer),
             "gates": self.gates,
@@ -331,13 +344,15 @@ class GateBias(keras.initializers.Initializer):
     - [Jozefowicz et al., 2015](https://proceedings.mlr.press/v37/jozefowicz15.html)
     """
 
-    def __init__(self, value=1.0, gate=0, gates=3):
+    def __init__(
+        self, value: float = 1.0, gate: int = 0, gates: int = 3
+    ) -> None:
         self.value = check_number("GateBias", "value", value)
         self.gates = check_int("GateBias", "gates", gates, minimum=1)
         self.gate = check_int("GateBias", "gate", gate, minimum=0)
         check_choice("GateBias", "gate", self.gate, tuple(range(self.gates)))
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
         shape = tuple(int(size) for size in shape)
         units = shape[-1] // self.gates
         bias = np.zeros(shape)
@@ -346,11 +361,11 @@ class GateBias(keras.initializers.Initializer):
         row[self.gate * units : (self.gate + 1) * units] = self.value
         return ops.convert_to_tensor(bias, dtype=dtype or "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"value": self.value, "gate": self.gate, "gates": self.gates}
 
 
-def child_seed(seed, *path):
+def child_seed(seed: int, *path: int) -> int:
     """Derive a seed from a seed, one for each path, the same on every run.
 
     Args:

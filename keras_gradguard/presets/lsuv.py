@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from keras import ops
 
 from keras_gradguard._validation import check_int
 from keras_gradguard._validation import check_number
+from keras_gradguard._validation import shown
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import graph
 from keras_gradguard.models.kinds import LAYERS
@@ -43,14 +45,21 @@ class LSUVResult:
     std_after: float
     iterations: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         return (
             f"{self.layer}: std {self.std_before:.3g} -> "
             f"{self.std_after:.3g} in {self.iterations}"
         )
 
 
-def lsuv(model, x, *, tolerance=0.02, max_iterations=10, seed=None):
+def lsuv(
+    model: Any,
+    x: Any,
+    *,
+    tolerance: float = 0.02,
+    max_iterations: int = 10,
+    seed: int | None = None,
+) -> list[LSUVResult]:
     """Give each layer's pre-activation unit variance on data, in place.
 
     Kernels are drawn orthogonal; then, in the order in which the model calls
@@ -97,8 +106,8 @@ def lsuv(model, x, *, tolerance=0.02, max_iterations=10, seed=None):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "presets.lsuv: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__}). Wrap a layer "
-            "in `keras.Sequential([layer])`."
+            f"model={shown(model)} (of type {type(model).__name__}). Wrap a "
+            "layer in `keras.Sequential([layer])`."
         )
     tolerance = check_number("presets.lsuv", "tolerance", tolerance, above=0.0)
     max_iterations = check_int(
@@ -106,8 +115,15 @@ def lsuv(model, x, *, tolerance=0.02, max_iterations=10, seed=None):
     )
     if seed is not None:
         seed = check_int("presets.lsuv", "seed", seed)
-    x = keras.tree.map_structure(ops.convert_to_tensor, x)
-    model(x, training=False)  # Builds what is not built.
+    try:
+        x = keras.tree.map_structure(ops.convert_to_tensor, x)
+        model(x, training=False)  # Builds what is not built.
+    except Exception as error:
+        raise ValueError(
+            "presets.lsuv: `x` must be a batch that the model takes. "
+            f"Received: x={shown(x)} (of type {type(x).__name__}), on which "
+            f"it failed with {type(error).__name__}: {str(error)[:300]}."
+        ) from error
     saved = [
         (w, np.copy(ops.convert_to_numpy(w))) for w in _kernel_variables(model)
     ]
@@ -125,14 +141,14 @@ def lsuv(model, x, *, tolerance=0.02, max_iterations=10, seed=None):
         raise
 
 
-def _kernels(layer):
+def _kernels(layer: Any) -> Any:
     """The kernels of a layer, the one that is scaled last."""
     names = ("depthwise_kernel", "pointwise_kernel", "kernel")
     found = [getattr(layer, n, None) for n in names]
     return [k for k in found if k is not None and hasattr(k, "assign")]
 
 
-def _is_treated(layer):
+def _is_treated(layer: Any) -> Any:
     name = type(layer).__name__
     return (
         getattr(_L, name, None) is type(layer)
@@ -143,22 +159,22 @@ def _is_treated(layer):
     )
 
 
-def _layers(model):
+def _layers(model: Any) -> Any:
     return [layer for layer in graph.sublayers(model) if _is_treated(layer)]
 
 
-def _kernel_variables(model):
+def _kernel_variables(model: Any) -> Any:
     return [k for layer in _layers(model) for k in _kernels(layer)]
 
 
-def _record(model, x, watched=None):
+def _record(model: Any, x: Any, watched: Any = None) -> Any:
     """Run the model and note which layers it calls, on what, in order."""
-    calls = {}
+    calls: dict = {}
 
-    def watch(layer):
+    def watch(layer: Any) -> Any:
         original = layer.call
 
-        def call(inputs, *args, **kwargs):
+        def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             # Inside a compiled loop (an RNN's) there is no value to keep.
             with contextlib.suppress(Exception):
                 value = ops.convert_to_numpy(inputs)
@@ -178,7 +194,7 @@ def _record(model, x, watched=None):
     return calls
 
 
-def _draw(layer, seed):
+def _draw(layer: Any, seed: Any) -> None:
     initializers = kernel_arguments(
         type(layer).__name__,
         1.0,
@@ -195,7 +211,7 @@ def _draw(layer, seed):
         kernel.assign(initializer(kernel.shape, dtype=kernel.dtype))
 
 
-def _with_axes(layer, initializer):
+def _with_axes(layer: Any, initializer: Any) -> Any:
     """Tell the initializer which axes of an einsum kernel are summed over."""
     _, right = layer.equation.replace("...", "").split("->")
     _, kernel = layer.equation.replace("...", "").split("->")[0].split(",")
@@ -209,7 +225,9 @@ def _with_axes(layer, initializer):
     return made
 
 
-def _scale(model, x, layer, tolerance, max_iterations):
+def _scale(
+    model: Any, x: Any, layer: Any, tolerance: Any, max_iterations: Any
+) -> Any:
     *_, kernel = _kernels(layer)
     inputs = _record(model, x, [layer])[layer]
     std = first = _std(layer, inputs)
@@ -232,7 +250,7 @@ def _scale(model, x, layer, tolerance, max_iterations):
     return LSUVResult(layer.path, first, std, iterations)
 
 
-def _std(layer, inputs):
+def _std(layer: Any, inputs: Any) -> Any:
     """Standard deviation of a layer's output before its activation."""
     activation = layer.activation
     try:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import keras
 
@@ -13,7 +14,7 @@ VARIANTS = ("normal", "uniform", "orthogonal")
 
 
 @keras.saving.register_keras_serializable(package="keras_gradguard")
-def squared_relu(x):
+def squared_relu(x: Any) -> Any:
     """Return `relu(x)**2`.
 
     Args:
@@ -206,7 +207,7 @@ _DEEP = {
 }
 
 
-def names():
+def names() -> list[str]:
     """Return the names that `kgg.presets.get` knows, aliases last.
 
     Each also takes a suffix: `"he_relu_uniform"`, `"he_relu_orthogonal"`.
@@ -222,11 +223,15 @@ def names():
     return [*_ROWS, *_DEEP, *_ALIASES]
 
 
-def canonical(name):
+def canonical(
+    name: str, owner: str = "presets", argument: str = "name"
+) -> tuple[str, str | None]:
     """Resolve aliases and the suffix of a variant.
 
     Args:
         name: A name as a user writes it.
+        owner: Class or function that took it, for the error message.
+        argument: How the argument is called there.
 
     Returns:
         The name in the table, and the variant or None.
@@ -240,8 +245,8 @@ def canonical(name):
         if tail in VARIANTS:
             base, variant = head, tail
     check_choice(
-        "presets",
-        "name",
+        owner,
+        argument,
         base,
         names(),
         'Add "_uniform" or "_orthogonal" for a variant.',
@@ -249,7 +254,7 @@ def canonical(name):
     return _ALIASES.get(base, base), variant
 
 
-def pairing(name):
+def pairing(name: str) -> Pairing:
     """Return what the table says about a pairing.
 
     Args:
@@ -270,7 +275,7 @@ def pairing(name):
 
 
 @functools.lru_cache(maxsize=64)
-def _pairing(name):
+def _pairing(name: Any) -> Any:
     if name in _DEEP:
         return _deep(name)
     activation, scale, mode, when, paper = _ROWS[name]
@@ -280,7 +285,7 @@ def _pairing(name):
     return Pairing(name, activation, scale, mode, 0.0, 1.0, when, paper)
 
 
-def _deep(name):
+def _deep(name: Any) -> Any:
     """Solve for weights and biases with a stable fixed point.
 
     V(q) = scale E f(sqrt(q) z)^2 + bias_variance. No scale alone gives a
@@ -303,7 +308,7 @@ def _deep(name):
     )
 
 
-def for_name_of(activation):
+def for_name_of(activation: Any) -> Any:
     """Return the pairing of the table that an activation belongs to.
 
     Args:
@@ -322,7 +327,7 @@ def for_name_of(activation):
         return pairing("squared_relu")
     else:
         # A function of the user's that is merely called "relu" is not Keras's.
-        key = getattr(activation, "__name__", None)
+        key = getattr(activation, "__name__", "")
         try:
             if keras.activations.get(key) is not activation:
                 return None

@@ -1,16 +1,19 @@
 """What `convert` would change in a model, layer by layer."""
 
 import dataclasses
+from typing import Any
 
 import keras
 
 from keras_gradguard.models import graph
+from keras_gradguard.models import keras_private
 from keras_gradguard.presets.arguments import activation_for
 from keras_gradguard.presets.arguments import get
 from keras_gradguard.presets.arguments import kernel_arguments
 from keras_gradguard.presets.arguments import scale_for
 from keras_gradguard.presets.gains import moments
 from keras_gradguard.presets.initializers import child_seed
+from keras_gradguard.presets.pairings import canonical
 from keras_gradguard.presets.pairings import pairing
 
 _L = keras.layers
@@ -37,7 +40,7 @@ class Change:
     before: str
     after: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.layer}: {self.what} {self.before} -> {self.after}"
 
 
@@ -52,9 +55,17 @@ class Plan:
         seed: Integer or None.
     """
 
-    def __init__(self, model, name, normalization, residual, seed):
+    @keras_private.without_tensorflow()
+    def __init__(
+        self,
+        model: Any,
+        name: Any,
+        normalization: Any,
+        residual: Any,
+        seed: Any,
+    ) -> None:
         self.name = name
-        self.row = pairing(name)
+        self.row = pairing(canonical(name, "presets.convert", "pairing")[0])
         self.variant = next(
             (v for v in ("uniform", "orthogonal") if name.endswith("_" + v)),
             "normal",
@@ -62,11 +73,14 @@ class Plan:
         self.normalization = normalization
         self.residual = residual
         self.seed = seed
-        self.changes = []
-        self.configs = {}  # id(layer) -> dict of config updates
-        self.replaced = {}  # id(layer) -> new layer class and config
-        self.normalized = {}  # id(layer) -> activation to put after, or None
-        self.block_ends = {}  # id(layer that ends a block) -> id of its start
+        self.changes: list = []
+        # By `id(layer)`: updates of its config; its new class and config; the
+        # activation to put after it, or None; and, of a layer that ends a
+        # block, the id of the one that starts it.
+        self.configs: dict = {}
+        self.replaced: dict = {}
+        self.normalized: dict = {}
+        self.block_ends: dict = {}
         self.deep = 0  # Converted layers with nothing between them.
         found = graph.sites(model)
         self._swapped = {
@@ -77,7 +91,7 @@ class Plan:
         for index, site in enumerate(found):
             self._visit(site, index)
 
-    def _is_hidden(self, site):
+    def _is_hidden(self, site: Any) -> Any:
         """Tell whether the activation of a site is the pairing's to set."""
         ours = site.kind not in (None, *_RECURRENT, *_ATTENTION)
         if not (ours or isinstance(site.layer, graph.ACTIVATIONS)):
@@ -86,7 +100,7 @@ class Plan:
         gate = name in _GATES and graph.feeds(site, ("Multiply", "multiply"))
         return not gate and not graph.is_output(site)
 
-    def _visit(self, site, index):
+    def _visit(self, site: Any, index: Any) -> None:
         layer = site.layer
         seed = None if self.seed is None else child_seed(self.seed, index)
         if hasattr(layer, "pairing") and site.kind is None:
@@ -104,10 +118,10 @@ class Plan:
         elif isinstance(layer, _L.Dropout | _L.AlphaDropout):
             self._dropout(site)
 
-    def _set(self, site, what, before, after):
+    def _set(self, site: Any, what: Any, before: Any, after: Any) -> None:
         self.changes.append(Change(site.key, what, str(before), str(after)))
 
-    def _weights(self, site, seed):
+    def _weights(self, site: Any, seed: Any) -> None:
         inner, updates = site.inner, {}
         own = id(site) in self._swapped
         follows = graph.following_activation(site)
@@ -164,7 +178,7 @@ class Plan:
             self._set(end, "residual", None, "ScaledAdd")
             self.block_ends[id(end.layer)] = id(site.layer)
 
-    def _scale(self, site):
+    def _scale(self, site: Any) -> Any:
         """The variance that the signal coming in asks for."""
         source = graph.source_activation(site)
         if source is not None:
@@ -185,7 +199,7 @@ class Plan:
         homogeneous = abs(found.sensitivity / found.second_moment - 1) < 1e-6
         return self.row.scale if homogeneous else self.row.point
 
-    def _activation_layer(self, site):
+    def _activation_layer(self, site: Any) -> None:
         after = self.row.activation
         self._set(site, "activation", _name(site.activation), _name(after))
         kind = f"{len(site.layer.output.shape) - 2}D"
@@ -201,7 +215,7 @@ class Plan:
             self._set(site, "normalization", None, self.normalization)
             self.normalized[id(site.layer)] = None
 
-    def _dropout(self, site):
+    def _dropout(self, site: Any) -> None:
         wanted = (
             _L.AlphaDropout if self.row.activation == "selu" else _L.Dropout
         )
@@ -217,7 +231,7 @@ class Plan:
                 {k: config[k] for k in ("rate", "noise_shape", "seed")},
             )
 
-    def _recurrent(self, site, seed):
+    def _recurrent(self, site: Any, seed: Any) -> None:
         """Gates keep their activations; a ReLU recurrence its identity."""
         name = "glorot_tanh"
         rectified = getattr(site.inner.activation, "__name__", "") == "relu"
@@ -237,7 +251,7 @@ class Plan:
         self.configs[id(site.layer)] = updates
 
 
-def _is_bad(layer):
+def _is_bad(layer: Any) -> Any:
     """Tell whether an output layer's initializer is worth replacing."""
     initializer = getattr(layer, "kernel_initializer", None)
     good = (
@@ -248,19 +262,19 @@ def _is_bad(layer):
     return initializer is not None and not isinstance(initializer, good)
 
 
-def _is_zeros(layer):
+def _is_zeros(layer: Any) -> Any:
     return isinstance(
         getattr(layer, "kernel_initializer", None), keras.initializers.Zeros
     )
 
 
-def _is_normalized(site):
+def _is_normalized(site: Any) -> Any:
     """Tell whether a normalization stands before or after already."""
     near = site.sources if site.kind is None else site.consumers
     return any(isinstance(s.layer, graph.NORMALIZATIONS) for s in near)
 
 
-def _keeps_shape(start, end):
+def _keeps_shape(start: Any, end: Any) -> Any:
     try:
         before, after = start.input, end.output
     except (AttributeError, ValueError):
@@ -270,13 +284,13 @@ def _keeps_shape(start, end):
     return tuple(before.shape) == tuple(after.shape)
 
 
-def _serialize(activation):
+def _serialize(activation: Any) -> Any:
     if isinstance(activation, dict):
         return activation
     return keras.activations.serialize(keras.activations.get(activation))
 
 
-def _name(activation):
+def _name(activation: Any) -> Any:
     if isinstance(activation, dict):
         return activation["class_name"]
     if isinstance(activation, str):
@@ -284,7 +298,7 @@ def _name(activation):
     return getattr(activation, "__name__", type(activation).__name__)
 
 
-def _describe(initializer):
+def _describe(initializer: Any) -> Any:
     name = getattr(initializer, "__name__", type(initializer).__name__)
     scale = getattr(initializer, "scale", None)
     return name if scale is None else f"{name}({scale:g})"

@@ -7,6 +7,7 @@ and any other frees it.
 
 import sys
 import weakref
+from typing import Any
 
 _LIST_METHODS = (
     "on_epoch_begin",
@@ -31,8 +32,8 @@ class FitExit:
     def __init__(self, in_callback, freed):
         self._in_callback = in_callback
         self._freed = freed
-        self._list = None
-        self._finalizer = None
+        self._list: Any = None
+        self._finalizer: Any = None
 
     def watch(self):
         """Begin. To be called from a hook of a callback, safe to repeat."""
@@ -75,7 +76,7 @@ class FitExit:
 
 def _calling_list():
     """The `CallbackList` whose hook is being called, or None."""
-    frame = sys._getframe(1)
+    frame: Any = sys._getframe(1)
     for _ in range(12):
         if frame is None:
             return None

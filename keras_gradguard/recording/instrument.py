@@ -118,8 +118,10 @@ class Instrument:
             if tap.optimizer.built:
                 with _scope_of(model):
                     tap.prepare()
-        for tap in [*self._scale_taps, *self._clip_taps]:
-            tap.attach(self._patches)
+        for scale_tap in self._scale_taps:
+            scale_tap.attach(self._patches)
+        for clip_tap in self._clip_taps:
+            clip_tap.attach(self._patches)
         self.forward.attach(model, self._patches)
         if not self.call_order.ranks:
             self.call_order.watch(model)

@@ -8,6 +8,7 @@ stale trace is left.
 import contextlib
 import math
 import weakref
+from typing import Any
 
 import keras
 
@@ -18,7 +19,7 @@ from keras_gradguard.recording.dispatcher import Dispatcher
 from keras_gradguard.recording.fit_exit import FitExit
 from keras_gradguard.recording.instrument import instrument_of
 
-_recordings = weakref.WeakKeyDictionary()
+_recordings: Any = weakref.WeakKeyDictionary()
 
 
 def recording_of(model, update_freq=1):
@@ -54,17 +55,17 @@ class Recording:
     """
 
     def __init__(self, model, update_freq=1):
-        self._model = weakref.ref(model)
+        self._model: Any = weakref.ref(model)
         self.update_freq = update_freq
         self.active = False
-        self.table = None
+        self.table: Any = None
         self._table_is_final = False
         self._histograms = False
-        self.reason = None
+        self.reason: Any = None
         self._subscribers = []
-        self._instrument = None
-        self._dispatcher = None
-        self._previous = None
+        self._instrument: Any = None
+        self._dispatcher: Any = None
+        self._previous: Any = None
         self._exit = FitExit(self.abandon, self.detach)
 
     # Life

@@ -1,6 +1,7 @@
 """Findings as they come, and a summary, on the terminal."""
 
 import sys
+from typing import Any
 
 from keras_gradguard.findings.causes import ranked
 from keras_gradguard.reporting.tables import clipping
@@ -120,9 +121,10 @@ def _console():
     """
     from rich.console import Console
 
+    file: Any = _Replacing(sys.stdout)
     terminal = getattr(sys.stdout, "isatty", lambda: False)()
     return Console(
-        file=_Replacing(sys.stdout),
+        file=file,
         markup=False,
         emoji=False,
         highlight=False,

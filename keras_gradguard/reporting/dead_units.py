@@ -8,6 +8,8 @@ from keras_gradguard._optional import require
 
 _OWNER = "DeadReLUDetector.plot"
 _SHOWN = 8
+# Layers of a figure that a screen can hold.
+_DRAWN = 40
 
 
 def rows(detector):
@@ -107,6 +109,20 @@ def print_summary(detector):
     sys.stdout.flush()
 
 
+def _worst(detector):
+    """Return the layers to draw, in forward order: of many, the worst."""
+    paths = list(detector.share)
+    if len(paths) <= _DRAWN:
+        return paths
+    dead = detector.dead_units
+    share = [
+        len(dead.get(path, ())) / max(1, len(detector.share[path]))
+        for path in paths
+    ]
+    worst = np.argsort(-np.array(share), kind="stable")[:_DRAWN]
+    return [paths[at] for at in sorted(worst)]
+
+
 def plot(detector):
     """Draw layers x units, the share of active samples of each.
 
@@ -122,8 +138,9 @@ def plot(detector):
     require("matplotlib", "plot", _OWNER)
     from matplotlib.figure import Figure
 
-    paths = list(detector.share)
-    width = max([len(s) for s in detector.share.values()], default=1)
+    paths = _worst(detector)
+    left_out = len(detector.share) - len(paths)
+    width = max([len(detector.share[path]) for path in paths], default=1)
     grid = np.full((max(1, len(paths)), width), np.nan)
     for at, path in enumerate(paths):
         grid[at, : len(detector.share[path])] = detector.share[path]
@@ -155,7 +172,8 @@ def plot(detector):
         for path in paths
     ]
     axes.set_yticks(range(len(paths)), labels)
-    axes.set_xlabel("unit (a cross: dead)")
+    more = f"; {left_out} layers with fewer dead units are not shown"
+    axes.set_xlabel("unit (a cross: dead)" + (more if left_out else ""))
     figure.colorbar(image, ax=axes, label="share of active samples")
     figure.suptitle(_verdict(detector), fontsize="medium")
     return figure

@@ -1,14 +1,18 @@
 """A report as one page that opens offline."""
 
 import base64
+import datetime
 from html import escape
 
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard._text import unlike_neighbours
+from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.tables import binned
 from keras_gradguard.reporting.tables import layer_rows
 from keras_gradguard.reporting.tables import shown_columns
+from keras_gradguard.version import __version__
 
 # Viridis at nine points: dark to bright, told apart by the colour-blind.
 _VIRIDIS = np.array(
@@ -24,6 +28,14 @@ _VIRIDIS = np.array(
         [253, 231, 37],
     ]
 )
+# What a reader takes in at once; the rest is folded away.
+_NAMED, _CODE_LINES, _ROWS = 8, 12, 20
+# The axis of a chart spans this share of its values at least.
+_LEAST_SPAN = 0.2
+_CHART_POINTS = 300
+# Logs with a chart of their own, and those that come first.
+_MOST_LOGS = 6
+_LOGS_FIRST = {"loss": 0, "val_loss": 1}
 _GONE = np.array([214, 39, 40])
 _UNKNOWN = np.array([150, 150, 150])
 _STYLE = """
@@ -33,7 +45,8 @@ _STYLE = """
 --dim:#a5a8b0;--line:#3a3c44;--box:#202228;--bad:#ff8a80;--warn:#ffc166;
 --good:#7ddba0}}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:62rem;padding:1rem;background:var(--bg);
+body{margin:0 auto;max-width:62rem;overflow-wrap:anywhere;
+padding:1rem;background:var(--bg);
 color:var(--fg);font:16px/1.5 system-ui,sans-serif}
 h1{font-size:1.3rem}h2{font-size:1.1rem;margin-top:2rem}
 h3{font-size:1rem;margin:.8rem 0 .2rem}
@@ -50,6 +63,10 @@ th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:right}
 th:first-child,td:first-child,th:last-child,td:last-child{text-align:left}
 svg{width:100%;height:auto;display:block}
 svg text{fill:var(--fg);font:12px system-ui,sans-serif}
+table{overflow-wrap:normal}
+@media(max-width:40rem){svg text{font-size:20px}pre{white-space:pre-wrap}}
+@media print{pre{white-space:pre-wrap}.finding,svg{break-inside:avoid}
+h2{break-after:avoid}.wide{overflow:visible}}
 a:focus,summary:focus,[tabindex]:focus{outline:2px solid currentColor}
 """
 
@@ -94,21 +111,46 @@ def _finding(finding):
     if finding.cause:
         parts.append(f"<p>Follows from <b>{escape(finding.cause)}</b>.</p>")
     if finding.layers:
-        layers = ", ".join(escape(layer) for layer in finding.layers)
-        parts.append(f'<p class="dim">Layers, culprits first: {layers}</p>')
+        shown = [escape(layer) for layer in finding.layers]
+        parts.append(
+            f'<p class="dim">Layers, culprits first: '
+            f"{', '.join(shown[:_NAMED])}</p>"
+        )
+        parts.append(_folded("more layers", shown[_NAMED:], ", "))
     for remedy in finding.remedies:
         parts.append(f"<h3>{escape(remedy.title)}</h3>")
         parts.append(f"<p>{escape(remedy.why)}</p>")
         if remedy.code:
-            parts.append(
-                f'<pre tabindex="0"><code>{escape(remedy.code)}</code></pre>'
-            )
+            parts += _code(remedy.code)
     parts.append("</section>")
     return "\n".join(parts)
 
 
+def _folded(what, lines, between):
+    """Return what is too much to be read at once, to be opened."""
+    if not lines:
+        return ""
+    return (
+        f"<details><summary>{len(lines)} {what}</summary>"
+        f"<p>{between.join(lines)}</p></details>"
+    )
+
+
+def _code(code):
+    lines = code.splitlines()
+    if len(lines) <= _CODE_LINES:
+        return [f'<pre tabindex="0"><code>{escape(code)}</code></pre>']
+    head = "\n".join(lines[:_CODE_LINES])
+    rest = "\n".join(lines[_CODE_LINES:])
+    return [
+        f'<pre tabindex="0"><code>{escape(head)}</code></pre>',
+        f"<details><summary>{len(lines) - _CODE_LINES} more lines</summary>"
+        f'<pre tabindex="0"><code>{escape(rest)}</code></pre></details>',
+    ]
+
+
 def _heatmap(trace, findings, width=760, row_height=14):
-    steps, cells, gone = binned(trace, bins=300)
+    parts, cells, gone = binned(trace, bins=300)
     count = len(trace.layers)
     known = cells[np.isfinite(cells)]
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
@@ -124,24 +166,22 @@ def _heatmap(trace, findings, width=760, row_height=14):
         f'href="data:image/png;base64,{image}"/>',
     ]
     every = max(1, count * 14 // max(1, height))
-    for at in range(0, count, every):
+    names = unlike_neighbours([str(layer) for layer in trace.layers[::every]])
+    for name, at in zip(names, range(0, count, every), strict=True):
         y = top + (at + 0.5) * height / count + 4
-        name = str(trace.layers[at])
-        name = name if len(name) <= 26 else f"...{name[-24:]}"
         lines.append(
             f'<text x="{left - 6}" y="{y:.0f}" text-anchor="end">'
             f"{escape(name)}</text>"
         )
     bottom = top + height + 16
-    lines.append(f'<text x="{left}" y="{bottom}">step {steps[0]}</text>')
+    first, span = parts.edges[0], parts.edges[-1] - parts.edges[0]
+    lines.append(f'<text x="{left}" y="{bottom}">step {first}</text>')
     lines.append(
         f'<text x="{left + width}" y="{bottom}" text-anchor="end">step '
         f"{trace.steps[-1]}</text>"
     )
     for finding in findings:
-        # Bins hold equally many records, so the place is that of the record.
-        at = np.searchsorted(steps, finding.first_step, side="right") - 1
-        x = left + width * max(0, int(at)) / len(steps)
+        x = left + width * np.clip((finding.first_step - first) / span, 0, 1)
         lines.append(
             f'<line x1="{x:.0f}" x2="{x:.0f}" y1="{top}" y2="{top + height}" '
             'stroke="#d62728" stroke-dasharray="4 3"><title>'
@@ -193,16 +233,22 @@ def _png(pixels):
 
 
 def _curves(trace, findings):
-    """Return headed charts of loss, global norm and update ratio."""
+    """Return headed charts of losses, metrics, norms and update ratio."""
     marks = [(f.first_step, f.rule) for f in findings]
     parts = []
-    loss = trace.logs.get("loss", np.zeros(0))
     batch = trace.extra.get("loss")
-    if np.isfinite(loss).sum() > 1:
-        parts.append("<h2>Loss per epoch</h2>")
-        parts.append(_chart(trace.epoch_steps, loss, marks, "loss"))
-    elif batch is not None and np.isfinite(batch).sum() > 1:
-        parts.append("<h2>Loss per batch</h2>")
+    shown = [
+        (name, series)
+        for name, series in trace.logs.items()
+        if np.isfinite(series).sum() > 1 and name != "learning_rate"
+    ]
+    shown.sort(key=lambda pair: _LOGS_FIRST.get(pair[0], len(_LOGS_FIRST)))
+    for name, series in shown[:_MOST_LOGS]:
+        parts.append(f"<h2>{escape(name)} per epoch</h2>")
+        parts.append(_chart(trace.epoch_steps, series, marks, name))
+    told = any(name == "loss" for name, _ in shown)
+    if not told and batch is not None and np.isfinite(batch).sum() > 1:
+        parts.append("<h2>loss per batch</h2>")
         parts.append(_chart(trace.steps, batch, marks, "loss"))
     parts.append("<h2>Global gradient norm</h2>")
     norm = trace.global_grad_norm
@@ -219,7 +265,11 @@ def _curves(trace, findings):
 
 
 def _chart(x, y, marks, label, width=760, height=150):
-    """Return a line chart as SVG, logarithmic where all is positive."""
+    """Return a line chart as SVG, logarithmic where all is positive.
+
+    Of a long series the median of each part is drawn, and behind it what lies
+    between its minimum and maximum.
+    """
     x, y = np.asarray(x, float), np.asarray(y, float)
     span = (x.min(), max(x.max(), x.min() + 1))
     known = np.isfinite(y)
@@ -227,33 +277,49 @@ def _chart(x, y, marks, label, width=760, height=150):
         return '<p class="dim">Nothing finite to draw.</p>'
     x, y = x[known], y[known]
     logarithmic = y.min() > 0 and y.max() / y.min() > 100
-    ends = (y.min(), y.max())
-    y = np.log10(y) if logarithmic else y
-    if len(x) > 600:
-        size = len(x) // 300
-        used = len(x) // size * size
-        x = x[:used:size]
-        y = np.median(y[:used].reshape(-1, size), axis=1)
+    low, high = _range(y, logarithmic)
+    scale = np.log10 if logarithmic else np.asarray
     left, top = 190, 8
-    low, high = y.min(), max(y.max(), y.min() + 1e-12)
-    to_x = left + width * (x - span[0]) / (span[1] - span[0])
-    to_y = top + height * (1 - (y - low) / (high - low))
-    points = " ".join(
-        f"{a:.1f},{b:.1f}" for a, b in zip(to_x, to_y, strict=True)
-    )
+
+    def place(steps, values):
+        across = left + width * (steps - span[0]) / (span[1] - span[0])
+        share = (scale(values) - scale(low)) / (scale(high) - scale(low))
+        return zip(across, top + height * (1 - share), strict=True)
+
+    def points(pairs):
+        return " ".join(f"{a:.1f},{b:.1f}" for a, b in pairs)
+
     lines = [
         f'<svg viewBox="0 0 {left + width + 10} {height + 30}" role="img" '
         f'aria-label="{escape(label)} over steps">',
-        f'<polyline points="{points}" fill="none" stroke="#3b7dd8" '
-        'stroke-width="1.5"/>',
-        f'<text x="{left - 6}" y="{top + 10}" text-anchor="end">'
-        f"{number(ends[1])}</text>",
-        f'<text x="{left - 6}" y="{top + height}" text-anchor="end">'
-        f"{number(ends[0])}</text>",
-        f'<text x="{left}" y="{top + height + 18}">step {span[0]:.0f}</text>',
-        f'<text x="{left + width}" y="{top + height + 18}" text-anchor="end">'
-        f"step {span[1]:.0f}</text>",
     ]
+    if len(x) > 2 * _CHART_POINTS:
+        parts = StepBins.of(x.astype(int), _CHART_POINTS)
+        x = parts.middles
+        there = [*place(x, parts.max(y))]
+        back = [*place(x, parts.min(y))][::-1]
+        lines.append(
+            f'<polygon points="{points(there + back)}" fill="#3b7dd8" '
+            'fill-opacity="0.25"/>'
+        )
+        y = parts.median(y)
+    lines += [
+        f'<polyline points="{points(place(x, y))}" fill="none" '
+        'stroke="#3b7dd8" stroke-width="1.5"/>',
+    ]
+    for value, at in ((high, top + 10), (low, top + height)):
+        lines.append(
+            f'<text x="{left - 6}" y="{at}" text-anchor="end">'
+            f"{number(value)}</text>"
+        )
+    for step, anchor, at in (
+        (span[0], "start", left),
+        (span[1], "end", left + width),
+    ):
+        lines.append(
+            f'<text x="{at}" y="{top + height + 18}" text-anchor="{anchor}">'
+            f"step {step:.0f}</text>"
+        )
     for step, rule in marks:
         at = left + width * (step - span[0]) / (span[1] - span[0])
         at = min(max(at, left), left + width)
@@ -266,6 +332,17 @@ def _chart(x, y, marks, label, width=760, height=150):
     return "".join(lines)
 
 
+def _range(values, logarithmic):
+    """Return the ends of the y axis: what hardly moves must look flat."""
+    low, high = float(values.min()), float(values.max())
+    if logarithmic:
+        return low, high
+    least = _LEAST_SPAN * max(abs(low), abs(high)) or 1.0
+    missing = max(0.0, least - (high - low)) / 2
+    below = low - missing
+    return (0.0 if low >= 0 > below else below), high + missing
+
+
 def _table(rows):
     columns = shown_columns(rows)
     head = "".join(f'<th scope="col">{escape(t)}</th>' for _, t in columns)
@@ -275,22 +352,48 @@ def _table(rows):
         + "</tr>"
         for row in rows
     ]
+    head = f"<thead><tr>{head}</tr></thead>"
+
+    def table(lines):
+        return (
+            '<div class="wide" tabindex="0"><table>'
+            f"{head}<tbody>{''.join(lines)}</tbody></table></div>"
+        )
+
+    if len(lines) <= 2 * _ROWS:
+        return table(lines)
+    told = [bool(row["rules"]) for row in rows]
+    shown = [i for i, found in enumerate(told) if found][:_ROWS]
+    shown = shown or [*range(_ROWS)]
+    rest = [line for i, line in enumerate(lines) if i not in shown]
     return (
-        '<div class="wide" tabindex="0"><table><thead><tr>'
-        f"{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+        table([lines[i] for i in shown])
+        + f"<details><summary>{len(rest)} more layers</summary>"
+        + f"{table(rest)}</details>"
     )
 
 
 def _about(trace):
-    meta = trace.meta
-    words = [
-        f"{trace.records_seen:,} recorded steps",
-        f"{len(trace.epochs)} epochs",
+    """Return what the run was: how long, of what, made by which versions."""
+    run = trace.run
+    rows = [
+        ("recorded steps", f"{trace.records_seen:,}"),
+        ("epochs", len(trace.epochs)),
+        ("model", run.model),
+        ("parameters", _count(trace.sizes)),
+        ("optimizer", run.optimizer.name),
+        ("learning rate", run.learning_rate and f"{run.learning_rate:.4g}"),
+        ("loss", run.loss_name),
+        ("batch size", _count(trace.data("samples")[:1])),
+        ("backend", run.backend),
+        ("Keras", run.keras_version),
+        ("keras-gradguard", __version__),
+        ("written", datetime.datetime.now().strftime("%Y-%m-%d %H:%M")),
     ]
-    for key in ("backend", "keras_version"):
-        if isinstance(meta.get(key), str):
-            words.append(f"{key.replace('_', ' ')} {meta[key]}")
-    optimizer = meta.get("optimizer")
-    if isinstance(optimizer, dict) and optimizer.get("class"):
-        words.append(f"optimizer {optimizer['class']}")
+    words = [f"{name} {value}" for name, value in rows if value is not None]
     return f'<p class="dim">{escape(", ".join(words))}</p>'
+
+
+def _count(values):
+    total = np.nansum(np.asarray(values, np.float64))
+    return f"{int(total):,}" if total > 0 else None

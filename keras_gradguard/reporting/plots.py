@@ -1,11 +1,18 @@
 """Figures of a trace, without pyplot and its global state."""
 
 import io
+from typing import Any
 
 import numpy as np
 
 from keras_gradguard._optional import require
 from keras_gradguard._text import number
+from keras_gradguard.reporting.bins import StepBins
+from keras_gradguard.reporting.drawing import bands
+from keras_gradguard.reporting.drawing import depth_legend
+from keras_gradguard.reporting.drawing import lines
+from keras_gradguard.reporting.drawing import mark
+from keras_gradguard.reporting.drawing import name_rows
 from keras_gradguard.reporting.tables import binned
 from keras_gradguard.reporting.tables import verdict
 from keras_gradguard.reporting.tables import weight_history
@@ -13,7 +20,6 @@ from keras_gradguard.reporting.tables import weight_history
 _OWNER = "GradientMonitor.plot"
 _MANY = 10
 _POINTS = 150
-_COLOURS = {"critical": "#b3261e", "warning": "#c77700"}
 
 
 def plot(trace, findings=(), layers=None):
@@ -38,6 +44,8 @@ def plot(trace, findings=(), layers=None):
     """
     chosen = _choose(trace, layers)
     figure = _figure((11, 13))
+    if not len(trace.steps):
+        return _empty(figure)
     grid = figure.add_gridspec(4, 2, height_ratios=[2, 3, 2.4, 2.4])
     loss = figure.add_subplot(grid[0, :])
     _draw_loss(loss, trace, findings)
@@ -48,15 +56,18 @@ def plot(trace, findings=(), layers=None):
     _draw_threshold(norms, trace)
     norms.set_title("Gradient norm per layer", loc="left")
     ratio = figure.add_subplot(grid[2, 1], sharex=loss)
-    _draw_series(ratio, *trace.measured("update_ratio"), trace, chosen)
+    steps, ratios = trace.measured("update_ratio")
+    _draw_series(ratio, steps, ratios, trace, chosen)
     ratio.axhline(1e-3, color="0.4", linestyle="--", linewidth=1)
     ratio.set_title("Update / weights (usual: about 1e-3)", loc="left")
     for axes in (norms, ratio):
         axes.set_xlabel("step")
-        _mark(axes, findings)
+        mark(axes, findings)
     left, right = (figure.add_subplot(grid[3, at]) for at in (0, 1))
     _draw_weights(left, right, trace, chosen)
-    if len(chosen) <= _MANY and len(trace.steps):
+    if len(chosen) > _MANY:
+        depth_legend(figure, (norms, ratio, left, right), len(chosen))
+    else:
         figure.legend(
             *norms.get_legend_handles_labels(),
             loc="outside lower center",
@@ -95,7 +106,7 @@ def plot_weights(trace, layers=None):
     )
     for at, (name, title) in enumerate(panels):
         axes = figure.add_subplot(2, 2, at + 1)
-        _lines(axes, history["epoch"] + 1, history[name], trace, chosen)
+        lines(axes, history["epoch"] + 1, history[name], trace, chosen)
         axes.set_title(title, loc="left")
         axes.set_xlabel("epoch")
         if at == 0 and len(chosen) <= _MANY and len(history["epoch"]):
@@ -104,7 +115,7 @@ def plot_weights(trace, layers=None):
 
 
 def _figure(size):
-    figure_module = require("matplotlib.figure", "plot", _OWNER)
+    figure_module: Any = require("matplotlib.figure", "plot", _OWNER)
     agg = require("matplotlib.backends.backend_agg", "plot", _OWNER)
 
     class Figure(figure_module.Figure):
@@ -139,9 +150,7 @@ def _draw_loss(axes, trace, findings):
     batch = trace.extra.get("loss")
     drawn = False
     if batch is not None and np.isfinite(batch).any():
-        axes.plot(
-            trace.steps, batch, color="0.75", linewidth=0.8, label="batch"
-        )
+        _draw_batch_loss(axes, trace.steps, batch)
         drawn = True
     for name, colour in (("loss", "#1f4e9c"), ("val_loss", "#7a3fa0")):
         series = trace.logs.get(name)
@@ -169,7 +178,17 @@ def _draw_loss(axes, trace, findings):
     axes.set_title(title, loc="left")
     if drawn:
         axes.legend(fontsize="x-small", loc="upper right")
-    _mark(axes, findings, label=True)
+    mark(axes, findings, label=True)
+
+
+def _draw_batch_loss(axes, steps, batch):
+    if len(steps) > 2 * _POINTS:
+        parts = StepBins.of(steps, _POINTS)
+        finite = np.where(np.isfinite(batch), batch, np.nan)
+        low, high = parts.min(finite), parts.max(finite)
+        axes.fill_between(parts.middles, low, high, color="0.9", lw=0)
+        steps, batch = parts.middles, parts.median(finite)
+    axes.plot(steps, batch, color="0.7", linewidth=0.8, label="batch")
 
 
 def _spread(axes):
@@ -195,39 +214,19 @@ def _stood_still(trace):
     return still if still >= 4 else 0
 
 
-def _mark(axes, findings, label=False):
-    """Draw a line where each finding began."""
-    for at, finding in enumerate(findings):
-        colour = _COLOURS.get(finding.severity, "0.3")
-        axes.axvline(
-            finding.first_step, color=colour, linewidth=1.2, linestyle=":"
-        )
-        if label:
-            axes.annotate(
-                finding.rule,
-                (finding.first_step, 0.94 - 0.11 * (at % 7)),
-                xycoords=("data", "axes fraction"),
-                xytext=(4, 0),
-                textcoords="offset points",
-                color=colour,
-                fontsize="small",
-                verticalalignment="top",
-            )
-
-
 def _draw_heatmap(figure, axes, trace, findings, chosen):
     axes.set_title(
         "Gradient norm, layers from input (top) to output", loc="left"
     )
     if not len(trace.steps) or not len(chosen):
         return
-    steps, cells, gone = binned(trace)
+    parts, cells, gone = binned(trace)
     cells, gone = cells[:, chosen], gone[:, chosen]
     known = cells[np.isfinite(cells)]
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
     # Beyond twelve decades the colours of the rest would be one.
     low = max(low, high - 12)
-    edges = np.append(steps, trace.steps[-1] + 1)
+    edges = parts.edges
     rows = np.arange(len(chosen) + 1) - 0.5
     mesh = axes.pcolormesh(
         edges,
@@ -254,23 +253,22 @@ def _draw_heatmap(figure, axes, trace, findings, chosen):
         )
         axes.legend(fontsize="x-small", loc="upper right")
     axes.invert_yaxis()
-    every = max(1, len(chosen) // 25)
-    names = [_short(trace.layers[i]) for i in chosen]
-    axes.set_yticks(
-        np.arange(len(chosen))[::every], names[::every], fontsize="x-small"
-    )
-    _mark(axes, findings)
+    name_rows(axes, [str(trace.layers[i]) for i in chosen], findings)
+    mark(axes, findings)
 
 
 def _draw_series(axes, steps, values, trace, chosen):
+    known = np.isfinite(values).any(axis=1)
+    steps, values = steps[known], values[known]
     if len(steps) > 2 * _POINTS:
         # Medians of equal parts: the noise of batches hides what differs.
-        size = len(steps) // _POINTS
-        used = len(steps) // size * size
-        steps = steps[:used:size]
-        parts = values[:used].reshape(-1, size, values.shape[1])
-        values = np.median(parts, axis=1)
-    _lines(axes, steps, values, trace, chosen)
+        # Behind them the range, so that no spike is hidden.
+        parts = StepBins.of(steps, _POINTS)
+        low, high = parts.min(values), parts.max(values)
+        steps, values = parts.middles, parts.median(values)
+        if len(chosen) <= _MANY:
+            bands(axes, steps, low, high, chosen)
+    lines(axes, steps, values, trace, chosen)
     known = values[:, chosen]
     if (known[np.isfinite(known)] > 0).any():
         axes.set_yscale("log")
@@ -281,57 +279,58 @@ def _draw_threshold(axes, trace):
     threshold = trace.extra.get("clip_threshold")
     if threshold is None or not np.isfinite(threshold).any():
         return
-    every = max(1, len(threshold) // (2 * _POINTS))
+    parts = StepBins.of(trace.steps, 2 * _POINTS)
     for values, label, style in (
         (trace.global_grad_norm, "all layers", "0.6"),
         (threshold, "clip threshold", "#b3261e"),
     ):
-        shown = np.where(np.isfinite(values), values, np.nan)[::every]
+        shown = np.where(np.isfinite(values), values, np.nan)
         axes.plot(
-            trace.steps[::every], shown, color=style, label=label, linewidth=1
-        )
-
-
-def _lines(axes, x, values, trace, chosen):
-    """Draw one line per layer, dark at the input, light at the output."""
-    from matplotlib import colormaps
-
-    colours = colormaps["viridis"](np.linspace(0, 0.9, max(1, len(chosen))))
-    style = "o-" if len(x) <= 20 else "-"
-    for colour, at in zip(colours, chosen, strict=True):
-        series = np.where(np.isfinite(values[:, at]), values[:, at], np.nan)
-        axes.plot(
-            x,
-            series,
-            style,
-            color=colour,
+            parts.middles,
+            parts.median(shown),
+            color=style,
+            label=label,
             linewidth=1,
-            markersize=3,
-            label=_short(trace.layers[at]),
         )
+
+
+def _empty(figure):
+    """Say in a figure that there is nothing to draw."""
+    figure.set_size_inches(7, 1.6)
+    figure.text(
+        0.5,
+        0.5,
+        "Nothing was recorded yet. Train first:\n"
+        "model.fit(..., callbacks=[monitor])",
+        horizontalalignment="center",
+        verticalalignment="center",
+    )
+    return figure
 
 
 def _draw_weights(left, right, trace, chosen):
     history = weight_history(trace)
     epochs = history["epoch"] + 1
-    _lines(left, epochs, history["weight_norm"], trace, chosen)
+    lines(left, epochs, history["weight_norm"], trace, chosen)
     left.set_title("Norm of the weights", loc="left")
     moved = history["since_start"]
     title = "Distance from the start / norm at the start"
     if not np.isfinite(moved).any():
         moved = history["percent_change"]
         title = "Change of the weight norm per epoch [%]"
-    _lines(right, epochs, moved, trace, chosen)
+    lines(right, epochs, moved, trace, chosen)
     zero = history["zero_fraction"]
     zero = zero[:, chosen]
     if zero.size and np.isfinite(zero).any():
-        title += f" (zero weights: up to {number(100 * np.nanmax(zero))} %)"
-    right.set_title(title, loc="left")
+        share = number(100 * np.nanmax(zero))
+        right.annotate(
+            f"zero weights: up to {share} %",
+            (0.98, 0.04),
+            xycoords="axes fraction",
+            horizontalalignment="right",
+            fontsize="small",
+            color="0.35",
+        )
+    right.set_title(title, loc="left", fontsize="medium")
     for axes in (left, right):
         axes.set_xlabel("epoch")
-
-
-def _short(layer):
-    """Return the end of a long layer path."""
-    layer = str(layer)
-    return layer if len(layer) <= 28 else f"...{layer[-26:]}"

@@ -1,10 +1,18 @@
 """A verdict on a run, to read or to save."""
 
 import json
+import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from keras_gradguard import _validation
 from keras_gradguard._files import write_atomically
 from keras_gradguard.findings import causes
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.trace.trace import Trace
 
 
 class Report:
@@ -40,16 +48,23 @@ class Report:
     """
 
     def __init__(
-        self, findings, trace=None, notes=(), attempts=(), not_judged=()
-    ):
-        self.findings = list(findings)
+        self,
+        findings: Iterable[Finding],
+        trace: Trace | None = None,
+        notes: Iterable[str] = (),
+        attempts: Iterable[Any] = (),
+        not_judged: Iterable[Any] = (),
+    ) -> None:
+        self.findings = _list("findings", findings, "Finding", "rule")
         self.trace = trace
-        self.notes = list(notes)
-        self.attempts = list(attempts)
-        self.not_judged = list(not_judged)
+        self.notes = _validation.check_names("Report", "notes", notes)
+        self.attempts = _list("attempts", attempts, "Attempt", "to_dict")
+        self.not_judged = _validation.check_names(
+            "Report", "not_judged", not_judged
+        )
 
     @property
-    def healthy(self):
+    def healthy(self) -> bool | None:
         """Bool or None. Whether nothing is wrong.
 
         False where a finding stands. True where nothing was found and all was
@@ -61,7 +76,7 @@ class Report:
             return False
         return None if self.not_judged else True
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         raise TypeError(
             "Report: a report is neither true nor false. Ask "
             "`report.healthy`, which is True, False, or None where too "
@@ -69,18 +84,18 @@ class Report:
         )
 
     @property
-    def verdict(self):
+    def verdict(self) -> str:
         """Str. The verdict in one sentence."""
         from keras_gradguard.reporting.tables import verdict
 
         return verdict(self.trace, self.findings, self.not_judged)
 
     @property
-    def ranked(self):
+    def ranked(self) -> list[Finding]:
         """List of `Finding`: causes first, each before what follows from it."""
         return causes.ranked(self.findings)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold: verdict, findings, summary and more."""
         data = {
             "healthy": self.healthy,
@@ -95,18 +110,20 @@ class Report:
             data["attempts"] = [attempt.to_dict() for attempt in self.attempts]
         return data
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the report as a page, text or data.
 
         Args:
             path: Str or path. The ending decides: `.html` is one page that
-                opens offline, `.md` is Markdown, `.json` is `to_dict()`.
+                opens offline, `.md` is Markdown, `.json` is `to_dict()`. Its
+                folder is made if need be.
 
         Raises:
             ValueError: If the ending is another.
             OSError: If the file cannot be written.
         """
-        kind = Path(path).suffix.lower()
+        path = Path(_validation.check_path("Report.save", "path", path))
+        kind = path.suffix.lower()
         if kind == ".json":
             text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
         elif kind == ".md":
@@ -120,13 +137,14 @@ class Report:
         else:
             raise ValueError(
                 "Report.save: `path` must end in .html, .json or .md. "
-                f"Received: path={str(path)!r}."
+                f"Received: path={_validation.shown(str(path))}."
             )
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(
             path, lambda file: file.write(text.encode(errors="replace"))
         )
 
-    def _summary(self):
+    def _summary(self) -> dict[str, Any]:
         trace = self.trace
         if trace is None:
             return {}
@@ -150,7 +168,7 @@ class Report:
             }
         )
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [self.verdict, *self.notes]
         if self.attempts:
             lines += ["", "Tried:"]
@@ -169,7 +187,18 @@ class Report:
                 lines += [f"      {line}" for line in remedy.code.splitlines()]
         return "\n".join(lines)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         rules = [finding.rule for finding in self.findings]
         nothing = "healthy" if self.healthy else "nothing found"
         return f"<Report: {rules if rules else nothing}>"
+
+
+def _list(name: Any, value: Any, kind: Any, attribute: Any) -> Any:
+    """Return a list of records that have an attribute."""
+    entries = [None]
+    if np.iterable(value) and not isinstance(value, str | bytes):
+        entries = list(value)
+    if not all(hasattr(entry, attribute) for entry in entries):
+        what = f"a list of {kind}"
+        _validation.fail(TypeError, "Report", name, what, value)
+    return entries

@@ -15,9 +15,10 @@ from keras_gradguard._files import remove_drafts
 from keras_gradguard._files import write_atomically
 from keras_gradguard.reporting.tables import verdict
 from keras_gradguard.reporting.tables import weight_history
+from keras_gradguard.trace.file import IN_A_RUN
 from keras_gradguard.version import __version__
 
-TRACE, FINDINGS, RUN = "trace.npz", "findings.jsonl", "run.json"
+TRACE, FINDINGS, RUN = IN_A_RUN, "findings.jsonl", "run.json"
 EPOCHS, LAYERS = "epochs.csv", "layers.csv"
 # Writing may take this share of the time: a run with epochs of milliseconds
 # is not slowed down, and a crash loses a few seconds at most.

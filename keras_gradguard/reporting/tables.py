@@ -3,6 +3,8 @@
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.reporting.bins import StepBins
+from keras_gradguard.trace.tables import FIRST_STEPS
 
 COLUMNS = (
     ("layer", "Layer"),
@@ -13,7 +15,8 @@ COLUMNS = (
     ("zero_fraction", "Zero weights"),
     ("rules", "Findings"),
 )
-_WINDOW = 100
+# That many, and all of them are kept.
+_WINDOW = FIRST_STEPS
 
 
 def layer_rows(trace, findings):
@@ -21,8 +24,7 @@ def layer_rows(trace, findings):
 
     What was not measured is an empty text.
     """
-    grads = trace.get("grad_norm")
-    first, last = _middle(grads[:_WINDOW]), _middle(grads[-_WINDOW:])
+    first, last = _first_and_last(trace)
     ratio = _middle(trace.measured("update_ratio")[1][-_WINDOW:])
     history = weight_history(trace)
     moved = _last(history["since_start"], len(trace.layers))
@@ -42,6 +44,20 @@ def layer_rows(trace, findings):
             }
         )
     return rows
+
+
+def _first_and_last(trace):
+    """Return median gradient norms (L,) of the first and the last steps."""
+    steps = trace.steps
+    if not len(steps):
+        unknown = np.full(len(trace.layers), np.nan)
+        return unknown, unknown
+    stop = np.searchsorted(steps, steps[0] + _WINDOW)
+    start = np.searchsorted(steps, steps[-1] - _WINDOW, side="right")
+    return (
+        _middle(trace.layer_norms(0, stop)),
+        _middle(trace.layer_norms(start, len(steps))),
+    )
 
 
 def shown_columns(rows):
@@ -90,21 +106,18 @@ def weight_history(trace):
 
 
 def binned(trace, bins=400):
-    """Return the gradient norms in bins of equally many records.
+    """Return the gradient norms in bins of equally many steps.
 
     Args:
         trace: `keras_gradguard.Trace` with at least one record.
         bins: Int. Largest number of bins.
 
     Returns:
-        Int array (bins,) of first steps; float array (bins, L) of mean
-        log10, NaN where there is no gradient; bool array (bins, L), whether
-        any gradient was not finite.
+        `StepBins`; float array (bins, L) of mean log10, NaN where there is no
+        gradient; bool array (bins, L), whether any gradient was not finite.
     """
     norms = trace.get("grad_norm")
-    starts = np.unique(
-        np.linspace(0, len(norms), bins, endpoint=False, dtype=int)
-    )
+    parts = StepBins.of(trace.steps, bins)
     finite = np.isfinite(norms)
     active = np.zeros(len(trace.layers), bool)
     active[trace.owners[trace.has_gradient]] = True
@@ -112,12 +125,9 @@ def binned(trace, bins=400):
         logs = np.log10(np.where(finite, norms, 1).astype(np.float64))
         # Exact zeros are drawn as the smallest float32.
         logs = np.where(np.isneginf(logs), np.log10(1e-45), logs)
-        total = np.add.reduceat(np.where(finite, logs, 0), starts, axis=0)
-        cells = total / np.add.reduceat(finite * 1.0, starts, axis=0)
-    gone = np.logical_or.reduceat(~finite & active, starts, axis=0)
-    # Repeated steps of skipped updates must not make a bin of no width.
-    first, keep = np.unique(trace.steps[starts], return_index=True)
-    return first, cells[keep], gone[keep]
+        total = parts.sum(np.where(finite, logs, 0))
+        cells = total / parts.sum(finite * 1.0)
+    return parts, cells, parts.any(~finite & active)
 
 
 def verdict(trace, findings, not_judged=None):

@@ -3,6 +3,7 @@
 import functools
 import mimetypes
 from pathlib import Path
+from typing import Any
 
 from tensorboard import errors
 from tensorboard import plugin_util
@@ -19,6 +20,9 @@ from keras_gradguard.tensorboard_plugin.data import RunStore
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
 _MOST_POINTS = 4000
+
+# Typed for functions, it takes methods as well.
+_answers: Any = wrappers.Request.application
 
 
 def _route(answer):
@@ -99,11 +103,11 @@ class GradGuardPlugin(base_plugin.TBPlugin):
             disable_reload=True,
         )
 
-    @wrappers.Request.application
+    @_answers
     def _serve_index(self, request):
         return self._file(request, "index.js")
 
-    @wrappers.Request.application
+    @_answers
     def _serve_static(self, request):
         return self._file(request, request.path.rpartition("/static/")[2])
 

@@ -62,7 +62,7 @@ class Reader:
             kind: Str. What they hold, for the reasons.
             key: Str. A list that the header must hold.
         """
-        found = {}
+        found: dict = {}
         for part in parts:
             try:
                 chunk = _read(part, key)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 
@@ -125,7 +126,7 @@ def _unknown(reader):
 
 def _first_steps(chunks, series):
     """Return, by session, the step at which the next one takes over."""
-    first = {}
+    first: dict = {}
     for chunk, (steps, _, _) in zip(chunks, series, strict=True):
         if steps is not None and len(steps):
             first.setdefault(chunk.session, int(steps[0]))
@@ -138,7 +139,8 @@ def _first_steps(chunks, series):
 
 def _shared(chunks, series, ends):
     names = {name for _, shared, _ in series for name in shared}
-    parts, columns = [], {name: [] for name in names}
+    parts: list = []
+    columns: dict = {name: [] for name in names}
     for chunk, (at, shared, _) in zip(chunks, series, strict=True):
         if at is None:
             continue
@@ -177,7 +179,7 @@ def _metrics(chunks, series, ends):
 def _in_order(parts):
     """Return the steps of all parts, rising, and how to sort their values."""
     steps = np.concatenate(parts)
-    order = slice(None)
+    order: Any = slice(None)
     if (np.diff(steps) < 0).any():
         # Only if a part lies about its number.
         order = np.argsort(steps, kind="stable")

@@ -6,6 +6,7 @@ whole run, and thinning old records does not change a verdict.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ BLOCK = 10
 def make_store(layers, capacity_bytes):
     """Return the bounded table of the summaries of `layers` layers."""
     row = 4 * 3 * max(1, layers) + 64
-    store = ThinnedColumns(max(256, int(0.15 * capacity_bytes) // row))
+    store: Any = ThinnedColumns(max(256, int(0.15 * capacity_bytes) // row))
     for name in ("first_step", "last_step"):
         store.add(name, (), np.int64, 0)
     for name in ("log_norm", "zero", "nonfinite"):

@@ -138,7 +138,7 @@ _NEEDED = {
 def _columns(table, header):
     """Return dict of array name to dtype and shape of a row."""
     layers, variables = len(header["layers"]), len(header["variables"])
-    columns = {"_order": (_INT, ())}
+    columns: dict = {"_order": (_INT, ())}
     if table == "records":
         columns |= {"step": (_INT, ()), "grad_norm": (_FLOAT, (variables,))}
         columns |= {"clipped": (_FLOAT, ()), "skipped": (_BOOL, ())}

@@ -3,7 +3,9 @@
 One `.npz`: arrays without pickle, plus a JSON header as bytes.
 """
 
+import errno
 import json
+import os
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
 from keras_gradguard.trace.series import SERIES
 
+# Its name in the directory of a run.
+IN_A_RUN = "trace.npz"
 _FORMAT = "keras_gradguard.trace"
 _VERSION = 1
 # What a file may unpack to, whatever its size, and as a multiple of it.
@@ -78,6 +82,8 @@ def save(trace, path):
 def load(cls, path, max_bytes=None):
     """Read a trace of class `cls` from `path`."""
     path = check_path("Trace.load", "path", path)
+    if os.path.isdir(path):
+        path = _of_run(path)
     if max_bytes is not None:
         max_bytes = check_int("Trace.load", "max_bytes", max_bytes, minimum=0)
     try:
@@ -91,6 +97,20 @@ def load(cls, path, max_bytes=None):
             "Trace.load: `path` must be a saved trace. Received: "
             f"path={shown(path)}, in which {error}. {_FIXES}"
         ) from error
+
+
+def _of_run(folder):
+    """Return the path of the trace in the directory of a run."""
+    path = os.path.join(folder, IN_A_RUN)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            errno.ENOENT,
+            "Trace.load: `path` must be a trace or the log_dir of a run. "
+            f"Received a directory in which there is no {IN_A_RUN}; it is "
+            "written at the end of the first epoch",
+            folder,
+        )
+    return path
 
 
 def _limit(size):
@@ -145,7 +165,7 @@ def _rebuild(cls, header, arrays):
         trace._tables.add_sites(len(header["sites"]))
     trace._tables.nonfinite_kept = header["nonfinite_kept"]
     trace.found = header["found"]
-    parts = {}
+    parts: dict = {}
     for key, array in arrays.items():
         table, _, name = key.partition(":")
         if name:

@@ -8,7 +8,8 @@ _FIRST_ROWS = 64
 class ThinnedColumns:
     """A small table that forgets evenly when it is full.
 
-    The newest half of the rows keeps full resolution. Of the older rows every
+    The newest two fifths of the rows, up to a half where the caller wants
+    little kept, keep full resolution. Of the older rows every
     `stride`-th survives, and the stride doubles whenever those overflow their
     quarter of the table. The first and the last row, and the rows that the
     caller wants kept, always survive; should these alone fill the table, it
@@ -101,12 +102,15 @@ class ThinnedColumns:
 
     def _thin(self, wanted):
         order = self._data["_order"][: self.count]
-        recent = self.count - self.capacity // 2
-        old = np.arange(self.count) < recent
-        keep = ~old
+        if wanted is None:
+            wanted = np.zeros(self.count, bool)
+        # What is wanted takes a part of its room from the newest.
+        newest = self.capacity // 2
+        held = int(np.count_nonzero(wanted[: self.count - newest]))
+        newest -= min(held, self.capacity // 10)
+        old = np.arange(self.count) < self.count - newest
+        keep = ~old | wanted
         keep[0] = True
-        if wanted is not None:
-            keep |= wanted
         on_stride = old & (order % self.stride == 0)
         while np.count_nonzero(on_stride) > self.capacity // 4:
             self.stride *= 2

@@ -7,6 +7,8 @@ from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
 from keras_gradguard.trace.table import ThinnedColumns
 
+# The first steps of a run are never thinned out.
+FIRST_STEPS = 100
 # Steps that led to the first non-finite gradient and are kept with it.
 _WAY = 64
 
@@ -121,7 +123,10 @@ class TraceTables:
     def _kept_records(self):
         # Where weights were measured, a record lets `get` show them.
         wanted = (self.pinned, self.of_findings, self.updates.get("step"))
-        return np.isin(self.records.get("step"), np.concatenate(wanted))
+        steps = self.records.get("step")
+        kept = np.isin(steps, np.concatenate(wanted))
+        # How a run began is asked for however long it lasts.
+        return kept | (steps < steps[0] + FIRST_STEPS)
 
     def _kept_updates(self):
         wanted = (self.of_findings, self.epochs.get("step")[-8:])

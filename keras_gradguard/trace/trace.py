@@ -1,8 +1,15 @@
 """What was recorded of a run: NumPy arrays, bounded, saved as one file."""
 
 import contextlib
+import os
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_gradguard import _validation
 from keras_gradguard._validation import check_choice
@@ -71,20 +78,20 @@ class Trace:
 
     def __init__(
         self,
-        layers,
-        variables,
-        owners,
+        layers: Sequence[str],
+        variables: Sequence[str],
+        owners: npt.ArrayLike,
         *,
-        capacity_bytes=_MIB,
-        meta=None,
-        has_gradient=None,
-        sizes=None,
-    ):
+        capacity_bytes: int = _MIB,
+        meta: dict[str, Any] | None = None,
+        has_gradient: npt.ArrayLike | None = None,
+        sizes: npt.ArrayLike | None = None,
+    ) -> None:
         self.meta = dict(_validation.check_dict("Trace", "meta", meta))
         capacity_bytes = _validation.check_int(
             "Trace", "capacity_bytes", capacity_bytes, minimum=0
         )
-        self.found = []
+        self.found: list = []
         self._variables = TraceVariables(
             layers, variables, owners, has_gradient, sizes
         )
@@ -98,13 +105,18 @@ class Trace:
         self._weights = WeightMeasurements(self._tables, self._variables)
         self._activations = ActivationMeasurements(self._tables)
         self._epochs = Epochs(self._tables)
-        self._derived = None
+        self._derived: Any = None
 
     # Writing
 
     def append(
-        self, steps, grad_norm, clipped_grad_norm=None, skipped=None, extra=None
-    ):
+        self,
+        steps: npt.ArrayLike,
+        grad_norm: npt.ArrayLike,
+        clipped_grad_norm: npt.ArrayLike | None = None,
+        skipped: npt.ArrayLike | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
         """Append a block of n records in time order.
 
         Args:
@@ -128,13 +140,13 @@ class Trace:
 
     def append_updates(
         self,
-        steps,
-        weight_norm,
-        update_norm=None,
-        zero_fraction=None,
-        distance=None,
-        epoch_change=None,
-    ):
+        steps: npt.ArrayLike,
+        weight_norm: npt.ArrayLike,
+        update_norm: npt.ArrayLike | None = None,
+        zero_fraction: npt.ArrayLike | None = None,
+        distance: npt.ArrayLike | None = None,
+        epoch_change: npt.ArrayLike | None = None,
+    ) -> None:
         """Append m measurements of the weights, at a coarser cadence.
 
         Args:
@@ -161,7 +173,13 @@ class Trace:
             epoch_change,
         )
 
-    def append_activations(self, step, sites=None, activations=None, data=None):
+    def append_activations(
+        self,
+        step: int,
+        sites: Sequence[str] | None = None,
+        activations: dict[str, Any] | None = None,
+        data: dict[str, Any] | None = None,
+    ) -> None:
         """Append one measurement of activations and of the batch's data.
 
         Args:
@@ -177,7 +195,9 @@ class Trace:
         """
         self._activations.append(step, sites, activations, data)
 
-    def append_epoch(self, epoch, step, logs=None):
+    def append_epoch(
+        self, epoch: int, step: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Append the logs of an epoch.
 
         Args:
@@ -187,12 +207,12 @@ class Trace:
         """
         self._epochs.append(epoch, step, logs)
 
-    def pin(self, steps):
+    def pin(self, steps: npt.ArrayLike) -> None:
         """Protect these steps from being thinned out."""
         steps = _validation.check_array("Trace.pin", "steps", steps, np.int64)
         self._tables.pin(steps)
 
-    def remember(self, findings):
+    def remember(self, findings: Iterable[Any]) -> None:
         """Keep what was found, and its steps, when records are thinned out.
 
         Call it with all findings so far; it replaces what was remembered.
@@ -218,7 +238,7 @@ class Trace:
         ]
         self._tables.of_findings = np.unique(np.array(steps, np.int64))
 
-    def set_has_gradient(self, mask):
+    def set_has_gradient(self, mask: npt.ArrayLike) -> None:
         """Say which variables get a gradient, for the whole run.
 
         Args:
@@ -232,54 +252,54 @@ class Trace:
     # Reading
 
     @property
-    def has_gradient(self):
+    def has_gradient(self) -> np.ndarray:
         """Bool array (V,): variables that get a gradient."""
         return self._variables.has_gradient
 
     @property
-    def sizes(self):
+    def sizes(self) -> np.ndarray:
         """Float array (V,): entries per variable, NaN where unknown."""
         if self._variables.sizes is None:
             return np.full(len(self.variables), np.nan)
         return self._variables.sizes
 
     @property
-    def steps(self):
+    def steps(self) -> np.ndarray:
         """Int array (T,): optimizer step of each record."""
         return self._records.steps
 
     @property
-    def skipped(self):
+    def skipped(self) -> np.ndarray:
         """Bool array (T,): updates that were not applied."""
         return self._records.skipped
 
     @property
-    def global_grad_norm(self):
+    def global_grad_norm(self) -> np.ndarray:
         """Float64 array (T,): gradient norm over all variables."""
         return self.global_norms(0, len(self._records))
 
     @property
-    def clipped_grad_norm(self):
+    def clipped_grad_norm(self) -> np.ndarray:
         """Float64 array (T,): global norm after clipping."""
         return self.global_norms(0, len(self._records), clipped=True)
 
     @property
-    def clipped(self):
+    def clipped(self) -> np.ndarray:
         """Bool array (T,): updates whose gradient was clipped."""
         return self.was_clipped(0, len(self._records))
 
     @property
-    def extra(self):
+    def extra(self) -> dict[str, np.ndarray]:
         """Dict of name to float32 array (T,): further series per record."""
         return self._records.extra
 
     @property
-    def update_steps(self):
+    def update_steps(self) -> np.ndarray:
         """Int array (M,): steps at which the weights were measured."""
         return self._weights.steps
 
     @property
-    def sites(self):
+    def sites(self) -> np.ndarray:
         """Str array (A,): paths of the layers whose outputs are measured.
 
         In the order of the forward pass; empty until they are known.
@@ -287,11 +307,11 @@ class Trace:
         return self._activations.sites
 
     @property
-    def activation_steps(self):
+    def activation_steps(self) -> np.ndarray:
         """Int array (K,): steps at which activations were measured."""
         return self._activations.steps
 
-    def activation(self, name):
+    def activation(self, name: str) -> np.ndarray:
         """Return a series of the activations.
 
         Over one batch each: `"mean"` and `"std"` of a layer's outputs,
@@ -312,7 +332,7 @@ class Trace:
         """
         return self._activations.activation(name)
 
-    def data(self, name):
+    def data(self, name: str) -> np.ndarray:
         """Return a series of the batches' data, at `activation_steps`.
 
         `"loss"` of the batch; minimum, maximum, mean and standard deviation of
@@ -340,36 +360,36 @@ class Trace:
         return self._activations.data(name)
 
     @property
-    def epochs(self):
+    def epochs(self) -> np.ndarray:
         """Int array (E,): numbers of the epochs that ended."""
         return self._epochs.numbers
 
     @property
-    def epoch_steps(self):
+    def epoch_steps(self) -> np.ndarray:
         """Int array (E,): last step of each epoch."""
         return self._epochs.last_steps
 
     @property
-    def logs(self):
+    def logs(self) -> dict[str, np.ndarray]:
         """Dict of name to float64 array (E,): logs of each epoch."""
         return self._epochs.logs
 
     @property
-    def thinned(self):
+    def thinned(self) -> bool:
         """Whether records were dropped to stay within the capacity."""
         return self._tables.records.count < self._tables.records.seen
 
     @property
-    def records_seen(self):
+    def records_seen(self) -> int:
         """Number of records ever appended, dropped ones included."""
         return self._tables.records.seen
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes that the recorded arrays occupy."""
         return self._tables.nbytes
 
-    def get(self, name, by="layer"):
+    def get(self, name: str, by: str = "layer") -> np.ndarray:
         """Return a series on the time axis `steps`.
 
         Args:
@@ -389,7 +409,9 @@ class Trace:
             return self._records.variable_norms
         return self.layer_norms(0, len(self._records))
 
-    def measured(self, name, by="layer", since=None):
+    def measured(
+        self, name: str, by: str = "layer", since: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return a series at the steps where it was measured.
 
         Args:
@@ -409,7 +431,9 @@ class Trace:
             return self.steps, self.get(name, by)
         return self._weights.series(name, by, since)
 
-    def global_norms(self, first, last, clipped=False):
+    def global_norms(
+        self, first: int, last: int, clipped: bool = False
+    ) -> np.ndarray:
         """Return global norms of records `first` to `last`, float64.
 
         Args:
@@ -419,7 +443,7 @@ class Trace:
         """
         return self._records.global_norms(first, last, clipped)
 
-    def was_clipped(self, first, last):
+    def was_clipped(self, first: int, last: int) -> np.ndarray:
         """Return whether records `first` to `last` were clipped, bool.
 
         The norms before and after are computed apart, so equal ones differ in
@@ -433,11 +457,11 @@ class Trace:
         after = self.global_norms(first, last, clipped=True)
         return after < before * (1 - _CLOSE)
 
-    def layer_norms(self, first, last):
+    def layer_norms(self, first: int, last: int) -> np.ndarray:
         """Return `get("grad_norm")[first:last]` without computing the rest."""
         return self._records.layer_norms(first, last)
 
-    def blocks(self):
+    def blocks(self) -> Blocks:
         """Return summaries of the run in blocks of equally many records.
 
         Returns:
@@ -446,7 +470,7 @@ class Trace:
         """
         return self.derive(_read_blocks)
 
-    def derive(self, function):
+    def derive(self, function: Callable[[Any], Any]) -> Any:
         """Return `function(self)`, computed once while `unchanged` is open.
 
         Args:
@@ -459,7 +483,7 @@ class Trace:
         return self._derived[function]
 
     @contextlib.contextmanager
-    def unchanged(self):
+    def unchanged(self) -> Iterator[None]:
         """Promise that the trace stays as it is, so that `derive` remembers.
 
         What it remembers is forgotten at the end.
@@ -473,20 +497,20 @@ class Trace:
         finally:
             self._derived = None
 
-    def class_of(self, layer):
+    def class_of(self, layer: str) -> str:
         """Return the class name of a layer path, "" if it is not known."""
         return self.info(layer).get("class") or ""
 
     @property
-    def run(self):
+    def run(self) -> RunInfo:
         """`RunInfo`: what `meta` knows of model, optimizer, data and plan."""
         return self.derive(_read_run)
 
-    def info(self, layer):
+    def info(self, layer: str) -> dict[str, Any]:
         """Return what `meta` knows of a layer path, {} if nothing."""
         return self.run.info(layer)
 
-    def epoch_of(self, step):
+    def epoch_of(self, step: int) -> int | None:
         """Return the epoch that a step belongs to, None if unknown."""
         step = _validation.check_int("Trace.epoch_of", "step", step)
         if len(self._epochs):
@@ -498,7 +522,7 @@ class Trace:
 
     # Files
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the trace as one compressed file, atomically.
 
         Args:
@@ -511,14 +535,17 @@ class Trace:
         file.save(self, path)
 
     @classmethod
-    def load(cls, path, max_bytes=None):
+    def load(
+        cls, path: str | os.PathLike[str], max_bytes: int | None = None
+    ) -> "Trace":
         """Read a trace that `save` wrote.
 
         The file may come from anywhere: nothing in it is run, and it is
         refused whole if any part of it is not as it must be.
 
         Args:
-            path: Str or path.
+            path: Str or path: the file, or the directory of a run, which is
+                the `log_dir` of a `GradientMonitor`.
             max_bytes: Int. What the file may unpack to in memory. Defaults to
                 64 MiB, or fifty times its size if that is more.
 
@@ -532,7 +559,7 @@ class Trace:
         """
         return file.load(cls, path, max_bytes)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Return the trace as lists and dicts that JSON can hold.
 
         NaN becomes None; infinities become the strings `"Infinity"` and
@@ -540,21 +567,21 @@ class Trace:
         """
         return file.to_dict(self)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return (
             f"<Trace: {len(self.steps)} records of {len(self.layers)} layers, "
             f"{len(self.epochs)} epochs>"
         )
 
 
-def _read_run(trace):
+def _read_run(trace: Trace) -> RunInfo:
     return RunInfo.of(trace.meta)
 
 
-def _read_blocks(trace):
+def _read_blocks(trace: Trace) -> Blocks:
     return Blocks.of(trace._tables.blocks)
 
 
-def _check_series(name, by):
+def _check_series(name: str, by: str) -> None:
     check_choice("Trace.get", "name", name, SERIES)
     check_choice("Trace.get", "by", by, ("layer", "variable"))

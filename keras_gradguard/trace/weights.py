@@ -1,5 +1,7 @@
 """A trace's measurements of the weights and of their updates."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_gradguard import _validation
@@ -17,7 +19,7 @@ class WeightMeasurements:
     def __init__(self, tables, variables):
         self._tables = tables
         self._variables = variables
-        self._ratio = (None, None)
+        self._ratio: Any = (None, None)
 
     def append(self, steps, *given):
         """Append measurements; see `Trace.append_updates`.

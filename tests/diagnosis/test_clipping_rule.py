@@ -7,8 +7,7 @@ from keras_gradguard import Trace
 from keras_gradguard import diagnose
 from keras_gradguard.reporting.tables import clipping
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def make(norms, thresholds, skipped=None):

@@ -16,8 +16,8 @@ from keras_gradguard.healing.skill import skill
 from keras_gradguard.healing.skill import tasks_of
 from tests import models
 
-# Trains much; what a backend can change is tested with the actions.
-pytestmark = pytest.mark.slow
+# Trains much; what a backend can change is tested with the edits.
+pytestmark = pytest.mark.once
 
 
 def data(rows=128):

@@ -19,8 +19,7 @@ from keras_gradguard.trace.run_info import OptimizerFacts
 from keras_gradguard.trace.run_info import Output
 from keras_gradguard.trace.run_info import loss_name
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def head(activation, units, loss, from_logits=False):
@@ -60,10 +59,14 @@ def test_outputs_that_do_not_fit_their_loss(output, kind):
     assert finding.evidence["kind"] == kind
     assert finding.layers == ["net/out"]
     assert finding.message.startswith("net/out: ")
-    assert finding.remedies[0].arguments["layer"] == "net/out"
-    assert 'name="out"' in finding.remedies[0].code or "loss=" in (
-        finding.remedies[0].code
-    )
+    remedy = finding.remedies[0]
+    assert remedy.arguments["layer"] == "net/out"
+    # The code to paste changes what the remedy changes, and only that.
+    activation, loss = (remedy.arguments[key] for key in ("activation", "loss"))
+    assert activation or loss
+    assert ('name="out"' in remedy.code) == (activation is not None)
+    assert (activation is None) or f'activation="{activation}"' in remedy.code
+    assert ("loss=" in remedy.code) == (loss is not None)
 
 
 @pytest.mark.parametrize(

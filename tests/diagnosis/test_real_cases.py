@@ -7,10 +7,9 @@ if keras.backend.backend() != "jax":
     pytest.skip("recorded with plain JAX", allow_module_level=True)
 pytest.importorskip("sklearn")
 
-import rule_cases
-import tape
-
 from keras_gradguard import diagnose
+from tests.diagnosis import rule_cases
+from tests.diagnosis import tape
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])

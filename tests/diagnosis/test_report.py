@@ -6,8 +6,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from synthetic import make_trace
-from synthetic import steady
 
 from keras_gradguard import Finding
 from keras_gradguard import Remedy
@@ -15,9 +13,10 @@ from keras_gradguard import Report
 from keras_gradguard import Rule
 from keras_gradguard import Trace
 from keras_gradguard import diagnose
+from tests.diagnosis.synthetic import make_trace
+from tests.diagnosis.synthetic import steady
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 SICK = [0.02, 0.008, 0.003, 0.001, 0.001, 0.009, 0.07]
 
@@ -142,8 +141,16 @@ def test_any_trace_is_reported(value, total, tmp_path):
         trace.append_updates([0], norms[:1], norms[:1])
         trace.append_epoch(0, total - 1, {"loss": value})
     report = diagnose(trace)
+    gone = total > 0 and not np.isfinite(value)
+    rules = [finding.rule for finding in report.findings]
+    assert rules == (["nonfinite_gradient"] if gone else [])
     for name in ("r.json", "r.md", "r.html"):
         report.save(tmp_path / name)
+        assert report.verdict in (tmp_path / name).read_text("utf-8")
+    saved = json.loads((tmp_path / "r.json").read_text("utf-8"))
+    assert saved == report.to_dict()
+    assert saved["summary"]["records"] == total
+    assert Page((tmp_path / "r.html").read_text("utf-8")).open == []
 
 
 def test_rules_by_id_and_of_ones_own():
@@ -170,3 +177,12 @@ def test_rules_by_id_and_of_ones_own():
         diagnose(trace, rules=[Mine])
     with pytest.raises(TypeError, match="of type int"):
         diagnose(trace, rules=3)
+
+
+def test_a_short_run_with_a_loss_is_not_told_that_it_has_none():
+    trace = Trace(["a"], ["a/k"], [0])
+    trace.append(np.arange(4), np.ones((4, 1)), extra={"loss": np.ones(4)})
+    assert diagnose(trace).not_judged == ["too few to say whether it learns"]
+    bare = Trace(["a"], ["a/k"], [0])
+    bare.append(np.arange(4), np.ones((4, 1)))
+    assert any("no loss" in why for why in diagnose(bare).not_judged)

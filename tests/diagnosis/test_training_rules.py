@@ -11,8 +11,7 @@ from keras_gradguard import diagnose
 from keras_gradguard.trace import ACTIVATION_SERIES
 from keras_gradguard.trace import DATA_SERIES
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 SITES = ("dense_0", "dense_1", "dense_2")
 FLAT = np.full(400, 0.7)
@@ -86,7 +85,7 @@ def run(
     steps = np.arange(total)
     trace.append(steps, grads, extra={"loss": np.asarray(loss)})
     change = np.broadcast_to(ratio, (total,))
-    for step in [0, 1, 2, 4, 8, 16, 32, *range(64, total, 64)]:
+    for step in [0, 1, 2, 4, 16, *range(64, total, 64)]:
         if step >= total:
             break
         trace.append_updates([step], [weights], [weights * change[step]])
@@ -161,11 +160,11 @@ def test_a_layer_of_dead_units(factor):
     assert ids(trace) == ["dead_relu"]
 
 
-@pytest.mark.parametrize(("row", "first"), [(1, 0), (3, 0), (4, 8), (6, 32)])
+@pytest.mark.parametrize(("row", "first"), [(1, 0), (3, 0), (4, 16), (6, 128)])
 def test_units_that_die_within_four_steps_were_about_to_at_the_start(
     row, first
 ):
-    steps = [0, 1, 2, 4, 8, 16, 32]
+    steps = [0, 1, 2, 4, 16, 64, 128]
     dead = [[1.0 if at >= row else 0.4, np.nan, np.nan] for at in range(13)]
     activations = {"dead_fraction": dead, "inactive_fraction": dead}
     report = diagnose(run(activations=activations))

@@ -19,8 +19,7 @@ from keras_gradguard.reporting.tensorboard.event_file import EventFile
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
 from tests.hostile import disks
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 WRITERS = (RunWriter, EventWriter)
 FOUND = [Finding("frozen_layer", "warning", ["a"], 3, 9, 0, {}, "It stands.")]

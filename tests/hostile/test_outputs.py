@@ -19,8 +19,7 @@ from keras_gradguard.reporting.run_directory import RunWriter
 from tests.hostile import junk
 from tests.hostile import runs
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def finding(text, code="x = 1"):

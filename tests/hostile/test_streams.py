@@ -12,8 +12,7 @@ from tests.hostile import outcomes
 from tests.hostile import readers
 from tests.hostile import streams
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def check(case):

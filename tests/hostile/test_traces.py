@@ -16,8 +16,7 @@ from tests.hostile import readers
 from tests.hostile import runs
 from tests.hostile import traces
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def check(case, folder, plots=False):

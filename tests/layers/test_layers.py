@@ -99,7 +99,7 @@ def test_mixed_precision():
 def test_errors_teach():
     with pytest.raises(ValueError, match=r"`normalization` must be one of"):
         layers.PairedDense(6, normalization="group")
-    with pytest.raises(ValueError, match=r"`name` must be one of"):
+    with pytest.raises(ValueError, match=r"`pairing` must be one of"):
         layers.PairedDense(6, pairing="he_rule")
     with pytest.raises(TypeError, match=r"`units` must be an integer >= 1"):
         layers.PairedDense(6.0)

@@ -80,6 +80,36 @@ def test_plain_checkpoint_loads_with_the_inner_state(tmp_path):
     wrapped.load_weights(tmp_path / "wrapped.weights.h5")
 
 
+def test_an_untrained_model_loads_with_the_warnings_of_its_optimizer(tmp_path):
+    def told(optimizer):
+        make_model(optimizer).save(tmp_path / "model.keras")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            model = keras.models.load_model(tmp_path / "model.keras")
+        fit(model)
+        return [w for w in caught if issubclass(w.category, UserWarning)]
+
+    plain = told(keras.optimizers.Adam(0.01))
+    wrapped = told(kgg.AutoClip(keras.optimizers.Adam(0.01)))
+    assert len(wrapped) == len(plain)
+
+
+def test_a_load_that_keras_did_not_go_on_with_spoils_no_other(tmp_path):
+    model = make_model(kgg.AutoClip(keras.optimizers.Adam(0.01)))
+    fit(model)
+    model.save_weights(tmp_path / "w.weights.h5")
+    other = make_model(kgg.AutoClip(keras.optimizers.Adam(0.01)))
+    other.optimizer.build(other.trainable_variables)
+    for state in ({"0": np.int32(3)}, {}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            other.optimizer.load_own_variables(state)
+    other.load_weights(tmp_path / "w.weights.h5")
+    assert_same(
+        numbers(model.optimizer.variables), numbers(other.optimizer.variables)
+    )
+
+
 def test_a_trained_optimizer_keeps_its_state_when_wrapped():
     model = make_model(keras.optimizers.Adam(0.01))
     x = np.ones((16, 4), "float32")

@@ -28,6 +28,7 @@ def main():
 
 
 def _make(options, folder):
+    stored.make_trace().save(stored.SAVED_FILE)
     if options.files:
         stored.make_trace().save(stored.TRACE_FILE)
         surface.write_configs()

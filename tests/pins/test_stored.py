@@ -11,6 +11,8 @@ from tests.pins import stored
 from tests.pins.compare import differences
 from tests.pins.stored import pinned
 
+pytestmark = pytest.mark.pure
+
 DIAGNOSES = pinned("diagnoses")
 
 
@@ -57,7 +59,7 @@ def test_a_stored_trace_is_saved_again_as_it_was(tmp_path):
 
 def test_the_same_trace_is_saved_as_it_was(tmp_path):
     stored.make_trace().save(tmp_path / "new.npz")
-    expected = stored.arrays_of(stored.TRACE_FILE)
+    expected = stored.arrays_of(stored.SAVED_FILE)
     same_files(expected, stored.arrays_of(tmp_path / "new.npz"), exact=False)
 
 

@@ -262,7 +262,7 @@ def test_subclassed_models_are_refused_with_the_way_out():
         presets.convert(Net(), "gelu")
     with pytest.raises(TypeError, match=r"`model` must be a Keras model"):
         presets.convert("model", "gelu")
-    with pytest.raises(ValueError, match=r"`name` must be one of 'he_relu'"):
+    with pytest.raises(ValueError, match=r"`pairing` must be one of 'he_relu'"):
         presets.convert(mlp(), "nope")
     with pytest.raises(ValueError, match=r"`model` must be built"):
         presets.convert(

@@ -9,7 +9,7 @@ from keras_gradguard.presets import theory
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "presets.md"
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_the_table_is_what_the_code_computes():
     text = PAGE.read_text(encoding="utf-8")
     (shown,) = re.findall(r"<!-- table -->\n(.*)\n<!-- /table -->", text, re.S)

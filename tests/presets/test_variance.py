@@ -226,14 +226,14 @@ def test_signal_and_gradient_in_deep_dense_stacks(part):
         assert layers >= 5
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("kind", sorted(set(TYPES) - {"conv2d", "dense"}))
 def test_signal_and_gradient_in_deep_stacks_of_every_layer_type(kind, name):
     assert check(kind, name) >= 5
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["he_relu", "gelu_deep"])
 def test_signal_and_gradient_in_a_wide_square_convolution(name):
     assert check("conv2d", name) == DEPTH
@@ -251,7 +251,7 @@ def test_depthwise_layers_between_pointwise_ones():
         depthwise(name, 5)
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize("name", ROWS)
 def test_deep_stacks_of_depthwise_layers(name):
     depthwise(name, DEPTH)

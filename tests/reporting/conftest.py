@@ -1,29 +1,13 @@
 """Made-up runs, shared with the tests of the rules."""
 
-import pathlib
-import sys
-
 import numpy as np
 import pytest
 
 from keras_gradguard import diagnose
-
-_HERE = pathlib.Path(__file__).parent
-sys.path.insert(0, str(_HERE.parent / "diagnosis"))
+from tests.diagnosis.synthetic import make_trace
+from tests.diagnosis.synthetic import steady
 
 SICK = [0.02, 0.008, 0.003, 0.001, 0.001, 0.009, 0.07]
-
-
-def made_up(grads, loss):
-    from synthetic import make_trace
-
-    return make_trace(grads, loss)
-
-
-def steady(profile):
-    from synthetic import steady
-
-    return steady(profile)
 
 
 def with_weights(trace):
@@ -47,7 +31,7 @@ def with_weights(trace):
 @pytest.fixture
 def sick():
     """(trace, findings) of a run whose gradients vanish."""
-    trace = with_weights(made_up(steady(SICK), np.full(200, 0.693)))
+    trace = with_weights(make_trace(steady(SICK), np.full(200, 0.693)))
     return trace, diagnose(trace).findings
 
 
@@ -55,7 +39,7 @@ def sick():
 def healthy():
     """(trace, findings) of a run without problems."""
     loss = np.linspace(0.7, 0.1, 200)
-    trace = with_weights(made_up(steady(np.ones(4)), loss))
+    trace = with_weights(make_trace(steady(np.ones(4)), loss))
     return trace, diagnose(trace).findings
 
 
@@ -66,5 +50,5 @@ def broken():
     grads[120:] = np.nan
     loss = np.linspace(0.7, 0.1, 200)
     loss[120:] = np.nan
-    trace = made_up(grads, loss)
+    trace = make_trace(grads, loss)
     return trace, diagnose(trace).findings

@@ -6,8 +6,7 @@ import pytest
 
 from keras_gradguard.reporting.console import ConsoleReporter
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 class Terminal(io.StringIO):
@@ -70,8 +69,9 @@ def test_colours_only_on_a_terminal(sick, monkeypatch):
 
 def test_long_tables_keep_their_ends(capsys):
     import numpy as np
-    from synthetic import make_trace
-    from synthetic import steady
+
+    from tests.diagnosis.synthetic import make_trace
+    from tests.diagnosis.synthetic import steady
 
     trace = make_trace(steady(np.ones(60)), np.linspace(1, 0, 200))
     ConsoleReporter(verbose=2).close(trace, [])

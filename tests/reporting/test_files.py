@@ -14,8 +14,7 @@ from keras_gradguard import Trace
 from keras_gradguard.reporting.reporter import Guarded
 from keras_gradguard.reporting.run_directory import RunWriter
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def rows(path):

@@ -12,8 +12,7 @@ from keras_gradguard import Trace
 from keras_gradguard.reporting.plots import plot
 from keras_gradguard.reporting.plots import plot_weights
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def test_figure_shows_loss_heatmap_and_findings(sick, tmp_path):
@@ -70,8 +69,37 @@ def test_any_trace_is_drawn(value, total):
         trace.append(steps, norms, extra={"loss": norms[:, 0]})
         trace.append_updates([0], norms[:1], norms[:1])
         trace.append_epoch(0, total - 1, {"loss": value})
-    plot(trace).savefig("/dev/null", format="png")
-    plot_weights(trace).savefig("/dev/null", format="png")
+    figure = plot(trace)
+    loss, heat = figure.axes[:2]
+    gone = total > 0 and not np.isfinite(value)
+    assert loss.get_title(loc="left").endswith(
+        "not finite since epoch 1" if gone else "Loss"
+    )
+    meshes = [
+        m.get_array() for m in heat.collections if m.get_array() is not None
+    ]
+    # Two layers; 700 steps are put into 400 columns.
+    assert [m.shape for m in meshes] == (
+        [(2, min(total, 400))] if total else []
+    )
+    assert (heat.get_legend() is not None) == gone
+    (norms,) = [
+        axes
+        for axes in figure.axes
+        if axes.get_title(loc="left") == "Gradient norm per layer"
+    ]
+    if total and not gone:
+        drawn = np.concatenate([line.get_ydata() for line in norms.lines])
+        assert set(drawn) == {value}
+    figure.savefig("/dev/null", format="png")
+    weights = plot_weights(trace)
+    (size,) = [
+        axes
+        for axes in weights.axes
+        if axes.get_title(loc="left") == "Norm of the weights"
+    ]
+    assert all(len(line.get_ydata()) == min(total, 1) for line in size.lines)
+    weights.savefig("/dev/null", format="png")
 
 
 def test_pyplot_is_left_alone():

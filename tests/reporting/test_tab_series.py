@@ -18,6 +18,8 @@ from tests.tensorboard_plugin.conftest import make_trace
 from tests.tensorboard_plugin.conftest import write
 from tests.tensorboard_plugin.conftest import write_live
 
+pytestmark = pytest.mark.pure
+
 
 def chunks_of(*paths):
     """Return {tag: chunks} of the tab in event files."""

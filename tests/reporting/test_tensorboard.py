@@ -8,8 +8,6 @@ import pytest
 
 pytest.importorskip("tensorboard")
 
-from synthetic import make_trace
-from synthetic import steady
 from tensorboard.backend.event_processing.event_file_loader import (
     EventFileLoader,
 )
@@ -23,6 +21,10 @@ from keras_gradguard.reporting.tensorboard.writer import EventWriter
 from keras_gradguard.trace.histogram import COLUMNS
 from keras_gradguard.trace.histogram import OCTAVES
 from keras_gradguard.trace.histogram import GradientHistogram
+from tests.diagnosis.synthetic import make_trace
+from tests.diagnosis.synthetic import steady
+
+pytestmark = pytest.mark.pure
 
 
 def read(path):

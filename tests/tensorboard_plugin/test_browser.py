@@ -21,7 +21,7 @@ from tests.tensorboard_plugin.browser import browsing
 from tests.tensorboard_plugin.browser import programs
 from tests.tensorboard_plugin.conftest import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.once
 
 
 def net(activation, **arguments):

@@ -13,8 +13,7 @@ from keras_gradguard.reporting.tensorboard.chunks import SAMPLES
 from keras_gradguard.tensorboard_plugin.loader import GradGuardLoader
 from tests.tensorboard_plugin.conftest import ROOT
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def test_entry_point_names_the_loader():

@@ -12,8 +12,7 @@ from keras_gradguard import Finding
 from keras_gradguard.tensorboard_plugin.views import NAN_CODE
 from tests.tensorboard_plugin import conftest
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 
 def cells(matrix, layers):

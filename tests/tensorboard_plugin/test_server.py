@@ -29,7 +29,7 @@ def load_fast(request):
     return request.param
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_tab_is_on_and_keeps_every_record(tmp_path, load_fast):
     # 250 events, more than either loader keeps of a foreign plugin.
     grads = np.repeat(np.arange(2500.0)[:, None] + 1, 3, axis=1)
@@ -68,7 +68,7 @@ def test_tab_is_on_and_keeps_every_record(tmp_path, load_fast):
         assert "GradGuard" in layout
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_data_arrive_while_it_runs(tmp_path, load_fast):
     first = conftest.make_trace(["a"], np.arange(50), np.ones((50, 1)))
     conftest.write(tmp_path / "run", first, [])
@@ -87,7 +87,7 @@ def test_data_arrive_while_it_runs(tmp_path, load_fast):
         assert ask(url, "overview?run=run")["points"] == 90
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_errors_and_attacks_over_the_wire(logdir):
     def status(route):
         try:
@@ -107,7 +107,7 @@ def test_errors_and_attacks_over_the_wire(logdir):
         assert status("plugin.py") == 404
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_hparams_dashboard_knows_the_run(logdir):
     with serving(logdir) as url:
 
@@ -125,7 +125,7 @@ def test_hparams_dashboard_knows_the_run(logdir):
         assert "model" in columns()
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_histograms_dashboard_shows_the_gradients(tmp_path, load_fast):
     random = np.random.default_rng(0)
     trace = conftest.make_trace(["a"], np.arange(3), np.ones((3, 1)))

@@ -8,7 +8,7 @@ from keras_gradguard.trace.run_info import OptimizerFacts
 from keras_gradguard.trace.run_info import Output
 from keras_gradguard.trace.run_info import RunInfo
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 META = {
     "backend": "jax",

@@ -8,27 +8,16 @@ from keras_gradguard._backend.jax.values import read
 
 
 def known_now(condition):
-    """The bool `condition`, or `None` where the host cannot know it yet."""
+    # The bool `condition`, or `None` where the host cannot know it yet.
     return None if isinstance(condition, jax.core.Tracer) else bool(condition)
 
 
 def chooses_after(exact):
-    """Whether `branch` runs both sides and then chooses."""
+    # Whether `branch` runs both sides and then chooses.
     return exact
 
 
 def branch(condition, then, otherwise, variables, exact=False):
-    """Run `then` or `otherwise`, both of which only assign to variables.
-
-    Args:
-        condition: Scalar bool array that only the device knows.
-        then: Function without arguments.
-        otherwise: Function without arguments.
-        variables: Every variable that either of them reads or changes.
-        exact: Whether `then` has to give the bits that it gives without a
-            branch, at the cost of a copy of the state. XLA fuses gradients
-            and update otherwise, where they are in one computation.
-    """
     if chooses_after(exact):
         choose_after(condition, then, otherwise, variables, read=read)
         return
@@ -44,10 +33,5 @@ def branch(condition, then, otherwise, variables, exact=False):
 
 
 def assert_in_graph(condition, message):
-    """Make the compiled step fail with `message` unless `condition` holds.
-
-    Returns:
-        Whether a step can fail where this runs: a compiled one cannot.
-    """
     del condition, message
     return False

@@ -79,7 +79,8 @@ def norms_of_rows(rows):
 
 def _split(tensors):
     """Positions of small tensors and of the others."""
-    small, large = [], []
+    small: list = []
+    large: list = []
     for i, tensor in enumerate(tensors):
         (small if tensor.size <= _SMALL else large).append(i)
     return small, large

@@ -13,18 +13,6 @@ def _copies(arrays):
 
 
 class Ring:
-    """The last `rows` records, written inside the compiled step.
-
-    The cursor is a variable of its own: where a row to be written is found by
-    reading the same array, XLA copies the whole of it.
-
-    Args:
-        rows: Number of records kept.
-        columns: Number of values of a record.
-        optimizer: Keras optimizer that carries the ring in its state.
-        name: Name of the variable.
-    """
-
     def __init__(self, rows, columns, optimizer, name):
         self.rows = rows
         self._store = optimizer.add_variable(
@@ -35,13 +23,6 @@ class Ring:
         )
 
     def write(self, iterations, flag, values):
-        """Append a record.
-
-        Args:
-            iterations: Integer scalar, the optimizer's step.
-            flag: Python int or scalar, stored with the record.
-            values: Float array of shape `(columns,)`.
-        """
         cursor = jnp.asarray(self._cursor.value)
         step = jnp.asarray(iterations, "int32")
         head = [
@@ -56,14 +37,6 @@ class Ring:
         self._cursor.assign((cursor + 1) % ring_layout.wrap(self.rows))
 
     def amend(self, first, values, where, step):
-        """Overwrite columns of the latest record.
-
-        Args:
-            first: First column.
-            values: Float array of shape `(k,)`.
-            where: Bool or bool scalar: whether to.
-            step: Not used: the latest record is the one of the step.
-        """
         del step
         row = (jnp.asarray(self._cursor.value) - 1) % self.rows
         start = ring_layout.HEAD + first
@@ -83,12 +56,6 @@ class Ring:
         )
 
     def snapshot(self, state=None):
-        """Device copies of store and cursor, for `to_numpy`.
-
-        Args:
-            state: Map from `id(variable)` to its current array, where the
-                trainer holds the state outside of the variables.
-        """
         arrays = [
             variable.value if state is None else state[id(variable)]
             for variable in self.variables
@@ -100,5 +67,5 @@ class Ring:
 
     @property
     def variables(self):
-        """Keras variables that were added to the optimizer."""
+        # Keras variables that were added to the optimizer.
         return [self._store, self._cursor]

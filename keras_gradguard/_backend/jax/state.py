@@ -4,7 +4,6 @@ import keras
 
 
 def state_by_variable(optimizer, state):
-    """Map `id(variable)` to its array in a trainer's state."""
     return {
         id(variable): value
         for variable, value in zip(optimizer.variables, state[2], strict=True)
@@ -12,16 +11,6 @@ def state_by_variable(optimizer, state):
 
 
 def in_stateless_scope(variables, values, function):
-    """Run `function` on variables that hold `values`; return their new values.
-
-    Args:
-        variables: List of Keras variables.
-        values: List of arrays, their current values.
-        function: Callable without arguments that assigns to them.
-
-    Returns:
-        List of arrays, the values afterwards.
-    """
     scope = keras.StatelessScope(
         state_mapping=list(zip(variables, values, strict=True))
     )

@@ -9,27 +9,16 @@ from keras_gradguard._backend.tensorflow.values import read
 
 
 def known_now(condition):
-    """The bool `condition`, or `None` where the host cannot know it yet."""
+    # The bool `condition`, or `None` where the host cannot know it yet.
     return bool(condition) if tf.executing_eagerly() else None
 
 
 def chooses_after(exact):
-    """Whether `branch` runs both sides and then chooses."""
+    # Whether `branch` runs both sides and then chooses.
     return exact and is_compiled_by_xla()
 
 
 def branch(condition, then, otherwise, variables, exact=False):
-    """Run `then` or `otherwise`, both of which only assign to variables.
-
-    Args:
-        condition: Scalar bool tensor that only the device knows.
-        then: Function without arguments.
-        otherwise: Function without arguments.
-        variables: Every variable that either of them reads or changes.
-        exact: Whether `then` has to give the bits that it gives without a
-            branch, at the cost of a copy of the state. XLA fuses gradients
-            and update otherwise, where they are in one computation.
-    """
     if chooses_after(exact):
         choose_after(condition, then, otherwise, variables, read=read)
         return
@@ -58,11 +47,6 @@ def branch(condition, then, otherwise, variables, exact=False):
 
 
 def assert_in_graph(condition, message):
-    """Make the compiled step fail with `message` unless `condition` holds.
-
-    Returns:
-        Whether a step can fail where this runs: one compiled by XLA cannot.
-    """
     if is_compiled_by_xla():
         return False
     tf.debugging.Assert(condition, [message])

@@ -4,21 +4,10 @@ import tensorflow as tf
 
 
 def bits(tensor):
-    """The bits of a float32 tensor as int32."""
     return tf.bitcast(tensor, tf.int32)
 
 
 def bin_counts(bins, count, xla=False):
-    """How often each of the first bins occurs.
-
-    Args:
-        bins: Int32 tensor of any shape, none negative.
-        count: Python int, bins to count; larger ones are left out.
-        xla: Whether the code is compiled by XLA.
-
-    Returns:
-        Integer tensor of shape `(count,)`.
-    """
     if xla:
         wanted = tf.reshape(tf.range(count), (count,) + (1,) * bins.shape.rank)
         hits = tf.cast(bins[None] == wanted, "int32")

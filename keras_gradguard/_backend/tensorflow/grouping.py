@@ -17,7 +17,8 @@ def split(sizes):
         `(groups, large)`: lists of positions; within a group the sizes differ
         by a factor of four at most.
     """
-    groups, large = {}, []
+    groups: dict = {}
+    large: list = []
     for i, size in enumerate(sizes):
         if size == 0 or size > _SMALL:
             large.append(i) if size else groups.setdefault(-1, []).append(i)

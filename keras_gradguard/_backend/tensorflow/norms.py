@@ -22,20 +22,6 @@ def is_compiled_by_xla():
 
 
 def barrier(tensors, xla=None):
-    """Copies of tensors that XLA does not fuse with the originals.
-
-    A statistic that reads the gradients would otherwise change how XLA fuses
-    the update, and with it the last bits of the weights. The originals stay
-    as they are, for the update.
-
-    Args:
-        tensors: List of tensors, none of them sparse.
-        xla: Whether the code is compiled by XLA. Defaults to
-            `is_compiled_by_xla()`.
-
-    Returns:
-        List of tensors with the same values.
-    """
     if not tensors or not (is_compiled_by_xla() if xla is None else xla):
         return list(tensors)
     from tensorflow.compiler.tf2xla.ops import gen_xla_ops
@@ -44,25 +30,10 @@ def barrier(tensors, xla=None):
 
 
 def may_join():
-    """Whether small tensors may be read as one.
-
-    Where XLA compiles a graph it would fuse the rest of the step otherwise,
-    and its last bits would differ.
-    """
     return not is_compiled_by_xla()
 
 
 def l2_norms(tensors, xla=None):
-    """L2 norm of each tensor, safe from overflow and underflow.
-
-    Args:
-        tensors: List of n dense float tensors.
-        xla: Whether the code is compiled by XLA. Defaults to
-            `is_compiled_by_xla()`.
-
-    Returns:
-        Float32 tensor of shape `(n,)`.
-    """
     if not tensors:
         return tf.zeros((0,), "float32")
     if not (is_compiled_by_xla() if xla is None else xla):
@@ -83,17 +54,6 @@ def l2_norms(tensors, xla=None):
 
 
 def change_norms(before, after, xla=None):
-    """L2 norms of tensors, then those of their changes.
-
-    Args:
-        before: List of n dense float tensors.
-        after: List of n tensors of the same shapes.
-        xla: Whether the code is compiled by XLA. Defaults to
-            `is_compiled_by_xla()`.
-
-    Returns:
-        Float32 tensor of shape `(2 n,)`.
-    """
     changes = [
         tf.cast(a, "float32") - tf.cast(b, "float32")
         for b, a in zip(before, after, strict=True)
@@ -156,7 +116,6 @@ def _norms_graph(tensors):
 
 
 def zero_fractions(tensors):
-    """Share of exact zeros of each tensor, float32 of shape `(n,)`."""
     if not tensors:
         return tf.zeros((0,), "float32")
     return tf.stack(

@@ -1,5 +1,7 @@
 """TensorFlow: a ring of records in `tf.Variable`s."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from keras_gradguard._backend import ring_layout
@@ -7,56 +9,25 @@ from keras_gradguard._backend.tensorflow.strategy import replicas
 
 
 class Ring:
-    """The last `rows` records, written inside the compiled step.
-
-    A captured `tf.Variable` need not belong to the optimizer, so checkpoints
-    never see it.
-
-    Args:
-        rows: Number of records kept.
-        columns: Number of values of a record.
-        optimizer: Not used here.
-        name: Name of the variable.
-    """
-
     def __init__(self, rows, columns, optimizer, name):
         del optimizer
         self.rows = rows
         self._columns = columns
         self._store = _Store(rows, columns, name)
-        self._amended = None
-        self._first = None
+        self._amended: Any = None
+        self._first: Any = None
 
     def write(self, iterations, flag, values):
-        """Append a record.
-
-        Args:
-            iterations: Integer scalar, the optimizer's step.
-            flag: Python int or scalar, stored with the record.
-            values: Float tensor of shape `(columns,)`.
-        """
         self._store.append(iterations, flag, values)
 
     def amend(self, first, values, where, step):
-        """Overwrite columns of the record of a step.
-
-        They are kept apart until they are read: under XLA, a write inside
-        Keras's `cond` for accumulated gradients is lost if the same variable
-        is written again behind it.
-
-        Args:
-            first: First column, the same in all calls.
-            values: Float tensor of shape `(k,)`.
-            where: Bool scalar: whether to.
-            step: Integer scalar, the step of the record.
-        """
         if self._amended is None:
             self._first = first
             self._amended = _Store(self.rows, values.shape[0], "amended")
         self._amended.append(step, tf.cast(where, "float32"), values)
 
     def snapshot(self, state=None):
-        """Copy of the store with what was amended."""
+        # Copy of the store with what was amended.
         del state
         store = self._store.value.numpy()
         if self._amended is None:
@@ -68,7 +39,6 @@ class Ring:
 
     @property
     def variables(self):
-        """Variables that had to be added to the optimizer: none."""
         return []
 
 

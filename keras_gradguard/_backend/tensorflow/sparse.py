@@ -4,12 +4,10 @@ import tensorflow as tf
 
 
 def is_sparse(gradient):
-    """Whether a gradient holds rows that may repeat."""
     return isinstance(gradient, tf.IndexedSlices)
 
 
 def densify(gradient, xla=False):
-    """Gradient with repeated rows of an `IndexedSlices` summed."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     if xla:  # XLA has no `unique`
@@ -21,42 +19,27 @@ def densify(gradient, xla=False):
 
 
 def to_dense(gradient):
-    """The gradient as one tensor of its variable's shape."""
     return tf.convert_to_tensor(gradient)
 
 
 def values_of(gradient):
-    """The numbers in a gradient: its rows if it is sparse."""
+    # The numbers in a gradient: its rows if it is sparse.
     return gradient.values if is_sparse(gradient) else gradient
 
 
 def with_values(gradient, values):
-    """A gradient with other numbers, as sparse as it was."""
     if not is_sparse(gradient):
         return values
     return tf.IndexedSlices(values, gradient.indices, gradient.dense_shape)
 
 
 def take_rows(weight, gradient):
-    """The rows of a weight that a gradient has; all if it is dense."""
     if not is_sparse(gradient):
         return weight
     return tf.gather(weight, gradient.indices)
 
 
 def merge_rows(gradient):
-    """Sum the rows of a sparse gradient that belong to the same index.
-
-    The shape stays as it is, so that XLA can compile it: rows that became
-    free hold zeros and a valid index.
-
-    Args:
-        gradient: Tensor, or `tf.IndexedSlices` with repeated indices.
-
-    Returns:
-        A gradient of the same kind, each of whose indices has one row that
-        is not zero at most.
-    """
     if not is_sparse(gradient):
         return gradient
     order = tf.argsort(gradient.indices)

@@ -4,15 +4,11 @@ import tensorflow as tf
 
 
 def replicas():
-    """Number of replicas in sync where the code runs."""
+    # Number of replicas in sync where the code runs.
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def replica():
-    """Position of the replica that the code runs on; 0 outside of all.
-
-    None where one trace serves all of them.
-    """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return 0
@@ -21,11 +17,6 @@ def replica():
 
 
 def on_each_replica(function):
-    """Run a function on every replica, also where all of them have met.
-
-    Args:
-        function: Callable without arguments, whose result is dropped.
-    """
     if tf.distribute.in_cross_replica_context() and replicas() > 1:
         strategy = tf.distribute.get_strategy()
         strategy.extended.call_for_each_replica(function)
@@ -34,15 +25,6 @@ def on_each_replica(function):
 
 
 def reduce_over_replicas(tensors):
-    """Sum of each tensor over the replicas.
-
-    Args:
-        tensors: List of tensors or `tf.IndexedSlices`.
-
-    Returns:
-        List of the same kinds, equal on every replica; `tensors` itself if
-        there is one replica.
-    """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return list(tensors)

@@ -6,21 +6,10 @@ from keras_gradguard._backend.torch import pieces
 
 
 def bits(tensor):
-    """The bits of a float32 tensor as int32."""
     return tensor.view(torch.int32)
 
 
 def bin_counts(bins, count, xla=False):
-    """How often each of the first bins occurs.
-
-    Args:
-        bins: Int32 tensor of any shape, none negative.
-        count: Python int, bins to count; larger ones are left out.
-        xla: Not used.
-
-    Returns:
-        Integer tensor of shape `(count,)`.
-    """
     del xla
     bins = bins.reshape(-1)
     if pieces.on_host(bins):

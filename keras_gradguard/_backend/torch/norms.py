@@ -13,26 +13,17 @@ _SAFE_LOW, _SAFE_HIGH = 1e-15, 1e18
 
 
 def barrier(tensors, xla=None):
-    """The tensors: torch runs them as they are written."""
+    # The tensors: torch runs them as they are written.
     del xla
     return list(tensors)
 
 
 def may_join():
-    """Whether small tensors may be read as one: that changes nothing here."""
+    # Whether small tensors may be read as one: that changes nothing here.
     return True
 
 
 def l2_norms(tensors, xla=None):
-    """L2 norm of each tensor, safe from overflow and underflow.
-
-    Args:
-        tensors: List of n dense float tensors.
-        xla: Not used.
-
-    Returns:
-        Float tensor of shape `(n,)`.
-    """
     del xla
     if not tensors:
         return torch.zeros((0,))
@@ -60,16 +51,6 @@ def l2_norms(tensors, xla=None):
 
 
 def change_norms(before, after, xla=None):
-    """L2 norms of tensors, then those of their changes.
-
-    Args:
-        before: List of n dense float tensors.
-        after: List of n tensors of the same shapes.
-        xla: Not used.
-
-    Returns:
-        Float tensor of shape `(2 n,)`.
-    """
     del xla
     size = pieces.size_for(before)
     changes = []
@@ -84,7 +65,6 @@ def change_norms(before, after, xla=None):
 
 
 def zero_fractions(tensors):
-    """Share of exact zeros of each tensor, float32 of shape `(n,)`."""
     if not tensors:
         return torch.zeros((0,))
     size = pieces.size_for(tensors)

@@ -66,7 +66,7 @@ def of_pair(first, second, size):
 
 def _rows(tensor, size):
     """Views along the first axis, each of at most `size` entries if it can."""
-    found = []
+    found: list = []
     for row in tensor.unbind(0):
         cut = row.numel() > size and row.dim()
         found += _rows(row, size) if cut else [row]

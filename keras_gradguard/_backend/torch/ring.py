@@ -6,15 +6,6 @@ from keras_gradguard._backend import ring_layout
 
 
 class Ring:
-    """The last `rows` records, written in the step without a host sync.
-
-    Args:
-        rows: Number of records kept.
-        columns: Number of values of a record.
-        optimizer: Keras optimizer whose step counter tells the device.
-        name: Not used.
-    """
-
     def __init__(self, rows, columns, optimizer, name):
         del name
         self.rows = rows
@@ -26,13 +17,6 @@ class Ring:
         )
 
     def write(self, iterations, flag, values):
-        """Append a record.
-
-        Args:
-            iterations: Integer scalar, the optimizer's step.
-            flag: Python int or scalar, stored with the record.
-            values: Float tensor of shape `(columns,)`.
-        """
         row = self._store.select(0, self._cursor % self.rows)
         with torch.no_grad():
             row.select(0, 1).copy_(iterations)
@@ -41,14 +25,6 @@ class Ring:
         self._cursor += 1
 
     def amend(self, first, values, where, step):
-        """Overwrite columns of the latest record.
-
-        Args:
-            first: First column.
-            values: Float tensor of shape `(k,)`.
-            where: Bool scalar: whether to.
-            step: Not used: the latest record is the one of the step.
-        """
         del step
         start = ring_layout.HEAD + first
         row = self._store.select(0, (self._cursor - 1) % self.rows)
@@ -61,7 +37,6 @@ class Ring:
             row.copy_(values)
 
     def snapshot(self, state=None):
-        """Copy of the store."""
         del state
         store = self._store.clone()
         cursor = self._cursor % ring_layout.wrap(self.rows)
@@ -70,7 +45,6 @@ class Ring:
 
     @property
     def variables(self):
-        """Variables that had to be added to the optimizer: none."""
         return []
 
 

@@ -11,28 +11,25 @@ _IN_NUMPY = (torch.float16, torch.float32, torch.float64)
 
 
 def float64():
-    """Context in which new arrays may be float64."""
     return contextlib.nullcontext()
 
 
 def read(variable):
-    """Value of a Keras variable as a detached tensor."""
+    # Value of a Keras variable as a detached tensor.
     value = getattr(variable, "value", variable)
     return value.detach()
 
 
 def copy(variable):
-    """Value of a variable that a later assignment does not change."""
     return read(variable).clone()
 
 
 def native(variable):
-    """The parameter of a Keras variable, which a user may pass as well."""
+    # The parameter of a Keras variable, which a user may pass as well.
     return getattr(variable, "_value", variable)
 
 
 def gradients(function, values):
-    """Value of a scalar function of a list of tensors, and its gradients."""
     values = [value.detach().requires_grad_() for value in values]
     value = function(values)
     return value.detach(), list(
@@ -41,12 +38,10 @@ def gradients(function, values):
 
 
 def run_whole(function, *arguments):
-    """Run a function: step by step is fast enough here."""
     return function(*arguments)
 
 
 def take_flat(tensor, positions):
-    """Chosen entries of a tensor, or all (None), as a vector."""
     flat = tensor.reshape(-1)
     if positions is None:
         return flat
@@ -55,19 +50,11 @@ def take_flat(tensor, positions):
 
 
 def batch_sizes(tensors):
-    """Length of the first axis of each tensor, float32 of shape `(n,)`."""
     sizes = tuple(float(tensor.shape[0]) for tensor in tensors)
     return _constant(sizes, torch.float32, tensors[0].device)
 
 
 def constant(values, dtype, like):
-    """Tensor of Python numbers.
-
-    Args:
-        values: List of numbers.
-        dtype: Str.
-        like: Tensor on whose device it is to be.
-    """
     return _constant(tuple(values), getattr(torch, dtype), like.device)
 
 
@@ -78,12 +65,11 @@ def _constant(values, dtype, device):
 
 
 def compiled(function):
-    """The function: torch runs it as it is."""
     return function
 
 
 def to_numpy(tensor):
-    """Host copy of a tensor, or the value of a Python number."""
+    # Host copy of a tensor, or the value of a Python number.
     if isinstance(tensor, torch.Tensor):
         tensor = tensor.detach().cpu()
         if tensor.is_floating_point() and tensor.dtype not in _IN_NUMPY:
@@ -93,21 +79,19 @@ def to_numpy(tensor):
 
 
 def is_end_of_data(error):
-    """Whether an exception only says that the data set is exhausted."""
     return isinstance(error, StopIteration)
 
 
 def detach(tensor):
-    """The tensor, cut off from the gradient."""
     return tensor.detach() if isinstance(tensor, torch.Tensor) else tensor
 
 
 def level(arguments):
-    """There is one level only: torch runs what it reads."""
+    # There is one level only: torch runs what it reads.
     del arguments
 
 
 def at_level(tensor, level):
-    """Whether a tensor may be used: it may."""
+    # Whether a tensor may be used: it may.
     del level
     return isinstance(tensor, torch.Tensor)

@@ -42,6 +42,8 @@ def not_judged(trace, rules=None):
 def _of_loss(trace):
     progress, learning = Progress.of(trace), Learning.of(trace)
     if not progress.known:
+        if trace.records_seen < _ENOUGH and _has_loss(trace):
+            return []  # that the records are too few says it
         return ["no loss was recorded, so whether it learns is not known"]
     if len(learning) and (learning.good[-1] or learning.at_ceiling[-1]):
         return []
@@ -60,6 +62,11 @@ def _of_loss(trace):
             "prediction"
         ]
     return []
+
+
+def _has_loss(trace):
+    series = (trace.extra.get("loss"), trace.logs.get("loss"))
+    return any(s is not None and np.isfinite(s).any() for s in series)
 
 
 def _fall(trace, progress):

@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
 
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.baseline import target_spread
+from keras_gradguard.diagnosis.evidence.scores import score_of
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.trace.run_info import Output
 
@@ -20,13 +22,13 @@ _NO_GAIN = 0.02
 # Outputs that vary this much less than their correlation with the targets
 # grants shrink to a constant: the best ones of a squared error vary by as much.
 _SHRUNK = 0.25
-# What follows the targets by chance, and how much of the loss it explains.
-_FAINTLY = 0.2
+# What follows the targets no more than this, or than three standard errors,
+# may do so by chance; and how much of the loss a correlation explains at least.
+_FAINTLY = 0.12
 _EXPLAINED = 0.2
+_FITS = 0.5
 # A loss that falls by this share over the second half of a run goes on.
 _GOING = 0.08
-# A score that was lost for so many epochs is lost.
-_KEPT = 3
 _CLASSES = "crossentropy"
 _COMPARED = ("squared", "absolute", "huber", "logcosh", "mse", "mae")
 # By then a running fit was measured, or will not be.
@@ -35,7 +37,6 @@ _SOON = 256
 _FEW_SAMPLES = 8
 # Of fewer samples a batch may hold only one kind.
 _FEWEST = 4
-_SCORES = ("acc", "auc", "f1", "precision", "recall", "iou", "dice", "r2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +62,10 @@ class Learning:
         stalled: Bool array (K,). Whether the loss did not fall of late.
         falling: Bool array (K,). Whether the loss fell over the second half of
             the run so far, whatever it did of late.
+        explained: Float array (K,). As `gain`, by the last quarter of the run.
+        moved: Float array (K,). As `fallen`, by the last quarter of the run.
+        related: Float array (K,). As `follows`, over the second half of the
+            measurements; NaN where that is no more than chance.
         score: Float array (K,). Best score (accuracy or the like, in [0, 1])
             of the latest epochs that were over, NaN if none is logged.
         chance: Float. What guessing reaches of such a score, NaN if unknown.
@@ -77,6 +82,9 @@ class Learning:
     late: np.ndarray
     stalled: np.ndarray
     falling: np.ndarray
+    explained: np.ndarray
+    moved: np.ndarray
+    related: np.ndarray
     score: np.ndarray
     chance: float
     numbers: bool
@@ -100,7 +108,11 @@ class Learning:
         with np.errstate(all="ignore"):
             fallen = (first - late) / abs(first)
             gain = np.where(guess > 0, 1 - late / guess, np.nan)
-        score, chance = _score(trace, steps)
+        falling, settled = _second_half(progress, at)
+        with np.errstate(all="ignore"):
+            explained = np.where(guess > 0, 1 - settled / guess, np.nan)
+            moved = (first - settled) / abs(first)
+        score, chance = score_of(trace, steps)
         contrast = _contrast(trace, count)
         follows = trace.data("output_correlation")[:count]
         with np.errstate(invalid="ignore"):
@@ -114,7 +126,10 @@ class Learning:
             gain,
             late,
             stalled,
-            _falling(progress, at),
+            falling,
+            explained,
+            moved,
+            _related(follows, trace.data("samples")[:count]),
             score,
             chance,
             _of_numbers(trace),
@@ -125,7 +140,7 @@ class Learning:
     def blind(self):
         """Bool array (K,): outputs were the same for every input so far."""
         with np.errstate(invalid="ignore"):
-            large = np.fmax.accumulate(self.contrast) if len(self) else []
+            large: Any = np.fmax.accumulate(self.contrast) if len(self) else []
             return np.asarray(large) < _BLIND
 
     @functools.cached_property
@@ -157,9 +172,15 @@ class Learning:
         Of noisy targets a part can be explained, and no more.
         """
         with np.errstate(invalid="ignore"):
-            follows = self.follows > _FAINTLY
-            explained = self.gain > _EXPLAINED * self.follows**2
-        return follows & explained & ~self.shrunk
+            known = self.related**2
+            explained = self.explained > _EXPLAINED * known
+            moved = self.moved > _EXPLAINED * known
+            if self.numbers:
+                # The best predictions vary as their correlation has it.
+                size = self.contrast / self.related
+                fits = (size > _FITS) & (size < 1 / _FITS)
+                moved |= fits & (self.explained > 0.5 * known)
+        return (self.related > 0) & explained & moved & ~self.shrunk
 
     def __len__(self):
         return len(self.steps)
@@ -188,6 +209,8 @@ class Learning:
         with np.errstate(invalid="ignore"):
             little = self.little(share) & ~(self.follows >= follows)
             same = self.contrast < _BLIND
+            # A mean over more batches is less of a draw.
+            little &= ~((self.moved >= share) & ~(self.explained < _NO_GAIN))
         calm = self.stalled & ~self.falling & ~self.at_ceiling
         return calm & (little | same) & ~self.good
 
@@ -266,8 +289,11 @@ def _from_loss(progress, at):
     return late, stalled
 
 
-def _falling(progress, at):
-    """Return (K,): the loss falls from the third to the last quarter."""
+def _second_half(progress, at):
+    """Return whether the loss falls over the second half, and its last mean.
+
+    From the third to the last quarter of the run up to each measurement.
+    """
     known = np.isfinite(progress.loss)
     with np.errstate(over="ignore", invalid="ignore"):
         total = np.cumsum(np.where(known, progress.loss, 0.0))
@@ -280,7 +306,22 @@ def _falling(progress, at):
             number[middle] - number[early]
         )
         after = (total[end] - total[middle]) / (number[end] - number[middle])
-        return (before - after > _GOING * np.abs(before)) & (end >= 8)
+        falls = (before - after > _GOING * np.abs(before)) & (end >= 8)
+        return falls, after
+
+
+def _related(follows, samples):
+    """Return (K,) means of the second half so far, NaN where by chance."""
+    known = np.isfinite(follows) & np.isfinite(samples)
+    total = np.concatenate([[0], np.cumsum(np.where(known, follows, 0.0))])
+    number = np.concatenate([[0], np.cumsum(known)])
+    seen = np.concatenate([[0], np.cumsum(np.where(known, samples, 0.0))])
+    end = np.arange(1, len(follows) + 1)
+    half = end // 2
+    with np.errstate(all="ignore"):
+        mean = (total[end] - total[half]) / (number[end] - number[half])
+        error = 3 / np.sqrt(seen[end] - seen[half])
+        return np.where(mean > np.maximum(_FAINTLY, error), mean, np.nan)
 
 
 def _recent(values):
@@ -322,37 +363,3 @@ def _loss_of(trace):
     output = run.outputs[0] if run.outputs else Output(activation=None)
     loss = (output.loss or run.loss_name or "").lower()
     return loss.replace("_", ""), output
-
-
-def _score(trace, steps):
-    best = np.full(len(steps), np.nan)
-    for name, series in trace.logs.items():
-        if name.startswith("val_") or not _is_score(name):
-            continue
-        known = np.where((series >= 0) & (series <= 1), series, np.nan)
-        # Learnt once is not learnt for ever.
-        top = known.copy()
-        for back in range(1, min(_KEPT, len(known))):
-            top[back:] = np.fmax(top[back:], known[:-back])
-        at = np.searchsorted(trace.epoch_steps, steps, "right") - 1
-        seen = np.where(at >= 0, top[np.maximum(at, 0)], np.nan)
-        best = np.fmax(best, seen)
-    return best, _chance(trace)
-
-
-def _is_score(name):
-    return any(word in name.lower() for word in _SCORES)
-
-
-def _chance(trace):
-    width = trace.run.data.output_width
-    if width is None:
-        return float("nan")
-    if width > 1:
-        return 1.0 / width
-    mean = trace.data("target_mean")
-    mean = mean[np.isfinite(mean) & (mean >= 0) & (mean <= 1)]
-    if not len(mean):
-        return float("nan")
-    share = float(np.median(mean))
-    return max(share, 1 - share)

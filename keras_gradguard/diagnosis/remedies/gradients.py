@@ -62,7 +62,8 @@ def for_nonfinite(run, layers, clue):
     Args:
         run: `RunInfo` of the run or the model.
         layers: List of str. Layers whose gradient was not finite.
-        clue: Str. `"growth"`, `"data"`, `"overflow"` or `"layer"`.
+        clue: Str. `"growth"`, `"data"`, `"overflow"`, `"index"`, `"loss"`,
+            `"slope"`, `"output"` or `"layer"`.
     """
     check_data = Remedy(
         "Look for NaN and infinity in the data",
@@ -95,6 +96,54 @@ def for_nonfinite(run, layers, clue):
             'keras.mixed_precision.set_global_policy("mixed_bfloat16")',
         )
         return [half, skip, safe]
-    if clue == "layer":
+    if clue == "index":
+        return _for_index(run, layers)
+    if clue == "loss":
+        return [
+            Remedy(
+                "Compute the loss with logarithms that cannot underflow",
+                "The logarithm of a sum of exponentials, or of a probability "
+                "that has become 0, is not finite.",
+                "keras.ops.logsumexp(log_parts, axis=-1)  # not log(sum(exp))",
+            ),
+            safe,
+            skip,
+        ]
+    if clue == "slope":
+        return [
+            Remedy(
+                "Make the input safe before the function, not its result after",
+                "The slope of the branch of `where` that is not taken counts, "
+                "too, and that of a root at 0 is infinite.",
+                "safe = keras.ops.where(x > 0, x, 1.0)\n"
+                "y = keras.ops.where(x > 0, keras.ops.sqrt(safe), 0.0)",
+            ),
+            safe,
+            skip,
+        ]
+    if clue in ("layer", "output"):
         return [safe, skip, check_data]
     return [check_data, safe, skip]
+
+
+def _for_index(run, layers):
+    info = run.info(layers[0]) if layers else {}
+    rows = info.get("input_dim")
+    known = isinstance(rows, int)
+    last = f"{rows - 1}" if known else "input_dim - 1"
+    return [
+        Remedy(
+            "Give the table a row for each index",
+            f"Indices count from 0, so the largest may be {last}.",
+            f"keras.layers.Embedding({rows + 1 if known else 'input_dim + 1'}, "
+            f"{info.get('output_dim', 'output_dim')}, "
+            f'name="{info.get("name", "embedding")}")'
+            "  # or larger: the largest index plus one",
+        ),
+        Remedy(
+            "Map unknown values to a row of their own",
+            "A lookup without such a row gives -1 or one too many.",
+            f"unknown = (x_train < 0) | (x_train > {last})\n"
+            "x_train = np.where(unknown, 0, x_train)",
+        ),
+    ]

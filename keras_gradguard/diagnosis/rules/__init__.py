@@ -1,5 +1,8 @@
 """The rules, and how an argument `rules` becomes a list of them."""
 
+from typing import Any
+
+from keras_gradguard._validation import shown
 from keras_gradguard.diagnosis.rules.clipping import Clipping
 from keras_gradguard.diagnosis.rules.dead_relu import DeadReLU
 from keras_gradguard.diagnosis.rules.exploding_gradient import ExplodingGradient
@@ -22,7 +25,7 @@ from keras_gradguard.diagnosis.rules.vanishing_gradient import VanishingGradient
 from keras_gradguard.findings.causes import place
 
 # In the order in which a report tells them: the cause before its effects.
-RULES = tuple(
+RULES: tuple[Any, ...] = tuple(
     sorted(
         (
             Clipping,
@@ -57,7 +60,9 @@ def left_out(rules):
     return None if {rule.id for rule in RULES} <= set(ids) else ids
 
 
-def resolve_rules(rules="default", owner="diagnose"):
+def resolve_rules(
+    rules: Any = "default", owner: str = "diagnose"
+) -> list[Rule]:
     """Return the rules that an argument `rules` means.
 
     Args:
@@ -72,29 +77,29 @@ def resolve_rules(rules="default", owner="diagnose"):
             list.
         ValueError: If an id is unknown.
     """
-    known = {rule.id: rule for rule in RULES}
+    known: dict[str, Any] = {rule.id: rule for rule in RULES}
     if isinstance(rules, str) and rules == "default":
         return [rule() for rule in RULES]
     names = ", ".join(repr(name) for name in known)
     what = f"'default' or a list of Rule objects and rule ids ({names})"
     if isinstance(rules, str):
         raise ValueError(
-            f"{owner}: `rules` must be {what}. Received: rules={rules!r}. "
+            f"{owner}: `rules` must be {what}. Received: rules={shown(rules)}. "
             "Put a single id into a list."
         )
     if not isinstance(rules, list | tuple):
         raise TypeError(
-            f"{owner}: `rules` must be {what}. Received: rules={rules!r} "
+            f"{owner}: `rules` must be {what}. Received: rules={shown(rules)} "
             f"(of type {type(rules).__name__})."
         )
-    resolved = []
+    resolved: list[Rule] = []
     for rule in rules:
         if isinstance(rule, str) and rule in known:
             resolved.append(known[rule]())
         elif isinstance(rule, str):
             raise ValueError(
                 f"{owner}: `rules` must be {what}. Received the unknown id "
-                f"{rule!r}. Check the spelling."
+                f"{shown(rule)}. Check the spelling."
             )
         elif isinstance(rule, type) and issubclass(rule, Rule):
             raise TypeError(
@@ -106,7 +111,7 @@ def resolve_rules(rules="default", owner="diagnose"):
         else:
             raise TypeError(
                 f"{owner}: `rules` must be {what}. Received an entry "
-                f"{rule!r} (of type {type(rule).__name__}). Subclass "
+                f"{shown(rule)} (of type {type(rule).__name__}). Subclass "
                 "keras_gradguard.Rule."
             )
     return resolved

@@ -5,6 +5,7 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
+from keras_gradguard.diagnosis.evidence.origin import origin_of
 from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
 from keras_gradguard.diagnosis.evidence.stretches import growth_before
@@ -20,6 +21,8 @@ from keras_gradguard.findings.finding import Finding
 _SKIPPED_IN_A_ROW = 30
 # What counts as growth on the way to the first non-finite gradient.
 GROWTH = 100.0
+# Growth before says nothing where the step shows the origin itself.
+_CERTAIN = ("index", "data")
 
 
 class NonfiniteGradient(Rule):
@@ -29,9 +32,11 @@ class NonfiniteGradient(Rule):
     Updates that a loss-scale optimizer skips are how it finds its scale, so
     only 30 skipped updates in a row are a finding.
 
-    Layers are told in the order of the way back: the one nearest to the
-    output, where the gradient was first not finite, leads. If all layers are
-    concerned, the loss itself or the weights had gone before.
+    What the step shows tells where it came from: an index that an embedding
+    has no row for, data that are not finite, weights that had gone before, a
+    layer whose outputs are not finite. Where the outputs are finite and the
+    loss is not, it is the loss function; where the loss is finite, its slope.
+    Else layers are told in the order of the way back.
     """
 
     id = "nonfinite_gradient"
@@ -60,31 +65,23 @@ class NonfiniteGradient(Rule):
         loss_gone = _loss_gone(trace, at)
         weights_gone = _weights_gone(trace, step)
         growth = growth_before(trace, at)
-        if weights_gone:
-            what = (
-                f"the weights of {names(weights_gone)} had gone before, and "
-                "with them everything"
-            )
-            # The first that broke, in forward order, leads.
-            layers = weights_gone + [
-                layer for layer in layers if layer not in weights_gone
-            ]
-        elif loss_gone:
-            what = "the loss of that batch was not finite either"
-        elif everywhere:
+        origin = origin_of(trace, at, weights_gone)
+        what, clue = origin.what, origin.clue
+        # What leads is what the step shows, else the order of the way back.
+        layers = origin.layers + [
+            layer for layer in layers if layer not in origin.layers
+        ]
+        if not what and everywhere:
             what = "in every layer: the loss or the output had gone"
-        else:
-            what = (
-                f"only in {names(layers)}, while the layers behind were fine: "
-                f"it began in {layers[0]}"
-            )
-        if growth >= GROWTH:
+        elif not what:
+            what = f"in {names(layers)}"
+        if growth >= GROWTH and clue not in _CERTAIN:
             clue = "growth"
             what += (
                 f". Before that the gradient had grown "
                 f"{number(growth)}-fold within {min(at, LOOK_BACK)} steps"
             )
-        else:
+        elif clue == "unknown":
             clue = "data" if everywhere else "layer"
         return Finding(
             rule=self.id,
@@ -97,6 +94,7 @@ class NonfiniteGradient(Rule):
                 "nonfinite_layers": len(layers),
                 "layers": len(trace.layers),
                 "kind": kind,
+                "origin": origin.clue,
                 "loss_nonfinite": loss_gone,
                 "weights_nonfinite": weights_gone,
                 "growth": growth,
@@ -144,6 +142,8 @@ class NonfiniteGradient(Rule):
         """Find NaN or infinity in the data, the first gradient, the loss."""
         if start.nonfinite:
             return [self._in_data(start)]
+        if start.beyond:
+            return [self._beyond(start)]
         gradient = start.gradient
         told = ("exploding_gradient", "vanishing_gradient")
         if gradient is None or start.tells(*told):
@@ -181,6 +181,24 @@ class NonfiniteGradient(Rule):
                 for_nonfinite(start.run, [], "layer"),
             )
         ]
+
+    def _beyond(self, start):
+        layers = list(start.beyond)
+        told = "; ".join(
+            f"{layer} looks up the index {index}, whose table has the rows 0 "
+            f"to {rows - 1}"
+            for layer, (index, rows) in start.beyond.items()
+        )
+        return self.at_start(
+            "critical",
+            layers,
+            {
+                "kind": "index",
+                "indices": {k: list(v) for k, v in start.beyond.items()},
+            },
+            f"{told}. It gives NaN on JAX, an error or zeros elsewhere.",
+            for_nonfinite(start.run, layers, "index"),
+        )
 
     def _in_data(self, start):
         where = {"x": "inputs", "y": "targets"}

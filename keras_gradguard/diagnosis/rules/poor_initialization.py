@@ -142,15 +142,15 @@ def _kernels(trace):
         # Glorot counts the units that a unit feeds, too.
         fan_out = float(shape[-1]) * fan_in / float(shape[-2])
         rms = float(norm[i]) / np.sqrt(sizes[i])
-        kind = info.get("kernel_initializer")
-        kind = kind.get("class") if isinstance(kind, dict) else None
+        drawn = info.get("kernel_initializer")
+        by = drawn.get("class") if isinstance(drawn, dict) else None
         found.append(
             {
                 "layer": str(layer),
                 "rms": rms,
                 "gain": rms * np.sqrt(fan_in),
                 "expected": np.sqrt(2 * fan_in / (fan_in + fan_out)),
-                "constant": rms == 0 or (kind in _CONSTANT and shape[-1] > 1),
+                "constant": rms == 0 or (by in _CONSTANT and shape[-1] > 1),
                 "one_sided": _one_sided(info.get("kernel_initializer")),
                 "units": int(shape[-1]),
                 "inputs": int(shape[-2]),
@@ -163,7 +163,7 @@ def _kernels(trace):
 
 def _own_kernels(trace):
     """Return the variables called `kernel` of each layer, by its index."""
-    own = {}
+    own: dict = {}
     for i, (owner, path) in enumerate(
         zip(trace.owners.tolist(), trace.variables.tolist(), strict=True)
     ):

@@ -1,8 +1,13 @@
 """What a rule is."""
 
 import abc
+from collections.abc import Iterable
+from typing import Any
 
 from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
+from keras_gradguard.findings.start import Start
+from keras_gradguard.trace.trace import Trace
 
 
 class Rule(abc.ABC):
@@ -41,10 +46,10 @@ class Rule(abc.ABC):
     """
 
     id = ""
-    effects = ()
+    effects: tuple[str, ...] = ()
 
     @abc.abstractmethod
-    def check(self, trace):
+    def check(self, trace: Trace) -> list[Finding]:
         """Judge a trace.
 
         Args:
@@ -54,7 +59,7 @@ class Rule(abc.ABC):
             List of `Finding`, empty if nothing is wrong.
         """
 
-    def check_start(self, start):
+    def check_start(self, start: Start) -> list[Finding]:
         """Judge a model before its first step, for `kgg.check`.
 
         Args:
@@ -69,7 +74,14 @@ class Rule(abc.ABC):
         del start
         return []
 
-    def at_start(self, severity, layers, evidence, message, remedies=()):
+    def at_start(
+        self,
+        severity: str,
+        layers: Iterable[Any],
+        evidence: dict[str, Any],
+        message: str,
+        remedies: Iterable[Remedy] = (),
+    ) -> Finding:
         """Return a finding of this rule, of before the first step.
 
         Args:

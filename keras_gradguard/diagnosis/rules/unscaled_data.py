@@ -1,6 +1,7 @@
 """Rules on data: outputs that do not fit the targets, scales that hurt."""
 
 import dataclasses
+from typing import Any
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import dated
@@ -250,7 +251,7 @@ def judge_target_scale(output, data, optimizer=None):
         (data.target_mean - output.offset) / scale, data.target_std / scale
     )
     rate = optimizer.effective_rate if optimizer else None
-    step = None
+    step: Any = None
     if optimizer and optimizer.plain and loss in _QUADRATIC and rate:
         step = 2.0 * rate * size
     overshoots = (

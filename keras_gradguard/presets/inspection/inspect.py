@@ -1,7 +1,10 @@
 """Finds weights that no training should start from, without any data."""
 
+from typing import Any
+
 import keras
 
+from keras_gradguard._validation import shown
 from keras_gradguard.models import graph
 from keras_gradguard.presets.inspection.kernel import judge_kernel
 from keras_gradguard.presets.inspection.kernel import judge_selu
@@ -12,7 +15,7 @@ from keras_gradguard.presets.inspection.stacks import judge_stacks
 __all__ = ["InitializationProblem", "inspect_initialization"]
 
 
-def inspect_initialization(model):
+def inspect_initialization(model: Any) -> list[InitializationProblem]:
     """List what is wrong with the weights that a model starts from.
 
     Looks at the weights as they are and at what comes before and after each
@@ -49,8 +52,8 @@ def inspect_initialization(model):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "inspect_initialization: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__}). Wrap a layer "
-            "in `keras.Sequential([layer])`."
+            f"model={shown(model)} (of type {type(model).__name__}). Wrap a "
+            "layer in `keras.Sequential([layer])`."
         )
     if graph.is_graph(model):
         found = graph.sites(model)
@@ -62,7 +65,7 @@ def inspect_initialization(model):
         ]
     known = graph.is_graph(model)
     kernels = [k for site in found for k in kernels_of(site, known)]
-    problems = {}
+    problems: dict = {}
     for kernel in kernels:
         problem = judge_kernel(kernel)
         if problem is not None:

@@ -1,6 +1,7 @@
 """The kernels of a model, and how wide they should be at the start."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -40,13 +41,13 @@ class Kernel:
             scale.
     """
 
-    site: object
+    site: Any
     values: object
     fan_in: float
     rms: float
     expected: float
     activation: object
-    preset: str
+    preset: str | None
     hidden: bool
     normalized: bool
 

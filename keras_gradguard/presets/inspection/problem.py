@@ -25,9 +25,9 @@ class InitializationProblem:
     expected_std: float
     activation: str
     message: str
-    preset: str
+    preset: str | None
 
     @property
-    def layer(self):
+    def layer(self) -> str:
         """The culprit."""
         return self.layers[0]

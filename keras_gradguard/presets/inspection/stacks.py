@@ -23,10 +23,11 @@ def judge_stacks(sites, kernels):
     Returns:
         List of `InitializationProblem`, at most one.
     """
-    by_site = {}
+    by_site: dict = {}
     for kernel in kernels:
         by_site.setdefault(id(kernel.site), []).append(kernel)
-    power, stack = {}, {}
+    power: dict = {}
+    stack: dict = {}
     for site in sites:
         q, chain = _merge(site, power, stack)
         mine = by_site.get(id(site), [])

@@ -8,6 +8,7 @@ gave anything but zero. Everything is read from copies without a gradient.
 
 import contextlib
 import threading
+from typing import Any
 
 import keras
 from keras import ops
@@ -30,10 +31,10 @@ class _Step(threading.local):
 
     mode = Mode.OFF
     counts = False
-    level = None
-    seen = None
-    data = None
-    batch = None
+    level: Any = None
+    seen: Any = None
+    data: Any = None
+    batch: Any = None
     took_input = False
     apart = False
 

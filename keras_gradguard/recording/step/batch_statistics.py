@@ -42,7 +42,8 @@ def pack(batch, data):
             which `side_by_side.is_small` holds: these are measured together.
         data: Dict from another part's name to its list of scalars.
     """
-    names, pieces = [None], [stats.full((1,), float("nan"))]
+    names: list = [None]
+    pieces = [stats.full((1,), float("nan"))]
     for part, scalars in data.items():
         names.extend(BATCH_STATISTICS[part])
         pieces.append(ops.stack(scalars, axis=0))

@@ -9,6 +9,7 @@ fuses the step differently and the weights differ in their last bits.
 
 import enum
 import threading
+from typing import Any
 
 from keras import ops
 
@@ -45,10 +46,10 @@ class _Passing(threading.local):
         latest: What `clip_step.latest()` said of the gradients.
     """
 
-    variables = None
-    weights = None
-    norms_of = None
-    latest = (None, None)
+    variables: Any = None
+    weights: Any = None
+    norms_of: Any = None
+    latest: Any = (None, None)
 
 
 class GradientTap:
@@ -89,14 +90,14 @@ class GradientTap:
         self.variables = []
         self.has_gradient = []
         self.derives_clipping = False
-        self.clip_step = None
+        self.clip_step: Any = None
         self.find_loss = lambda: None
         self.find_skipped = lambda: False
-        self.find_units = list
+        self.find_units: Any = list
         self.histograms = HistogramRing(optimizer)
         self.counts_histograms = False
         self.unit_counts = _backend.current().Mailbox("gradguard_units", True)
-        self.records = None
+        self.records: Any = None
         self._rows = rows
         self._xla = xla
         self._on_failure = on_failure
@@ -195,7 +196,7 @@ class GradientTap:
     def _make_clip(self, original):
         def _clip_gradients(grads):
             clipped = original(grads)
-            units = self.find_units()
+            units: list = self.find_units()
             if units:
                 self._guard(self._count_units, units, grads)
             if self.mode is not Mode.OFF:

@@ -4,6 +4,8 @@ The bins are powers of two, so an entry's bin is the exponent of its float32:
 integers that are the same on every backend, whatever it is fused with.
 """
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -70,7 +72,7 @@ class HistogramRing:
 
     def __init__(self, optimizer):
         self._optimizer = optimizer
-        self._ring = None
+        self._ring: Any = None
         self._read = 0
 
     def prepare(self, count):

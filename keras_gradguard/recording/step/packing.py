@@ -5,6 +5,7 @@ layers there are. What its parts are is known when the step is traced.
 """
 
 import dataclasses
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -48,8 +49,8 @@ class Packing:
     """The layouts of the vectors of one model's steps."""
 
     def __init__(self):
-        self._counts = [], []
-        self._measurement = [], [], []
+        self._counts: Any = [], []
+        self._measurement: Any = [], [], []
 
     # In the step. The parts stand in the order of the sites, whatever the
     # batch: a last one that is smaller may be laid out in other groups.
@@ -188,7 +189,8 @@ def _runs(tensors):
     Returns:
         List of `_Run`, in order.
     """
-    runs, rows = [], None
+    runs: list = []
+    rows = None
     for i, tensor in enumerate(tensors):
         small = tensor is not None and side_by_side.is_small(tensor)
         if small and rows == int(tensor.shape[0]):

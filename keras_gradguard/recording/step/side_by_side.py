@@ -34,7 +34,7 @@ def by_batch(tensors):
     Returns:
         List of lists of positions.
     """
-    groups = {}
+    groups: dict = {}
     for i, tensor in enumerate(tensors):
         groups.setdefault(int(tensor.shape[0]), []).append(i)
     return list(groups.values())

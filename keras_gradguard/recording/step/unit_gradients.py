@@ -5,6 +5,7 @@ or in its column of the kernel, since the activation passes none on.
 """
 
 import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
@@ -95,7 +96,7 @@ def unit_gradient(site, float16=False):
         if layer is None:
             return "it is not clear which weights it belongs to"
     for name in ("bias", "beta", "gamma", "kernel", "depthwise_kernel"):
-        variable = getattr(layer, name, None)
+        variable: Any = getattr(layer, name, None)
         if not hasattr(variable, "shape"):
             continue
         if not (layer.trainable and variable.trainable):

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from keras_gradguard._optional import require
 from keras_gradguard.reporting.tensorboard.encoding import frame
@@ -48,7 +49,7 @@ class EventFile:
             f"{next(_counter)}.gradguard"
         )
         self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
-        self._queue = queue.SimpleQueue()
+        self._queue: Any = queue.SimpleQueue()
         self._error = None
         # After a part of an event, no other can be read.
         self._broken = False

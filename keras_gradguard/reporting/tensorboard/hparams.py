@@ -90,7 +90,7 @@ def hyperparameters(meta):
     Args:
         meta: Dict. `Trace.meta`.
     """
-    known = {}
+    known: dict = {}
     for key in _KEYS:
         value = meta.get(key)
         if isinstance(value, dict):

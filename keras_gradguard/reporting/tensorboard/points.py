@@ -1,5 +1,7 @@
 """Points that get sparser as a run gets longer."""
 
+from typing import Any
+
 import numpy as np
 
 
@@ -17,7 +19,9 @@ class Pace:
 
     def __init__(self, first, share):
         self._first, self._share = first, share
-        self._start = self._from = self._next = None
+        self._start: Any = None
+        self._from: Any = None
+        self._next: Any = None
 
     def cuts(self, steps, *, force=False, most=None):
         """Return where the points end that are complete.

@@ -87,8 +87,8 @@ class TabSeries:
         if ends:
             for name in ("update_ratio", "weight_norm"):
                 since = self._done.get(name, -1)
-                measured = trace.measured(name, since=since)
-                arrays.update(self._measured(name, *measured, ends))
+                steps, values = trace.measured(name, since=since)
+                arrays.update(self._measured(name, steps, values, ends))
             arrays.update(self._dead_share(trace, ends))
         if len(rows) > 1:
             self._write_layers(trace)
@@ -196,7 +196,7 @@ class TabSeries:
 
 def _logged(logs):
     """Return logs as JSON holds them: a loss is known in every epoch."""
-    known = {n: float(v) for n, v in logs.items() if not np.isnan(v)}
+    known: dict = {n: float(v) for n, v in logs.items() if not np.isnan(v)}
     if "loss" in logs and "loss" not in known:
         known["loss"] = "NaN"
     return known

@@ -48,7 +48,7 @@ def starved(trace):
     plan = planned_steps(trace)
     wait = _MOST if plan is None else max(_RECORDS, _OF_PLAN * plan)
     late = learning.steps - start >= wait
-    late &= learning.little(0.15) & ~learning.good & ~learning.at_ceiling
+    late &= learning.little(0.15) & ~learning.good
     for at in np.flatnonzero(late):
         stop = int(learning.steps[at])
         count = int(np.searchsorted(trace.steps, stop, "right"))

@@ -1,6 +1,8 @@
 """The rule that finds gradients that grow without bound."""
 
+from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies.gradients import for_exploding
+from keras_gradguard.diagnosis.rules.exploding_gradient.at_once import at_once
 from keras_gradguard.diagnosis.rules.exploding_gradient.lasting import (
     over_depth,
 )
@@ -21,6 +23,7 @@ from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
 _WAYS = (
+    at_once,
     to_nonfinite,
     through_layers,
     burst,
@@ -33,8 +36,11 @@ _WAYS = (
 class ExplodingGradient(Rule):
     """Finds gradients that grow without bound.
 
-    Six ways to show it, each scale-free:
+    Seven ways to show it, each scale-free:
 
+    * at the first step the outputs are 1000 times as large as the inputs and
+      the targets, and the loss or the gradient a million times what such
+      targets can give: critical, however short the run;
     * the gradient ends in NaN or infinity and grew at least 100-fold within
       the 64 steps before, or an update was over 10 times as large as the
       weights: critical;
@@ -88,15 +94,43 @@ class ExplodingGradient(Rule):
                 epoch=trace.epoch_of(growth.first_step),
                 evidence=growth.evidence,
                 message=growth.message,
-                remedies=for_exploding(trace.run, growth.layers),
+                remedies=_remedies(trace, growth),
             )
         ]
 
     def check_start(self, start):
         """Find signals, and gradients over depth, that have exploded."""
+        if start.beyond:
+            # What comes behind an index without a row says nothing.
+            return []
         found = huge_output(start) or growth_over_depth(start)
         if found is None:
             return []
         layers, evidence, text = found
         cures = for_exploding(start.run, layers)
         return [self.at_start("critical", layers, evidence, text, cures)]
+
+
+def _remedies(trace, growth):
+    fixes = for_exploding(trace.run, growth.layers)
+    kinds = ("SimpleRNN", "SimpleRNNCell")
+    first = growth.layers[0] if growth.layers else ""
+    info = trace.info(first)
+    if info.get("class") not in kinds:
+        return fixes
+    # The user's layer, not its cell.
+    own = first.removesuffix(f"/{info.get('name')}")
+    units = info.get("units")
+    return [
+        model.recurrent(
+            own, "LSTM", units, "Its gates keep the state from growing."
+        ),
+        model.recurrent(
+            own,
+            "SimpleRNN",
+            units,
+            "An orthogonal matrix keeps the length of what it multiplies, and "
+            "tanh bounds the state.",
+        ),
+        *fixes,
+    ]

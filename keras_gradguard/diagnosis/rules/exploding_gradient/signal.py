@@ -3,6 +3,8 @@
 The judgement takes a `Trace` and returns a `Growth`, or None.
 """
 
+from typing import Any
+
 import numpy as np
 
 from keras_gradguard._text import number
@@ -43,7 +45,7 @@ def _signals_that_explode(trace):
         Tuple of the layers, how large the outputs of the first of them were,
         as text, and the step; no layers if nothing of the kind was seen.
     """
-    nothing = [], "", 0
+    nothing: Any = [], "", 0
     std = trace.activation("std")[:1].astype(np.float64)
     if not std.shape[1] or not len(std) or not len(trace.steps):
         return nothing

@@ -18,6 +18,11 @@ _OF_ALL, _OF_ZEROS, _OF_SOME = 10, 30, 100
 _WHOLE = 1e-8
 # A site that lets nothing pass, whatever the weights.
 _CLOSED = 0.999
+WHY = (
+    "the loss does not depend on the weights. Rounding, argmax, a comparison, "
+    "a cast to integers or stop_gradient between the weights and the loss cuts "
+    "it off; so does a factor of zero."
+)
 
 
 def of_all(trace):
@@ -35,13 +40,13 @@ def of_all(trace):
     layers = _trained(trace)
     if _zero_products(trace, layers):
         return _zeros(trace, layers, _OF_ALL)
-    text = (
-        "The gradient is exactly zero in every layer at every step: the loss "
-        "does not depend on the weights. Rounding, argmax, a comparison, a "
-        "cast to integers or stop_gradient between the weights and the loss "
-        "cuts it off; so does a factor of zero."
-    )
-    fixes = [
+    text = f"The gradient is exactly zero in every layer at every step: {WHY}"
+    return _finding(trace, "no_dependence", [], _OF_ALL, text, for_no_slope())
+
+
+def for_no_slope():
+    """Return remedies for a loss that no weight has an effect on."""
+    return [
         Remedy(
             "Compute the loss from the outputs themselves",
             "A step has no slope: round, argmax, casts and comparisons belong "
@@ -51,7 +56,6 @@ def of_all(trace):
         ),
         _straight_through(),
     ]
-    return _finding(trace, "no_dependence", [], _OF_ALL, text, fixes)
 
 
 def of_some(trace):

@@ -58,6 +58,27 @@ class FrozenLayer(Rule):
         found = self._all_still(trace, mask) or self._still(trace, blocks, mask)
         return found + self._no_gradient(trace, blocks, mask)
 
+    def check_start(self, start):
+        """Find a loss whose first gradient is exactly zero in every layer."""
+        first = start.gradient
+        closed = ("output_mismatch", "dead_relu", "saturated_activation")
+        if first is None or start.tells(*closed, "poor_initialization"):
+            return []
+        flat = len(first.norms) and not np.any(first.norms)
+        flat = flat and all(grad == 0 for _, grad, _ in first.kernels)
+        if not flat or not np.isfinite(first.loss) or first.loss == 0:
+            return []
+        return [
+            self.at_start(
+                "critical",
+                [],
+                {"kind": "no_dependence", "grad_norm": 0.0, "threshold": 0.0},
+                "The first gradient is exactly zero in every layer: "
+                f"{no_gradient.WHY}",
+                no_gradient.for_no_slope(),
+            )
+        ]
+
     def _no_gradient(self, trace, blocks, mask):
         logs = log_profile(trace)
         zero = logs <= LOG_ZERO

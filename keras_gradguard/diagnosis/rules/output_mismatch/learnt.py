@@ -21,7 +21,7 @@ _RARE = 0.01
 _GAIN = 0.1
 # A loss that fell by so many times its first size, and outputs that grew so
 # far beyond the targets, have no floor.
-_BOTTOMLESS, _BEYOND = 100.0, 10.0
+_BOTTOMLESS, _BEYOND = 30.0, 4.0
 # Outputs that vary by less than this share of the targets are a constant.
 _CONSTANT = 0.1
 _OF_PLAN, _FEWEST = 0.5, 500

@@ -17,6 +17,7 @@ from keras_gradguard.findings.remedy import Remedy
 # too early.
 _ENDED = 0.02
 _EARLY = 0.35
+_AT_ONCE = 0.1
 _PATIENCE = 30
 # What a run had learnt, and what is left of it where it is lost.
 _LEARNT, _LOST = 0.5, 0.1
@@ -45,9 +46,14 @@ def ended_early(trace):
     run = learning.steps - end
     wait = max(_PATIENCE, 0 if plan is not None else end - start)
     with np.errstate(invalid="ignore"):
-        little = (learning.fallen < 0.5) | (learning.gain < 0.3)
-    late = (run >= wait) & learning.stalled & ~learning.good
-    seen = np.flatnonzero(late & little & ~learning.at_ceiling)
+        little = (learning.fallen < 0.5) | (learning.gain < 0.5)
+    with np.errstate(invalid="ignore"):
+        learnt = learning.good | learning.at_ceiling
+        if plan is not None and end - start < _AT_ONCE * plan:
+            # No run is through so soon, whatever it has learnt till then.
+            learnt = (learning.fallen > 0.9) | (learning.score > 0.9)
+    late = (run >= wait) & learning.stalled
+    seen = np.flatnonzero(late & little & ~learnt)
     if not len(seen):
         return None
     stop = int(learning.steps[seen[0]])

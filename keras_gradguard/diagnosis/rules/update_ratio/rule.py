@@ -167,8 +167,8 @@ class UpdateRatio(Rule):
             value = float(np.median(middle[start : last + 1]))
             limit = _TOO_LARGE if kind == "large" else _TOO_SMALL
             means = mean_known(ratio[start : last + 1])
-            guilty = np.argsort(-np.nan_to_num(means), kind="stable")
-            guilty = [i for i in guilty if means[i] > _TOO_LARGE]
+            order = np.argsort(-np.nan_to_num(means), kind="stable")
+            guilty = [i for i in order if means[i] > _TOO_LARGE]
             names_of = trace.layers[judged_layers(trace)]
             layers = [str(names_of[i]) for i in guilty]
             side = "above" if kind == "large" else "below"

@@ -1,0 +1,367 @@
+"""What a backend must offer: the only place that says so.
+
+`keras_gradguard._backend.jax`, `.tensorflow` and `.torch` are modules of this
+form. What `keras.ops` can do is not in it. Functions that run inside the
+compiled step say so; the others run on the host.
+"""
+
+from typing import Any
+from typing import Protocol
+
+Tensor = Any
+
+
+class Ring(Protocol):
+    """The last `rows` records, written in the step without a host sync.
+
+    Args:
+        rows: Number of records kept.
+        columns: Number of values of a record.
+        optimizer: Keras optimizer whose step counter tells the device, and
+            to whose state the store belongs where a trainer carries that.
+        name: Name of the store's variables.
+    """
+
+    def write(self, iterations, flag, values):
+        """Append a record.
+
+        Args:
+            iterations: Integer scalar, the optimizer's step.
+            flag: Python int or scalar, stored with the record.
+            values: Float tensor of shape `(columns,)`.
+        """
+
+    def amend(self, first, values, where, step):
+        """Overwrite columns of the latest record.
+
+        Args:
+            first: First column.
+            values: Float tensor of shape `(k,)`.
+            where: Bool scalar: whether to.
+            step: The optimizer's step of the record, where steps run ahead.
+        """
+
+    def snapshot(self, state=None):
+        """Copy of the store.
+
+        Args:
+            state: Map from `id(variable)` to its array, where a trainer holds
+                the values; None if the variables do.
+        """
+
+    @property
+    def variables(self):
+        """Variables that were added to the optimizer's state."""
+
+
+class Mailbox(Protocol):
+    """Brings a vector from the step to the host, when it asks.
+
+    Args:
+        name: Name that is like no log of a user.
+        adds_up: Whether vectors are added until they are taken, or the
+            latest is kept.
+    """
+
+    def post(self, result, vector):
+        """Send a vector off.
+
+        Args:
+            result: What the train step returns.
+            vector: Float tensor of one axis.
+
+        Returns:
+            What the train step has to return.
+        """
+
+    def stage(self, vector):
+        """Have a vector sent off at the end of the step, by `post_staged`.
+
+        Args:
+            vector: Float tensor of one axis.
+        """
+
+    def post_staged(self, result, level):
+        """Send off what was staged, if it can be seen from outside.
+
+        Args:
+            result: What the train step returns.
+            level: The trace of the step.
+
+        Returns:
+            What the train step has to return.
+        """
+
+    def host(self, step_function):
+        """Take the vector out of what a compiled step returns.
+
+        Args:
+            step_function: Callable that returns `(logs, state)`.
+        """
+
+    def take_later(self):
+        """What arrived last, on its way to the host, or None."""
+
+    def take(self):
+        """Host copy of what arrived since the last time, or None."""
+
+
+class Backend(Protocol):
+    """The functions and classes of a backend."""
+
+    # Values and functions
+
+    def read(self, variable):
+        """Value of a variable, Keras's or the backend's own, as a tensor."""
+
+    def copy(self, variable):
+        """Value of a variable that a later assignment does not change."""
+
+    def native(self, variable):
+        """The backend's own variable in a Keras variable.
+
+        Users may pass that to an optimizer as well.
+        """
+
+    def constant(self, values, dtype, like):
+        """Tensor of Python numbers.
+
+        Args:
+            values: List of numbers.
+            dtype: Str.
+            like: Tensor on whose device it is to be.
+        """
+
+    def detach(self, tensor):
+        """The tensor, cut off from the gradient."""
+
+    def to_numpy(self, tensor):
+        """Host copy of a tensor, or of a ring's `snapshot` as one tensor."""
+
+    def take_flat(self, tensor, positions):
+        """Chosen entries of a tensor, or all (None), as a vector."""
+
+    def batch_sizes(self, tensors):
+        """Length of the first axis of each tensor, float32 of shape `(n,)`."""
+
+    def bits(self, tensor):
+        """The bits of a float32 tensor as int32."""
+
+    def float64(self):
+        """Context in which new tensors may be float64."""
+
+    def gradients(self, function, values):
+        """Value of a scalar function of a list of tensors; its gradients."""
+
+    def run_whole(self, function, *arguments):
+        """Run a function once, as one compiled program where steps are slow."""
+
+    def compiled(self, function):
+        """The function, compiled where the backend compiles at all."""
+
+    # Norms and counts
+
+    def barrier(self, tensors, xla=None):
+        """Copies of tensors that XLA does not fuse with the originals.
+
+        A statistic that reads the gradients would otherwise change how XLA
+        fuses the update, and with it the last bits of the weights. The
+        originals stay as they are, for the update.
+
+        Args:
+            tensors: List of tensors, none of them sparse.
+            xla: Whether the code is compiled by XLA. Defaults to
+                what the running code tells.
+
+        Returns:
+            List of tensors with the same values.
+        """
+
+    def l2_norms(self, tensors, xla=None):
+        """L2 norm of each tensor, safe from overflow and underflow.
+
+        Args:
+            tensors: List of n dense float tensors.
+            xla: Whether the code is compiled by XLA. Defaults to
+                what the running code tells.
+
+        Returns:
+            Float32 tensor of shape `(n,)`.
+        """
+
+    def change_norms(self, before, after, xla=None):
+        """L2 norms of tensors, then those of their changes.
+
+        Args:
+            before: List of n dense float tensors.
+            after: List of n tensors of the same shapes.
+            xla: Whether the code is compiled by XLA. Defaults to
+                what the running code tells.
+
+        Returns:
+            Float32 tensor of shape `(2 n,)`.
+        """
+
+    def may_join(self):
+        """Whether small tensors may be read as one.
+
+        Where XLA compiles a graph, that changes how it fuses the rest of the
+        step, and its last bits would differ.
+        """
+
+    def zero_fractions(self, tensors):
+        """Share of exact zeros of each tensor, float32 of shape `(n,)`."""
+
+    def bin_counts(self, bins, count, xla=False):
+        """How often each of the first bins occurs.
+
+        Args:
+            bins: Int32 tensor of any shape, none negative.
+            count: Python int, bins to count; larger ones are left out.
+            xla: Whether the code is compiled by XLA.
+
+        Returns:
+            Integer tensor of shape `(count,)`.
+        """
+
+    # Sparse gradients
+
+    def is_sparse(self, gradient):
+        """Whether a gradient holds rows that may repeat."""
+
+    def densify(self, gradient, xla=False):
+        """Gradient with repeated rows of an `IndexedSlices` summed."""
+
+    def merge_rows(self, gradient):
+        """Sum the rows of a sparse gradient that belong to the same index.
+
+        The shape stays as it is, so that XLA can compile it: rows that became
+        free hold zeros and a valid index.
+
+        Args:
+            gradient: Tensor, or `tf.IndexedSlices` with repeated indices.
+
+        Returns:
+            A gradient of the same kind, each of whose indices has one row that
+            is not zero at most.
+        """
+
+    def take_rows(self, weight, gradient):
+        """The rows of a weight that a gradient has; all if it is dense."""
+
+    def to_dense(self, gradient):
+        """The gradient as one tensor of its variable's shape."""
+
+    def values_of(self, gradient):
+        """The numbers in a gradient: its merged rows if it is sparse."""
+
+    def with_values(self, gradient, values):
+        """A gradient with other numbers, as sparse as it was."""
+
+    # Branching
+
+    def branch(self, condition, then, otherwise, variables, exact=False):
+        """Run `then` or `otherwise`, both of which only assign to variables.
+
+        Args:
+            condition: Scalar bool tensor that only the device knows.
+            then: Function without arguments.
+            otherwise: Function without arguments.
+            variables: Every variable that either of them reads or changes.
+            exact: Whether `then` has to give the bits that it gives without a
+                branch, at the cost of a copy of the state. XLA fuses gradients
+                and update otherwise, where they are in one computation.
+        """
+
+    def chooses_after(self, exact):
+        """Whether `branch` runs both sides and then chooses.
+
+        Args:
+            exact: As `branch` takes it.
+        """
+
+    def known_now(self, condition):
+        """The bool of a condition, None where a compiled step cannot tell.
+
+        With an accelerator the host waits for it here. Keras's optimizers on
+        torch do so anyway, for each number that they bring to the device, and
+        a choice there would take three copies of weights and moments.
+        """
+
+    def assert_in_graph(self, condition, message):
+        """Make the compiled step fail with `message` unless `condition` holds.
+
+        Returns:
+            Whether a step can fail where this runs: `known_now` says it before.
+        """
+
+    # Replicas
+
+    def replica(self):
+        """Position of the replica that the code runs on; 0 outside of all.
+
+        None where one trace serves all of them.
+        """
+
+    def replicas(self):
+        """Replicas to reduce over: gradients are those of the whole batch."""
+
+    def on_each_replica(self, function):
+        """Run a function on every replica, also where all of them have met.
+
+        Args:
+            function: Callable without arguments, whose result is dropped.
+        """
+
+    def reduce_over_replicas(self, tensors):
+        """Sum of each tensor over the replicas.
+
+        Args:
+            tensors: List of tensors or `tf.IndexedSlices`.
+
+        Returns:
+            List of the same kinds, equal on every replica; `tensors` itself if
+            there is one replica.
+        """
+
+    # Where a step runs
+
+    def level(self, arguments):
+        """The trace that a step runs in: where its arguments live.
+
+        Args:
+            arguments: Whatever the step was called with.
+        """
+
+    def at_level(self, tensor, level):
+        """Whether a tensor may be used at a level, not only in one inside."""
+
+    def is_end_of_data(self, error):
+        """Whether an exception only says that the data set is exhausted."""
+
+    # What leaves the step
+
+    def Ring(self, rows, columns, optimizer, name):
+        """Make a `Ring`."""
+
+    def Mailbox(self, name, adds_up):
+        """Make a `Mailbox`."""
+
+
+class StatelessBackend(Backend, Protocol):
+    """A backend whose trainer holds the state, as that of JAX does."""
+
+    def in_stateless_scope(self, variables, values, function):
+        """Run `function` on variables that hold `values`.
+
+        Args:
+            variables: List of Keras variables.
+            values: List of arrays, their current values.
+            function: Callable without arguments that assigns to them.
+
+        Returns:
+            List of arrays, the values afterwards.
+        """
+
+    def state_by_variable(self, optimizer, state):
+        """Map `id(variable)` to its array in a trainer's state."""

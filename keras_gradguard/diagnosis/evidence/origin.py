@@ -1,0 +1,152 @@
+"""Where a gradient that is not finite came from, as far as a step shows it."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.activations import layers_of
+
+# The square of a number beyond is not finite in float32.
+_SQUARED = 1e18
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """What a record tells of the way to a gradient that is not finite.
+
+    Attributes:
+        clue: Str. `"index"`, `"data"`, `"loss"`, `"slope"`, `"output"`,
+            `"weights"` or `"unknown"`.
+        what: Str. It in words.
+        layers: List of str. Layers that lead, [] where nothing tells.
+    """
+
+    clue: str
+    what: str
+    layers: list
+
+
+def origin_of(trace, at, weights_gone):
+    """Return the `Origin` of the gradient of a record.
+
+    Args:
+        trace: `Trace`.
+        at: Int. Index of the record.
+        weights_gone: List of str. Layers whose weights had gone before.
+    """
+    step = int(trace.steps[at])
+    beyond = _beyond_the_table(trace, step)
+    if beyond is not None:
+        return beyond
+    if weights_gone:
+        what = (
+            f"the weights of {names(weights_gone)} had gone before, and with "
+            "them everything"
+        )
+        return Origin("weights", what, weights_gone)
+    loss = trace.extra.get("loss")
+    loss = float(loss[at]) if loss is not None else None
+    seen = _measured(trace, step)
+    if seen is not None:
+        for part in ("input", "target"):
+            if not _finite(trace, part, seen, unknown=True):
+                return Origin("data", f"the {part}s are not finite", [])
+    # NaN also means "not recorded": it counts beside a recorded loss.
+    told = loss is not None and (
+        not np.isnan(loss) or bool(np.isfinite(trace.extra["loss"]).any())
+    )
+    measured = np.nan if seen is None else float(trace.data("loss")[seen])
+    told |= seen is not None and _finite(trace, "output", seen)
+    if told and loss is not None and np.isfinite(loss):
+        what = (
+            f"the loss is finite ({number(loss)}) and its slope is not: a "
+            "square root, a norm or a logarithm at 0, a division, or the "
+            "branch of a `where` that is not taken"
+        )
+        return Origin("slope", what, [])
+    if seen is not None and _finite(trace, "output", seen):
+        if _largest(trace, seen) > _SQUARED:
+            return Origin("unknown", "the loss overflows: outputs are huge", [])
+        state = "infinite" if np.isinf(measured) else "NaN"
+        what = (
+            f"the outputs are finite and the loss is {state}: the loss "
+            "function itself under- or overflows, takes the logarithm or root "
+            "of what it must not, or divides by 0"
+        )
+        return Origin("loss", what, [])
+    if seen is not None and not _finite(trace, "output", seen, unknown=True):
+        return _in_the_layers(trace, seen)
+    if told:
+        return Origin("unknown", "the loss of that batch was not finite", [])
+    return Origin("unknown", "", [])
+
+
+def _beyond_the_table(trace, step):
+    """Return the `Origin` of an index that no row of a table belongs to."""
+    count = int(np.searchsorted(trace.activation_steps, step, "right"))
+    over = trace.data("index_excess")[:count]
+    low = trace.data("index_min")[:count]
+    with np.errstate(invalid="ignore"):
+        bad = np.flatnonzero((over > 0) | (low < 0))
+    tables = [
+        str(layer)
+        for layer in trace.layers
+        if trace.info(layer).get("class") == "Embedding"
+    ]
+    if not len(bad) or not tables:
+        return None
+    rows = trace.info(tables[0]).get("input_dim")
+    at = bad[0]
+    index = int(low[at])
+    if over[at] > 0 and isinstance(rows, int):
+        index = int(over[at]) + rows - 1
+    where = names(tables) if len(tables) == 1 else f"one of {names(tables)}"
+    held = f", whose table has the rows 0 to {rows - 1}" if rows else ""
+    if len(tables) > 1:
+        held, index = "", "an index that its table has no row for"
+    what = f"{where} looks up the index {index}{held}"
+    if len(tables) > 1:
+        what = f"{where} looks up {index}"
+    return Origin("index", what, tables)
+
+
+def _in_the_layers(trace, seen):
+    mean = trace.activation("mean")[seen]
+    std = trace.activation("std")[seen]
+    bad = ~(np.isfinite(mean) & np.isfinite(std))
+    known = ~np.isnan(trace.activation("mean")[:1]).all(axis=0)
+    bad &= known if seen else True
+    layers = layers_of(trace, trace.sites[bad]) if bad.any() else []
+    first = f" from {layers[0]} on" if layers else ""
+    what = (
+        f"the outputs of that batch were not finite{first}, though what came "
+        "in was"
+    )
+    return Origin("output", what, layers[:1])
+
+
+def _measured(trace, step):
+    """Return the index of the measurement of a step, or None."""
+    at = int(np.searchsorted(trace.activation_steps, step))
+    steps = trace.activation_steps
+    return at if at < len(steps) and int(steps[at]) == step else None
+
+
+def _largest(trace, at):
+    ends = [trace.data(f"output_{end}")[at] for end in ("min", "max")]
+    return float(np.abs(ends).max())
+
+
+def _finite(trace, part, at, unknown=False):
+    """Whether the data of a measurement are finite; `unknown` if not known."""
+    values = [float(trace.data(f"{part}_{end}")[at]) for end in ("min", "max")]
+    if part == "input" and not np.isfinite(values).all():
+        # Indices that are looked up are no inputs in this sense.
+        shape = trace.run.data.input_shape
+        return unknown if shape is None else False
+    if not np.isfinite(values).all():
+        shape = getattr(trace.run.data, f"{part}_shape")
+        return unknown if shape is None else False
+    return True

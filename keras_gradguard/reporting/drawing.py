@@ -1,0 +1,99 @@
+"""Pieces of figures: lines, bands, rows with names, marks of findings."""
+
+import numpy as np
+
+# Rows of the map that have room for a name.
+_NAMED = 25
+_COLOURS = {"critical": "#b3261e", "warning": "#c77700"}
+
+
+def mark(axes, findings, label=False):
+    """Draw a line where each finding began."""
+    for at, finding in enumerate(findings):
+        colour = _COLOURS.get(finding.severity, "0.3")
+        axes.axvline(
+            finding.first_step, color=colour, linewidth=1.2, linestyle=":"
+        )
+        if label:
+            axes.annotate(
+                finding.rule,
+                (finding.first_step, 0.94 - 0.11 * (at % 7)),
+                xycoords=("data", "axes fraction"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                color=colour,
+                fontsize="small",
+                verticalalignment="top",
+            )
+
+
+def lines(axes, x, values, trace, chosen):
+    """Draw one line per layer, dark at the input, light at the output."""
+    colours = depth_colours(len(chosen))
+    style = "o-" if len(x) <= 20 else "-"
+    for colour, at in zip(colours, chosen, strict=True):
+        series = np.where(np.isfinite(values[:, at]), values[:, at], np.nan)
+        axes.plot(
+            x,
+            series,
+            style,
+            color=colour,
+            linewidth=1,
+            markersize=3,
+            label=short(trace.layers[at]),
+        )
+
+
+def bands(axes, x, low, high, chosen):
+    """Fill what lies between minimum and maximum of each layer."""
+    for colour, at in zip(depth_colours(len(chosen)), chosen, strict=True):
+        lower, upper = low[:, at], high[:, at]
+        seen = np.isfinite(lower) & np.isfinite(upper)
+        axes.fill_between(
+            x[seen], lower[seen], upper[seen], color=colour, alpha=0.15, lw=0
+        )
+
+
+def depth_colours(count):
+    """One colour per layer, dark at the input, light at the output."""
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](np.linspace(0, 0.9, max(1, count)))[:count]
+
+
+def depth_legend(figure, axes, count):
+    """Say which colour is which depth, where layers are too many to name."""
+    from matplotlib import cm
+    from matplotlib import colors
+
+    cmap = colors.ListedColormap(depth_colours(256))
+    scale = cm.ScalarMappable(colors.Normalize(1, count), cmap)
+    bar = figure.colorbar(
+        scale, ax=list(axes), location="bottom", shrink=0.5, aspect=40, pad=0.02
+    )
+    bar.set_label("layer, counted from the input")
+
+
+def name_rows(axes, names, findings):
+    """Name rows of the map, the culprits first of all and in red."""
+    guilty = {str(layer) for finding in findings for layer in finding.layers}
+    every = max(1, len(names) // _NAMED)
+    shown, at = [], [i for i, name in enumerate(names) if name in guilty]
+    if len(at) > _NAMED:
+        at = at[:: -(-len(at) // _NAMED)]
+    # A name that would touch that of a culprit is left out.
+    taken = set(at)
+    for i in range(0, len(names), every):
+        if not any(abs(i - other) < every for other in taken):
+            shown.append(i)
+    rows = sorted({*shown, *at})
+    axes.set_yticks(rows, [short(names[i]) for i in rows], fontsize="x-small")
+    for row, label in zip(rows, axes.get_yticklabels(), strict=True):
+        if names[row] in guilty:
+            label.set_color(_COLOURS["critical"])
+
+
+def short(layer):
+    """Return the end of a long layer path."""
+    layer = str(layer)
+    return layer if len(layer) <= 28 else f"...{layer[-26:]}"
