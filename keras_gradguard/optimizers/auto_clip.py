@@ -48,8 +48,7 @@ class AutoClip(keras.optimizers.Optimizer):
             keeps its state.
         clipper: `"spikes"`, `"percentile"`, `"zscore"`, `"unitwise"`,
             `"per_tensor"`, `"norm"`, `"value"` or a `kgg.clippers.Clipper`.
-            Defaults to `None`: `"spikes"`, which leaves the norms alone that
-            the data often gives, or `"percentile"` if `percentile` is given.
+            Defaults to `None`: `"spikes"`, or `"percentile"` if it is given.
         nonfinite: What to do with NaN or infinite gradients. `"skip"`: leave
             out the update. `"zero"`: update with zeros, so that moments decay
             and `iterations` advances. `"propagate"`: let them through.
