@@ -242,14 +242,14 @@ import wave
 }
 
 
-@pytest.mark.slow
+@pytest.mark.once
 @pytest.mark.parametrize("way", sorted(WAYS))
 def test_all_is_registered(way):
     out = run(f"import sys\n{WAYS[way]}\n{CHECK}")
     assert out.splitlines()[-1] == "registered"
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_all_is_registered_from_a_zip_file(tmp_path):
     shutil.make_archive(tmp_path / "ours", "zip", ROOT, "keras_gradguard")
     code = (
@@ -261,7 +261,7 @@ def test_all_is_registered_from_a_zip_file(tmp_path):
     assert out.splitlines()[-1] == "registered"
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_keras_that_does_not_fit_imports_all_the_same(tmp_path):
     # For instance Keras 2, or a folder of that name.
     (tmp_path / "keras").mkdir()
@@ -276,7 +276,7 @@ def test_keras_that_does_not_fit_imports_all_the_same(tmp_path):
     run(code, path=f"{tmp_path}{os.pathsep}{ROOT}")
 
 
-@pytest.mark.slow
+@pytest.mark.once
 def test_without_keras_the_error_is_pythons_own(tmp_path):
     code = (
         "import sys, keras_gradguard\n"

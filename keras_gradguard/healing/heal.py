@@ -27,7 +27,7 @@ def heal(
     """Cure a model of what was found in it, and prove that it helped.
 
     Takes the remedies of the findings, the gravest first, applies one to a
-    copy of the model, trains it for a tenth of the budget under a
+    copy of the model, trains it for a fifth of `epochs` under a
     `GradientMonitor`, and keeps the change if the finding is gone and the
     predictions are better than those of the model before, trained as long; or
     if they were the same for every input before, and no longer are.
@@ -56,9 +56,9 @@ def heal(
 
     Returns:
         Tuple of the healed model and a `Report`. The model has been trained
-        for a tenth to a fifth of `epochs`; go on with `fit`. If nothing was
-        found, or nothing helped, it is `model` itself. `report.attempts` says
-        what was tried, `report.findings` what is left.
+        for a fifth to three fifths of `epochs`; go on with `fit`. If nothing
+        was found, or nothing helped, it is `model` itself. `report.attempts`
+        says what was tried, `report.findings` what is left.
 
     Raises:
         TypeError: If `model` is no Keras model, or `x` a generator.

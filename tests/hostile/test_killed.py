@@ -21,7 +21,7 @@ from keras_gradguard import Trace
 from tests.hostile import budget
 
 # Starts processes with backends of their own: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.once
 
 ROOT = pathlib.Path(__file__).parents[2]
 KILLS = 1 if budget.SCALE == 1 else 20

@@ -9,8 +9,7 @@ import pytest
 
 pytest.importorskip("tensorboard")
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 
 ROOT = pathlib.Path(__file__).parents[2]
 PROGRAM = """

@@ -35,6 +35,9 @@ def test_each_record_is_in_the_part_of_its_step():
         assert parts.edges[0] == steps[0]
         assert parts.edges[-1] == steps[-1] + 1
         assert len(parts) == min(most, steps[-1] + 1 - steps[0])
+        sums, medians = parts.sum(values), parts.median(values)
+        least, most_of = parts.min(values), parts.max(values)
+        positive = parts.any(values > 0)
         for at, (low, high) in enumerate(
             zip(parts.edges[:-1], parts.edges[1:], strict=True)
         ):
@@ -42,20 +45,11 @@ def test_each_record_is_in_the_part_of_its_step():
             if not inside.any():
                 inside = np.arange(count) == np.flatnonzero(steps < low)[-1]
             own = values[inside]
-            np.testing.assert_allclose(parts.sum(values)[at], own.sum(axis=0))
-            np.testing.assert_array_equal(
-                parts.min(values)[at], own.min(axis=0)
-            )
-            np.testing.assert_array_equal(
-                parts.max(values)[at], own.max(axis=0)
-            )
-            np.testing.assert_allclose(
-                parts.median(values)[at], np.median(own, axis=0)
-            )
-            assert (
-                parts.any(values > 0)[at].tolist()
-                == (own > 0).any(axis=0).tolist()
-            )
+            np.testing.assert_allclose(sums[at], own.sum(axis=0))
+            np.testing.assert_array_equal(least[at], own.min(axis=0))
+            np.testing.assert_array_equal(most_of[at], own.max(axis=0))
+            np.testing.assert_allclose(medians[at], np.median(own, axis=0))
+            assert positive[at].tolist() == (own > 0).any(axis=0).tolist()
 
 
 def test_steps_that_repeat_stay_together():

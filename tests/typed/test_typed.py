@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-# Judges no backend: once is enough.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.pure
 pytest.importorskip("mypy", reason="mypy is in the extra `dev`.")
 
 HERE = pathlib.Path(__file__).parent

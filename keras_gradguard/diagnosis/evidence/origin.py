@@ -99,7 +99,7 @@ def _beyond_the_table(trace, step):
         return None
     rows = trace.info(tables[0]).get("input_dim")
     at = bad[0]
-    index = int(low[at])
+    index: int | str = int(low[at])
     if over[at] > 0 and isinstance(rows, int):
         index = int(over[at]) + rows - 1
     where = names(tables) if len(tables) == 1 else f"one of {names(tables)}"

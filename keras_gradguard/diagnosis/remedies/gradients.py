@@ -129,13 +129,14 @@ def for_nonfinite(run, layers, clue):
 def _for_index(run, layers):
     info = run.info(layers[0]) if layers else {}
     rows = info.get("input_dim")
-    known = isinstance(rows, int)
-    last = f"{rows - 1}" if known else "input_dim - 1"
+    last, one_more = "input_dim - 1", "input_dim + 1"
+    if isinstance(rows, int):
+        last, one_more = f"{rows - 1}", f"{rows + 1}"
     return [
         Remedy(
             "Give the table a row for each index",
             f"Indices count from 0, so the largest may be {last}.",
-            f"keras.layers.Embedding({rows + 1 if known else 'input_dim + 1'}, "
+            f"keras.layers.Embedding({one_more}, "
             f"{info.get('output_dim', 'output_dim')}, "
             f'name="{info.get("name", "embedding")}")'
             "  # or larger: the largest index plus one",

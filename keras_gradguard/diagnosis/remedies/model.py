@@ -204,7 +204,7 @@ def recurrent(layer, kind, units, why):
 
 
 def reinitialize(layers, why):
-    """Return the change that draws weights anew, biases slightly positive."""
+    """Return the change that draws weights anew."""
     return Remedy(
         "Draw the weights anew",
         why,

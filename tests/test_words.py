@@ -1,0 +1,62 @@
+"""The pages are easy to read: short sentences."""
+
+import pathlib
+import re
+
+import pytest
+
+pytestmark = pytest.mark.pure
+
+ROOT = pathlib.Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+MOST_ON_AVERAGE, MOST = 20, 35
+TURNED = ("Told are", "Told is", "Judged is", "Judged are", "Poor are")
+
+
+def sentences(text):
+    """Sentences of prose: no code, tables, headings, images."""
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    parts, part = [], []
+    for line in [*text.splitlines(), ""]:
+        line = line.strip()
+        begins_item = re.match(r"([-*]|\d+\.) ", line)
+        if begins_item or not line or line.startswith(("|", "#", "<", "![")):
+            parts.append(" ".join(part).strip())
+            part = []
+        if begins_item:
+            line = line[begins_item.end() :]
+        elif line.startswith(("|", "#", "<", "![")):
+            continue
+        part.append(line)
+    for part in parts:
+        prose = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", part)
+        prose = re.sub(r"`[^`]*`", "code", prose)
+        yield from (s for s in re.split(r"(?<=[.!?])\s+", prose) if words(s))
+
+
+def words(sentence):
+    return len(re.findall(r"[A-Za-z0-9][\w'\u2019.,%-]*", sentence))
+
+
+def test_sentences_are_told_apart():
+    text = (
+        "# No\n\nOne two. Three\nfour!\n\n- Five `a.b c`.\n\n```\nno\n```\n|no|"
+    )
+    assert [*sentences(text)] == ["One two.", "Three four!", "Five code."]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_sentences_are_short(page):
+    found = [*sentences(page.read_text())]
+    long = [s for s in found if words(s) > MOST]
+    assert not long
+    assert sum(map(words, found)) / len(found) <= MOST_ON_AVERAGE
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_subject_comes_first(page):
+    assert not [t for t in TURNED if t in page.read_text()]
