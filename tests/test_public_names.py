@@ -43,9 +43,10 @@ SIGNATURES = {
     },
     "AutoClip": {
         "inner_optimizer": REQUIRED,
-        "clipper": "percentile",
+        "clipper": None,
         "nonfinite": "skip",
         "name": None,
+        "skip_above": None,
         "warn_after": 10,
         "clipper_arguments": REQUIRED,
     },
