@@ -36,6 +36,10 @@ class Outlet:
         self._writers = []
         self.index, self.processes = 0, 1
 
+    def __getstate__(self):
+        # Copies have the arguments, no open files and no claim on them.
+        return {**self.__dict__, "_claim": None, "_writers": []}
+
     @property
     def is_chief(self):
         """Whether this process writes and speaks for all."""
