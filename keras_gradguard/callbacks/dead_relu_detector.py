@@ -246,7 +246,7 @@ class DeadReLUDetector(WatchingCallback):
             {p: (c, steps) for p, c in counts.items() if p in self._by_gradient}
         )
 
-    def on_left(self):
+    def on_left(self) -> None:
         """Close the files: an exception has left the fit."""
         if self._events is not None:
             self._events.close(self.trace, self.findings)

@@ -286,7 +286,7 @@ class GradientMonitor(WatchingCallback):
     def on_unit_counts(self, counts: Any, steps: Any) -> None:
         """Leave the units' gradients to who asked for them."""
 
-    def on_left(self):
+    def on_left(self) -> None:
         """Write down what there is: an exception has left the fit."""
         self._judge()
         self._raise = None

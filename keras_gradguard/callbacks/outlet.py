@@ -1,6 +1,7 @@
 """Who of several processes and callbacks writes a run, and who speaks."""
 
 import sys
+import types
 import warnings
 import weakref
 
@@ -127,7 +128,8 @@ def _still_runs(watch):
     traceback, but in no frame that runs.
     """
     watch = weakref.ref(watch)
-    frame, callbacks = sys._getframe(1), None
+    callbacks = None
+    frame: types.FrameType | None = sys._getframe(1)
     while frame is not None and callbacks is None:
         owner = frame.f_locals.get("self")
         if type(owner).__name__ == "CallbackList":
@@ -145,7 +147,8 @@ def _still_runs(watch):
 def _in_a_frame(wanted):
     if wanted is None:
         return False
-    for frame in sys._current_frames().values():
+    for top in sys._current_frames().values():
+        frame: types.FrameType | None = top
         while frame is not None:
             values = list(frame.f_locals.values())
             own = frame.f_code is _in_a_frame.__code__

@@ -187,7 +187,7 @@ class WatchingCallback(Callback):
 
     _owner = "WatchingCallback"
     # What belongs to one fit and cannot be copied.
-    _of_a_fit = ()
+    _of_a_fit: tuple[str, ...] = ()
 
     def __init__(self):
         super().__init__()

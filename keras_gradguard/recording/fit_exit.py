@@ -10,6 +10,7 @@ to the next call that wants to train the model.
 
 import contextlib
 import sys
+import types
 import weakref
 from typing import Any
 
@@ -98,7 +99,8 @@ class FitExit:
 
     def _is_running(self):
         """Whether `fit` is still on the stack of some thread."""
-        for frame in list(sys._current_frames().values()):
+        for top in list(sys._current_frames().values()):
+            frame: types.FrameType | None = top
             while frame is not None:
                 if id(frame) == self._frame_id:
                     return True
@@ -213,7 +215,7 @@ def _guard_loop(iterator, fit_exit):
     if getattr(base, "guarded_by", None) is fit_exit:
         return
 
-    class Guarded(base):
+    class Guarded(base):  # type: ignore[misc, valid-type]
         guarded_by = fit_exit
 
         def __iter__(self):

@@ -6,6 +6,7 @@ user's own.
 """
 
 import threading
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ class LoopRecording:
             for leaf, why in zip(leaves, reasons, strict=True)
             if why is None
         ]
-        self._subscriber = None
+        self._subscriber: Any = None
         self._patches = Patches()
         self._call_order = layers_lib.CallOrder()
         self._table = None
@@ -95,8 +96,8 @@ class LoopRecording:
                 for member in members:
                     for leaf in optimizers_lib.leaves(member):
                         if id(leaf) in by_leaf:
-                            tap = kind(member, by_leaf[id(leaf)])
-                            tap.attach(self._patches)
+                            outer = kind(member, by_leaf[id(leaf)])
+                            outer.attach(self._patches)
             for name in ("apply", "stateless_apply"):
                 self._patches.replace(optimizer, name, self._make_step)
         self._call_order.watch(self._model)

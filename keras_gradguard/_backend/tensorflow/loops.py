@@ -1,6 +1,7 @@
 """TensorFlow: recording in loops of the user's own."""
 
 import sys
+import types
 
 import tensorflow as tf
 
@@ -29,7 +30,8 @@ def traced_by(arguments):
     del arguments
     if tf.executing_eagerly():
         return False, False, None
-    xla, outermost, frame = False, None, sys._getframe(1)
+    xla, outermost = False, None
+    frame: types.FrameType | None = sys._getframe(1)
     while frame is not None:
         owner = frame.f_locals.get("self")
         if isinstance(owner, _FUNCTION):
