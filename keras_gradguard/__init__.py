@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keras_gradguard.callbacks.gradient_monitor import (
         GradientMonitor as GradientMonitor,
     )
+    from keras_gradguard.callbacks.loops import watch as watch
     from keras_gradguard.diagnosis import diagnose as diagnose
     from keras_gradguard.diagnosis.rules.rule import Rule as Rule
     from keras_gradguard.exceptions import GradGuardFinding as GradGuardFinding
@@ -48,6 +49,7 @@ _EXPORTS = {
     "check": "keras_gradguard.preflight",
     "diagnose": "keras_gradguard.diagnosis",
     "heal": "keras_gradguard.healing.heal",
+    "watch": "keras_gradguard.callbacks.loops",
 }
 _SUBMODULES = ("clippers", "layers", "presets")
 

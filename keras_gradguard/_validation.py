@@ -288,6 +288,24 @@ def check_array(owner, name, value, dtype, shape=None, hint=""):
         return array.astype(dtype)
 
 
+def check_steps(owner, value):
+    """Return steps as an int64 array (n,), or raise.
+
+    Args:
+        owner: Class or function that took the argument.
+        value: What was passed as `steps`.
+
+    Raises:
+        TypeError: If they are no integers.
+        ValueError: If one is negative.
+    """
+    steps = check_array(owner, "steps", value, np.int64).ravel()
+    if len(steps) and steps.min() < 0:
+        what = "steps of an optimizer, which count from 0"
+        fail(ValueError, owner, "steps", what, value)
+    return steps
+
+
 # Which kinds of array may become which, and what to call them.
 _KINDS = {
     "i": ("iuf", "whole numbers"),

@@ -28,15 +28,16 @@ def main(arguments=None):
         arguments: List of str. Defaults to those of the process.
 
     Returns:
-        Int. 0, or 1 if the command failed; then stderr says why.
+        Int. 0; 1 if the command failed, then stderr says why; 2 if findings
+        stand that `--fail-on` asks for.
     """
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        code = options.run(options)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         print(f"keras_gradguard {options.command}: {error}", file=sys.stderr)
         return 1
-    return 0
+    return code or 0
 
 
 def load_report(run_dir):
@@ -122,6 +123,16 @@ def _parser():
         help="file to write: .html, .md or .json "
         "(default: report.html in RUN_DIR)",
     )
+    report.add_argument(
+        "--json",
+        action="store_true",
+        help="print the report as JSON, and write no file unless -o says one",
+    )
+    report.add_argument(
+        "--fail-on",
+        choices=("warning", "critical"),
+        help="exit with 2 where a finding as severe as this, or more, stands",
+    )
     report.set_defaults(run=_report)
     return parser
 
@@ -160,11 +171,23 @@ def _choose_backend():
 
 def _report(options):
     run_dir = Path(options.run_dir)
-    output = Path(options.output or run_dir / "report.html")
+    output = options.output or (None if options.json else "")
     report = load_report(run_dir)
-    report.save(output)
+    if output is not None:
+        output = Path(output or run_dir / "report.html")
+        report.save(output)
+    if options.json:
+        print(json.dumps(report.to_dict(), indent=2, allow_nan=False))
+    else:
+        _print_report(report, _state(run_dir), output)
+    worrying = ("critical", options.fail_on)
+    severe = [f for f in report.findings if f.severity in worrying]
+    return 2 if options.fail_on and severe else 0
+
+
+def _print_report(report, state, output):
     print(report)
-    if _state(run_dir) == "running":
+    if state == "running":
         print(
             "\nThis run has not finished, or it crashed: the report goes as "
             f"far as step {report.trace.steps[-1]}, where it last saved."

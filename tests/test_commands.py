@@ -76,3 +76,33 @@ def test_wrong_arguments_are_told(arguments, message, capsys):
     with pytest.raises(SystemExit):
         commands.main(arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("severity", "fail_on", "code"),
+    [
+        ("warning", "warning", 2),
+        ("critical", "warning", 2),
+        ("critical", "critical", 2),
+        ("warning", "critical", 0),
+        ("critical", None, 0),
+    ],
+)
+def test_report_fails_a_build_where_it_is_asked_to(
+    severity, fail_on, code, run_dir, capsys
+):
+    own = Finding("own_rule", severity, ["a"], 3, 9, 0, {}, "Found by me.")
+    (run_dir / "findings.jsonl").write_text(json.dumps(own.to_dict()))
+    options = ["--fail-on", fail_on] if fail_on else []
+    arguments = ["report", str(run_dir), "--json", *options]
+    assert commands.main(arguments) == code
+    out, err = capsys.readouterr()
+    assert [f["rule"] for f in json.loads(out)["findings"]] == ["own_rule"]
+    assert err == ""
+    # JSON goes to stdout, and nothing is written.
+    assert not (run_dir / "report.html").exists()
+
+
+def test_a_command_that_failed_is_no_finding(tmp_path):
+    absent = str(tmp_path / "absent")
+    assert commands.main(["report", absent, "--fail-on", "critical"]) == 1

@@ -23,9 +23,15 @@ PUBLIC = (
     "check",
     "diagnose",
     "heal",
+    "watch",
 )
 MODULES = ("clippers", "layers", "presets")
 SIGNATURES = {
+    "watch": {
+        "model": REQUIRED,
+        "optimizer": None,
+        "monitor_arguments": REQUIRED,
+    },
     "GradientMonitor": {
         "log_dir": None,
         "update_freq": 1,
@@ -37,9 +43,10 @@ SIGNATURES = {
     },
     "AutoClip": {
         "inner_optimizer": REQUIRED,
-        "clipper": "percentile",
+        "clipper": None,
         "nonfinite": "skip",
         "name": None,
+        "skip_above": None,
         "warn_after": 10,
         "clipper_arguments": REQUIRED,
     },

@@ -360,6 +360,34 @@ class Backend(Protocol):
     def Mailbox(self, name, adds_up):
         """Make a `Mailbox`."""
 
+    # Loops that are not `fit`
+
+    def loop_ring(self, rows, columns, optimizer, name):
+        """Make the `Ring` of an optimizer that is applied in such a loop."""
+
+    def traced_by(self, arguments):
+        """Whether a step is being traced, whether XLA compiles it, by what.
+
+        Args:
+            arguments: Whatever the step was called with.
+
+        Returns:
+            `(traced, xla, function)`: `function` is one that `count_calls`
+            takes, or None.
+        """
+
+    def count_calls(self, function, called, patches):
+        """Call back after each call of a function that traces a step.
+
+        Args:
+            function: As `traced_by` returned it.
+            called: Callable without arguments.
+            patches: `Patches` that will undo it.
+        """
+
+    def wait_for_records(self):
+        """Wait until what steps have sent has arrived."""
+
 
 class StatelessBackend(Backend, Protocol):
     """A backend whose trainer holds the state, as that of JAX does."""

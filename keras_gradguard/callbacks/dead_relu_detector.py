@@ -7,13 +7,12 @@ import numpy as np
 
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
-from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.callbacks.measured_units import MeasuredUnits
 from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.revive import Reviver
 from keras_gradguard.callbacks.unit_counts import UnitCounts
 from keras_gradguard.callbacks.unit_methods import choose_methods
-from keras_gradguard.callbacks.watch import Watch
+from keras_gradguard.callbacks.watch import WatchingCallback
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
@@ -30,7 +29,7 @@ _METHODS = ("auto", "gradient", "activation")
 _RULES = ("dead_relu", "saturated_activation")
 
 
-class DeadReLUDetector(Callback):
+class DeadReLUDetector(WatchingCallback):
     """Finds the units that are zero on all the data of an epoch.
 
     It looks at what the layers give in the training steps themselves, so it
@@ -115,6 +114,9 @@ class DeadReLUDetector(Callback):
     True
     """
 
+    _owner = _OWNER
+    _of_a_fit = ("_reviver", "_events")
+
     def __init__(
         self,
         method: str = "auto",
@@ -148,7 +150,6 @@ class DeadReLUDetector(Callback):
         if seed is not None:
             self.seed = check.check_int(_OWNER, "seed", seed, minimum=0)
         self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
-        self._watch = Watch(_OWNER, self)
         # A monitor of the same fit writes all that this callback would.
         self._outlet = Outlet(_OWNER, defers_to="GradientMonitor")
         self._reset()
@@ -244,6 +245,12 @@ class DeadReLUDetector(Callback):
         self._counts.add(
             {p: (c, steps) for p, c in counts.items() if p in self._by_gradient}
         )
+
+    def on_left(self) -> None:
+        """Close the files: an exception has left the fit."""
+        if self._events is not None:
+            self._events.close(self.trace, self.findings)
+        self._let_go()
 
     # What users call
 

@@ -10,11 +10,10 @@ import numpy as np
 
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
-from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
 from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
 from keras_gradguard.callbacks.outlet import Outlet
-from keras_gradguard.callbacks.watch import Watch
+from keras_gradguard.callbacks.watch import WatchingCallback
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules
@@ -41,7 +40,7 @@ _FIRST_LOOK = 16
 _SHORT_EPOCH = 128
 
 
-class GradientMonitor(Callback):
+class GradientMonitor(WatchingCallback):
     """Records the gradients of every step and says what is wrong with them.
 
     Add it to `callbacks=` of `model.fit`. It records, per layer, the norm of
@@ -117,6 +116,9 @@ class GradientMonitor(Callback):
         put back; so the first watched fit compiles twice.
     """
 
+    _owner = _OWNER
+    _of_a_fit = ("_reporters", "_weights", "_first_weights", "_raise", "_loop")
+
     def __init__(
         self,
         log_dir: str | os.PathLike[str] | None = None,
@@ -156,7 +158,6 @@ class GradientMonitor(Callback):
         self._metrics = check_log_metrics(_OWNER, log_metrics)
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
-        self._watch = Watch(_OWNER, self)
         self._outlet = Outlet(_OWNER)
         self._reporters: list = []
         self._weights: Any = None
@@ -166,12 +167,16 @@ class GradientMonitor(Callback):
         self._measured_at = 0
         self._planned: dict = {}
         self._raise: Any = None
+        # `watch` puts its recording here.
+        self._loop: Any = None
 
     # Keras calls these
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self._model
-        run_info.check_model(_OWNER, model)
+        recording = self._loop
+        if recording is None:
+            run_info.check_model(_OWNER, model)
         self.trace = Trace([], [], [])
         self._outlet.begin(model)
         self._watch.speaks = self._outlet.is_chief
@@ -180,7 +185,8 @@ class GradientMonitor(Callback):
         self._activity = Activity()
         self._records, self._measured_at, self._logged = 0, 0, 0
         self._raise = None
-        recording = recording_of(model, self.update_freq)
+        if recording is None:
+            recording = recording_of(model, self.update_freq)
         self._reporters = [
             Guarded(
                 ConsoleReporter(self.verbose if self._outlet.is_chief else 0)
@@ -280,6 +286,14 @@ class GradientMonitor(Callback):
     def on_unit_counts(self, counts: Any, steps: Any) -> None:
         """Leave the units' gradients to who asked for them."""
 
+    def on_left(self) -> None:
+        """Write down what there is: an exception has left the fit."""
+        self._judge()
+        self._raise = None
+        for reporter in self._reporters[1:]:  # the console has said enough
+            reporter.close(self.trace, self.findings)
+        self._let_go()
+
     # What users call
 
     @property
@@ -339,7 +353,8 @@ class GradientMonitor(Callback):
         """Make the trace, as soon as the order of the layers is known."""
         table = self._watch.recording.make_table()
         self.trace = run_info.empty_trace(table, self._planned)
-        if self._weights is None:
+        if self._weights is None or not self._weights.covers(table.variables):
+            # Layers were built by the first step.
             self._watch_weights()
         self._weights.reorder(table.variables)
         self._append_weights(self._watch.first_step, self._first_weights)

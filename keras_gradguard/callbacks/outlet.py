@@ -1,6 +1,7 @@
 """Who of several processes and callbacks writes a run, and who speaks."""
 
 import sys
+import types
 import warnings
 import weakref
 
@@ -35,6 +36,10 @@ class Outlet:
         self._claim = None
         self._writers = []
         self.index, self.processes = 0, 1
+
+    def __getstate__(self):
+        # Copies have the arguments, no open files and no claim on them.
+        return {**self.__dict__, "_claim": None, "_writers": []}
 
     @property
     def is_chief(self):
@@ -123,7 +128,8 @@ def _still_runs(watch):
     traceback, but in no frame that runs.
     """
     watch = weakref.ref(watch)
-    frame, callbacks = sys._getframe(1), None
+    callbacks = None
+    frame: types.FrameType | None = sys._getframe(1)
     while frame is not None and callbacks is None:
         owner = frame.f_locals.get("self")
         if type(owner).__name__ == "CallbackList":
@@ -141,7 +147,8 @@ def _still_runs(watch):
 def _in_a_frame(wanted):
     if wanted is None:
         return False
-    for frame in sys._current_frames().values():
+    for top in sys._current_frames().values():
+        frame: types.FrameType | None = top
         while frame is not None:
             values = list(frame.f_locals.values())
             own = frame.f_code is _in_a_frame.__code__

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.exceptions import GradGuardWarning
 
 _TELL_US = "Training goes on unwatched."
@@ -18,11 +19,12 @@ class Watch:
     Args:
         owner: Name of the callback's class, for messages.
         callback: Object with `on_block(block)`,
-            `on_measurement(measurement)` and `on_counts(counts)`.
+            `on_measurement(measurement)`, `on_counts(counts)` and
+            `on_left()`.
 
     Attributes:
         owner: Name of the callback's class.
-        recording: The `Recording`, None before `start`.
+        recording: The `Recording`, None outside of a fit.
         first_step: The optimizer's step when the fit began.
         armed: Whether records are still taken in.
         speaks: Whether this process tells what all processes know.
@@ -119,10 +121,17 @@ class Watch:
 
     def _let_go(self):
         self.armed = False
-        if self.recording is not None:
-            self.recording.stop(self)
+        recording, self.recording = self.recording, None
+        if recording is not None:
+            recording.stop(self)
 
     # The recording calls these
+
+    def on_left(self):
+        """Let the callback finish: an exception has left the `fit`."""
+        self.guard(self._callback.on_left)
+        self.armed = False
+        self.recording = None
 
     def on_block(self, block):
         """Pass a block on."""
@@ -167,3 +176,31 @@ class Watch:
             GradGuardWarning,
             stacklevel=2,
         )
+
+
+class WatchingCallback(Callback):
+    """A callback that takes in what a recording delivers.
+
+    It can be copied and pickled outside of a running fit: the copy takes along
+    the arguments and what was found, but neither model nor open files.
+    """
+
+    _owner = "WatchingCallback"
+    # What belongs to one fit and cannot be copied.
+    _of_a_fit: tuple[str, ...] = ()
+
+    def __init__(self):
+        super().__init__()
+        self._watch = Watch(self._owner, self)
+
+    def __getstate__(self):
+        left_out = ("_watch", "_model", *self._of_a_fit)
+        return {**self.__dict__, **dict.fromkeys(left_out)}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._watch = Watch(self._owner, self)
+
+    def _let_go(self):
+        """Let go of what belongs to the fit."""
+        self.__dict__.update(dict.fromkeys(self._of_a_fit))

@@ -15,7 +15,9 @@ from keras_gradguard.clippers.clipper import Clipper
 from keras_gradguard.clippers.clipper import NormClipper
 from keras_gradguard.clippers.fixed import FixedNorm
 from keras_gradguard.clippers.fixed import FixedValue
+from keras_gradguard.clippers.per_tensor import PerTensor
 from keras_gradguard.clippers.percentile import Percentile
+from keras_gradguard.clippers.spikes import Spikes
 from keras_gradguard.clippers.unit_axes import unit_axes
 from keras_gradguard.clippers.unitwise import Unitwise
 from keras_gradguard.clippers.zscore import ZScore
@@ -26,7 +28,9 @@ __all__ = [
     "FixedNorm",
     "FixedValue",
     "NormClipper",
+    "PerTensor",
     "Percentile",
+    "Spikes",
     "Unitwise",
     "ZScore",
     "get",
@@ -34,9 +38,11 @@ __all__ = [
 ]
 
 _BY_NAME = {
+    "spikes": Spikes,
     "percentile": Percentile,
     "zscore": ZScore,
     "unitwise": Unitwise,
+    "per_tensor": PerTensor,
     "norm": FixedNorm,
     "value": FixedValue,
 }
@@ -46,8 +52,9 @@ def get(identifier: str | dict | Clipper, **arguments: Any) -> Clipper:
     """The clipper that a name, a config or an object stands for.
 
     Args:
-        identifier: `"percentile"`, `"zscore"`, `"unitwise"`, `"norm"`,
-            `"value"`, a serialized clipper, or a `Clipper`.
+        identifier: `"spikes"`, `"percentile"`, `"zscore"`, `"unitwise"`,
+            `"per_tensor"`, `"norm"`, `"value"`, a serialized clipper, or a
+            `Clipper`.
         **arguments: Arguments of the clipper, with a name only.
 
     Returns:

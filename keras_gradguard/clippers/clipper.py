@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from keras import ops
 
+from keras_gradguard import _backend
 from keras_gradguard.clippers import functional
 
 Tensor = Any
@@ -155,7 +156,14 @@ class NormClipper(Clipper):
         del variables
         threshold, state = self.threshold(norm, state)
         threshold = ops.cast(threshold, "float32")
-        if not self.only_observes:
+        is_clipped = norm > threshold
+        # Where it is known that nothing is, the gradients need no copy.
+        if not self.only_observes and _may_be(is_clipped):
             coefficient = functional.clip_coefficient(norm, threshold)
             gradients = [functional.scale(g, coefficient) for g in gradients]
-        return Clipped(gradients, threshold, norm > threshold, state)
+        return Clipped(gradients, threshold, is_clipped, state)
+
+
+def _may_be(condition: Any) -> bool:
+    """Whether a condition holds, or is not known while a step is compiled."""
+    return _backend.current().known_now(condition) is not False

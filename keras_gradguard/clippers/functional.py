@@ -131,6 +131,24 @@ def replace_sorted(descending: Tensor, old: Tensor, new: Tensor) -> Tensor:
     return ops.minimum(above, ops.maximum(without, new))
 
 
+def temper(descending: Tensor, ratio: float) -> Tensor:
+    """Let the largest norm count as at most a multiple of the second largest.
+
+    Args:
+        descending: float32 of shape `(window,)`, `window` > 1, largest first;
+            zeros, the empty places, come last.
+        ratio: Python float > 1.
+
+    Returns:
+        The vector, of the same shape, still sorted.
+    """
+    first, second = descending[:1], descending[1:2]
+    # In this order, as the product may overflow.
+    lowered = ops.where(first / ratio > second, second * ratio, first)
+    first = ops.where(second > 0, lowered, first)
+    return ops.concatenate([first, descending[1:]])
+
+
 def percentile(descending: Tensor, percentage: float) -> Tensor:
     """Percentile of the filled part of a sorted vector, as `numpy.percentile`.
 
@@ -144,6 +162,29 @@ def percentile(descending: Tensor, percentage: float) -> Tensor:
     """
     last = ops.sum(ops.sign(descending)) - 1
     rank = ops.relu((1 - percentage / 100.0) * last)
+    return _at_rank(descending, rank, last)
+
+
+def common_norm(descending: Tensor, share: float) -> Tensor:
+    """Largest norm that a share of the recorded ones reached.
+
+    Args:
+        descending: float32 of shape `(window,)`, largest first. Zeros, at the
+            end, are empty places.
+        share: Python float in (0, 1). Whatever it is, the largest norm does
+            not count once there are two, nor the largest three of 31.
+
+    Returns:
+        float32 scalar, interpolated linearly; `NO_THRESHOLD` if all is empty.
+    """
+    last = ops.sum(ops.sign(descending)) - 1
+    few = ops.clip(last / 10, ops.ones_like(last), stats.full((), 3.0))
+    rank = ops.maximum(share * last, few)
+    return _at_rank(descending, ops.relu(ops.minimum(rank, last)), last)
+
+
+def _at_rank(descending: Tensor, rank: Tensor, last: Tensor) -> Tensor:
+    """Value at a rank that may lie between two places."""
     low = ops.floor(rank)
     # Beyond the last rank the weight is 0.
     places = ops.minimum(

@@ -10,6 +10,9 @@ from keras_gradguard._validation import check_number
 from keras_gradguard.clippers import functional
 from keras_gradguard.clippers.clipper import NormClipper
 
+# Only where few norms are known does the largest enter a percentile.
+_MOST_OVER_SECOND = 4.0
+
 
 @keras.saving.register_keras_serializable(package="keras_gradguard")
 class Percentile(NormClipper):
@@ -19,8 +22,14 @@ class Percentile(NormClipper):
     does, of the last `window` norms with the current one among them; all
     gradients are multiplied by `min(1, threshold / norm)`. It follows the
     norms of the run, so nothing is to be tuned to the model or the loss.
+    Where batches of two kinds alternate, with a rare class or sparse rewards,
+    a low percentile is the norm of one kind and silences the other: use
+    `Spikes` there.
 
-    The first step is never clipped: it is its own percentile. Norms that are
+    The first step is never clipped: it is its own percentile. As long as the
+    norms are so few that the largest one enters the percentile, it counts as
+    at most four times the second largest, so that a spike at the second update
+    is not let through at a tenth. Norms that are
     zero or not finite are not recorded, else a few of them would drag the
     threshold to zero for good.
 
@@ -43,7 +52,8 @@ class Percentile(NormClipper):
     Example:
         >>> import keras
         >>> import keras_gradguard as kgg
-        >>> optimizer = kgg.AutoClip(keras.optimizers.Adam(1e-3))
+        >>> optimizer = kgg.AutoClip(
+        ...     keras.optimizers.Adam(1e-3), clipper="percentile")
         >>> optimizer.clipper
         Percentile(percentile=10.0, window=256)
 
@@ -89,7 +99,11 @@ class Percentile(NormClipper):
         history, ranking = state["history"], state["ranking"]
         ranking = functional.replace_sorted(ranking, history[-1], norm)
         history = functional.push(history, norm)
-        threshold = functional.percentile(ranking, self.percentile)
+        if not self.only_observes and self.window > 1:
+            kept = functional.temper(ranking, _MOST_OVER_SECOND)
+        else:
+            kept = ranking
+        threshold = functional.percentile(kept, self.percentile)
         return threshold, {"history": history, "ranking": ranking}
 
     def get_config(self) -> dict:

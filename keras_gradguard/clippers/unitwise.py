@@ -144,7 +144,7 @@ class Unitwise(Clipper):
         return stats.global_norm(ops.stack(norms))
 
     def _is_excluded(self, variable: Any, last: Any) -> Any:
-        path = _path(variable)
+        path = variable_path(variable)
         return (last is not None and _owner(variable) == last) or any(
             re.search(pattern, path) for pattern in self.exclude or ()
         )
@@ -168,7 +168,7 @@ class Unitwise(Clipper):
         return gradient, (values, weight, axes, self.ratio, self.smallest_norm)
 
     def _axes(self, variable: Any) -> Any:
-        path, rank = _path(variable), len(variable.shape)
+        path, rank = variable_path(variable), len(variable.shape)
         known = (self.unit_axes or {}).get(path)
         return default_axes(path, rank) if known is None else tuple(known)
 
@@ -201,12 +201,13 @@ def default_axes(path: str, rank: int) -> Any:
     return tuple(range(rank - 1))
 
 
-def _path(variable: Any) -> Any:
+def variable_path(variable: Any) -> Any:
+    """Path of a Keras variable, or the name of the backend's own."""
     return getattr(variable, "path", variable.name)
 
 
 def _owner(variable: Any) -> Any:
-    return _path(variable).rpartition("/")[0]
+    return variable_path(variable).rpartition("/")[0]
 
 
 def _check_unit_axes(unit_axes: Any) -> Any:

@@ -25,6 +25,18 @@ class Patches:
         instance.__dict__[name] = make(present)
         self._undo.append((instance, name, own))
 
+    def hide(self, instance, name):
+        """Let an attribute of one instance be None.
+
+        Args:
+            instance: The object.
+            name: Name of the attribute.
+        """
+        own = instance.__dict__.get(name)
+        instance.__dict__[name] = None
+        if own is not None:
+            self._undo.append((instance, name, own))
+
     def undo(self):
         """Put every method back. Safe to call twice."""
         while self._undo:

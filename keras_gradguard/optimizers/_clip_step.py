@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_gradguard import _backend
+from keras_gradguard import stats
 from keras_gradguard.clippers import functional
 from keras_gradguard.optimizers._nonfinite import host_copy
 
@@ -94,6 +95,18 @@ class ClipStep:
         """
         threshold, norm = self._update.latest
         return threshold, None if norm is None else norm()
+
+    def latest_threshold(self):
+        """Threshold of the latest update; before the first, none to speak of.
+
+        Returns:
+            float32 scalar.
+        """
+        backend = _backend.current()
+        threshold = backend.read(self.values)[0]
+        # Not 0, which stands for no update yet.
+        none = stats.full((), functional.NO_THRESHOLD)
+        return ops.where(threshold > 0, threshold, none)
 
     def __call__(self, gradients):
         self._update.called = True

@@ -25,21 +25,28 @@ class NonfiniteGuard:
         warn_after: Skips in a row after which the user is warned.
         exact: Whether a finite update must keep its bits, see `branch`.
         inner: The optimizer that applies the update.
+        skip_above: Multiple of the latest threshold above which a finite norm
+            is skipped, too, or None.
 
     Attributes:
         counts: int32 variable, whose last three entries are skipped updates,
             how many of them are in the latest row of skips, and the value of
             the inner optimizer's counter when that row began.
-        is_finite: Bool scalar, of the update that is running.
+        is_finite: Bool scalar, of the update that is running: whether its
+            norm is one to apply.
+        latest_threshold: Function to the threshold of the latest update,
+            infinite before the first.
         runs_both_sides: Whether it runs the update and the skip, and then
             chooses.
     """
 
-    def __init__(self, policy, warn_after, exact, inner):
+    def __init__(self, policy, warn_after, exact, inner, skip_above=None):
         self.policy = policy
         self.warn_after = warn_after
         self.exact = exact
         self.inner = inner
+        self.skip_above = skip_above
+        self.latest_threshold: Any = None
         self.counts: Any = None
         self.is_finite: Any = None
         self.runs_both_sides = False
@@ -54,7 +61,7 @@ class NonfiniteGuard:
             update: Function of the gradients that applies them.
             variables: Every variable that the update reads or changes.
         """
-        is_finite = ops.isfinite(norm)
+        is_finite = self._is_usable(norm)
         self.is_finite = is_finite
         backend = _backend.current()
         known = backend.known_now(is_finite)
@@ -76,6 +83,26 @@ class NonfiniteGuard:
                 raise RuntimeError(_RAISED)
             update(gradients)
 
+    def _is_usable(self, norm: Any) -> Any:
+        """Whether a norm is finite, and no spike that is to be skipped."""
+        is_finite = ops.isfinite(norm)
+        if self.skip_above is None:
+            return is_finite
+        # In this order, as the product may overflow.
+        usual = norm / self.skip_above <= self.latest_threshold()
+        # What goes on is no spike: then it is applied, clipped, and recorded.
+        lasts = self._row() >= self.warn_after
+        return ops.logical_and(is_finite, ops.logical_or(usual, lasts))
+
+    def _row(self) -> Any:
+        """Skips right before this update."""
+        counts = _backend.current().read(self.counts)
+        counter = ops.cast(self.inner._iterations, "int32")
+        goes_on = ops.logical_and(
+            counts[-3] > 0, ops.equal(counts[-1], counter)
+        )
+        return ops.where(goes_on, counts[-2], ops.zeros_like(counts[-2]))
+
     def _either(self, known, is_finite, update, variables):
         if known is None:
             # `_count` is looked up late: it may be watched.
@@ -95,12 +122,16 @@ class NonfiniteGuard:
     def _count(self):
         counter = ops.cast(self.inner._iterations, "int32")
         counts = _backend.current().read(self.counts)
-        total, row, began = counts[-3], counts[-2], counts[-1]
         # A skip does not advance the inner optimizer's counter.
-        goes_on = ops.logical_and(total > 0, ops.equal(began, counter))
-        row = ops.where(goes_on, row + 1, ops.ones_like(row))
-        counts = [counts[0], counts[1], total + 1, row, counter]
+        row = self._row() + 1
+        counts = [counts[0], counts[1], counts[-3] + 1, row, counter]
         self.counts.assign(ops.stack(counts))
+
+    @property
+    def _or_large(self) -> str:
+        if self.skip_above is None:
+            return ""
+        return f", or far too large (`skip_above={self.skip_above:g}`)"
 
     def warn(self):
         """Warn of a long row of skips, once for each."""
@@ -118,15 +149,15 @@ class NonfiniteGuard:
         step = began // (self.inner.gradient_accumulation_steps or 1)
         warnings.warn(
             f"AutoClip: {row} updates in a row had gradients that were NaN or "
-            f"infinite, since step {step}, and were not applied. Check the "
-            "data and the loss for what is not finite, or lower the learning "
-            "rate.",
+            f"infinite{self._or_large}, since step {step}, and were not "
+            "applied. Check the data and the loss for what is not finite, or "
+            "lower the learning rate.",
             GradGuardWarning,
             stacklevel=2,
         )
 
 
-def host_copy(variable):
+def host_copy(variable: Any) -> Any:
     """Value of a Keras variable as an array."""
     backend = _backend.current()
     return backend.to_numpy(backend.read(variable))

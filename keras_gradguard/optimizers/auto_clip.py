@@ -12,26 +12,14 @@ from keras_gradguard._validation import check_int
 from keras_gradguard._validation import fail
 from keras_gradguard.clippers import functional
 from keras_gradguard.clippers.clipper import Clipper
+from keras_gradguard.optimizers import _arguments
 from keras_gradguard.optimizers import _checkpoint
 from keras_gradguard.optimizers import _hook
+from keras_gradguard.optimizers._arguments import delegated
 from keras_gradguard.optimizers._clip_step import ClipStep
 from keras_gradguard.optimizers._clip_step import measure
 from keras_gradguard.optimizers._nonfinite import NonfiniteGuard
 from keras_gradguard.optimizers._nonfinite import host_copy
-
-
-def _delegated(name: str) -> Any:
-    """A property that is the inner optimizer's attribute of that name."""
-
-    def get(self: Any) -> Any:
-        return getattr(self.inner_optimizer, name)
-
-    def set_(self: Any, value: Any) -> None:
-        # Keras's own `__init__` assigns its defaults, before there is one.
-        if "inner_optimizer" in self.__dict__:
-            setattr(self.inner_optimizer, name, value)
-
-    return property(get, set_)
 
 
 @keras.saving.register_keras_serializable(package="keras_gradguard")
@@ -58,14 +46,21 @@ class AutoClip(keras.optimizers.Optimizer):
         inner_optimizer: A `keras.optimizers.Optimizer` without clipping of
             its own, or the name of one. An optimizer that has trained already
             keeps its state.
-        clipper: `"percentile"`, `"zscore"`, `"unitwise"`, `"norm"`, `"value"`
-            or a `kgg.clippers.Clipper`. Defaults to `"percentile"`.
+        clipper: `"spikes"`, `"percentile"`, `"zscore"`, `"unitwise"`,
+            `"per_tensor"`, `"norm"`, `"value"` or a `kgg.clippers.Clipper`.
+            Defaults to `None`: `"spikes"`, or `"percentile"` if it is given.
         nonfinite: What to do with NaN or infinite gradients. `"skip"`: leave
             out the update. `"zero"`: update with zeros, so that moments decay
             and `iterations` advances. `"propagate"`: let them through.
             `"raise"`: stop with an error, not possible where the step is
             compiled by XLA. Defaults to `"skip"`.
         name: String. Defaults to `None`, a name from the class.
+        skip_above: Float >= 1 or `None`. An update whose norm is finite but
+            more than so many times the latest threshold is skipped as well,
+            not clipped, at most `warn_after` times in a row: what lasts longer
+            is no spike. Larger skips less. With accumulation, it is the norm
+            of a micro-batch. It needs a clipper of the global norm, and
+            `nonfinite="skip"`. Defaults to `None`: no finite one is skipped.
         warn_after: Int >= 1. After so many skips in a row the user is warned,
             with the step they began at: at once where the host knows (torch,
             eager execution), else at the end of `fit`. Defaults to `10`.
@@ -115,26 +110,29 @@ class AutoClip(keras.optimizers.Optimizer):
     """
 
     built: bool  # Keras sets it.
-    use_ema = _delegated("use_ema")
-    ema_momentum = _delegated("ema_momentum")
-    ema_overwrite_frequency = _delegated("ema_overwrite_frequency")
-    weight_decay = _delegated("weight_decay")
-    loss_scale_factor = _delegated("loss_scale_factor")
-    gradient_accumulation_steps = _delegated("gradient_accumulation_steps")
-    learning_rate = _delegated("learning_rate")
+    use_ema = delegated("use_ema")
+    ema_momentum = delegated("ema_momentum")
+    ema_overwrite_frequency = delegated("ema_overwrite_frequency")
+    weight_decay = delegated("weight_decay")
+    loss_scale_factor = delegated("loss_scale_factor")
+    gradient_accumulation_steps = delegated("gradient_accumulation_steps")
+    learning_rate = delegated("learning_rate")
 
     def __init__(
         self,
         inner_optimizer: Any,
-        clipper: str | dict[str, Any] | Clipper = "percentile",
+        clipper: str | dict[str, Any] | Clipper | None = None,
         nonfinite: str = "skip",
         name: str | None = None,
         *,
+        skip_above: float | None = None,
         warn_after: int = 10,
         **clipper_arguments: Any,
     ) -> None:
         inner_optimizer = _hook.resolve_inner(inner_optimizer)
         _hook.check_inner(inner_optimizer)
+        if clipper is None:
+            clipper = _arguments.default_clipper(clipper_arguments)
         clipper = clippers.get(clipper, **clipper_arguments)
         check_choice(
             "AutoClip",
@@ -156,14 +154,19 @@ class AutoClip(keras.optimizers.Optimizer):
             minimum=1,
             hint="It counts skipped updates in a row.",
         )
+        self.skip_above = _arguments.check_skip_above(
+            skip_above, clipper, nonfinite
+        )
         self._guard = NonfiniteGuard(
             nonfinite,
             self.warn_after,
             # Measuring only is to be bit-equal to the inner optimizer.
             clipper.only_observes,
             inner_optimizer,
+            self.skip_above,
         )
         self._clip_step = ClipStep(clipper, inner_optimizer)
+        self._guard.latest_threshold = self._clip_step.latest_threshold
         _hook.replace_clipping(inner_optimizer, self._clip_step)
 
     def build(self, variables: Any) -> None:
@@ -222,8 +225,11 @@ class AutoClip(keras.optimizers.Optimizer):
             return
         # With accumulation, of the micro-batch: a bad one is left out whole.
         norm = measure(_backend.current().reduce_over_replicas(gradients))
+        judged = norm
+        if self.skip_above is not None and self.loss_scale_factor is not None:
+            judged = norm / self.loss_scale_factor
         self._guard.run(
-            norm,
+            judged,
             grads,
             lambda grads: update(grads, norm),
             self._trainable_variables + self.variables,
@@ -321,6 +327,7 @@ class AutoClip(keras.optimizers.Optimizer):
             "inner_optimizer": serialize(self.inner_optimizer),
             "clipper": serialize(self.clipper),
             "nonfinite": self.nonfinite,
+            "skip_above": self.skip_above,
             "warn_after": self.warn_after,
         }
 

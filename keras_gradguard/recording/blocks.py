@@ -42,6 +42,19 @@ class Block:
     weight_norm: Any
     update_norm: Any
 
+    def with_updates(self, keep):
+        """The block with some of the updates only.
+
+        Args:
+            keep: Bool array `(m,)`.
+        """
+        return dataclasses.replace(
+            self,
+            update_steps=self.update_steps[keep],
+            weight_norm=self.weight_norm[keep],
+            update_norm=self.update_norm[keep],
+        )
+
     @classmethod
     def merge(cls, parts, table):
         """Put the parts of several optimizers side by side.

@@ -101,6 +101,8 @@ class Dispatcher:
                 # A trace that broke off may not be tried again.
                 self._instrument.broken = True
                 self._recording.abandon()
+            else:
+                self._recording.data_ended()
             raise
         self._advance(mode, result, counted)
         return result

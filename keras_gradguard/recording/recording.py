@@ -34,6 +34,9 @@ def recording_of(model, update_freq=1):
         A `Recording`. Call `start` once per user, then `stop`.
     """
     recording = _recordings.get(model)
+    if recording is not None and not recording.is_current:
+        # An exception left the `fit` it belonged to.
+        recording.abandon()
     if recording is None or not recording.active:
         recording = Recording(model, update_freq)
         _recordings[model] = recording
@@ -95,7 +98,7 @@ class Recording:
             self._attach(steps_per_epoch)
         if self.active:
             self._dispatcher.prepare()
-            self._exit.watch()
+            self._exit.watch(self._model())
 
     def stop(self, subscriber):
         """Deliver what is left; detach when nobody listens any more.
@@ -122,7 +125,14 @@ class Recording:
             self.flush()
             self._detach(restore=False)
             self._attach(steps)
+            if self.active:
+                self._exit.watch(model)
         self._dispatcher.schedule.batch = 0
+
+    @property
+    def is_current(self):
+        """Whether what it was attached for still runs."""
+        return self.active and self._exit.watches
 
     @property
     def owners(self):
@@ -272,6 +282,13 @@ class Recording:
             return
         self._flush_quietly()
         self.detach()
+        subscribers, self._subscribers = self._subscribers, []
+        for subscriber in subscribers:
+            subscriber.on_left()
+
+    def data_ended(self):
+        """Note that the loop over the batches ends, as it should."""
+        self._exit.data_ended = True
 
     def _detach(self, restore):
         if not self.active:

@@ -8,6 +8,15 @@ _FULL_EVERY = 64
 _FULL_EARLY = (0, 1, 2, 4, 16)
 
 
+def is_full_step(count):
+    """Whether a step is measured in full.
+
+    Args:
+        count: Integer, steps before it that could have been.
+    """
+    return count in _FULL_EARLY or count % _FULL_EVERY == 0
+
+
 class Schedule:
     """Counts executions, batches and steps on the host, and plans by them.
 
@@ -72,7 +81,7 @@ class Schedule:
             return self.spared
         count = self._considered
         self._considered += 1
-        due = count in _FULL_EARLY or count % _FULL_EVERY == 0
+        due = is_full_step(count)
         return Mode.FULL if due or wanted else self.spared
 
     def _is_last_batch(self):

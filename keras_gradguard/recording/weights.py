@@ -56,6 +56,15 @@ class WeightWatch:
             samples.append(chosen)
         return samples
 
+    def covers(self, variables):
+        """Whether it measures exactly these variables.
+
+        Args:
+            variables: List of Keras variables.
+        """
+        ours = {id(v) for v in self._variables}
+        return ours == {id(v) for v in variables}
+
     def reorder(self, variables):
         """Choose the order of `columns`.
 

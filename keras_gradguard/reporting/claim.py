@@ -16,12 +16,12 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # on Windows there is none
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 LOCK = ".gradguard.lock"
 _TRIES = 8
 # Claims of this process, by path: a lock does not tell its own holders apart.
-_held = weakref.WeakValueDictionary()
+_held: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 
 class Taken(Exception):

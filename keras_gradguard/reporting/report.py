@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,9 @@ class Report:
         if self.findings:
             return False
         return None if self.not_judged else True
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
 
     def __bool__(self) -> bool:
         raise TypeError(

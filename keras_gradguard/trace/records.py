@@ -31,8 +31,7 @@ class GradientRecords:
 
     def append(self, steps, grad_norm, clipped, skipped, extra):
         """Append a block of records; see `Trace.append`."""
-        steps = _validation.check_array(_OWNER, "steps", steps, np.int64)
-        steps = steps.ravel()
+        steps = _validation.check_steps(_OWNER, steps)
         rows = len(steps)
         grad_norm = _validation.check_array(
             _OWNER,

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_gradguard import _validation
+from keras_gradguard._optional import require
 from keras_gradguard._validation import check_choice
 from keras_gradguard.trace import file
 from keras_gradguard.trace.activations import ActivationMeasurements
@@ -559,6 +560,31 @@ class Trace:
         """
         return file.load(cls, path, max_bytes)
 
+    def to_dataframe(self) -> Any:
+        """Return the records as a pandas table, one row each.
+
+        Columns are `global_grad_norm`, `clipped_grad_norm`, `skipped`, the
+        names of `extra`, and one `grad_norm/<layer path>` per layer.
+
+        Returns:
+            `pandas.DataFrame`, with the steps as its index.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        pandas = require("pandas", "pandas", "Trace.to_dataframe")
+        columns = {
+            "global_grad_norm": self.global_grad_norm,
+            "clipped_grad_norm": self.clipped_grad_norm,
+            "skipped": self.skipped,
+            **self.extra,
+        }
+        norms = self.get("grad_norm")
+        for at, layer in enumerate(self.layers):
+            columns[f"grad_norm/{layer}"] = norms[:, at]
+        index = pandas.Index(self.steps, name="step")
+        return pandas.DataFrame(columns, index=index)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as lists and dicts that JSON can hold.
 
@@ -566,6 +592,17 @@ class Trace:
         `"-Infinity"`.
         """
         return file.to_dict(self)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __bool__(self) -> bool:
+        # An empty trace is a trace, too.
+        return True
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """`trace[name]` is `trace.get(name)`."""
+        return self.get(name)
 
     def __repr__(self) -> str:
         return (

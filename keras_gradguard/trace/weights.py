@@ -33,8 +33,7 @@ class WeightMeasurements:
             ValueError: If the shapes do not fit.
         """
         owner = "Trace.append_updates"
-        steps = _validation.check_array(owner, "steps", steps, np.int64)
-        steps = steps.ravel()
+        steps = _validation.check_steps(owner, steps)
         values = {"step": steps}
         for name, series in zip(UPDATE_SERIES, given, strict=True):
             if series is not None or name == "weight_norm":

@@ -5,6 +5,7 @@ replaced by each of `WRONG`. Plain records (`Finding`, `Pairing`, ...) are not
 listed: they keep what they are given.
 """
 
+import contextlib
 import dataclasses
 import datetime
 import pathlib
@@ -82,7 +83,9 @@ class Target:
 def outcome(target, argument, what, arguments):
     """Call, and judge the error if there is one."""
     try:
-        target.call(**arguments)
+        # A word may be a path, which is written to.
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            target.call(**arguments)
     except (TypeError, ValueError, OSError, RuntimeError) as error:
         text = str(error)
         if len(text) > readers.MOST:

@@ -418,7 +418,7 @@ def test_jax_data_parallel_equals_one_device():
     ("arguments", "error", "message"),
     [
         (("sgd", "percentile", "stop"), ValueError, "`nonfinite` must be one"),
-        (("sgd", "median"), ValueError, "`clipper` must be one of 'perc"),
+        (("sgd", "median"), ValueError, "`clipper` must be one of 'spik"),
         (("sgd", 3), TypeError, "`clipper` must be a name or a"),
         ((3,), TypeError, "must be a Keras optimizer or its name"),
     ],
@@ -431,7 +431,7 @@ def test_wrong_arguments(arguments, error, message):
 def test_wrong_clipper_arguments():
     with pytest.raises(ValueError, match=r"pass 10\.0, not 0\.1"):
         kgg.AutoClip("sgd", percentile=120)
-    with pytest.raises(TypeError, match="That clipper takes `percentile`"):
+    with pytest.raises(TypeError, match="That clipper takes `ratio`"):
         kgg.AutoClip("sgd", z_threshold=2.0)
     with pytest.raises(ValueError, match=r"Pass `ZScore\(percentile"):
         kgg.AutoClip("sgd", kgg.clippers.ZScore(), percentile=10)

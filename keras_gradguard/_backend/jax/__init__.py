@@ -6,6 +6,10 @@ from keras_gradguard._backend.jax.branching import chooses_after
 from keras_gradguard._backend.jax.branching import known_now
 from keras_gradguard._backend.jax.counting import bin_counts
 from keras_gradguard._backend.jax.counting import bits
+from keras_gradguard._backend.jax.loops import count_calls
+from keras_gradguard._backend.jax.loops import loop_ring
+from keras_gradguard._backend.jax.loops import traced_by
+from keras_gradguard._backend.jax.loops import wait_for_records
 from keras_gradguard._backend.jax.mailbox import Mailbox
 from keras_gradguard._backend.jax.norms import barrier
 from keras_gradguard._backend.jax.norms import change_norms
@@ -59,6 +63,7 @@ __all__ = [
     "compiled",
     "constant",
     "copy",
+    "count_calls",
     "densify",
     "detach",
     "float64",
@@ -69,6 +74,7 @@ __all__ = [
     "known_now",
     "l2_norms",
     "level",
+    "loop_ring",
     "may_join",
     "merge_rows",
     "native",
@@ -85,7 +91,9 @@ __all__ = [
     "take_rows",
     "to_dense",
     "to_numpy",
+    "traced_by",
     "values_of",
+    "wait_for_records",
     "with_values",
     "zero_fractions",
 ]

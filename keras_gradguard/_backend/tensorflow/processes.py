@@ -24,7 +24,7 @@ def process(model):
         for job in ("chief", "master", "worker")
         for i in range(len(cluster.get(job, ())))
     ]
-    if len(tasks) < 2:
+    if resolver is None or len(tasks) < 2:
         return 0, 1
     own = resolver.task_type, resolver.task_id
     # An evaluator is none of those that train.

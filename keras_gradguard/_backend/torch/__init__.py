@@ -10,6 +10,10 @@ from keras_gradguard._backend.torch.branching import chooses_after
 from keras_gradguard._backend.torch.branching import known_now
 from keras_gradguard._backend.torch.counting import bin_counts
 from keras_gradguard._backend.torch.counting import bits
+from keras_gradguard._backend.torch.loops import count_calls
+from keras_gradguard._backend.torch.loops import loop_ring
+from keras_gradguard._backend.torch.loops import traced_by
+from keras_gradguard._backend.torch.loops import wait_for_records
 from keras_gradguard._backend.torch.mailbox import Mailbox
 from keras_gradguard._backend.torch.norms import barrier
 from keras_gradguard._backend.torch.norms import change_norms
@@ -57,6 +61,7 @@ __all__ = [
     "compiled",
     "constant",
     "copy",
+    "count_calls",
     "densify",
     "detach",
     "float64",
@@ -66,6 +71,7 @@ __all__ = [
     "known_now",
     "l2_norms",
     "level",
+    "loop_ring",
     "may_join",
     "merge_rows",
     "native",
@@ -81,7 +87,9 @@ __all__ = [
     "take_rows",
     "to_dense",
     "to_numpy",
+    "traced_by",
     "values_of",
+    "wait_for_records",
     "with_values",
     "zero_fractions",
 ]

@@ -74,6 +74,8 @@ def _fall(trace, progress):
     loss = trace.extra.get("loss") if progress.per_batch else progress.loss
     loss = np.asarray(loss, np.float64)
     loss = loss[~np.isnan(loss)]
+    if not len(loss):
+        return np.nan, np.nan, np.nan
     few = max(1, len(loss) // 10)
     early, late = loss[:few], loss[-max(2, len(loss) // 5) :]
     with np.errstate(invalid="ignore", over="ignore"):

@@ -67,6 +67,7 @@ class GradientTap:
         rows: Callable from the number of values to the ring's capacity.
         xla: Whether the step is compiled by XLA.
         on_failure: Callable that takes an exception of our own code.
+        ring: Class of the ring. Defaults to the backend's `Ring`.
 
     Attributes:
         variables: Variables of the columns, known once `prepare` ran.
@@ -84,7 +85,7 @@ class GradientTap:
             will be skipped, a bool tensor or False.
     """
 
-    def __init__(self, optimizer, rows, xla, on_failure):
+    def __init__(self, optimizer, rows, xla, on_failure, ring=None):
         self.optimizer = optimizer
         self.mode = Mode.OFF
         self.variables = []
@@ -99,6 +100,7 @@ class GradientTap:
         self.unit_counts = _backend.current().Mailbox("gradguard_units", True)
         self.records: Any = None
         self._rows = rows
+        self._ring = ring
         self._xla = xla
         self._on_failure = on_failure
         self._backend = _backend.current()
@@ -129,9 +131,13 @@ class GradientTap:
             self._columns[id(variable)] = i
             self._columns[id(self._backend.native(variable))] = i
         columns = SCALARS + 3 * len(self.variables)
-        self.records = self._backend.Ring(
+        self.records = (self._ring or self._backend.Ring)(
             self._rows(columns), columns, self.optimizer, "gradguard_records"
         )
+
+    def is_compiled_by_xla(self, xla):
+        """Say whether the step to come is; a loop of one's own may mix."""
+        self._xla = xla
 
     def is_current(self):
         """Whether the optimizer still has the variables of the columns."""

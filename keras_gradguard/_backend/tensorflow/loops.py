@@ -1,0 +1,66 @@
+"""TensorFlow: recording in loops of the user's own."""
+
+import sys
+import types
+
+import tensorflow as tf
+
+from keras_gradguard._backend.tensorflow.ring import Ring
+
+
+def loop_ring(rows, columns, optimizer, name):
+    """Make the `Ring` of an optimizer that is applied in such a loop."""
+    return Ring(rows, columns, optimizer, name)
+
+
+def wait_for_records():
+    """Records are there when a step has run."""
+
+
+def traced_by(arguments):
+    """Whether a step is being traced, whether XLA compiles it, and by what.
+
+    Args:
+        arguments: Not used.
+
+    Returns:
+        `(traced, xla, function)`: `function` is the outermost `tf.function`,
+        or None.
+    """
+    del arguments
+    if tf.executing_eagerly():
+        return False, False, None
+    xla, outermost = False, None
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, _FUNCTION):
+            outermost = owner
+            xla = xla or bool(getattr(owner, "_jit_compile", False))
+        frame = frame.f_back
+    return True, xla, outermost
+
+
+def count_calls(function, called, patches):
+    """Call back after each call of a `tf.function`.
+
+    Args:
+        function: As `traced_by` returned it.
+        called: Callable without arguments.
+        patches: `Patches` that will undo it.
+    """
+    if function is None or not hasattr(function, "_call"):
+        return  # what the ring cannot keep is lost, nothing else
+
+    def make(original):
+        def _call(*args, **kwargs):
+            result = original(*args, **kwargs)
+            called()
+            return result
+
+        return _call
+
+    patches.replace(function, "_call", make)
+
+
+_FUNCTION = type(tf.function(lambda: None))

@@ -1,0 +1,106 @@
+"""Watching loops that are not `fit`."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_gradguard.callbacks.gradient_monitor import GradientMonitor
+from keras_gradguard.recording.loop import LoopRecording
+
+_OWNER = "watch"
+
+
+@contextlib.contextmanager
+def watch(
+    model: Any, optimizer: Any = None, **monitor_arguments: Any
+) -> Iterator[GradientMonitor]:
+    """Watch a training loop of your own, as `GradientMonitor` watches `fit`.
+
+    Use it around calls of `train_on_batch`, around the loop of a GAN, and
+    around any loop that calls a Keras optimizer's `apply` (on JAX
+    `stateless_apply` too, in `jax.jit` or not: the loop carries no state of
+    ours). It records the gradients, the weights and the updates; activations,
+    histograms and the loss are not seen there, and there are no epochs. Nothing
+    changes for the model, and nothing is left behind.
+
+    The step has to run, or its `tf.function` or `jax.jit` has to be traced,
+    inside of the `with`: a step that was compiled before is not seen, and you
+    are told so.
+
+    Args:
+        model: Keras model that holds all variables that are trained. It need
+            not be compiled.
+        optimizer: Keras optimizer that the loop applies, or a list of several.
+            Steps are those of the first one; the records of others are spread
+            evenly over them. Defaults to `model.optimizer`.
+        **monitor_arguments: Arguments of `GradientMonitor`.
+
+    Yields:
+        The `GradientMonitor`. `model.stop_training` becomes True where
+        `on_finding="stop"` found something; the loop has to look at it.
+
+    Raises:
+        TypeError: If `model` is no Keras model, or `optimizer` no Keras
+            optimizer.
+        ValueError: If there is no optimizer to watch.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_gradguard as kgg
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> with kgg.watch(model, verbose=0) as monitor:
+    ...     for _ in range(3):
+    ...         loss = model.train_on_batch(np.ones((8, 4)), np.ones((8, 1)))
+    >>> monitor.trace.steps.tolist()
+    [0, 1, 2]
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"{_OWNER}: `model` must be a Keras model. Received: "
+            f"model={model!r} (of type {type(model).__name__}). Pass the model "
+            "whose variables the loop trains."
+        )
+    monitor = GradientMonitor(**monitor_arguments)
+    monitor._loop = LoopRecording(model, _optimizers(model, optimizer))
+    monitor.set_params({})
+    monitor.set_model(model)
+    model.stop_training = False
+    monitor.on_train_begin()
+    try:
+        yield monitor
+    except BaseException:
+        # Say what there is, but nothing may hide the exception.
+        with contextlib.suppress(Exception):
+            monitor._raise = None
+            monitor.on_train_end()
+        raise
+    else:
+        monitor.on_train_end()
+    finally:
+        monitor._loop = None
+
+
+def _optimizers(model, optimizer):
+    if optimizer is None:
+        optimizer = getattr(model, "optimizer", None)
+    several = isinstance(optimizer, list | tuple)
+    given = list(optimizer) if several else [optimizer]
+    if not given or given == [None]:
+        raise ValueError(
+            f"{_OWNER}: `optimizer` must be given where the model is not "
+            f"compiled. Received: optimizer={optimizer!r}. Pass what the loop "
+            "applies: `watch(model, optimizer)`."
+        )
+    for one in given:
+        if not hasattr(one, "apply") or not hasattr(one, "iterations"):
+            raise TypeError(
+                f"{_OWNER}: `optimizer` must be a Keras optimizer or a list of "
+                f"them. Received: {one!r} (of type {type(one).__name__}). "
+                "Others call no method that is known; use one of "
+                "keras.optimizers."
+            )
+    return given

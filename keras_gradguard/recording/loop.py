@@ -1,0 +1,298 @@
+"""Records the optimizers of a loop that is not `fit`.
+
+Here nothing stands around the step. It begins and ends with the optimizer's
+`apply`, which runs step by step, or is traced once into a function of the
+user's own.
+"""
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from keras_gradguard import _backend
+from keras_gradguard._backend import ring_layout
+from keras_gradguard.models import layers as layers_lib
+from keras_gradguard.models import optimizers as optimizers_lib
+from keras_gradguard.models.patches import Patches
+from keras_gradguard.recording.blocks import Block
+from keras_gradguard.recording.blocks import read_part
+from keras_gradguard.recording.instrument import ring_rows
+from keras_gradguard.recording.schedule import is_full_step
+from keras_gradguard.recording.step.clip_tap import ClipTap
+from keras_gradguard.recording.step.gradients import GradientTap
+from keras_gradguard.recording.step.gradients import Mode
+from keras_gradguard.recording.step.loss_scale_tap import LossScaleTap
+
+
+class LoopRecording:
+    """Records some optimizers from `start` to `stop`, for one subscriber.
+
+    The steps are those of the first optimizer. The records of others, which
+    count for themselves, are spread evenly over them.
+
+    Args:
+        model: A Keras model, compiled or not.
+        optimizers: List of the Keras optimizers that the loop applies.
+
+    Attributes:
+        active: Whether the optimizers are patched at present.
+        recorded: Number of records so far.
+        executions: Number of steps that ran or were traced, at least 1.
+        cache: Dict for compiled functions of others.
+        reason: Why nothing can be recorded, or None.
+    """
+
+    def __init__(self, model, optimizers):
+        self._model = model
+        self._optimizers = optimizers
+        self._backend = _backend.current()
+        self.active = False
+        self.recorded, self.executions = 0, 1
+        self.cache = {}
+        leaves = [leaf for o in optimizers for leaf in optimizers_lib.leaves(o)]
+        reasons = [optimizers_lib.why_unreadable(leaf) for leaf in leaves]
+        self.reason = reasons[0] if all(reasons) else None
+        self._taps = [
+            GradientTap(leaf, ring_rows, False, self._fail, self._make_ring)
+            for leaf, why in zip(leaves, reasons, strict=True)
+            if why is None
+        ]
+        self._subscriber: Any = None
+        self._patches = Patches()
+        self._call_order = layers_lib.CallOrder()
+        self._table = None
+        self._inside = threading.local()
+        self._lock = threading.RLock()
+        self._read = [0] * len(self._taps)
+        self._waiting, self._period = 0, 8
+        self._first_step = self._counted = 0
+        self._functions = []
+
+    # What a callback asks a recording for
+
+    def start(self, subscriber, steps_per_epoch=None):
+        """Begin to record.
+
+        Args:
+            subscriber: Object with `on_block(block)` and
+                `on_recording_failure(error)`.
+            steps_per_epoch: Not used.
+        """
+        del steps_per_epoch
+        self._subscriber = subscriber
+        if self.reason is not None:
+            return
+        self.active = True
+        self._first_step = self._counted = self._done(self._taps[0].optimizer)
+        for tap in self._taps:
+            tap.attach(self._patches)
+        by_leaf = {id(tap.optimizer): tap for tap in self._taps}
+        for optimizer in self._optimizers:
+            for kind, members in (
+                (LossScaleTap, optimizers_lib.loss_scalers(optimizer)),
+                (ClipTap, optimizers_lib.adaptive_clippers(optimizer)),
+            ):
+                for member in members:
+                    for leaf in optimizers_lib.leaves(member):
+                        if id(leaf) in by_leaf:
+                            outer = kind(member, by_leaf[id(leaf)])
+                            outer.attach(self._patches)
+            for name in ("apply", "stateless_apply"):
+                self._patches.replace(optimizer, name, self._make_step)
+        self._call_order.watch(self._model)
+        if hasattr(self._model, "train_function"):
+            # A step that was compiled before has none of this in it.
+            self._patches.hide(self._model, "train_function")
+
+    def stop(self, subscriber):
+        """Leave model and optimizers as they were. Safe to repeat.
+
+        Args:
+            subscriber: As passed to `start`.
+        """
+        del subscriber
+        if self.active:
+            self.flush()
+        self.active = False
+        self._call_order.stop()
+        self._patches.undo()
+
+    @property
+    def step(self):
+        """Steps of the first optimizer so far, as far as the host knows."""
+        return self._counted
+
+    @property
+    def order_known(self):
+        """Whether the table's order will stay as it is."""
+        return layers_lib.knows_order(self._model) or bool(
+            self._call_order.ranks
+        )
+
+    def make_table(self):
+        """The model's layers, once it is built."""
+        if self._table is None or not self._table[0]:
+            table = layers_lib.layer_table(self._model, self._call_order.ranks)
+            self._table = self.order_known, table
+        return self._table[1]
+
+    def why_nothing(self):
+        """Why no record came."""
+        return (
+            "no optimizer that is watched made a step that could be seen. "
+            "Either the loop applies another one: pass it, as in "
+            "`watch(model, optimizer)`. Or the step was compiled before "
+            "`watch` began: make its `tf.function` or `jax.jit`, or call it "
+            "for the first time, inside of the `with`"
+        )
+
+    def epoch_begin(self):
+        """A loop of the user's own has no epochs."""
+
+    def record_histograms(self):
+        """There are none in a loop of the user's own."""
+
+    def ask_for_histogram(self, subscriber):
+        """There are none in a loop of the user's own."""
+
+    @property
+    def owners(self):
+        """Set of str, the classes of the callbacks that listen."""
+        return {self._subscriber.owner}
+
+    def flush(self):
+        """Deliver all records that are still on the device."""
+        if not self.active:
+            return
+        self._backend.wait_for_records()
+        self._drain(last=True)
+
+    # The step
+
+    def _make_step(self, original):
+        def step(*args, **kwargs):
+            if getattr(self._inside, "step", False) or not self.active:
+                return original(*args, **kwargs)
+            self._inside.step = True
+            traced = True
+            try:
+                traced = self._begin(args, kwargs)
+                return original(*args, **kwargs)
+            finally:
+                self._inside.step = False
+                for tap in self._taps:
+                    tap.mode = Mode.OFF
+                self._call_order.stop()
+                if not traced:
+                    self._ran()
+
+        return step
+
+    def _begin(self, args, kwargs):
+        """Choose what the step records; whether it is being traced."""
+        try:
+            traced, xla, function = self._backend.traced_by((args, kwargs))
+            self.executions += 1
+            if function is not None and function not in self._functions:
+                self._functions.append(function)
+                self._backend.count_calls(function, self._ran, self._patches)
+            for tap in self._taps:
+                tap.is_compiled_by_xla(xla)
+                tap.mode = Mode.FULL
+                if not traced and not self._is_full(tap.optimizer):
+                    tap.mode = Mode.NORMS
+        except Exception as error:
+            self._fail(error)
+            return True
+        return traced
+
+    def _make_ring(self, *arguments):
+        ring = self._backend.loop_ring(*arguments)
+        ring.on_record = self._ran
+        return ring
+
+    def _is_full(self, optimizer):
+        return is_full_step(self._done(optimizer) - self._first_step)
+
+    def _done(self, optimizer):
+        """Steps of an optimizer so far, as its variable tells them."""
+        if not optimizer.built:
+            return 0
+        done = self._backend.read(optimizer._iterations)
+        done = int(self._backend.to_numpy(done))
+        return done // (optimizer.gradient_accumulation_steps or 1)
+
+    # Delivering
+
+    def _ran(self):
+        """Note that a step ran; read the rings before they are full."""
+        self._waiting += 1
+        if self._waiting >= self._period:
+            self._drain()
+
+    def _drain(self, last=False):
+        if not self.active:
+            return
+        try:
+            with self._lock:
+                self._deliver(last)
+        except Exception as error:
+            self._fail(error)
+
+    def _deliver(self, last):
+        self._waiting = 0
+        present = [
+            (i, tap, self._backend.to_numpy(tap.records.snapshot()))
+            for i, tap in enumerate(self._taps)
+            if tap.records is not None
+        ]
+        if not present:
+            return
+        numbers = None
+        if len(present) > 1 or len(self._optimizers) > 1:
+            i, _, store = present[0]
+            numbers = ring_layout.unread(store, self._read[i])[0].tolist()
+            slow = [
+                ring_layout.unread(store, self._read[i])[3] == self._read[i]
+                for i, _, store in present
+            ]
+            if any(slow) and not last:
+                return  # records of an optimizer that steps less often
+        parts, fullest = [], 0.0
+        for i, tap, store in present:
+            before = self._read[i]
+            part, self._read[i] = read_part(tap, store, before, numbers)
+            fullest = max(fullest, (self._read[i] - before) / tap.records.rows)
+            parts.append(part)
+        if fullest < 0.25:
+            self._period = min(2 * self._period, 256)
+        elif fullest > 0.5:
+            self._period = max(1, self._period // 2)
+        table = self.make_table()
+        known = table.index
+        if any(id(v) not in known for p in parts for v in p.variables):
+            raise ValueError(
+                "an optimizer moves variables that are not those of the "
+                "watched model; pass the model that holds them all"
+            )
+        if not any(len(part.steps) for part in parts):
+            return
+        block = _wanted(Block.merge(parts, table), self._first_step)
+        self.recorded += len(block.steps)
+        self._counted = int(block.steps[-1]) + 1
+        self._subscriber.on_block(block)
+
+    def _fail(self, error):
+        self.active = False
+        for tap in self._taps:
+            tap.mode = Mode.OFF
+        self._subscriber.on_recording_failure(error)
+
+
+def _wanted(block, first_step):
+    """The block with the updates that a `fit` would have measured."""
+    keep = np.array(
+        [is_full_step(step - first_step) for step in block.update_steps], bool
+    )
+    return block.with_updates(keep)

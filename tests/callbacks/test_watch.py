@@ -1,0 +1,296 @@
+"""Loops of the user's own are watched as `fit` is."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gradguard as kgg
+from tests import models
+
+STEPS, BATCH = 21, 8
+
+
+def made():
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(3)
+    model = models.mlp(activation="relu")
+    return model, keras.optimizers.Adam(0.01, global_clipnorm=0.5)
+
+
+def batches(steps=STEPS):
+    x, y = models.dataset(BATCH * steps)
+    for i in range(steps):
+        rows = slice(BATCH * i, BATCH * i + BATCH)
+        yield x[rows], y[rows]
+
+
+def fitted(callbacks=()):
+    model, optimizer = made()
+    model.compile(optimizer, models.crossentropy())
+    x, y = models.dataset(BATCH * STEPS)
+    model.fit(
+        x,
+        y,
+        batch_size=BATCH,
+        shuffle=False,
+        verbose=0,
+        callbacks=list(callbacks),
+    )
+    return model
+
+
+def one_batch_each(model, optimizer, data, watched):
+    model.compile(optimizer, models.crossentropy())
+    with watched(model, None):
+        for x, y in data:
+            model.train_on_batch(x, y)
+
+
+def by_hand(kind):
+    def run(model, optimizer, data, watched):
+        step = STEP[keras.backend.backend()](model, optimizer, kind)
+        with watched(model, optimizer):
+            if kind == "compiled inside":
+                step = STEP[keras.backend.backend()](model, optimizer, kind)
+            for x, y in data:
+                step(x, y)
+            getattr(step, "finish", lambda: None)()
+
+    return run
+
+
+def tensorflow_step(model, optimizer, kind):
+    import tensorflow as tf
+
+    loss_of = models.crossentropy()
+
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = loss_of(y, model(x, training=True))
+        weights = model.trainable_variables
+        optimizer.apply(
+            tape.gradient(loss, [w.value for w in weights]), weights
+        )
+
+    if kind == "eager":
+        return step
+    return tf.function(step, jit_compile=kind == "xla")
+
+
+def torch_step(model, optimizer, kind):
+    import torch
+
+    loss_of = models.crossentropy()
+
+    def step(x, y):
+        model.zero_grad()
+        loss_of(y, model(x, training=True)).backward()
+        weights = model.trainable_weights
+        with torch.no_grad():
+            optimizer.apply([w.value.grad for w in weights], weights)
+
+    return step
+
+
+def jax_step(model, optimizer, kind):
+    import jax
+
+    loss_of = models.crossentropy()
+    optimizer.build(model.trainable_variables)
+    state = [
+        [v.value for v in model.trainable_variables],
+        [v.value for v in optimizer.variables],
+    ]
+    fixed = [v.value for v in model.non_trainable_variables]
+
+    def loss(weights, x, y):
+        outputs, _ = model.stateless_call(weights, fixed, x, training=True)
+        return loss_of(y, outputs)
+
+    def update(weights, variables, x, y):
+        gradients = jax.grad(loss)(weights, x, y)
+        return optimizer.stateless_apply(variables, gradients, weights)
+
+    if kind != "eager":
+        update = jax.jit(update)
+
+    def step(x, y):
+        state[:] = update(*state, x, y)
+
+    def finish():
+        for variable, value in zip(
+            model.trainable_variables, state[0], strict=True
+        ):
+            variable.assign(value)
+
+    step.finish = finish
+    return step
+
+
+STEP = {"tensorflow": tensorflow_step, "torch": torch_step, "jax": jax_step}
+LOOPS = {
+    "train_on_batch": one_batch_each,
+    "eager": by_hand("eager"),
+    "compiled outside": by_hand("compiled outside"),
+    "compiled inside": by_hand("compiled inside"),
+    "xla": by_hand("xla"),
+}
+
+
+class Watched:
+    """A context that watches; the monitor stays."""
+
+    def __init__(self, **arguments):
+        self.arguments = {"verbose": 0, **arguments}
+        self.monitor = None
+
+    def __call__(self, model, optimizer):
+        self.context = kgg.watch(model, optimizer, **self.arguments)
+        return self
+
+    def __enter__(self):
+        self.monitor = self.context.__enter__()
+
+    def __exit__(self, *error):
+        return self.context.__exit__(*error)
+
+
+class Unwatched(Watched):
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *error):
+        return None
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_loop_is_recorded_as_fit_is_and_nothing_changes(loop):
+    fit_monitor = kgg.GradientMonitor(verbose=0)
+    fitted([fit_monitor])
+    plain, optimizer = made()
+    LOOPS[loop](plain, optimizer, batches(), Unwatched())
+    model, optimizer = made()
+    watched = Watched()
+    LOOPS[loop](model, optimizer, batches(), watched)
+    for a, b in zip(plain.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    ours, fits = watched.monitor.trace, fit_monitor.trace
+    assert ours.layers.tolist() == fits.layers.tolist()
+    assert ours.steps.tolist() == list(range(STEPS))
+    for name in ("grad_norm",):
+        np.testing.assert_allclose(
+            ours.get(name, by="variable"),
+            fits.get(name, by="variable"),
+            rtol=1e-5,
+            atol=1e-6,
+        )
+    np.testing.assert_allclose(
+        ours.clipped_grad_norm, fits.clipped_grad_norm, rtol=1e-5
+    )
+    ours_at, fits_at = ours.update_steps.tolist(), fits.update_steps.tolist()
+    common = [s for s in (0, 1, 2, 4, 16) if s in ours_at and s in fits_at]
+    assert len(common) == 5
+    for name in ("weight_norm", "update_ratio"):
+        np.testing.assert_allclose(
+            ours.get(name)[common], fits.get(name)[common], rtol=1e-4
+        )
+    assert not {"apply", "stateless_apply", "_clip_gradients"} & set(
+        vars(optimizer)
+    )
+
+
+def test_a_long_loop_loses_no_record():
+    model, optimizer = made()
+    watched = Watched()
+    LOOPS["compiled outside"](model, optimizer, batches(1500), watched)
+    assert watched.monitor.trace.records_seen == 1500
+
+
+def test_a_step_compiled_before_is_told_once(backend, recwarn):
+    if backend == "torch":
+        pytest.skip("torch compiles nothing")
+    model, optimizer = made()
+    step = STEP[backend](model, optimizer, "compiled")
+    data = list(batches(4))
+    step(*data[0])
+    with kgg.watch(model, optimizer, verbose=0) as monitor:
+        for x, y in data[1:]:
+            step(x, y)
+    told = [w for w in recwarn if w.category is kgg.GradGuardWarning]
+    assert len(told) == 1
+    assert "compiled before" in str(told[0].message)
+    assert monitor.report().healthy is None
+
+
+def test_the_optimizer_that_is_not_applied_is_told():
+    model, optimizer = made()
+    other = keras.optimizers.SGD()
+    with (
+        pytest.warns(kgg.GradGuardWarning, match="applies another one"),
+        kgg.watch(model, other, verbose=0),
+    ):
+        LOOPS["eager"](model, optimizer, batches(3), Unwatched())
+
+
+def test_an_exception_in_the_loop_leaves_nothing():
+    model, optimizer = made()
+    watched = Watched()
+
+    def data():
+        yield from batches(3)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        LOOPS["eager"](model, optimizer, data(), watched)
+    monitor = watched.monitor
+    assert monitor.trace.steps.tolist() == [0, 1, 2]
+    assert "apply" not in vars(optimizer)
+    LOOPS["eager"](model, optimizer, batches(3), Unwatched())
+
+
+def test_two_networks_with_an_optimizer_each():
+    keras.utils.set_random_seed(1)
+    first, second = models.mlp(), models.mlp()
+    optimizers = [keras.optimizers.SGD(0.1), keras.optimizers.Adam()]
+    steps = [
+        STEP[keras.backend.backend()](m, o, "eager")
+        for m, o in zip((first, second), optimizers, strict=True)
+    ]
+    with (
+        kgg.watch(first, optimizers[0], verbose=0) as one,
+        kgg.watch(second, optimizers[1], verbose=0) as two,
+    ):
+        for i, (x, y) in enumerate(batches(12)):
+            steps[0](x, y)
+            if i % 3 == 0:
+                steps[1](x, y)
+    assert one.trace.steps.tolist() == list(range(12))
+    assert two.trace.steps.tolist() == list(range(4))
+
+
+def test_a_model_with_two_optimizers(backend):
+    if backend == "jax":
+        pytest.skip("its train step carries one optimizer")
+    keras.utils.set_random_seed(1)
+    model = models.gan(critic_steps=3)
+    model.compile(keras.optimizers.SGD(0.05), keras.optimizers.SGD(0.1))
+    x, _ = models.dataset(160)
+    order = [model.g_optimizer, model.d_optimizer]
+    with kgg.watch(model, order, verbose=0) as monitor:
+        for i in range(10):
+            model.train_on_batch(x[16 * i : 16 * i + 16])
+    assert monitor.trace.steps.tolist() == list(range(10))
+    assert np.isfinite(monitor.trace.get("grad_norm")).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        (lambda m, o: (m,), ValueError, "`optimizer` must be given"),
+        (lambda m, o: (o,), TypeError, "`model` must be a Keras model"),
+        (lambda m, o: (m, "adam"), TypeError, "must be a Keras optimizer"),
+    ],
+)
+def test_arguments(arguments, error, match):
+    with pytest.raises(error, match=match), kgg.watch(*arguments(*made())):
+        pass
