@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from keras_gradguard.diagnosis.evidence import means
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.baseline import target_spread
 from keras_gradguard.diagnosis.evidence.scores import score_of
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.trace.run_info import Output
 
-_WINDOW = 5
 # Outputs that differ by less between samples say nothing of the inputs.
 _BLIND = 1e-3
 _FAINT = 0.02
@@ -22,13 +22,10 @@ _NO_GAIN = 0.02
 # Outputs that vary this much less than their correlation with the targets
 # grants shrink to a constant: the best ones of a squared error vary by as much.
 _SHRUNK = 0.25
-# What follows the targets no more than this, or than three standard errors,
-# may do so by chance; and how much of the loss a correlation explains at least.
-_FAINTLY = 0.12
+# How much of the loss a correlation explains at least, and how far the size of
+# the outputs may be from what it has them be.
 _EXPLAINED = 0.2
 _FITS = 0.5
-# A loss that falls by this share over the second half of a run goes on.
-_GOING = 0.08
 _CLASSES = "crossentropy"
 _COMPARED = ("squared", "absolute", "huber", "logcosh", "mse", "mae")
 # By then a running fit was measured, or will not be.
@@ -66,6 +63,8 @@ class Learning:
         moved: Float array (K,). As `fallen`, by the last quarter of the run.
         related: Float array (K,). As `follows`, over the second half of the
             measurements; NaN where that is no more than chance.
+        doubt: Float array (K,). Two standard errors of the targets' variance
+            as measured so far, as a share of it.
         score: Float array (K,). Best score (accuracy or the like, in [0, 1])
             of the latest epochs that were over, NaN if none is logged.
         chance: Float. What guessing reaches of such a score, NaN if unknown.
@@ -85,6 +84,7 @@ class Learning:
     explained: np.ndarray
     moved: np.ndarray
     related: np.ndarray
+    doubt: np.ndarray
     score: np.ndarray
     chance: float
     numbers: bool
@@ -103,12 +103,12 @@ class Learning:
         steps = trace.activation_steps[:count]
         progress = Progress.of(trace)
         at = np.searchsorted(blocks.last_step, steps, "right") - 1
-        late, stalled = _from_loss(progress, at)
+        late, stalled = means.from_loss(progress, at)
         first, guess = first_loss(trace, progress), guess_of(trace, count)
         with np.errstate(all="ignore"):
             fallen = (first - late) / abs(first)
             gain = np.where(guess > 0, 1 - late / guess, np.nan)
-        falling, settled = _second_half(progress, at)
+        falling, settled = means.second_half(progress, at)
         with np.errstate(all="ignore"):
             explained = np.where(guess > 0, 1 - settled / guess, np.nan)
             moved = (first - settled) / abs(first)
@@ -120,7 +120,7 @@ class Learning:
             follows = np.where(contrast < _FAINT, np.nan, follows)
         return cls(
             steps,
-            _recent(follows),
+            means.recent(follows),
             contrast,
             fallen,
             gain,
@@ -129,7 +129,8 @@ class Learning:
             falling,
             explained,
             moved,
-            _related(follows, trace.data("samples")[:count]),
+            means.related(follows, trace.data("samples")[:count]),
+            means.doubt(trace.data("samples")[:count]),
             score,
             chance,
             _of_numbers(trace),
@@ -179,7 +180,8 @@ class Learning:
                 # The best predictions vary as their correlation has it.
                 size = self.contrast / self.related
                 fits = (size > _FITS) & (size < 1 / _FITS)
-                moved |= fits & (self.explained > 0.5 * known)
+                near = self.explained > 0.5 * known - self.doubt
+                explained, moved = explained | (fits & near), moved | fits
         return (self.related > 0) & explained & moved & ~self.shrunk
 
     def __len__(self):
@@ -274,66 +276,6 @@ def first_loss(trace, progress):
     if not told or of_few_samples(trace):
         return progress.first
     return float(loss[0])
-
-
-def _from_loss(progress, at):
-    """Return the loss of late and whether it stalls, each (K,)."""
-    late = np.full(len(at), np.nan)
-    stalled = np.zeros(len(at), bool)
-    known = at >= 0
-    if not known.any() or not progress.known:
-        return late, stalled
-    window = max(4, progress.window)
-    late[known] = progress.halves(window)[1][at[known]]
-    stalled[known] = progress.stalled(window, 0.02)[at[known]]
-    return late, stalled
-
-
-def _second_half(progress, at):
-    """Return whether the loss falls over the second half, and its last mean.
-
-    From the third to the last quarter of the run up to each measurement.
-    """
-    known = np.isfinite(progress.loss)
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = np.cumsum(np.where(known, progress.loss, 0.0))
-    total = np.concatenate([[0.0], total])
-    number = np.concatenate([[0], np.cumsum(known)])
-    end = np.maximum(at + 1, 0)
-    early, middle = end // 2, (3 * end) // 4
-    with np.errstate(all="ignore"):
-        before = (total[middle] - total[early]) / (
-            number[middle] - number[early]
-        )
-        after = (total[end] - total[middle]) / (number[end] - number[middle])
-        falls = (before - after > _GOING * np.abs(before)) & (end >= 8)
-        return falls, after
-
-
-def _related(follows, samples):
-    """Return (K,) means of the second half so far, NaN where by chance."""
-    known = np.isfinite(follows) & np.isfinite(samples)
-    total = np.concatenate([[0], np.cumsum(np.where(known, follows, 0.0))])
-    number = np.concatenate([[0], np.cumsum(known)])
-    seen = np.concatenate([[0], np.cumsum(np.where(known, samples, 0.0))])
-    end = np.arange(1, len(follows) + 1)
-    half = end // 2
-    with np.errstate(all="ignore"):
-        mean = (total[end] - total[half]) / (number[end] - number[half])
-        error = 3 / np.sqrt(seen[end] - seen[half])
-        return np.where(mean > np.maximum(_FAINTLY, error), mean, np.nan)
-
-
-def _recent(values):
-    """Return means over the latest measurements, of those that are known."""
-    values = values.astype(np.float64)
-    known = np.isfinite(values)
-    total = np.cumsum(np.where(known, values, 0.0))
-    number = np.cumsum(known)
-    total[_WINDOW:] -= total[:-_WINDOW].copy()
-    number[_WINDOW:] -= number[:-_WINDOW].copy()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return total / np.where(number, number, np.nan)
 
 
 def _contrast(trace, count):
