@@ -149,7 +149,8 @@ def put(value, path, new):
     if new is MISSING:
         value.pop(path[-1])
     else:
-        value[path[-1]] = new
+        # What is put later may go into what was put before.
+        value[path[-1]] = copy.deepcopy(new)
 
 
 MISSING = object()
