@@ -248,8 +248,9 @@ class DeadReLUDetector(WatchingCallback):
 
     def on_left(self) -> None:
         """Close the files: an exception has left the fit."""
-        if self._events is not None:
-            self._events.close(self.trace, self.findings)
+        for writer in self._events or ():
+            writer.close(self.trace, self.findings)
+        self._outlet.close()
         self._let_go()
 
     # What users call

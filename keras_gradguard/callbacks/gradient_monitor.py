@@ -292,6 +292,7 @@ class GradientMonitor(WatchingCallback):
         self._raise = None
         for reporter in self._reporters[1:]:  # the console has said enough
             reporter.close(self.trace, self.findings)
+        self._outlet.close()
         self._let_go()
 
     # What users call
