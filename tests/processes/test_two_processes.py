@@ -62,7 +62,7 @@ def job(tmp_path_factory):
     """What two processes wrote down, and their folder."""
     if keras.backend.backend() == "torch":
         pytest.skip(
-            "Keras up to 3.15 trains one torch process; see test_torch.py"
+            "Keras up to 3.15 has no fit over several torch processes"
         )
     folder = tmp_path_factory.mktemp("job")
     codes, errors = start(folder)
