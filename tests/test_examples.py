@@ -17,7 +17,10 @@ SAYS = {
     "02_circles": ["vanishing_gradient", "Healthy"],
     "03_moons": ["vanishing_gradient", "Healthy", "Healthy"],
     "04_exploding": ["nonfinite_gradient", "Healthy"],
-    "05_recurrent": ["simple_rnn", "lstm", "Healthy", "gru", "Healthy"],
+    "05_recurrent": [
+        *("simple_rnn_relu", "exploding_gradient", "lstm", "No problem found"),
+        *("gru", "No problem found"),
+    ],
     "06_deep_plain": ["vanishing_gradient", "Healthy"],
     "07_digits_cnn": ["Healthy", "Mean gradient norm"],
     "08_write_your_own_rule": ["growing_weights"],

@@ -214,31 +214,6 @@ import keras
 importlib.reload(keras_gradguard)
 importlib.reload(keras)
 """,
-    "by many threads": """
-import importlib
-import threading
-import keras_gradguard
-names = (
-    "keras keras_gradguard.layers keras.ops keras_gradguard.clippers "
-    "keras_gradguard.presets keras keras_gradguard.optimizers.auto_clip"
-).split()
-failed = []
-barrier = threading.Barrier(len(names))
-def load(name):
-    barrier.wait()
-    try:
-        importlib.import_module(name)
-    except BaseException as error:
-        failed.append((name, error))
-threads = [threading.Thread(target=load, args=(name,)) for name in names]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join(200)
-assert not any(thread.is_alive() for thread in threads)
-assert not failed, failed
-import wave
-""",
 }
 
 

@@ -114,6 +114,6 @@ def test_the_wheel_says_what_it_is(wheel):
     assert about["License-Expression"] == "Apache-2.0"
     assert about["Requires-Python"] == ">=3.11"
     needed = [r for r in about.get_all("Requires-Dist") if "extra" not in r]
-    assert {r.split(">")[0] for r in needed} == {"keras", "numpy"}
+    assert {r.split(">")[0] for r in needed} == {"keras", "numpy", "rich"}
     extras = {"tensorflow", "jax", "torch", "tensorboard", "plot", "demo"}
     assert extras | {"dev"} <= set(about.get_all("Provides-Extra"))

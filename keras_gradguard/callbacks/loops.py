@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_gradguard import _validation
 from keras_gradguard.callbacks.gradient_monitor import GradientMonitor
 from keras_gradguard.recording.loop import LoopRecording
 
@@ -61,8 +62,9 @@ def watch(
     if not isinstance(model, keras.Model):
         raise TypeError(
             f"{_OWNER}: `model` must be a Keras model. Received: "
-            f"model={model!r} (of type {type(model).__name__}). Pass the model "
-            "whose variables the loop trains."
+            f"model={_validation.shown(model)} (of type "
+            f"{type(model).__name__}). Pass the model whose variables the loop "
+            "trains."
         )
     monitor = GradientMonitor(**monitor_arguments)
     monitor._loop = LoopRecording(model, _optimizers(model, optimizer))
@@ -89,18 +91,18 @@ def _optimizers(model, optimizer):
         optimizer = getattr(model, "optimizer", None)
     several = isinstance(optimizer, list | tuple)
     given = list(optimizer) if several else [optimizer]
-    if not given or given == [None]:
+    if not given or (len(given) == 1 and given[0] is None):
         raise ValueError(
             f"{_OWNER}: `optimizer` must be given where the model is not "
-            f"compiled. Received: optimizer={optimizer!r}. Pass what the loop "
-            "applies: `watch(model, optimizer)`."
+            f"compiled. Received: optimizer={_validation.shown(optimizer)}. "
+            "Pass what the loop applies: `watch(model, optimizer)`."
         )
     for one in given:
         if not hasattr(one, "apply") or not hasattr(one, "iterations"):
             raise TypeError(
                 f"{_OWNER}: `optimizer` must be a Keras optimizer or a list of "
-                f"them. Received: {one!r} (of type {type(one).__name__}). "
-                "Others call no method that is known; use one of "
-                "keras.optimizers."
+                f"them. Received: {_validation.shown(one)} (of type "
+                f"{type(one).__name__}). Others call no method that "
+                "is known; use one of keras.optimizers."
             )
     return given

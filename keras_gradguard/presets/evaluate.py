@@ -1,6 +1,7 @@
 """Any activation as a function that computes in float64."""
 
 import functools
+import warnings
 
 import keras
 import numpy as np
@@ -66,7 +67,13 @@ def call_float64(function, x):
         ValueError: If the function fails.
     """
     backend = _backend.current()
-    with backend.own_cpu(), backend.float64(), np.errstate(all="ignore"):
+    with (
+        backend.own_cpu(),
+        backend.float64(),
+        np.errstate(all="ignore"),
+        # What the user's function warns of is not of its value.
+        warnings.catch_warnings(action="ignore"),
+    ):
         try:
             y = function(keras.ops.convert_to_tensor(x, dtype="float64"))
             y = np.asarray(keras.ops.convert_to_numpy(y))

@@ -299,6 +299,16 @@ def components():
         "Percentile", clippers.Percentile, {"percentile": 10, "window": 64}
     )
     yield Target(
+        "Spikes",
+        clippers.Spikes,
+        {"ratio": 4.0, "share": 0.03, "window": 64},
+    )
+    yield Target(
+        "PerTensor",
+        clippers.PerTensor,
+        {"ratio": 1.05, "decay": 0.98, "warmup_steps": 5, "warmup_norm": 1.0},
+    )
+    yield Target(
         "ZScore",
         clippers.ZScore,
         {
@@ -387,6 +397,12 @@ def presets():
     yield Target("ScaledAdd", layers.ScaledAdd, {"initial_scale": 0.0})
 
 
+def _watch(**arguments):
+    """Begin to watch a loop, and end it."""
+    with kgg.watch(**arguments):
+        pass
+
+
 def models():
     """Targets that take a model."""
     import keras
@@ -403,6 +419,7 @@ def models():
     y = np.ones((8, 1), "float32")
     data = {"model": model, "x": x, "y": y}
     yield Target("check", kgg.check, {**data, "batch_size": 4})
+    yield Target("watch", _watch, {"model": model, "optimizer": None})
     yield Target(
         "heal", kgg.heal, {**data, "epochs": 1}, ("model", "x", "y", "epochs")
     )

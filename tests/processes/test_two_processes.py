@@ -61,9 +61,7 @@ def start(folder):
 def job(tmp_path_factory):
     """What two processes wrote down, and their folder."""
     if keras.backend.backend() == "torch":
-        pytest.skip(
-            "Keras up to 3.15 trains one torch process; see test_torch.py"
-        )
+        pytest.skip("Keras up to 3.15 has no fit over several torch processes")
     folder = tmp_path_factory.mktemp("job")
     codes, errors = start(folder)
     assert codes == [0, 0], "\n".join(error[-2000:] for error in errors)

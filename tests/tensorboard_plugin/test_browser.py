@@ -58,7 +58,8 @@ def runs(tmp_path_factory):
     keras.utils.set_random_seed(1)
     model = net("relu", kernel_initializer="he_normal")
     model.compile(
-        kgg.AutoClip(keras.optimizers.Adam(3e-3)), "binary_crossentropy"
+        kgg.AutoClip(keras.optimizers.Adam(3e-3), percentile=10),
+        "binary_crossentropy",
     )
     train(model, logdir / "relu_clipped", 20)
     rng = np.random.default_rng(0)

@@ -1,8 +1,11 @@
 """torch: updates that happen or not."""
 
+import torch
+
 
 def known_now(condition):
-    return bool(condition)
+    # `torch.compile` would break its graph here, in the middle of an update.
+    return None if torch.compiler.is_compiling() else bool(condition)
 
 
 def chooses_after(exact):
@@ -12,7 +15,7 @@ def chooses_after(exact):
 
 def branch(condition, then, otherwise, variables, exact=False):
     del variables, exact
-    then() if known_now(condition) else otherwise()
+    then() if bool(condition) else otherwise()
 
 
 def assert_in_graph(condition, message):
