@@ -255,6 +255,9 @@ def _gradient(model, data, signals, notes):
             f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
         )
         return None
+    if all(grad is None for grad in grads):
+        # So TensorFlow tells that no weight has an effect on the loss.
+        grads = [np.zeros(v.shape) for v in model.trainable_variables]
     paths, norms = _gradient_profile(model, signals, grads)
     return GradientStart(loss, paths, norms, _kernels(model, grads))
 

