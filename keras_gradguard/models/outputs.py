@@ -106,7 +106,7 @@ def describe(site, loss):
         if getattr(inner, "weights", None) and _is_head(inner):
             name, kind = layer_path(layer), type(inner).__name__
             if activation is None and known:
-                activation, units = _of_unknown(inner), _width(layer)
+                activation, units = own, _width(layer)
             break
         if own is None:
             known = False
@@ -158,10 +158,6 @@ def activation_name(layer):
 def _is_linear(layer):
     name = type(layer).__name__
     return getattr(_L, name, None) is type(layer) and hasattr(layer, "kernel")
-
-
-def _of_unknown(layer):
-    return activation_name(layer)
 
 
 def _width(layer):

@@ -40,7 +40,7 @@ def check(model: Any, x: Any, y: Any = None, batch_size: int = 32) -> Report:
     """Check a model, its loss and its data before training.
 
     Runs one forward and one backward pass of a few batches on the side, and
-    reads the configuration. Told are: outputs, losses and labels that do not
+    reads the configuration. It tells of outputs, losses and labels that do not
     fit; inputs and targets far from unit scale, NaN in them; weights that no
     training should start from; layers that are dead or saturated and
     gradients that vanish or explode before the first step; a learning rate

@@ -82,14 +82,3 @@ class StepBins:
         values = np.concatenate([values, values[-1:]])
         pairs = np.stack([self.starts, self.stops], axis=1).ravel()
         return ufunc.reduceat(values, pairs, axis=0)[::2]
-
-
-def within(steps, first, last):
-    """Return a bool mask of the records of steps `first` to `last`.
-
-    Args:
-        steps: Int array (T,).
-        first: Int. The first step.
-        last: Int. The last step.
-    """
-    return (steps >= first) & (steps <= last)
