@@ -240,13 +240,10 @@ class ForwardTap:
         """Loss of the present step on this replica, None if not known."""
         return self._loss.get()
 
-    def host(self, step_function):
-        """The compiled step, with what was posted taken out of its result.
-
-        Args:
-            step_function: What Keras calls for each step.
-        """
-        return self._counts.host(self._latest.host(step_function))
+    @property
+    def mailboxes(self):
+        """Those by which a step sends off what was gathered."""
+        return [self._latest, self._counts]
 
     # The host
 
