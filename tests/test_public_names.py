@@ -21,6 +21,7 @@ PUBLIC = (
     "Rule",
     "Trace",
     "check",
+    "compare",
     "diagnose",
     "heal",
     "watch",
@@ -61,6 +62,7 @@ SIGNATURES = {
         "log_dir": None,
     },
     "diagnose": {"trace": REQUIRED, "rules": "default"},
+    "compare": {"a": REQUIRED, "b": REQUIRED, "factor": 10.0},
     "check": {
         "model": REQUIRED,
         "x": REQUIRED,

@@ -245,6 +245,9 @@ def traces():
     yield Target("Trace.save", trace.save, {"path": folder / "t.npz"})
     yield Target("diagnose", kgg.diagnose, {"trace": trace, "rules": "default"})
     yield Target(
+        "compare", kgg.compare, {"a": trace, "b": trace, "factor": 10.0}
+    )
+    yield Target(
         "Report",
         kgg.Report,
         {"findings": [], "trace": trace, "notes": [], "attempts": []},
