@@ -268,6 +268,7 @@ def components():
             "on_finding": "warn",
             "verbose": 0,
             "histogram_freq": 0,
+            "layers": ["dense"],
         },
     )
     yield Target(
@@ -282,6 +283,7 @@ def components():
             "dormant_threshold": 0.1,
             "seed": 1,
             "log_dir": folder,
+            "layers": ["dense"],
         },
     )
     yield Target(
