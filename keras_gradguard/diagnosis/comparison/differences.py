@@ -54,17 +54,15 @@ def differences(a, b, pairs, factor):
     """
     rows, span = [], None
     for series, per_window in _SERIES.items():
-        steps, values = zip(
-            *(trace.measured(series) for trace in (a, b)), strict=True
-        )
-        edges, ends = _windows(*steps, per_window)
+        measured = [trace.measured(series) for trace in (a, b)]
+        edges, ends = _windows(measured[0][0], measured[1][0], per_window)
         if not ends:
             continue
         if series == "grad_norm":
             span = int(edges[0]), int(ends[-1])
         medians = [
-            _medians(s, v, edges, _alive(trace, series, v))
-            for trace, s, v in zip((a, b), steps, values, strict=True)
+            _medians(steps, values, edges, _alive(trace, series, values))
+            for trace, (steps, values) in zip((a, b), measured, strict=True)
         ]
         for pair in pairs.both:
             ours, theirs = medians[0][:, pair.a], medians[1][:, pair.b]
