@@ -38,7 +38,13 @@ def own_variables(layer):
     Args:
         layer: A Keras layer.
     """
-    return list(layer._trainable_variables)
+    variables = getattr(layer, "_trainable_variables", None)
+    if variables is None:
+        raise RuntimeError(
+            "keras_gradguard: this Keras release keeps a layer's variables "
+            "in another place. Update keras-gradguard."
+        )
+    return list(variables)
 
 
 def is_rematerialized(layer):
@@ -151,9 +157,8 @@ def epoch_iterator(frame):
     Args:
         frame: A Python frame, or None.
     """
-    if frame is None:
-        return None
-    iterator = frame.f_locals.get("epoch_iterator")
+    names = {} if frame is None else frame.f_locals
+    iterator = names.get("epoch_iterator")
     return iterator if hasattr(iterator, "catch_stop_iteration") else None
 
 
@@ -179,16 +184,14 @@ def replace_clipping(optimizer, make, patches=None):
 
     Args:
         optimizer: A Keras optimizer.
-        make: Callable from the bound method to its replacement.
+        make: Callable from the bound method, or None, to its replacement.
         patches: `Patches` that will undo it, or None: for good.
-
-    Raises:
-        TypeError: If there is no such method of one argument.
     """
     if patches is not None:
         patches.replace(optimizer, "_clip_gradients", make)
     else:
-        optimizer._clip_gradients = make(optimizer._clip_gradients)
+        present = getattr(optimizer, "_clip_gradients", None)
+        optimizer._clip_gradients = make(present)
 
 
 def clips_as_keras(optimizer):
@@ -234,20 +237,16 @@ def replace_skipping(optimizer, make, patches):
         make: Callable from the bound method to its replacement.
         patches: `Patches` that will undo it.
     """
-    stateless = keras.backend.backend() == "jax"
-    if stateless:
-        patches.replace(optimizer, "_stateless_handle_non_finite_grads", make)
-    else:
-        patches.replace(optimizer, "_stateful_handle_non_finite_grads", make)
+    name = "_stateful_handle_non_finite_grads"
+    if keras.backend.backend() == "jax":
+        name = "_stateless_handle_non_finite_grads"
+    patches.replace(optimizer, name, make)
 
 
 def counter(optimizer):
     """Return the variable that counts batches, since 3.3.
 
     The public `iterations` counts updates: with accumulation it is divided.
-
-    Args:
-        optimizer: A Keras optimizer.
     """
     return optimizer._iterations
 
@@ -289,42 +288,31 @@ def state_variables(optimizer):
     return optimizer._variables
 
 
-def add_state(optimizer, variable):
-    """Put a variable that is not new among an optimizer's own, since 3.0.
+def track(optimizer, variable, wanted):
+    """Put a variable among an optimizer's own, or take it out; since 3.0.
+
+    `add_variable` can only make a new one.
 
     Args:
         optimizer: A Keras optimizer.
         variable: A Keras variable.
+        wanted: Bool, whether it is to be in.
     """
-    optimizer._track_variable(variable)
-
-
-def remove_state(optimizer, variable):
-    """Take a variable out of an optimizer's own, since 3.0.
-
-    Args:
-        optimizer: A Keras optimizer.
-        variable: A Keras variable.
-    """
-    optimizer._untrack_variable(variable)
+    change = (
+        optimizer._track_variable if wanted else optimizer._untrack_variable
+    )
+    change(variable)
 
 
 def averages(optimizer):
-    """Return the list of moving averages of weights, None if there is none.
-
-    Args:
-        optimizer: A Keras optimizer, since 3.0 with this name under `use_ema`.
-    """
+    """Return the moving averages of weights, or None; named so since 3.0."""
     return getattr(optimizer, "_model_variables_moving_average", None)
 
 
 def accumulators(optimizer):
-    """Return the list of sums of squares of an `Adagrad`, else None.
+    """Return the sums of an `Adagrad`, which alone do not begin at zero.
 
-    They alone do not begin at zero. Named so since 3.0.
-
-    Args:
-        optimizer: A Keras optimizer.
+    None for others. Named so since 3.0.
     """
     return getattr(optimizer, "_accumulators", None)
 
@@ -333,9 +321,6 @@ def rate(optimizer):
     """Return the learning rate as it was set: variable or schedule.
 
     The public `learning_rate` evaluates a schedule. Named so since 3.0.
-
-    Args:
-        optimizer: A Keras optimizer.
     """
     return getattr(optimizer, "_learning_rate", None)
 

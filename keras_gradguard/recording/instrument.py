@@ -129,7 +129,7 @@ class Instrument:
             self.call_order.watch(model)
         checkpoints.add(self.taps)
         checkpoints.hide(self.optimizer, self.taps, self._patches)
-        _record_shardings(model)
+        keras_private.record_shardings(model)
 
     def record_histograms(self, model):
         """Make room for histograms of the gradients.
@@ -146,7 +146,7 @@ class Instrument:
         if [tap.ring_variables for tap in self.taps] != before:
             # Keras on JAX wrote down the shardings of the state from before.
             self._variants.clear()
-            _record_shardings(model)
+            keras_private.record_shardings(model)
 
     def detach(self, model):
         """Leave the optimizers as they were. Safe to call twice.
@@ -158,7 +158,7 @@ class Instrument:
         self.call_order.stop()
         self._patches.undo()
         checkpoints.remove(self.taps)
-        _record_shardings(model)
+        keras_private.record_shardings(model)
 
     def variant(self, model, mode, histograms=False):
         """The train function that records in a mode.
@@ -256,7 +256,7 @@ class Instrument:
 
     def _units_of(self, tap, units):
         """Those of the units that the tap's optimizer updates."""
-        built = {id(v) for v in tap.optimizer._trainable_variables}
+        built = {id(v) for v in keras_private.updated_variables(tap.optimizer)}
         return [u for u in units if id(u.variable) in built]
 
     @property
@@ -333,11 +333,3 @@ def _build_members(model):
     if several and model.built and not optimizer.built:
         with keras.name_scope(optimizer.name):
             optimizer.build(model.trainable_variables)
-
-
-def _record_shardings(model):
-    """Tell Keras on JAX, up to 3.11, that the state has other variables."""
-    record = getattr(model, "_record_training_state_sharding_spec", None)
-    if record is not None:
-        with contextlib.suppress(TypeError, AttributeError):  # state is lost
-            record()
