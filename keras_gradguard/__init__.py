@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from keras_gradguard.callbacks.loops import watch as watch
     from keras_gradguard.diagnosis import diagnose as diagnose
+    from keras_gradguard.diagnosis.comparison import compare as compare
     from keras_gradguard.diagnosis.rules.rule import Rule as Rule
     from keras_gradguard.exceptions import GradGuardFinding as GradGuardFinding
     from keras_gradguard.exceptions import GradGuardWarning as GradGuardWarning
@@ -47,6 +48,7 @@ _EXPORTS = {
     "Rule": "keras_gradguard.diagnosis.rules.rule",
     "Trace": "keras_gradguard.trace",
     "check": "keras_gradguard.preflight",
+    "compare": "keras_gradguard.diagnosis.comparison",
     "diagnose": "keras_gradguard.diagnosis",
     "heal": "keras_gradguard.healing.heal",
     "watch": "keras_gradguard.callbacks.loops",

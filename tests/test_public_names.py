@@ -21,6 +21,7 @@ PUBLIC = (
     "Rule",
     "Trace",
     "check",
+    "compare",
     "diagnose",
     "heal",
     "watch",
@@ -40,6 +41,7 @@ SIGNATURES = {
         "verbose": 1,
         "histogram_freq": 0,
         "log_metrics": False,
+        "layers": None,
     },
     "AutoClip": {
         "inner_optimizer": REQUIRED,
@@ -59,8 +61,10 @@ SIGNATURES = {
         "dormant_threshold": None,
         "seed": None,
         "log_dir": None,
+        "layers": None,
     },
     "diagnose": {"trace": REQUIRED, "rules": "default"},
+    "compare": {"a": REQUIRED, "b": REQUIRED, "factor": 10.0},
     "check": {
         "model": REQUIRED,
         "x": REQUIRED,

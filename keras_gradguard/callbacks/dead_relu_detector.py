@@ -1,12 +1,14 @@
 """The callback that finds units that are never active."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
+from keras_gradguard.callbacks.layer_choice import LayerChoice
 from keras_gradguard.callbacks.measured_units import MeasuredUnits
 from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.revive import Reviver
@@ -73,6 +75,9 @@ class DeadReLUDetector(WatchingCallback):
             from Keras's global seed. Defaults to `None`.
         log_dir: String or path. Directory for TensorBoard scalars; `None`
             writes none. Defaults to `None`.
+        layers: Which layers to look at, as for `GradientMonitor`: a list of
+            names, patterns and layer classes; one that begins with `"!"`
+            excludes. Defaults to `None`: all.
 
     Attributes:
         dead_units: Dict from layer path (its name where Keras gives it none)
@@ -93,7 +98,8 @@ class DeadReLUDetector(WatchingCallback):
 
     Raises:
         TypeError: For an argument of the wrong type.
-        ValueError: For a value out of range.
+        ValueError: For a value out of range; when training starts, for an
+            entry of `layers` that fits no layer.
         RuntimeError: When training starts and the model has no optimizer.
 
     Example:
@@ -127,6 +133,7 @@ class DeadReLUDetector(WatchingCallback):
         dormant_threshold: float | None = None,
         seed: int | None = None,
         log_dir: str | os.PathLike[str] | None = None,
+        layers: str | type | Sequence[str | type] | None = None,
     ) -> None:
         super().__init__()
         check = _validation
@@ -150,6 +157,8 @@ class DeadReLUDetector(WatchingCallback):
         if seed is not None:
             self.seed = check.check_int(_OWNER, "seed", seed, minimum=0)
         self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
+        self.layers = layers
+        self._choice = LayerChoice(_OWNER, layers)
         # A monitor of the same fit writes all that this callback would.
         self._outlet = Outlet(_OWNER, defers_to="GradientMonitor")
         self._reset()
@@ -180,6 +189,7 @@ class DeadReLUDetector(WatchingCallback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self._model
         run_info.check_model(_OWNER, model)
+        self._choice.check(model, weights=False)
         self._outlet.begin(model)
         self._watch.speaks = self._outlet.is_chief
         self._reset()
@@ -215,6 +225,8 @@ class DeadReLUDetector(WatchingCallback):
     def on_block(self, block: Any) -> None:
         """Note which layers get no gradient at all."""
         table = self._begin_trace()
+        self._measured.add_gradients(table, block)
+        block = self._choice.block(self._model, table, block)
         self.trace.set_has_gradient(block.has_gradient)
         self.trace.append(
             block.steps,
@@ -222,11 +234,11 @@ class DeadReLUDetector(WatchingCallback):
             skipped=block.skipped,
             extra=None if block.loss is None else {"loss": block.loss},
         )
-        self._measured.add_gradients(table, block)
 
     def on_measurement(self, measurement: Any) -> None:
         """Take in what one step showed of the activations."""
         self._begin_trace()
+        measurement = self._choice.measurement(self._model, measurement)
         self._activity.append_to(self.trace, measurement)
         self._measured.add_outputs(measurement)
         if self._judged.is_due(len(self.trace.activation_steps)):
@@ -234,7 +246,7 @@ class DeadReLUDetector(WatchingCallback):
 
     def on_counts(self, counts: Any) -> None:
         """Take in for how many samples each unit was active."""
-        wanted = counts.by_path()
+        wanted = self._choice.counts(self._model, counts)
         for path in self._by_gradient:
             wanted.pop(path, None)
         self._counts.add(wanted)
@@ -296,15 +308,17 @@ class DeadReLUDetector(WatchingCallback):
         """Make the trace once the model is known, and return its table."""
         table = self._watch.recording.make_table()
         if not len(self.trace.variables):
-            self.trace = run_info.empty_trace(table, self._facts)
+            chosen = self._choice.table(self._model, table)
+            self.trace = run_info.empty_trace(chosen, self._facts)
         return table
 
     def _choose(self, recording: Any) -> None:
         """Decide layer by layer how to tell dead units."""
-        self.skipped.update(recording.unseen)
-        outputs, gradients, skipped = choose_methods(
-            recording.sites, self.method
-        )
+        taken = self._choice.takes(self._model)
+        sites = [site for site in recording.sites if id(site.layer) in taken]
+        unseen = self._choice.of_paths(self._model, recording.unseen)
+        self.skipped.update(unseen)
+        outputs, gradients, skipped = choose_methods(sites, self.method)
         self.skipped.update(skipped)
         self._by_gradient = {g.site.path: g for g in gradients}
         if outputs:

@@ -12,6 +12,7 @@ from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
 from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
+from keras_gradguard.callbacks.layer_choice import LayerChoice
 from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.watch import WatchingCallback
 from keras_gradguard.diagnosis import Report
@@ -87,13 +88,20 @@ class GradientMonitor(WatchingCallback):
             absolute values, which shows how a gradient fades over layers and
             epochs. Larger writes less; 0 writes none and costs nothing.
             Defaults to 0.
+        layers: Which layers to look at: a list of names, paths or class
+            names, with the patterns `*`, `?` and `[...]`, and of layer
+            classes; an entry also takes what is inside of a layer that it
+            fits, and one that begins with `"!"` excludes. The trace, the
+            rules and the logs see these alone: a global norm is theirs.
+            Defaults to `None`: all.
 
     Attributes:
         trace: `Trace` of the latest fit.
 
     Raises:
         TypeError: For an argument of the wrong type.
-        ValueError: For a value out of range, or an unknown rule.
+        ValueError: For a value out of range, or an unknown rule; when training
+            starts, for an entry of `layers` that fits no layer.
         RuntimeError: When training starts and the model cannot be watched.
 
     Example:
@@ -128,6 +136,7 @@ class GradientMonitor(WatchingCallback):
         verbose: int = 1,
         histogram_freq: int = 0,
         log_metrics: bool | str | Sequence[str] = False,
+        layers: str | type | Sequence[str | type] | None = None,
     ) -> None:
         super().__init__()
         self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
@@ -156,6 +165,8 @@ class GradientMonitor(WatchingCallback):
         )
         self.log_metrics = log_metrics
         self._metrics = check_log_metrics(_OWNER, log_metrics)
+        self.layers = layers
+        self._choice = LayerChoice(_OWNER, layers)
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
         self._outlet = Outlet(_OWNER)
@@ -177,6 +188,7 @@ class GradientMonitor(WatchingCallback):
         recording = self._loop
         if recording is None:
             run_info.check_model(_OWNER, model)
+        self._choice.check(model)
         self.trace = Trace([], [], [])
         self._outlet.begin(model)
         self._watch.speaks = self._outlet.is_chief
@@ -232,6 +244,8 @@ class GradientMonitor(WatchingCallback):
         """Take in a block of records; called between two steps."""
         if not len(self.trace.variables):
             self._begin_trace()
+        table = self._watch.recording.make_table()
+        block = self._choice.block(self._model, table, block)
         keep = block.steps % self.update_freq == 0
         if keep.all():
             keep = slice(None)
@@ -270,12 +284,15 @@ class GradientMonitor(WatchingCallback):
         """Take in what a step showed of the activations and its batch."""
         if not len(self.trace.variables):
             self._begin_trace()
+        measurement = self._choice.measurement(self._model, measurement)
         self._activity.append_to(self.trace, measurement)
 
     def on_histogram(self, histogram: Any) -> None:
         """Take in the histograms of an update's gradients."""
         if not len(self.trace.variables):
             self._begin_trace()
+        table = self._watch.recording.make_table()
+        histogram = self._choice.histogram(self._model, table, histogram)
         for reporter in self._reporters:
             reporter.on_histogram(histogram, self.trace)
 
@@ -343,8 +360,13 @@ class GradientMonitor(WatchingCallback):
             # What the configuration alone tells need not wait.
             self._judge()
 
-    def _watch_weights(self) -> None:
+    def _make_table(self) -> Any:
+        """Table of the layers that are looked at."""
         table = self._watch.recording.make_table()
+        return self._choice.table(self._model, table)
+
+    def _watch_weights(self) -> None:
+        table = self._make_table()
         self._weights = WeightWatch(
             table.variables, table.sizes, self._watch.recording.cache
         )
@@ -352,7 +374,7 @@ class GradientMonitor(WatchingCallback):
 
     def _begin_trace(self) -> None:
         """Make the trace, as soon as the order of the layers is known."""
-        table = self._watch.recording.make_table()
+        table = self._make_table()
         self.trace = run_info.empty_trace(table, self._planned)
         if self._weights is None or not self._weights.covers(table.variables):
             # Layers were built by the first step.

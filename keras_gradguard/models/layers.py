@@ -77,14 +77,19 @@ def forward_layers(model):
             return
         seen.add(id(layer))
         found.append(layer)
-        for child in _children(layer):
+        for child in children_of(layer):
             visit(child)
 
     visit(model)
     return found
 
 
-def _children(layer):
+def children_of(layer):
+    """Layers that a layer holds, in order.
+
+    Args:
+        layer: A Keras layer or model.
+    """
     children = getattr(layer, "layers", None)
     if not isinstance(children, list | tuple):
         children = getattr(layer, "_layers", None) or ()

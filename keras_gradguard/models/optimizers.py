@@ -95,8 +95,8 @@ def loss_scalers(optimizer):
 
 
 def adaptive_clippers(optimizer):
-    """The `AutoClip`s of a chain, known by what they are made of."""
-    return [o for o in chain(optimizer) if hasattr(o, "_clip_step")]
+    """The `AutoClip`s of a chain, known by what they offer."""
+    return [o for o in chain(optimizer) if hasattr(o, "_observe")]
 
 
 def why_unreadable(optimizer):

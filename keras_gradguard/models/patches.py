@@ -23,7 +23,7 @@ class Patches:
         present = getattr(instance, name)
         own = instance.__dict__.get(name)
         instance.__dict__[name] = make(present)
-        self._undo.append((instance, name, own))
+        self._undo.append(lambda: _put_back(instance, name, own))
 
     def hide(self, instance, name):
         """Let an attribute of one instance be None.
@@ -35,13 +35,24 @@ class Patches:
         own = instance.__dict__.get(name)
         instance.__dict__[name] = None
         if own is not None:
-            self._undo.append((instance, name, own))
+            self._undo.append(lambda: _put_back(instance, name, own))
+
+    def add_undo(self, function):
+        """Call a function when everything is put back.
+
+        Args:
+            function: Callable without arguments.
+        """
+        self._undo.append(function)
 
     def undo(self):
-        """Put every method back. Safe to call twice."""
+        """Put everything back. Safe to call twice."""
         while self._undo:
-            instance, name, own = self._undo.pop()
-            if own is None:
-                instance.__dict__.pop(name, None)
-            else:
-                instance.__dict__[name] = own
+            self._undo.pop()()
+
+
+def _put_back(instance, name, own):
+    if own is None:
+        instance.__dict__.pop(name, None)
+    else:
+        instance.__dict__[name] = own

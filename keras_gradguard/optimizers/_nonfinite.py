@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_gradguard import _backend
 from keras_gradguard.exceptions import GradGuardWarning
+from keras_gradguard.optimizers._observer import ClipObserver
 
 _RAISED = (
     "AutoClip: the update failed at a step with gradients that are not "
@@ -38,6 +39,7 @@ class NonfiniteGuard:
             infinite before the first.
         runs_both_sides: Whether it runs the update and the skip, and then
             chooses.
+        observer: `ClipObserver` that is told of each skip, or None.
     """
 
     def __init__(self, policy, warn_after, exact, inner, skip_above=None):
@@ -50,6 +52,7 @@ class NonfiniteGuard:
         self.counts: Any = None
         self.is_finite: Any = None
         self.runs_both_sides = False
+        self.observer: ClipObserver | None = None
         self._warned_at = 0
 
     def run(self, norm, gradients, update, variables):
@@ -105,13 +108,8 @@ class NonfiniteGuard:
 
     def _either(self, known, is_finite, update, variables):
         if known is None:
-            # `_count` is looked up late: it may be watched.
             _backend.current().branch(
-                is_finite,
-                update,
-                lambda: self._count(),
-                variables,
-                self.exact,
+                is_finite, update, self._count, variables, self.exact
             )
         elif known:
             update()
@@ -120,6 +118,8 @@ class NonfiniteGuard:
             self.warn()
 
     def _count(self):
+        if self.observer is not None:
+            self.observer.skips()
         counter = ops.cast(self.inner._iterations, "int32")
         counts = _backend.current().read(self.counts)
         # A skip does not advance the inner optimizer's counter.

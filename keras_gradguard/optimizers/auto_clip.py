@@ -20,6 +20,8 @@ from keras_gradguard.optimizers._clip_step import ClipStep
 from keras_gradguard.optimizers._clip_step import measure
 from keras_gradguard.optimizers._nonfinite import NonfiniteGuard
 from keras_gradguard.optimizers._nonfinite import host_copy
+from keras_gradguard.optimizers._observer import ClipObserver
+from keras_gradguard.optimizers._observer import Observation
 
 
 @keras.saving.register_keras_serializable(package="keras_gradguard")
@@ -198,8 +200,15 @@ class AutoClip(keras.optimizers.Optimizer):
     def variables(self) -> list[Any]:
         return self._variables + self.inner_optimizer.variables
 
+    def _observe(self, observer: ClipObserver | None) -> Observation:
+        """Let `observer` watch each `apply` from now on, or nobody."""
+        self._guard.observer = observer
+        return Observation(self._clip_step, self._guard)
+
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         grads = list(grads)
+        if self._guard.observer is not None:
+            self._guard.observer.begins(grads, trainable_variables)
         known = trainable_variables is not None
         if known and not self.built:
             self.build(trainable_variables)

@@ -245,6 +245,9 @@ def traces():
     yield Target("Trace.save", trace.save, {"path": folder / "t.npz"})
     yield Target("diagnose", kgg.diagnose, {"trace": trace, "rules": "default"})
     yield Target(
+        "compare", kgg.compare, {"a": trace, "b": trace, "factor": 10.0}
+    )
+    yield Target(
         "Report",
         kgg.Report,
         {"findings": [], "trace": trace, "notes": [], "attempts": []},
@@ -265,6 +268,7 @@ def components():
             "on_finding": "warn",
             "verbose": 0,
             "histogram_freq": 0,
+            "layers": ["dense"],
         },
     )
     yield Target(
@@ -279,6 +283,7 @@ def components():
             "dormant_threshold": 0.1,
             "seed": 1,
             "log_dir": folder,
+            "layers": ["dense"],
         },
     )
     yield Target(

@@ -41,10 +41,11 @@ def train(x: np.ndarray, y: np.ndarray) -> str:
     report = kgg.diagnose(monitor.trace, rules="default")
     report.save("report.html")
     monitor.trace.save("trace.npz")
+    differ: list[str] = kgg.compare("runs/first", monitor.trace).differ
     norms: np.ndarray = kgg.Trace.load("trace.npz").get("grad_norm")
     for finding in [*before.findings, *monitor.findings, *detector.findings]:
         print(finding.rule, finding.layers, finding.remedies[0].code)
     model, healed = kgg.heal(model, report, x, y, epochs=2)
     share: float = optimizer.clipped_fraction
     names: list[str] = kgg.presets.names()
-    return f"{healed.verdict} {share:.2f} {names[0]} {norms.mean()}"
+    return f"{healed.verdict} {share:.2f} {names[0]} {norms.mean()} {differ}"

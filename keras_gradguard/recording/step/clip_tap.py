@@ -1,5 +1,7 @@
 """The updates that an `AutoClip` clips or skips."""
 
+from typing import Any
+
 import keras
 
 from keras_gradguard import _backend
@@ -11,7 +13,8 @@ class ClipTap:
 
     `AutoClip` does not call its inner optimizer for a skipped update, so the
     tap there does not see it. The tap's ring is written instead where the
-    skip is counted, which is the branch that is taken then.
+    skip is counted, which is the branch that is taken then. It is the
+    `ClipObserver` of the optimizer.
 
     Args:
         optimizer: The `AutoClip`.
@@ -23,36 +26,29 @@ class ClipTap:
         self.tap = tap
         self._grads = PerReplica()
         self._variables = None
+        self._observed: Any = None
 
     def attach(self, patches):
-        """Patch the optimizer.
+        """Begin to observe the optimizer.
 
         Args:
-            patches: `Patches` that will undo it.
+            patches: `Patches` that will end it.
         """
-        self.tap.clip_step = self.optimizer._clip_step
+        self._observed = self.optimizer._observe(self)
+        patches.add_undo(lambda: self.optimizer._observe(None))
+        self.tap.clip_step = self._observed
         self.tap.find_skipped = self._find_skipped
-        guard = self.optimizer._guard
-        patches.replace(self.optimizer, "apply", self._make_apply)
-        patches.replace(guard, "_count", self._make_count)
 
-    def _make_apply(self, original):
-        def apply(grads, trainable_variables=None):
-            self._grads.set(list(grads))
-            self._variables = trainable_variables
-            return original(grads, trainable_variables)
+    def begins(self, gradients, variables):
+        """An `apply` begins, see `ClipObserver`."""
+        self._grads.set(gradients)
+        self._variables = variables
 
-        return apply
-
-    def _make_count(self, original):
-        def _count():
-            guard = self.optimizer._guard
-            if guard.policy == "skip" and not self._writes_both():
-                # It is called where the replicas meet.
-                _backend.current().on_each_replica(self._record_skipped)
-            return original()
-
-        return _count
+    def skips(self):
+        """The update is left out, see `ClipObserver`."""
+        if self._observed.leaves_out and not self._writes_both():
+            # It is called where the replicas meet.
+            _backend.current().on_each_replica(self._record_skipped)
 
     def _record_skipped(self):
         scale = self.tap.optimizer.loss_scale_factor or 1.0
@@ -64,8 +60,8 @@ class ClipTap:
         So it would where both sides run before one is chosen, but for JAX,
         where the ring is among the variables that are chosen.
         """
-        both = self.optimizer._guard.runs_both_sides
+        both = self._observed.runs_both_sides
         return both and keras.backend.backend() != "jax"
 
     def _find_skipped(self):
-        return self._writes_both() and ~self.optimizer._guard.is_finite
+        return self._writes_both() and ~self._observed.is_applied
