@@ -40,13 +40,13 @@ def hover(page, x, y):
     page.move_to(".heatmap canvas", x, y)
 
 
-def compare(page, runs):
+def compare(page, runs, total):
     page.find("button.toggle").click()
     for run in runs:
         page.wait(lambda run=run: page.find(f"[aria-label='Compare {run}']"))
         page.find(f"[aria-label='Compare {run}']").click()
     page.find(".runs-tools button").click()
-    page.wait(lambda: len(page.all(".panel .verdict")) == len(runs))
+    page.wait(lambda: len(page.all(".panel .verdict")) == total)
 
 
 def make(folder, url, names):
@@ -60,7 +60,7 @@ def make(folder, url, names):
         done.append(name)
         sys.stdout.write(f"{name}: {found or ''} {errors or ''}\n")
 
-    with browsing(1280, 1000) as page:
+    with browsing(1280, 1240) as page:
         page.open(url)
         for name, run, at in (
             ("resnet", "resnet", (0.5, 0.5)),
@@ -80,10 +80,10 @@ def make(folder, url, names):
         shot(page, "runs")
         compare_off = page.find("button.toggle")
         compare_off.click()
-        compare(page, ["sigmoid", "relu_1"])
+        compare(page, ["sigmoid", "relu_1"], 2)
         page.wait(lambda: len(page.all(".detail svg")) == 4)
         shot(page, "compare")
-        compare(page, ["relu_2", "relu_3"])
+        compare(page, ["relu_2", "relu_3"], 4)
         shot(page, "compare_four")
         show(page, "sigmoid")
         hover(page, 0.4, 0.06)
@@ -92,7 +92,7 @@ def make(folder, url, names):
         page.script("document.querySelector('.finding').scrollIntoView()")
         shot(page, "finding")
     for name, width, height, dark in (
-        ("dark", 1280, 1000, True),
+        ("dark", 1280, 1240, True),
         ("phone", 390, 1500, False),
     ):
         with browsing(width, height) as page:

@@ -21,8 +21,9 @@ export function styleOf(n) {
 /** Base 10 logarithm of b over a, as a matrix on the steps of both. */
 export function difference(a, b) {
   const both = a.rows.filter((row) => b.rows.includes(row));
-  // Other names, but as many layers: compared by their place.
-  const byPlace = !both.length && a.rows.length === b.rows.length;
+  // Most have other names, but there are as many: compared by their place.
+  const byPlace = a.rows.length === b.rows.length &&
+    both.length < a.rows.length / 2;
   const rows = byPlace ? a.rows : both;
   const place = (matrix) => (byPlace ? rows.map((_, i) => i)
     : rows.map((row) => matrix.rows.indexOf(row)));

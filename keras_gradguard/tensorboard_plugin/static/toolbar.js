@@ -16,9 +16,13 @@ function select(label, onchange) {
 /** Put options into a select, keeping what is selected. */
 export function fill(element, options, value) {
   const same = element.options.length === options.length &&
-    options.every(([key, text], i) => element.options[i].value === key &&
-      element.options[i].text === text);
-  if (!same) {
+    options.every(([key], i) => element.options[i].value === key);
+  if (same) {
+    // In place: an open list would close.
+    options.forEach(([, text], i) => {
+      if (element.options[i].text !== text) element.options[i].text = text;
+    });
+  } else {
     element.replaceChildren(...options.map(([key, text]) =>
       html("option", { value: key }, text)));
   }
