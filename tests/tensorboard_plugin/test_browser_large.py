@@ -91,6 +91,12 @@ def steps_shown(page):
     )
 
 
+def zoomed(page, *steps):
+    """Wait until these steps are fetched and drawn."""
+    page.wait(lambda: steps_shown(page) == [*steps])
+    page.wait(lambda: not page.all("main[aria-busy=true]"))
+
+
 def module(page, name, code):
     """Run code on a module `m` of the front end."""
     return page.chrome.execute_async_script(
@@ -141,6 +147,7 @@ def test_zoom_by_pointer_keyboard_and_numbers(page):
     assert steps_shown(page) == [0, 1999]
     page.drag(CANVAS, 0.5, 0.75, 0.5)
     page.wait(lambda: steps_shown(page)[0] > 500)
+    page.wait(lambda: not page.all("main[aria-busy=true]"))
     first, last = steps_shown(page)
     assert last < 1800
     # Dragging selects no cell, and colours keep their meaning.
@@ -148,21 +155,21 @@ def test_zoom_by_pointer_keyboard_and_numbers(page):
     told = re.search("steps? ([0-9,]+)", page.find(".tooltip").text)
     assert first <= int(told[1].replace(",", "")) <= last
     page.double_click(".chart", 0.5, 0.5)
-    page.wait(lambda: steps_shown(page) == [0, 1999])
+    zoomed(page, 0, 1999)
     canvas = page.find(CANVAS)
     canvas.send_keys(Keys.HOME, "+")
-    page.wait(lambda: steps_shown(page) == [0, 999])
+    zoomed(page, 0, 999)
     canvas = page.find(CANVAS)
     canvas.send_keys("0")
-    page.wait(lambda: steps_shown(page) == [0, 1999])
+    zoomed(page, 0, 1999)
     inputs = page.all("input.step")
     for box, step in zip(inputs, (1440, 1459), strict=True):
         page.script("arguments[0].value = arguments[1]", box, step)
     page.script("arguments[0].dispatchEvent(new Event('change'))", inputs[1])
-    page.wait(lambda: steps_shown(page) == [1440, 1459])
+    zoomed(page, 1440, 1459)
     page.wait(lambda: page.find(".steps button").is_enabled())
     page.find(".steps button").click()
-    page.wait(lambda: steps_shown(page) == [0, 1999])
+    zoomed(page, 0, 1999)
 
 
 def test_one_step_that_stands_out_is_seen_in_the_whole_run(page):

@@ -103,7 +103,7 @@ function message(text, prefix) {
 }
 
 /** The end of a path, where neighbours differ. */
-function ending(path, most = 38) {
+function ending(path, most = 44) {
   if (path.length <= most) return path;
   const folders = path.split("/");
   while (folders.length > 1 && folders.join("/").length > most - 2) {

@@ -190,6 +190,17 @@ class Tab {
   }
 
   async fetch(panels) {
+    this.fetching = (this.fetching ?? 0) + 1;
+    this.main.ariaBusy = "true";
+    try {
+      await this.fetchAll(panels);
+    } finally {
+      this.fetching--;
+      this.main.ariaBusy = String(this.fetching > 0);
+    }
+  }
+
+  async fetchAll(panels) {
     await Promise.all(panels.map(async (panel) => {
       this.loaded.delete(panel.run);
       await panel.load({ ...this.view });
