@@ -205,7 +205,7 @@ def test_two_runs_side_by_side_share_their_colours(page):
     assert right.location["x"] > left.location["x"] + 300
     assert len(page.all(".legend-row .legend-bar")) == 1
     # One click selects in both.
-    page.click(".heatmap canvas", 0.8, 0.5)
+    page.click(".panel .heatmap canvas", 0.8, 0.5)
     opened = "Gradient norm of net/h6"
     titles = ".detail figure:first-child .title"
     page.wait(lambda: [t.text for t in page.all(titles)] == [opened] * 2)

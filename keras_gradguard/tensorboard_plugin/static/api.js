@@ -79,6 +79,8 @@ export async function getMatrix(run, metric, columns, zoom, cells) {
     },
     /** Column that holds a step. */
     columnOf(step) {
+      // Another run may be longer.
+      if (step >= data.end) return -1;
       let low = 0;
       let high = data.starts.length;
       while (low < high) {

@@ -7,7 +7,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    const area = html("textarea", { class: "spoken", readonly: true }, text);
+    const area = html("textarea", { class: "unseen", readonly: true }, text);
     document.body.append(area);
     area.select();
     const done = document.execCommand("copy");

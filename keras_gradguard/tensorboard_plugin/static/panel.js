@@ -296,11 +296,12 @@ export class RunPanel {
     // A ratio stands until the next measurement, a norm is one of several.
     const several = this.metric.endsWith("_norm") &&
       this.metric !== "weight_norm" && to > from;
-    const measured = several
+    const measured = cell.column < 0 ? "not recorded" : several
       ? `${cells === "max" ? "maximum" : "mean"} of steps ${integer(from)} ` +
         `to ${integer(to)}`
       : `step ${integer(from)}`;
-    const text = value === 0 ? "exactly 0" : metricValue(this.metric, value);
+    const text = value === 0 && METRICS[this.metric].log
+      ? "exactly 0" : metricValue(this.metric, value);
     const box = this.map.canvas.getBoundingClientRect();
     this.tooltip.show(layer, [
       [METRICS[this.metric].title, text],

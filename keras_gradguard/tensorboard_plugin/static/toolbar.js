@@ -66,7 +66,7 @@ export class Toolbar {
         ...this.metrics.map(({ label }) => label)));
     this.copy = copyButton("Copy link", link);
     this.element = html("header", { class: "toolbar" },
-      html("h1", { class: "spoken" }, "GradGuard"), this.controls,
+      html("h1", { class: "unseen" }, "GradGuard"), this.controls,
       html("div", { class: "live" }, this.copy,
         html("label", {}, live, "Live"), this.time));
   }
