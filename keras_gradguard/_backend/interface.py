@@ -61,7 +61,12 @@ class Mailbox(Protocol):
         name: Name that is like no log of a user.
         adds_up: Whether vectors are added until they are taken, or the
             latest is kept.
+
+    Attributes:
+        in_logs: Bool, whether the vector leaves the step as one of its logs.
     """
+
+    in_logs: bool
 
     def post(self, result, vector):
         """Send a vector off.
@@ -92,11 +97,14 @@ class Mailbox(Protocol):
             What the train step has to return.
         """
 
-    def host(self, step_function):
-        """Take the vector out of what a compiled step returns.
+    def collect(self, logs):
+        """Take the vector out of the logs that came from a step, or several.
 
         Args:
-            step_function: Callable that returns `(logs, state)`.
+            logs: Dict. One of several steps has one more axis.
+
+        Returns:
+            Dict of the other logs.
         """
 
     def take_later(self):
@@ -417,3 +425,9 @@ class StatelessBackend(Backend, Protocol):
 
     def state_by_variable(self, optimizer, state):
         """Map `id(variable)` to its array in a trainer's state."""
+
+    def one_of_many(self, logs):
+        """Logs of a step with an axis for the steps in front."""
+
+    def last_of_many(self, logs):
+        """Logs of the last of several steps, from their concatenation."""

@@ -10,6 +10,7 @@ import numpy as np
 from keras_gradguard import _text
 from keras_gradguard import _validation
 from keras_gradguard.exceptions import GradGuardWarning
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import layers as layers_lib
 
 _WHAT = "None, or a list of names, patterns and layer classes"
@@ -297,7 +298,7 @@ def _families(model):
             return
         seen.add(id(layer))
         found.append([*above, layer])
-        for child in layers_lib.children_of(layer):
+        for child in keras_private.children(layer):
             visit(child, [] if layer is model else [*above, layer])
 
     visit(model, [])

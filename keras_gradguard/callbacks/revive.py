@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_gradguard.models import graph
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import layers as layers_lib
 from keras_gradguard.models import optimizers
 
@@ -191,11 +192,14 @@ def _without(consumer, units, width):
 
 def _reset_moments(optimizer, variable, where, values):
     """Let the optimizer's state of some weights start anew."""
-    ours = {id(v): at for at, v in enumerate(optimizer._trainable_variables)}
+    updated = keras_private.updated_variables(optimizer)
+    ours = {id(v): at for at, v in enumerate(updated)}
     at = ours.get(id(variable))
     if at is None:
         return
-    for name, slots in vars(optimizer).items():
+    averages = keras_private.averages(optimizer)
+    accumulators = keras_private.accumulators(optimizer)
+    for slots in vars(optimizer).values():
         if not isinstance(slots, list) or len(slots) != len(ours):
             continue
         slot = slots[at]
@@ -204,9 +208,9 @@ def _reset_moments(optimizer, variable, where, values):
         if tuple(slot.shape) != tuple(variable.shape):
             continue
         state = np.array(keras.ops.convert_to_numpy(slot.value))
-        if name == "_model_variables_moving_average":
+        if slots is averages:
             state[where] = values
-        elif name == "_accumulators":
+        elif slots is accumulators:
             state[where] = optimizer.initial_accumulator_value
         else:
             state[where] = 0.0

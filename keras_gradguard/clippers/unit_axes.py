@@ -6,6 +6,7 @@ import keras
 
 from keras_gradguard._validation import shown
 from keras_gradguard.clippers.unitwise import default_axes
+from keras_gradguard.models import keras_private
 
 # Kernels (..., in, multiplier): each pair of the two is a unit.
 _DEPTHWISE = (
@@ -70,10 +71,7 @@ def _layers(model: Any) -> Any:
     """The model and all layers in it, outer ones before inner ones."""
     found = [model]
     for layer in found:
-        # Keras lists the sublayers of a layer under a private name only.
-        children = getattr(layer, "_layers", None)
-        if children is None:
-            children = getattr(layer, "layers", [])
+        children = keras_private.children(layer)
         found += [c for c in children if not any(c is f for f in found)]
     return found
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_gradguard import _backend
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import layers as layers_lib
 
 _ACTIVATION_LAYERS = (
@@ -110,7 +111,7 @@ def _hidden(model):
     """Why the outputs of layers cannot be read, by `id`; "" for cells."""
     found = {}
     for layer in layers_lib.forward_layers(model):
-        if getattr(layer, "_remat_mode", None) is not None:
+        if keras_private.is_rematerialized(layer):
             found[id(layer)] = "it is rematerialised"
         if isinstance(layer, keras.layers.RNN):
             reason = ""

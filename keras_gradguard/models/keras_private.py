@@ -1,10 +1,84 @@
-"""The private names of Keras that this package uses, one function each."""
+"""The private names of Keras that this package uses, one function each.
+
+What can be had from a public name is not here. Beside these, a backend reads
+`KerasVariable._value`, the backend's own variable (`_backend`, `native`).
+
+It has over 350 lines so that there is one list of all that is private.
+"""
 
 import contextlib
 import sys
 
+import keras
 from keras import tree
 from keras.src.utils import module_utils
+
+from keras_gradguard.models.patches import Patches
+
+# Of a layer or a model
+
+
+def children(layer):
+    """Return the layers that a layer holds, in the order of its attributes.
+
+    Only a model has a public list. `Layer` has kept this one since 3.0.
+
+    Args:
+        layer: A Keras layer.
+    """
+    listed = getattr(layer, "layers", None)
+    if not isinstance(listed, list | tuple):
+        listed = layer._layers
+    return [child for child in listed if isinstance(child, keras.Layer)]
+
+
+def own_variables(layer):
+    """Return the variables a layer itself made as trainable, frozen or not.
+
+    The public lists hold those of the layers in it, too, and leave out what
+    is frozen. `Layer` has kept them under this name since 3.0.
+
+    Args:
+        layer: A Keras layer.
+    """
+    variables = getattr(layer, "_trainable_variables", None)
+    if variables is None:
+        raise RuntimeError(
+            "keras_gradguard: this Keras release keeps a layer's variables "
+            "in another place. Update keras-gradguard."
+        )
+    return list(variables)
+
+
+def is_rematerialized(layer):
+    """Whether a layer runs again in the backward pass.
+
+    `RematScope` leaves no public trace. `Layer` notes its mode since 3.9.
+
+    Args:
+        layer: A Keras layer.
+    """
+    return getattr(layer, "_remat_mode", None) is not None
+
+
+def layers_before(layer):
+    """Return the operations whose outputs a layer was called on.
+
+    Public is this of a functional model's tensors only. `Operation` has kept
+    its nodes since 3.0; a layer that was never called on them has none.
+
+    Args:
+        layer: A Keras layer.
+    """
+    operations = {
+        id(node.operation): node.operation
+        for inbound in layer._inbound_nodes
+        for node in inbound.parent_nodes
+    }
+    return list(operations.values())
+
+
+# Of a trainer
 
 
 def loss_weights(model):
@@ -17,6 +91,244 @@ def loss_weights(model):
         model: A Keras model.
     """
     return getattr(model._compile_loss, "_user_loss_weights", None)
+
+
+def make_train_function(model, train_step, every_step=False):
+    """Return what Keras makes as `model.train_function` of another step.
+
+    Up to 3.15 Keras on torch looks `train_step` up whenever it runs, else when
+    it makes the function.
+
+    Args:
+        model: A compiled Keras model; it stays as it is.
+        train_step: Callable to be used as `model.train_step`.
+        every_step: Whether the function gives the logs of all steps of an
+            execution, concatenated. For JAX: `_make_function` has done so for
+            `predict` since 3.0.
+    """
+
+    def make_concatenating(make):
+        def _make_function(*args, **kwargs):
+            return make(*args, **{**kwargs, "concatenate_outputs": True})
+
+        return _make_function
+
+    present = model.train_function
+    patches = Patches()
+    patches.replace(model, "train_step", lambda _: train_step)
+    if every_step:
+        patches.replace(model, "_make_function", make_concatenating)
+    try:
+        model.make_train_function(force=True)
+        function = model.train_function
+    finally:
+        patches.undo()
+        model.train_function = present
+    if keras.backend.backend() != "torch":
+        return function
+
+    def train_function(*args):
+        patches = Patches()
+        patches.replace(model, "train_step", lambda _: train_step)
+        try:
+            return function(*args)
+        finally:
+            patches.undo()
+
+    return train_function
+
+
+def record_shardings(model):
+    """Tell Keras on JAX, up to 3.11, that the state has other variables.
+
+    `fit` asks them once, before `on_train_begin`.
+
+    Args:
+        model: A Keras model, or None.
+    """
+    record = getattr(model, "_record_training_state_sharding_spec", None)
+    if record is not None:
+        with contextlib.suppress(TypeError, AttributeError):  # state is lost
+            record()
+
+
+def epoch_iterator(frame):
+    """Return what a `fit` iterates over, None if the frame is of no `fit`.
+
+    `fit` has kept it in a local variable of this name since 3.0.
+
+    Args:
+        frame: A Python frame, or None.
+    """
+    names = {} if frame is None else frame.f_locals
+    iterator = names.get("epoch_iterator")
+    return iterator if hasattr(iterator, "catch_stop_iteration") else None
+
+
+# Of an optimizer. `apply` calls these methods, with these arguments, since 3.0
+
+
+def missing_method(optimizer):
+    """Return the name of a method that `apply` would call, or None.
+
+    Args:
+        optimizer: A Keras optimizer that wraps no other.
+    """
+    wanted = ("apply", "_backend_apply_gradients", "_clip_gradients")
+    missing = [name for name in wanted if not hasattr(optimizer, name)]
+    return missing[0] if missing else None
+
+
+def replace_clipping(optimizer, make, patches=None):
+    """Replace the method that clips a list of gradients.
+
+    It runs after the loss scale is divided out and micro-batches are averaged,
+    before weight decay and update. No public method sees them there.
+
+    Args:
+        optimizer: A Keras optimizer.
+        make: Callable from the bound method, or None, to its replacement.
+        patches: `Patches` that will undo it, or None: for good.
+    """
+    if patches is not None:
+        patches.replace(optimizer, "_clip_gradients", make)
+    else:
+        present = getattr(optimizer, "_clip_gradients", None)
+        optimizer._clip_gradients = make(present)
+
+
+def clips_as_keras(optimizer):
+    """Whether an optimizer's gradients are clipped as Keras's own does it.
+
+    Args:
+        optimizer: A Keras optimizer, whose method may be replaced.
+    """
+    base = keras.optimizers.Optimizer._clip_gradients
+    own = type(optimizer)._clip_gradients
+    return own is base and "_clip_gradients" not in vars(optimizer)
+
+
+def replace_update(optimizer, make, patches):
+    """Replace the method that takes all gradients, then clips and updates.
+
+    Args:
+        optimizer: A Keras optimizer.
+        make: Callable from the bound method to its replacement.
+        patches: `Patches` that will undo it.
+    """
+    patches.replace(optimizer, "_backend_apply_gradients", make)
+
+
+def replace_reduction(optimizer, make, patches):
+    """Replace the method that adds gradients up over TensorFlow's replicas.
+
+    Args:
+        optimizer: A Keras optimizer. On other backends it has none.
+        make: Callable from the bound method to its replacement.
+        patches: `Patches` that will undo it.
+    """
+    if hasattr(optimizer, "_all_reduce_sum_gradients"):
+        patches.replace(optimizer, "_all_reduce_sum_gradients", make)
+
+
+def replace_skipping(optimizer, make, patches):
+    """Replace what a `LossScaleOptimizer` calls instead of an update.
+
+    Args:
+        optimizer: A `LossScaleOptimizer`. Since 3.0 it calls the method
+            without arguments; on JAX another, with state and weights.
+        make: Callable from the bound method to its replacement.
+        patches: `Patches` that will undo it.
+    """
+    name = "_stateful_handle_non_finite_grads"
+    if keras.backend.backend() == "jax":
+        name = "_stateless_handle_non_finite_grads"
+    patches.replace(optimizer, name, make)
+
+
+def counter(optimizer):
+    """Return the variable that counts batches, since 3.3.
+
+    The public `iterations` counts updates: with accumulation it is divided.
+    """
+    return optimizer._iterations
+
+
+def updated_variables(optimizer):
+    """Return the variables that an optimizer was built on, since 3.0.
+
+    Args:
+        optimizer: A Keras optimizer.
+    """
+    return list(optimizer._trainable_variables)
+
+
+def set_updated_variables(optimizer, variables):
+    """Say on which variables an optimizer is built, as its `build` does.
+
+    `Optimizer.build` would make slots for them as well. `apply` looks the
+    indices up since 3.0.
+
+    Args:
+        optimizer: A Keras optimizer that keeps no state for each of them.
+        variables: List of Keras variables.
+    """
+    # Past Keras's `__setattr__`, which would make them optimizer variables.
+    object.__setattr__(optimizer, "_trainable_variables", variables)
+    for index, variable in enumerate(variables):
+        key = optimizer._var_key(variable)
+        optimizer._trainable_variables_indices[key] = index
+
+
+def state_variables(optimizer):
+    """Return the list of an optimizer's own variables, to be changed in place.
+
+    The public `variables` is a copy. Tracked under this name since 3.0.
+
+    Args:
+        optimizer: A Keras optimizer.
+    """
+    return optimizer._variables
+
+
+def track(optimizer, variable, wanted):
+    """Put a variable among an optimizer's own, or take it out; since 3.0.
+
+    `add_variable` can only make a new one.
+
+    Args:
+        optimizer: A Keras optimizer.
+        variable: A Keras variable.
+        wanted: Bool, whether it is to be in.
+    """
+    change = (
+        optimizer._track_variable if wanted else optimizer._untrack_variable
+    )
+    change(variable)
+
+
+def averages(optimizer):
+    """Return the moving averages of weights, or None; named so since 3.0."""
+    return getattr(optimizer, "_model_variables_moving_average", None)
+
+
+def accumulators(optimizer):
+    """Return the sums of an `Adagrad`, which alone do not begin at zero.
+
+    None for others. Named so since 3.0.
+    """
+    return getattr(optimizer, "_accumulators", None)
+
+
+def rate(optimizer):
+    """Return the learning rate as it was set: variable or schedule.
+
+    The public `learning_rate` evaluates a schedule. Named so since 3.0.
+    """
+    return getattr(optimizer, "_learning_rate", None)
+
+
+# Of Keras itself
 
 
 @contextlib.contextmanager
@@ -108,8 +420,9 @@ def build_from(model, x, **arguments):
             return None
         name = "string" if array.dtype.kind in "OUS" else array.dtype.name
         if name == "float64":
-            name = backend.floatx()
-        return backend.KerasTensor(array.shape, backend.standardize_dtype(name))
+            name = keras.config.floatx()
+        dtype = keras.backend.standardize_dtype(name)
+        return keras.KerasTensor(array.shape, dtype)
 
     symbols = tree.map_structure(symbol, x)
     backend.compute_output_spec(model, symbols, **arguments)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_gradguard.models import keras_private
 from keras_gradguard.models.patches import Patches
 
 _NORMALIZATION = ("Normalization",)
@@ -77,23 +78,11 @@ def forward_layers(model):
             return
         seen.add(id(layer))
         found.append(layer)
-        for child in children_of(layer):
+        for child in keras_private.children(layer):
             visit(child)
 
     visit(model)
     return found
-
-
-def children_of(layer):
-    """Layers that a layer holds, in order.
-
-    Args:
-        layer: A Keras layer or model.
-    """
-    children = getattr(layer, "layers", None)
-    if not isinstance(children, list | tuple):
-        children = getattr(layer, "_layers", None) or ()
-    return [c for c in children if hasattr(c, "_trainable_variables")]
 
 
 def knows_order(model):
@@ -142,21 +131,6 @@ def layer_path(layer):
     return getattr(layer, "path", None) or layer.name
 
 
-def own_variables(layer):
-    """Variables a layer itself created as trainable, frozen or not.
-
-    Raises:
-        RuntimeError: If Keras no longer keeps them where it did.
-    """
-    variables = getattr(layer, "_trainable_variables", None)
-    if variables is None:
-        raise RuntimeError(
-            "keras_gradguard: this Keras release keeps a layer's variables "
-            "in another place. Update keras-gradguard."
-        )
-    return list(variables)
-
-
 def layer_table(model, order=None):
     """Make the table of a built model.
 
@@ -176,7 +150,11 @@ def layer_table(model, order=None):
     variables, owners = [], []
     claimed: set = set()
     for layer in layers:
-        own = [v for v in own_variables(layer) if id(v) not in claimed]
+        own = [
+            v
+            for v in keras_private.own_variables(layer)
+            if id(v) not in claimed
+        ]
         if own:
             claimed.update(id(v) for v in own)
             owners.extend([len(table_layers)] * len(own))
@@ -241,7 +219,8 @@ def layer_info(layer):
         ),
         "activation": activation_name(getattr(layer, "activation", None)),
         "shapes": {
-            v.name: [int(d) for d in v.shape] for v in own_variables(layer)
+            v.name: [int(d) for d in v.shape]
+            for v in keras_private.own_variables(layer)
         },
     }
     recurrent = getattr(layer, "recurrent_activation", None)
@@ -255,7 +234,7 @@ def layer_info(layer):
         regularizer = getattr(layer, key, None)
         if regularizer is not None:
             info[key] = _described(regularizer)
-    dtypes = {str(v.dtype) for v in own_variables(layer)}
+    dtypes = {str(v.dtype) for v in keras_private.own_variables(layer)}
     if len(dtypes) == 1:
         info["dtype"] = dtypes.pop()
     for key in _CONFIG_KEYS:

@@ -3,11 +3,8 @@
 import keras
 import numpy as np
 
+from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
-
-# Called by `BaseOptimizer.apply`, with these arguments, in every release of
-# Keras that the package supports.
-_LEAF_METHODS = ("apply", "_backend_apply_gradients", "_clip_gradients")
 
 
 def chain(optimizer):
@@ -113,10 +110,10 @@ def why_unreadable(optimizer):
             f"{type(optimizer).__name__} is no keras.optimizers.Optimizer, "
             "and its gradients pass through no method that is known"
         )
-    missing = [m for m in _LEAF_METHODS if not hasattr(optimizer, m)]
+    missing = keras_private.missing_method(optimizer)
     if missing:
         return (
-            f"{type(optimizer).__name__} has no {missing[0]!r}, which every "
+            f"{type(optimizer).__name__} has no {missing!r}, which every "
             "known Keras release calls with the gradients"
         )
     return None
@@ -154,7 +151,6 @@ def clips_by_norm(optimizer):
     Args:
         optimizer: Leaf optimizer, not patched.
     """
-    base = keras.optimizers.Optimizer._clip_gradients
-    return type(optimizer)._clip_gradients is base and bool(
+    return keras_private.clips_as_keras(optimizer) and bool(
         optimizer.clipnorm or optimizer.global_clipnorm
     )

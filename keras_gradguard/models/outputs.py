@@ -257,7 +257,7 @@ def optimizer_of(model):
 
 def _rates(optimizer):
     """Return [step, rate] pairs of a schedule from now on, or None."""
-    schedule = getattr(optimizer, "_learning_rate", None)
+    schedule = keras_private.rate(optimizer)
     if not isinstance(
         schedule, keras.optimizers.schedules.LearningRateSchedule
     ):

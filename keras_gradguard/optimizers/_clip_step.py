@@ -9,6 +9,7 @@ from keras import ops
 from keras_gradguard import _backend
 from keras_gradguard import stats
 from keras_gradguard.clippers import functional
+from keras_gradguard.models import keras_private
 from keras_gradguard.optimizers._nonfinite import host_copy
 
 # `clip_values` begins with the threshold and the norm.
@@ -179,7 +180,7 @@ class ClipStep:
         if steps:
             # On JAX, Keras computes an update for each micro-batch and drops
             # most of them.
-            counter = self.inner._iterations
+            counter = keras_private.counter(self.inner)
             is_update = ops.equal((counter + 1) % steps, 0)
             counts = ops.logical_and(counts, is_update)
             head = ops.where(is_update, head, before[:_HEAD])

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from keras_gradguard._validation import shown
+from keras_gradguard.models import keras_private
 
 
 def resolve_inner(inner):
@@ -94,20 +95,23 @@ def replace_clipping(inner, clip):
     Raises:
         RuntimeError: If this Keras has no such method any more.
     """
-    original: Any = getattr(inner, "_clip_gradients", None)
-    try:
-        parameters = list(inspect.signature(original).parameters)
-    except TypeError:
-        parameters = []
-    if len(parameters) != 1:
-        raise RuntimeError(
-            f"AutoClip: attaching to {type(inner).__name__} failed at build. "
-            "Expected a method `_clip_gradients(gradients)` but found "
-            f"{parameters or 'none'}. Keras {keras.__version__} is newer than "
-            "this package knows. Upgrade keras-gradguard, or keep the Keras "
-            "you had."
-        )
-    inner._clip_gradients = clip
+
+    def make(original: Any) -> Any:
+        try:
+            parameters = list(inspect.signature(original).parameters)
+        except TypeError:
+            parameters = []
+        if len(parameters) != 1:
+            raise RuntimeError(
+                f"AutoClip: attaching to {type(inner).__name__} failed at "
+                "build. Expected a method `_clip_gradients(gradients)` but "
+                f"found {parameters or 'none'}. Keras {keras.__version__} is "
+                "newer than this package knows. Upgrade keras-gradguard, or "
+                "keep the Keras you had."
+            )
+        return clip
+
+    keras_private.replace_clipping(inner, make)
 
 
 def check_was_called(inner, called):

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_gradguard import _backend
 from keras_gradguard.exceptions import GradGuardWarning
+from keras_gradguard.models import keras_private
 from keras_gradguard.optimizers._observer import ClipObserver
 
 _RAISED = (
@@ -76,7 +77,7 @@ class NonfiniteGuard:
         if self.policy == "skip":
             self._either(known, is_finite, lambda: update(gradients), variables)
         elif self.policy == "zero":
-            counters = [self.counts, self.inner._iterations]
+            counters = [self.counts, keras_private.counter(self.inner)]
             self._either(known, is_finite, lambda: None, counters)
             update([_zero_unless(is_finite, g) for g in gradients])
         else:
@@ -100,7 +101,7 @@ class NonfiniteGuard:
     def _row(self) -> Any:
         """Skips right before this update."""
         counts = _backend.current().read(self.counts)
-        counter = ops.cast(self.inner._iterations, "int32")
+        counter = ops.cast(keras_private.counter(self.inner), "int32")
         goes_on = ops.logical_and(
             counts[-3] > 0, ops.equal(counts[-1], counter)
         )
@@ -120,7 +121,7 @@ class NonfiniteGuard:
     def _count(self):
         if self.observer is not None:
             self.observer.skips()
-        counter = ops.cast(self.inner._iterations, "int32")
+        counter = ops.cast(keras_private.counter(self.inner), "int32")
         counts = _backend.current().read(self.counts)
         # A skip does not advance the inner optimizer's counter.
         row = self._row() + 1

@@ -12,6 +12,7 @@ from keras_gradguard._validation import check_int
 from keras_gradguard._validation import fail
 from keras_gradguard.clippers import functional
 from keras_gradguard.clippers.clipper import Clipper
+from keras_gradguard.models import keras_private
 from keras_gradguard.optimizers import _arguments
 from keras_gradguard.optimizers import _checkpoint
 from keras_gradguard.optimizers import _hook
@@ -177,10 +178,7 @@ class AutoClip(keras.optimizers.Optimizer):
         variables = list(variables)
         if not self.inner_optimizer.built:
             self.inner_optimizer.build(variables)
-        # Past Keras's `__setattr__`, which would make them optimizer variables.
-        object.__setattr__(self, "_trainable_variables", variables)
-        for index, variable in enumerate(variables):
-            self._trainable_variables_indices[self._var_key(variable)] = index
+        keras_private.set_updated_variables(self, variables)
         counts = self._add("clip_counts", (5,), "int32")
         self._guard.counts = counts
         self._clip_step.build(variables, counts, self._add)
@@ -198,7 +196,9 @@ class AutoClip(keras.optimizers.Optimizer):
 
     @property
     def variables(self) -> list[Any]:
-        return self._variables + self.inner_optimizer.variables
+        return (
+            keras_private.state_variables(self) + self.inner_optimizer.variables
+        )
 
     def _observe(self, observer: ClipObserver | None) -> Observation:
         """Let `observer` watch each `apply` from now on, or nobody."""
@@ -212,13 +212,13 @@ class AutoClip(keras.optimizers.Optimizer):
         known = trainable_variables is not None
         if known and not self.built:
             self.build(trainable_variables)
-        variables = list(
-            trainable_variables if known else self._trainable_variables
-        )
+        built_on = keras_private.updated_variables(self)
+        variables = list(trainable_variables if known else built_on)
         used = [
             (g, v)
             for g, v in zip(grads, variables, strict=False)
-            if g is not None and not self._overwrite_variable_with_gradient(v)
+            if g is not None
+            and not getattr(v, "overwrite_with_gradient", False)
         ]
         if not self.built or not used or len(grads) != len(variables):
             # Keras says what is wrong, or has nothing to clip.
@@ -241,7 +241,7 @@ class AutoClip(keras.optimizers.Optimizer):
             judged,
             grads,
             lambda grads: update(grads, norm),
-            self._trainable_variables + self.variables,
+            built_on + self.variables,
         )
 
     def _update(
@@ -305,7 +305,11 @@ class AutoClip(keras.optimizers.Optimizer):
 
     @property
     def _model_variables_moving_average(self) -> Any:
-        return self.inner_optimizer._model_variables_moving_average
+        averages = keras_private.averages(self.inner_optimizer)
+        if averages is None:
+            # As an optimizer that keeps none.
+            raise AttributeError("_model_variables_moving_average")
+        return averages
 
     def scale_loss(self, loss: Any) -> Any:
         return self.inner_optimizer.scale_loss(loss)

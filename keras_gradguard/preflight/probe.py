@@ -16,9 +16,9 @@ import numpy as np
 from keras import ops
 
 from keras_gradguard import _backend
+from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_path
-from keras_gradguard.models.layers import own_variables
 from keras_gradguard.models.outputs import loss_weights_of
 from keras_gradguard.models.outputs import losses_of
 from keras_gradguard.models.patches import Patches
@@ -222,7 +222,7 @@ def _noting(layer, kept):
             result = original(*args, **kwargs)
             tensors = keras.tree.flatten(result)
             if tensors and id(layer) not in kept:
-                own = own_variables(layer) or layer.weights
+                own = keras_private.own_variables(layer) or layer.weights
                 taken = [
                     tensor
                     for tensor in keras.tree.flatten(args)

@@ -7,6 +7,7 @@ out of the optimizer's list while it saves or loads.
 
 import contextlib
 
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
 
 
@@ -41,10 +42,10 @@ def add(taps):
         taps: `GradientTap`s.
     """
     for tap in taps:
-        present = {id(v) for v in tap.optimizer._variables}
+        present = {id(v) for v in keras_private.state_variables(tap.optimizer)}
         for variable in tap.ring_variables:
             if id(variable) not in present:
-                tap.optimizer._track_variable(variable)
+                keras_private.track(tap.optimizer, variable, True)
 
 
 def remove(taps):
@@ -54,17 +55,17 @@ def remove(taps):
         taps: `GradientTap`s that are no longer needed.
     """
     for tap in taps:
-        present = {id(v) for v in tap.optimizer._variables}
+        present = {id(v) for v in keras_private.state_variables(tap.optimizer)}
         for variable in tap.ring_variables:
             if id(variable) in present:
-                tap.optimizer._untrack_variable(variable)
+                keras_private.track(tap.optimizer, variable, False)
 
 
 @contextlib.contextmanager
 def _hidden(taps):
     shown = []
     for tap in taps:
-        variables = tap.optimizer._variables
+        variables = keras_private.state_variables(tap.optimizer)
         shown.append((variables, list(variables)))
         ours = {id(v) for v in tap.ring_variables}
         _set_items(variables, [v for v in variables if id(v) not in ours])

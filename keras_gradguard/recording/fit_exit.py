@@ -14,6 +14,7 @@ import types
 import weakref
 from typing import Any
 
+from keras_gradguard.models import keras_private
 from keras_gradguard.models.patches import Patches
 
 _LIST_METHODS = (
@@ -74,7 +75,7 @@ class FitExit:
             if function is not None and name not in callback_list.__dict__:
                 hook = self._guarded_hook(self._list, function)
                 callback_list.__dict__[name] = hook
-        iterator = _epoch_iterator(frame)
+        iterator = keras_private.epoch_iterator(frame)
         if iterator is None:
             return  # the user drives the callbacks
         self._frame_id = id(frame)
@@ -225,14 +226,6 @@ def _guard_loop(iterator, fit_exit):
     Guarded.__qualname__ = base.__qualname__
     with contextlib.suppress(TypeError):  # not of a class of Keras's
         iterator.__class__ = Guarded
-
-
-def _epoch_iterator(frame):
-    """What `fit` iterates over, or None where another function calls."""
-    if frame is None:
-        return None
-    iterator = frame.f_locals.get("epoch_iterator")
-    return iterator if hasattr(iterator, "catch_stop_iteration") else None
 
 
 def calling_list():

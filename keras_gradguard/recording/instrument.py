@@ -13,7 +13,9 @@ import functools
 import keras
 import numpy as np
 
+from keras_gradguard import _backend
 from keras_gradguard._backend import ring_layout
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
 from keras_gradguard.models.layers import CallOrder
 from keras_gradguard.models.patches import Patches
@@ -52,7 +54,8 @@ class Instrument:
         self.optimizer = model.optimizer
         self.optimizers = optimizers.all_of(model)
         _build_members(model)
-        self.xla = bool(model.jit_compile) and not model.run_eagerly
+        self._backend = _backend.current()
+        self.xla = _is_jitted(model)
         self.broken = False
         self.on_failure = None
         self.cache = {}
@@ -95,14 +98,13 @@ class Instrument:
         Args:
             model: A compiled Keras model.
         """
-        xla = bool(model.jit_compile) and not model.run_eagerly
         present = optimizers.all_of(model)
         return (
             len(present) == len(self.optimizers)
             and all(
                 a is b for a, b in zip(present, self.optimizers, strict=True)
             )
-            and xla == self.xla
+            and _is_jitted(model) == self.xla
             and not self.broken
             and all(tap.is_current() for tap in self.taps)
         )
@@ -127,7 +129,7 @@ class Instrument:
             self.call_order.watch(model)
         checkpoints.add(self.taps)
         checkpoints.hide(self.optimizer, self.taps, self._patches)
-        _record_shardings(model)
+        keras_private.record_shardings(model)
 
     def record_histograms(self, model):
         """Make room for histograms of the gradients.
@@ -144,7 +146,7 @@ class Instrument:
         if [tap.ring_variables for tap in self.taps] != before:
             # Keras on JAX wrote down the shardings of the state from before.
             self._variants.clear()
-            _record_shardings(model)
+            keras_private.record_shardings(model)
 
     def detach(self, model):
         """Leave the optimizers as they were. Safe to call twice.
@@ -156,7 +158,7 @@ class Instrument:
         self.call_order.stop()
         self._patches.undo()
         checkpoints.remove(self.taps)
-        _record_shardings(model)
+        keras_private.record_shardings(model)
 
     def variant(self, model, mode, histograms=False):
         """The train function that records in a mode.
@@ -176,10 +178,14 @@ class Instrument:
         return self._variants[key]
 
     def _make_variant(self, model, mode, histograms):
-        # Keras reads `train_step` when it makes the function; a wrapper of
-        # our own keeps the trace of each variant apart from the others.
+        # A wrapper of our own keeps the trace of each variant apart from the
+        # others.
         original = model.train_step
         counts, units = self.counts, list(self.units)
+        boxes = self._logged_mailboxes(mode, counts, units)
+        # What Keras compiles gives back the logs of the last step only.
+        compiled = bool(boxes) and self.xla
+        stacks = compiled and (counts or units) and _steps_at_once(model) > 1
 
         def train_step(*args, **kwargs):
             self._set_mode(mode, histograms)
@@ -187,35 +193,30 @@ class Instrument:
                 with self.forward.step(model, self.mode, counts, args):
                     with self._counting(units):
                         result = original(*args, **kwargs)
-                    return self._post(result)
+                    result = self._post(result)
             finally:
                 self._set_mode(Mode.OFF)
+            if stacks:
+                logs, state = result
+                return self._backend.one_of_many(logs), state
+            return result if compiled else _collected(boxes, result)
 
-        if not hasattr(model, "_make_function"):
-            # On torch, the step is looked up whenever it runs.
-            return self._eager_variant(model, train_step)
+        function = keras_private.make_train_function(model, train_step, stacks)
+        if not compiled:
+            return function
 
-        def make_function(make):
-            def _make_function(step_function, *args, **kwargs):
-                host = step_function
-                if counts or mode is Mode.FULL:
-                    host = self.forward.host(host)
-                for tap in self.taps if units else ():
-                    host = tap.unit_counts.host(host)
-                return make(host, *args, **kwargs)
+        def train_function(*args):
+            logs, state = _collected(boxes, function(*args))
+            return self._backend.last_of_many(logs) if stacks else logs, state
 
-            return _make_function
+        return train_function
 
-        present = model.train_function
-        patches = Patches()
-        patches.replace(model, "train_step", lambda _: train_step)
-        patches.replace(model, "_make_function", make_function)
-        try:
-            model.make_train_function(force=True)
-            return model.train_function
-        finally:
-            patches.undo()
-            model.train_function = present
+    def _logged_mailboxes(self, mode, counts, units):
+        """Those whose vectors leave the step among its logs."""
+        boxes = self.forward.mailboxes if counts or mode is Mode.FULL else []
+        if units:
+            boxes = boxes + [tap.unit_counts for tap in self.taps]
+        return [box for box in boxes if box.in_logs]
 
     @contextlib.contextmanager
     def _counting(self, units):
@@ -255,26 +256,8 @@ class Instrument:
 
     def _units_of(self, tap, units):
         """Those of the units that the tap's optimizer updates."""
-        built = {id(v) for v in tap.optimizer._trainable_variables}
+        built = {id(v) for v in keras_private.updated_variables(tap.optimizer)}
         return [u for u in units if id(u.variable) in built]
-
-    def _eager_variant(self, model, train_step):
-        present = model.train_function
-        try:
-            model.make_train_function(force=True)
-            function = model.train_function
-        finally:
-            model.train_function = present
-
-        def train_function(*args):
-            patches = Patches()
-            patches.replace(model, "train_step", lambda _: train_step)
-            try:
-                return function(*args)
-            finally:
-                patches.undo()
-
-        return train_function
 
     @property
     def mode(self):
@@ -314,6 +297,24 @@ def instrument_of(model):
     return instrument
 
 
+def _is_jitted(model):
+    return bool(model.jit_compile) and not model.run_eagerly
+
+
+def _steps_at_once(model):
+    return int(model.steps_per_execution or 1)
+
+
+def _collected(boxes, result):
+    """What a step returns, without what was posted among its logs."""
+    if not boxes:
+        return result
+    logs, state = result
+    for box in boxes:
+        logs = box.collect(logs)
+    return logs, state
+
+
 def ring_rows(columns):
     """Capacity of a ring of records with so many values."""
     return int(np.clip(_RING_BYTES // (4 * columns), 16, ring_layout.MOST_ROWS))
@@ -332,11 +333,3 @@ def _build_members(model):
     if several and model.built and not optimizer.built:
         with keras.name_scope(optimizer.name):
             optimizer.build(model.trainable_variables)
-
-
-def _record_shardings(model):
-    """Tell Keras on JAX, up to 3.11, that the state has other variables."""
-    record = getattr(model, "_record_training_state_sharding_spec", None)
-    if record is not None:
-        with contextlib.suppress(TypeError, AttributeError):  # state is lost
-            record()

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_gradguard import _backend
 from keras_gradguard._backend import ring_layout
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import layers as layers_lib
 from keras_gradguard.models import optimizers as optimizers_lib
 from keras_gradguard.models.patches import Patches
@@ -207,8 +208,9 @@ class LoopRecording:
             return True
         return traced
 
-    def _make_ring(self, *arguments):
-        ring = self._backend.loop_ring(*arguments)
+    def _make_ring(self, rows, columns, optimizer, name):
+        ring = self._backend.loop_ring(rows, columns, optimizer, name)
+        ring.counter = keras_private.counter(optimizer)
         ring.on_record = self._ran
         return ring
 
@@ -219,7 +221,7 @@ class LoopRecording:
         """Steps of an optimizer so far, as its variable tells them."""
         if not optimizer.built:
             return 0
-        done = self._backend.read(optimizer._iterations)
+        done = self._backend.read(keras_private.counter(optimizer))
         done = int(self._backend.to_numpy(done))
         return done // (optimizer.gradient_accumulation_steps or 1)
 

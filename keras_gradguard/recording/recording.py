@@ -313,7 +313,7 @@ class Recording:
         """Bring the state that a trainer holds back into the variables."""
         model = self._model()
         sync = getattr(model, "jax_state_sync", None)
-        if sync is not None and getattr(model, "_jax_state", None):
+        if sync is not None:
             with contextlib.suppress(RuntimeError):  # donated and lost
                 sync()
 

@@ -1,6 +1,7 @@
 """Chooses which executions of the train step measure what."""
 
 from keras_gradguard import _backend
+from keras_gradguard.models import keras_private
 from keras_gradguard.recording.step.gradients import Mode
 
 # A full step costs about a third more; one in 64 costs half a percent.
@@ -109,4 +110,4 @@ def _micro_steps(optimizer):
     if not optimizer.built:
         return 0
     backend = _backend.current()
-    return int(backend.to_numpy(backend.read(optimizer._iterations)))
+    return int(backend.to_numpy(backend.read(keras_private.counter(optimizer))))

@@ -11,6 +11,8 @@ from keras_gradguard._backend.jax.loops import loop_ring
 from keras_gradguard._backend.jax.loops import traced_by
 from keras_gradguard._backend.jax.loops import wait_for_records
 from keras_gradguard._backend.jax.mailbox import Mailbox
+from keras_gradguard._backend.jax.mailbox import last_of_many
+from keras_gradguard._backend.jax.mailbox import one_of_many
 from keras_gradguard._backend.jax.norms import barrier
 from keras_gradguard._backend.jax.norms import change_norms
 from keras_gradguard._backend.jax.norms import l2_norms
@@ -73,12 +75,14 @@ __all__ = [
     "is_sparse",
     "known_now",
     "l2_norms",
+    "last_of_many",
     "level",
     "loop_ring",
     "may_join",
     "merge_rows",
     "native",
     "on_each_replica",
+    "one_of_many",
     "own_cpu",
     "process",
     "read",

@@ -32,6 +32,7 @@ class _HostRing:
         self.variables = []
         # Called when a record is complete, by a thread of JAX's.
         self.on_record = lambda: None
+        self.counter = None  # of the optimizer's batches, a variable
         self._optimizer = optimizer
         self._store = np.zeros((self.rows + 1, width))
         self._cursor = 0
@@ -73,7 +74,7 @@ class _HostRing:
         steps = self._optimizer.gradient_accumulation_steps
         if not steps:
             return jnp.asarray(True)
-        micro = jnp.asarray(self._optimizer._iterations.value)
+        micro = jnp.asarray(self.counter.value)
         return (micro + 1) % steps == 0
 
     def _append(self, step, flag, values, updates):

@@ -1,8 +1,21 @@
 """JAX: vectors that leave the compiled step as one of its logs."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from keras_gradguard._backend.jax.values import at_level
+
+
+def one_of_many(logs):
+    # Logs of a step with an axis for the steps in front.
+    return jax.tree_util.tree_map(lambda value: jnp.asarray(value)[None], logs)
+
+
+@jax.jit
+def last_of_many(logs):
+    # Logs of the last of the steps that are concatenated.
+    return jax.tree_util.tree_map(lambda value: value[-1], logs)
 
 
 class Mailbox:
@@ -56,35 +69,40 @@ class Mailbox:
             return result
         return self.post(result, vector)
 
-    def host(self, step_function):
-        """Take the vector out of what a compiled step returns.
+    in_logs = True
+
+    def collect(self, logs):
+        """Take the vector out of the logs that came from a step, or several.
 
         Args:
-            step_function: Callable that returns `(logs, state)`.
+            logs: Dict. One of several steps has one more axis.
+
+        Returns:
+            Dict of the other logs.
         """
-
-        def step(*args):
-            logs, state = step_function(*args)
-            if isinstance(logs, dict) and self._name in logs:
-                vector = logs.pop(self._name)
-                if not self._adds_up:
-                    self._waiting.clear()
-                self._waiting.append(vector)
-            return logs, state
-
-        return step
+        if isinstance(logs, dict) and self._name in logs:
+            logs = dict(logs)
+            vector = logs.pop(self._name)
+            if not self._adds_up:
+                self._waiting.clear()
+            self._waiting.append(vector)
+        return logs
 
     def take_later(self):
         """What arrived last, on its way to the host, or None."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return None
-        waiting[-1].copy_to_host_async()
-        return waiting[-1]
+        latest = waiting[-1]
+        if latest.ndim > 1:
+            latest = latest[-1]
+        latest.copy_to_host_async()
+        return latest
 
     def take(self):
         """Host copy of what arrived since the last time, or None."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return None
-        return np.sum([np.asarray(v) for v in waiting], axis=0)
+        steps = [np.atleast_2d(np.asarray(v)) for v in waiting]
+        return np.concatenate(steps).sum(axis=0)

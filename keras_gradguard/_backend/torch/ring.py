@@ -13,7 +13,7 @@ class Ring:
         self._store = torch.zeros(
             (rows + 1, ring_layout.HEAD + columns),
             dtype=torch.float64,  # holds the step, too
-            device=optimizer._iterations.value.device,
+            device=optimizer.variables[0].value.device,  # its counter
         )
 
     def write(self, iterations, flag, values):

@@ -189,10 +189,8 @@ class ForwardTap:
         here.apart = True
         try:
             x, _, _ = keras.utils.unpack_x_y_sample_weight(arguments[0])
-            takes_training = getattr(model, "_call_has_training_arg", True)
-            kwargs = {"training": True} if takes_training else {}
             with keras.StatelessScope(collect_losses=True):
-                model(x, **kwargs)
+                model(x, training=True)
         except Exception as error:
             self.facts["not_measured"] = f"{type(error).__name__}: {error}"
         finally:
@@ -240,13 +238,10 @@ class ForwardTap:
         """Loss of the present step on this replica, None if not known."""
         return self._loss.get()
 
-    def host(self, step_function):
-        """The compiled step, with what was posted taken out of its result.
-
-        Args:
-            step_function: What Keras calls for each step.
-        """
-        return self._counts.host(self._latest.host(step_function))
+    @property
+    def mailboxes(self):
+        """Those by which a step sends off what was gathered."""
+        return [self._latest, self._counts]
 
     # The host
 

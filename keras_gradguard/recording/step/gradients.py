@@ -15,6 +15,7 @@ from keras import ops
 
 from keras_gradguard import _backend
 from keras_gradguard import stats
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
 from keras_gradguard.recording.step import unit_gradients
 from keras_gradguard.recording.step.histograms import HistogramRing
@@ -119,7 +120,7 @@ class GradientTap:
         """
         if self.records is None:
             if variables is None:
-                variables = self.optimizer._trainable_variables
+                variables = keras_private.updated_variables(self.optimizer)
             self._make_records(variables)
         if self.counts_histograms:
             self.histograms.prepare(len(self.variables))
@@ -143,7 +144,7 @@ class GradientTap:
         """Whether the optimizer still has the variables of the columns."""
         if self.records is None:
             return True
-        built = self.optimizer._trainable_variables
+        built = keras_private.updated_variables(self.optimizer)
         return len(built) == len(self.variables) and all(
             a is b for a, b in zip(built, self.variables, strict=True)
         )
@@ -162,19 +163,11 @@ class GradientTap:
             patches: `Patches` that will undo it.
         """
         optimizer = self.optimizer
-        self._clips_by_norm = (
-            "_clip_gradients" not in optimizer.__dict__
-            and optimizers.clips_by_norm(optimizer)
-        )
+        self._clips_by_norm = optimizers.clips_by_norm(optimizer)
         patches.replace(optimizer, "apply", self._make_apply)
-        patches.replace(
-            optimizer, "_backend_apply_gradients", self._make_backend_apply
-        )
-        patches.replace(optimizer, "_clip_gradients", self._make_clip)
-        if hasattr(optimizer, "_all_reduce_sum_gradients"):
-            patches.replace(
-                optimizer, "_all_reduce_sum_gradients", self._make_reduce
-            )
+        keras_private.replace_update(optimizer, self._make_update, patches)
+        keras_private.replace_clipping(optimizer, self._make_clip, patches)
+        keras_private.replace_reduction(optimizer, self._make_reduce, patches)
 
     # Patched methods
 
@@ -188,8 +181,8 @@ class GradientTap:
 
         return apply
 
-    def _make_backend_apply(self, original):
-        def _backend_apply_gradients(grads, trainable_variables):
+    def _make_update(self, original):
+        def update(grads, trainable_variables):
             self._passing.variables = list(trainable_variables)
             if self.mode is not Mode.OFF:
                 self._guard(self.prepare)
@@ -197,10 +190,10 @@ class GradientTap:
                 self._guard(self._remember_weights)
             return original(grads, trainable_variables)
 
-        return _backend_apply_gradients
+        return update
 
     def _make_clip(self, original):
-        def _clip_gradients(grads):
+        def clip(grads):
             clipped = original(grads)
             units: list = self.find_units()
             if units:
@@ -209,16 +202,16 @@ class GradientTap:
                 self._guard(self._record_gradients, grads, clipped)
             return clipped
 
-        return _clip_gradients
+        return clip
 
     def _make_reduce(self, original):
-        def _all_reduce_sum_gradients(grads_and_vars):
+        def reduce(grads_and_vars):
             reduced = original(grads_and_vars)
             if self._passing.norms_of is not None:
                 self._guard(self._record_reduced, [g for g, _ in reduced])
             return reduced
 
-        return _all_reduce_sum_gradients
+        return reduce
 
     def _guard(self, function, *arguments):
         """Run our code so that its failure never stops a training."""
@@ -402,7 +395,7 @@ class GradientTap:
         Between two accumulated micro-batches there is none, and on JAX no
         record either: Keras takes back what is assigned there.
         """
-        micro = ops.convert_to_tensor(self.optimizer._iterations)
+        micro = ops.convert_to_tensor(keras_private.counter(self.optimizer))
         steps = self.optimizer.gradient_accumulation_steps
         if not steps:
             return True, micro - 1

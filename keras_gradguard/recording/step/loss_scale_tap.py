@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_gradguard import _backend
+from keras_gradguard.models import keras_private
 from keras_gradguard.recording.step.replicas import PerReplica
 
 
@@ -34,18 +35,11 @@ class LossScaleTap:
             patches.replace(
                 self.optimizer, "stateless_apply", self._make_stateless_apply
             )
-            patches.replace(
-                self.optimizer,
-                "_stateless_handle_non_finite_grads",
-                self._make_stateless_handler,
-            )
+            make = self._make_stateless_handler
         else:
             patches.replace(self.optimizer, "apply", self._make_apply)
-            patches.replace(
-                self.optimizer,
-                "_stateful_handle_non_finite_grads",
-                self._make_handler,
-            )
+            make = self._make_handler
+        keras_private.replace_skipping(self.optimizer, make, patches)
 
     def _make_apply(self, original):
         def apply(grads, trainable_variables=None):
@@ -55,12 +49,12 @@ class LossScaleTap:
         return apply
 
     def _make_handler(self, original):
-        def _stateful_handle_non_finite_grads():
+        def skip():
             # Keras calls it where the replicas meet.
             _backend.current().on_each_replica(self._record_skipped)
             return original()
 
-        return _stateful_handle_non_finite_grads
+        return skip
 
     def _record_skipped(self):
         scale = ops.convert_to_tensor(self.optimizer.dynamic_scale)
@@ -74,9 +68,7 @@ class LossScaleTap:
         return stateless_apply
 
     def _make_stateless_handler(self, original):
-        def _stateless_handle_non_finite_grads(
-            optimizer_variables, trainable_variables
-        ):
+        def skip(optimizer_variables, trainable_variables):
             trainable, updated = original(
                 optimizer_variables, trainable_variables
             )
@@ -91,7 +83,7 @@ class LossScaleTap:
             )
             return trainable, updated
 
-        return _stateless_handle_non_finite_grads
+        return skip
 
 
 def _position(variables, wanted):

@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_gradguard import _backend
 from keras_gradguard.models import activations
+from keras_gradguard.models import keras_private
 
 _NORMALIZED = (keras.layers.BatchNormalization,)
 
@@ -112,7 +113,7 @@ def unit_gradient(site, float16=False):
 
 
 def _own(layer):
-    return list(layer._trainable_variables)
+    return keras_private.own_variables(layer)
 
 
 def _regularizer(layer, name, variable):
@@ -122,18 +123,14 @@ def _regularizer(layer, name, variable):
 
 def _layer_before(layer):
     """The layer whose output an activation layer takes, if it is the only."""
-    try:
-        operations = {
-            id(node.operation): node.operation
-            for inbound in layer._inbound_nodes
-            for node in inbound.parent_nodes
-        }
-    except AttributeError:
-        return None
+    operations = keras_private.layers_before(layer)
     if len(operations) != 1:
         return None
-    (before,) = operations.values()
-    weights = getattr(before, "_trainable_variables", None)
-    if not weights or activations.own_activation(before) is None:
+    (before,) = operations
+    is_layer = isinstance(before, keras.Layer)
+    if (
+        not (is_layer and _own(before))
+        or activations.own_activation(before) is None
+    ):
         return before if isinstance(before, _NORMALIZED) else None
     return before
