@@ -150,8 +150,19 @@ class Backend(Protocol):
     def float64(self):
         """Context in which new tensors may be float64."""
 
-    def gradients(self, function, values):
-        """Value of a scalar function of a list of tensors; its gradients."""
+    def gradients(self, function, values, *rest):
+        """Run a function once, and its gradient, as one compiled program.
+
+        Args:
+            function: Callable of `values` and `rest` that returns a scalar
+                and a structure of tensors.
+            values: List of tensors to differentiate by.
+            *rest: Structures of tensors.
+
+        Returns:
+            The scalar, a list of the gradients, None where there is none, and
+            the structure.
+        """
 
     def run_whole(self, function, *arguments):
         """Run a function once, as one compiled program where steps are slow."""

@@ -420,7 +420,10 @@ class GradientMonitor(WatchingCallback):
             raise error
 
     def _judge(self) -> None:
-        fresh = self._judged.look(self.trace, self._records)
+        judged = self._judged
+        fresh = judged.look(self.trace, self._records)
+        for reporter in self._reporters:
+            reporter.on_judged(judged.findings, judged.history, self.trace)
         if not fresh:
             return
         for reporter in self._reporters:

@@ -99,8 +99,12 @@ class Start:
         layers: List of `LayerStart`, in the order of the calls.
         weights: List of `presets.InitializationProblem`, of a model that was
             not trained yet.
+        trained: Bool. Whether the weights look as if they had been trained:
+            then they go with their inputs, whatever the scale of these.
         gradient: `GradientStart`, or None where no loss can be computed.
         told: List of `Finding`. What was found so far, causes first.
+        notes: List of str. What is worth a word and no finding, since many
+            such models train all the same.
     """
 
     run: RunInfo
@@ -110,8 +114,10 @@ class Start:
     inputs: InputStart | None = None
     layers: list[LayerStart] = dataclasses.field(default_factory=list)
     weights: list[Any] = dataclasses.field(default_factory=list)
+    trained: bool = False
     gradient: GradientStart | None = None
     told: list[Any] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     def tells(self, *rules):
         """Return whether one of some rules found something.

@@ -1,6 +1,7 @@
 """What stands before and after each layer of a model, nested ones included.
 
-Read off `get_config()`, which is public and what a saved model consists of.
+Read off the graph that Keras keeps of a functional model, so that its layers
+need no config.
 """
 
 import dataclasses
@@ -150,7 +151,6 @@ def sublayers(layer):
     return list(found.values())
 
 
-@keras_private.without_tensorflow()
 def sites(model):
     """List the layers of a model, nested models opened, in forward order.
 
@@ -171,30 +171,28 @@ def _open(model, prefix, before, found):
         for layer in model.layers:
             before = _place(layer, prefix, before, found)
         return before
-    config = keras.Model.get_config(model)
-    if "output_layers" not in config:
-        config = model.get_config()
-    operations = {operation.name: operation for operation in model.operations}
-    inputs = _triples(config["input_layers"])
-    ends = {}
-    for entry in config["layers"]:
-        name = entry["name"]
-        if name in inputs:
+    inputs, sources_of, ends_with = keras_private.calls_of(model)
+    ends: dict = {}
+    for operation in model.operations:
+        if any(operation is given for given in inputs):
             # One source an input where they can be told apart.
             several = len(before) == len(inputs)
-            ends[name] = (
-                [before[inputs.index(name)]] if several else list(before)
+            ends[id(operation)] = (
+                [before[_index(inputs, operation)]] if several else list(before)
             )
             continue
         sources = []
-        for node in entry["inbound_nodes"]:
-            for source in _histories(node):
-                sources.extend(ends.get(source, []))
-        ends[name] = _place(operations[name], prefix, sources, found)
+        for source in sources_of.get(id(operation), []):
+            sources.extend(ends.get(id(source), []))
+        ends[id(operation)] = _place(operation, prefix, sources, found)
     outputs = []
-    for name in _triples(config["output_layers"]):
-        outputs.extend(ends[name])
+    for operation in ends_with:
+        outputs.extend(ends[id(operation)])
     return outputs
+
+
+def _index(operations, wanted):
+    return next(i for i, one in enumerate(operations) if one is wanted)
 
 
 def _place(layer, prefix, sources, found):
@@ -208,28 +206,6 @@ def _place(layer, prefix, sources, found):
             site.sources.append(source)
             source.consumers.append(site)
     return [site]
-
-
-def _triples(value):
-    """Names in Keras's `[name, node, tensor]` lists, however nested."""
-    if isinstance(value, dict):
-        return [n for item in value.values() for n in _triples(item)]
-    if not isinstance(value, list | tuple):
-        return []
-    if len(value) == 3 and isinstance(value[0], str):
-        return [value[0]]
-    return [name for item in value for name in _triples(item)]
-
-
-def _histories(value):
-    """Names of the layers whose tensors a serialized call takes."""
-    if isinstance(value, dict):
-        if value.get("class_name") == "__keras_tensor__":
-            return [value["config"]["keras_history"][0]]
-        return [n for item in value.values() for n in _histories(item)]
-    if isinstance(value, list | tuple):
-        return [name for item in value for name in _histories(item)]
-    return []
 
 
 def source_activation(site):

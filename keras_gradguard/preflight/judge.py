@@ -1,6 +1,5 @@
 """Checks a model, its loss and its data before training."""
 
-import contextlib
 from typing import Any
 
 import keras
@@ -10,7 +9,7 @@ from keras_gradguard._validation import check_int
 from keras_gradguard._validation import shown
 from keras_gradguard.diagnosis.rules import RULES
 from keras_gradguard.findings.finding import Finding
-from keras_gradguard.models import keras_private
+from keras_gradguard.preflight import building
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight import start as starts
@@ -48,13 +47,17 @@ def check(model: Any, x: Any, y: Any = None, batch_size: int = 32) -> Report:
 
     The model stays as it is, bit for bit: weights, optimizer, statistics,
     random states, metrics. A model that is not built yet is cloned and the
-    clone built; its draw of weights is judged.
+    clone built; its draw of weights is judged. Where no clone can be made, and
+    where only layers in it are not built, it is built as `fit` would build it.
+    `report.notes` says so.
 
     Args:
         model: A Keras model. Compiled, it is judged with its loss.
         x: Inputs as `fit` takes them: array, list or dict of arrays, or a
             `tf.data.Dataset`, `PyDataset` or loader, of which the first
-            batches are read. A generator loses one batch.
+            batches are read. A generator loses one batch, and a `tf.data`
+            pipeline that shuffles has begun one of its passes: told in the
+            notes.
         y: Targets, if `x` does not bring them. Without, what needs them is
             left out and the report says so.
         batch_size: Int. Rows of a batch. Defaults to 32.
@@ -86,22 +89,42 @@ def check(model: Any, x: Any, y: Any = None, batch_size: int = 32) -> Report:
             "layer in `keras.Sequential([layer])`."
         )
     batch_size = check_int("check", "batch_size", batch_size, minimum=1)
-    with probe.random_state_kept():
-        return _check(model, x, y, batch_size)
-
-
-def _check(model: Any, x: Any, y: Any, batch_size: int) -> Report:
     rows = int(np.clip(4 * batch_size, _FEWEST_ROWS, _MOST_ROWS))
-    data = samples.take(x, y, rows, batch_size)
-    notes: list[str] = []
+    with probe.random_state_kept():
+        data = samples.take(x, y, rows, batch_size)
+    notes: list[str] = [*data.notes]
+    why = building.cannot_run(model)
+    if why is not None:
+        return _unseen(model, why, notes)
+    try:
+        model, fresh = building.built(model, data.x, batch_size, notes)
+        with probe.random_state_kept():
+            return _check(model, data, fresh, notes)
+    except building.CannotRun as error:
+        if not building.trains_its_own_way(model):
+            raise ValueError(str(error)) from error
+        return _unseen(model, str(error), notes)
+
+
+def _unseen(model: Any, why: str, notes: list[str]) -> Report:
+    """Judge the configuration alone, of a model that cannot be called."""
+    missing = [
+        f"The model was not run: {why} Judge the models that it trains one by "
+        "one, such as `kgg.check(model.generator, noise)`."
+    ]
+    found = _judge(starts.configured(model))
+    return Report(found, notes=[*notes, *missing], not_judged=missing)
+
+
+def _check(model: Any, data: Any, fresh: bool, notes: list[str]) -> Report:
     missing: list[str] = []
-    model, fresh = _built(model, data.x, notes)
     untrained = fresh or _untrained(model)
     start = starts.measured(model, data, untrained, missing)
     found = _judge(start)
     if start.nonfinite:
         found = [f for f in found if not f.evidence.get("trains")]
-    return Report(found, notes=[*notes, *missing], not_judged=missing)
+    notes = [*notes, *missing, *start.notes]
+    return Report(found, notes=notes, not_judged=missing)
 
 
 def _judge(start: Any) -> list[Finding]:
@@ -109,30 +132,6 @@ def _judge(start: Any) -> list[Finding]:
     for rule in RULES:
         start.told += rule().check_start(start)
     return start.told
-
-
-@keras_private.without_tensorflow()
-def _built(model: Any, x: Any, notes: list[str]) -> tuple[Any, bool]:
-    """Return the model, or a built clone of one that is not built."""
-    if model.built:
-        return model, False
-    try:
-        # Passes on layers that a user's own class makes.
-        clone = type(model).from_config(model.get_config())
-    except Exception as error:
-        raise ValueError(
-            f"check: `model` must be built. Received: model={model.name!r}, "
-            "which is not, and of which no copy can be made "
-            f"({type(error).__name__}). Call it once: model(x[:1])."
-        ) from error
-    clone(probe._tensors(keras.tree.map_structure(lambda a: a[:1], x)))
-    if model.compiled:
-        with contextlib.suppress(Exception):
-            clone.compile_from_config(model.get_compile_config())
-    notes.append(
-        "The model is not built yet: a copy with weights of its own was judged."
-    )
-    return clone, True
 
 
 def _untrained(model: Any) -> bool:

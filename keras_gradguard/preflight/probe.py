@@ -2,6 +2,7 @@
 
 Everything goes through `stateless_call`: weights, statistics of batch
 normalization and states of random generators are read and never written.
+Forward and backward are one function, which JAX compiles once.
 """
 
 import contextlib
@@ -65,57 +66,130 @@ def random_state_kept():
             torch.set_rng_state(torch_state)
 
 
-def forward(model, x):
-    """Run a model in training mode and note what its layers give.
+@dataclasses.dataclass(slots=True)
+class Pass:
+    """What one pass over a model showed.
+
+    Attributes:
+        signals: Dict from `id(layer)` to `LayerSignal`, in the order of the
+            calls.
+        outputs: List of arrays, the model's outputs.
+        loss: Float, None where none was computed.
+        grads: List, one entry for each of `model.trainable_variables`: array,
+            or None where there is none; [] without a loss.
+        error: The exception for which there is no loss, or None.
+    """
+
+    signals: dict
+    outputs: list
+    loss: float | None = None
+    grads: list = dataclasses.field(default_factory=list)
+    error: Exception | None = None
+
+
+def run(model, x, y=None):
+    """Run a model in training mode, and note what its layers give.
 
     Layers that run inside another one's loop over time are not looked at.
 
     Args:
-        model: A built Keras model.
+        model: A Keras model, all of whose layers are built.
         x: Structure of arrays.
+        y: Structure of targets, with which the loss that the model is
+            compiled with, one of Keras's, and its gradients are computed. None
+            computes neither.
 
     Returns:
-        Dict from `id(layer)` to `LayerSignal`, in the order of the calls, and
-        the outputs as a flat list of arrays.
+        A `Pass`.
     """
+    forward = _Forward(model)
+    values = _values(model.trainable_variables)
+    rest = _values(model.non_trainable_variables)
     inputs = _tensors(x)
-    training = training_argument(model)
-    layers = {id(layer): layer for layer in _seen_layers(model)}
-    kept: dict = {}
-    last: list = []
+    leaves = keras.tree.flatten(inputs)
+    moving = [leaf for leaf in leaves if _moves(leaf)]
 
-    def run(trainable, rest):
-        kept.clear()
+    def whole(parts):
+        parts = iter(parts)
+        flat = [next(parts) if _moves(leaf) else leaf for leaf in leaves]
+        return keras.tree.pack_sequence_as(inputs, flat)
+
+    backend = _backend.current()
+    if y is None:
+        noted = backend.run_whole(
+            lambda values, rest, parts: forward(values, rest, whole(parts))[1],
+            values,
+            rest,
+            moving,
+        )
+        return forward.passed(noted)
+    targets = [_tensors(leaf) for leaf in _leaves(model, y)]
+
+    def loss_of(values, rest, parts, targets):
+        extra, noted = forward(values, rest, whole(parts))
+        return _total_loss(model, noted[0], targets, extra), noted
+
+    try:
+        loss, grads, noted = backend.gradients(
+            loss_of, values, rest, moving, targets
+        )
+    except Exception as error:
+        # The model may run all the same.
+        passed = run(model, x)
+        passed.error = error
+        return passed
+    passed = forward.passed(noted)
+    passed.loss = float(ops.convert_to_numpy(loss))
+    passed.grads = [None if g is None else _array(g) for g in grads]
+    return passed
+
+
+class _Forward:
+    """Calls a model by values of its variables, with its layers watched."""
+
+    def __init__(self, model):
+        self._model = model
+        self._training = training_argument(model)
+        self._layers = {id(layer): layer for layer in _seen_layers(model)}
+        self._keys, self._last = [], []
+
+    def __call__(self, trainable, rest, inputs):
+        """Return the added losses, and the outputs and notes."""
+        kept: dict = {}
         patches = Patches()
         try:
-            for layer in layers.values():
+            for layer in self._layers.values():
                 patches.replace(layer, "call", _noting(layer, kept))
-            outputs, _ = model.stateless_call(
-                trainable, rest, inputs, **training
+            outputs, _, extra = self._model.stateless_call(
+                trainable, rest, inputs, return_losses=True, **self._training
             )
         finally:
             patches.undo()
         flat = keras.tree.flatten(outputs)
         ids = {id(output) for output in flat}
-        last[:] = [key for key, (_, first) in kept.items() if id(first) in ids]
+        self._keys = list(kept)
+        self._last = [key for key, (_, f) in kept.items() if id(f) in ids]
         notes = [([_thin(t) for t in i], _thin(f)) for i, f in kept.values()]
-        return flat, notes
+        return list(extra), (flat, notes)
 
-    values = (
-        _values(model.trainable_variables),
-        _values(model.non_trainable_variables),
-    )
-    flat, notes = _backend.current().run_whole(run, *values)
-    signals = {}
-    for key, (taken, given) in zip(list(kept), notes, strict=True):
-        signals[key] = LayerSignal(
-            layers[key],
-            layer_path(layers[key]),
-            [_array(tensor) for tensor in taken],
-            _array(given),
-            key in last,
-        )
-    return signals, [_array(output) for output in flat]
+    def passed(self, noted):
+        """Return the `Pass` of outputs and notes, now that they have values."""
+        flat, notes = noted
+        signals = {}
+        for key, (taken, given) in zip(self._keys, notes, strict=True):
+            signals[key] = LayerSignal(
+                self._layers[key],
+                layer_path(self._layers[key]),
+                [_array(tensor) for tensor in taken],
+                _array(given),
+                key in self._last,
+            )
+        return Pass(signals, [_array(output) for output in flat])
+
+
+def _moves(leaf):
+    """Whether a leaf is a tensor that a compiled function can be given."""
+    return leaf is not None and not isinstance(leaf, np.ndarray)
 
 
 def training_argument(model):
@@ -192,54 +266,26 @@ def _tensors(x):
     return keras.tree.map_structure(convert, x)
 
 
-def gradients(model, x, y):
-    """Return the loss and the gradient of each trainable variable.
-
-    Args:
-        model: A built, compiled Keras model whose loss is Keras's.
-        x: Structure of arrays.
-        y: Structure of arrays.
-
-    Returns:
-        Tuple of the loss and a list, one entry for each of
-        `model.trainable_variables`: array, or None where there is none.
+def _total_loss(model, flat, targets, extra):
+    """Return the loss that a model is compiled with, and what was added.
 
     Raises:
         ValueError: If targets and outputs do not fit the losses.
     """
-    rest = _values(model.non_trainable_variables)
-    inputs, targets = (
-        _tensors(x),
-        [_tensors(leaf) for leaf in _leaves(model, y)],
-    )
     losses, weights = losses_of(model), _loss_weights(model)
-    training = training_argument(model)
-
-    def loss_of(values):
-        outputs, _, extra = model.stateless_call(
-            values, rest, inputs, return_losses=True, **training
+    if not len(flat) == len(losses) == len(targets):
+        raise ValueError(
+            f"check: the loss cannot be computed. Expected a loss and "
+            f"targets for each of {len(flat)} outputs but found "
+            f"{len(losses)} losses and {len(targets)} targets."
         )
-        total = sum(ops.cast(value, "float32") for value in extra)
-        flat = keras.tree.flatten(outputs)
-        if not len(flat) == len(losses) == len(targets):
-            raise ValueError(
-                f"check: the loss cannot be computed. Expected a loss and "
-                f"targets for each of {len(flat)} outputs but found "
-                f"{len(losses)} losses and {len(targets)} targets."
-            )
-        for weight, loss, target, output in zip(
-            weights or [1.0] * len(flat), losses, targets, flat, strict=True
-        ):
-            if loss is not None:
-                total = total + weight * _mean_loss(loss, target, output)
-        return total
-
-    value, grads = _backend.current().gradients(
-        loss_of, _values(model.trainable_variables)
-    )
-    return float(ops.convert_to_numpy(value)), [
-        None if grad is None else _array(grad) for grad in grads
-    ]
+    total = sum(ops.cast(value, "float32") for value in extra)
+    for weight, loss, target, output in zip(
+        weights or [1.0] * len(flat), losses, targets, flat, strict=True
+    ):
+        if loss is not None:
+            total = total + weight * _mean_loss(loss, target, output)
+    return total
 
 
 def _leaves(model, y):

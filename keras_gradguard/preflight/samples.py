@@ -24,12 +24,14 @@ class Samples:
         y: Structure of targets, or None.
         all_x: Structure of as many inputs as were read at no great cost.
         all_y: The same for the targets, or None.
+        notes: Tuple of str. What was taken of `x` that `fit` will not get.
     """
 
     x: object
     y: object
     all_x: object
     all_y: object
+    notes: tuple = ()
 
 
 def take(x, y=None, rows=128, batch_size=32):
@@ -60,8 +62,9 @@ def take(x, y=None, rows=128, batch_size=32):
                 f"Received: x of type {type(x).__name__} and y of type "
                 f"{type(y).__name__}. Put the targets into the batches."
             )
+        notes = _taken(x)
         x, y = _from_batches(x, max(1, rows // max(1, batch_size)))
-        return Samples(x, y, x, y)
+        return Samples(x, y, x, y, notes)
     x = _structure(x)
     y = None if y is None else _structure(y)
     if not any(map(_has, keras.tree.flatten(x))):
@@ -202,6 +205,46 @@ def _from_batches(source, count):
         )
         for at in (0, 1)
     )
+
+
+def _taken(source):
+    """Return in words what reading some batches takes away from `fit`."""
+    if isinstance(source, collections.abc.Iterator):
+        return (
+            "One batch was taken from the generator: `fit` begins with the "
+            "next.",
+        )
+    if hasattr(source, "element_spec") and _draws(source):
+        return (
+            "A pass of the `tf.data` pipeline was begun, which draws at "
+            "random: `fit` gets the pass after it. Make the pipeline anew if "
+            "that matters.",
+        )
+    return ()
+
+
+def _draws(dataset):
+    """Whether the passes of a `tf.data` pipeline may differ.
+
+    Its parts are no public names of TensorFlow's: what cannot be read is taken
+    to differ.
+    """
+    stack = [dataset]
+    while stack:
+        part = stack.pop()
+        kind = type(part).__name__
+        if any(word in kind for word in ("Shuffle", "Random", "Generator")):
+            return True
+        function = getattr(part, "_map_func", None)
+        try:
+            if function is not None:
+                graph = function.function.graph
+                if any(op.op_def.is_stateful for op in graph.get_operations()):
+                    return True
+            stack.extend(part._inputs())
+        except AttributeError:
+            return True
+    return False
 
 
 def _shapes_behind(part):

@@ -12,8 +12,10 @@ from keras_gradguard.models import graph
 from keras_gradguard.models import outputs as configuration
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.run_info import run_info_of
+from keras_gradguard.preflight import building
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
+from keras_gradguard.preflight.trained import looks_trained
 from keras_gradguard.presets.inspection.inspect import inspect_initialization
 from keras_gradguard.trace.run_info import Output
 
@@ -36,34 +38,46 @@ def configured(model):
     return Start(run_info_of(model), heads)
 
 
-def measured(model, data, untrained, notes):
+def measured(model, data, untrained, missing):
     """Run a model forward and backward and return what it showed.
 
     Args:
         model: A built Keras model.
         data: `samples.Samples`.
         untrained: Bool. Whether its weights are those it starts with.
-        notes: List of str. What cannot be judged is added to it.
+        missing: List of str. What cannot be judged is added to it.
 
     Returns:
         `Start`.
 
     Raises:
-        ValueError: If the model cannot be run on the data.
+        building.CannotRun: If the model cannot be run on the data.
     """
     start = configured(model)
     start.nonfinite = _nonfinite(data)
     if start.nonfinite:
         # All that comes behind would be NaN as well.
         return start
-    signals, outputs = _forward(model, data.x)
-    start.heads = _heads(model, data, signals, outputs)
+    why = _no_gradient(model, data)
+    passed = _run(model, data.x, data.y if why is None else None)
+    signals = passed.signals
+    start.heads = _heads(model, data, signals, passed.outputs)
     start.inputs = _inputs(model, signals, data)
     start.beyond = _beyond(signals, data)
     start.layers = [_layer(signal) for signal in signals.values()]
-    if untrained:
+    start.trained = looks_trained(model)
+    if untrained and not start.trained:
         start.weights = inspect_initialization(model)
-    start.gradient = _gradient(model, data, signals, notes)
+    if why is None and passed.error is not None:
+        error = str(passed.error).splitlines()
+        why = (
+            "Gradients were not judged: computing the loss failed with "
+            f"{type(passed.error).__name__}: {error[0][:200] if error else ''}"
+        )
+    if why is None:
+        start.gradient = _gradient(model, passed)
+    else:
+        missing.append(why)
     return start
 
 
@@ -104,15 +118,11 @@ def _beyond(signals, data):
     return found
 
 
-def _forward(model, x):
+def _run(model, x, y):
     try:
-        return probe.forward(model, x)
+        return probe.run(model, x, y)
     except Exception as error:
-        raise ValueError(
-            "check: running the model failed on the first batch with "
-            f"{type(error).__name__}: {error}. Expected `x` as `fit` takes "
-            "it. Compare its shapes and types with the model's inputs."
-        ) from error
+        raise building.failure(error) from error
 
 
 def _layer(signal):
@@ -227,9 +237,9 @@ def _per_feature(x, arrays):
     return flat.mean(axis=0).tolist(), std.tolist()
 
 
-def _gradient(model, data, signals, notes):
+def _no_gradient(model, data):
+    """Return why no gradient can be computed, None if one can."""
     losses = configuration.losses_of(model)
-    why = None
     if losses is None:
         why = (
             "it has no loss of Keras's"
@@ -239,27 +249,19 @@ def _gradient(model, data, signals, notes):
     elif data.y is None:
         why = "there are no targets"
     elif not model.trainable_variables:
-        why = "it has no trainable weights"
-    if why is not None:
-        notes.append(
-            f"Gradients, targets and losses were not judged: {why}."
-            if losses is None or data.y is None
-            else f"Gradients were not judged: {why}."
-        )
+        return "Gradients were not judged: it has no trainable weights."
+    else:
         return None
-    try:
-        loss, grads = probe.gradients(model, data.x, data.y)
-    except Exception as error:
-        notes.append(
-            "Gradients were not judged: computing the loss failed with "
-            f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
-        )
-        return None
+    return f"Gradients, targets and losses were not judged: {why}."
+
+
+def _gradient(model, passed):
+    grads = passed.grads
     if all(grad is None for grad in grads):
         # So TensorFlow tells that no weight has an effect on the loss.
         grads = [np.zeros(v.shape) for v in model.trainable_variables]
-    paths, norms = _gradient_profile(model, signals, grads)
-    return GradientStart(loss, paths, norms, _kernels(model, grads))
+    paths, norms = _gradient_profile(model, passed.signals, grads)
+    return GradientStart(passed.loss, paths, norms, _kernels(model, grads))
 
 
 def _kernels(model, grads):
@@ -279,7 +281,7 @@ def _gradient_profile(model, signals, grads):
 
     Args:
         model: A Keras model.
-        signals: Dict from `probe.forward`.
+        signals: Dict from `probe.run`.
         grads: List of arrays or None, one for each trainable variable.
 
     Returns:

@@ -25,6 +25,11 @@ class Guarded:
         self.reporter = reporter
         self.failed = False
 
+    def on_judged(self, findings, history, trace):
+        """Tell what has become of all findings, where that is listened to."""
+        if hasattr(self.reporter, "on_judged"):
+            self._call("on_judged", findings, history, trace)
+
     def on_findings(self, findings, trace):
         """Tell of new findings."""
         self._call("on_findings", findings, trace)

@@ -7,9 +7,13 @@ from tensorboard.data import provider
 
 from keras_gradguard.reporting.tensorboard.chunks import LAYERS_TAG
 from keras_gradguard.reporting.tensorboard.chunks import PLUGIN_NAME
+from keras_gradguard.reporting.tensorboard.chunks import STARTED_TAG
 from keras_gradguard.tensorboard_plugin.run_data import assemble
+from keras_gradguard.tensorboard_plugin.summaries import summary
 
-_REMEMBERED = 8
+_REMEMBERED = 24
+# Fewer where runs are large: bytes of all that are remembered.
+_MOST_BYTES = 500e6
 
 
 class RunStore:
@@ -26,6 +30,7 @@ class RunStore:
         self._provider = data_provider
         self._most = most
         self._runs = collections.OrderedDict()
+        self._summaries = {}
         self._lock = threading.Lock()
 
     def list(self, ctx, experiment):
@@ -35,14 +40,40 @@ class RunStore:
             ctx: Request context.
             experiment: Str. Experiment id.
         """
+        return self.listed(ctx, experiment)[0]
+
+    def listed(self, ctx, experiment):
+        """Return what `list` does, and the runs that have only begun."""
         listed = self._provider.list_tensors(
             ctx, experiment_id=experiment, plugin_name=PLUGIN_NAME
         )
-        return {
+        begun = [
+            run
+            for run, tags in listed.items()
+            if STARTED_TAG in tags and LAYERS_TAG not in tags
+        ]
+        known = {
             run: max(series.max_wall_time for series in tags.values())
             for run, tags in listed.items()
             if LAYERS_TAG in tags
         }
+        return known, sorted(begun)
+
+    def summaries(self, ctx, experiment):
+        """Return a summary of each run, by name, in the order of names."""
+        answer = []
+        for run, version in sorted(self.list(ctx, experiment).items()):
+            key = (experiment, run)
+            known = self._summaries.get(key)
+            if known is None or known["version"] != version:
+                found = self.read(ctx, experiment, run)
+                if found is None:
+                    continue
+                data, version = found
+                known = {"run": run, "version": version, **summary(data)}
+                self._summaries[key] = known
+            answer.append(known)
+        return answer
 
     def count_all(self, ctx, experiment):
         """Return how many runs there are, those without our data included."""
@@ -87,6 +118,11 @@ class RunStore:
         with self._lock:
             self._runs[key] = (data, version)
             self._runs.move_to_end(key)
-            while len(self._runs) > _REMEMBERED:
+            while self._is_too_much():
                 self._runs.popitem(last=False)
         return data, version
+
+    def _is_too_much(self):
+        total = sum(data.nbytes for data, _ in self._runs.values())
+        count = len(self._runs)
+        return count > _REMEMBERED or (count > 1 and total > _MOST_BYTES)

@@ -84,6 +84,8 @@ class GradGuardPlugin(base_plugin.TBPlugin):
             "/matrix": self._serve_matrix,
             "/layer": self._serve_layer,
             "/profile": self._serve_profile,
+            "/summaries": self._serve_summaries,
+            "/table": self._serve_table,
         }
 
     def is_active(self):
@@ -125,35 +127,44 @@ class GradGuardPlugin(base_plugin.TBPlugin):
     @_route
     def _serve_runs(self, request):
         ctx, experiment = _where(request)
-        versions = self._store.list(ctx, experiment)
+        versions, begun = self._store.listed(ctx, experiment)
         return {
             "runs": [
                 {"run": run, "version": version}
                 for run, version in sorted(versions.items())
             ],
+            "begun": begun,
             "all": self._store.count_all(ctx, experiment),
         }
+
+    @_route
+    def _serve_summaries(self, request):
+        return {"runs": self._store.summaries(*_where(request))}
 
     @_route
     def _serve_overview(self, request):
         run, version = self._run(request)
         points = _integer(request, "points", 2, _MOST_POINTS, 800)
-        return {"version": version, **views.overview(run, points)}
+        shown = views.overview(run, points, *_window(request))
+        return {"version": version, **shown}
 
     @_route
     def _serve_matrix(self, request):
         run, _ = self._run(request)
-        metric = request.args.get("metric", METRICS[0])
-        if metric not in run.metrics:
-            raise errors.NotFoundError("No such metric in this run")
+        metric = _metric(request, run)
         columns = _integer(request, "columns", 2, _MOST_POINTS, 800)
-        return {"metric": metric, **views.matrix(run, metric, columns)}
+        cells = request.args.get("cells", "mean")
+        if cells not in ("mean", "max"):
+            raise errors.InvalidArgumentError("`cells` must be mean or max")
+        shown = views.matrix(run, metric, columns, *_window(request), cells)
+        return {"metric": metric, "cells": cells, **shown}
 
     @_route
     def _serve_layer(self, request):
         run, _ = self._run(request)
         points = _integer(request, "points", 2, _MOST_POINTS, 400)
-        answer = views.layer(run, request.args.get("layer", ""), points)
+        name = request.args.get("layer", "")
+        answer = views.layer(run, name, points, *_window(request))
         if answer is None:
             raise errors.NotFoundError("No such layer in this run")
         return answer
@@ -162,6 +173,15 @@ class GradGuardPlugin(base_plugin.TBPlugin):
     def _serve_profile(self, request):
         run, _ = self._run(request)
         return views.profile(run, _integer(request, "step", 0, 2**62))
+
+    @_answers
+    def _serve_table(self, request):
+        refused = _only_read(request)
+        if refused is not None:
+            return refused
+        run, _ = self._run(request)
+        lines = views.table(run, _metric(request, run), *_window(request))
+        return http_util.Respond(request, "".join(lines), "text/csv")
 
     def _run(self, request):
         """Return the run that is asked for, and its version."""
@@ -175,6 +195,21 @@ class GradGuardPlugin(base_plugin.TBPlugin):
 def _where(request):
     environ = request.environ
     return plugin_util.context(environ), plugin_util.experiment_id(environ)
+
+
+def _metric(request, run):
+    metric = request.args.get("metric", METRICS[0])
+    if metric not in run.metrics:
+        raise errors.NotFoundError("No such metric in this run")
+    return metric
+
+
+def _window(request):
+    """Return the first and the last step asked for, None where none was."""
+    return [
+        _integer(request, name, 0, 2**62) if name in request.args else None
+        for name in ("first", "last")
+    ]
 
 
 def _integer(request, name, low, high, default=None):

@@ -6,10 +6,14 @@ is taken for granted. What the front end counts on is checked here, once.
 
 import dataclasses
 import math
+import types
 
 import numpy as np
 
+from keras_gradguard.findings.causes import ranked
 from keras_gradguard.reporting.tensorboard.chunks import BY_SITE
+from keras_gradguard.reporting.tensorboard.chunks import BY_VARIABLE
+from keras_gradguard.reporting.tensorboard.chunks import HIGH
 from keras_gradguard.reporting.tensorboard.chunks import METRICS
 from keras_gradguard.reporting.tensorboard.chunks import unpack
 
@@ -89,17 +93,19 @@ class Reader:
         self.leave_out("layers: `active` is not one flag per layer")
         return None
 
-    def series(self, chunk, layers, sites):
+    def series(self, chunk, layers, sites, variables=0):
         """Return the arrays of a chunk of records that fit together.
 
         Args:
             chunk: `Chunk`.
             layers: Int. Number of layers.
             sites: Int. Number of activations that can die.
+            variables: Int. Number of variables. Defaults to 0.
 
         Returns:
             Steps, or None, and a dict of name to array (T,) on these; and a
-            dict of metric to its own (steps, array (M, R)).
+            dict of metric to its own (steps, array (M, R) of means, the same
+            of maxima).
         """
         arrays, shared, metrics = dict(chunk.arrays), {}, {}
         steps = self._steps(arrays, "step")
@@ -115,10 +121,15 @@ class Reader:
             if at is None and values is None:
                 continue
             rows = sites if name in BY_SITE else layers
+            rows = variables if name in BY_VARIABLE else rows
             if at is None or not _is(values, "f", (len(at), rows)):
                 self.leave_out(f"records: {name} does not fit its layers")
                 continue
-            metrics[name] = (at, values)
+            high = arrays.get(name + HIGH)
+            if high is not None and not _is(high, "f", values.shape):
+                self.leave_out(f"records: {name}{HIGH} does not fit its layers")
+                high = None
+            metrics[name] = (at, values, values if high is None else high)
         return steps, shared, metrics
 
     def _steps(self, arrays, name):
@@ -145,10 +156,42 @@ class Reader:
 
     def findings(self, chunk):
         """Return the findings of a chunk that can be shown."""
-        good = [f for f in chunk.header["findings"] if _is_finding(f)]
-        for _ in range(len(chunk.header["findings"]) - len(good)):
+        return self._good(chunk.header["findings"])
+
+    def gone(self, chunk):
+        """Return the findings of a chunk that do not stand any more."""
+        told = chunk.header.get("gone", [])
+        if not isinstance(told, list):
+            self.leave_out("findings: `gone` is no list")
+            return []
+        return self._good(told)
+
+    def not_judged(self, chunk):
+        """Return why a run without findings may not be called healthy."""
+        reasons = chunk.header.get("not_judged", [])
+        return self.texts(reasons, "findings: `not_judged`") or []
+
+    def _good(self, told):
+        good = [f for f in told if _is_finding(f)]
+        for _ in range(len(told) - len(good)):
             self.leave_out("findings: one lacks what a finding must have")
         return good
+
+
+def in_order(findings):
+    """Return findings as a report ranks them: effects behind their cause."""
+    plain = [
+        types.SimpleNamespace(
+            rule=finding["rule"],
+            severity=finding["severity"],
+            first_step=finding["first_step"],
+            cause=finding.get("cause"),
+            evidence=finding.get("evidence") or {},
+            data=finding,
+        )
+        for finding in findings
+    ]
+    return [finding.data for finding in ranked(plain)]
 
 
 def is_step(value):
@@ -214,7 +257,18 @@ def _is_finding(data):
         and is_step(data.get("last_step"))
         and all(isinstance(layer, str) for layer in data["layers"])
         and all(_is_remedy(remedy) for remedy in data["remedies"])
+        and isinstance(data.get("cause"), str | None)
+        and isinstance(data.get("status", ""), str)
+        and isinstance(data.get("evidence"), dict | None)
+        and _is_hashable((data.get("evidence") or {}).get("kind"))
+        and (
+            data.get("resolved_step") is None or is_step(data["resolved_step"])
+        )
     )
+
+
+def _is_hashable(value):
+    return not isinstance(value, list | dict)
 
 
 def _is_remedy(data):

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from keras_gradguard.reporting.tensorboard.chunks import BY_SITE
+from keras_gradguard.reporting.tensorboard.chunks import BY_VARIABLE
 from keras_gradguard.reporting.tensorboard.chunks import FINDINGS_TAG
 from keras_gradguard.reporting.tensorboard.chunks import LAYERS_TAG
 from keras_gradguard.reporting.tensorboard.chunks import METRICS
 from keras_gradguard.reporting.tensorboard.chunks import RECORDS_TAG
 from keras_gradguard.tensorboard_plugin.reading import Reader
+from keras_gradguard.tensorboard_plugin.reading import in_order
 from keras_gradguard.tensorboard_plugin.reading import is_step
 
 
@@ -22,15 +24,20 @@ class RunData:
     Args:
         layers: List of L str, in forward order.
         sites: List of A str. Layers whose activation can die.
+        variables: List of V str.
         classes: List of L str.
         active: Bool array (L,). Layers that get a gradient.
+        variables_active: Bool array (V,). Variables that get one.
         meta: Dict of what is known of the run.
         steps: Int array (T,), rising.
         shared: Dict of name to float array (T,).
-        metrics: Dict of name to (int array (M,), float array (M, R)); R are
-            the `rows` of the metric.
+        metrics: Dict of name to (int array (M,), float array (M, R) of means,
+            the same of maxima); R are the `rows` of the metric.
         epochs: List of [number, last step, dict of logs].
-        findings: List of dicts, None if none were written yet.
+        findings: List of dicts in the order of the report, each effect behind
+            its cause; None if none were written yet.
+        gone: List of dicts. Findings that were resolved or withdrawn.
+        not_judged: List of str. Why it may not be called healthy.
         last_step: Int. The last step that was recorded, -1 if none was.
         left_out: Dict of reason to how much was left out for it, because it
             could not be read.
@@ -38,19 +45,33 @@ class RunData:
 
     layers: list
     sites: list
+    variables: list
     classes: list
     active: np.ndarray
+    variables_active: np.ndarray
     meta: dict
     steps: np.ndarray
     shared: dict
     metrics: dict
     epochs: list
     findings: list | None
+    gone: list
+    not_judged: list
     last_step: int
     left_out: dict
 
+    @property
+    def nbytes(self):
+        """Bytes of its arrays."""
+        arrays = [*self.shared.values()]
+        for steps, values, high in self.metrics.values():
+            arrays += [steps, values, *([] if high is values else [high])]
+        return sum(array.nbytes for array in arrays)
+
     def rows(self, metric):
         """Return the list of layers that a metric is measured of."""
+        if metric in BY_VARIABLE:
+            return self.variables
         return self.sites if metric in BY_SITE else self.layers
 
 
@@ -87,7 +108,14 @@ def assemble(data):
         if chunk.session in same
     ]
     sites = reader.texts(about.get("sites") or [], "layers: `sites`") or []
-    series = [reader.series(c, len(names), len(sites)) for c in chunks]
+    variables = reader.texts(
+        about.get("variables") or [], "layers: `variables`"
+    )
+    variables = variables or []
+    series = [
+        reader.series(chunk, len(names), len(sites), len(variables))
+        for chunk in chunks
+    ]
     ends = _first_steps(chunks, series)
     steps, shared = _shared(chunks, series, ends)
     active = np.zeros(len(names), bool)
@@ -95,6 +123,10 @@ def assemble(data):
         mask = reader.flags(chunk.header.get("active"), len(names))
         if mask is not None:
             active |= mask
+    with_gradient = np.zeros(len(variables), bool)
+    if variables:
+        mask = reader.flags(about.get("variables_active"), len(variables))
+        with_gradient = ~with_gradient if mask is None else mask
     classes = reader.texts(about.get("classes"), "layers: `classes`")
     if classes is None or len(classes) != len(names):
         classes = [""] * len(names)
@@ -103,14 +135,16 @@ def assemble(data):
     return RunData(
         names,
         sites,
+        variables,
         classes,
         active,
+        with_gradient,
         meta if isinstance(meta, dict) else {},
         steps,
         shared,
         _metrics(chunks, series, ends),
         _epochs(reader, chunks, ends),
-        _findings(reader, found, ends, same),
+        *_findings(reader, found, ends, same),
         _last_step(chunks, steps),
         reader.left_out,
     )
@@ -120,7 +154,22 @@ def _unknown(reader):
     """A run of which nothing can be read but that it is there."""
     none = np.zeros(0, np.int64)
     return RunData(
-        [], [], [], none > 0, {}, none, {}, {}, [], None, -1, reader.left_out
+        layers=[],
+        sites=[],
+        variables=[],
+        classes=[],
+        active=none > 0,
+        variables_active=none > 0,
+        meta={},
+        steps=none,
+        shared={},
+        metrics={},
+        epochs=[],
+        findings=None,
+        gone=[],
+        not_judged=[],
+        last_step=-1,
+        left_out=reader.left_out,
     )
 
 
@@ -162,17 +211,21 @@ def _shared(chunks, series, ends):
 def _metrics(chunks, series, ends):
     found = {}
     for name in METRICS:
-        parts, rows = [], []
+        parts, rows, tops = [], [], []
         for chunk, (_, _, metrics) in zip(chunks, series, strict=True):
             if name not in metrics:
                 continue
-            at, values = metrics[name]
+            at, values, high = metrics[name]
             keep = at < ends.get(chunk.session, math.inf)
             parts.append(at[keep])
             rows.append(values[keep])
+            tops.append(rows[-1] if high is values else high[keep])
         if parts:
             steps, order = _in_order(parts)
-            found[name] = (steps, np.concatenate(rows)[order])
+            mean = high = np.concatenate(rows)[order]
+            if any(a is not b for a, b in zip(rows, tops, strict=True)):
+                high = np.concatenate(tops)[order]
+            found[name] = (steps, mean, high)
     return found
 
 
@@ -204,14 +257,19 @@ def _last_step(chunks, steps):
 
 
 def _findings(reader, chunks, ends, sessions):
-    """Return the findings of each session's last word."""
+    """Return each session's last word: findings, those gone, not judged."""
     last = {chunk.session: chunk for chunk in chunks}
     last = {s: chunk for s, chunk in last.items() if s in sessions}
     if not last:
-        return None
-    return [
-        finding
-        for session, chunk in sorted(last.items())
-        for finding in reader.findings(chunk)
-        if finding["first_step"] < ends.get(session, math.inf)
-    ]
+        return None, [], []
+
+    def standing(read):
+        return [
+            finding
+            for session, chunk in sorted(last.items())
+            for finding in read(chunk)
+            if finding["first_step"] < ends.get(session, math.inf)
+        ]
+
+    reasons = reader.not_judged(last[max(last)])
+    return in_order(standing(reader.findings)), standing(reader.gone), reasons

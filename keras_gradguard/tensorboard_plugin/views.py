@@ -4,52 +4,61 @@ import base64
 
 import numpy as np
 
+from keras_gradguard.reporting.tensorboard.chunks import METRICS
 from keras_gradguard.tensorboard_plugin import downsample
 
 # In a matrix: infinity is itself, NaN is "not measured", and this is NaN.
 NAN_CODE = -1.0
 _REASONS = 3
+# Series that have a value at each step: NaN is a value there.
+_ALWAYS = ("global_grad_norm", "clipped_grad_norm", "batch_loss")
+_RANGED = ("global_grad_norm", "batch_loss")
+_EXTREMES = [f"{name}_{end}" for name in _RANGED for end in ("low", "high")]
+# Colours reach so far beyond the outermost hundredths of the cells.
+_REACH = 10.0
 
 
-def overview(run, points):
+def overview(run, points, first=None, last=None):
     """Return what does not depend on the metric or on a layer.
 
     Args:
         run: `RunData`.
         points: Int. Largest number of points of a series.
+        first: Int. First step of the series. Defaults to that of the run.
+        last: Int. Last step of the series. Defaults to that of the run.
     """
-    groups = downsample.bins(run.steps, points)
-    empty = len(run.steps) == 0
+    part = downsample.window(run.steps, first, last)
+    steps = run.steps[part]
+    empty = len(steps) == 0
+    groups = downsample.bins(steps, points)
     series = {}
-    for name, values in run.shared.items() if not empty else ():
-        means, _ = downsample.mean(
-            values,
-            groups,
-            np.isnan(values)
-            & (
-                name
-                not in ("global_grad_norm", "clipped_grad_norm", "batch_loss")
-            ),
-        )
+    for name in sorted(run.shared) if not empty else ():
+        if name in _EXTREMES:
+            continue
+        values = run.shared[name][part]
+        missing = np.isnan(values) & (name not in _ALWAYS)
+        means, _ = downsample.mean(values, groups, missing)
         series[name] = {"mean": numbers(means)}
-        if name in ("global_grad_norm", "batch_loss"):
-            low, high = downsample.spread(values, groups)
+        if name in _RANGED:
+            ends = [run.shared.get(f"{name}_{end}") for end in ("low", "high")]
+            ends = [None if end is None else end[part] for end in ends]
+            low, high = downsample.spread(values, groups, *ends)
             series[name].update(low=numbers(low), high=numbers(high))
     return {
         "layers": run.layers,
         "classes": run.classes,
         "active": run.active.tolist(),
         "meta": run.meta,
-        "first_step": int(run.steps[0]) if not empty else 0,
+        "first_step": int(run.steps[0]) if len(run.steps) else 0,
         "last_step": max(0, run.last_step),
         "points": len(run.steps),
-        "steps": [] if empty else run.steps[groups[:-1]].tolist(),
+        "steps": [] if empty else steps[groups[:-1]].tolist(),
         "series": series,
-        "metrics": [
-            name for name, (steps, _) in run.metrics.items() if len(steps)
-        ],
+        "metrics": [name for name, (at, *_) in run.metrics.items() if len(at)],
         "epochs": run.epochs,
         "findings": run.findings,
+        "gone": run.gone,
+        "not_judged": run.not_judged,
         "left_out": left_out(run),
     }
 
@@ -63,22 +72,27 @@ def left_out(run):
     }
 
 
-def matrix(run, metric, columns):
+def matrix(run, metric, columns, first=None, last=None, cells="mean"):
     """Return a metric as columns over steps by layers.
 
     Args:
         run: `RunData`.
         metric: Str. One of `run.metrics`.
         columns: Int. Largest number of columns.
+        first: Int. First step. Defaults to that of the run.
+        last: Int. Last step. Defaults to that of the run.
+        cells: Str. `"mean"` or `"max"` of the steps of a column.
 
     Returns:
         Dict: `rows`, the layers that it is measured of; `starts`, the first
         step of each column; `end`, the step after the last; `values`, base64
         of little-endian float32 (columns, R), with NaN and infinity as
         described at `NAN_CODE`; `low` and `high`, the range of the finite
-        values, without the outermost hundredths.
+        values, without what lies far beyond their outermost hundredths.
     """
-    steps, values, missing = _measured(run, metric)
+    steps, values, missing = _measured(run, metric, cells == "max")
+    part = downsample.window(steps, first, last)
+    steps, values, missing = steps[part], values[part], missing[part]
     rows = run.rows(metric)
     if not len(steps):
         return {
@@ -90,34 +104,89 @@ def matrix(run, metric, columns):
             "high": None,
         }
     groups = downsample.bins(steps, columns)
-    cells, none = downsample.mean(values, groups, missing)
-    finite = cells[np.isfinite(cells) & (cells > 0)]
-    low, high = np.quantile(finite, (0.01, 0.99)) if len(finite) else (0, 0)
-    cells = np.where(np.isnan(cells) & ~none, NAN_CODE, cells)
+    reduce = downsample.maximum if cells == "max" else downsample.mean
+    shown, none = reduce(values, groups, missing)
+    low, high = _range(shown)
+    shown = np.where(np.isnan(shown) & ~none, NAN_CODE, shown)
     with np.errstate(over="ignore"):
-        data = np.ascontiguousarray(cells, "<f4").tobytes()
+        data = np.ascontiguousarray(shown, "<f4").tobytes()
     return {
         "rows": rows,
         "starts": steps[groups[:-1]].tolist(),
-        "end": max(run.last_step, int(steps[-1])) + 1,
+        "end": _end(run, steps, last),
         "values": base64.b64encode(data).decode(),
-        "low": float(low) or None,
-        "high": float(high) or None,
+        "low": low,
+        "high": high,
     }
 
 
-def layer(run, name, points):
+def _range(cells):
+    """Return the range that colours should tell apart; None if there is none.
+
+    A few far ends do not take the colours from all others, but one step that
+    stands out is to be seen as such.
+    """
+    finite = cells[np.isfinite(cells) & (cells > 0)]
+    if not len(finite):
+        return None, None
+    low, high = np.quantile(finite, (0.01, 0.99)).astype(np.float64)
+    return (
+        max(float(finite.min()), float(low / _REACH)),
+        min(float(finite.max()), float(high * _REACH)),
+    )
+
+
+def _end(run, steps, last):
+    """Return the step after the last one of a window."""
+    end = max(run.last_step, int(steps[-1])) + 1
+    return end if last is None else min(end, last + 1)
+
+
+def table(run, metric, first=None, last=None):
+    """Yield the lines of a table of a metric, as comma-separated values.
+
+    What was not measured is an empty cell. A point of a long run stands for
+    the steps up to the next one and is their mean.
+
+    Args:
+        run: `RunData`.
+        metric: Str. One of `run.metrics`.
+        first: Int. First step. Defaults to that of the run.
+        last: Int. Last step. Defaults to that of the run.
+    """
+    steps, values, missing = _measured(run, metric)
+    part = downsample.window(steps, first, last)
+    yield ",".join(["step", *map(_csv_text, run.rows(metric))]) + "\n"
+    for step, row, gone in zip(
+        steps[part].tolist(), values[part], missing[part], strict=True
+    ):
+        cells = [
+            "" if none else f"{value:.6g}"
+            for value, none in zip(row.tolist(), gone.tolist(), strict=True)
+        ]
+        yield ",".join([str(step), *cells]) + "\n"
+
+
+def _csv_text(text):
+    # A spreadsheet would compute what begins like a formula.
+    text = f"'{text}" if text[:1] in tuple("=+-@\t\r") else text
+    return '"' + text.replace('"', '""') + '"'
+
+
+def layer(run, name, points, first=None, last=None):
     """Return all metrics of one layer over the steps.
 
     Args:
         run: `RunData`.
-        name: Str. Path of the layer.
+        name: Str. Path of the layer, or of a variable.
         points: Int. Largest number of points of a series.
+        first: Int. First step. Defaults to that of the run.
+        last: Int. Last step. Defaults to that of the run.
 
     Returns:
         Dict of `layer` and `metrics`; None if there is no such layer.
     """
-    if name not in run.layers and name not in run.sites:
+    if not any(name in run.rows(metric) for metric in METRICS):
         return None
     metrics = {}
     for metric in run.metrics:
@@ -125,12 +194,14 @@ def layer(run, name, points):
             continue
         index = run.rows(metric).index(name)
         steps, values, missing = _measured(run, metric)
-        keep = ~missing[:, index]
+        keep = np.flatnonzero(~missing[:, index])
+        keep = keep[downsample.window(steps[keep], first, last)]
+        tops = run.metrics[metric][2][keep, index]
         steps, values = steps[keep], values[keep, index]
         if not len(steps):
             continue
         groups = downsample.bins(steps, points)
-        low, high = downsample.spread(values, groups)
+        low, high = downsample.spread(values, groups, high=tops)
         metrics[metric] = {
             "steps": steps[groups[:-1]].tolist(),
             "mean": numbers(downsample.mean(values, groups)[0]),
@@ -174,20 +245,23 @@ def numbers(values):
     return [float(f"{value:.6g}") for value in values]
 
 
-def _measured(run, metric):
+def _measured(run, metric, highest=False):
     """Return steps (M,), values (M, L) and what was not measured (M, L).
 
     NaN says "not measured", but for norms of layers that have one.
     """
-    steps, values = run.metrics[metric]
+    steps, values, high = run.metrics[metric]
+    values = high if highest else values
     missing = np.isnan(values)
     if metric == "grad_norm":
         missing &= ~run.active
+    elif metric == "variable_norm":
+        missing &= ~run.variables_active
     elif metric == "weight_norm":
         missing[:] = False
     elif metric == "update_ratio" and "weight_norm" in run.metrics:
         # Weights that are NaN have no ratio, which is no gap.
-        at, weights = run.metrics["weight_norm"]
+        at, weights, _ = run.metrics["weight_norm"]
         row = np.searchsorted(at, steps).clip(max=max(0, len(at) - 1))
         same = at[row] == steps if len(at) else np.zeros(len(steps), bool)
         if same.any():

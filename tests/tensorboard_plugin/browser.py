@@ -63,11 +63,11 @@ class Page:
     def __init__(self, chrome):
         self.chrome = chrome
 
-    def open(self, url, dark=False):
+    def open(self, url, dark=False, link=None):
         """Open TensorBoard on the tab and go into the tab's frame."""
         query = "?darkMode=true" if dark else ""
         self.chrome.switch_to.default_content()
-        self.chrome.get(f"{url}{query}#keras_gradguard")
+        self.chrome.get(link or f"{url}{query}#keras_gradguard")
         frame = self.wait(lambda: self.find("iframe"))
         self.chrome.switch_to.frame(frame)
         self.wait(lambda: self.find(".verdict, .empty"))
@@ -123,6 +123,29 @@ class Page:
 
     def click(self, selector, x, y):
         self._at(selector, x, y).click().perform()
+
+    def drag(self, selector, start, end, y):
+        """Drag the pointer along a height, by shares of the width."""
+        actions = self._at(selector, start, y).click_and_hold()
+        width = self.find(selector).size["width"]
+        actions.move_by_offset(round((end - start) * width / 2), 0)
+        actions.move_by_offset(round((end - start) * width / 2), 0)
+        actions.release().perform()
+
+    def double_click(self, selector, x, y):
+        self._at(selector, x, y).double_click().perform()
+
+    def phone(self, width, height):
+        """Make the window as narrow as no desktop lets it be."""
+        self.chrome.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {
+                "width": width,
+                "height": height,
+                "deviceScaleFactor": 1,
+                "mobile": False,
+            },
+        )
 
     def _at(self, selector, x, y):
         from selenium.webdriver.common.action_chains import ActionChains

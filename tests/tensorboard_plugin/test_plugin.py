@@ -9,6 +9,10 @@ from tensorboard import context
 from tensorboard import errors
 
 from keras_gradguard import Finding
+from keras_gradguard import Remedy
+from keras_gradguard import Report
+from keras_gradguard import Trace
+from keras_gradguard.reporting.tensorboard.writer import EventWriter
 from keras_gradguard.tensorboard_plugin.views import NAN_CODE
 from tests.tensorboard_plugin import conftest
 
@@ -29,8 +33,10 @@ def test_only_its_own_routes(client):
         "/matrix",
         "/layer",
         "/profile",
+        "/summaries",
+        "/table",
     }
-    for route in ("/runs", "/overview"):
+    for route in ("/runs", "/overview", "/summaries", "/table"):
         assert client.get(route, method="POST").status_code == 405
 
 
@@ -267,7 +273,7 @@ def test_run_is_read_once_and_again_when_it_grows(tmp_path, monkeypatch):
 
 def test_empty_and_foreign_directories(tmp_path):
     client = conftest.Client(tmp_path)
-    assert client.json("/runs") == {"runs": [], "all": 0}
+    assert client.json("/runs") == {"runs": [], "begun": [], "all": 0}
     (tmp_path / "foreign").mkdir()
     from keras_gradguard.reporting.tensorboard.encoding import ScalarTemplate
     from keras_gradguard.reporting.tensorboard.event_file import EventFile
@@ -276,4 +282,156 @@ def test_empty_and_foreign_directories(tmp_path):
     file.write(lambda: ScalarTemplate(["loss"]).encode(1e9, 3, [0.5]))
     file.close()
     client = conftest.Client(tmp_path)
-    assert client.json("/runs") == {"runs": [], "all": 1}
+    assert client.json("/runs") == {"runs": [], "begun": [], "all": 1}
+
+
+def test_run_without_records_has_begun(tmp_path):
+    writer = EventWriter(tmp_path / "compiling")
+    writer.flush()
+    client = conftest.Client(tmp_path)
+    answer = client.json("/runs")
+    assert answer == {"runs": [], "begun": ["compiling"], "all": 1}
+    trace = conftest.make_trace(["a"], np.arange(9), np.ones((9, 1)))
+    writer.on_records(trace, 0)
+    writer.close(trace, [])
+    answer = conftest.Client(tmp_path).json("/runs")
+    assert answer["begun"] == []
+    assert [entry["run"] for entry in answer["runs"]] == ["compiling"]
+
+
+def spiked():
+    """Norms (10,000, 3) with one step in which one layer stands out."""
+    grads = np.random.default_rng(0).lognormal(0, 0.1, (10_000, 3))
+    grads[7213, 1] = 500.0
+    return grads
+
+
+def test_one_step_is_seen_in_a_wide_cell(tmp_path):
+    grads = spiked()
+    conftest.write_live(tmp_path, grads, 250)
+    client = conftest.Client(tmp_path)
+    answer = client.json("/matrix", run=".", columns=100, cells="max")
+    starts = answer["starts"]
+    ends = [*starts[1:], answer["end"]]
+    raw = [grads[a:b].max(axis=0) for a, b in zip(starts, ends, strict=True)]
+    np.testing.assert_allclose(cells(answer, 3), raw, rtol=1e-5)
+    # The colours reach as far as is needed to tell it from the rest.
+    assert answer["high"] > 5 * np.quantile(grads, 0.99)
+    means = client.json("/matrix", run=".", columns=100)
+    assert cells(means, 3).max() < 10
+    layer = client.json("/layer", run=".", layer="net/block_1/dense")
+    assert max(layer["metrics"]["grad_norm"]["high"]) == 500
+    norm = client.json("/overview", run=".")["series"]["global_grad_norm"]
+    raw = np.sqrt((grads**2).sum(axis=1))
+    assert max(norm["high"]) == pytest.approx(raw.max(), rel=1e-5)
+    assert min(norm["low"]) == pytest.approx(raw.min(), rel=1e-5)
+
+
+def test_zoom_shows_the_steps_of_the_window(tmp_path):
+    grads = np.random.default_rng(0).lognormal(size=(400, 3))
+    conftest.write_live(tmp_path, grads, 50)
+    client = conftest.Client(tmp_path)
+    query = {"run": ".", "first": 120, "last": 139}
+    answer = client.json("/matrix", **query)
+    assert answer["starts"] == list(range(120, 140))
+    assert answer["end"] == 140
+    np.testing.assert_allclose(cells(answer, 3), grads[120:140], rtol=1e-6)
+    overview = client.json("/overview", **query)
+    assert overview["steps"] == list(range(120, 140))
+    assert (overview["first_step"], overview["last_step"]) == (0, 399)
+    np.testing.assert_allclose(
+        overview["series"]["global_grad_norm"]["mean"],
+        np.sqrt((grads[120:140] ** 2).sum(axis=1)),
+        rtol=1e-5,
+    )
+    layer = client.json("/layer", layer="net/block_2/dense", **query)
+    np.testing.assert_allclose(
+        layer["metrics"]["grad_norm"]["mean"], grads[120:140, 2], rtol=1e-5
+    )
+    answer = client.json("/matrix", run=".", first=500, last=600)
+    assert len(answer["starts"]) == 1
+
+
+def test_what_was_measured_before_a_window_stands_in_it(client):
+    answer = client.json(
+        "/matrix", run="sick", metric="update_ratio", first=70, last=130
+    )
+    assert answer["starts"] == [64, 128]
+    assert answer["end"] == 131
+
+
+def test_variables_have_rows_of_their_own(tmp_path):
+    random = np.random.default_rng(0)
+    grads = random.lognormal(size=(60, 4)).astype(np.float32)
+    names = ["a/kernel", "a/bias", "b/kernel", "b/bias"]
+    trace = Trace(["a", "b"], names, [0, 0, 1, 1])
+    trace.append(np.arange(60), grads)
+    conftest.write(tmp_path, trace, [])
+    client = conftest.Client(tmp_path)
+    answer = client.json("/matrix", run=".", metric="variable_norm")
+    assert answer["rows"] == names
+    np.testing.assert_allclose(cells(answer, 4), grads, rtol=1e-6)
+    layers = client.json("/matrix", run=".")
+    norms = np.sqrt(grads[:, ::2] ** 2 + grads[:, 1::2] ** 2)
+    np.testing.assert_allclose(cells(layers, 2), norms, rtol=1e-5)
+
+
+def test_effects_stand_behind_their_cause_as_in_the_report(tmp_path):
+    def finding(rule, severity, cause=None, **arguments):
+        remedies = [Remedy(f"mend {rule}", "", "")]
+        return Finding(
+            *(rule, severity, ["a"], 3, 9, 0, {}, f"{rule}.", remedies, cause),
+            **arguments,
+        )
+
+    told = [
+        finding("vanishing_gradient", "critical", "dead_relu"),
+        finding("dead_relu", "warning"),
+        finding("exploding_gradient", "critical"),
+    ]
+    gone = [
+        finding(
+            *("slow_convergence", "warning"),
+            status="resolved",
+            resolved_step=30,
+        ),
+        finding("loss_plateau", "warning", status="withdrawn"),
+    ]
+    trace = conftest.make_trace(["a"], np.arange(50), np.ones((50, 1)))
+    writer = EventWriter(tmp_path)
+    writer.on_records(trace, 0)
+    writer.on_judged(told, [*told, *gone], trace)
+    writer.close(trace, told)
+    answer = conftest.Client(tmp_path).json("/overview", run=".")
+    shown = [(f["rule"], f["cause"]) for f in answer["findings"]]
+    report = Report(told, trace)
+    assert shown == [(f.rule, f.cause) for f in report.ranked]
+    assert [f["status"] for f in answer["gone"]] == ["resolved", "withdrawn"]
+    assert answer["gone"][0]["resolved_step"] == 30
+
+
+def test_summaries_of_all_runs(client):
+    runs = {s["run"]: s for s in client.json("/summaries")["runs"]}
+    assert list(runs) == ["clipped", "exploded", "sick"]
+    (finding,) = client.json("/overview", run="sick")["findings"]
+    assert runs["sick"]["tone"] == finding["severity"]
+    assert runs["sick"]["layer"] in [f"net/h{i}" for i in range(7)]
+    assert runs["sick"]["findings"][0][0] == "vanishing_gradient"
+    assert runs["sick"]["steps"] == 200
+    assert runs["sick"]["loss"] == [0.693, 0.693]
+    assert runs["clipped"]["loss"] == [0.5, 0.125]
+    assert runs["exploded"]["loss"] is None
+    assert runs["clipped"]["tone"] in ("good", "unknown")
+
+
+def test_table_holds_the_raw_numbers(client):
+    reply = client.get("/table", run="exploded", first=118, last=121)
+    assert reply.headers["Content-Type"].startswith("text/csv")
+    head, *lines = reply.text.splitlines()
+    assert head.split(",")[:2] == ["step", '"net/h0"']
+    assert [line.split(",")[0] for line in lines] == [
+        *("118", "119", "120", "121")
+    ]
+    assert lines[2].split(",")[3] == "inf"
+    assert {line.split(",")[6] for line in lines} == {""}
+    assert lines[3].split(",")[1] == "nan"

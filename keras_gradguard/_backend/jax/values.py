@@ -32,15 +32,25 @@ def native(variable):
     return variable
 
 
-def gradients(function, values):
-    # Step by step, each operation would be compiled by itself.
-    value, grads = jax.jit(jax.value_and_grad(function))(list(values))
-    return value, list(grads)
+def gradients(function, values, *rest):
+    differentiate = jax.value_and_grad(function, has_aux=True)
+    (value, more), grads = run_whole(differentiate, list(values), *rest)
+    return value, list(grads), more
 
 
 def run_whole(function, *arguments):
-    # Run a function as one compiled program.
-    return jax.jit(function)(*arguments)
+    # Step by step, each operation would be compiled by itself.
+    program = jax.jit(function).lower(*arguments)
+    if jax.default_backend() != "cpu":
+        return program.compile()(*arguments)
+    # What runs once is not worth the time to make it fast.
+    try:
+        compiled = program.compile(
+            compiler_options={"xla_backend_optimization_level": 0}
+        )
+    except jax.errors.JaxRuntimeError:  # No such option in this release.
+        compiled = program.compile()
+    return compiled(*arguments)
 
 
 def take_flat(tensor, positions):

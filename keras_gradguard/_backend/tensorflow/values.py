@@ -25,15 +25,16 @@ def native(variable):
     return getattr(variable, "_value", variable)
 
 
-def gradients(function, values):
+def gradients(function, values, *rest):
     values = [tf.convert_to_tensor(value) for value in values]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(values)
-        value = function(values)
-    return value, [
+        value, more = function(values, *rest)
+    grads = [
         None if grad is None else tf.convert_to_tensor(grad)
         for grad in tape.gradient(value, values)
     ]
+    return value, grads, more
 
 
 def run_whole(function, *arguments):

@@ -29,12 +29,11 @@ def native(variable):
     return getattr(variable, "_value", variable)
 
 
-def gradients(function, values):
+def gradients(function, values, *rest):
     values = [value.detach().requires_grad_() for value in values]
-    value = function(values)
-    return value.detach(), list(
-        torch.autograd.grad(value, values, allow_unused=True)
-    )
+    value, more = function(values, *rest)
+    grads = torch.autograd.grad(value, values, allow_unused=True)
+    return value.detach(), list(grads), more
 
 
 def run_whole(function, *arguments):

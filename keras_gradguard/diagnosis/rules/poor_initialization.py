@@ -34,7 +34,10 @@ _CONSTANT = ("Zeros", "Ones", "Constant")
 
 
 # Kinds of problems before the first step that keep a net from learning.
-_GRAVE = ("constant", "symmetric", "vanishing_stack", "exploding_stack")
+_GRAVE = ("constant", "symmetric")
+# Nor does one learn behind whose layers less of the signal is left, and whose
+# outputs differ by less from row to row.
+_DEAD, _SAME = 1e-3, 0.02
 
 
 class PoorInitialization(Rule):
@@ -91,8 +94,16 @@ class PoorInitialization(Rule):
         return [_finding(trace, kind, guilty, seen, more)]
 
     def check_start(self, start):
-        """Find weights that no training should start from."""
-        problems = start.weights
+        """Find weights that no training should start from.
+
+        Without a run only what cannot learn is a finding. Of the rest it is
+        noted what is unusual: plain autoencoders and decoders of images begin
+        with a twentieth of the signal, and learn.
+        """
+        grave = [p for p in start.weights if p.kind in _GRAVE]
+        if not grave and _dies(start):
+            grave = [p for p in start.weights if p.left < 1]
+        problems = grave or start.weights
         if not problems:
             return []
         first = problems[0]
@@ -100,9 +111,15 @@ class PoorInitialization(Rule):
         layers += [key for key in first.layers[1:] if key not in layers]
         more = len(problems) - 1
         rest = f" {more} more layers have such weights." if more else ""
+        if not grave:
+            start.notes.append(
+                f"{first.message}{rest} Many such models learn all the same. "
+                "`GradientMonitor` says so if this one does not."
+            )
+            return []
         return [
             self.at_start(
-                "critical" if first.kind in _GRAVE else "warning",
+                "critical",
                 layers,
                 {
                     "kind": first.kind,
@@ -116,6 +133,14 @@ class PoorInitialization(Rule):
                 for_initialization(start.run, layers, first.preset),
             )
         ]
+
+
+def _dies(start):
+    """Whether next to nothing of the inputs is left in the outputs."""
+    left = math.prod(p.left for p in start.weights)
+    last = [layer.output for layer in start.layers if layer.last]
+    spread = [float(np.ptp(values, axis=0).max()) for values in last]
+    return left < _DEAD and all(size < _SAME for size in spread)
 
 
 def _kernels(trace):

@@ -97,6 +97,12 @@ class UnscaledData(Rule):
             )
             if given.several:
                 found = [_without_actions(finding) for finding in found]
+            if start.trained and found:
+                start.notes.append(
+                    f"{found[0].message} The weights were trained, though, "
+                    "and may expect that: prepare inputs as in that training."
+                )
+                found = []
         for head in start.heads:
             if head.facts is not None:
                 output = intended_output(head.output, head.facts)

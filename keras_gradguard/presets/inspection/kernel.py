@@ -72,6 +72,7 @@ def judge_kernel(kernel):
             "too_narrow",
             f"{says}: {1 / kernel.ratio:.0f} times too narrow, the signal "
             "and all gradients below are lost.",
+            left=kernel.ratio,
         )
     return None
 

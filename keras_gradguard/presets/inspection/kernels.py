@@ -56,7 +56,7 @@ class Kernel:
         """Float. How many times wider the weights are than what fits."""
         return self.rms / self.expected
 
-    def problem(self, kind, text, layers=()):
+    def problem(self, kind, text, layers=(), left=1.0):
         """Return an `InitializationProblem` of this kernel.
 
         Args:
@@ -64,6 +64,7 @@ class Kernel:
             text: Str. What is wrong; the layer's name is put before it.
             layers: Sequence of str. Other layers of which it holds. Defaults
                 to none.
+            left: Float. How much of the signal is left behind them.
         """
         name = getattr(
             self.activation, "__name__", type(self.activation).__name__
@@ -82,6 +83,7 @@ class Kernel:
             activation=name,
             message=f"{self.site.key}: {text} {fix}",
             preset=self.preset,
+            left=left,
         )
 
 

@@ -17,6 +17,8 @@ class InitializationProblem:
         activation: Name of the activation that the weights must fit.
         message: What is wrong, in words and numbers.
         preset: Name for `kgg.presets.get`, or None where none fits.
+        left: How much of the signal is left behind these layers, 1 where it
+            does not get smaller.
     """
 
     layers: tuple
@@ -26,6 +28,7 @@ class InitializationProblem:
     activation: str
     message: str
     preset: str | None
+    left: float = 1.0
 
     @property
     def layer(self) -> str:

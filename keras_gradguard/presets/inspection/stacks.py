@@ -96,4 +96,5 @@ def _stack_problem(chain, std):
         f"such as these have a standard deviation of {first.rms:.3g} where "
         f"{first.expected:.3g} fits, and the errors multiply.",
         rest,
+        left=min(1.0, float(std)),
     )

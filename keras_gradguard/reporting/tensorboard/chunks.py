@@ -18,10 +18,23 @@ SAMPLES = 10_000
 LAYERS_TAG = f"{PLUGIN_NAME}/layers"
 RECORDS_TAG = f"{PLUGIN_NAME}/records"
 FINDINGS_TAG = f"{PLUGIN_NAME}/findings"
+# Written before anything else: a first step may take minutes to compile.
+STARTED_TAG = f"{PLUGIN_NAME}/started"
 # Statistics per layer, each on steps of its own; those of `BY_SITE` are per
-# activation that can die, the "sites" of the layers' event.
-METRICS = ("grad_norm", "update_ratio", "weight_norm", "dead_share")
+# activation that can die, the "sites" of the layers' event, and those of
+# `BY_VARIABLE` per variable.
+METRICS = (
+    "grad_norm",
+    "update_ratio",
+    "weight_norm",
+    "dead_share",
+    "variable_norm",
+)
 BY_SITE = ("dead_share",)
+BY_VARIABLE = ("variable_norm",)
+# Behind a metric's name: the largest of the records that a point stands for,
+# where it stands for several. The metric itself is their mean.
+HIGH = "/high"
 VERSION = 1
 _DTYPES = ("<i8", "<f4")
 # What encodes an answer gives up on JSON that is nested too deep.

@@ -67,3 +67,13 @@ def means(values, rows):
     counts = np.diff(rows).reshape(-1, *[1] * (values.ndim - 1))
     with np.errstate(invalid="ignore", over="ignore"):
         return np.add.reduceat(values, starts, axis=0) / counts
+
+
+def highs(values, rows):
+    """Return maxima as `means` does means; NaN is the largest of all."""
+    return np.maximum.reduceat(values, rows[:-1] - rows[0], axis=0)
+
+
+def lows(values, rows):
+    """Return minima as `means` does means; NaN is the smallest of all."""
+    return np.minimum.reduceat(values, rows[:-1] - rows[0], axis=0)

@@ -7,20 +7,27 @@ import numpy as np
 from keras_gradguard._files import jsonable
 from keras_gradguard._optional import require
 from keras_gradguard.reporting._dead_units import dead_share
+from keras_gradguard.reporting._shared_series import GLOBAL
 from keras_gradguard.reporting._shared_series import shared_series
 from keras_gradguard.reporting.tensorboard import chunks as _chunks
 from keras_gradguard.reporting.tensorboard.points import Pace
+from keras_gradguard.reporting.tensorboard.points import highs
+from keras_gradguard.reporting.tensorboard.points import lows
 from keras_gradguard.reporting.tensorboard.points import means
 
 _OWNER = "GradientMonitor"
 # Every record at first, later one per thousandth of the run so far: 3,300 in
 # 10,000 steps (0.7 MB for 50 layers), 7,900 in a million.
 _SHARE = 1000
+# The same per variable, of which there are more: 1,400 in 10,000 steps.
+_VARIABLE_SHARE = 250
 # Seconds between chunks, and the share of the run that they grow to.
 _INTERVAL = 1.0
 _INTERVAL_SHARE = 1 / 500
 # Chunks may take this share of the time, the thread's included.
 _SHARE_OF_TIME = 0.005
+# Series of which the extremes are kept, too.
+_RANGED = (GLOBAL[0], "batch_loss")
 _META = ("model", "optimizer", "backend", "learning_rate", "epochs_planned")
 
 
@@ -38,12 +45,14 @@ class TabSeries:
         self._started = time.time()
         self._begin = time.perf_counter()
         self._pace = Pace(1, _SHARE)
+        self._variable_pace = Pace(1, _VARIABLE_SHARE)
         self._due = 0.0
         self._parts = 0
         self._epochs_done = 0
         self._done = {}
         self._layers = None
         self._sites = []
+        self._write(0, _chunks.STARTED_TAG, self._header())
 
     def write(self, trace, force=False):
         """Write a chunk of what is new, if it is time to.
@@ -67,15 +76,25 @@ class TabSeries:
             spent / _SHARE_OF_TIME,
         )
 
-    def write_findings(self, findings, step):
+    def write_findings(self, findings, step, history=(), not_judged=()):
         """Write all findings so far; the latest of these events counts.
 
         Args:
-            findings: List of `Finding`.
+            findings: List of `Finding` that stand.
             step: Int. The step where the run is.
+            history: List of `Finding`. All, also those that are resolved or
+                withdrawn. Defaults to none.
+            not_judged: List of str. Why a run without findings may not be
+                called healthy. Defaults to none.
         """
         header = self._header()
         header["findings"] = [finding.to_dict() for finding in findings]
+        header["gone"] = [
+            finding.to_dict()
+            for finding in history
+            if finding.status in ("resolved", "withdrawn")
+        ]
+        header["not_judged"] = [str(reason) for reason in not_judged]
         self._write(step, _chunks.FINDINGS_TAG, header)
 
     def _write_chunk(self, trace, force):
@@ -84,6 +103,7 @@ class TabSeries:
         arrays = {}
         if len(rows) > 1:
             arrays = self._records(trace, rows)
+        arrays.update(self._variables(trace, force))
         if ends:
             for name in ("update_ratio", "weight_norm"):
                 since = self._done.get(name, -1)
@@ -108,11 +128,37 @@ class TabSeries:
         norms = trace.layer_norms(low, high).astype(np.float64)
         arrays = {"step": np.asarray(trace.steps[rows[:-1]], np.int64)}
         series = shared_series(trace, low, high, norms)
+        merged = (np.diff(rows) > 1).any()
         for name, values in series.items():
             arrays[f"shared/{name}"] = _float32(means(values, rows))
+            if merged and name in _RANGED:
+                arrays[f"shared/{name}_low"] = _float32(lows(values, rows))
+                arrays[f"shared/{name}_high"] = _float32(highs(values, rows))
         arrays["grad_norm/step"] = arrays["step"]
         arrays["grad_norm"] = _float32(means(norms, rows))
+        if merged:
+            # One step in fifty is lost in a mean, but it may be the story.
+            high_norms = _float32(highs(norms, rows))
+            arrays[f"grad_norm{_chunks.HIGH}"] = high_norms
         return arrays
+
+    def _variables(self, trace, force):
+        """Return the norms per variable, where layers have several."""
+        if len(trace.variables) == len(trace.layers):
+            return {}
+        _, rows = self._variable_pace.cuts(trace.steps, force=force)
+        rows = np.unique(rows)
+        if len(rows) < 2:
+            return {}
+        low, high = rows[0], rows[-1]
+        norms = trace.get("grad_norm", by="variable")[low:high]
+        norms = np.asarray(norms, np.float64)
+        steps = np.asarray(trace.steps[rows[:-1]], np.int64)
+        return {
+            "variable_norm/step": steps,
+            "variable_norm": _float32(means(norms, rows)),
+            f"variable_norm{_chunks.HIGH}": _float32(highs(norms, rows)),
+        }
 
     def _dead_share(self, trace, ends):
         """Return the shares of dead units of the activations that can die."""
@@ -164,6 +210,8 @@ class TabSeries:
         header["sites"] = self._sites
         header["layers"] = trace.layers.tolist()
         header["active"] = active.tolist()
+        header["variables"] = trace.variables.tolist()
+        header["variables_active"] = trace.has_gradient.tolist()
         run = trace.run
         header["classes"] = [
             run.info(layer).get("class") or "" for layer in trace.layers

@@ -85,12 +85,29 @@ class EventWriter:
         self._not_before = 0.0
         self._layout_written = False
         self._told = []
+        self._history = []
+
+    def on_judged(self, findings, history, trace):
+        """Write what became of the findings, if anything has.
+
+        Args:
+            findings: List of `Finding` that stand.
+            history: List of `Finding`. All, with those that do not stand.
+            trace: `Trace` of the run.
+        """
+        before = self._states()
+        self._told, self._history = list(findings), list(history)
+        if self._states() != before and len(trace.steps):
+            self._write_findings(int(trace.steps[-1]), self._told, trace)
 
     def on_findings(self, findings, trace):
         """Write all findings so far, as a table and for the tab."""
-        self._told.extend(findings)
-        step = trace.steps[-1] if len(trace.steps) else 0
-        self._write_findings(int(step), self._told)
+        known = {finding.key for finding in self._told}
+        fresh = [f for f in findings if f.key not in known]
+        if fresh:
+            self._told.extend(fresh)
+            step = trace.steps[-1] if len(trace.steps) else 0
+            self._write_findings(int(step), self._told, trace)
 
     def on_records(self, trace, first_step):
         """Write a point, if one is due."""
@@ -122,7 +139,7 @@ class EventWriter:
                 self._write_points(trace, force=True)
                 self._tab.write(trace, force=True)
                 # Also without any: then the run is known to be healthy.
-                self._write_findings(int(trace.steps[-1]), findings)
+                self._write_findings(int(trace.steps[-1]), findings, trace)
             self._session.end()
         finally:
             self._file.close()
@@ -229,8 +246,15 @@ class EventWriter:
             ),
         )
 
-    def _write_findings(self, step, findings):
-        self._tab.write_findings(findings, step)
+    def _states(self):
+        """What of the findings is worth another event."""
+        return [
+            (f.key, f.status, f.cause) for f in [*self._told, *self._history]
+        ]
+
+    def _write_findings(self, step, findings, trace):
+        reasons = trace.meta.get("not_judged") or ()
+        self._tab.write_findings(findings, step, self._history, reasons)
         if not findings:
             return
         metadata = require(

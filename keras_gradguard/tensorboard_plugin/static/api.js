@@ -37,20 +37,36 @@ export function getRuns() {
   return get("runs");
 }
 
-export async function getOverview(run, points) {
-  const data = await get("overview", { run, points });
+function within(zoom) {
+  return zoom ? { first: zoom[0], last: zoom[1] } : {};
+}
+
+/** A line about each run. */
+export function getSummaries() {
+  return get("summaries");
+}
+
+/** Address of a table of the raw numbers. */
+export function tableAddress(run, metric, zoom) {
+  return `./table?${new URLSearchParams({ run, metric, ...within(zoom) })}`;
+}
+
+export async function getOverview(run, points, zoom) {
+  const data = await get("overview", { run, points, ...within(zoom) });
   data.series = convertAll(data.series);
   return data;
 }
 
 /** Layers by steps; `at(column, layer)` is null where not measured. */
-export async function getMatrix(run, metric, columns) {
-  const data = await get("matrix", { run, metric, columns });
+export async function getMatrix(run, metric, columns, zoom, cells) {
+  const data = await get(
+    "matrix", { run, metric, columns, cells, ...within(zoom) });
   const bytes = Uint8Array.from(atob(data.values), (c) => c.charCodeAt(0));
   const values = new Float32Array(bytes.buffer);
   const layers = data.rows.length;
   return {
     metric,
+    cells,
     rows: data.rows,
     starts: data.starts,
     end: data.end,
@@ -63,6 +79,8 @@ export async function getMatrix(run, metric, columns) {
     },
     /** Column that holds a step. */
     columnOf(step) {
+      // Another run may be longer.
+      if (step >= data.end) return -1;
       let low = 0;
       let high = data.starts.length;
       while (low < high) {
@@ -75,8 +93,8 @@ export async function getMatrix(run, metric, columns) {
   };
 }
 
-export async function getLayer(run, layer, points) {
-  const data = await get("layer", { run, layer, points });
+export async function getLayer(run, layer, points, zoom) {
+  const data = await get("layer", { run, layer, points, ...within(zoom) });
   return convertAll(data.metrics);
 }
 

@@ -1,5 +1,7 @@
 // Viridis: even steps of lightness, told apart by the colour-blind.
 
+import { themeColor } from "./dom.js";
+
 const STOPS = [
   [68, 1, 84], [72, 24, 106], [71, 45, 123], [66, 64, 134], [59, 82, 139],
   [51, 99, 141], [44, 114, 142], [38, 130, 142], [33, 145, 140],
@@ -25,14 +27,43 @@ export function indexOf(share) {
   return 3 * Math.min(SIZE - 1, Math.max(0, Math.round(share * (SIZE - 1))));
 }
 
-/** Pattern that marks what is not finite: stripes, for those who see no red. */
-export function stripes(context, color, background) {
+/** The same table from light to dark, where much is bad. */
+export const REVERSED = new Uint8Array(TABLE.length);
+for (let i = 0; i < SIZE; i++) {
+  REVERSED.set(TABLE.slice(3 * i, 3 * i + 3), 3 * (SIZE - 1 - i));
+}
+
+// Blue over white to red: less, alike, more.
+const SIDES = [[33, 82, 163], [245, 245, 245], [178, 24, 43]];
+
+/** Table of differences. */
+export const DIVERGING = new Uint8Array(3 * SIZE);
+for (let i = 0; i < SIZE; i++) {
+  const at = (2 * i) / (SIZE - 1);
+  const below = Math.min(1, Math.floor(at));
+  for (let c = 0; c < 3; c++) {
+    const [a, b] = [SIDES[below][c], SIDES[below + 1][c]];
+    DIVERGING[3 * i + c] = Math.round(a + (at - below) * (b - a));
+  }
+}
+
+/**
+ * Pattern for what has no colour, told apart by shape: stripes are not finite,
+ * dots on black are exactly 0.
+ */
+export function pattern(context, kind) {
   const tile = document.createElement("canvas");
   tile.width = tile.height = 6;
   const draw = tile.getContext("2d");
-  draw.fillStyle = background;
+  draw.fillStyle = themeColor(kind);
   draw.fillRect(0, 0, 6, 6);
-  draw.strokeStyle = color;
+  if (kind === "zero") {
+    draw.fillStyle = themeColor("zero-dot");
+    draw.fillRect(1, 1, 1, 1);
+    draw.fillRect(4, 4, 1, 1);
+    return context.createPattern(tile, "repeat");
+  }
+  draw.strokeStyle = themeColor("lost-line");
   draw.lineWidth = 2;
   draw.beginPath();
   for (const shift of [-6, 0, 6]) {

@@ -62,18 +62,25 @@ export class Detail {
   }
 
   /** Fetch and draw what is selected: {layer, step}. */
-  async show(run, overview, { metric, rows }, cell) {
+  async show({ run, overview, shown, indices, view, span }, cell) {
+    const { metric, rows } = shown;
+    const { zoom } = view;
+    const turn = this.turn = (this.turn ?? 0) + 1;
     const [layer, now, first] = await Promise.all([
-      getLayer(run, rows[cell.layer], 500),
+      getLayer(run, rows[cell.layer], 500, zoom),
       getProfile(run, cell.step),
-      getProfile(run, overview.first_step),
+      getProfile(run, zoom ? zoom[0] : overview.first_step),
     ]);
+    if (turn !== this.turn) return;
+    this.span = zoom ? [zoom[0], zoom[1] + 1]
+      : span ?? [overview.first_step, overview.last_step + 1];
+    this.series.smoothing = view.smoothing;
     Object.assign(this, { overview, metric, rows, cell });
     this.element.hidden = false;
     const name = METRICS[metric].title;
     const path = rows[cell.layer];
     const found = layer[metric];
-    this.seriesTitle.textContent = `${name} of ${shorten(path, 48)}`;
+    this.seriesTitle.textContent = `${name} of ${shorten(path, 64)}`;
     this.series.log = METRICS[metric].log ? true : "auto";
     this.depth.log = this.series.log;
     this.series.range = this.depth.range = METRICS[metric].range ?? null;
@@ -82,21 +89,24 @@ export class Detail {
     const at = now[metric];
     const start = first[metric];
     const places = rows.map((_, i) => i);
+    const ofRows = (values) => indices.map((i) => values[i]);
     const lines = [];
     if (start && at && start.step !== at.step) {
       lines.push({ name: `at step ${integer(start.step)}`, color: "dim",
-        dash: "4 3", steps: places, values: start.values });
+        dash: "4 3", steps: places, values: ofRows(start.values) });
     }
     if (at) {
       lines.push({ name: `at step ${integer(at.step)}`, color: "series-1",
-        steps: places, values: at.values, dots: places.length <= 60 });
+        steps: places, values: ofRows(at.values),
+        dots: places.length <= 60 });
     }
     this.depth.set(lines);
     this.depthTitle.textContent =
       `${name} over depth, input to output`;
     this.depthKey.replaceChildren(...lines.map(({ name: text, color }) =>
-      html("span", { class: "key", style: { color: `var(--${color})` } },
-        text)));
+      html("span", { class: "key" },
+        html("span", { class: "swatch",
+          style: { color: `var(--${color})` } }), text)));
     this.draw();
   }
 
@@ -104,13 +114,17 @@ export class Detail {
     if (this.element.hidden || !this.overview) return;
     const width = this.series.element.parentElement.clientWidth;
     if (!width) return;
-    const { overview } = this;
-    this.time = new TimeScale(
-      overview.first_step, overview.last_step + 1, LEFT, width - RIGHT);
+    this.time = new TimeScale(...this.span, LEFT, width - RIGHT);
     this.layers = new DepthScale(this.rows, LEFT, width - RIGHT);
     this.series.draw(this.time, width);
     this.depth.draw(this.layers, width);
     this.rest();
+  }
+
+  /** Let it be seen after a click that opened it. */
+  reveal() {
+    if (this.element.hidden) return;
+    this.element.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
   /** Mark what is selected. */

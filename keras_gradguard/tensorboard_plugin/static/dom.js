@@ -10,8 +10,11 @@ function fill(element, attributes, children) {
       element.addEventListener(name.slice(2), value);
     } else if (name === "style") {
       Object.assign(element.style, value);
+    } else if (value === true && !name.startsWith("aria-")) {
+      element.setAttribute(name, "");
     } else {
-      element.setAttribute(name, value === true ? "" : String(value));
+      // An empty aria-hidden would mean "not hidden".
+      element.setAttribute(name, String(value));
     }
   }
   element.append(...children.flat().filter((child) => child !== null));

@@ -1,21 +1,17 @@
 // What was found: marks on the time axis and words with remedies.
 
+import { copyButton } from "./clipboard.js";
 import { html } from "./dom.js";
-import { integer, many, shorten } from "./format.js";
-
-/** Findings, the worst first, then in order of their first step. */
-export function ranked(findings) {
-  const rank = (finding) => (finding.severity === "critical" ? 0 : 1);
-  return [...(findings ?? [])].sort(
-    (a, b) => rank(a) - rank(b) || a.first_step - b.first_step);
-}
+import { integer, many, shorten, withoutCommonStart } from "./format.js";
 
 /** The verdict on a run: {text, tone}. */
-export function verdict(overview) {
-  const { findings } = overview;
+export function verdict({ findings, not_judged: reasons = [] }) {
   if (!findings?.length) {
-    return findings === null
-      ? { text: "Nothing found so far", tone: "pending" }
+    if (findings === null) {
+      return { text: "Nothing found so far", tone: "pending" };
+    }
+    return reasons.length
+      ? { text: `No problem found; ${reasons[0]}`, tone: "unknown" }
       : { text: "Healthy: nothing found", tone: "good" };
   }
   const bad = findings.filter((f) => f.severity === "critical").length;
@@ -24,7 +20,7 @@ export function verdict(overview) {
   if (bad) {
     worst = bad === findings.length ? ", critical" : `, ${bad} critical`;
   }
-  const rules = ranked(findings).slice(0, 3).map((finding) =>
+  const rules = findings.slice(0, 3).map((finding) =>
     `${finding.rule} since step ${integer(finding.first_step)}`);
   const more = findings.length > 3 ? ", …" : "";
   return {
@@ -33,13 +29,15 @@ export function verdict(overview) {
   };
 }
 
-const SIGNS = { critical: "!", warning: "?", good: "✓", pending: "…" };
+/** A sign for each tone: not colour alone. */
+export const SIGNS = { critical: "!", warning: "?", good: "✓", unknown: "–",
+  pending: "…" };
 
 /** The verdict as a line with a sign of its own, not colour alone. */
 export function verdictLine(overview) {
   const { text, tone } = verdict(overview);
   return html("p", { class: `verdict ${tone}` },
-    html("span", { class: "sign", "aria-hidden": true }, SIGNS[tone]), text);
+    html("span", { class: "sign", "aria-hidden": "true" }, SIGNS[tone]), text);
 }
 
 /** A line that says what could not be read, null if all could. */
@@ -80,9 +78,39 @@ function remedyItem(remedy) {
   if (remedy.code) {
     parts.push(html("details", {},
       html("summary", {}, "Code"),
-      html("pre", { tabindex: 0 }, remedy.code)));
+      html("div", { class: "code" },
+        copyButton("Copy", () => remedy.code),
+        html("pre", { tabindex: 0 }, remedy.code))));
   }
   return html("li", {}, ...parts);
+}
+
+/** Text that may be broken behind a folder or a word of a path only. */
+function breakable(text) {
+  return text.split(/(?<=[/_])(?=\S)/).flatMap((part, i) =>
+    (i ? [html("wbr"), part] : [part]));
+}
+
+/** The first sentence, and the rest folded away. */
+function message(text, prefix) {
+  const short = prefix ? text.replaceAll(prefix, "") : text;
+  const end = short.search(/[.!?] [A-Z]/) + 1;
+  const rest = short.slice(end).trim();
+  if (!end || rest.length < 60) return [html("p", {}, ...breakable(short))];
+  return [html("p", {}, ...breakable(short.slice(0, end))),
+    html("details", {}, html("summary", {}, "More"),
+      html("p", {}, ...breakable(rest)))];
+}
+
+/** The end of a path, where neighbours differ. */
+function ending(path, most = 44) {
+  if (path.length <= most) return path;
+  const folders = path.split("/");
+  while (folders.length > 1 && folders.join("/").length > most - 2) {
+    folders.shift();
+  }
+  return shorten(folders.length > 1 || path.includes("/")
+    ? `…/${folders.join("/")}` : path, most);
 }
 
 function layerButtons(finding, layers, onPick) {
@@ -91,36 +119,86 @@ function layerButtons(finding, layers, onPick) {
     layers.includes(layer)
       ? html("button", {
         class: "chip", title: layer, onclick: () => onPick(finding, layer),
-      }, shorten(layer, 34))
-      : html("span", { class: "chip" }, shorten(layer, 34)));
+      }, ending(layer))
+      : html("span", { class: "chip" }, ending(layer)));
   const more = finding.layers.length - shown.length;
   if (more > 0) parts.push(html("span", { class: "dim" }, `and ${more} more`));
   return html("p", { class: "chips" }, ...parts);
 }
 
-/** The list of findings in words. `onPick(finding, layer?)` opens one. */
-export function findingsList(findings, layers, onPick) {
-  return findings.map((finding, i) => {
-    const epoch = Number.isInteger(finding.epoch)
-      ? ` (epoch ${finding.epoch + 1})` : "";
-    return html("article", { class: `finding ${finding.severity}` },
-      html("h3", {},
-        html("button", {
-          class: `marker ${finding.severity}`,
-          "aria-label": `Show finding ${i + 1} in the heat map`,
-          onclick: () => onPick(finding),
-        }, String(i + 1)),
-        html("span", { class: "rule" }, finding.rule),
-        html("span", { class: "dim" }, finding.severity)),
-      html("p", { class: "dim" },
-        `Steps ${integer(finding.first_step)} to ` +
-        `${integer(finding.last_step)}${epoch}`),
-      html("p", {}, finding.message),
-      ...(finding.layers.length
-        ? [layerButtons(finding, layers, onPick)] : []),
-      ...(finding.remedies?.length
-        ? [html("h4", {}, "What to do"),
-          html("ul", {}, ...finding.remedies.map(remedyItem))]
-        : []));
-  });
+const LIVES = { confirmed: "confirmed", raised: "new" };
+
+function life(finding) {
+  const epoch = Number.isInteger(finding.epoch)
+    ? ` (epoch ${finding.epoch + 1})` : "";
+  return `Steps ${integer(finding.first_step)} to ` +
+    `${integer(finding.last_step)}${epoch}`;
+}
+
+/** Folder that all layers are in, with its slash; "" if there is none. */
+function prefixOf(layers) {
+  const [short] = withoutCommonStart(layers);
+  return layers.length > 1
+    ? layers[0].slice(0, layers[0].length - short.length) : "";
+}
+
+function card(finding, i, { layers, prefix, onPick }) {
+  const state = LIVES[finding.status];
+  return html("article", {
+    class: `finding ${finding.severity} ${finding.cause ? "effect" : ""}` },
+  html("h4", {},
+    html("button", {
+      class: `marker ${finding.severity}`,
+      "aria-label": `Show finding ${i + 1} in the heat map`,
+      onclick: () => onPick(finding),
+    }, String(i + 1)),
+    html("span", { class: "rule" }, finding.rule),
+    html("span", { class: "dim" }, finding.severity +
+      (state ? `, ${state}` : ""))),
+  finding.cause
+    ? html("p", { class: "follows" }, `Follows from ${finding.cause}`) : null,
+  html("p", { class: "dim" }, life(finding)),
+  ...message(finding.message, prefix),
+  ...(finding.layers.length ? [layerButtons(finding, layers, onPick)] : []),
+  // An effect goes when its cause does: it has no remedies of its own.
+  ...(finding.remedies?.length && !finding.cause
+    ? [html("h5", {}, "What to do"),
+      html("ul", {}, ...finding.remedies.map(remedyItem))]
+    : []));
+}
+
+/** Findings that a run has outgrown, or that another one explains. */
+function goneList(gone, prefix) {
+  if (!gone?.length) return [];
+  const items = gone.map((finding) => html("li", {},
+    html("strong", {}, finding.status === "resolved"
+      ? `Resolved at step ${integer(finding.resolved_step ?? 0)}: `
+      : "Withdrawn: "),
+    `${finding.rule} since step ${integer(finding.first_step)}. `,
+    ...message(finding.message, prefix)));
+  return [html("details", { class: "gone" },
+    html("summary", {}, `${many(gone.length, "finding")} no longer ` +
+      `${gone.length === 1 ? "stands" : "stand"}`),
+    html("ul", {}, ...items))];
+}
+
+/**
+ * The findings of a run in words, in the order of the report.
+ * `onPick(finding, layer?)` opens one.
+ */
+export function findingsList(overview, onPick) {
+  const { findings, gone, layers } = overview;
+  const prefix = prefixOf(layers);
+  const cards = (findings ?? []).map((finding, i) =>
+    card(finding, i, { layers, prefix, onPick }));
+  if (!cards.length) {
+    cards.push(html("p", { class: "dim" }, findings === null
+      ? "The rules look at the record again and again while it grows. " +
+        "They have found nothing so far."
+      : "No rule has found a problem."));
+    for (const reason of overview.not_judged ?? []) {
+      cards.push(html("p", { class: "dim" }, `Not judged: ${reason}`));
+    }
+  }
+  return [...cards, ...goneList(gone, prefix)];
 }

@@ -5,7 +5,10 @@ export const METRICS = {
   grad_norm: { title: "Gradient norm", log: true },
   update_ratio: { title: "Update / weights", log: true },
   weight_norm: { title: "Weight norm", log: true },
-  dead_share: { title: "Dead units", log: false, range: [0, 1] },
+  // Here much is bad: the dark end, as elsewhere.
+  dead_share: { title: "Dead units", log: false, range: [0, 1],
+    reversed: true },
+  variable_norm: { title: "Gradient norm", log: true },
 };
 
 /** A number with three digits that count. */
@@ -44,6 +47,25 @@ export function percent(value) {
 export function power(exponent) {
   if (exponent >= -2 && exponent <= 3) return String(Number(`1e${exponent}`));
   return `1e${exponent}`;
+}
+
+/** Texts of numbers, with as many digits as it takes to tell them apart. */
+export function numbers(values) {
+  for (let digits = 3; digits <= 12; digits++) {
+    const texts = values.map((value) => withDigits(value, digits));
+    if (new Set(texts).size === new Set(values).size) return texts;
+  }
+  return values.map(String);
+}
+
+function withDigits(value, digits) {
+  if (digits === 3) return number(value);
+  const size = Math.abs(value);
+  return size >= 1e-3 && size < 1e5
+    ? Number(value.toPrecision(digits)).toLocaleString("en-US", {
+      maximumFractionDigits: 12,
+    })
+    : Number(value.toPrecision(digits)).toExponential().replace("e+", "e");
 }
 
 /** Text cut in the middle, where paths differ least. */

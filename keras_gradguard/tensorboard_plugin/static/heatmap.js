@@ -1,147 +1,114 @@
 // Layers (forward order, downwards) by steps, on a canvas.
 
-import { indexOf, stripes, TABLE } from "./colormap.js";
+import { drawCells } from "./cells.js";
+import { TABLE } from "./colormap.js";
 import { html, themeColor } from "./dom.js";
-import { shortenTo, withoutCommonStart } from "./format.js";
+import { Gutter } from "./gutter.js";
 
-const AXIS = 22;
+const STEPS = 22;
+const EPOCHS = 16;
+const HELP = "Arrow keys move over layers and steps, with Shift by ten. " +
+  "Enter shows a layer's series and the profile over depth. Plus and minus " +
+  "zoom in and out, 0 shows the whole run.";
 
-function hexToRgb(text) {
-  const value = parseInt(text.slice(1), 16);
-  return [value >> 16, (value >> 8) & 255, value & 255];
+function sized(canvas, width, height) {
+  const ratio = window.devicePixelRatio || 1;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
+  const context = canvas.getContext("2d");
+  context.scale(ratio, ratio);
+  return context;
 }
 
 /**
  * The heat map of a run. `onHover` and `onSelect` get {layer, step, column}
- * or null; arrow keys move a cursor, Enter selects.
+ * or null; `onZoom` gets a factor and a step, or null for the whole run;
+ * `onGroup` gets the path that a bracket stands for.
  */
 export class HeatMap {
-  constructor({ label, onHover, onSelect }) {
+  constructor({ label, onHover, onSelect, onZoom, onGroup }) {
     this.canvas = html("canvas", {
       tabindex: 0,
       role: "application",
       "aria-roledescription": "heat map",
-      "aria-label": `${label}. Arrow keys move over layers and steps, ` +
-        "Enter shows a layer's series and the profile over depth.",
+      "aria-label": `${label}. ${HELP}`,
     });
-    this.element = html("div", { class: "heatmap" }, this.canvas);
-    this.onHover = onHover;
-    this.onSelect = onSelect;
+    // Marks lie on a canvas of their own: hovering repaints little.
+    this.marks = html("canvas", { class: "map-marks", "aria-hidden": "true" });
+    this.element = html("div", { class: "heatmap" }, this.canvas, this.marks);
+    Object.assign(this, { onHover, onSelect, onZoom, onGroup });
     this.cursor = null;
     this.selected = null;
     this.culprits = new Set();
+    this.epochs = [];
     this.canvas.addEventListener("pointermove", (event) => {
       this.hover(this.cellAt(event));
     });
     this.canvas.addEventListener("pointerleave", () => this.hover(null));
-    this.canvas.addEventListener("click", (event) => {
-      const cell = this.cellAt(event);
-      if (cell) this.onSelect(cell);
-    });
+    this.canvas.addEventListener("click", (event) => this.click(event));
     this.canvas.addEventListener("keydown", (event) => this.key(event));
     this.canvas.addEventListener("blur", () => this.hover(null));
   }
 
-  set(matrix, layers, culprits) {
+  set(matrix, culprits, epochs = []) {
     this.matrix = matrix;
-    this.layers = layers;
+    this.layers = matrix.rows;
     this.culprits = new Set(culprits);
+    this.epochs = epochs;
+    const count = Math.max(1, this.layers.length);
+    const room = window.innerHeight > 900 ? 420 : 330;
+    const least = count > 250 ? 1 : 2.5;
+    this.row = Math.min(24, Math.max(least, room / count));
+    if (this.layers.length <= 40) this.row = Math.max(14, this.row);
+    this.gutter = new Gutter(this.layers, this.row);
+  }
+
+  /** Pixels left of the cells, at most so many. */
+  left(most) {
+    return this.gutter ? this.gutter.width(most) : Math.min(138, most);
   }
 
   /** Draw on the time axis, with `scale` from values to colours. */
-  draw(time, width, scale) {
+  draw(time, width, scale, table = TABLE) {
     this.time = time;
     this.width = width;
-    this.scale = scale;
-    const count = this.layers.length;
-    const room = window.innerHeight > 900 ? 420 : 330;
-    this.row = Math.min(24, Math.max(2.5, room / Math.max(1, count)));
-    this.bottom = Math.round(this.row * count);
-    const ratio = window.devicePixelRatio || 1;
-    const height = this.bottom + AXIS;
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
-    this.canvas.style.width = `${width}px`;
-    this.canvas.style.height = `${height}px`;
-    this.base = document.createElement("canvas");
-    this.base.width = this.canvas.width;
-    this.base.height = this.canvas.height;
-    const context = this.base.getContext("2d");
-    context.scale(ratio, ratio);
-    this.drawCells(context);
-    this.drawLabels(context);
+    this.bottom = Math.round(this.row * this.layers.length);
+    const height = this.bottom + STEPS + (this.epochs.length ? EPOCHS : 0);
+    const context = sized(this.canvas, width, height);
+    const { matrix } = this;
+    drawCells(context, { matrix, time, scale, table, height: this.bottom });
+    if (this.row > 8) this.drawLines(context);
+    if (!this.layers.length) {
+      context.font = "12px system-ui, sans-serif";
+      context.fillStyle = themeColor("dim");
+      context.fillText("No layer is of this kind and name.", time.left, 14);
+    }
+    this.gutter.draw(context, time.left);
+    this.drawCulprits(context);
     this.drawSteps(context);
+    this.drawEpochs(context);
+    this.marksContext = sized(this.marks, width, height);
     this.paint();
   }
 
-  drawCells(context) {
-    const { matrix, time, scale, layers } = this;
-    const [left, right] = [Math.round(time.left), Math.round(time.right)];
-    const image = new ImageData(Math.max(1, right - left), layers.length);
-    const pixels = new Uint8ClampedArray(image.data.buffer);
-    const none = hexToRgb(themeColor("unmeasured"));
-    const zero = hexToRgb(themeColor("zero"));
-    const lost = [];
-    for (let px = 0; px < image.width; px++) {
-      const column = matrix.columnOf(time.step(left + px + 0.5));
-      for (let layer = 0; layer < layers.length; layer++) {
-        const value = column < 0 ? null : matrix.at(column, layer);
-        const at = 4 * (layer * image.width + px);
-        const share = scale.share(value);
-        let rgb = none;
-        if (value !== null && share === null) {
-          lost.push([px, layer]);
-        } else if (value === 0 && scale.log) {
-          rgb = zero;
-        } else if (share !== null) {
-          const i = indexOf(share);
-          rgb = [TABLE[i], TABLE[i + 1], TABLE[i + 2]];
-        }
-        pixels.set(rgb, at);
-        pixels[at + 3] = 255;
-      }
-    }
-    const small = document.createElement("canvas");
-    small.width = image.width;
-    small.height = image.height;
-    small.getContext("2d").putImageData(image, 0, 0);
-    context.imageSmoothingEnabled = false;
-    context.drawImage(small, left, 0, image.width, this.bottom);
-    context.fillStyle = stripes(
-      context, themeColor("lost-line"), themeColor("lost"));
-    for (const [px, layer] of lost) {
-      context.fillRect(left + px, layer * this.row, 1, this.row);
-    }
-    this.hasLost = lost.length > 0;
-    if (this.row > 8) {
-      context.fillStyle = themeColor("surface");
-      for (let layer = 1; layer < layers.length; layer++) {
-        context.fillRect(left, layer * this.row - 0.5, right - left, 1);
-      }
+  drawLines(context) {
+    const { left, right } = this.time;
+    context.fillStyle = themeColor("surface");
+    for (let layer = 1; layer < this.layers.length; layer++) {
+      context.fillRect(left, layer * this.row - 0.5, right - left, 1);
     }
   }
 
-  drawLabels(context) {
-    context.font = "12px system-ui, sans-serif";
-    context.textBaseline = "middle";
-    context.textAlign = "right";
-    const stride = Math.max(1, Math.ceil(13 / this.row));
-    const names = withoutCommonStart(this.layers);
-    const room = this.time.left - 18;
-    const fits = (text) => context.measureText(text).width <= room;
+  drawCulprits(context) {
+    context.fillStyle = themeColor("critical");
     this.layers.forEach((layer, i) => {
-      const y = (i + 0.5) * this.row;
-      if (this.culprits.has(layer)) {
-        context.fillStyle = themeColor("critical");
-        context.beginPath();
-        context.arc(this.time.left - 7, y, Math.min(3, this.row / 2), 0, 7);
-        context.fill();
-      }
-      if (i % stride) return;
-      context.fillStyle = themeColor("text");
-      context.fillText(
-        shortenTo(names[i], fits), this.time.left - 14,
-        Math.max(6, y + 0.5));
+      if (!this.culprits.has(layer)) return;
+      context.beginPath();
+      context.arc(this.time.left - 7, (i + 0.5) * this.row,
+        Math.min(3, Math.max(1, this.row / 2)), 0, 7);
+      context.fill();
     });
   }
 
@@ -149,9 +116,7 @@ export class HeatMap {
     context.font = "11px system-ui, sans-serif";
     context.textBaseline = "top";
     context.fillStyle = themeColor("dim");
-    context.strokeStyle = themeColor("line");
-    const ticks = this.time.ticks();
-    for (const step of ticks) {
+    for (const step of this.time.ticks()) {
       const x = this.time.x(step);
       context.textAlign = x > this.time.right - 20 ? "right" : "center";
       context.fillRect(x, this.bottom, 1, 4);
@@ -161,44 +126,104 @@ export class HeatMap {
     context.fillText("step", this.time.left - 14, this.bottom + 7);
   }
 
-  /** Copy the picture and mark the selected cell and the cursor. */
+  /** The second axis: where each epoch begins. */
+  drawEpochs(context) {
+    if (!this.epochs.length) return;
+    const y = this.bottom + STEPS + 1;
+    const { first, end, right, left } = this.time;
+    let before = this.epochs[0][1] - (this.epochs[1]
+      ? this.epochs[1][1] - this.epochs[0][1] : this.epochs[0][1] + 1);
+    let last = -Infinity;
+    for (const [number, step] of this.epochs) {
+      const begin = Math.max(0, before + 1);
+      before = step;
+      if (begin < first || begin >= end) continue;
+      const x = this.time.x(begin);
+      if (x - last < 44 || x > right - 8) continue;
+      last = x;
+      context.textAlign = "center";
+      context.fillRect(x, y - 3, 1, 3);
+      context.fillText((number + 1).toLocaleString("en-US"), x, y + 1);
+    }
+    context.textAlign = "right";
+    context.fillText("epoch", left - 14, y + 1);
+  }
+
+  /** Mark the selected cell and the cursor. */
   paint() {
-    if (!this.base) return;
-    const context = this.canvas.getContext("2d");
-    const ratio = window.devicePixelRatio || 1;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    context.drawImage(this.base, 0, 0);
-    context.scale(ratio, ratio);
+    const context = this.marksContext;
+    if (!context) return;
+    context.clearRect(0, 0, this.width, this.marks.height);
     if (this.selected) {
       this.mark(context, this.selected, themeColor("text"), 2);
     }
-    if (this.cursor) this.mark(context, this.cursor, themeColor("text"), 1);
+    if (!this.cursor) return;
+    this.mark(context, this.cursor, themeColor("text"), 1);
+    this.name(context, this.cursor.layer);
   }
 
   mark(context, { layer, step }, color, width) {
-    const { left, right } = this.time;
+    const { left, right, first, end } = this.time;
     const y = layer * this.row;
-    const x = Math.min(right, Math.max(left, this.time.x(step)));
+    const inside = step >= first && step < end;
+    const x = Math.min(right, Math.max(left, this.time.x(step + 0.5)));
     context.strokeStyle = themeColor("surface");
     context.lineWidth = width + 2;
     for (let pass = 0; pass < 2; pass++) {
       context.strokeRect(left, y, right - left, this.row);
-      context.beginPath();
-      context.moveTo(x, 0);
-      context.lineTo(x, this.bottom);
-      context.stroke();
+      if (inside) {
+        context.beginPath();
+        context.moveTo(x, 0);
+        context.lineTo(x, this.bottom);
+        context.stroke();
+      }
       context.strokeStyle = color;
       context.lineWidth = width;
     }
   }
 
-  cellAt(event) {
+  /** The whole name of a row, over what the gutter had to cut. */
+  name(context, layer) {
+    const text = this.layers[layer];
+    context.font = "600 12px system-ui, sans-serif";
+    context.textBaseline = "middle";
+    context.textAlign = "left";
+    const width = context.measureText(text).width + 10;
+    const y = Math.min(
+      this.bottom - 8, Math.max(8, (layer + 0.5) * this.row));
+    const x = Math.max(0, this.time.left - 12 - width);
+    context.fillStyle = themeColor("surface");
+    context.strokeStyle = themeColor("dim");
+    context.lineWidth = 1;
+    context.beginPath();
+    context.roundRect(x + 0.5, y - 8.5, width, 17, 4);
+    context.fill();
+    context.stroke();
+    context.fillStyle = themeColor("text");
+    context.fillText(text, x + 5, y + 0.5);
+  }
+
+  placeOf(event) {
     const box = this.canvas.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+
+  click(event) {
+    const cell = this.cellAt(event);
+    if (cell) return this.onSelect(cell);
+    const [x, y] = this.placeOf(event);
+    if (!this.time || x >= this.time.left - 12 || y >= this.bottom) return;
+    const group = this.gutter.groupAt(x, y);
+    if (group) this.onGroup?.(group.path);
+  }
+
+  cellAt(event) {
+    const [x, y] = this.placeOf(event);
     if (!this.time || y < 0 || y >= this.bottom) return null;
     if (x < this.time.left || x > this.time.right) return null;
-    return this.cell(Math.floor(y / this.row), this.time.step(x));
+    const layer = Math.floor(y / this.row);
+    if (layer >= this.layers.length) return null;
+    return this.cell(layer, this.time.step(x));
   }
 
   cell(layer, step) {
@@ -217,9 +242,17 @@ export class HeatMap {
   }
 
   key(event) {
-    if (!this.time || !this.matrix.starts.length) return;
+    if (!this.time || !this.matrix.starts.length || !this.layers.length) {
+      return;
+    }
     const at = this.cursor ?? this.selected ??
       this.cell(0, this.time.end - 1);
+    const zoom = { "+": 0.5, "=": 0.5, "-": 2, _: 2 }[event.key];
+    if (zoom || event.key === "0") {
+      event.preventDefault();
+      this.onZoom?.(zoom ?? null, at.step);
+      return;
+    }
     const last = this.matrix.starts.length - 1;
     let { layer, column } = this.cell(at.layer, at.step);
     const stride = event.shiftKey ? 10 : 1;
@@ -237,6 +270,7 @@ export class HeatMap {
     event.preventDefault();
     layer = Math.min(this.layers.length - 1, Math.max(0, layer));
     column = Math.min(last, Math.max(0, column));
-    this.hover(this.cell(layer, this.matrix.starts[column]));
+    const step = Math.max(this.matrix.starts[column], this.time.first);
+    this.hover({ layer, step, column });
   }
 }

@@ -1,6 +1,6 @@
 // What the colours of the heat map mean.
 
-import { indexOf, stripes, TABLE } from "./colormap.js";
+import { DIVERGING, indexOf, pattern, REVERSED, TABLE } from "./colormap.js";
 import { html, themeColor } from "./dom.js";
 import { METRICS, metricValue, power } from "./format.js";
 
@@ -15,15 +15,27 @@ function swatch(fill) {
   return canvas;
 }
 
-function bar() {
+function bar(table) {
   const canvas = html("canvas", { width: WIDTH, height: HEIGHT });
   const context = canvas.getContext("2d");
   for (let x = 0; x < WIDTH; x++) {
     const i = indexOf(x / (WIDTH - 1));
-    context.fillStyle = `rgb(${TABLE[i]},${TABLE[i + 1]},${TABLE[i + 2]})`;
+    context.fillStyle = `rgb(${table[i]},${table[i + 1]},${table[i + 2]})`;
     context.fillRect(x, 0, 1, HEIGHT);
   }
   return canvas;
+}
+
+/** Make the legend of a map of differences. */
+export function differenceLegend(scale) {
+  const whole = scale.ticks(5).filter(([value]) => Number.isInteger(value));
+  const ticks = whole.map(([value]) => html("span", {
+    class: "legend-tick",
+    style: { left: `${scale.share(value) * WIDTH}px` },
+  }, value === 0 ? "alike" : `${value > 0 ? "" : "1/"}${power(
+    Math.abs(value))}×`));
+  return html("div", { class: "legend" },
+    html("div", { class: "legend-bar" }, bar(DIVERGING), ...ticks));
 }
 
 /** Make the legend of a scale. */
@@ -35,15 +47,18 @@ export function legend(metric, scale) {
     }, exponent === null ? metricValue(metric, value) : power(exponent)));
   const others = [
     ["not finite (NaN or infinite)", (context) =>
-      stripes(context, themeColor("lost-line"), themeColor("lost"))],
+      pattern(context, "lost")],
     ["no gradient, or not measured", () => themeColor("unmeasured")],
   ];
-  if (scale.log) others.unshift(["exactly 0", () => themeColor("zero")]);
+  if (scale.log) {
+    others.unshift(["exactly 0", (context) => pattern(context, "zero")]);
+  }
   return html(
     "div",
-    { class: "legend", "aria-hidden": true },
+    { class: "legend" },
     html("span", { class: "title" }, METRICS[metric].title),
-    html("div", { class: "legend-bar" }, bar(), ...ticks),
+    html("div", { class: "legend-bar" }, 
+      bar(METRICS[metric].reversed ? REVERSED : TABLE), ...ticks),
     ...others.map(([text, fill]) =>
       html("span", { class: "legend-other" }, swatch(fill), text)),
   );

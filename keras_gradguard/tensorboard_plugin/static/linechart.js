@@ -1,11 +1,14 @@
 // Lines over steps or over depth, as SVG.
 
 import { svg } from "./dom.js";
-import { number, power } from "./format.js";
+import { drawBand, drawLine, drawRug, smooth } from "./lines.js";
 import { scaleAround, ValueScale } from "./scale.js";
 
 const TOP = 8;
 const BOTTOM = 6;
+// Where a logarithm has no place for it, 0 gets a row of its own.
+const ZERO = 16;
+let charts = 0;
 
 /** Index of the last position up to `at`, -1 if there is none. */
 export function indexUpTo(positions, at) {
@@ -24,7 +27,8 @@ export function indexUpTo(positions, at) {
  *
  * A line is {name, color, steps, values, low?, high?, dash?, dots?}: `color`
  * is a custom property of the theme, `low` and `high` make a band. Values that
- * are not finite become crosses at the upper edge.
+ * are not finite become crosses at the upper edge, values of exactly 0 on a
+ * logarithmic scale a mark on a row of their own.
  */
 export class LineChart {
   constructor({ label, height, log = "auto", axis = false }) {
@@ -35,6 +39,8 @@ export class LineChart {
     this.lines = [];
     this.rug = null;
     this.events = [];
+    this.smoothing = 0;
+    this.clip = `chart-${++charts}`;
     this.element = svg("svg", {
       class: "chart", role: "img", "aria-label": label, height,
     });
@@ -47,136 +53,124 @@ export class LineChart {
     this.events = events;
   }
 
-  /** Draw on the scale of the x axis. */
-  draw(x, width) {
+  /** Values of all lines within what is shown, bands included. */
+  seen(x) {
+    const values = [];
+    for (const line of this.lines) {
+      const from = Math.max(0, indexUpTo(line.steps, x.first ?? -Infinity));
+      const to = indexUpTo(line.steps, x.end ?? Infinity) + 1;
+      for (const list of [line.values, line.low, line.high]) {
+        if (list) values.push(...list.slice(from, to));
+      }
+    }
+    return values;
+  }
+
+  /** Range that the chart wants for itself: [values, whether log]. */
+  wish(x) {
+    const values = this.seen(x);
+    return [values, this.useLog(values)];
+  }
+
+  /** Draw on the scale of the x axis. `y` is a scale that charts share. */
+  draw(x, width, y = null) {
     this.x = x;
-    const bottom = this.height - BOTTOM - (this.axis ? 18 : 0);
-    const values = this.lines.flatMap((line) =>
-      [...line.values, ...(line.low ?? []), ...(line.high ?? [])]);
-    this.y = this.range ? new ValueScale(...this.range, false)
-      : scaleAround(values, this.useLog(values));
-    const at = (value) => bottom - this.y.share(value) * (bottom - TOP);
+    const foot = this.height - BOTTOM - (this.axis ? 18 : 0);
+    const [values, log] = this.wish(x);
+    this.y = y ?? (this.range ? new ValueScale(...this.range, false)
+      : scaleAround(values, log));
+    const known = values.filter((v) => v !== null && Number.isFinite(v));
+    this.zeros = this.y.log && known.some((v) => v === 0);
+    const bottom = foot - (this.zeros ? ZERO : 0);
+    const at = (value) => (this.zeros && value === 0 ? foot - 5
+      : bottom - this.y.share(value) * (bottom - TOP));
     this.element.setAttribute("viewBox", `0 0 ${width} ${this.height}`);
     this.element.setAttribute("width", width);
     this.cursor = svg("line", {
-      class: "cursor", y1: TOP, y2: bottom, visibility: "hidden",
+      class: "cursor", y1: TOP, y2: foot, visibility: "hidden",
     });
+    const place = { x, at, top: TOP };
     this.element.replaceChildren(
-      ...this.grid(x, at, bottom, values.some((v) => Number.isFinite(v))),
-      ...this.events.map(([step, color]) => svg("line", {
-        class: "event", x1: x.x(step), x2: x.x(step), y1: 0,
-        y2: this.height, stroke: `var(--${color})`,
+      svg("clipPath", { id: this.clip }, svg("rect", {
+        x: x.left - 1, y: 0, height: this.height,
+        width: Math.max(0, x.right - x.left + 2),
       })),
-      ...this.lines.flatMap((line) => this.drawLine(line, x, at)),
-      ...(this.rug ? this.drawRug(x, bottom) : []),
+      ...this.grid(x, at, foot, known),
+      ...this.events
+        .filter(([step]) => step >= (x.first ?? 0) && step < (x.end ?? step + 1))
+        .map(([step, color]) => svg("line", {
+          class: "event", x1: x.x(step), x2: x.x(step), y1: 0,
+          y2: this.height, stroke: `var(--${color})`,
+        })),
+      svg("g", { "clip-path": `url(#${this.clip})` },
+        ...this.lines.flatMap((line) => this.drawAll(line, place)),
+        ...(this.rug ? drawRug(this.rug, x, foot) : [])),
       this.cursor,
     );
   }
 
-  useLog(values) {
-    if (this.log !== "auto") return this.log;
-    const known = values.filter((v) => v !== null && Number.isFinite(v));
-    const low = Math.min(...known);
-    return known.length > 1 && low > 0 && Math.max(...known) / low > 50;
+  drawAll(line, place) {
+    const zeros = this.zeros;
+    const band = line.low ? [drawBand(line, place)] : [];
+    if (!this.smoothing || line.dots) {
+      return [...band, ...drawLine(line, place, zeros)];
+    }
+    const values = smooth(line.values, this.smoothing);
+    return [...band,
+      ...drawLine({ ...line, faint: true }, place, zeros),
+      ...drawLine({ ...line, values }, place, zeros)];
   }
 
-  grid(x, at, bottom, known) {
+  useLog(values) {
+    if (this.log !== "auto") return this.log;
+    let low = Infinity;
+    let high = -Infinity;
+    for (const value of values) {
+      if (value === null || !Number.isFinite(value)) continue;
+      low = Math.min(low, value);
+      high = Math.max(high, value);
+    }
+    return low > 0 && high / low > 50;
+  }
+
+  grid(x, at, foot, known) {
     const parts = [];
+    const text = (line, props) => parts.push(svg("text", props, line));
+    const onlyZeros = this.zeros && known.every((value) => value === 0);
     // Without any number there is no scale.
-    const ticks = known ? this.y.ticks(this.height > 140 ? 6 : 4) : [];
-    for (const [value, exponent] of ticks) {
+    const ticks = known.length && !onlyZeros
+      ? this.y.labels(this.height > 140 ? 6 : 4) : [];
+    for (const [value, label] of ticks) {
       const y = at(value);
       parts.push(svg("line", {
         class: "grid", x1: x.left, x2: x.right, y1: y, y2: y,
       }));
-      parts.push(svg("text", {
-        class: "tick", x: x.left - 6, y: y + 4, "text-anchor": "end",
-      }, exponent === null ? number(value) : power(exponent)));
+      text(label, { class: "tick", x: x.left - 6, y: y + 4,
+        "text-anchor": "end" });
+    }
+    if (this.zeros) {
+      text("0", { class: "tick", x: x.left - 6, y: at(0) + 4,
+        "text-anchor": "end" });
+    }
+    if (onlyZeros) {
+      text(`exactly 0 at all ${x.end === undefined ? "layers" : "steps"}`, {
+        class: "none", x: (x.left + x.right) / 2, y: foot / 2,
+        "text-anchor": "middle" });
+    } else if (ticks.length) {
+      // Which scale it is was chosen for the reader, so it is said.
+      text(this.y.log ? "log" : "linear", { class: "tick kind",
+        x: x.right, y: TOP + 2, "text-anchor": "end" });
     }
     parts.push(svg("line", {
-      class: "axis", x1: x.left, x2: x.right, y1: bottom, y2: bottom,
+      class: "axis", x1: x.left, x2: x.right, y1: foot, y2: foot,
     }));
     if (!this.lines.some((line) => line.steps.length)) {
-      parts.push(svg("text", {
-        class: "none", x: x.left + 10, y: (TOP + bottom) / 2 + 4,
-      }, "not recorded yet"));
+      text("not recorded yet", { class: "none", x: x.left + 10,
+        y: (TOP + foot) / 2 + 4 });
     }
-    if (this.axis) {
-      for (const [place, text] of x.labels()) {
-        parts.push(svg("text", {
-          class: "tick", x: x.x(place), y: bottom + 16,
-          "text-anchor": "middle",
-        }, text));
-      }
-    }
-    return parts;
-  }
-
-  drawLine(line, x, at) {
-    const color = `var(--${line.color})`;
-    const parts = [];
-    if (line.low) parts.push(this.band(line, x, at, color));
-    let path = "";
-    let pen = "M";
-    const lost = new Set();
-    const dots = [];
-    line.steps.forEach((step, i) => {
-      const value = line.values[i];
-      if (value === null) {
-        pen = "M";
-      } else if (Number.isFinite(value)) {
-        const [px, py] = [x.x(step).toFixed(1), at(value).toFixed(1)];
-        path += `${pen}${px} ${py}`;
-        dots.push([px, py]);
-        pen = "L";
-      } else {
-        lost.add(Math.round(x.x(step) / 8) * 8);
-        pen = "M";
-      }
-    });
-    parts.push(svg("path", {
-      class: "line", d: path, stroke: color, "stroke-dasharray": line.dash,
-    }));
-    if (line.dots || dots.length === 1) {
-      for (const [cx, cy] of dots) {
-        parts.push(svg("circle", { cx, cy, r: 2.5, fill: color }));
-      }
-    }
-    for (const place of lost) {
-      parts.push(svg("path", {
-        class: "lost",
-        d: `M${place - 3} ${TOP - 3}l6 6m0 -6l-6 6`,
-      }));
-    }
-    return parts;
-  }
-
-  band(line, x, at, color) {
-    const shown = line.steps
-      .map((step, i) => [step, line.low[i], line.high[i]])
-      .filter(([, low, high]) => Number.isFinite(low) && Number.isFinite(high));
-    const up = shown.map(([step, , high]) => `${x.x(step)} ${at(high)}`);
-    const down = shown.map(([step, low]) => `${x.x(step)} ${at(low)}`);
-    return svg("path", {
-      class: "band", fill: color,
-      d: shown.length ? `M${[...up, ...down.reverse()].join("L")}Z` : "",
-    });
-  }
-
-  /** Marks at the lower edge: shares in [0, 1] of clipped and skipped. */
-  drawRug(x, bottom) {
-    const parts = [];
-    for (const { steps, values, color, row } of this.rug) {
-      const y = bottom - 5 * (row + 1);
-      steps.forEach((step, i) => {
-        if (!(values[i] > 0)) return;
-        const left = x.x(step);
-        const right = i + 1 < steps.length ? x.x(steps[i + 1]) : x.right;
-        parts.push(svg("rect", {
-          x: left, y, height: 4, width: Math.max(1.5, right - left),
-          fill: `var(--${color})`, opacity: 0.35 + 0.65 * values[i],
-        }));
-      });
+    for (const [place, label] of this.axis ? x.labels() : []) {
+      text(label, { class: "tick", x: x.x(place), y: foot + 16,
+        "text-anchor": "middle" });
     }
     return parts;
   }
@@ -189,7 +183,8 @@ export class LineChart {
       return [];
     }
     const x = this.x.x(at);
-    this.cursor.setAttribute("visibility", "visible");
+    const inside = x >= this.x.left - 1 && x <= this.x.right + 1;
+    this.cursor.setAttribute("visibility", inside ? "visible" : "hidden");
     this.cursor.setAttribute("x1", x);
     this.cursor.setAttribute("x2", x);
     return this.lines.map((line) => {

@@ -1,36 +1,36 @@
 // Everything about one run, on one time axis.
 
-import { getMatrix, getOverview, toNumber } from "./api.js";
+import { getMatrix, getOverview } from "./api.js";
+import { Brush } from "./brush.js";
+import { REVERSED, TABLE } from "./colormap.js";
 import { Detail } from "./detail.js";
 import { html } from "./dom.js";
-import { findingsList, leftOutLine, markers, ranked, verdictLine }
-  from "./findings.js";
-import { integer, many, METRICS, metricValue, number, percent }
-  from "./format.js";
+import { savePicture, saveTable } from "./exporting.js";
+import { findingsList, leftOutLine, markers, verdictLine } from "./findings.js";
+import { integer, many, METRICS, metricValue, number } from "./format.js";
 import { HeatMap } from "./heatmap.js";
 import { LineChart } from "./linechart.js";
+import { pick, withRows } from "./rows.js";
 import { TimeScale } from "./scale.js";
+import { lossLines, normLines } from "./series.js";
 
 const RIGHT = 14;
 
-function key(line) {
-  return html("span", {
-    class: "key", style: { color: `var(--${line.color})` },
-  }, line.name);
-}
-
-function epochLine(epochs, name, color) {
-  const known = epochs.filter(([, , logs]) => name in logs);
-  return {
-    name: `${name} per epoch`, color, dots: known.length <= 30,
-    steps: known.map(([, step]) => step),
-    values: known.map(([, , logs]) => toNumber(logs[name])),
-  };
+/** What a line is called, with a piece of it. */
+export function key(name, color, kind = "") {
+  return html("span", { class: `key ${kind}` },
+    html("span", { class: "swatch", style: { color: `var(--${color})` } }),
+    name);
 }
 
 export class RunPanel {
-  constructor({ run, tooltip, onCell, onRange }) {
-    Object.assign(this, { run, tooltip, onCell, onRange });
+  /**
+   * `alone` shows the charts of the loss and of the norm, `full` the findings
+   * and the detail.
+   */
+  constructor({ run, tooltip, alone = true, full = true, color = null,
+    actions }) {
+    Object.assign(this, { run, tooltip, alone, full, color, actions });
     this.loss = new LineChart({ label: "Loss over the steps", height: 92 });
     this.norm = new LineChart({
       label: "Global gradient norm over the steps", height: 104, log: true,
@@ -38,9 +38,11 @@ export class RunPanel {
     this.map = new HeatMap({
       label: `Layers by steps of run ${run}`,
       onHover: (cell) => this.hoverCell(cell),
-      onSelect: (cell) => this.onCell(this.run, {
-        layer: this.matrix.rows[cell.layer], step: cell.step,
-      }),
+      onSelect: (cell) => this.actions.onCell({
+        layer: this.shown.rows[cell.layer], step: cell.step,
+      }, this),
+      onZoom: (factor, step) => this.zoomAround(factor, step),
+      onGroup: (path) => this.actions.onFilter(path),
     });
     this.detail = new Detail(tooltip);
     this.build();
@@ -54,26 +56,37 @@ export class RunPanel {
     this.normKeys = html("span", { class: "keys" });
     this.marks = html("div");
     this.mapTitle = html("span", { class: "title" });
-    this.charts = html("div", { class: "charts" },
+    this.mapNote = html("span", { class: "keys" });
+    const charts = this.alone ? [
       html("figure", {},
         html("figcaption", {}, html("span", { class: "title" }, "Loss"),
           this.lossKeys),
         this.loss.element),
       html("figure", {},
-        html("figcaption", { class: "two-lines" },
+        html("figcaption", {},
           html("span", { class: "title" }, "Global gradient norm"),
           this.normKeys),
-        this.norm.element),
+        this.norm.element)] : [];
+    this.stack = html("div", { class: "stack" }, ...charts,
       html("figure", {},
-        html("figcaption", {}, this.mapTitle), this.marks,
-        this.map.element),
-      this.detail.element);
-    this.aside = html("aside", { class: "findings",
+        html("figcaption", {}, this.mapTitle, this.mapNote,
+          html("span", { class: "exports" },
+            html("button", { class: "plain",
+              onclick: () => savePicture(this) }, "PNG"),
+            html("button", { class: "plain",
+              onclick: () => saveTable(this) }, "CSV"))),
+        this.marks, this.map.element));
+    this.charts = html("div", { class: "charts" }, this.stack,
+      ...(this.full ? [this.detail.element] : []));
+    this.aside = html("section", { class: "findings",
       "aria-label": `Findings in run ${this.run}` });
     this.element = html("section", { class: "panel",
       "aria-label": `Run ${this.run}` },
       this.head,
-      html("div", { class: "columns" }, this.charts, this.aside));
+      html("div", { class: "columns" }, this.charts,
+        ...(this.full ? [this.aside] : [])));
+    this.brush = new Brush(
+      this.stack, () => this.time, (zoom) => this.actions.onZoom(zoom));
     for (const chart of [this.loss, this.norm]) this.follow(chart);
   }
 
@@ -95,142 +108,157 @@ export class RunPanel {
     });
   }
 
-  /** Fetch the run anew. */
-  async load(metric) {
+  zoomAround(factor, step) {
+    if (factor === null) return this.actions.onZoom(null);
+    const { first, end } = this.time;
+    const room = Math.max(2, Math.round((end - first) * factor));
+    const { first_step: low, last_step: high } = this.overview;
+    const from = Math.max(low, Math.round(
+      step - (step - first) / (end - first) * room));
+    const to = Math.min(high, from + room - 1);
+    this.actions.onZoom(from <= low && to >= high ? null : [from, to]);
+  }
+
+  /** Fetch the run anew, as `view` wants it. */
+  async load(view) {
     const points = Math.min(
       1600, Math.max(300, Math.round(this.charts.clientWidth || 800)));
     // Of two answers on their way, the one asked for last counts.
     const turn = this.turn = (this.turn ?? 0) + 1;
-    const overview = await getOverview(this.run, points);
-    const shown = overview.metrics.includes(metric)
-      ? metric : overview.metrics[0] ?? "grad_norm";
+    const overview = await getOverview(this.run, points, view.zoom);
+    let shown = overview.metrics.includes(view.metric)
+      ? view.metric : overview.metrics[0] ?? "grad_norm";
+    if (view.rows.endsWith("variables") && shown === "grad_norm" &&
+      overview.metrics.includes("variable_norm")) shown = "variable_norm";
     const matrix = overview.metrics.length ? await getMatrix(
-      this.run, shown, points) : null;
+      this.run, shown, points, view.zoom, view.cells) : null;
     if (turn !== this.turn) return;
-    this.overview = overview;
-    this.matrix = matrix;
-    this.metric = shown;
-    this.findings = ranked(overview.findings);
+    Object.assign(this, { overview, matrix, view, metric: shown });
+    if (matrix && !view.zoom) this.range = [shown, matrix.low, matrix.high];
+    this.findings = overview.findings ?? [];
     this.events = this.findings.map((finding) =>
       [finding.first_step, finding.severity]);
-    this.setLoss();
-    this.setNorm();
-    this.setWords(metric);
-    if (matrix) {
-      const culprits = this.findings.flatMap((finding) => finding.layers);
-      this.map.set(matrix, matrix.rows, culprits);
-    }
-    this.onRange();
+    this.setCharts();
+    this.setWords();
+    this.setRows();
+    this.actions.onRange();
   }
 
-  setLoss() {
-    const { series, epochs, steps } = this.overview;
-    const lines = [];
-    if (series.batch_loss) {
-      const { mean, low, high } = series.batch_loss;
-      lines.push({ name: "loss", color: "series-1", steps, values: mean,
-        low, high });
-    } else {
-      lines.push(epochLine(epochs, "loss", "series-1"));
-    }
-    if (epochs.some(([, , logs]) => "val_loss" in logs)) {
-      lines.push(epochLine(epochs, "val_loss", "series-2"));
-    }
+  /** Range of the colours: that of the whole run, however far one zooms. */
+  get colors() {
+    const [metric, low, high] = this.range ?? [];
+    return metric === this.metric ? [low, high]
+      : [this.matrix?.low, this.matrix?.high];
+  }
+
+  setCharts() {
+    const lines = lossLines(this.overview);
     this.loss.set(lines, null, this.events);
-    this.lossKeys.replaceChildren(...lines.map(key));
+    this.lossKeys.replaceChildren(
+      ...lines.map((line) => key(line.name, line.color)));
+    const norm = normLines(this.overview);
+    this.norm.set(norm.lines, norm.rug, this.events);
+    this.normKeys.replaceChildren(
+      ...norm.lines.map((line) => key(line.name, line.color)),
+      ...norm.notes.map(([text, color]) => key(text, color, "mark")));
   }
 
-  setNorm() {
-    const { series, steps } = this.overview;
-    const global = series.global_grad_norm;
-    const lines = [];
-    const rug = [];
-    const keys = [];
-    if (global) {
-      lines.push({ name: "before clipping", color: "series-1", steps,
-        values: global.mean, low: global.low, high: global.high });
-    }
-    if (series.clip_threshold) {
-      lines.push({ name: "after clipping", color: "series-3", steps,
-        values: series.clipped_grad_norm.mean });
-      lines.push({ name: "clip threshold", color: "series-2", dash: "5 3",
-        steps, values: series.clip_threshold.mean });
-    } else if (lines.length) {
-      lines[0].name = "all layers";
-    }
-    keys.push(...lines.map(key));
-    const rows = [["clipped_fraction", "clipped", "series-2"],
-      ["skipped_fraction", "skipped", "critical"]];
-    for (const [name, word, color] of rows) {
-      const values = series[name]?.mean;
-      if (!values) continue;
-      const share = values.reduce((a, b) => a + b, 0) / (values.length || 1);
-      if (share > 0) {
-        rug.push({ steps, values, color, row: rug.length });
-        keys.push(html("span", { class: "key mark",
-          style: { color: `var(--${color})` } },
-          `${percent(share)} of the updates ${word}`));
-      }
-    }
-    this.norm.set(lines, rug, this.events);
-    this.normKeys.replaceChildren(...keys);
+  /** Choose the rows of the map and say which are left out. */
+  setRows() {
+    const { matrix, overview, view } = this;
+    if (!matrix) return;
+    const culprits = new Set(
+      this.findings.flatMap((finding) => finding.layers));
+    this.indices = pick(matrix.rows, overview, view, culprits);
+    this.shown = withRows(matrix, this.indices);
+    const owner = (row) => row.slice(0, row.lastIndexOf("/"));
+    this.map.set(this.shown, this.shown.rows.filter((row) =>
+      culprits.has(row) || culprits.has(owner(row))), overview.epochs);
+    const hidden = matrix.rows.length - this.indices.length;
+    const note = hidden ? [
+      `${many(hidden, "row")} of ${integer(matrix.rows.length)} not shown` +
+        (view.filter ? "" : view.rows === "kernels"
+          ? ": normalization, queries and keys" : ""),
+      html("button", { class: "plain",
+        onclick: () => this.actions.onAllRows() }, "show all")] : [];
+    this.mapNote.replaceChildren(...note);
+    const { title } = METRICS[this.metric];
+    const what = this.metric === "variable_norm" ? "variables" : "layers";
+    const rows = matrix.rows.length ? `, ${what} from input to output` : "";
+    this.mapTitle.textContent =
+      this.metric === view.metric || this.metric === "variable_norm"
+        ? `${title}${rows}`
+        : `${title} (${METRICS[view.metric].title.toLowerCase()} was not ` +
+          "recorded)";
   }
 
-  setWords(wanted) {
+  setWords() {
     const { overview } = this;
     const { meta } = overview;
     const about = [meta.model, meta.optimizer, meta.backend]
       .filter((text) => typeof text === "string" && text);
     about.push(many(overview.layers.length, "layer"),
       `step ${integer(overview.last_step)}`);
+    const name = this.run === "." ? "this run" : this.run;
     this.head.replaceChildren(
-      html("h2", {}, this.run === "." ? "this run" : this.run,
+      html("h2", {}, this.color ? key(name, this.color) : name,
         html("span", { class: "dim" }, about.join(" · "))),
       ...[verdictLine(overview), leftOutLine(overview)].filter(Boolean));
-    const { title } = METRICS[this.metric];
-    const rows = this.matrix?.rows.length
-      ? ", layers from input to output" : "";
-    this.mapTitle.textContent = this.metric === wanted
-      ? `${title}${rows}`
-      : `${title} (${METRICS[wanted].title.toLowerCase()} was not recorded)`;
-    const pick = (finding, layer = finding.layers[0]) => this.onCell(this.run, {
+    const open = (finding, layer = finding.layers[0]) => this.actions.onCell({
       layer: layer ?? overview.layers[0], step: finding.first_step,
-    });
-    const words = this.findings.length
-      ? findingsList(this.findings, overview.layers, pick)
-      : [html("p", { class: "dim" }, overview.findings === null
-        ? "The rules look at the record again and again while it grows. " +
-          "Nothing persisted so far."
-        : "No rule found anything that persists.")];
+    }, this);
     // An open remedy stays open when new data come.
-    const open = [...this.aside.querySelectorAll("details")].map((d) => d.open);
-    this.aside.replaceChildren(html("h2", {}, "Findings"), ...words);
+    const kept = [...this.aside.querySelectorAll("details")].map((d) => d.open);
+    this.aside.replaceChildren(html("h3", { class: "aside-title" }, "Findings"),
+      ...findingsList(overview, open));
     this.aside.querySelectorAll("details").forEach((details, i) => {
-      details.open = open[i] ?? false;
+      details.open = kept[i] ?? false;
     });
-    this.pick = pick;
+    this.open = open;
   }
 
-  /** Draw all on the width there is, with `scale` for the heat map. */
-  draw(scale = this.scale) {
-    this.scale = scale;
+  /** Pixels that the names want of the width there is. */
+  wantedLeft() {
+    const width = this.charts.clientWidth;
+    return this.map.left(Math.max(92, Math.round(0.3 * width)));
+  }
+
+  /**
+   * Draw all on the width there is, with `scale` for the heat map; `span` are
+   * the first step and the end that several runs share.
+   */
+  draw(scale = this.scale, span = this.span) {
+    Object.assign(this, { scale, span });
     const width = this.charts.clientWidth;
     if (!width || !this.overview || !scale) return;
     const { first_step: first, last_step: last } = this.overview;
-    const left = width < 560 ? 92 : 138;
-    this.time = new TimeScale(first, last + 1, left, width - RIGHT);
-    this.loss.draw(this.time, width);
-    this.norm.draw(this.time, width);
-    this.marks.replaceChildren(
-      markers(this.findings, this.time, this.pick));
-    if (this.matrix) this.map.draw(this.time, width, scale);
+    const { zoom, smoothing } = this.view;
+    const [from, end] = zoom ? [zoom[0], zoom[1] + 1]
+      : span ?? [first, last + 1];
+    this.time = new TimeScale(from, end, this.wantedLeft(), width - RIGHT);
+    this.loss.smoothing = this.norm.smoothing = smoothing;
+    if (this.alone) {
+      this.loss.draw(this.time, width);
+      this.norm.draw(this.time, width);
+    }
+    this.marks.replaceChildren(markers(this.findings, this.time, this.open));
+    if (this.matrix) {
+      const table = METRICS[this.metric].reversed ? REVERSED : TABLE;
+      this.map.draw(this.time, width, scale, table);
+    }
     this.detail.draw();
+  }
+
+  rowOf({ layer }) {
+    if (!this.shown) return -1;
+    const at = this.shown.rows.indexOf(layer);
+    return at >= 0 ? at
+      : this.shown.rows.findIndex((row) => row.startsWith(`${layer}/`));
   }
 
   /** Show a cell, {layer: path, step}, if this run has it. */
   async select(cell) {
-    const layer = cell && this.matrix
-      ? this.matrix.rows.indexOf(cell.layer) : -1;
+    const layer = cell ? this.rowOf(cell) : -1;
     if (layer < 0) {
       this.map.select(null);
       this.detail.element.hidden = true;
@@ -238,8 +266,7 @@ export class RunPanel {
     }
     const step = Math.min(cell.step, this.overview.last_step);
     this.map.select(this.map.cell(layer, step));
-    await this.detail.show(
-      this.run, this.overview, this.matrix, { layer, step });
+    if (this.full) await this.detail.show(this, { layer, step });
   }
 
   /** The cell that is worth a look: the worst culprit where it began. */
@@ -249,7 +276,8 @@ export class RunPanel {
     if (worst) {
       return { layer: worst.layers[0] ?? layers[0], step: worst.first_step };
     }
-    return layers.length ? { layer: layers[0], step } : null;
+    return layers.length
+      ? { layer: this.shown?.rows[0] ?? layers[0], step } : null;
   }
 
   hoverCell(cell) {
@@ -258,18 +286,22 @@ export class RunPanel {
       this.point(null);
       return;
     }
-    const { starts, end } = this.matrix;
+    const { starts, end, cells } = this.shown;
     const from = starts[Math.max(0, cell.column)];
     const to = (starts[cell.column + 1] ?? end) - 1;
     const value = cell.column < 0 ? null
-      : this.matrix.at(cell.column, cell.layer);
-    const layer = this.matrix.rows[cell.layer];
+      : this.shown.at(cell.column, cell.layer);
+    const layer = this.shown.rows[cell.layer];
     const kind = this.overview.classes[this.overview.layers.indexOf(layer)];
-    // A ratio stands until the next measurement, a norm is a mean.
-    const measured = this.metric === "grad_norm" && to > from
-      ? `mean of steps ${integer(from)} to ${integer(to)}`
+    // A ratio stands until the next measurement, a norm is one of several.
+    const several = this.metric.endsWith("_norm") &&
+      this.metric !== "weight_norm" && to > from;
+    const measured = cell.column < 0 ? "not recorded" : several
+      ? `${cells === "max" ? "maximum" : "mean"} of steps ${integer(from)} ` +
+        `to ${integer(to)}`
       : `step ${integer(from)}`;
-    const text = metricValue(this.metric, value);
+    const text = value === 0 && METRICS[this.metric].log
+      ? "exactly 0" : metricValue(this.metric, value);
     const box = this.map.canvas.getBoundingClientRect();
     this.tooltip.show(layer, [
       [METRICS[this.metric].title, text],

@@ -1,5 +1,7 @@
 // From values to pixels.
 
+import { numbers, power } from "./format.js";
+
 /** Steps along the width that all charts of a run share. */
 export class TimeScale {
   constructor(first, end, left, right) {
@@ -14,9 +16,14 @@ export class TimeScale {
     return this.left + share * (this.right - this.left);
   }
 
-  step(x) {
+  /** Step at a pixel, with its fraction. */
+  exact(x) {
     const share = (x - this.left) / (this.right - this.left);
-    const step = this.first + share * (this.end - this.first);
+    return this.first + share * (this.end - this.first);
+  }
+
+  step(x) {
+    const step = this.exact(x);
     return Math.min(this.end - 1, Math.max(this.first, Math.floor(step)));
   }
 
@@ -110,6 +117,14 @@ export class ValueScale {
     return ticks.length > 1 ? ticks : this.ticksWithinDecades(ticks);
   }
 
+  /** [value, text] of ticks, no text twice. */
+  labels(most) {
+    const ticks = this.ticks(most);
+    const texts = numbers(ticks.map(([value]) => value));
+    return ticks.map(([value, exponent], i) =>
+      [value, exponent === null ? texts[i] : power(exponent)]);
+  }
+
   /** 1, 2 and 5 times powers of ten, where whole decades are too few. */
   ticksWithinDecades(decades) {
     const ticks = [...decades];
@@ -143,6 +158,23 @@ export function scaleAround(values, log) {
     if (b - a < 0.5) [a, b] = [a - 0.25, b + 0.25];
     return new ValueScale(10 ** a, 10 ** b, true);
   }
-  const air = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
-  return new ValueScale(low - air, high + air, false);
+  // A curve that hardly moves must look as if it hardly moves: the axis
+  // covers at least a quarter of the values themselves.
+  const least = Math.max(Math.abs(low), Math.abs(high)) / 4 || 1;
+  const room = Math.max((high - low) * 1.16, least);
+  const middle = (low + high) / 2;
+  return new ValueScale(middle - room / 2, middle + room / 2, false);
+}
+
+/** Scale of the colours of heat maps whose values go from lows to highs. */
+export function mapScale(lows, highs) {
+  const low = Math.min(...lows.filter(Boolean));
+  const high = Math.max(...highs.filter(Boolean));
+  if (!Number.isFinite(low) || !Number.isFinite(high)) {
+    return new ValueScale(1e-6, 1, true);
+  }
+  // Less than a decade would make noise look like a difference.
+  const middle = Math.sqrt(low * high);
+  return new ValueScale(
+    Math.min(low, middle / 4), Math.max(high, middle * 4), true);
 }

@@ -1,9 +1,12 @@
 // Which runs, which metric, and whether new data are looked for.
 
+import { copyButton } from "./clipboard.js";
 import { html } from "./dom.js";
+import { SIGNS } from "./findings.js";
 import { METRICS } from "./format.js";
 
 const NONE = "";
+const MANY = "\n";
 
 function select(label, onchange) {
   const element = html("select", { onchange });
@@ -11,10 +14,15 @@ function select(label, onchange) {
 }
 
 /** Put options into a select, keeping what is selected. */
-function fill(element, options, value) {
+export function fill(element, options, value) {
   const same = element.options.length === options.length &&
     options.every(([key], i) => element.options[i].value === key);
-  if (!same) {
+  if (same) {
+    // In place: an open list would close.
+    options.forEach(([, text], i) => {
+      if (element.options[i].text !== text) element.options[i].text = text;
+    });
+  } else {
     element.replaceChildren(...options.map(([key, text]) =>
       html("option", { value: key }, text)));
   }
@@ -22,39 +30,55 @@ function fill(element, options, value) {
 }
 
 export class Toolbar {
-  constructor({ onRuns, onMetric, onLive }) {
+  constructor({ onRuns, onMetric, onLive, onTable, link }) {
     this.runs = [];
     this.shown = [];
+    this.tones = new Map();
     const changed = () => onRuns(
       [this.first.value, this.second.value]
         .filter((run, i, all) => run !== NONE && all.indexOf(run) === i));
     const [first, firstLabel] = select("Run", changed);
-    const [second, secondLabel] = select("Compare with", changed);
-    Object.assign(this, { first, second });
-    this.metrics = Object.entries(METRICS).map(([name, { title }]) => {
-      const input = html("input", {
-        type: "radio", name: "metric", value: name,
-        checked: name === "grad_norm", onchange: () => onMetric(name),
-      });
-      return { name, input, label: html("label", {}, input, title) };
+    const [second, secondLabel] = select("Compare with", () => {
+      if (this.second.value === MANY) onTable(true);
+      else changed();
     });
+    Object.assign(this, { first, second });
+    this.table = html("button", { class: "toggle", "aria-pressed": "false",
+      onclick: () => onTable(this.table.ariaPressed !== "true") }, "All runs");
+    this.metrics = Object.entries(METRICS)
+      .filter(([name]) => name !== "variable_norm")
+      .map(([name, { title }]) => {
+        const input = html("input", {
+          type: "radio", name: "metric", value: name,
+          checked: name === "grad_norm", onchange: () => onMetric(name),
+        });
+        return { name, input, label: html("label", {}, input, title) };
+      });
     const live = html("input", {
       type: "checkbox", checked: true,
       onchange: () => onLive(live.checked),
     });
     this.time = html("span", { class: "dim" });
-    this.controls = html("fieldset", { class: "controls" },
-      firstLabel, secondLabel,
+    this.controls = html("div", { class: "controls" },
+      firstLabel, secondLabel, this.table,
       html("div", { class: "metrics", role: "radiogroup",
         "aria-label": "What the heat map shows" },
         ...this.metrics.map(({ label }) => label)));
-    this.element = html("header", { class: "toolbar" }, this.controls,
-      html("div", { class: "live" },
+    this.copy = copyButton("Copy link", link);
+    this.element = html("header", { class: "toolbar" },
+      html("h1", { class: "unseen" }, "GradGuard"), this.controls,
+      html("div", { class: "live" }, this.copy,
         html("label", {}, live, "Live"), this.time));
   }
 
   setRuns(runs) {
     this.runs = runs;
+    this.refill();
+  }
+
+  /** Take the tone of the verdict on each run. */
+  setTones(tones) {
+    this.tones = tones;
     this.refill();
   }
 
@@ -64,19 +88,26 @@ export class Toolbar {
   }
 
   refill() {
-    const name = (run) => [run, run === "." ? "this run" : run];
+    const name = (run) => {
+      const sign = SIGNS[this.tones.get(run)];
+      return [run, (sign ? `${sign} ` : "") + (run === "." ? "this run" : run)];
+    };
     fill(this.first, this.runs.map(name), this.shown[0] ?? this.runs[0]);
-    fill(this.second, [[NONE, "nothing"],
-      ...this.runs.filter((run) => run !== this.shown[0]).map(name)],
-    this.shown[1] ?? NONE);
+    const others = this.runs.filter((run) => run !== this.shown[0]);
+    const several = this.shown.length > 2
+      ? `${this.shown.length - 1} other runs` : "several …";
+    fill(this.second, [[NONE, "nothing"], ...others.map(name),
+      ...(others.length > 1 ? [[MANY, several]] : [])],
+    this.shown.length > 2 ? MANY : this.shown[1] ?? NONE);
     this.second.disabled = this.runs.length < 2;
   }
 
   /** Offer the metrics that were recorded. */
-  setMetrics(known) {
+  setMetrics(known, chosen) {
     for (const { name, input, label } of this.metrics) {
       label.hidden = name === "dead_share" && !known.has(name);
       input.disabled = !known.has(name);
+      input.checked = name === chosen;
     }
   }
 
@@ -86,8 +117,12 @@ export class Toolbar {
       `last data ${time.toLocaleTimeString("en-GB")}`;
   }
 
+  setTable(open) {
+    this.table.ariaPressed = String(open);
+  }
+
   disable(off) {
-    this.controls.hidden = off;
+    this.controls.hidden = this.copy.hidden = off;
     if (off) this.time.textContent = "";
   }
 }

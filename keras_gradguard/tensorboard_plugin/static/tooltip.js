@@ -4,7 +4,8 @@ import { html } from "./dom.js";
 
 export class Tooltip {
   constructor() {
-    this.element = html("div", { class: "tooltip", hidden: true });
+    this.element = html("div", { class: "tooltip", role: "tooltip",
+      hidden: true });
     this.spoken = html("div", { class: "spoken", "aria-live": "polite" });
   }
 

@@ -101,7 +101,7 @@ def test_every_record_of_a_short_run_is_written(tmp_path):
     assert len(found[_chunks.RECORDS_TAG]) == 31
     run = assemble(found)
     assert run.steps.tolist() == list(range(300))
-    steps, values = run.metrics["grad_norm"]
+    steps, values, _ = run.metrics["grad_norm"]
     assert steps.tolist() == list(range(300))
     np.testing.assert_array_equal(values, grads.astype(np.float32))
     assert run.findings == []
@@ -134,6 +134,13 @@ def test_long_run_is_thinned_to_means(tmp_path):
     expected = (run.steps + ends - 1) / 2 + 1
     np.testing.assert_allclose(
         run.metrics["grad_norm"][1][:, 0], expected, rtol=1e-6
+    )
+    # The largest of each point is kept beside the mean.
+    np.testing.assert_array_equal(run.metrics["grad_norm"][2][:, 1], ends)
+    norm = run.shared["global_grad_norm_low"]
+    merged = ~np.isnan(norm)
+    np.testing.assert_allclose(
+        norm[merged], (run.steps[merged] + 1) * 2**0.5, rtol=1e-6
     )
     assert run.last_step == 9999
 
@@ -210,7 +217,7 @@ def test_dead_units_of_the_activations_that_can_die(tmp_path):
     assert run.sites == ["a", "relu"]
     assert run.rows("dead_share") == run.sites
     assert run.rows("grad_norm") == ["a", "b"]
-    steps, values = run.metrics["dead_share"]
+    steps, values, _ = run.metrics["dead_share"]
     assert steps.tolist() == [0, 50, 100, 150]
     np.testing.assert_allclose(values[:, 0], [0, 0.25, 0.5, 0.75])
     assert set(values[:, 1]) == {0.5}
