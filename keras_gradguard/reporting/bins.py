@@ -30,9 +30,12 @@ class StepBins:
         """Divide the steps of a series.
 
         Args:
-            steps: Int array (T,), T >= 1, in order. Steps may repeat.
+            steps: Int array (T,), T >= 1, in time order. Steps may repeat.
             most: Int. The largest number of parts.
         """
+        # A counter that is set back while training goes on moves no record to
+        # an earlier part: there, it would hide what happened.
+        steps = np.maximum.accumulate(steps)
         first, after = int(steps[0]), int(steps[-1]) + 1
         count = min(most, after - first)
         edges = first + np.arange(count + 1) * (after - first) // count

@@ -396,4 +396,4 @@ def _about(trace):
 
 def _count(values):
     total = np.nansum(np.asarray(values, np.float64))
-    return f"{int(total):,}" if total > 0 else None
+    return f"{int(total):,}" if 0 < total < np.inf else None

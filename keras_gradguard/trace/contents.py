@@ -81,6 +81,10 @@ def check_arrays(header, arrays):
     ):
         if name in arrays or name == "_seen_gradient":
             _check(arrays, name, dtype, (variables,))
+    sizes = arrays.get("_sizes", np.ones(1))
+    # Not known is NaN.
+    if not (np.isnan(sizes) | ((sizes >= 0) & (sizes < _LARGEST))).all():
+        raise Damaged("`_sizes` holds sizes that cannot be")
     for name in ("pinned", "of_findings"):
         _check(arrays, name, _INT, (None,))
     for table in TABLES:

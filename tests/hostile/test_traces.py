@@ -68,6 +68,7 @@ def load(header, arrays, tmp_path, **arguments):
             r"`records:grad_norm` is of shape \(75, 3\), not \(75, 8\)",
         ),
         ("records:_order", np.zeros(75, int), "`records:_order` does not rise"),
+        ("_sizes", np.full(8, np.inf), "`_sizes` holds sizes that cannot be"),
         ("updates:step", ["x"], "`updates:step` holds <U1, which are no num"),
     ],
 )

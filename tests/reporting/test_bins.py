@@ -57,6 +57,15 @@ def test_steps_that_repeat_stay_together():
     assert parts.sum(np.ones(6)).tolist() == [2, 3, 1]
 
 
+def test_a_counter_that_is_set_back_hides_no_record():
+    # Counted anew from 0, as by a callback that resets the optimizer.
+    parts = StepBins.of(np.array([0, 1, 2, 3, 0, 1, 2]), 10)
+    assert parts.edges.tolist() == [0, 1, 2, 3, 4]
+    assert parts.sum(np.ones(7)).tolist() == [1, 1, 1, 4]
+    turned_round = StepBins.of(np.arange(50)[::-1], 10)
+    assert turned_round.sum(np.ones(50)).tolist() == [50]
+
+
 def test_what_is_not_known_does_not_hide_what_is():
     values = np.array([[np.nan, 1.0], [2.0, np.nan], [np.nan, np.nan]])
     parts = StepBins.of(np.array([0, 1, 10]), 2)
