@@ -62,8 +62,8 @@ class GradientMonitor(WatchingCallback):
 
     Args:
         log_dir: String or path. Directory for TensorBoard events, the trace
-            and the findings; made if need be. `None` writes nothing.
-            Defaults to `None`.
+            and the findings; made if need be. Without TensorBoard all but
+            its events is written. `None` writes nothing. Defaults to `None`.
         update_freq: Integer >= 1. Record every so many optimizer steps.
             Larger costs less and sees less. Defaults to 1.
         rules: `"default"`, or a list of rules: objects or ids. Defaults to
@@ -204,7 +204,12 @@ class GradientMonitor(WatchingCallback):
                 ConsoleReporter(self.verbose if self._outlet.is_chief else 0)
             ),
             *self._outlet.open(
-                self.log_dir, self._watch, recording, (RunWriter, EventWriter)
+                self.log_dir,
+                self._watch,
+                recording,
+                (RunWriter, EventWriter),
+                # Histograms are for TensorBoard alone.
+                spare=() if self.histogram_freq else (EventWriter,),
             ),
         ]
         self._watch.start(recording, self.params.get("steps"))

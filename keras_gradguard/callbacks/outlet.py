@@ -60,7 +60,7 @@ class Outlet:
         self._drop()
         self.index, self.processes = _backend.current().process(model)
 
-    def open(self, log_dir, watch, fit, writers):
+    def open(self, log_dir, watch, fit, writers, spare=()):
         """Begin to write a directory, if it is ours to write.
 
         Args:
@@ -68,11 +68,14 @@ class Outlet:
             watch: `Watch` of the callback, which knows whether it listens.
             fit: Object that stands for the fit, the same for all callbacks.
             writers: Classes that take the directory.
+            spare: Those of them that are left out, with a warning, where a
+                package that they need is not installed.
 
         Returns:
             List of `Guarded` writers; empty if nothing is to be written.
 
         Raises:
+            ImportError: If a writer needs a package that is not installed.
             OSError: If the directory cannot be written.
         """
         if log_dir is None or not self.is_chief:
@@ -91,7 +94,12 @@ class Outlet:
             pass  # the writers know what to say
         try:
             for writer in writers:
-                self._writers.append(Guarded(writer(log_dir)))
+                try:
+                    self._writers.append(Guarded(writer(log_dir)))
+                except ImportError as error:
+                    if writer not in spare:
+                        raise
+                    self._tell_left_out(log_dir, error)
         except BaseException:
             self._drop()
             raise
@@ -109,6 +117,14 @@ class Outlet:
         for writer in self._writers:
             writer.abandon()
         self.close()
+
+    def _tell_left_out(self, log_dir, error):
+        warnings.warn(
+            f"{error}, for TensorBoard's events. All else is written to "
+            f"{str(log_dir)!r}: trace, findings and tables.",
+            GradGuardWarning,
+            stacklevel=4,
+        )
 
     def _tell_taken(self, log_dir, taken):
         warnings.warn(
