@@ -156,7 +156,8 @@ class GradGuardPlugin(base_plugin.TBPlugin):
         cells = request.args.get("cells", "mean")
         if cells not in ("mean", "max"):
             raise errors.InvalidArgumentError("`cells` must be mean or max")
-        shown = views.matrix(run, metric, columns, *_window(request), cells)
+        first, last = _window(request)
+        shown = views.matrix(run, metric, columns, first, last, cells)
         return {"metric": metric, "cells": cells, **shown}
 
     @_route

@@ -126,7 +126,8 @@ class Reader:
                 self.leave_out(f"records: {name} does not fit its layers")
                 continue
             high = arrays.get(name + HIGH)
-            if high is not None and not _is(high, "f", values.shape):
+            shape = (len(at), rows)
+            if high is not None and not _is(high, "f", shape):
                 self.leave_out(f"records: {name}{HIGH} does not fit its layers")
                 high = None
             metrics[name] = (at, values, values if high is None else high)

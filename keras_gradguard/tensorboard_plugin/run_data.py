@@ -132,6 +132,7 @@ def assemble(data):
         classes = [""] * len(names)
     meta = about.get("meta")
     found = reader.chunks(data.get(FINDINGS_TAG, ()), "findings", "findings")
+    findings, gone, not_judged = _findings(reader, found, ends, same)
     return RunData(
         names,
         sites,
@@ -144,7 +145,9 @@ def assemble(data):
         shared,
         _metrics(chunks, series, ends),
         _epochs(reader, chunks, ends),
-        *_findings(reader, found, ends, same),
+        findings,
+        gone,
+        not_judged,
         _last_step(chunks, steps),
         reader.left_out,
     )

@@ -41,8 +41,6 @@ def test_all_but_the_events_is_written_and_told_once(tmp_path):
 
 
 def test_histograms_are_for_tensorboard_alone_so_they_ask_for_it(tmp_path):
-    monitor = kgg.GradientMonitor(
-        log_dir=tmp_path, histogram_freq=1, verbose=0
-    )
+    monitor = kgg.GradientMonitor(log_dir=tmp_path, histogram_freq=1, verbose=0)
     with pytest.raises(ImportError, match="keras-gradguard\\[tensorboard"):
         fit(monitor)

@@ -44,7 +44,9 @@ class _Kept:
         self.stream = {tag: [] for tag in TAGS}
 
     def write_tensor(self, now, step, tag, array, metadata):
-        self.stream[tag].append(array.tolist())
+        # Of the tag that tells of a start, no content is read.
+        if tag != chunks.STARTED_TAG:
+            self.stream[tag].append(array.tolist())
 
 
 _WHOLE = {}

@@ -5,6 +5,7 @@ a ring, too. So records are sent to the host as they come.
 """
 
 import threading
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +33,7 @@ class _HostRing:
         self.variables = []
         # Called when a record is complete, by a thread of JAX's.
         self.on_record = lambda: None
-        self.counter = None  # of the optimizer's batches, a variable
+        self.counter: Any = None  # of the optimizer's batches, a variable
         self._optimizer = optimizer
         self._store = np.zeros((self.rows + 1, width))
         self._cursor = 0

@@ -46,7 +46,7 @@ def run_whole(function, *arguments):
     # What runs once is not worth the time to make it fast.
     try:
         compiled = program.compile(
-            compiler_options={"xla_backend_optimization_level": 0}
+            compiler_options={"xla_backend_optimization_level": "0"}
         )
     except jax.errors.JaxRuntimeError:  # No such option in this release.
         compiled = program.compile()

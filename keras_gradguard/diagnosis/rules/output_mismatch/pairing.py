@@ -127,14 +127,17 @@ def _softmax_of_one(output):
             "into the softmax it falls, and the predictions stay 1."
         )
     probabilities = loss in (*BINARY, *CATEGORICAL) or loss is None
+    logits = output.from_logits and loss in BINARY
     remedies = [
         changes.output(
             output,
             "A sigmoid turns one number into a probability.",
             units=1,
             activation="sigmoid",
-            loss="binary_crossentropy" if loss in CATEGORICAL else None,
-            logits=False if output.from_logits and loss in BINARY else None,
+            loss="binary_crossentropy"
+            if loss in CATEGORICAL or logits
+            else None,
+            logits=False if logits else None,
         )
     ]
     if not probabilities:
