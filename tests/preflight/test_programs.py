@@ -12,8 +12,7 @@ import keras_gradguard as kgg
 from tests import models
 from tests.preflight import programs
 
-# What costs seconds to compile runs where nothing is compiled; all run on all
-# backends in `benchmarks/check.py`.
+# What costs seconds to compile runs where nothing is compiled.
 _QUICK = {
     "conv_autoencoder",
     "gan",
