@@ -1,8 +1,8 @@
 """One line about a run, for the table of all runs."""
 
-import math
-
 import numpy as np
+
+from keras_gradguard.tensorboard_plugin.views import numbers
 
 
 def summary(run):
@@ -54,14 +54,4 @@ def _loss(run):
         values = values[~np.isnan(values)] if len(values) else values
     if not len(values):
         return None
-    return [_sent(values[0]), _sent(values[-1])]
-
-
-def _sent(value):
-    """A number as JSON holds it, which has no NaN and no infinity."""
-    value = float(f"{float(value):.6g}")
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value
+    return numbers([values[0], values[-1]])
