@@ -17,6 +17,8 @@ from keras_gradguard.reporting.lives import state
 from keras_gradguard.reporting.lives import what_became_of
 from keras_gradguard.trace.trace import Trace
 
+_SKILL = "skill: 1 is perfect, 0 predicts no better than a constant"
+
 
 class Report:
     """Findings on a run, with what to do about them.
@@ -189,7 +191,7 @@ class Report:
     def __str__(self) -> str:
         lines = [self.verdict, *self.notes, *what_became_of(self.history)]
         if self.attempts:
-            lines += ["", "Tried:"]
+            lines += ["", f"Tried ({_SKILL}):"]
             lines += [f"  {attempt}" for attempt in self.attempts]
         for finding in self.ranked:
             lines.append("")
