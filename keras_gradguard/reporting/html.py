@@ -79,7 +79,7 @@ def to_html(report):
     parts = [f'<p class="verdict {_tone(report)}">{escape(report.verdict)}</p>']
     parts += [
         f'<p class="dim">{escape(line)}</p>'
-        for line in what_became_of(report.history)
+        for line in [*report.notes, *what_became_of(report.history)]
     ]
     parts += [_finding(finding, trace) for finding in report.ranked]
     if trace is not None and len(trace.steps):

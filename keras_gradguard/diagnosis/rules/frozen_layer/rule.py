@@ -19,7 +19,6 @@ from keras_gradguard.findings.remedy import Remedy
 _ZERO_BLOCKS = 10
 _MEASURED = 5
 _LONG = 100
-_STILL = 1e-8
 
 
 class FrozenLayer(Rule):
@@ -45,6 +44,8 @@ class FrozenLayer(Rule):
     """
 
     id = "frozen_layer"
+    # Of the weights, by one update.
+    thresholds = {"still": 1e-8}  # noqa: RUF012
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -130,7 +131,7 @@ class FrozenLayer(Rule):
         with np.errstate(invalid="ignore"):
             fed = logs > top + np.log(1e-3)
             moved = (ratio > 1e-6).any(axis=1)[:, None]
-            still = (ratio < _STILL) & fed & moved
+            still = (ratio < self.limit("still")) & fed & moved
         seen = count_within(still, _MEASURED) == _MEASURED
         for last, layer in np.argwhere(seen):
             start = stretch_start(still[:, layer], int(last), _MEASURED)
@@ -157,7 +158,7 @@ class FrozenLayer(Rule):
             epoch=trace.epoch_of(first),
             evidence={
                 "update_ratio": value,
-                "threshold": _STILL,
+                "threshold": self.limit("still"),
                 "window": {"first_step": first, "last_step": stop},
             },
             message=(

@@ -45,8 +45,6 @@ _RANGES = {
 
 _MEASURED = 5
 _LONG = 100
-_TOO_LARGE = 0.1
-_TOO_SMALL = 1e-6
 _OF_THE_COURSE = (outweighed, ended_early, lost_again)
 
 
@@ -91,6 +89,8 @@ class UpdateRatio(Rule):
         "oscillating_loss",
         "loss_plateau",
     )
+    # Of the weights, by one update.
+    thresholds = {"high": 0.1, "low": 1e-6}  # noqa: RUF012
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -137,8 +137,8 @@ class UpdateRatio(Rule):
         idle = progress.stalled(window, 0.02)
         idle &= progress.not_learned(window, 0.15)
         with np.errstate(invalid="ignore"):
-            large = (middle > _TOO_LARGE) & np.isfinite(middle)
-            small = (largest < _TOO_SMALL) & (largest > 0)
+            large = (middle > self.limit("high")) & np.isfinite(middle)
+            small = (largest < self.limit("low")) & (largest > 0)
         found = []
         for kind, mask in (("large", large), ("small", small)):
             found += self._first(
@@ -165,10 +165,10 @@ class UpdateRatio(Rule):
             first, stop = int(steps[start]), int(steps[last])
             seen = int(after[0])
             value = float(np.median(middle[start : last + 1]))
-            limit = _TOO_LARGE if kind == "large" else _TOO_SMALL
+            limit = self.limit("high" if kind == "large" else "low")
             means = mean_known(ratio[start : last + 1])
             order = np.argsort(-np.nan_to_num(means), kind="stable")
-            guilty = [i for i in order if means[i] > _TOO_LARGE]
+            guilty = [i for i in order if means[i] > self.limit("high")]
             names_of = trace.layers[judged_layers(trace)]
             layers = [str(names_of[i]) for i in guilty]
             side = "above" if kind == "large" else "below"
