@@ -17,6 +17,7 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
@@ -45,7 +46,7 @@ _RANGES = {
 
 _MEASURED = 5
 _LONG = 100
-_OF_THE_COURSE = (outweighed, ended_early, lost_again)
+_OF_THE_COURSE = (outweighed, ended_early, lost_again, one_side_won)
 
 
 # A first step that replaces this share of the weights, in the median layer,
