@@ -17,6 +17,7 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.update_ratio.half import half_precision
 from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
@@ -46,7 +47,13 @@ _RANGES = {
 
 _MEASURED = 5
 _LONG = 100
-_OF_THE_COURSE = (outweighed, ended_early, lost_again, one_side_won)
+_OF_THE_COURSE = (
+    half_precision,
+    outweighed,
+    ended_early,
+    lost_again,
+    one_side_won,
+)
 
 
 # A first step that replaces this share of the weights, in the median layer,
@@ -72,7 +79,9 @@ class UpdateRatio(Rule):
 
     Besides, where next to nothing was learnt: a penalty or a weight decay under
     which the weights shrank to a third; a schedule that takes the learning
-    rate away in the first third of the run. And a run that had learnt, whose
+    rate away in the first third of the run; weights in float16 under an epsilon
+    that is nothing there; one of two networks that train each other has won,
+    by the logs of their losses. And a run that had learnt, whose
     loss lies by the first again for 50 records.
 
     Without a recorded loss nothing is said: large steps of a run that learns
