@@ -96,8 +96,9 @@ class DeadReLU(Rule):
         if not hits:
             return []
         # Told of is what was complete first.
-        last, level = min(hits, key=lambda hit: hit[0])
-        limit = {"share": self.limit("share"), **level}
+        last, limit = min(hits, key=lambda hit: hit[0])
+        if limit is not _ALL:
+            limit = {"share": self.limit("share"), **limit}
         # What was zero before enough had been seen was dead even then.
         since = np.fmax(dead, zero)
         return [_finding(trace, learning, dead, since, sites, last, limit)]
