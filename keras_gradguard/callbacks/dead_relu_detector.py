@@ -64,8 +64,9 @@ class DeadReLUDetector(WatchingCallback):
             outgoing weights and fresh optimizer moments at the end of an
             epoch (ReDo, Sokar et al. 2023, arXiv:2302.12902). It changes the
             training. Defaults to `False`.
-        verbose: 0 or 1. 1 prints findings as they come and a summary at the
-            end. Defaults to 1.
+        verbose: `"auto"`, 0, 1 or 2. 1 (and `"auto"`) prints findings as
+            they come, and at the end one line or the layers with many dead
+            units; 2 prints all layers; 0 nothing. Defaults to 1.
         dormant_threshold: Float >= 0 or `None`. Also report units of any
             activation, those that cannot die as well, whose ReDo score, the
             mean of `|output|` over that of the layer, is at or below it;
@@ -129,7 +130,7 @@ class DeadReLUDetector(WatchingCallback):
         threshold: float = 0.0,
         patience: int = 1,
         revive: bool = False,
-        verbose: int = 1,
+        verbose: int | str = 1,
         dormant_threshold: float | None = None,
         seed: int | None = None,
         log_dir: str | os.PathLike[str] | None = None,
@@ -146,7 +147,7 @@ class DeadReLUDetector(WatchingCallback):
         )
         self.revive = check.check_bool(_OWNER, "revive", revive)
         self.verbose = check.check_choice(
-            _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
+            _OWNER, "verbose", verbose, ("auto", 0, 1, 2), "Pass 0 for silence."
         )
         self.dormant_threshold = dormant_threshold
         if dormant_threshold is not None:
@@ -387,7 +388,7 @@ class DeadReLUDetector(WatchingCallback):
 
     def _finish(self) -> None:
         if self._speaks:
-            shown.print_summary(self)
+            shown.print_summary(self, everything=self.verbose == 2)
         for writer in self._events or ():
             writer.close(self.trace, self.findings)
         self._outlet.close()

@@ -72,8 +72,9 @@ class GradientMonitor(WatchingCallback):
             also ends training by `model.stop_training`, `"raise"` raises
             `GradGuardFinding`, `"ignore"` only keeps it. A function is
             called with the `Finding` instead. Defaults to `"warn"`.
-        verbose: 0 or 1. 1 prints findings as they come and a summary at the
-            end, 0 prints nothing. Defaults to 1.
+        verbose: `"auto"`, 0, 1 or 2. 1 (and `"auto"`) prints findings as
+            they come and a summary at the end; 2 also the table of layers of
+            a healthy run; 0 prints nothing. Defaults to 1.
         log_metrics: Whether to write `"grad_norm"`, `"grad_norm_min"`,
             `"grad_norm_max"`, `"update_ratio"`, `"clipped_fraction"`,
             `"skipped_steps"`, `"dead_fraction"` and `"findings"` into the
@@ -133,7 +134,7 @@ class GradientMonitor(WatchingCallback):
         update_freq: int = 1,
         rules: str | Sequence[str | Rule] = "default",
         on_finding: str | Callable[[Finding], Any] = "warn",
-        verbose: int = 1,
+        verbose: int | str = 1,
         histogram_freq: int = 0,
         log_metrics: bool | str | Sequence[str] = False,
         layers: str | type | Sequence[str | type] | None = None,
@@ -158,7 +159,7 @@ class GradientMonitor(WatchingCallback):
             )
         self.on_finding: Any = on_finding
         self.verbose = _validation.check_choice(
-            _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
+            _OWNER, "verbose", verbose, ("auto", 0, 1, 2), "Pass 0 for silence."
         )
         self.histogram_freq = _validation.check_histogram_freq(
             _OWNER, histogram_freq, self.log_dir

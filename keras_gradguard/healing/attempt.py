@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_gradguard._text import number
+from keras_gradguard._text import count
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,8 +43,15 @@ class Attempt:
         if self.before != self.before and self.after != self.after:
             return f"{self.title} ({self.rule}): {verdict}, not verified."
         left = ", ".join(self.left) if self.left else "nothing"
+
+        def skill(value):
+            # 0 is a constant prediction, 1 is perfect.
+            return (
+                "unknown" if value != value else f"{round(value, 2) + 0.0:.2f}"
+            )
+
         return (
-            f"{self.title} ({self.rule}): {verdict}. Skill after "
-            f"{self.epochs} epochs {number(self.before)} -> "
-            f"{number(self.after)}; still found: {left}."
+            f"{self.title} ({self.rule}): {verdict}. After "
+            f"{count(self.epochs, 'epoch')} its skill was {skill(self.after)}, "
+            f"{skill(self.before)} without it; still found: {left}."
         )

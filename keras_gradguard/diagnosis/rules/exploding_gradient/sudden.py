@@ -42,8 +42,8 @@ def to_nonfinite(trace):
     begin = number(norms[start - low])
     end = number(norms[-1])
     text = (
-        f"The gradient norm went from {begin} at step {first} to {end} at "
-        f"step {int(trace.steps[at - 1])} and was not finite at step "
+        f"The gradient norm grew from {begin} to {end} and then was not "
+        f"finite. That was at steps {first}, {int(trace.steps[at - 1])} and "
         f"{stop}."
     )
     if update > _HUGE_UPDATE:
@@ -88,8 +88,8 @@ def _runaway_within(trace, low, high):
     layers = _by_norm(trace, start + 2)
     steps = ", ".join(number(n) for n in norms[:3])
     text = (
-        f"The gradient norm ran away from step {first} on: {steps} in "
-        "three steps in a row. What was learnt before is lost."
+        f"The gradient norm ran away from step {first} on: {steps} in three "
+        "steps. What was learnt before is lost."
     )
     evidence = {
         "growth": float(norms[2] / norms[0]),
@@ -122,8 +122,8 @@ def burst(trace):
     layers = _by_norm(trace, at)
     text = (
         f"The gradient norm went from {number(norms[0])} to "
-        f"{number(norms[at])} within {at} steps, and the loss from "
-        f"{loss[0]:.3g} to {loss[at]:.3g}. The weights were thrown so far "
+        f"{number(norms[at])} within {count(at, 'step')}. The loss went from "
+        f"{loss[0]:.3g} to {loss[at]:.3g}. That threw the weights so far off "
         f"that nothing was learnt up to step {stop}."
     )
     evidence = {
