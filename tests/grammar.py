@@ -23,6 +23,7 @@ _BANNED = (
     "left behind it",
     "takes them to exclude",
     "is none.",
+    "no gradient than",
     "Concerned:",
     "Told ",
     "Judged ",

@@ -10,6 +10,8 @@ from keras_gradguard.reporting.spark import bands
 
 # The most bars of a series, and the layers that are named one by one.
 _BARS, _NAMED = 32, 3
+# Of a loss that changes by less than this share few would say it moved.
+_STILL = 0.05
 # Of these rules the share of units tells, not the gradient.
 _SHARES = {
     "dead_relu": ("dead_fraction", "share of dead units"),
@@ -144,7 +146,7 @@ def loss_so_far(trace):
     first, last = float(values[0]), float(values[-1])
     if not np.isfinite(loss[-1]):
         return loss, f"The loss went from {first:.3g} to {loss[-1]:.3g}."
-    if abs(last - first) <= 0.02 * abs(first):
+    if abs(last - first) <= _STILL * abs(first):
         now = f"{first:.3g}, now {last:.3g}"
         now = now if f"{first:.3g}" != f"{last:.3g}" else f"{last:.3g}"
         return loss, f"The loss has hardly moved: {now}."

@@ -183,8 +183,8 @@ class VanishingGradient(Rule):
                     "threshold": _AT_START,
                 },
                 f"Before any training {paths[worst]} gets "
-                f"{_less(norms[worst], later[worst])} gradient than a layer "
-                f"behind it. The norms are {number(norms[worst])} and "
+                f"{_less(norms[worst], later[worst])} a layer behind it. "
+                f"The norms are {number(norms[worst])} and "
                 f"{number(later[worst])}. Gradient norms from input to output: "
                 f"{profile_text(norms)}.",
                 for_vanishing(start.run, low),
@@ -250,7 +250,7 @@ def _message(guilty, layers, norms, worst, top, evidence):
         )
     least = "is the layer that gets" if len(guilty) == 1 else "get"
     return (
-        f"{layers[worst]} gets {_less(low, high)} gradient than {layers[top]}. "
+        f"{layers[worst]} gets {_less(low, high)} {layers[top]}. "
         f"The norms are {number(low)} and {number(high)} over steps "
         f"{window['first_step']}-{window['last_step']}: the gradient shrinks "
         f"on its way back through the layers. {names(guilty)} {least} the "
@@ -261,7 +261,9 @@ def _message(guilty, layers, norms, worst, top, evidence):
 
 def _less(low, high):
     """Return in words how much less a layer gets than another."""
-    return f"{number(high / low)} times less" if low > 0 else "no"
+    if low > 0:
+        return f"{number(high / low)} times less gradient than"
+    return "no gradient at all, unlike"
 
 
 def for_vanishing(run, layers):

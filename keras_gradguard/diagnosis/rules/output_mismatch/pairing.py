@@ -254,7 +254,7 @@ def _bounded_logits(output):
         output,
         "relu_logits",
         f"{output.activation} cuts all negative logits to 0, so no class can "
-        "become unlikely, and units at 0 get no gradient.",
+        "become unlikely. Units at 0 get no gradient.",
         [
             changes.output(
                 output,
