@@ -8,6 +8,7 @@ from typing import Any
 from keras_gradguard.findings.causes import ranked
 from keras_gradguard.reporting.layer_table import layer_table
 from keras_gradguard.reporting.layer_table import span
+from keras_gradguard.reporting.spark import bands
 from keras_gradguard.reporting.spark import can_show
 from keras_gradguard.reporting.spark import sparkline
 from keras_gradguard.reporting.tables import clipping
@@ -19,6 +20,7 @@ _SIGNS = {"critical": "✖", "warning": "!"}
 _IN_ASCII = {"✖": "x"}
 _PLAIN_WIDTH = 120
 _CODE_LINES = 5
+_FEWEST_BARS = 8
 _FULL = "print(monitor.report())"
 
 
@@ -138,7 +140,9 @@ def _print_finding(page, lines):
             indent=2,
         )
     if lines.loss:
-        bars = sparkline(lines.losses, page.encoding)
+        room = page.width - len(lines.loss) - 3
+        most = min(len(lines.losses), max(_FEWEST_BARS, room))
+        bars = sparkline(bands(lines.losses, most), page.encoding)
         page.line(f"{lines.loss} {bars}".rstrip(), indent=2)
     if lines.do:
         page.line(("Do: ", "bold"), (f"{lines.do}.", ""), indent=2)

@@ -115,10 +115,13 @@ def _names(trace, groups, room):
         if max(map(len, layers), default=0) <= room:
             return layers
         return unlike_neighbours(layers, room)
-    # Of a band: its ends, without what all layers share.
-    short = unlike_neighbours(layers, max(8, (room - 4) // 2))
-    ends = [(short[group[0]], short[group[-1]]) for group in groups]
-    return [a if a == b else f"{a} to {b}" for a, b in ends]
+    # Of a band: its ends, without what all layers share. Where these do not
+    # fit, their places from the input on: what is cut names no layer.
+    short = unlike_neighbours(layers, max(map(len, layers)))
+    ends = [f"{short[group[0]]} to {short[group[-1]]}" for group in groups]
+    if max(map(len, ends)) <= room and len(set(ends)) == len(ends):
+        return ends
+    return [f"{group[0] + 1} to {group[-1] + 1}" for group in groups]
 
 
 def _width(names, cells, least):

@@ -39,6 +39,7 @@ class Report:
         notes: List of str.
         attempts: List of `Attempt`.
         not_judged: List of str. What could not be judged, and why.
+        run_dir: Str or None. The directory of files it was read from.
 
     Example:
     >>> import numpy as np
@@ -68,6 +69,7 @@ class Report:
         )
         self.trace = trace
         self.notes = _validation.check_names("Report", "notes", notes)
+        self.run_dir: str | None = None
         self.attempts = _list("attempts", attempts, "Attempt", "to_dict")
         self.not_judged = _validation.check_names(
             "Report", "not_judged", not_judged
