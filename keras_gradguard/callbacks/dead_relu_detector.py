@@ -381,6 +381,12 @@ class DeadReLUDetector(WatchingCallback):
                 self._counts.forget(path, units)
         self.revived.append(told)
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from keras_gradguard.reporting.notebook import text_html
+
+        return text_html(shown.table(self), self.findings)
+
     def _judge(self) -> None:
         fresh = self._judged.look(self.trace, len(self.trace.activation_steps))
         if fresh and "GradientMonitor" not in self._watch.recording.owners:

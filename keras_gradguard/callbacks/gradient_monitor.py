@@ -27,7 +27,7 @@ from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.weights import WeightWatch
-from keras_gradguard.reporting.console import ConsoleReporter
+from keras_gradguard.reporting.live import reporter_for
 from keras_gradguard.reporting.reporter import Guarded
 from keras_gradguard.reporting.run_directory import RunWriter
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
@@ -72,9 +72,10 @@ class GradientMonitor(WatchingCallback):
             also ends training by `model.stop_training`, `"raise"` raises
             `GradGuardFinding`, `"ignore"` only keeps it. A function is
             called with the `Finding` instead. Defaults to `"warn"`.
-        verbose: `"auto"`, 0, 1 or 2. 1 (and `"auto"`) prints findings as
-            they come and a summary at the end; 2 also the table of layers of
-            a healthy run; 0 prints nothing. Defaults to 1.
+        verbose: `"auto"`, 0, 1 or 2. 1 prints findings as they come and a
+            summary at the end; 2 also the table of layers of a healthy run;
+            0 prints nothing. `"auto"` is a live cell in a notebook, and 1
+            elsewhere. Defaults to 1.
         log_metrics: Whether to write `"grad_norm"`, `"grad_norm_min"`,
             `"grad_norm_max"`, `"update_ratio"`, `"clipped_fraction"`,
             `"skipped_steps"`, `"dead_fraction"` and `"findings"` into the
@@ -201,9 +202,7 @@ class GradientMonitor(WatchingCallback):
         if recording is None:
             recording = recording_of(model, self.update_freq)
         self._reporters = [
-            Guarded(
-                ConsoleReporter(self.verbose if self._outlet.is_chief else 0)
-            ),
+            Guarded(reporter_for(self.verbose if self._outlet.is_chief else 0)),
             *self._outlet.open(
                 self.log_dir,
                 self._watch,
@@ -353,6 +352,12 @@ class GradientMonitor(WatchingCallback):
         from keras_gradguard.reporting import plots
 
         return plots.plot(self.trace, self.findings)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from keras_gradguard.reporting.notebook import run_html
+
+        return run_html(self.trace, self.findings)
 
     # Inside
 

@@ -46,10 +46,10 @@ def to_html(report):
     """Return a `Report` as a page without any external resource."""
     trace = report.trace
     parts = [f'<p class="verdict {tone(report)}">{escape(report.verdict)}</p>']
-    parts += [_finding(finding) for finding in report.ranked]
+    parts += [finding_card(finding) for finding in report.ranked]
     if trace is not None and len(trace.steps):
         parts.append("<h2>Gradient norms, layers by steps</h2>")
-        parts.append(_heatmap(trace, report.findings))
+        parts.append(heatmap(trace, report.findings))
         parts += _curves(trace, report.findings)
         parts.append("<h2>Layers</h2>")
         parts.append(_table(layer_rows(trace, report.findings)))
@@ -57,7 +57,8 @@ def to_html(report):
     return to_page("GradGuard report", "\n".join(parts))
 
 
-def _finding(finding):
+def finding_card(finding):
+    """Return a finding as HTML: what, where, what to do."""
     epoch = f" (epoch {finding.epoch + 1})" if finding.epoch is not None else ""
     kind = "finding effect" if finding.cause else "finding"
     parts = [
@@ -75,7 +76,8 @@ def _finding(finding):
             f"{', '.join(shown[:_NAMED])}</p>"
         )
         parts.append(_folded("more layers", shown[_NAMED:], ", "))
-    for remedy in finding.remedies:
+    # What helps against the cause helps against what follows.
+    for remedy in () if finding.cause else finding.remedies:
         parts.append(f"<h3>{escape(remedy.title)}</h3>")
         parts.append(f"<p>{escape(remedy.why)}</p>")
         if remedy.code:
@@ -107,7 +109,8 @@ def _code(code):
     ]
 
 
-def _heatmap(trace, findings, width=760, row_height=14):
+def heatmap(trace, findings, width=760, row_height=14):
+    """Return gradient norms, layers by steps, as HTML."""
     parts, cells, gone = binned(trace, bins=300)
     count = len(trace.layers)
     known = cells[np.isfinite(cells)]

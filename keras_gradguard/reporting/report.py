@@ -202,6 +202,12 @@ class Report:
                 lines += [f"      {line}" for line in remedy.code.splitlines()]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from keras_gradguard.reporting.notebook import report_html
+
+        return report_html(self)
+
     def __repr__(self) -> str:
         rules = [finding.rule for finding in self.findings]
         nothing = "healthy" if self.healthy else "nothing found"
