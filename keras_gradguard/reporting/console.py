@@ -5,9 +5,11 @@ import sys
 import textwrap
 from typing import Any
 
+from keras_gradguard.findings.causes import ENDED
 from keras_gradguard.findings.causes import ranked
 from keras_gradguard.reporting.layer_table import layer_table
 from keras_gradguard.reporting.layer_table import span
+from keras_gradguard.reporting.lives import end_of
 from keras_gradguard.reporting.spark import bands
 from keras_gradguard.reporting.spark import can_show
 from keras_gradguard.reporting.spark import sparkline
@@ -64,10 +66,11 @@ class ConsoleReporter:
             if before == finding.status:
                 continue
             self._told[finding.key] = finding.status
-            text = ended(finding, findings)
-            if text:
+            if finding.status in ENDED:
                 page.line("")
-                page.line(f"GradGuard: {text}")
+                page.line(f"GradGuard: {end_of(finding)}")
+                if finding.status == "withdrawn":
+                    page.line("Do not follow its advice.", indent=2)
         page.flush()
 
     def on_records(self, trace, first_step):
@@ -102,26 +105,6 @@ class ConsoleReporter:
             page.line("")
             page.line(f"All numbers, reasons and code: {_FULL}")
         page.flush()
-
-
-def ended(finding, findings):
-    """Return in words what has become of a finding; empty if it stands.
-
-    Args:
-        finding: `Finding`.
-        findings: List of `Finding`. Those that stand.
-    """
-    since = f"{finding.rule} since step {finding.first_step}"
-    if finding.status == "resolved":
-        return (
-            f"resolved at step {finding.resolved_step}: {since}. The model "
-            "has learnt since."
-        )
-    if finding.status == "withdrawn":
-        causes = [f.rule for f in findings if f.cause is None]
-        why = f", since {causes[0]} explains it" if causes else ""
-        return f"withdrawn: {since}{why}. Do not follow its advice."
-    return ""
 
 
 def _print_finding(page, lines):

@@ -9,6 +9,8 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard._text import unlike_neighbours
 from keras_gradguard.reporting.bins import StepBins
+from keras_gradguard.reporting.lives import state
+from keras_gradguard.reporting.lives import what_became_of
 from keras_gradguard.reporting.page import to_page
 from keras_gradguard.reporting.page import tone
 from keras_gradguard.reporting.tables import binned
@@ -46,7 +48,11 @@ def to_html(report):
     """Return a `Report` as a page without any external resource."""
     trace = report.trace
     parts = [f'<p class="verdict {tone(report)}">{escape(report.verdict)}</p>']
-    parts += [finding_card(finding) for finding in report.ranked]
+    parts += [
+        f'<p class="dim">{escape(line)}</p>'
+        for line in what_became_of(report.history)
+    ]
+    parts += [finding_card(finding, trace) for finding in report.ranked]
     if trace is not None and len(trace.steps):
         parts.append("<h2>Gradient norms, layers by steps</h2>")
         parts.append(heatmap(trace, report.findings))
@@ -57,7 +63,7 @@ def to_html(report):
     return to_page("GradGuard report", "\n".join(parts))
 
 
-def finding_card(finding):
+def finding_card(finding, trace):
     """Return a finding as HTML: what, where, what to do."""
     epoch = f" (epoch {finding.epoch + 1})" if finding.epoch is not None else ""
     kind = "finding effect" if finding.cause else "finding"
@@ -65,6 +71,7 @@ def finding_card(finding):
         f'<section class="{kind}">',
         f'<h2><span class="{escape(finding.severity)}">{escape(finding.rule)}'
         f"</span> since step {finding.first_step}{epoch}</h2>",
+        f'<p class="dim">{escape(state(finding, trace))}</p>',
         f"<p>{escape(finding.message)}</p>",
     ]
     if finding.cause:

@@ -7,6 +7,7 @@ import numpy as np
 from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.html import finding_card
 from keras_gradguard.reporting.html import heatmap
+from keras_gradguard.reporting.lives import what_became_of
 from keras_gradguard.reporting.page import tone
 from keras_gradguard.reporting.spark import bands
 from keras_gradguard.reporting.spark import sparkline
@@ -47,7 +48,9 @@ def report_html(report):
     """
     parts = [f'<p class="verdict {tone(report)}">{escape(report.verdict)}</p>']
     parts += [f"<p>{escape(note)}</p>" for note in report.notes]
-    parts += [finding_card(finding) for finding in report.ranked]
+    ended = what_became_of(report.history)
+    parts += [f"<p>{line}</p>" for line in map(escape, ended)]
+    parts += [finding_card(finding, report.trace) for finding in report.ranked]
     if report.trace is not None and len(report.trace.steps):
         parts += _map(report.trace, report.findings)
     return _cell(parts)
@@ -59,7 +62,7 @@ def finding_html(finding):
     Args:
         finding: `Finding`.
     """
-    return _cell([finding_card(finding)])
+    return _cell([finding_card(finding, None)])
 
 
 def run_html(trace, findings):
@@ -78,7 +81,7 @@ def run_html(trace, findings):
     parts = [
         f'<p class="verdict {worst}">{escape(verdict(trace, findings))}</p>',
         f'<p class="dim">Step {trace.steps[-1]:,}. {escape(loss)}</p>',
-        *[finding_card(finding) for finding in findings],
+        *[finding_card(finding, trace) for finding in findings],
         *_map(trace, findings),
     ]
     return _cell(parts)
@@ -129,7 +132,7 @@ def text_html(text, findings=()):
         text: Str.
         findings: List of `Finding`. Defaults to none.
     """
-    cards = [finding_card(finding) for finding in findings]
+    cards = [finding_card(finding, None) for finding in findings]
     return _cell([*cards, f"<pre>{escape(text)}</pre>"])
 
 

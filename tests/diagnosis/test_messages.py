@@ -267,7 +267,7 @@ def test_attempts_of_heal():
         assert "e-5" not in text
         assert "-0.00" not in text
         assert ("epoch " in text) == (epochs == 1)
-        assert "its skill was 0.70, 0.00 without it" in text
+        assert "skill 0.70 (before 0.00), found nothing." in text
 
 
 @pytest.mark.parametrize("number", range(8))

@@ -138,7 +138,7 @@ def test_a_finding_that_is_gone_is_said_once(sick, capsys):
     for _ in range(2):
         reporter.on_judged([], [gone], trace)
     out = capsys.readouterr().out
-    assert out.count("resolved at step 150: vanishing_gradient") == 1
+    assert out.count("Resolved at step 150: vanishing_gradient") == 1
 
 
 def test_a_finding_that_another_explains_is_taken_back(sick, capsys):
@@ -146,12 +146,12 @@ def test_a_finding_that_another_explains_is_taken_back(sick, capsys):
     early = dataclasses.replace(cause, rule="slow_convergence")
     reporter = ConsoleReporter()
     reporter.on_findings([early], trace)
-    late = dataclasses.replace(early, status="withdrawn")
+    late = dataclasses.replace(early, status="withdrawn", cause=cause.rule)
     reporter.on_judged([cause], [cause, late], trace)
     out = " ".join(capsys.readouterr().out.split())
     assert (
-        "withdrawn: slow_convergence since step 0, since vanishing_gradient "
-        "explains it. Do not follow its advice." in out
+        "Withdrawn: slow_convergence since step 0; vanishing_gradient explains "
+        "it. Do not follow its advice." in out
     )
 
 
