@@ -19,6 +19,14 @@ def number(value):
     return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+")
 
 
+def many_times(factor):
+    """Return a factor as people say it: "52 times", "95 million times"."""
+    for size, name in ((1e9, "billion"), (1e6, "million")):
+        if size <= factor < 1e12:
+            return f"{number(factor / size)} {name} times"
+    return f"{number(factor)} times"
+
+
 def count(number, thing, things=None):
     """Return a number of things in words: "1 value", "2 values".
 

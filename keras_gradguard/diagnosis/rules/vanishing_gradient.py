@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_gradguard._text import names
+from keras_gradguard._text import many_times
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
 from keras_gradguard.diagnosis.evidence.learning import Learning
@@ -262,7 +263,7 @@ def _message(guilty, layers, norms, worst, top, evidence):
 def _less(low, high):
     """Return in words how much less a layer gets than another."""
     if low > 0:
-        return f"{number(high / low)} times less gradient than"
+        return f"{many_times(high / low)} less gradient than"
     return "no gradient at all, unlike"
 
 
