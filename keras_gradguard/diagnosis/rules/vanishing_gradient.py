@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from keras_gradguard._text import names
 from keras_gradguard._text import many_times
+from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
 from keras_gradguard.diagnosis.evidence.learning import Learning
