@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -135,7 +136,7 @@ class DeadReLUDetector(WatchingCallback):
         threshold: float = 0.0,
         patience: int = 1,
         revive: bool = False,
-        verbose: int | str = 1,
+        verbose: int | Literal["auto"] = 1,
         dormant_threshold: float | None = None,
         seed: int | None = None,
         log_dir: str | os.PathLike[str] | None = None,
@@ -394,7 +395,8 @@ class DeadReLUDetector(WatchingCallback):
         return text_html(shown.table(self), self.findings)
 
     def _judge(self) -> None:
-        fresh = self._judged.look(self.trace, len(self.trace.activation_steps))
+        records = len(self.trace.activation_steps)
+        _, fresh = self._judged.look(self.trace, records)
         if fresh and "GradientMonitor" not in self._watch.recording.owners:
             self._console.on_findings(fresh, self.trace)
 

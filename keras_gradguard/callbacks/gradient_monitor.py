@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -139,7 +140,7 @@ class GradientMonitor(WatchingCallback):
         update_freq: int = 1,
         rules: str | Sequence[str | Rule] = "default",
         on_finding: str | Callable[[Finding], Any] = "warn",
-        verbose: int | str = 1,
+        verbose: int | Literal["auto"] = 1,
         histogram_freq: int = 0,
         log_metrics: bool | str | Sequence[str] = False,
         layers: str | type | Sequence[str | type] | None = None,
