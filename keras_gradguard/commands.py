@@ -216,11 +216,12 @@ def _report_all(options, folder, inside):
             f"runs. Received: {options.output!r}. Pass one run, or --json."
         )
     write = options.output is not None or not options.json
-    runs, reports, bad = [], [], 0
+    runs: list = []
+    reports, bad = [], 0
     for run_dir in inside:
         name = run_dir.relative_to(folder).as_posix()
         written = (run_dir / TRACE).stat().st_mtime
-        link = None
+        link: str | None = None
         try:
             report = load_report(run_dir)
         except (OSError, ValueError) as error:

@@ -39,6 +39,8 @@ def without_numbers(text):
     """Mask numbers, bars, and layers, which depend on close numbers."""
     text = re.sub(r"[▁-█0]*[▁-█][▁-█0]*", "BARS", text)
     text = re.sub(r"\s+", " ", text)
+    # By a little more or less it fell or has hardly moved.
+    text = re.sub(r"The loss .*?(?=BARS)", "The loss: ", text)
     text = re.sub(r"(net/\w+(, | and | to )?)+", "LAYERS ", text)
     return re.sub(r"\d+(?:[.,]\d+)*(e-?\d+)?", "#", text)
 

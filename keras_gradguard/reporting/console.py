@@ -94,7 +94,7 @@ class ConsoleReporter:
         if clipped is not None:
             page.line(f"  {clipped}")
         findings = ranked(findings)
-        shown = set()
+        shown: set = set()
         for at, finding in enumerate(findings):
             _print_remedy(page, finding, at + 1, trace, shown)
         if findings or self.verbose > 1:

@@ -134,7 +134,7 @@ def _width(names, cells, least):
 
 def _lines(names, cells):
     titles = {key: title for key, title, _ in COLUMNS}
-    columns = [(("Layer",), names, str.ljust)]
+    columns: list = [(("Layer",), names, str.ljust)]
     columns += [(titles[key], cells[key], str.rjust) for key in cells]
     height = max(len(title) for title, _, _ in columns)
     shown = []

@@ -55,8 +55,8 @@ def _line(name, link, report, written):
     else:
         cells = [_verdict(report), *map(escape, _numbers(report))]
     day = datetime.datetime.fromtimestamp(written).strftime("%Y-%m-%d %H:%M")
-    cells = "".join(f"<td>{cell}</td>" for cell in (shown, *cells, day))
-    return f"<tr>{cells}</tr>\n"
+    row = "".join(f"<td>{cell}</td>" for cell in (shown, *cells, day))
+    return f"<tr>{row}</tr>\n"
 
 
 def _verdict(report):

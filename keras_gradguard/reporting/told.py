@@ -12,6 +12,8 @@ from keras_gradguard.reporting.spark import bands
 _BARS, _NAMED = 32, 3
 # Of a loss that changes by less than this share few would say it moved.
 _STILL = 0.05
+# The ends of a series of losses are medians of so many parts of it.
+_ENDS = 8
 # Of these rules the share of units tells, not the gradient.
 _SHARES = {
     "dead_relu": ("dead_fraction", "share of dead units"),
@@ -143,7 +145,10 @@ def loss_so_far(trace):
     if len(loss) > _BARS:
         loss = StepBins.of(steps, _BARS).median(loss)
     values = loss[np.isfinite(loss)]
-    first, last = float(values[0]), float(values[-1])
+    # Of many, a few: one batch may be far off.
+    few = max(1, len(values) // _ENDS)
+    first = float(np.median(values[:few]))
+    last = float(np.median(values[-few:]))
     if not np.isfinite(loss[-1]):
         return loss, f"The loss went from {first:.3g} to {loss[-1]:.3g}."
     if abs(last - first) <= _STILL * abs(first):

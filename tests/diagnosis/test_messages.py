@@ -266,7 +266,7 @@ def test_attempts_of_heal():
         text = str(Attempt("r", "Do it", True, -2.5e-5, 0.7, [], epochs))
         assert "e-5" not in text
         assert "-0.00" not in text
-        assert ("epoch " in text) == (epochs == 1)
+        assert ("1 epoch:" in text) == (epochs == 1)
         assert "skill 0.70 (before 0.00), found nothing." in text
 
 

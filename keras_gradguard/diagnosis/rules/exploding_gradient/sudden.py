@@ -5,6 +5,7 @@ Each judgement takes a `Trace` and returns a `Growth`, or None.
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_few_samples
@@ -107,15 +108,15 @@ def _runaway_within(trace, low, high):
 
 def burst(trace):
     """Judge a rise in the first steps after which nothing is learnt."""
-    count = min(_BURST["records"], len(trace.steps))
-    norms = trace.global_norms(0, count)
+    records = min(_BURST["records"], len(trace.steps))
+    norms = trace.global_norms(0, records)
     loss = trace.extra.get("loss")
     few = of_few_samples(trace)
-    if loss is None or few or count < 2 or not norms[0] > 0:
+    if loss is None or few or records < 2 or not norms[0] > 0:
         return None
     with np.errstate(invalid="ignore", over="ignore"):
         jump = norms > _BURST["growth"] * norms[0]
-        jump &= loss[:count] > _BURST["loss"] * np.abs(loss[0])
+        jump &= loss[:records] > _BURST["loss"] * np.abs(loss[0])
     learning = Learning.of(trace)
     if not jump.any() or not len(learning):
         return None
