@@ -77,9 +77,14 @@ class EventWriter(Reporter):
         with naming_log_dir("EventWriter", log_dir):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = EventFile(folder, first=_import_modules)
+            try:
+                self._tab = TabSeries(self._file)
+                self._session = Session(self._file)
+            except OSError:
+                # The thread may have failed by now; it hands its error on.
+                self._file.abandon()
+                raise
         self.path = self._file.path
-        self._tab = TabSeries(self._file)
-        self._session = Session(self._file)
         self._pace = Pace(_FIRST_INTERVAL, _SHARE)
         self._templates = {}
         self._update_done = self._dead_done = -1
