@@ -10,6 +10,7 @@ from keras_gradguard.findings.causes import ranked
 from keras_gradguard.reporting.layer_table import layer_table
 from keras_gradguard.reporting.layer_table import span
 from keras_gradguard.reporting.lives import end_of
+from keras_gradguard.reporting.reporter import Reporter
 from keras_gradguard.reporting.spark import bands
 from keras_gradguard.reporting.spark import can_show
 from keras_gradguard.reporting.spark import sparkline
@@ -26,7 +27,7 @@ _FEWEST_BARS = 8
 _FULL = "print(monitor.report())"
 
 
-class ConsoleReporter:
+class ConsoleReporter(Reporter):
     """Prints findings as they come and a summary at the end.
 
     A finding is four lines: what and where, by how much (with a bar for each
@@ -72,15 +73,6 @@ class ConsoleReporter:
                 if finding.status == "withdrawn":
                     page.line("Do not follow its advice.", indent=2)
         page.flush()
-
-    def on_records(self, trace, first_step):
-        """Print nothing."""
-
-    def on_histogram(self, histogram, trace):
-        """Print nothing."""
-
-    def on_epoch(self, trace, epoch):
-        """Print nothing."""
 
     def close(self, trace, findings):
         """Print the summary."""

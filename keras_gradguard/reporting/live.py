@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from keras_gradguard.reporting.console import ConsoleReporter
+from keras_gradguard.reporting.reporter import Reporter
 
 # Drawing may take this share of the time, and is done so often at most.
 _SHARE_OF_TIME, _SECONDS = 0.02, 1.0
@@ -30,7 +31,7 @@ def in_notebook():
     return getattr(shell, "kernel", None) is not None
 
 
-class LiveReporter:
+class LiveReporter(Reporter):
     """Shows verdict, findings and map of a run in one cell, and keeps it new.
 
     It draws at most once a second, and less often where that would take more
@@ -53,9 +54,6 @@ class LiveReporter:
     def on_records(self, trace, first_step):
         """Draw if it is time."""
         self._draw_if_due(trace)
-
-    def on_histogram(self, histogram, trace):
-        """Draw nothing."""
 
     def on_epoch(self, trace, epoch):
         """Draw if it is time."""
