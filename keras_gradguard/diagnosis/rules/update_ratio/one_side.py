@@ -78,7 +78,7 @@ def _finding(trace, winner, low, loser, high, begin, at, bad):
     first = max(first, int(trace.steps[0]))
     text = (
         f"The {winner} has won: its loss went from {number(float(low[0]))} to "
-        f"{number(float(low[at]))}, and that of the {loser} climbs, from "
+        f"{number(float(low[at]))}, that of the {loser} from "
         f"{number(float(high[0]))} to {number(float(high[at]))}. What the "
         f"{loser} gets from it no longer tells it what to change."
     )

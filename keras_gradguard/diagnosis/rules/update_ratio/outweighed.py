@@ -165,8 +165,8 @@ def _added(trace, left, stop):
     layers = [str(trace.layers[at]) for at in faded]
     least = float(min(left[at] for at in faded))
     text = (
-        "A loss that is added to that of the data outweighs the task: the "
-        f"first loss was {number(loss)}, where a constant prediction has "
+        "An added loss outweighs the task: the first loss was "
+        f"{number(loss)}, where a constant prediction has "
         f"{number(float(guess[0]))}. The weights of {names(layers)} shrank to "
         f"{number(least)} of their size, and nothing was learnt."
     )
