@@ -83,13 +83,15 @@ class DeadReLU(Rule):
         count = len(learning)
         zero = trace.activation("dead_fraction")[:count, sites]
         dead = np.where(_seen_enough(trace, count)[:, None], zero, np.nan)
-        if batch_size(trace) >= _LARGE_BATCH:
-            # Sooner known than over eight batches.
-            now = trace.activation("inactive_fraction")[:count, sites]
-            dead = np.fmax(dead, now)
+        # Sooner known than over eight batches; of whole layers, of fewer rows.
+        now = trace.activation("inactive_fraction")[:count, sites]
+        rows = batch_size(trace)
+        gone = np.fmax(dead, now) if rows >= _FEWEST_ROWS else dead
+        if rows >= _LARGE_BATCH:
+            dead = gone
         steps = learning.steps
         with np.errstate(invalid="ignore"):
-            whole = _first(steps, dead >= _ALL["share"], _ALL)
+            whole = _first(steps, gone >= _ALL["share"], _ALL)
             high, idle = dead >= self.limit("share"), learning.idle()
             most = [_first(steps, high, level, idle) for level in (_MOST, _ONE)]
         hits = [hit for hit in (whole, *most) if hit is not None]
@@ -97,7 +99,9 @@ class DeadReLU(Rule):
             return []
         # Told of is what was complete first.
         last, limit = min(hits, key=lambda hit: hit[0])
-        if limit is not _ALL:
+        if limit is _ALL:
+            dead = gone
+        else:
             limit = {"share": self.limit("share"), **limit}
         # What was zero before enough had been seen was dead even then.
         since = np.fmax(dead, zero)
