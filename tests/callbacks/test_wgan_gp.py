@@ -9,7 +9,7 @@ from keras import ops
 import keras_gradguard as kgg
 from tests import reference
 
-ROWS, ROUNDS, CRITIC_STEPS = 8, 30, 3
+ROWS, ROUNDS, CRITIC_STEPS = 8, 6, 3
 
 
 def gradients(loss, variables):
@@ -123,8 +123,7 @@ def rows_of(trace, variables):
     return trace.get("grad_norm", by="variable")[:, at]
 
 
-@pytest.mark.parametrize("more", [0, 2])
-@pytest.mark.parametrize("first", ["critic", "generator"])
+@pytest.mark.parametrize(("first", "more"), [("critic", 2), ("generator", 0)])
 def test_a_slow_optimizer_leaves_no_gap(first, more, recwarn):
     plain, gan = WGAN().train(more), WGAN()
     order = gan.optimizers[:: 1 if first == "critic" else -1]
