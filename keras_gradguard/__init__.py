@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         GradientMonitor as GradientMonitor,
     )
     from keras_gradguard.callbacks.loops import watch as watch
+    from keras_gradguard.callbacks.stop_hopeless import (
+        stop_hopeless as stop_hopeless,
+    )
     from keras_gradguard.diagnosis import diagnose as diagnose
     from keras_gradguard.diagnosis.comparison import compare as compare
     from keras_gradguard.diagnosis.rules.rule import Rule as Rule
@@ -51,6 +54,7 @@ _EXPORTS = {
     "compare": "keras_gradguard.diagnosis.comparison",
     "diagnose": "keras_gradguard.diagnosis",
     "heal": "keras_gradguard.healing.heal",
+    "stop_hopeless": "keras_gradguard.callbacks.stop_hopeless",
     "watch": "keras_gradguard.callbacks.loops",
 }
 _SUBMODULES = ("clippers", "layers", "presets")

@@ -24,6 +24,7 @@ PUBLIC = (
     "compare",
     "diagnose",
     "heal",
+    "stop_hopeless",
     "watch",
 )
 MODULES = ("clippers", "layers", "presets")
@@ -63,6 +64,7 @@ SIGNATURES = {
         "log_dir": None,
         "layers": None,
     },
+    "stop_hopeless": {"trial": None},
     "diagnose": {"trace": REQUIRED, "rules": "default"},
     "compare": {"a": REQUIRED, "b": REQUIRED, "factor": 10.0},
     "check": {

@@ -286,6 +286,7 @@ def components():
             "layers": ["dense"],
         },
     )
+    yield Target("stop_hopeless", kgg.stop_hopeless, {"trial": None})
     yield Target(
         "AutoClip",
         kgg.AutoClip,
