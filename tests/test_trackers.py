@@ -79,8 +79,11 @@ def test_wandb(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     (code,) = recipe("Weights & Biases")
-    scope = run(code)
-    summary = scope["run"].summary
+    # A finished run tells its summary no more.
+    assert code.endswith("run.finish()\n")
+    scope = run(code.removesuffix("run.finish()\n"))
+    summary = dict(scope["run"].summary)
+    scope["run"].finish()
     for name, values in known(scope["history"]).items():
         if values:
             assert summary[name] == pytest.approx(values[-1])

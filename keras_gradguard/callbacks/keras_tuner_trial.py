@@ -22,7 +22,9 @@ def tuner_callback() -> Any:
         if type(owner).__name__ == "CallbackList":
             for callback in getattr(owner, "callbacks", None) or ():
                 theirs = type(callback).__module__.startswith("keras_tuner.")
-                if theirs and getattr(callback, "trial", None) is not None:
+                tuner = getattr(callback, "tuner", None)
+                trial = getattr(callback, "trial", None)
+                if theirs and tuner is not None and trial is not None:
                     return callback
         frame = frame.f_back
     return None
@@ -34,7 +36,7 @@ def objectives_of(callback: Any) -> list:
     Args:
         callback: What `tuner_callback` returned.
     """
-    oracle = getattr(getattr(callback, "tuner", None), "oracle", None)
+    oracle: Any = callback.tuner.oracle
     objective = getattr(oracle, "objective", None)
     several = getattr(objective, "objectives", [objective])
     found = []
