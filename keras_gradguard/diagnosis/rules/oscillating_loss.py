@@ -6,6 +6,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import batch_size
 from keras_gradguard.diagnosis.evidence.learning import first_loss
+from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import columns
@@ -77,7 +78,7 @@ class OscillatingLoss(Rule):
                 severity="warning",
                 layers=[],
                 first_step=first,
-                last_step=stop,
+                last_step=not_learnt_until(trace, stop),
                 epoch=trace.epoch_of(first),
                 evidence=evidence,
                 message=text,
