@@ -25,9 +25,10 @@ def stop_hopeless(trial: Any = None) -> "StopHopeless":
 
     Put it into the callbacks of a search over hyperparameters. It watches each
     trial, and at the end of an epoch it ends one in which a critical finding
-    stands while the loss has not come down at all, or in which no gradient is
-    finite any more. It says so at two looks in a row before it acts. A trial
-    that learns, however badly, goes on.
+    is confirmed while the loss has not come down at all and no small gradient
+    of a layer rises, or in which no gradient is finite any more. It says so at
+    two looks in a row before it acts, and not before 100 updates unless no
+    gradient is finite. A trial that learns, however badly, goes on.
 
     The search goes on, too:
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.once
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(256, 6)).astype("float32")
 Y = (X[:, :1] * X[:, 1:2] > 0).astype("float32")
-EPOCHS = 12
+EPOCHS = 16
 
 
 def make(kind):
@@ -21,6 +21,9 @@ def make(kind):
     layers, optimizer = [keras.Input((6,))], keras.optimizers.Adam(0.01)
     if kind == "deep sigmoid":
         layers += [keras.layers.Dense(8, "sigmoid") for _ in range(12)]
+    elif kind == "long plateau":
+        layers += [keras.layers.Dense(8, "sigmoid") for _ in range(4)]
+        optimizer = keras.optimizers.Adam(0.02)
     else:
         layers += [keras.layers.Dense(16, "relu") for _ in range(2)]
     if kind == "explodes":
