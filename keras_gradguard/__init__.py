@@ -23,8 +23,12 @@ if TYPE_CHECKING:
         GradientMonitor as GradientMonitor,
     )
     from keras_gradguard.callbacks.loops import watch as watch
+    from keras_gradguard.callbacks.roll_back import RollBack as RollBack
     from keras_gradguard.callbacks.stop_hopeless import (
         stop_hopeless as stop_hopeless,
+    )
+    from keras_gradguard.callbacks.without_batches import (
+        without_batches as without_batches,
     )
     from keras_gradguard.diagnosis import diagnose as diagnose
     from keras_gradguard.diagnosis.comparison import compare as compare
@@ -48,6 +52,7 @@ _EXPORTS = {
     "GradGuardWarning": "keras_gradguard.exceptions",
     "Remedy": "keras_gradguard.findings.remedy",
     "Report": "keras_gradguard.reporting.report",
+    "RollBack": "keras_gradguard.callbacks.roll_back",
     "Rule": "keras_gradguard.diagnosis.rules.rule",
     "Trace": "keras_gradguard.trace",
     "check": "keras_gradguard.preflight",
@@ -56,6 +61,7 @@ _EXPORTS = {
     "heal": "keras_gradguard.healing.heal",
     "stop_hopeless": "keras_gradguard.callbacks.stop_hopeless",
     "watch": "keras_gradguard.callbacks.loops",
+    "without_batches": "keras_gradguard.callbacks.without_batches",
 }
 _SUBMODULES = ("clippers", "layers", "presets")
 

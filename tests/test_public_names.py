@@ -18,6 +18,7 @@ PUBLIC = (
     "GradientMonitor",
     "Remedy",
     "Report",
+    "RollBack",
     "Rule",
     "Trace",
     "check",
@@ -26,6 +27,7 @@ PUBLIC = (
     "heal",
     "stop_hopeless",
     "watch",
+    "without_batches",
 )
 MODULES = ("clippers", "layers", "presets")
 SIGNATURES = {
@@ -64,7 +66,18 @@ SIGNATURES = {
         "log_dir": None,
         "layers": None,
     },
+    "RollBack": {
+        "factor": 0.5,
+        "max_rollbacks": 3,
+        "save_freq": 100,
+        "verbose": 1,
+    },
     "stop_hopeless": {"trial": None},
+    "without_batches": {
+        "data": REQUIRED,
+        "batches": REQUIRED,
+        "batch_size": None,
+    },
     "diagnose": {"trace": REQUIRED, "rules": "default"},
     "compare": {"a": REQUIRED, "b": REQUIRED, "factor": 10.0},
     "check": {

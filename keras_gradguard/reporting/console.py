@@ -132,6 +132,17 @@ def _console():
     )
 
 
+def say(text):
+    """Print a line of text as the reporter prints its own.
+
+    Args:
+        text: Str.
+    """
+    from rich.text import Text
+
+    _print(_console(), Text(text))
+
+
 def _print(console, text):
     # A log file is searched by line, so nothing is wrapped there.
     console.print(text, soft_wrap=not console.is_terminal)
