@@ -40,7 +40,9 @@ def not_judged(trace, rules=None):
         noise or the outputs follow the targets.
     """
     if trace is None or not len(trace.steps):
-        return ["nothing was recorded"]
+        reason = None if trace is None else trace.meta.get("not_recorded")
+        because = "" if reason is None else f", because {reason}"
+        return [f"nothing was recorded{because}"]
     reasons = []
     if rules is not None:
         asked = ", ".join(rules) or "none"
