@@ -93,6 +93,7 @@ SIGNATURES = {
         "y": None,
         "epochs": None,
         "batch_size": None,
+        "verbose": 1,
     },
 }
 MEMBERS = {

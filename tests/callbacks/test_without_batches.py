@@ -61,7 +61,9 @@ def test_py_dataset():
     got = [wrapped[at][0][:, 0].tolist() for at in range(wrapped.num_batches)]
     assert got == EXPECTED
     np.testing.assert_allclose(total(wrapped, 2), [MEAN] * 2, rtol=1e-6)
-    assert data.epochs == 2
+    plain = Dataset()
+    total(plain, 2)
+    assert data.epochs == plain.epochs
 
 
 def test_generator():
