@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import sys
 
 import keras
 import numpy as np
@@ -147,7 +148,7 @@ def test_it_ends_where_the_run_without_the_fault_ends(fault):
         ]
         near += losses[2] <= 1.1 * losses[0]
         lost += not losses[1] <= 1.1 * losses[0]
-    print(f"{fault}: {near} of {SEEDS} end well, {lost} are lost without")
+    sys.stdout.write(f"{fault}: {near} of {SEEDS} well, {lost} lost without\n")
     assert near >= 0.8 * SEEDS
     assert lost >= 0.8 * SEEDS
 
