@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.weights import WeightWatch
-from keras_gradguard.reporting.console import ConsoleReporter
+from keras_gradguard.reporting.live import reporter_for
 from keras_gradguard.reporting.reporter import Guarded
 from keras_gradguard.reporting.run_directory import RunWriter
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
@@ -76,8 +77,10 @@ class GradientMonitor(WatchingCallback):
             finite is at once. A function is called instead with the `Finding`
             whenever its `status` changes: to `"raised"`, `"confirmed"`,
             `"resolved"` or `"withdrawn"`. Defaults to `"warn"`.
-        verbose: 0 or 1. 1 prints findings as they come and a summary at the
-            end, 0 prints nothing. Defaults to 1.
+        verbose: `"auto"`, 0, 1 or 2. 1 prints findings as they come and a
+            summary at the end; 2 also the table of layers of a healthy run;
+            0 prints nothing. `"auto"` is a live cell in a notebook, and 1
+            elsewhere. Defaults to 1.
         log_metrics: Whether to write `"grad_norm"`, `"grad_norm_min"`,
             `"grad_norm_max"`, `"update_ratio"`, `"clipped_fraction"`,
             `"skipped_steps"`, `"dead_fraction"` and `"findings"` into the
@@ -137,7 +140,7 @@ class GradientMonitor(WatchingCallback):
         update_freq: int = 1,
         rules: str | Sequence[str | Rule] = "default",
         on_finding: str | Callable[[Finding], Any] = "warn",
-        verbose: int = 1,
+        verbose: int | Literal["auto"] = 1,
         histogram_freq: int = 0,
         log_metrics: bool | str | Sequence[str] = False,
         layers: str | type | Sequence[str | type] | None = None,
@@ -162,7 +165,7 @@ class GradientMonitor(WatchingCallback):
             )
         self.on_finding: Any = on_finding
         self.verbose = _validation.check_choice(
-            _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
+            _OWNER, "verbose", verbose, ("auto", 0, 1, 2), "Pass 0 for silence."
         )
         self.histogram_freq = _validation.check_histogram_freq(
             _OWNER, histogram_freq, self.log_dir
@@ -204,9 +207,7 @@ class GradientMonitor(WatchingCallback):
         if recording is None:
             recording = recording_of(model, self.update_freq)
         self._reporters = [
-            Guarded(
-                ConsoleReporter(self.verbose if self._outlet.is_chief else 0)
-            ),
+            Guarded(reporter_for(self.verbose if self._outlet.is_chief else 0)),
             *self._outlet.open(
                 self.log_dir,
                 self._watch,
@@ -365,6 +366,12 @@ class GradientMonitor(WatchingCallback):
         from keras_gradguard.reporting import plots
 
         return plots.plot(self.trace, self.findings)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from keras_gradguard.reporting.notebook import run_html
+
+        return run_html(self.trace, self.findings)
 
     # Inside
 

@@ -285,7 +285,7 @@ class RollBack(WatchingCallback):
         )
         if self.verbose:
             say(
-                f"\nGradGuard {_OWNER}, epoch {epoch + 1}, batch {batch}: "
+                f"GradGuard {_OWNER}, epoch {epoch + 1}, batch {batch}: "
                 f"{reason}. {what} ({len(self.rollbacks)} of at most "
                 f"{self.max_rollbacks})."
             )

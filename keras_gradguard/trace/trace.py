@@ -604,6 +604,12 @@ class Trace:
         """`trace[name]` is `trace.get(name)`."""
         return self.get(name)
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from keras_gradguard.reporting.notebook import trace_html
+
+        return trace_html(self)
+
     def __repr__(self) -> str:
         return (
             f"<Trace: {len(self.steps)} records of {len(self.layers)} layers, "

@@ -115,15 +115,16 @@ class DeadReLU(Rule):
         rows = silent[layers[0]][1]
         if dead:
             text = (
-                f"{names(dead)}: all ReLU units gave 0 for all of {rows} "
-                "samples before any training. No signal passes, and no "
-                "gradient comes back through them."
+                f"{names(dead)}: all ReLU units give 0 for "
+                f"{of_samples(rows)}. That is before any training. No signal "
+                "passes, and no gradient comes back."
             )
         else:
             share = number(100 * silent[layers[0]][0])
             text = (
-                f"{names(layers)}: {share} % of the ReLU units gave 0 for all "
-                f"of {rows} samples before any training. They get no gradient."
+                f"{names(layers)}: {share} % of the units give 0 for "
+                f"{of_samples(rows)}. That is before any training. They get "
+                "no gradient."
             )
         return [
             self.at_start(
@@ -141,6 +142,11 @@ class DeadReLU(Rule):
                 for_dead(start.run, layers),
             )
         ]
+
+
+def of_samples(rows):
+    """Return a number of samples in words."""
+    return "the one sample" if rows == 1 else f"all of {rows:,} samples"
 
 
 def silent_layers(start):
@@ -212,16 +218,16 @@ def _finding(trace, learning, dead, since, sites, last, level):
     if whole:
         many = "its units" if len(guilty) == 1 else "their units"
         text = (
-            f"{names(named)}: all of {many} give 0 for every sample of the "
-            f"batches measured from step {first} to {stop}. Nothing passes, "
-            "neither the signal nor the gradient."
+            f"{names(named)}: all of {many} give 0 for every sample. That was "
+            f"measured from step {first} to {stop}. No signal passes, and no "
+            "gradient comes back."
         )
     else:
         text = (
             f"{names(named)}: {number(100 * share)} % of the units give 0 for "
-            f"every sample of the batches measured from step {first} to "
-            f"{stop}, and the loss does not fall. They get no gradient and "
-            "will not recover."
+            f"every sample. That was measured from step {first} to {stop}, and "
+            "the loss does not fall. Such units get no gradient and will not "
+            "recover."
         )
     return Finding(
         rule=DeadReLU.id,

@@ -122,10 +122,9 @@ def _thrown(trace, blocks, progress, learning):
         "threshold": _THROWN["moved"],
     }
     text = (
-        f"The first five updates changed the weights by {number(moved)} of "
-        f"their size in all, and the loss went from {first:.3g} to "
-        f"{now:.3g}, where it still was at step {stop}: the steps are too "
-        "large."
+        f"The first steps are too large: five updates changed the weights by "
+        f"{number(moved)} of their size. The loss went from {first:.3g} to "
+        f"{now:.3g} and was still there at step {stop}."
     )
     return start, stop, evidence, text
 
@@ -171,11 +170,11 @@ def _swings(trace, blocks, progress, learning):
             "threshold": _SWINGS["change"],
         }
         text = (
-            f"From step {start} to {stop} the loss changes by "
-            f"{number(100 * typical)} % from one stretch of {size * 10} "
-            f"updates to the next, up as often as down ({mean[last]:.3g} to "
-            f"{mean[last + 1]:.3g} at the end), and gets no lower: the steps "
-            "are too large, or the batches too small."
+            f"The loss goes up and down by {number(100 * typical)} % and gets "
+            f"no lower. That is from one stretch of {size * 10} updates to the "
+            f"next, from step {start} to {stop}: {mean[last]:.3g} to "
+            f"{mean[last + 1]:.3g} at the end. The steps are too large, or the "
+            "batches too small."
         )
         return start, stop, evidence, text
     return None

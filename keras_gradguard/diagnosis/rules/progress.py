@@ -111,10 +111,10 @@ def _short_of_reach(trace):
             "window": {"first_step": start, "last_step": stop},
         }
         text = (
-            f"One update changes the weights by {number(middle[at])} of their "
-            f"size. Even if all {plan:,} planned steps went in one direction, "
-            f"the weights would move by {number(reach[at])} of their size: "
-            "too little to learn. The learning rate is too small."
+            "The learning rate is too small: one update changes the weights "
+            f"by {number(middle[at])} of their size. All {plan:,} planned "
+            f"steps in one direction would move them by {number(reach[at])} of "
+            "their size, which is too little to learn."
         )
         fixes = for_slow(trace, 3.0 / reach[at])
         still = (reach < _REACH["far"]) & (steps >= stop)
@@ -255,8 +255,8 @@ def for_plateau(trace):
         faster,
         changes.words(
             "Fit a few samples first",
-            "A model that cannot learn 16 samples by heart is wired wrongly, "
-            "or its targets do not belong to its inputs.",
+            "If a model cannot learn 16 samples by heart, something in it is "
+            "connected wrongly, or its targets do not belong to its inputs.",
             "model.fit(x_train[:16], y_train[:16], epochs=500)",
         ),
     ]

@@ -148,8 +148,8 @@ def judge_inputs(data, layers=(), mean=None, std=None):
     span = ""
     if ranged:
         span = (
-            f" ({data.input_min:.4g} to {data.input_max:.4g}, root "
-            f"mean square {number(size)})"
+            f" ({data.input_min:.4g} to {data.input_max:.4g}, typically "
+            f"{number(size)})"
         )
     features = known(data.feature_scale_min, data.feature_scale_max)
     ratio = (
@@ -171,15 +171,15 @@ def judge_inputs(data, layers=(), mean=None, std=None):
     remedies = [normalize]
     if pixels:
         kind, severity = "pixels", "warning"
-        text = f"The inputs look like pixels from 0 to 255{span}"
+        text = f"The inputs look like pixels that were not scaled{span}"
         why = "Pixels from 0 to 1 suit every initializer."
         remedies.insert(0, changes.rescale_inputs(why, 1 / 255))
     elif uneven:
         kind, severity = "uneven", "warning"
         text = (
-            f"The largest input feature varies by "
-            f"{number(data.feature_scale_max)} and the smallest by "
-            f"{number(data.feature_scale_min)}, {number(ratio)} times less"
+            f"One input feature varies {number(ratio)} times as much as "
+            f"another: by {number(data.feature_scale_max)} and by "
+            f"{number(data.feature_scale_min)}"
         )
     elif size >= _LARGE_INPUT:
         kind = "large"
@@ -197,16 +197,16 @@ def judge_inputs(data, layers=(), mean=None, std=None):
     else:
         return []
     if kind == "small":
-        effect = "the signal is lost among the biases and learning is slow."
+        effect = "The signal is lost among the biases, and learning is slow."
     elif kind == "offset":
         effect = (
-            "all samples look the same to the network, and what tells them "
-            "apart is lost in their common part."
+            "All samples look nearly the same to the network: what tells them "
+            "apart is small against what they share."
         )
     elif kind == "uneven":
-        effect = "the network sees little but the largest one."
+        effect = "The network sees little but the larger one."
     else:
-        effect = "units saturate or blow up, and so do the gradients."
+        effect = "Units saturate or blow up, and so do the gradients."
     return [
         Finding(
             rule="unscaled_data",
@@ -225,7 +225,7 @@ def judge_inputs(data, layers=(), mean=None, std=None):
                 "feature_scale_max": data.feature_scale_max,
                 "threshold": _SMALL_INPUT if kind == "small" else _LARGE_INPUT,
             },
-            message=f"{text}: {effect}",
+            message=f"{text}. {effect}",
             remedies=remedies,
         )
     ]
@@ -267,20 +267,19 @@ def judge_target_scale(output, data, optimizer=None):
     far &= "logarithmic" not in loss
     if not (overshoots or far):
         return []
-    text = f"The targets have a root mean square of {number(size)}"
+    text = f"The targets are large: typically {number(size)}"
     if known(data.target_min, data.target_max):
-        text += f" ({data.target_range})"
+        text += f", from {data.target_range}"
     if overshoots:
         effect = (
-            f"with a learning rate of {number(optimizer.learning_rate)} the "
+            f"With a learning rate of {number(optimizer.learning_rate)} the "
             f"first step moves a prediction by about {number(step)}, and "
-            "hidden weights by as much; such steps overshoot and blow up."
+            "hidden weights by as much. Such steps overshoot and blow up."
         )
     else:
         effect = (
-            "an untrained network gives numbers of about 1, and its "
-            "gradients are that much too large or its steps that much too "
-            "small."
+            "An untrained network gives numbers of about 1. So its gradients "
+            "are that much too large, or its steps that much too small."
         )
     std = data.target_std if data.target_std > 0 else abs(data.target_mean)
     remedies = [
@@ -323,7 +322,7 @@ def judge_target_scale(output, data, optimizer=None):
                 "first_step_size": step,
                 "threshold": _FIRST_STEP if overshoots else _LARGE_TARGET,
             },
-            message=f"{text}: {effect}",
+            message=f"{text}. {effect}",
             remedies=remedies,
         )
     ]

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_gradguard._text import many_times
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
@@ -182,10 +183,10 @@ class VanishingGradient(Rule):
                     "ratio": float(ratio[worst]),
                     "threshold": _AT_START,
                 },
-                "The gradient vanishes on its way back through the layers "
-                f"before any training: its norm in {paths[worst]} is "
-                f"{number(norms[worst])}, against {number(later[worst])} "
-                "behind it. Gradient norms from input to output: "
+                f"Before any training {paths[worst]} gets "
+                f"{_less(norms[worst], later[worst])} a layer behind it. "
+                f"The norms are {number(norms[worst])} and "
+                f"{number(later[worst])}. Gradient norms from input to output: "
                 f"{profile_text(norms)}.",
                 for_vanishing(start.run, low),
             )
@@ -242,23 +243,28 @@ def _first_hit(below_of, progress, level, where):
 def _message(guilty, layers, norms, worst, top, evidence):
     window = evidence["window"]
     low, high = norms[worst], norms[top]
-    if low > 0:
-        factor = f"{number(high / low)} times less than"
-    else:
-        factor = "exactly zero, against"
     loss = ""
     if np.isfinite(evidence["loss"]):
         loss = (
             f" The loss does not move either: {evidence['loss_first']:.3g} at "
             f"the start, {evidence['loss']:.3g} now."
         )
+    least = "is the layer that gets" if len(guilty) == 1 else "get"
     return (
-        f"The gradient shrinks on its way back through the layers: over steps "
-        f"{window['first_step']}-{window['last_step']} its norm in "
-        f"{layers[worst]} is {number(low)}, {factor} the {number(high)} in "
-        f"{layers[top]}. Layers that get the least: {names(guilty)}.{loss} "
-        f"Gradient norms from input to output: {profile_text(norms)}."
+        f"{layers[worst]} gets {_less(low, high)} {layers[top]}. "
+        f"The norms are {number(low)} and {number(high)} over steps "
+        f"{window['first_step']}-{window['last_step']}: the gradient shrinks "
+        f"on its way back through the layers. {names(guilty)} {least} the "
+        f"least.{loss} Gradient norms from input to output: "
+        f"{profile_text(norms)}."
     )
+
+
+def _less(low, high):
+    """Return in words how much less a layer gets than another."""
+    if low > 0:
+        return f"{many_times(high / low)} less gradient than"
+    return "no gradient at all, unlike"
 
 
 def for_vanishing(run, layers):
@@ -266,11 +272,13 @@ def for_vanishing(run, layers):
     kinds = {run.info(layer).get("activation") for layer in layers}
     squashing = sorted(kind for kind in kinds if kind in _SATURATING)
     if squashing:
+        many = len(squashing) > 1
         why = (
-            f"{' and '.join(squashing)} flattens out for large inputs and "
-            "passes at most a part of the gradient on; over many layers these "
-            "factors multiply. ReLU passes it on whole, and He's initializer "
-            "keeps its size from layer to layer."
+            f"{' and '.join(squashing)} {'flatten' if many else 'flattens'} "
+            f"out for large inputs and {'pass' if many else 'passes'} on only "
+            "a part of the gradient. Over many layers these factors multiply. "
+            "ReLU passes it on whole, and He's initializer keeps its size from "
+            "layer to layer."
         )
     else:
         why = (

@@ -84,9 +84,9 @@ class Clipping(Rule):
             "window": _window(steps[part]),
         }
         text = (
-            f"{int(clipped[at])} of {window} updates from step {steps[at]} on "
-            f"were clipped: the threshold is {number(limit)}, a typical "
-            f"gradient norm {number(typical)}. Every update then has the same "
+            f"From step {steps[at]} on, {int(clipped[at])} of {window} updates "
+            f"were clipped. The threshold is {number(limit)}, a typical "
+            f"gradient norm {number(typical)}. So every update has the same "
             "size, whatever the gradient says."
         )
         return [_finding(trace, steps[part], evidence, text, limit, typical)]
@@ -107,9 +107,9 @@ class Clipping(Rule):
             "window": _window(steps[part]),
         }
         text = (
-            f"None of the first {window} updates was clipped: the threshold "
-            f"is {number(limit)}, the largest gradient norm {number(largest)}."
-            " Even a spike ten times as large would pass."
+            f"None of the first {window} updates was clipped. The threshold "
+            f"is {number(limit)}, the largest gradient norm {number(largest)}. "
+            "Even a spike ten times as large would pass."
         )
         return [_finding(trace, steps[part], evidence, text, limit, largest)]
 

@@ -109,9 +109,9 @@ class FrozenLayer(Rule):
                     "window": {"first_step": first, "last_step": stop},
                 },
                 message=(
-                    f"{names(layers)}: the gradient is exactly zero in every "
-                    f"step from {first} to {stop}, while layers in front and "
-                    "behind get one. The weights do not learn."
+                    f"{names(layers)}: the gradient is exactly zero from step "
+                    f"{first} to {stop}. Layers in front and behind get one. "
+                    "These weights do not learn."
                 ),
                 remedies=for_frozen(trace.run, layers),
             )
@@ -161,9 +161,9 @@ class FrozenLayer(Rule):
                 "window": {"first_step": first, "last_step": stop},
             },
             message=(
-                f"{names(layers)}: from step {first} to {stop} the weights "
-                f"moved by at most {number(value)} of their size per step, "
-                "although a gradient of usual size arrives."
+                f"{names(layers)}: the weights hardly move, though a gradient "
+                f"of usual size arrives. From step {first} to {stop} a step "
+                f"moved them by at most {number(value)} of their size."
             ),
             remedies=for_frozen(trace.run, layers),
         )
@@ -200,8 +200,8 @@ class FrozenLayer(Rule):
                     "window": {"first_step": first, "last_step": until},
                 },
                 message=(
-                    f"No weight changed from step {first} to {until} although "
-                    "gradients arrive: the learning rate is zero, or the "
+                    f"No weight changed from step {first} to {until}, though "
+                    "gradients arrive. The learning rate is zero, or the "
                     "updates are not applied."
                 ),
                 remedies=for_frozen(trace.run, []),

@@ -1,5 +1,6 @@
 """Judges targets of regressions: what the output layer can reach of them."""
 
+from keras_gradguard._text import count
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.trace.run_info import columns_of
@@ -92,7 +93,7 @@ def _broadcast(output, data, width, columns):
             "numbers_for_categorical",
             "the targets are the numbers of the classes "
             f"({data.target_range}), but {output.loss_name} compares them "
-            f"with each of {width} probabilities.",
+            f"with {width} probabilities.",
             [
                 model.output(
                     output,
@@ -105,12 +106,12 @@ def _broadcast(output, data, width, columns):
     return mismatch(
         output,
         "columns",
-        f"the targets have {columns} columns and the output {width}: each "
-        "column is compared with the same prediction.",
+        f"the targets have {count(columns, 'column')} and the output "
+        f"{width}. Each column is compared with the same prediction.",
         [
             model.output(
                 output,
-                f"One unit for each of the {columns} columns.",
+                f"Give it {count(columns, 'unit')}, one for each column.",
                 units=columns,
             )
         ],

@@ -73,10 +73,10 @@ def _penalty(trace, first, left, stop):
     layers = [str(trace.layers[at]) for at in faded]
     least = float(min(left[at] for at in faded))
     text = (
-        f"The penalty on the weights outweighs the task: it was "
-        f"{number(total)} of a loss of {number(loss)} at the start. The "
-        f"weights of {names(layers)} shrank to {number(least)} of their "
-        "size, and nothing was learnt."
+        f"The penalty on the weights outweighs the task: {number(total)} of a "
+        f"loss of {number(loss)} at the start. The weights of {names(layers)} "
+        f"shrank to {number(100 * least)} % of their size, and nothing was "
+        "learnt."
     )
     fix = _words(
         "Weaken the penalty",
@@ -104,9 +104,9 @@ def _activity(trace, stop):
     if not layers:
         return None
     text = (
-        f"The penalty on the outputs of {names(layers)} outweighs the task: "
-        f"they shrank to {number(float(np.nanmin(left)))} of their size, and "
-        "nothing was learnt."
+        f"The penalty on the outputs of {names(layers)} outweighs the task. "
+        f"They shrank to {number(100 * float(np.nanmin(left)))} % of their "
+        "size, and nothing was learnt."
     )
     fix = _words(
         "Weaken the penalty",
@@ -130,11 +130,12 @@ def _decay(trace, left, stop):
         return None
     layers = [str(trace.layers[at]) for at in faded]
     text = (
-        f"The weight decay outweighs the task: {number(decay)} at a learning "
-        f"rate of {number(rate)} takes {number(100 * rate * decay)} % off the "
-        f"weights at each step. Those of {names(layers)} shrank to "
-        f"{number(float(min(left[at] for at in faded)))} of their size, and "
-        "nothing was learnt."
+        "The weight decay outweighs the task: each step takes "
+        f"{number(100 * rate * decay)} % off the weights. It is "
+        f"{number(decay)} at a learning rate of {number(rate)}. The weights of "
+        f"{names(layers)} shrank to "
+        f"{number(100 * float(min(left[at] for at in faded)))} % of their "
+        "size, and nothing was learnt."
     )
     fix = _words(
         "Weaken the weight decay",

@@ -191,10 +191,10 @@ class UpdateRatio(Rule):
                         "window": {"first_step": first, "last_step": seen},
                     },
                     message=(
-                        f"From step {first} to {stop} one update changes the "
-                        f"weights by {number(value)} of their size (median "
-                        f"over layers), {side} {limit:g}, and the loss does "
-                        f"not fall: {why}."
+                        f"One update changes the weights by {number(value)} "
+                        f"of their size, {side} {limit:g}. That is the median "
+                        f"over layers from step {first} to {stop}. The loss "
+                        f"does not fall: {why}."
                     ),
                     remedies=for_update_ratio(trace.run, value / 1e-3),
                 )
@@ -242,9 +242,9 @@ class UpdateRatio(Rule):
                     "threshold": limit,
                     "learning_rate": rate,
                 },
-                f"With a learning rate of {number(rate)} the first step of "
-                f"{optimizer.name} {text}: it is {number(size)} times as large "
-                "as they are. About 1e-3 is usual.",
+                f"The learning rate is {number(rate)}, and the first step of "
+                f"{optimizer.name} {text}. The step is {number(size)} times as "
+                "large as they are. About 1e-3 is usual.",
                 for_update_ratio(start.run, size / usual),
             )
         ]
@@ -271,7 +271,7 @@ def judge_learning_rate(optimizer):
     name = optimizer.name
     momentum = ""
     if effective != rate:
-        momentum = f" (with its momentum, {number(effective)})"
+        momentum = f" With its momentum it acts like {number(effective)}."
     if effective > high:
         effect = f"above {number(high)} the steps of {name} throw weights off"
     elif rate <= 0:
@@ -293,7 +293,7 @@ def judge_learning_rate(optimizer):
                 "effective_rate": effective,
                 "threshold": high if effective > high else low,
             },
-            message=f"The learning rate is {number(rate)}{momentum}: {effect}.",
+            message=f"The learning rate is {number(rate)}: {effect}.{momentum}",
             remedies=[
                 training.learning_rate(
                     name, rate, f"{usual:g} is usual for {name}.", usual
