@@ -2,7 +2,6 @@
 
 import functools
 import operator
-from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
@@ -95,7 +94,12 @@ def without_batches(
 
 
 def _check(batches: Any) -> list[int]:
-    if isinstance(batches, str) or not isinstance(batches, Iterable):
+    try:
+        # Of a str, letters would be told.
+        given = None if isinstance(batches, str) else list(batches)
+    except TypeError:
+        given = None
+    if given is None:
         _validation.fail(
             TypeError,
             _OWNER,
@@ -105,16 +109,11 @@ def _check(batches: Any) -> list[int]:
             "Pass [17] to leave out the batch with index 17.",
             show_type=True,
         )
+    hint = "They count from 0."
     return sorted(
         {
-            _validation.check_int(
-                _OWNER,
-                "batches",
-                batch,
-                minimum=0,
-                hint="Batches count from 0.",
-            )
-            for batch in batches
+            _validation.check_int(_OWNER, "batches", b, minimum=0, hint=hint)
+            for b in given or ()
         }
     )
 

@@ -117,6 +117,7 @@ def test_loader_of_torch():
         ((X, range(6), SIZE), ValueError, "fewer than all 6"),
         ((X, [-1]), ValueError, "must be an integer >= 0"),
         ((X, 3), TypeError, "a list of integers"),
+        ((X, np.array(3)), TypeError, "a list of integers"),
         ((X, [True]), TypeError, "must be an integer"),
         (((X, Y[1:]), [0]), ValueError, "arrays of one length"),
         ((5, [0]), TypeError, "arrays, a tf.data.Dataset"),
