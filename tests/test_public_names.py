@@ -88,9 +88,9 @@ SIGNATURES = {
     },
     "heal": {
         "model": REQUIRED,
-        "report": None,
         "x": None,
         "y": None,
+        "report": None,
         "epochs": None,
         "batch_size": None,
         "verbose": 1,
