@@ -1,6 +1,7 @@
 """The command line: `python -m keras_gradguard demo | report`."""
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -63,7 +64,7 @@ def load_report(run_dir):
     if not (run_dir / TRACE).is_file():
         raise FileNotFoundError(_no_run(run_dir))
     trace = Trace.load(run_dir / TRACE)
-    report = diagnose(trace)
+    report = _judged_as_it_was(trace)
     judged = {finding.key: finding for finding in report.findings}
     written = _written_findings(run_dir / FINDINGS)
     # A crashed run wrote its findings as they were when they came up.
@@ -73,11 +74,22 @@ def load_report(run_dir):
     report = Report(
         [f for f in history if f.status not in causes.ENDED],
         trace,
+        notes=report.notes,
         not_judged=report.not_judged,
         history=history,
     )
     report.run_dir = str(run_dir)
     return report
+
+
+def _judged_as_it_was(trace):
+    """Judge a run by the rules as they were adjusted for it."""
+    options = trace.meta.get("rules")
+    if isinstance(options, dict):
+        # Of another release, or of somebody else's making.
+        with contextlib.suppress(TypeError, ValueError):
+            return diagnose(trace, options)
+    return diagnose(trace)
 
 
 def _parser():

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 from typing import Literal
@@ -21,6 +22,7 @@ from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
 from keras_gradguard.diagnosis.rules import left_out
+from keras_gradguard.diagnosis.rules import said_of
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.exceptions import GradGuardFinding
 from keras_gradguard.exceptions import GradGuardWarning
@@ -67,8 +69,11 @@ class GradientMonitor(WatchingCallback):
             its events is written. `None` writes nothing. Defaults to `None`.
         update_freq: Integer >= 1. Record every so many optimizer steps.
             Larger costs less and sees less. Defaults to 1.
-        rules: `"default"`, or a list of rules: objects or ids. Defaults to
-            `"default"`.
+        rules: `"default"`, or a list of rules: objects or ids. A dict from
+            rule ids to dicts takes all rules and has some leave out layers,
+            `{"frozen_layer": {"ignore": "embed*"}}`, or moves a threshold,
+            `{"update_ratio": {"high": 0.2}}`; the summary says so. Defaults
+            to `"default"`.
         on_finding: What a finding does: `"warn"` prints it, `"stop"` also
             ends training by `model.stop_training` once it is confirmed,
             `"raise"` raises `GradGuardFinding` then, `"ignore"` only keeps
@@ -138,7 +143,9 @@ class GradientMonitor(WatchingCallback):
         self,
         log_dir: str | os.PathLike[str] | None = None,
         update_freq: int = 1,
-        rules: str | Sequence[str | Rule] = "default",
+        rules: str
+        | Sequence[str | Rule]
+        | Mapping[str, Mapping[str, Any]] = "default",
         on_finding: str | Callable[[Finding], Any] = "warn",
         verbose: int | Literal["auto"] = 1,
         histogram_freq: int = 0,
@@ -348,6 +355,7 @@ class GradientMonitor(WatchingCallback):
         return Report(
             self.findings,
             self.trace,
+            notes=said_of(self.rules, self.trace),
             not_judged=reasons,
             history=self._judged.history,
         )

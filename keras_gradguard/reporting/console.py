@@ -85,6 +85,8 @@ class ConsoleReporter(Reporter):
         clipped = clipping(trace)
         if clipped is not None:
             page.line(f"  {clipped}")
+        for note in trace.meta.get("notes") or ():
+            page.line(f"  {note}")
         findings = ranked(findings)
         shown: set = set()
         for at, finding in enumerate(findings):
@@ -130,7 +132,7 @@ def _print_remedy(page, finding, place, trace, shown):
     page.line(
         (f"{place}  ", ""),
         (finding.rule, _COLOURS.get(finding.severity, "")),
-        (f"  {where}, to step {finding.last_step}", ""),
+        (f"  {where}, to step {finding.last_step}, {finding.status}", ""),
         indent=indent,
     )
     # What helps against the cause helps against what follows.

@@ -50,7 +50,7 @@ def to_html(report):
     parts = [f'<p class="verdict {tone(report)}">{escape(report.verdict)}</p>']
     parts += [
         f'<p class="dim">{escape(line)}</p>'
-        for line in what_became_of(report.history)
+        for line in [*report.notes, *what_became_of(report.history)]
     ]
     parts += [finding_card(finding, trace) for finding in report.ranked]
     if trace is not None and len(trace.steps):

@@ -41,6 +41,15 @@ def test_healthy_run_gets_one_line(healthy, capsys):
     assert err == ""
 
 
+def test_the_summary_says_status_and_what_was_quieted(sick, capsys):
+    trace, findings = sick
+    trace.meta["notes"] = ["Quieted: dead_relu leaves out 1 layer ('a*')."]
+    ConsoleReporter().close(trace, findings)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Quieted: dead_relu leaves out 1 layer ('a*')." in out
+    assert "to step 199, confirmed" in out
+
+
 def test_silent_on_request(sick, capsys):
     trace, findings = sick
     reporter = ConsoleReporter(verbose=0)

@@ -19,8 +19,8 @@ from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
 _ALL = {"share": 0.999, "measured": 3, "span": 3, "layers": 1}
-_MOST = {"share": 0.7, "measured": 4, "span": 20, "layers": 2}
-_ONE = {"share": 0.7, "measured": 4, "span": 500, "layers": 1}
+_MOST = {"measured": 4, "span": 20, "layers": 2}
+_ONE = {"measured": 4, "span": 500, "layers": 1}
 # So many samples must have passed before a unit counts as dead: a batch of one
 # leaves most units of a healthy layer at zero.
 _SAMPLES = 64
@@ -63,6 +63,8 @@ class DeadReLU(Rule):
     """
 
     id = "dead_relu"
+    # Of the units of a layer, where it is not all of them.
+    thresholds = {"share": 0.7}  # noqa: RUF012
     effects = (
         "saturated_activation",
         "vanishing_gradient",
@@ -81,20 +83,26 @@ class DeadReLU(Rule):
         count = len(learning)
         zero = trace.activation("dead_fraction")[:count, sites]
         dead = np.where(_seen_enough(trace, count)[:, None], zero, np.nan)
-        if batch_size(trace) >= _LARGE_BATCH:
-            # Sooner known than over eight batches.
-            now = trace.activation("inactive_fraction")[:count, sites]
-            dead = np.fmax(dead, now)
+        # Sooner known than over eight batches; of whole layers, of fewer rows.
+        now = trace.activation("inactive_fraction")[:count, sites]
+        rows = batch_size(trace)
+        gone = np.fmax(dead, now) if rows >= _FEWEST_ROWS else dead
+        if rows >= _LARGE_BATCH:
+            dead = gone
         steps = learning.steps
         with np.errstate(invalid="ignore"):
-            whole = _first(steps, dead >= _ALL["share"], _ALL)
-            high, idle = dead >= _MOST["share"], learning.idle()
+            whole = _first(steps, gone >= _ALL["share"], _ALL)
+            high, idle = dead >= self.limit("share"), learning.idle()
             most = [_first(steps, high, level, idle) for level in (_MOST, _ONE)]
         hits = [hit for hit in (whole, *most) if hit is not None]
         if not hits:
             return []
         # Told of is what was complete first.
         last, limit = min(hits, key=lambda hit: hit[0])
+        if limit is _ALL:
+            dead = gone
+        else:
+            limit = {"share": self.limit("share"), **limit}
         # What was zero before enough had been seen was dead even then.
         since = np.fmax(dead, zero)
         return [_finding(trace, learning, dead, since, sites, last, limit)]

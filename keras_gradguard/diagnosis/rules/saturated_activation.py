@@ -48,6 +48,8 @@ class SaturatedActivation(Rule):
     """
 
     id = "saturated_activation"
+    # Of the outputs of a layer.
+    thresholds = {"share": _SHARE}  # noqa: RUF012
     effects = (
         "dead_relu",
         "vanishing_gradient",
@@ -69,7 +71,7 @@ class SaturatedActivation(Rule):
             return []
         flat = trace.activation("saturated_fraction")[: len(learning), sites]
         with np.errstate(invalid="ignore"):
-            high = flat >= _SHARE
+            high = flat >= self.limit("share")
         full = count_within(high, _MEASURED) == _MEASURED
         full &= learning.idle()[:, None]
         steps = learning.steps

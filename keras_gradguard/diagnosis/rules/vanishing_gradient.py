@@ -30,8 +30,8 @@ from keras_gradguard.findings.finding import Finding
 _SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
 
 # Windows are in blocks of ten records.
-_MILD = {"ratio": 1 / 25, "window": 10, "learned": 0.15, "stalled": 0.02}
-_SEVERE = {"ratio": 1e-3, "window": 5, "learned": 0.9, "stalled": 0.02}
+_MILD = {"window": 10, "learned": 0.15, "stalled": 0.02}
+_SEVERE = {"window": 5, "learned": 0.9, "stalled": 0.02}
 _BLIND = {"ratio": 1e-4, "window": 20}
 _CUT_OFF = {"ratio": 1e-3, "window": 3}
 # A window shows a layer when this share of its blocks does.
@@ -78,6 +78,8 @@ class VanishingGradient(Rule):
     """
 
     id = "vanishing_gradient"
+    # Of the largest gradient behind a layer.
+    thresholds = {"mild": 1 / 25, "severe": 1e-3}  # noqa: RUF012
     effects = (
         "update_ratio",
         "frozen_layer",
@@ -98,7 +100,7 @@ class VanishingGradient(Rule):
         good, blind = learning.by_block(blocks)
         hits = [
             _first_hit(ratio, progress, level, ~good)
-            for level in (_SEVERE, _MILD, _BLIND)
+            for level in self._levels()
         ]
         hits.append(_first_hit(ratio, progress, _CUT_OFF, blind & ~good))
         hits = [hit for hit in hits if hit is not None]
@@ -109,6 +111,10 @@ class VanishingGradient(Rule):
         return [
             self._finding(trace, blocks, mask, logs, last, window, limit, below)
         ]
+
+    def _levels(self):
+        severe = {**_SEVERE, "ratio": self.limit("severe")}
+        return severe, {**_MILD, "ratio": self.limit("mild")}, _BLIND
 
     def _finding(self, trace, blocks, mask, logs, last, window, limit, below):
         shown = slice(last - window + 1, last + 1)
@@ -140,7 +146,7 @@ class VanishingGradient(Rule):
             "loss": float(progress.loss[last]),
         }
         message = _message(guilty, layers, norms, worst, top, evidence)
-        severe = evidence["ratio"] < _SEVERE["ratio"]
+        severe = evidence["ratio"] < self.limit("severe")
         return Finding(
             rule=self.id,
             severity="critical" if severe else "warning",

@@ -9,7 +9,7 @@ from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 
-_ALWAYS = {"window": 500, "share": 0.99, "ratio": 0.1}
+_ALWAYS = {"window": 500}
 _NEVER = {"window": 2000, "ratio": 0.1}
 
 
@@ -41,6 +41,8 @@ class Clipping(Rule):
     """
 
     id = "clipping"
+    # Of the updates that are clipped; and what that leaves of their norm.
+    thresholds = {"share": 0.99, "left": 0.1}  # noqa: RUF012
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -68,8 +70,8 @@ class Clipping(Rule):
             return []
         share = threshold / norm
         clipped = _count(share < 1, window)
-        hard = _count(share < _ALWAYS["ratio"], window)
-        hit = (clipped >= _ALWAYS["share"] * window) & (hard >= window / 2)
+        hard = _count(share < self.limit("left"), window)
+        hit = (clipped >= self.limit("share") * window) & (hard >= window / 2)
         if not hit.any():
             return []
         at = int(np.argmax(hit))
@@ -80,7 +82,7 @@ class Clipping(Rule):
             "clipped_fraction": float(clipped[at] / window),
             "grad_norm": typical,
             "clip_threshold": limit,
-            "threshold": _ALWAYS["share"],
+            "threshold": self.limit("share"),
             "window": _window(steps[part]),
         }
         text = (

@@ -12,6 +12,7 @@ from keras_gradguard.diagnosis.evidence.stretches import log_profile
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
+from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
@@ -19,7 +20,6 @@ from keras_gradguard.findings.remedy import Remedy
 _ZERO_BLOCKS = 10
 _MEASURED = 5
 _LONG = 100
-_STILL = 1e-8
 
 
 class FrozenLayer(Rule):
@@ -37,6 +37,8 @@ class FrozenLayer(Rule):
       than 1e-8 of their norm in 5 measurements in a row over 100 steps, while
       other layers moved: the optimizer leaves it out, or the steps are lost
       to rounding.
+    * Averages of BatchNormalization keep over a twentieth of their start up to
+      the planned end, training learns and validation does not.
     * No layer ever moved in 100 steps although gradients arrive: the learning
       rate is zero. This is told of the whole model.
 
@@ -45,6 +47,8 @@ class FrozenLayer(Rule):
     """
 
     id = "frozen_layer"
+    # Of the weights, by one update.
+    thresholds = {"still": 1e-8}  # noqa: RUF012
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -56,7 +60,9 @@ class FrozenLayer(Rule):
         if not mask.any() or not len(blocks):
             return []
         found = self._all_still(trace, mask) or self._still(trace, blocks, mask)
-        return found + self._no_gradient(trace, blocks, mask)
+        found += self._no_gradient(trace, blocks, mask)
+        averages = stale_averages(trace)
+        return found if averages is None else [*found, averages]
 
     def check_start(self, start):
         """Find a loss whose first gradient is exactly zero in every layer."""
@@ -130,7 +136,7 @@ class FrozenLayer(Rule):
         with np.errstate(invalid="ignore"):
             fed = logs > top + np.log(1e-3)
             moved = (ratio > 1e-6).any(axis=1)[:, None]
-            still = (ratio < _STILL) & fed & moved
+            still = (ratio < self.limit("still")) & fed & moved
         seen = count_within(still, _MEASURED) == _MEASURED
         for last, layer in np.argwhere(seen):
             start = stretch_start(still[:, layer], int(last), _MEASURED)
@@ -157,7 +163,7 @@ class FrozenLayer(Rule):
             epoch=trace.epoch_of(first),
             evidence={
                 "update_ratio": value,
-                "threshold": _STILL,
+                "threshold": self.limit("still"),
                 "window": {"first_step": first, "last_step": stop},
             },
             message=(

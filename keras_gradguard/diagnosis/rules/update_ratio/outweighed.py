@@ -10,6 +10,7 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
@@ -48,6 +49,7 @@ def outweighed(trace):
         found = _penalty(trace, norm[0], left, stop)
         found = found or _activity(trace, stop)
         found = found or _decay(trace, left, stop)
+        found = found or _added(trace, left, stop)
         if found is not None:
             return found
     return None
@@ -146,6 +148,37 @@ def _decay(trace, left, stop):
         "kind": "decay",
         "weight_decay": float(decay),
         "threshold": _FADED,
+    }
+    return _finding(trace, layers, stop, evidence, text, [fix])
+
+
+def _added(trace, left, stop):
+    """Judge a loss that nothing in the layers' configuration tells of."""
+    count = len(Learning.of(trace))
+    loss, guess = _first_loss(trace), guess_of(trace, count)[:1]
+    trained = np.unique(trace.owners[trace.has_gradient])
+    faded = [int(at) for at in trained if left[at] < _FADED]
+    if loss is None or len(faded) < max(1, len(trained) // 2):
+        return None
+    if not len(guess) or not 0 < guess[0] < (1 - _SHARE) * loss:
+        return None
+    layers = [str(trace.layers[at]) for at in faded]
+    least = float(min(left[at] for at in faded))
+    text = (
+        "An added loss outweighs the task: the first loss was "
+        f"{number(loss)}, where a constant prediction has "
+        f"{number(float(guess[0]))}. The weights of {names(layers)} shrank to "
+        f"{number(least)} of their size, and nothing was learnt."
+    )
+    fix = _words(
+        "Weaken what is added to the loss",
+        "`model.losses` lists it; the loss of the data must lead.",
+        "print(model.losses)",
+    )
+    evidence = {
+        "kind": "penalty",
+        "share": float(1 - guess[0] / loss),
+        "threshold": _SHARE,
     }
     return _finding(trace, layers, stop, evidence, text, [fix])
 

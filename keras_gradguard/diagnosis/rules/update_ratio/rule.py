@@ -17,6 +17,8 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.update_ratio.half import half_precision
+from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
@@ -45,9 +47,13 @@ _RANGES = {
 
 _MEASURED = 5
 _LONG = 100
-_TOO_LARGE = 0.1
-_TOO_SMALL = 1e-6
-_OF_THE_COURSE = (outweighed, ended_early, lost_again)
+_OF_THE_COURSE = (
+    half_precision,
+    outweighed,
+    ended_early,
+    lost_again,
+    one_side_won,
+)
 
 
 # A first step that replaces this share of the weights, in the median layer,
@@ -73,7 +79,9 @@ class UpdateRatio(Rule):
 
     Besides, where next to nothing was learnt: a penalty or a weight decay under
     which the weights shrank to a third; a schedule that takes the learning
-    rate away in the first third of the run. And a run that had learnt, whose
+    rate away in the first third of the run; weights in float16 under an epsilon
+    that is nothing there; one of two networks that train each other has won,
+    by the logs of their losses. And a run that had learnt, whose
     loss lies by the first again for 50 records.
 
     Without a recorded loss nothing is said: large steps of a run that learns
@@ -91,6 +99,8 @@ class UpdateRatio(Rule):
         "oscillating_loss",
         "loss_plateau",
     )
+    # Of the weights, by one update.
+    thresholds = {"high": 0.1, "low": 1e-6}  # noqa: RUF012
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -137,8 +147,8 @@ class UpdateRatio(Rule):
         idle = progress.stalled(window, 0.02)
         idle &= progress.not_learned(window, 0.15)
         with np.errstate(invalid="ignore"):
-            large = (middle > _TOO_LARGE) & np.isfinite(middle)
-            small = (largest < _TOO_SMALL) & (largest > 0)
+            large = (middle > self.limit("high")) & np.isfinite(middle)
+            small = (largest < self.limit("low")) & (largest > 0)
         found = []
         for kind, mask in (("large", large), ("small", small)):
             found += self._first(
@@ -165,10 +175,10 @@ class UpdateRatio(Rule):
             first, stop = int(steps[start]), int(steps[last])
             seen = int(after[0])
             value = float(np.median(middle[start : last + 1]))
-            limit = _TOO_LARGE if kind == "large" else _TOO_SMALL
+            limit = self.limit("high" if kind == "large" else "low")
             means = mean_known(ratio[start : last + 1])
             order = np.argsort(-np.nan_to_num(means), kind="stable")
-            guilty = [i for i in order if means[i] > _TOO_LARGE]
+            guilty = [i for i in order if means[i] > self.limit("high")]
             names_of = trace.layers[judged_layers(trace)]
             layers = [str(names_of[i]) for i in guilty]
             side = "above" if kind == "large" else "below"
