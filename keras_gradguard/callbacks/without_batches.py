@@ -33,8 +33,8 @@ def without_batches(
     * arrays, or a structure of arrays such as `(x, y)`: the rows from
       `i * batch_size` on. `fit` has to get `shuffle=False` and the same
       `batch_size`.
-    * `tf.data.Dataset`: the i-th element of each pass over it. How many there
-      are is not known to Keras any more.
+    * `tf.data.Dataset`: the i-th element of each pass over it. Keras knows no
+      more how many there are, and warns at the end of the first epoch.
     * `keras.utils.PyDataset`: the one with index i, also where `fit` shuffles
       the indices.
     * torch `DataLoader`: the i-th of each epoch.
