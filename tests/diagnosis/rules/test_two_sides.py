@@ -102,6 +102,14 @@ def test_averages_that_catch_up_are_silent(how):
     assert not found(trace_of(logs, **how), *AVERAGES)
 
 
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_the_first_epochs_tell_nothing_yet(epochs):
+    logs = {"accuracy": RISES, "val_accuracy": np.full(EPOCHS, 0.01)}
+    trace = trace_of(logs, epochs=epochs, planned=EPOCHS)
+    assert not found(trace, *AVERAGES)
+    assert not found(trace, *FOREIGN)
+
+
 def test_validation_that_lags_a_little_is_silent():
     logs = {"accuracy": RISES, "val_accuracy": 0.6 * RISES}
     assert not found(trace_of(logs), *AVERAGES)
