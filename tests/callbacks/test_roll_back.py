@@ -1,9 +1,7 @@
 """A training that is lost goes back to where it was well."""
 
 import copy
-import os
 import pickle
-import sys
 
 import keras
 import numpy as np
@@ -115,25 +113,20 @@ def test_tries_are_bounded_and_told(capsys):
     assert "training ends with them" in told[2]
 
 
-# Ten take two minutes.
-SEEDS = int(os.environ.get("ROLL_BACK_SEEDS", "2"))
-FAULTS = {
-    "thrown weights": (keras.optimizers.SGD, 0.05, 3e3),
-    "NaN": (keras.optimizers.Adam, 0.02, np.nan),
-}
+SEEDS = 10
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("fault", FAULTS)
-def test_it_ends_where_the_run_without_the_fault_ends(fault):
-    optimizer, rate, value = FAULTS[fault]
+def test_it_ends_where_the_run_without_the_fault_ends():
     noise = np.random.default_rng(1).normal(size=Y.shape) * 0.3
     clean = (Y + noise).astype("float32")
     y = clean.copy()
-    y[40 * BATCH : 41 * BATCH] = value
+    y[40 * BATCH : 41 * BATCH] = 3e3
     near = lost = 0
     for seed in range(SEEDS):
-        expected, plain, saved = (make(rate, seed, optimizer) for _ in range(3))
+        expected, plain, saved = (
+            make(0.05, seed, keras.optimizers.SGD) for _ in range(3)
+        )
         back = kgg.RollBack(save_freq=20, verbose=0, max_rollbacks=5)
         fit(expected, clean, epochs=4)
         for epoch in range(4):
@@ -148,9 +141,8 @@ def test_it_ends_where_the_run_without_the_fault_ends(fault):
         ]
         near += losses[2] <= 1.1 * losses[0]
         lost += not losses[1] <= 1.1 * losses[0]
-    sys.stdout.write(f"{fault}: {near} of {SEEDS} well, {lost} lost without\n")
-    assert near >= 0.8 * SEEDS
-    assert lost >= 0.8 * SEEDS
+    assert near >= 8
+    assert lost >= 8  # without it
 
 
 @pytest.mark.once
