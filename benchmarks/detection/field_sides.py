@@ -166,6 +166,11 @@ def pair(d_rate, g_rate, epochs):
     return model, x.astype("float32"), None, {"epochs": epochs}
 
 
+@healthy("A11")
+def discriminator_far_ahead_for_a_while():
+    return pair(4e-4, 1e-4, 60)
+
+
 @sick("A11", "update_ratio")
 def discriminator_wins():
     return pair(1e-2, 1e-5, 30)

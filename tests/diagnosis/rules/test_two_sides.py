@@ -154,6 +154,7 @@ def test_one_side_has_won(names):
     [
         (FADES, np.full(20, 0.7)),  # the other does not lose
         (np.full(20, 0.6), CLIMBS),  # nobody has won
+        (np.fmax(FADES, 0.01), CLIMBS),  # far ahead, but not for good
         (FADES - 0.3, CLIMBS),  # a critic's score, which is no loss
         (0.6 + 0 * FADES, 0.7 + 0.1 * np.sin(np.arange(20))),  # in balance
     ],

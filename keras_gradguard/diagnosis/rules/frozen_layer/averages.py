@@ -36,6 +36,8 @@ def stale_averages(trace):
     plan = planned_steps(trace)
     if not layers or plan is None or momentum**plan < _KEPT:
         return None
+    if not len(trace.steps):
+        return None
     bad = _apart(trace)
     seen = np.flatnonzero(count_within(bad, _EPOCHS) == _EPOCHS)
     if not len(seen):
