@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from keras_gradguard import _validation
 from keras_gradguard.diagnosis.evidence.certainty import not_judged
 from keras_gradguard.diagnosis.life import lived
+from keras_gradguard.diagnosis.remedies.fitting import fitted
 from keras_gradguard.diagnosis.rules import effects_of
 from keras_gradguard.diagnosis.rules import left_out
 from keras_gradguard.diagnosis.rules import resolve_rules
@@ -69,6 +70,7 @@ def diagnose(
         reasons = not_judged(trace, left_out(chosen))
         found.sort(key=lambda f: f.first_step)
         stand, history = lived(trace, found, effects_of(chosen))
+        stand = fitted(trace.run, stand)
     return Report(stand, trace, not_judged=reasons, history=history)
 
 

@@ -90,7 +90,7 @@ def describe(site, loss):
     Returns:
         `Output`.
     """
-    activation, units, name, kind = None, None, "", ""
+    activation, units, name, kind, end = None, None, "", "", ""
     known, scale, offset = True, 1.0, 0.0
     while site is not None:
         layer = site.layer
@@ -103,6 +103,7 @@ def describe(site, loss):
             passes = own == "linear" and not hasattr(inner, "kernel")
             if not passes:
                 activation, units = own, _width(layer)
+                end = layer_path(layer)
         if getattr(inner, "weights", None) and _is_head(inner):
             name, kind = layer_path(layer), type(inner).__name__
             if activation is None and known:
@@ -116,6 +117,7 @@ def describe(site, loss):
         kind=kind or "Dense",
         units=units,
         activation=activation,
+        activation_layer="" if end == name else end,
         scale=scale,
         offset=offset,
         **_loss_facts(loss),

@@ -184,6 +184,7 @@ class NonfiniteGradient(Rule):
 
     def _beyond(self, start):
         layers = list(start.beyond)
+        top = max(index for index, _ in start.beyond.values())
         told = "; ".join(
             f"{layer} looks up the index {index}, whose table has the rows 0 "
             f"to {rows - 1}"
@@ -197,7 +198,7 @@ class NonfiniteGradient(Rule):
                 "indices": {k: list(v) for k, v in start.beyond.items()},
             },
             f"{told}. It gives NaN on JAX, an error or zeros elsewhere.",
-            for_nonfinite(start.run, layers, "index"),
+            for_nonfinite(start.run, layers, "index", top),
         )
 
     def _in_data(self, start):

@@ -198,7 +198,6 @@ def for_oscillating(trace, moved=None):
         average = changes_of_training.accumulate(
             -(-_LARGE // batch),
             f"The gradient of {batch} samples points elsewhere in each step.",
-            name,
         )
         why = (
             f"Steps are too large, and with {batch} samples in a batch each "
@@ -215,7 +214,7 @@ def for_oscillating(trace, moved=None):
             )
             found.append(change_rate(trace, much, why))
     if trace.run.learning_rate:
-        falls = falling_rate(trace, 0.1 * trace.run.learning_rate)
+        falls = falling_rate(trace)
         why = "Smaller steps at once, and smaller ones still to settle."
         found.append(changes.several([lower, falls], why))
     if name != "Adam":
@@ -225,7 +224,8 @@ def for_oscillating(trace, moved=None):
         changes.words(
             "Use a larger batch",
             "The gradient of few samples points elsewhere in each step.",
-            "model.fit(x_train, y_train, batch_size=32, epochs=epochs)",
+            "model.fit(x, y, batch_size=32, "
+            f"epochs={trace.run.epochs_planned or 10})",
         )
     )
     return found
