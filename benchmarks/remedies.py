@@ -1,15 +1,16 @@
 """Pastes the remedies that programs are told, and trains again.
 
     KERAS_BACKEND=torch python benchmarks/remedies.py
-        [--only NAME,NAME] [--all] [--seeds 1] [--by monitor,check] [--out remedies.jsonl]
+        [--only NAME,NAME] [--all] [--seeds 1] [--by monitor,check]
+        [--out remedies.jsonl]
 
 Each program that does not learn is trained, watched. Every remedy of each
 cause is run with `exec` in the program, built anew, in the names `model`, `x`
 and `y`: it must run. After the first remedy the program trains again, for
-500 steps at least. It has learnt when it gains at least half of what a plain network gains on its data
-over a constant: of numbers the explained variance, of classes what accuracy
-gains over the most frequent one, of yes and no twice the area under the
-curve, less one.
+500 steps at least. It has learnt when it gains at least half of what a plain
+network gains on its data over a constant: of numbers the explained variance,
+of classes what accuracy gains over the most frequent one, of yes and no twice
+the area under the curve, less one.
 """
 
 import argparse

@@ -71,6 +71,9 @@ def diagnose(
         found.sort(key=lambda f: f.first_step)
         stand, history = lived(trace, found, effects_of(chosen))
         stand = fitted(trace.run, stand)
+        # One finding has one text, wherever it is read.
+        told = {finding.key: finding for finding in stand}
+        history = [told.get(finding.key, finding) for finding in history]
     return Report(stand, trace, not_judged=reasons, history=history)
 
 

@@ -105,9 +105,13 @@ def remove_layers(model, layers):
     """
     gone = [find(model, path).layer for path in layers]
     replaced: Any = {id(layer): (keras.layers.Identity, {}) for layer in gone}
+    names = ", ".join(layer_path(layer) for layer in gone)
+    why = f"the model does not fit together without {names}"
     try:
-        return rebuild(model, replaced=replaced)
+        new = rebuild(model, replaced=replaced)
     except (TypeError, ValueError) as error:
-        names = ", ".join(layer_path(layer) for layer in gone)
-        why = f"the model does not fit together without {names}"
         raise cannot("leave layers out", model, why) from error
+    if new.output_shape != model.output_shape:
+        # Targets and loss are made for what the model gives.
+        raise cannot("leave layers out", model, why)
+    return new

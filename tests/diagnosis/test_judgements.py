@@ -222,7 +222,7 @@ def inputs(low, high, mean, std, smallest=None, largest=None):
     [
         (inputs(0, 255, 33, 79), "pixels", "rescale_inputs"),
         (inputs(0, 1e4, 5e3, 3e3), "large", "normalize_inputs"),
-        (inputs(-1e-4, 1e-4, 0, 5e-5), "small", "normalize_inputs"),
+        (inputs(-1e-4, 1e-4, 0, 5e-5), "small", "rescale_inputs"),
         (inputs(0, 90, 3, 20, 0.02, 40), "uneven", "normalize_inputs"),
     ],
 )

@@ -14,6 +14,7 @@ from keras_gradguard.diagnosis.rules.oscillating_loss import for_oscillating
 from keras_gradguard.healing.search import is_better
 from keras_gradguard.healing.skill import skill
 from keras_gradguard.healing.skill import tasks_of
+from keras_gradguard.trace.run_info import OptimizerFacts
 from tests import models
 
 # Trains much; what a backend can change is tested with the edits.
@@ -131,9 +132,10 @@ def test_a_schedule_is_made_for_the_run_and_not_for_a_trial():
     slow = keras.optimizers.Adam(1e-5)
     model = classifier(layers.Dense(8, "relu"), optimizer=slow)
     x, y = data()
-    falls = changes_of_training.schedule("", 0.02, steps=7)
+    falls = changes_of_training.schedule("", steps=7)
+    facts = OptimizerFacts("Adam", 1e-5)
     remedy = changes.several(
-        [changes_of_training.learning_rate("Adam", 1e-5, "", 0.02), falls], ""
+        [changes_of_training.learning_rate(facts, "", 0.02, 1e4), falls], ""
     )
     finding = kgg.Finding(
         "own_rule", "critical", [], 0, 0, None, {}, "m", [remedy]
