@@ -27,7 +27,7 @@ print("Before training:")
 report = kgg.check(model, x, y)
 print(report)
 
-healed, report = kgg.heal(model, x=x, y=y, epochs=50)
+healed, report = kgg.heal(model, x, y, epochs=50)
 print("\nHealed:")
 print(report)
 

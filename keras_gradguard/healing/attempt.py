@@ -1,8 +1,7 @@
 """What `heal` tried, as a plain record."""
 
 import dataclasses
-
-from keras_gradguard._text import number
+import math
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,14 +36,25 @@ class Attempt:
         return jsonable(dataclasses.asdict(self))
 
     def __str__(self):
+        done = f"{self.title}, against {self.rule}"
         if self.error:
-            return f"{self.title} ({self.rule}): not possible, {self.error}"
+            return f"{done}: not possible. {self.error.rstrip('.')}."
         verdict = "kept" if self.kept else "not kept"
         if self.before != self.before and self.after != self.after:
-            return f"{self.title} ({self.rule}): {verdict}, not verified."
-        left = ", ".join(self.left) if self.left else "nothing"
+            return f"{done}: {verdict}, not verified on data."
+        found = ", ".join(self.left) or "nothing"
+        epochs = f"{self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}"
         return (
-            f"{self.title} ({self.rule}): {verdict}. Skill after "
-            f"{self.epochs} epochs {number(self.before)} -> "
-            f"{number(self.after)}; still found: {left}."
+            f"{done}: {verdict}. After {epochs}: skill {share(self.after)} "
+            f"(before {share(self.before)}), found {found}."
         )
+
+
+def share(skill):
+    """Return a skill as people read it: two places, "none" if not finite."""
+    if skill != skill:
+        return "unknown"
+    if abs(skill) == math.inf:
+        return "none (not finite)"
+    # Noise around zero has no sign.
+    return f"{round(skill, 2) + 0.0:.2f}"

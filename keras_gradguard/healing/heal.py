@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_gradguard import edits
+from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
 from keras_gradguard._validation import shown
 from keras_gradguard.healing.attempt import Attempt
@@ -17,12 +18,13 @@ from keras_gradguard.reporting.report import Report
 
 def heal(
     model: Any,
-    report: Report | None = None,
     x: Any = None,
     y: Any = None,
+    report: Any = None,
     *,
     epochs: int | None = None,
     batch_size: int | None = None,
+    verbose: int = 1,
 ) -> tuple[Any, Report]:
     """Cure a model of what was found in it, and prove that it helped.
 
@@ -44,15 +46,17 @@ def heal(
     Args:
         model: A Keras model, compiled and built; `Sequential` or functional,
             since layers of others cannot be exchanged. It stays untouched.
-        report: A `Report` on it, of `check`, `diagnose` or a monitor, or None
-            to make one: `check`, then a watched training of a copy.
         x: Inputs as `fit` takes them, and as often as need be: a generator,
             which gives its batches once, will not do.
         y: Targets, if `x` does not bring them.
+        report: A `Report` on it, of `check`, `diagnose` or a monitor, or None
+            to make one: `check`, then a watched training of a copy. It may
+            stand in the place of `x`, too, before the data.
         epochs: Int. Epochs that one plain training would take. Defaults to
             those of `report`'s run, else to some 2000 steps.
         batch_size: Int. Rows of a batch, where `x` is arrays. Defaults to
             that of `report`'s run, else to 32.
+        verbose: 0 or 1. 1 prints a line for each training. Defaults to 1.
 
     Returns:
         Tuple of the healed model and a `Report`. The model has been trained
@@ -62,7 +66,7 @@ def heal(
 
     Raises:
         TypeError: If `model` is no Keras model, or `x` a generator.
-        ValueError: If `model` is not compiled.
+        ValueError: If `model` is not compiled, or `verbose` not 0 or 1.
 
     Example:
     >>> import keras
@@ -74,23 +78,34 @@ def heal(
     ... )
     >>> model.compile("adam", "binary_crossentropy")
     >>> x = np.random.default_rng(0).normal(size=(64, 2))
-    >>> healed, report = kgg.heal(model, x=x, y=(x[:, 0] > 0) * 1.0, epochs=50)
+    >>> y = (x[:, 0] > 0) * 1.0
+    >>> healed, report = kgg.heal(model, x, y, epochs=50, verbose=0)
     >>> healed.layers[-1].activation.__name__
     'sigmoid'
 
     References:
     - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
     """
+    if _in_former_order(x, y, report):
+        report, x, y = x, y, report
     _check_arguments(model, report, x)
     edits.check_model("heal", model)
     if epochs is not None:
         epochs = check_int("heal", "epochs", epochs, minimum=1)
     if batch_size is not None:
         batch_size = check_int("heal", "batch_size", batch_size, minimum=1)
+    verbose = check_choice("heal", "verbose", verbose, (0, 1))
     if x is None and report is not None:
         return _unverified(model, report)
-    healer = Healer(model, report, x, y, epochs, batch_size)
+    healer = Healer(model, report, x, y, epochs, batch_size, verbose)
     return healer.run()
+
+
+def _in_former_order(x: Any, y: Any, report: Any) -> bool:
+    """Whether what came is model, report, x, y: a report, or None for it."""
+    if isinstance(x, Report):
+        return True
+    return x is None and y is not None and not isinstance(report, Report)
 
 
 def _check_arguments(model: Any, report: Any, x: Any) -> None:

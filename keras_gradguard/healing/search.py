@@ -12,6 +12,7 @@ from keras_gradguard.diagnosis.rules.progress import for_slow
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.healing.attempt import Attempt
+from keras_gradguard.healing.progress import Progress
 from keras_gradguard.healing.trials import BETTER
 from keras_gradguard.healing.trials import Trials
 from keras_gradguard.preflight.judge import check
@@ -39,7 +40,7 @@ _USELESS = 0.02
 class Healer:
     """Trials, one after the other, on the best model so far."""
 
-    def __init__(self, model, report, x, y, epochs, batch_size):
+    def __init__(self, model, report, x, y, epochs, batch_size, verbose=0):
         self.model, self.report = model, report
         self.x, self.y = x, y
         self.trials = Trials(
@@ -49,6 +50,7 @@ class Healer:
         self.trials.length = max(1, round(2 * epochs / _TRIALS))
         self.trials.left = 2 * epochs
         self.attempts, self.notes = [], []
+        self.progress = Progress(verbose)
         self.seen, self.kept, self.spare = set(), [], None
 
     @property
@@ -78,12 +80,14 @@ class Healer:
                 notes=["The report has no findings: nothing to heal."],
                 not_judged=self.report.not_judged,
             )
+        self.progress.start(self.model, self.trials.length, self.trials.most)
         first = self._first_findings()
         original = best = self.trials.run(self._start())
         if self.report is None:
             known = {finding.rule for finding in first}
             first += [f for f in best.findings if f.rule not in known]
         best.findings = first
+        self.progress.unchanged(best)
         if not first:
             useless = _useless(best)
             note = (
@@ -185,7 +189,7 @@ class Healer:
         try:
             changed = _of_whole_run(remedy, steps).apply(best.start)
         except (TypeError, ValueError) as error:
-            self.attempts.append(failed(finding, remedy, error))
+            self._note(failed(finding, remedy, error))
             return None
         trial = self.trials.run(changed)
         if not trial.error:
@@ -206,7 +210,7 @@ class Healer:
             better = self.spare is None or trial.skill > self.spare[0].skill
             if better:
                 self.spare = trial, len(self.attempts), best
-        self.attempts.append(
+        self._note(
             Attempt(
                 finding.rule,
                 remedy.title,
@@ -219,6 +223,10 @@ class Healer:
             )
         )
         return trial if kept else None
+
+    def _note(self, attempt):
+        self.attempts.append(attempt)
+        self.progress.attempt(attempt)
 
     def _result(self, best, original):
         if self.spare is not None and self.spare[2] is best:

@@ -87,6 +87,11 @@ class Trials:
         """Whether there is time for one more."""
         return self.left >= self.length
 
+    @property
+    def most(self):
+        """How many trainings there is still time for."""
+        return self.left // self.length
+
     def run(self, start):
         """Train a copy of a model for a while, watched."""
         model = edits.copy(start)

@@ -15,6 +15,8 @@ from keras_gradguard.findings import causes
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.trace.trace import Trace
 
+_SKILL = "skill: 1 is perfect, 0 predicts no better than a constant"
+
 
 class Report:
     """Findings on a run, with what to do about them.
@@ -184,7 +186,7 @@ class Report:
     def __str__(self) -> str:
         lines = [self.verdict, *self.notes, *resolved(self.history)]
         if self.attempts:
-            lines += ["", "Tried:"]
+            lines += ["", f"Tried ({_SKILL}):"]
             lines += [f"  {attempt}" for attempt in self.attempts]
         for finding in self.ranked:
             lines.append("")

@@ -62,7 +62,7 @@ def test_the_wrong_output_is_exchanged_and_the_model_learns():
     assert int(keras.ops.convert_to_numpy(model.optimizer.iterations)) == 0
     told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert told["attempts"][0]["kept"] is True
-    assert "Tried:" in str(report)
+    assert "Tried (skill: 1 is perfect" in str(report)
     assert "sigmoid" in str(report)
 
 
@@ -104,7 +104,7 @@ def test_causes_that_spoil_each_others_cure_are_cured_together():
 def test_a_healthy_model_comes_back_as_it_is():
     model = classifier(layers.Dense(8, "relu"))
     x, y = data()
-    healed, report = kgg.heal(model, x=x, y=y, epochs=10)
+    healed, report = kgg.heal(model, x, y, epochs=10)
     assert healed is model
     assert report.healthy
     assert report.attempts == []
@@ -264,7 +264,7 @@ def test_arguments_are_checked():
     with pytest.raises(TypeError, match="`model` must be a Keras model"):
         kgg.heal(3, x=x, y=y)
     with pytest.raises(TypeError, match="`report` must be a Report"):
-        kgg.heal(model, [], x, y)
+        kgg.heal(model, x, y, [])
     with pytest.raises(TypeError, match="as often as need be"):
         kgg.heal(model, x=iter([(x, y)]))
     with pytest.raises(ValueError, match="`report` or `x` must be given"):
@@ -277,3 +277,34 @@ def test_arguments_are_checked():
     subclassed = models.Subclassed()
     with pytest.raises(TypeError, match="Sequential or functional"):
         kgg.heal(subclassed, kgg.Report([]))
+
+
+def test_each_training_is_told_as_it_ends(capsys):
+    model = classifier(layers.Dense(8, "relu"), activation="softmax")
+    x, y = data()
+    _, report = kgg.heal(model, x, y, epochs=10)
+    first, as_it_is, *tried = capsys.readouterr().out.splitlines()
+    assert first.startswith("heal: training copies")
+    assert as_it_is.startswith("  as it is: skill ")
+    assert len(tried) == len(report.attempts) >= 1
+    for line, attempt in zip(tried, report.attempts, strict=True):
+        assert attempt.title in line
+        assert f"skill {attempt.after:.2f}" in line
+        assert line.endswith("kept") == (not attempt.error)
+        assert f"skill {attempt.after:.2f} (before" in str(attempt)
+
+
+def test_silence_can_be_had(capsys):
+    model = classifier(layers.Dense(8, "relu"))
+    x, y = data()
+    kgg.heal(model, x, y, epochs=5, verbose=0)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_former_order_of_arguments_still_works():
+    model = classifier(layers.Dense(8, "relu"))
+    x, y = data()
+    report = kgg.check(model, x, y)
+    for arguments in [(report, x, y), (None, x, y)]:
+        healed, _ = kgg.heal(model, *arguments, epochs=5, verbose=0)
+        assert healed is model

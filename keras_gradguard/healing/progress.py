@@ -1,0 +1,47 @@
+"""What `heal` says while it works."""
+
+import sys
+
+from keras_gradguard.healing.attempt import share
+
+
+class Progress:
+    """Prints one line for each training, as soon as it is over.
+
+    Args:
+        verbose: Int. 0 prints nothing.
+    """
+
+    def __init__(self, verbose):
+        self._verbose = verbose
+
+    def start(self, model, epochs, most):
+        """Say what is about to be done."""
+        self._say(
+            f"heal: training copies of {model.name!r}, {epochs} "
+            f"{'epoch' if epochs == 1 else 'epochs'} each, at most {most} "
+            f"{'time' if most == 1 else 'times'}. Skill: 1 is perfect, 0 is no "
+            "better than a constant."
+        )
+
+    def unchanged(self, trial):
+        """Say how the model does as it came."""
+        found = list(dict.fromkeys(f.rule for f in trial.findings))
+        said = ", ".join(found) or "nothing"
+        self._say(f"  as it is: skill {share(trial.skill)}, found {said}")
+
+    def attempt(self, attempt):
+        """Say what came of one remedy."""
+        if attempt.error:
+            self._say(f"  {attempt.title}: not possible")
+            return
+        verdict = "kept" if attempt.kept else "not kept"
+        self._say(f"  {attempt.title}: skill {share(attempt.after)}, {verdict}")
+
+    def _say(self, text):
+        if not self._verbose:
+            return
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        line = text.encode(encoding, errors="replace").decode(encoding)
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
