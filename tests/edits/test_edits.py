@@ -204,7 +204,9 @@ def test_layers_are_left_out_where_the_shape_allows():
     healed = apply("fewer", model)
     assert isinstance(healed.layers[1], layers.Identity)
     assert len(healed.trainable_variables) == 4
-    with pytest.raises(ValueError, match="does not fit together without net/out"):
+    with pytest.raises(
+        ValueError, match="does not fit together without net/out"
+    ):
         changes.leave_out(["net/out"], "").apply(model)
 
 

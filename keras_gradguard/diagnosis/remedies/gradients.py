@@ -66,10 +66,22 @@ def for_exploding(run, layers, facts=None):
     if run.optimizer.name != "SGD":
         rate = run.learning_rate or 0.0
     large = rate > _LARGE_RATE * usual
+    first, second = (steps, weights) if large else (weights, steps)
+    return [*_rescaled(run, facts), *first, *second, *_unseen(facts)]
+
+
+def _unseen(facts):
+    """Return what to do with data of which nothing is known."""
+    if facts is not None and known(facts.input_mean, facts.target_mean):
+        return []
     return [
-        *_rescaled(run, facts),
-        *(steps if large else weights),
-        *(weights if large else steps),
+        model.words(
+            "Bring inputs and targets to unit scale",
+            "A squared error grows with the square of the targets, and its "
+            "gradient with them. Undo the scaling on predictions.",
+            "x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-7)\n"
+            "y = (y - y.mean(axis=0)) / (y.std(axis=0) + 1e-7)",
+        )
     ]
 
 
