@@ -11,6 +11,7 @@ from keras_gradguard._optional import require
 from keras_gradguard.diagnosis import Finding
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import diagnose
+from keras_gradguard.findings import causes
 from keras_gradguard.reporting.run_directory import FINDINGS
 from keras_gradguard.reporting.run_directory import RUN
 from keras_gradguard.reporting.run_directory import TRACE
@@ -64,15 +65,14 @@ def load_report(run_dir):
     judged = {finding.key: finding for finding in report.findings}
     written = _written_findings(run_dir / FINDINGS)
     # A crashed run wrote its findings as they were when they came up.
-    found = {finding.key: finding for finding in written} | judged
-    findings = sorted(found.values(), key=lambda f: f.first_step)
-    ended = {f.key for f in report.history if f.status == "resolved"}
-    findings = [finding for finding in findings if finding.key not in ended]
+    ended = {finding.key: finding for finding in causes.ended(report.history)}
+    found = {f.key: f for f in written} | ended | judged
+    history = sorted(found.values(), key=lambda f: f.first_step)
     return Report(
-        findings,
+        [f for f in history if f.status not in causes.ENDED],
         trace,
         not_judged=report.not_judged,
-        history=report.history,
+        history=history,
     )
 
 

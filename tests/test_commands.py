@@ -30,7 +30,7 @@ def run_dir(tmp_path):
 def test_report_of_a_crashed_run_keeps_its_findings(run_dir, capsys):
     assert commands.main(["report", str(run_dir)]) == 0
     out = capsys.readouterr().out
-    assert "own_rule (warning), since step 3: Found by me." in out
+    assert "own_rule (warning, raised), since step 3: Found by me." in out
     assert "has not finished, or it crashed" in out
     assert "step 49" in out
     assert "Found by me." in (run_dir / "report.html").read_text()

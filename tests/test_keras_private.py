@@ -149,6 +149,27 @@ def epoch_iterator():
     assert keras_private.epoch_iterator(inspect.currentframe()) is None
 
 
+def called_beside_training():
+    def hook(self, batch, logs=None):
+        pass
+
+    class Looks(keras.callbacks.Callback):
+        on_train_batch_end = hook
+
+    def counts(self, batch, logs=None):
+        pass
+
+    class Counts(Looks):
+        on_train_batch_end = keras_private.called_beside_training(counts)
+
+    beside = [
+        keras.callbacks.CallbackList([callback])._async_train
+        for callback in (keras.callbacks.Callback(), Counts(), Looks())
+    ]
+    assert beside[0] == beside[1] == (BACKEND != "tensorflow")
+    assert not beside[2]
+
+
 def missing_method():
     assert keras_private.missing_method(keras.optimizers.SGD()) is None
     assert keras_private.missing_method(object()) == "apply"
@@ -330,6 +351,7 @@ CHECKS = (
     make_train_function_for_every_step,
     record_shardings,
     epoch_iterator,
+    called_beside_training,
     missing_method,
     replaced_methods,
     clips_for_good,

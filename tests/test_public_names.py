@@ -24,10 +24,12 @@ PUBLIC = (
     "compare",
     "diagnose",
     "heal",
+    "replace_layers",
     "watch",
 )
 MODULES = ("clippers", "layers", "presets")
 SIGNATURES = {
+    "replace_layers": {"model": REQUIRED, "layers": REQUIRED},
     "watch": {
         "model": REQUIRED,
         "optimizer": None,

@@ -16,6 +16,7 @@ from keras_gradguard.callbacks.unit_counts import UnitCounts
 from keras_gradguard.callbacks.unit_methods import choose_methods
 from keras_gradguard.callbacks.watch import WatchingCallback
 from keras_gradguard.diagnosis import Report
+from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
 from keras_gradguard.findings.finding import Finding
@@ -120,6 +121,10 @@ class DeadReLUDetector(WatchingCallback):
     True
     """
 
+    hint_for_loops = (
+        "dead units are seen in `fit` and `train_on_batch`; what "
+        "`with kgg.watch(model):` around your loop records are the gradients"
+    )
     _owner = _OWNER
     _of_a_fit = ("_reviver", "_events")
 
@@ -284,8 +289,8 @@ class DeadReLUDetector(WatchingCallback):
             A `Report`.
         """
         seen = len(self.trace.steps) or self.dead_fraction
-        nothing = () if seen else ("nothing was recorded",)
-        return Report(self.findings, self.trace, not_judged=nothing)
+        reasons = () if seen else not_judged(self.trace)
+        return Report(self.findings, self.trace, not_judged=reasons)
 
     def summary(self) -> str:
         """Return the table of layers and their dead units, as text."""
@@ -328,6 +333,7 @@ class DeadReLUDetector(WatchingCallback):
 
     def _end_epoch(self, epoch: int, logs: dict[str, Any] | None) -> None:
         self._watch.recording.flush()
+        self._watch.check_sight()
         self._find_dormant()
         self._measured.end_epoch()
         counted = self._counts.end_epoch(self._by_output)

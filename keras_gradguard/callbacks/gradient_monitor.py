@@ -68,10 +68,14 @@ class GradientMonitor(WatchingCallback):
             Larger costs less and sees less. Defaults to 1.
         rules: `"default"`, or a list of rules: objects or ids. Defaults to
             `"default"`.
-        on_finding: What a new finding does: `"warn"` prints it, `"stop"`
-            also ends training by `model.stop_training`, `"raise"` raises
-            `GradGuardFinding`, `"ignore"` only keeps it. A function is
-            called with the `Finding` instead. Defaults to `"warn"`.
+        on_finding: What a finding does: `"warn"` prints it, `"stop"` also
+            ends training by `model.stop_training` once it is confirmed,
+            `"raise"` raises `GradGuardFinding` then, `"ignore"` only keeps
+            it. A finding is confirmed where it holds still after as many
+            steps again as were needed to tell it; a gradient that is not
+            finite is at once. A function is called instead with the `Finding`
+            whenever its `status` changes: to `"raised"`, `"confirmed"`,
+            `"resolved"` or `"withdrawn"`. Defaults to `"warn"`.
         verbose: 0 or 1. 1 prints findings as they come and a summary at the
             end, 0 prints nothing. Defaults to 1.
         log_metrics: Whether to write `"grad_norm"`, `"grad_norm_min"`,
@@ -281,7 +285,7 @@ class GradientMonitor(WatchingCallback):
         nonfinite = not np.isfinite(
             block.grad_norm[:, block.has_gradient]
         ).all()
-        due = self._judged.is_due(self._records)
+        due = self._judged.is_due(self._records, int(block.steps[-1]))
         if due or (nonfinite and not self.findings):
             self._judge()
 
@@ -310,7 +314,7 @@ class GradientMonitor(WatchingCallback):
 
     def on_left(self) -> None:
         """Write down what there is: an exception has left the fit."""
-        self._judge()
+        self._judge(is_last=True)
         self._raise = None
         for reporter in self._reporters[1:]:  # the console has said enough
             reporter.close(self.trace, self.findings)
@@ -424,22 +428,22 @@ class GradientMonitor(WatchingCallback):
             error, self._raise = self._raise, None
             raise error
 
-    def _judge(self) -> None:
+    def _judge(self, is_last: bool = False) -> None:
         judged = self._judged
-        fresh = judged.look(self.trace, self._records)
+        changed, fresh = judged.look(self.trace, self._records, is_last)
         for reporter in self._reporters:
             reporter.on_judged(judged.findings, judged.history, self.trace)
-        if not fresh:
-            return
-        for reporter in self._reporters:
-            reporter.on_findings(fresh, self.trace)
-        if self.on_finding == "stop":
-            self._model.stop_training = True
-        elif self.on_finding == "raise" and self._raise is None:
-            self._raise = GradGuardFinding(fresh[0])
-        elif callable(self.on_finding):
-            for finding in fresh:
+        if fresh:
+            for reporter in self._reporters:
+                reporter.on_findings(fresh, self.trace)
+        sure = [f for f in changed if f.status == "confirmed"]
+        if callable(self.on_finding):
+            for finding in changed:
                 self._call(finding)
+        elif sure and self.on_finding == "stop":
+            self._model.stop_training = True
+        elif sure and self.on_finding == "raise" and self._raise is None:
+            self._raise = GradGuardFinding(sure[0])
 
     def _call(self, finding: Any) -> None:
         """Let the user's function know; its failure is told, and no more."""
@@ -454,7 +458,7 @@ class GradientMonitor(WatchingCallback):
             )
 
     def _finish(self) -> None:
-        self._judge()
+        self._judge(is_last=True)
         for reporter in self._reporters:
             reporter.close(self.trace, self.findings)
         self._reporters = []

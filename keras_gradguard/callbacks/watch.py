@@ -1,10 +1,14 @@
 """What the callbacks have in common: a recording that never hurts a run."""
 
+import threading
 import warnings
 from typing import Any
 
+import keras
+
 from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.exceptions import GradGuardWarning
+from keras_gradguard.models import keras_private
 
 _TELL_US = "Training goes on unwatched."
 
@@ -28,6 +32,7 @@ class Watch:
         first_step: The optimizer's step when the fit began.
         armed: Whether records are still taken in.
         speaks: Whether this process tells what all processes know.
+        reason: Why nothing was recorded, or None.
     """
 
     def __init__(self, owner, callback):
@@ -36,8 +41,11 @@ class Watch:
         self.armed = False
         self.speaks = True
         self.owner = owner
+        self.reason: Any = None
         self._callback = callback
-        self._told_blind = False
+        self._batches = 0
+        # Keras may call from several threads.
+        self._lock = threading.Lock()
 
     def start(self, recording, steps_per_epoch=None):
         """Begin to take in records.
@@ -48,8 +56,8 @@ class Watch:
         """
         self.recording = recording
         self.armed = True
-        self._told_blind = False
-        self.first_step = 0
+        self.reason = None
+        self.first_step = self._batches = 0
         self.guard(self._start, steps_per_epoch)
 
     def _start(self, steps_per_epoch):
@@ -57,6 +65,11 @@ class Watch:
         self.first_step = self.recording.step
         if self.recording.reason is not None:
             self._tell_blind(self.recording.reason)
+
+    def batch_end(self):
+        """Count a batch, whoever trained on it."""
+        with self._lock:
+            self._batches += 1
 
     def epoch_begin(self):
         """Pass on that an epoch begins."""
@@ -103,8 +116,17 @@ class Watch:
         recording = self.recording
         if not self.armed or recording.reason is not None:
             return
-        if recording.executions and not recording.recorded:
+        if not recording.executions:
+            if self._batches:
+                self._tell_blind(self._why_no_step())
+        elif not recording.recorded:
             self._tell_blind(recording.why_nothing())
+
+    def _why_no_step(self):
+        return (
+            f"the callback saw {self._batches} batches, but Keras's train "
+            f"step never ran: {self._callback.hint_for_loops}"
+        )
 
     def finish(self, function):
         """Take in the rest, run `function`, let go of the model.
@@ -167,9 +189,11 @@ class Watch:
         )
 
     def _tell_blind(self, reason):
-        if self._told_blind or not self.speaks:
+        if self.reason is not None:
             return
-        self._told_blind = True
+        self.reason = self._callback.trace.meta["not_recorded"] = reason
+        if not self.speaks:
+            return
         warnings.warn(
             f"{self.owner}: no gradient can be recorded, because {reason}. "
             f"{_TELL_US}",
@@ -185,6 +209,8 @@ class WatchingCallback(Callback):
     the arguments and what was found, but neither model nor open files.
     """
 
+    # What to do where the user's own loop calls the callback.
+    hint_for_loops = "use `with kgg.watch(model):` around your loop"
     _owner = "WatchingCallback"
     # What belongs to one fit and cannot be copied.
     _of_a_fit: tuple[str, ...] = ()
@@ -192,6 +218,19 @@ class WatchingCallback(Callback):
     def __init__(self):
         super().__init__()
         self._watch = Watch(self._owner, self)
+
+    def set_model(self, model: Any) -> None:
+        # As Keras does: what torch trains in several processes wraps it.
+        inner = getattr(model, "module", None)
+        wrapped = isinstance(inner, keras.Model)
+        super().set_model(inner if wrapped else model)
+
+    @keras_private.called_beside_training
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
+        self._watch.batch_end()
+        super().on_train_batch_end(batch, logs)
 
     def __getstate__(self):
         left_out = ("_watch", "_model", *self._of_a_fit)

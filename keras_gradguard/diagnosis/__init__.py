@@ -1,5 +1,6 @@
 """Judging a trace: rules, findings, remedies, reports."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -85,6 +86,11 @@ def _with_remembered(
     if not old:
         return fresh
     known = {finding.key for finding in old}
+    later = {finding.key: finding.last_step for finding in fresh}
+    old = [
+        dataclasses.replace(f, last_step=max(f.last_step, later.get(f.key, 0)))
+        for f in old
+    ]
     start = min(finding.first_step for finding in old)
     # A finding that starts before a remembered one is an artefact of thinning.
     new = [f for f in fresh if f.key not in known and f.first_step > start]

@@ -5,12 +5,15 @@ import dataclasses
 import numpy as np
 
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.findings.causes import ranked
 from keras_gradguard.findings.causes import trace_causes
 
 # What a slow start shows, and a run may outgrow.
 _OUTGROWN = ("loss_plateau", "slow_convergence", "vanishing_gradient")
 # Measurements in a row at which the model has learnt.
 _FOR_GOOD = 3
+# They need no second look.
+_AT_ONCE = ("nonfinite_gradient",)
 
 
 def lived(trace, findings, effects):
@@ -19,7 +22,8 @@ def lived(trace, findings, effects):
     A warning on a slow start is resolved once the model has learnt a good
     part, at three measurements in a row up to the last. What follows from
     another finding and needs no telling is withdrawn. A finding is confirmed
-    once it holds over as many steps again as were needed to tell it.
+    where it holds still after as many steps again as were needed to tell it;
+    a gradient that is not finite needs no second look.
 
     Args:
         trace: `Trace` of the run.
@@ -34,30 +38,64 @@ def lived(trace, findings, effects):
     gone = [f for f in aged if f.status == "resolved"]
     stand = trace_causes([f for f in aged if f.status != "resolved"], effects)
     told = {finding.key for finding in [*stand, *gone]}
-    withdrawn = [
-        dataclasses.replace(f, status="withdrawn")
-        for f in aged
-        if f.key not in told
-    ]
+    withdrawn = [withdraw(f, stand) for f in aged if f.key not in told]
     history = sorted([*stand, *gone, *withdrawn], key=lambda f: f.first_step)
     return stand, history
 
 
+def withdraw(finding, stand):
+    """Return a finding as withdrawn, with the cause that explains it.
+
+    Args:
+        finding: `Finding`.
+        stand: List of `Finding`. Those that stand.
+    """
+    leads = ranked([f for f in stand if f.cause is None])
+    why = leads[0].rule if leads else None
+    return dataclasses.replace(finding, status="withdrawn", cause=why)
+
+
+def confirmed_at(finding):
+    """Return the step at which a finding that holds still is confirmed.
+
+    Args:
+        finding: `Finding`.
+    """
+    seen = told_at(finding)
+    return seen + max(1, seen - finding.first_step + 1)
+
+
 def _aged(trace, finding, last):
-    seen = _told_at(finding)
+    seen = told_at(finding)
     step = _outgrown_at(trace, finding, seen)
     if step is not None:
         return dataclasses.replace(
             finding, status="resolved", resolved_step=step
         )
-    sure = finding.rule == "nonfinite_gradient"
-    sure |= last >= seen + (seen - finding.first_step)
+    # What was confirmed once needs no proof when its records are thinned out.
+    sure = finding.rule in _AT_ONCE or finding.status == "confirmed"
+    sure |= last >= confirmed_at(finding) and _holds(finding, seen)
     return dataclasses.replace(
         finding, status="confirmed" if sure else "raised", resolved_step=None
     )
 
 
-def _told_at(finding):
+def _holds(finding, seen):
+    """Whether it showed in later records, too.
+
+    Blocks and measurements lag behind the latest record, so half of the way
+    is asked for.
+    """
+    need = confirmed_at(finding) - seen
+    return finding.last_step - seen >= need / 2
+
+
+def told_at(finding):
+    """Return the step from which on a finding could be told.
+
+    Args:
+        finding: `Finding`.
+    """
     window = finding.evidence.get("window")
     step = window.get("last_step") if isinstance(window, dict) else None
     return int(step) if isinstance(step, int) else int(finding.first_step)

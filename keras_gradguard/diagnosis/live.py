@@ -3,7 +3,12 @@
 import time
 
 from keras_gradguard.diagnosis import diagnose
+from keras_gradguard.diagnosis.evidence.certainty import causes_judged
+from keras_gradguard.diagnosis.life import confirmed_at
+from keras_gradguard.diagnosis.life import withdraw
 from keras_gradguard.diagnosis.rules import effects_of
+from keras_gradguard.findings.causes import ENDED
+from keras_gradguard.findings.causes import SYMPTOMS
 from keras_gradguard.findings.causes import trace_causes
 
 # Rules run again when the trace has doubled: their cost grows with the trace,
@@ -37,16 +42,23 @@ class Judge:
         self._rules = rules
         self._looked_at = first_look / _MOST_GROWTH
         self._latest = None
+        # What was last said of each finding, by its key.
+        self._said: dict = {}
+        # The steps of further looks, each at a finding that is not confirmed.
+        self._second_looks: dict = {}
         self._by_clock = by_clock
         self._began = time.monotonic()
         self._spent = 0.0
 
-    def is_due(self, records):
+    def is_due(self, records, step=-1):
         """Whether the trace has grown enough for another look.
 
         Args:
             records: Int. Records so far.
+            step: Int. The latest step, where that is known.
         """
+        if any(0 <= wanted <= step for wanted in self._second_looks.values()):
+            return True
         if records < _GROWTH * self._looked_at:
             return False
         if not self._by_clock or records >= _MOST_GROWTH * self._looked_at:
@@ -54,37 +66,77 @@ class Judge:
         elapsed = time.monotonic() - self._began
         return self._spent <= _SHARE_OF_TIME * elapsed
 
-    def look(self, trace, records):
+    def look(self, trace, records, is_last=False):
         """Judge the trace as it is now, unless that was done.
+
+        What only shows that the run does not learn is not said before the
+        rules that name causes had the records that they ask for.
 
         Args:
             trace: `Trace` of the run.
             records: Int. Records so far.
+            is_last: Bool. Whether no records will follow.
 
         Returns:
-            List of the findings that are new.
+            List of the findings whose status has changed, the new ones among
+            them, and list of the new ones alone.
         """
         latest = records, len(trace.epochs), len(trace.activation_steps)
         if latest == self._latest:
-            return []
+            return self._changes(trace, is_last)
         start = time.monotonic()
         self._looked_at, self._latest = max(records, self._looked_at), latest
-        known = {f.key for f in [*self.findings, *self.history]}
         report = diagnose(trace, self._rules)
         self.not_judged = trace.meta["not_judged"] = report.not_judged
-        current = {finding.key: finding for finding in report.findings}
-        fresh = [f for f in report.findings if f.key not in known]
-        ended = {f.key for f in report.history if f.status == "resolved"}
+        judged = {f.key for f in report.history}
         # What was told stays, also where its proof was thinned out.
-        ended |= set(current)
-        kept = [f for f in self.findings if f.key not in ended]
-        self.history = report.history
+        kept = [f for f in self.findings if f.key not in judged]
         told = sorted([*report.findings, *kept], key=self._place)
         self.findings = trace_causes(told, effects_of(self._rules))
-        if fresh:
+        stand = {f.key for f in self.findings}
+        gone = [f for f in report.history if f.key not in stand]
+        gone += [withdraw(f, self.findings) for f in kept if f.key not in stand]
+        self.history = sorted(
+            [*self.findings, *gone], key=lambda f: f.first_step
+        )
+        changes = self._changes(trace, is_last)
+        if changes[0]:
             trace.remember(self.findings)
+        self._plan_second_looks(trace)
         self._spent += time.monotonic() - start
-        return fresh
+        return changes
+
+    def _changes(self, trace, is_last):
+        """Return what has changed since it was last said, and what is new."""
+        changed, fresh = [], []
+        ripe = is_last or causes_judged(trace)
+        for finding in self.history:
+            before = self._said.get(finding.key)
+            if finding.status == before:
+                continue
+            if before is None:
+                if finding.status in ENDED:
+                    continue  # what was never said is not taken back
+                if finding.rule in SYMPTOMS and not ripe:
+                    continue
+                fresh.append(finding)
+            self._said[finding.key] = finding.status
+            changed.append(finding)
+        return changed, fresh
+
+    def _plan_second_looks(self, trace):
+        """Have another look as soon as a finding can be confirmed, once."""
+        step = int(trace.steps[-1]) if len(trace.steps) else -1
+        for finding in self.findings:
+            if finding.status == "raised":
+                self._second_looks.setdefault(
+                    finding.key, confirmed_at(finding)
+                )
+        # -1: that look is over, whatever came of it.
+        self._second_looks = {
+            key: -1 if wanted <= step else wanted
+            for key, wanted in self._second_looks.items()
+        }
 
     def _place(self, finding):
         """Where a finding stands: as `diagnose` tells it, cause first."""

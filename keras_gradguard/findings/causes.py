@@ -20,12 +20,14 @@ ORDER = (
     "clipping",
 )
 # That the loss stays where it is needs no telling where the cause is told.
-_SYMPTOMS = ("loss_plateau", "slow_convergence")
+SYMPTOMS = ("loss_plateau", "slow_convergence")
+# What has become of a finding that does not stand any more.
+ENDED = ("resolved", "withdrawn")
 # Of these two either may come first, and the first is the cause.
 _EITHER = ("dead_relu", "saturated_activation")
 _UNITS = ("dead_relu", "saturated_activation")
 _LOSS = ("oscillating_loss", "slow_convergence", "loss_plateau")
-_STUCK = ("vanishing_gradient", "frozen_layer", *_SYMPTOMS)
+_STUCK = ("vanishing_gradient", "frozen_layer", *SYMPTOMS)
 # Kinds of a finding that have a place of their own, before
 # `exploding_gradient`: what may follow from them, and from what they follow.
 _KINDS = {
@@ -87,7 +89,7 @@ def trace_causes(findings, effects):
     for finding in findings:
         root = _root(_name(finding), set(rules), begin, effects)
         rooted.append(dataclasses.replace(finding, cause=rules.get(root)))
-    return [f for f in rooted if f.cause is None or f.rule not in _SYMPTOMS]
+    return [f for f in rooted if f.cause is None or f.rule not in SYMPTOMS]
 
 
 def _name(finding):
@@ -108,9 +110,9 @@ def _place(name):
 def _leads(cause, name, effects):
     """Whether a finding of one name may lead to one of another."""
     if name == _LAST:
-        return cause not in _SYMPTOMS
+        return cause not in SYMPTOMS
     if cause == _LAST:
-        return name in _SYMPTOMS
+        return name in SYMPTOMS
     if name in _KINDS:
         return cause in _KINDS[name][1]
     if cause in _KINDS:
@@ -138,6 +140,15 @@ def _came_first(cause, rule, begin):
         return begin[cause] <= begin[rule]
     # Layers that let nothing pass leave those behind nothing to do.
     return cause not in _EITHER or begin[cause] < begin[rule]
+
+
+def ended(history):
+    """Return the findings that no longer stand, in the same order.
+
+    Args:
+        history: Iterable of `Finding`.
+    """
+    return [f for f in history if f.status in ENDED]
 
 
 def ranked(findings):

@@ -165,6 +165,20 @@ def epoch_iterator(frame):
     return iterator if hasattr(iterator, "catch_stop_iteration") else None
 
 
+def called_beside_training(method):
+    """Mark a batch hook that need not hold up the training; a decorator.
+
+    On JAX and torch Keras calls the hooks of batches beside the training if
+    all of them are its own empty ones, which bear this mark since 3.0. A
+    subclass that overrides the hook is without it.
+
+    Args:
+        method: Hook that reads neither model nor logs, in any thread.
+    """
+    method._is_default = True
+    return method
+
+
 # Of an optimizer. `apply` calls these methods, with these arguments, since 3.0
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard._text import unlike_neighbours
 from keras_gradguard.reporting.bins import StepBins
+from keras_gradguard.reporting.lives import state
+from keras_gradguard.reporting.lives import what_became_of
 from keras_gradguard.reporting.tables import binned
 from keras_gradguard.reporting.tables import layer_rows
 from keras_gradguard.reporting.tables import shown_columns
@@ -75,7 +77,11 @@ def to_html(report):
     """Return a `Report` as a page without any external resource."""
     trace = report.trace
     parts = [f'<p class="verdict {_tone(report)}">{escape(report.verdict)}</p>']
-    parts += [_finding(finding) for finding in report.ranked]
+    parts += [
+        f'<p class="dim">{escape(line)}</p>'
+        for line in what_became_of(report.history)
+    ]
+    parts += [_finding(finding, trace) for finding in report.ranked]
     if trace is not None and len(trace.steps):
         parts.append("<h2>Gradient norms, layers by steps</h2>")
         parts.append(_heatmap(trace, report.findings))
@@ -99,13 +105,14 @@ def _tone(report):
     return report.ranked[0].severity
 
 
-def _finding(finding):
+def _finding(finding, trace):
     epoch = f" (epoch {finding.epoch + 1})" if finding.epoch is not None else ""
     kind = "finding effect" if finding.cause else "finding"
     parts = [
         f'<section class="{kind}">',
         f'<h2><span class="{escape(finding.severity)}">{escape(finding.rule)}'
         f"</span> since step {finding.first_step}{epoch}</h2>",
+        f'<p class="dim">{escape(state(finding, trace))}</p>',
         f"<p>{escape(finding.message)}</p>",
     ]
     if finding.cause:

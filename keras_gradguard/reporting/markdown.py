@@ -2,6 +2,8 @@
 
 import re
 
+from keras_gradguard.reporting.lives import state
+from keras_gradguard.reporting.lives import what_became_of
 from keras_gradguard.reporting.tables import layer_rows
 from keras_gradguard.reporting.tables import shown_columns
 
@@ -9,9 +11,12 @@ from keras_gradguard.reporting.tables import shown_columns
 def to_markdown(report):
     """Return a `Report` as Markdown: verdict, findings, layers."""
     lines = ["# GradGuard report", "", f"**{escape(report.verdict)}**", ""]
+    for line in what_became_of(report.history):
+        lines += [escape(line), ""]
     for finding in report.ranked:
+        how = escape(state(finding, report.trace))
         lines += [
-            f"## {escape(finding.rule)} ({escape(finding.severity)}), "
+            f"## {escape(finding.rule)} ({how}), "
             f"since step {finding.first_step}",
             "",
             escape(finding.message),
@@ -46,7 +51,7 @@ def findings_table(findings):
         layers += f" and {more} more" if more > 0 else ""
         cells = (
             finding.first_step,
-            f"{finding.rule} ({finding.severity})",
+            f"{finding.rule} ({finding.severity}, {finding.status})",
             layers or "the whole model",
             finding.message,
             "; ".join(remedy.title for remedy in finding.remedies),

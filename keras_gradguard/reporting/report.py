@@ -13,6 +13,8 @@ from keras_gradguard import _validation
 from keras_gradguard._files import write_atomically
 from keras_gradguard.findings import causes
 from keras_gradguard.findings.finding import Finding
+from keras_gradguard.reporting.lives import state
+from keras_gradguard.reporting.lives import what_became_of
 from keras_gradguard.trace.trace import Trace
 
 _SKILL = "skill: 1 is perfect, 0 predicts no better than a constant"
@@ -119,6 +121,9 @@ class Report:
             "findings": [finding.to_dict() for finding in self.findings],
             "summary": self._summary(),
         }
+        gone = causes.ended(self.history)
+        if gone:
+            data["gone"] = [finding.to_dict() for finding in gone]
         if self.notes:
             data["notes"] = self.notes
         if self.attempts:
@@ -184,7 +189,7 @@ class Report:
         )
 
     def __str__(self) -> str:
-        lines = [self.verdict, *self.notes, *resolved(self.history)]
+        lines = [self.verdict, *self.notes, *what_became_of(self.history)]
         if self.attempts:
             lines += ["", f"Tried ({_SKILL}):"]
             lines += [f"  {attempt}" for attempt in self.attempts]
@@ -192,7 +197,7 @@ class Report:
             lines.append("")
             follows = f", follows from {finding.cause}" if finding.cause else ""
             lines.append(
-                f"{finding.rule} ({finding.severity}), since step "
+                f"{finding.rule} ({state(finding, self.trace)}), since step "
                 f"{finding.first_step}{follows}: {finding.message}"
             )
             if finding.cause:
@@ -217,17 +222,3 @@ def _list(name: Any, value: Any, kind: Any, attribute: Any) -> Any:
         what = f"a list of {kind}"
         _validation.fail(TypeError, "Report", name, what, value)
     return entries
-
-
-def resolved(history: Iterable[Finding]) -> list[str]:
-    """Return a line for each finding that a run has outgrown.
-
-    Args:
-        history: List of `Finding`.
-    """
-    return [
-        f"Resolved at step {f.resolved_step}: {f.rule} since step "
-        f"{f.first_step}; the model has learnt since."
-        for f in history
-        if f.status == "resolved"
-    ]

@@ -13,6 +13,7 @@ from keras_gradguard._files import jsonable
 from keras_gradguard._files import naming_log_dir
 from keras_gradguard._files import remove_drafts
 from keras_gradguard._files import write_atomically
+from keras_gradguard.findings.causes import ended
 from keras_gradguard.reporting.tables import verdict
 from keras_gradguard.reporting.tables import weight_history
 from keras_gradguard.trace.file import IN_A_RUN
@@ -36,7 +37,8 @@ _LAYER_FIELDS = (
 class RunWriter:
     """Writes a run into a directory, so that a crash leaves it readable.
 
-    `findings.jsonl` gets a line per finding as it comes; `epochs.csv` (logs
+    `findings.jsonl` gets a line per finding as it comes, and another one when
+    its status changes: the latest counts; `epochs.csv` (logs
     and global norms) and `layers.csv` (weights per layer) a row per epoch and
     layer; `trace.npz` is saved now and then and at the end; `run.json` says
     what was run and how it ended. Files of an earlier run in the same
@@ -59,6 +61,9 @@ class RunWriter:
             remove_drafts(self.log_dir, (TRACE, FINDINGS, RUN))
             for name in (FINDINGS, EPOCHS, LAYERS):
                 (self.log_dir / name).write_text("")
+        self._history: list = []
+        # The status that was last written of each finding.
+        self._written: dict = {}
         self._epoch_fields = None
         self._last_epoch = {EPOCHS: -1, LAYERS: -1}
         self._next_save = 0.0
@@ -66,6 +71,20 @@ class RunWriter:
 
     def on_findings(self, findings, trace):
         """Append the findings to `findings.jsonl`."""
+        self._append_findings(findings)
+
+    def on_judged(self, findings, history, trace):
+        """Append what has become of those that were told."""
+        self._history = history
+        told = self._written
+        self._append_findings(
+            [f for f in history if told.get(f.key, f.status) != f.status]
+        )
+
+    def _append_findings(self, findings):
+        self._written |= {f.key: f.status for f in findings}
+        if not findings:
+            return
         with open(self.log_dir / FINDINGS, "a", encoding="utf-8") as file:
             for finding in findings:
                 line = json.dumps(finding.to_dict(), allow_nan=False)
@@ -92,9 +111,8 @@ class RunWriter:
         self._write_epochs(trace)
         self._write_layers(trace)
         # A finding's last step moves on; the file ends with the final state.
-        lines = [
-            json.dumps(f.to_dict(), allow_nan=False) + "\n" for f in findings
-        ]
+        told = [*findings, *ended(self._history)]
+        lines = [json.dumps(f.to_dict(), allow_nan=False) + "\n" for f in told]
         text = "".join(lines).encode()
         write_atomically(self.log_dir / FINDINGS, lambda file: file.write(text))
         self._save(trace, findings, "finished")

@@ -148,6 +148,9 @@ def verdict(trace, findings, not_judged=None):
         layers = f" of {len(trace.layers)} layers"
     if not findings:
         if trace is not None and not len(trace.steps):
+            reason = trace.meta.get("not_recorded")
+            if reason is not None:
+                return f"Nothing was recorded, because {reason}."
             return "Nothing was recorded, so nothing can be said."
         if not_judged:
             return f"No problem found{_in_steps(trace)}; {_why(not_judged)}."

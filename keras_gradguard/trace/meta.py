@@ -80,6 +80,7 @@ _SCHEMA = {
             "offset": _number,
         }
     ],
+    "not_recorded": is_text,
     "epochs_planned": _whole,
     "steps_per_epoch": _whole,
     "layer_info": {

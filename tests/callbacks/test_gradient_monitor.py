@@ -1,5 +1,6 @@
 """What a user of the callback sees: errors, findings, files."""
 
+import dataclasses
 import shutil
 import warnings
 
@@ -165,6 +166,51 @@ def test_on_finding_stop_ends_training():
     model = fit(monitor, epochs=50)
     assert int(model.optimizer.iterations) < 100
     assert monitor.findings
+
+
+class Passes(Rule):
+    """Finds what shows up to step 9 and no longer; told from step 8 on."""
+
+    id = "frozen_layer"
+
+    def check(self, trace):
+        found = AlwaysFinds().check(trace)
+        window = {"first_step": 3, "last_step": 8}
+        return [
+            dataclasses.replace(f, last_step=9, evidence={"window": window})
+            for f in found
+        ]
+
+
+@pytest.mark.parametrize("on_finding", ["stop", "raise"])
+def test_what_passes_is_told_but_ends_nothing(on_finding):
+    monitor = GradientMonitor(
+        rules=[Passes()], on_finding=on_finding, verbose=0
+    )
+    model = fit(monitor)
+    assert int(model.optimizer.iterations) == 40
+    assert [f.status for f in monitor.findings] == ["raised"]
+
+
+@pytest.mark.once
+def test_a_function_is_called_whenever_the_status_changes():
+    class Lasts(Passes):
+        def check(self, trace):
+            found = super().check(trace)
+            last = int(trace.steps[-1]) if found else 0
+            return [dataclasses.replace(f, last_step=last) for f in found]
+
+    told = []
+    monitor = GradientMonitor(
+        rules=[Lasts()],
+        verbose=0,
+        on_finding=lambda f: told.append((f.rule, f.status)),
+    )
+    fit(monitor)
+    # Without a look between step 8 and 14 the first word is the last.
+    assert told[-1] == ("frozen_layer", "confirmed")
+    assert len(set(told)) == len(told) <= 2
+    assert monitor.findings[0].status == "confirmed"
 
 
 def test_on_finding_raise_raises_the_finding():

@@ -165,8 +165,9 @@ def test_small_batches_are_told_to_average_and_take_smaller_steps():
     optimizer = found[0].apply(model).optimizer
     assert optimizer.gradient_accumulation_steps == 32
     assert float(optimizer.learning_rate) == pytest.approx(0.01)
-    rates = [r.arguments.get("value") for r in found]
-    assert rates[1:3] == pytest.approx([0.01, 0.0005])
+    # Tenfold at once and no further, though the steps are 200 times too large.
+    rates = [r.arguments["value"] for r in found if "value" in r.arguments]
+    assert rates == pytest.approx([0.01])
     assert found[-1].apply is None
 
 

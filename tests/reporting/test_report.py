@@ -43,7 +43,7 @@ def test_healthy_report_is_one_line():
 def test_words_hold_verdict_numbers_and_code(sick):
     text = str(sick)
     assert text.startswith("1 problem found in 200 recorded steps of 7 layers")
-    assert "vanishing_gradient (warning), since step 0" in text
+    assert "vanishing_gradient (warning, confirmed), since step 0" in text
     assert 'kernel_initializer="he_normal"' in text
 
 

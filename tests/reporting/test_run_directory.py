@@ -1,6 +1,7 @@
 """The directory of a run."""
 
 import csv
+import dataclasses
 import json
 import shutil
 import warnings
@@ -11,6 +12,7 @@ import pytest
 from keras_gradguard import Finding
 from keras_gradguard import GradGuardWarning
 from keras_gradguard import Trace
+from keras_gradguard.commands import load_report
 from keras_gradguard.reporting.reporter import Guarded
 from keras_gradguard.reporting.run_directory import RunWriter
 
@@ -43,6 +45,38 @@ def test_a_finished_run_is_whole(tmp_path, sick):
     run = json.loads((folder / "run.json").read_text())
     assert run["state"] == "finished"
     assert run["findings"] == ["vanishing_gradient"]
+
+
+def test_a_killed_run_knows_what_became_of_findings(tmp_path, sick):
+    trace, findings = sick
+    writer = RunWriter(tmp_path)
+    raised = dataclasses.replace(findings[0], rule="own", status="raised")
+    other = dataclasses.replace(raised, rule="other")
+    writer.on_findings([raised, other], trace)
+    gone = dataclasses.replace(raised, status="resolved", resolved_step=90)
+    sure = dataclasses.replace(other, status="confirmed")
+    for _ in range(2):
+        writer.on_judged([sure], [gone, sure], trace)
+    trace.save(tmp_path / "trace.npz")
+    lines = (tmp_path / "findings.jsonl").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in lines] == [
+        "raised",
+        "raised",
+        "resolved",
+        "confirmed",
+    ]
+    report = load_report(tmp_path)
+    states = {f.rule: f.status for f in report.findings}
+    assert states["other"] == "confirmed"
+    assert "own" not in states
+    assert "Resolved at step 90: own since step 0" in str(report)
+    (told,) = [f for f in report.to_dict()["gone"] if f["rule"] == "own"]
+    assert told["status"] == "resolved"
+    for name in ("a.html", "a.md"):
+        report.save(tmp_path / name)
+        text = (tmp_path / name).read_text()
+        assert "Resolved at step 90: own since" in text
+        assert "warning, confirmed" in text
 
 
 def test_tables_hold_epochs_and_layers(tmp_path, sick):

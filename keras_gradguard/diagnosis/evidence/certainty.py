@@ -7,11 +7,23 @@ from keras_gradguard.diagnosis.evidence.learning import first_loss
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 
 # Records that the rules of the longest window want.
-_ENOUGH = 100
+_ENOUGH, _MEASURED = 100, 8
 # A fall of less than this share of the loss is none that anybody wants.
 _LEAST = 0.02
 # Standard errors by which the loss has to lie lower.
 _ERRORS = 3.0
+
+
+def causes_judged(trace):
+    """Return whether the rules that name causes had the records they ask for.
+
+    Some of them want activations at eight measured steps.
+
+    Args:
+        trace: `Trace` of the run.
+    """
+    measured = len(trace.activation_steps)
+    return trace.records_seen >= _ENOUGH and measured >= _MEASURED
 
 
 def not_judged(trace, rules=None):
@@ -28,7 +40,9 @@ def not_judged(trace, rules=None):
         noise or the outputs follow the targets.
     """
     if trace is None or not len(trace.steps):
-        return ["nothing was recorded"]
+        reason = None if trace is None else trace.meta.get("not_recorded")
+        because = "" if reason is None else f", because {reason}"
+        return [f"nothing was recorded{because}"]
     reasons = []
     if rules is not None:
         asked = ", ".join(rules) or "none"

@@ -245,6 +245,18 @@ def planned_steps(trace):
     return epochs * per_epoch
 
 
+def not_learnt_until(trace, step):
+    """Return the last step at which the model had not learnt a good part.
+
+    Args:
+        trace: The `Trace`.
+        step: Int. A step at which it had not.
+    """
+    learning = Learning.of(trace)
+    late = learning.steps[(learning.steps > step) & ~learning.good]
+    return int(late[-1]) if len(late) else int(step)
+
+
 def batch_size(trace):
     """Return the samples of the first measured batch, 0 if not known.
 

@@ -6,6 +6,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import batch_size
 from keras_gradguard.diagnosis.evidence.learning import first_loss
+from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import columns
@@ -77,7 +78,7 @@ class OscillatingLoss(Rule):
                 severity="warning",
                 layers=[],
                 first_step=first,
-                last_step=stop,
+                last_step=not_learnt_until(trace, stop),
                 epoch=trace.epoch_of(first),
                 evidence=evidence,
                 message=text,
@@ -189,9 +190,13 @@ def for_oscillating(trace, moved=None):
             updates changed, where that was too much.
     """
     name = trace.run.optimizer.name
-    lower = change_rate(
-        trace, 0.1, "Smaller steps do not jump across the valley."
-    )
+    why = "Smaller steps do not jump across the valley."
+    if moved is not None and moved > 10 * _USUAL:
+        why = (
+            f"One update changed the weights by {number(moved)} of their "
+            "size; about 1e-3 is usual."
+        )
+    lower = change_rate(trace, 0.1, why)
     found = []
     batch = batch_size(trace)
     if 0 < batch < _FEW:
@@ -205,14 +210,6 @@ def for_oscillating(trace, moved=None):
         )
         found.append(changes.several([lower, average], why))
     found.append(lower)
-    if moved is not None and moved > 10 * _USUAL:
-        much = max(_USUAL / moved, 1e-3)
-        if much < 0.05:
-            why = (
-                f"One update changed the weights by {number(moved)} of their "
-                "size; about 1e-3 is usual."
-            )
-            found.append(change_rate(trace, much, why))
     if trace.run.learning_rate:
         falls = falling_rate(trace)
         why = "Smaller steps at once, and smaller ones still to settle."

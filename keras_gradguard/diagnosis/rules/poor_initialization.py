@@ -9,6 +9,7 @@ from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
@@ -269,7 +270,7 @@ def _finding(trace, kind, guilty, seen, more):
         severity="critical",
         layers=layers,
         first_step=first,
-        last_step=max(first, seen),
+        last_step=max(first, not_learnt_until(trace, seen)),
         epoch=trace.epoch_of(first),
         evidence={
             "kind": kind,

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import columns
@@ -117,8 +118,10 @@ def _short_of_reach(trace):
             "too little to learn. The learning rate is too small."
         )
         fixes = for_slow(trace, 3.0 / reach[at])
+        still = (reach < _REACH["far"]) & (steps >= stop)
+        until = min(int(steps[still][-1]), not_learnt_until(trace, stop))
         return [
-            _unlearnt(trace, "slow_convergence", stop, evidence, text, fixes)
+            _unlearnt(trace, "slow_convergence", until, evidence, text, fixes)
         ]
     return []
 
@@ -184,17 +187,18 @@ def _unmoved(trace, rule):
     else:
         text += ": nothing was learnt."
         fixes = for_plateau(trace)
-    return [_unlearnt(trace, rule, stop, evidence, text, fixes)]
+    until = int(learning.steps[hits[-1]])
+    return [_unlearnt(trace, rule, until, evidence, text, fixes)]
 
 
-def _unlearnt(trace, rule, stop, evidence, text, fixes):
+def _unlearnt(trace, rule, until, evidence, text, fixes):
     start = int(trace.steps[0])
     return Finding(
         rule=rule,
         severity="warning",
         layers=[],
         first_step=start,
-        last_step=stop,
+        last_step=until,
         epoch=trace.epoch_of(start),
         evidence=evidence,
         message=text,

@@ -58,7 +58,8 @@ def to_nonfinite(trace):
         "grad_norm": [float(v) for v in norms[-8:]],
         "window": {"first_step": first, "last_step": stop},
     }
-    return Growth(layers, first, stop, evidence, text)
+    until = int(trace.steps[gone[-1]])
+    return Growth(layers, first, until, evidence, text)
 
 
 def runaway(trace):
@@ -96,7 +97,12 @@ def _runaway_within(trace, low, high):
         "threshold": _RUNAWAY["both"],
         "window": {"first_step": first, "last_step": stop},
     }
-    return Growth(layers, first, stop, evidence, text)
+    # Up to where the norm stays as far above where it began.
+    later = trace.global_norms(start + 2, len(trace.steps))
+    with np.errstate(invalid="ignore", over="ignore"):
+        high = ~(later < _RUNAWAY["each"] * norms[0])
+    until = int(trace.steps[start + 2 + np.flatnonzero(high)[-1]])
+    return Growth(layers, first, until, evidence, text)
 
 
 def burst(trace):
@@ -131,7 +137,8 @@ def burst(trace):
         "threshold": _BURST["growth"],
         "window": {"first_step": first, "last_step": stop},
     }
-    return Growth(layers, first, stop, evidence, text)
+    until = int(learning.steps[spoilt[-1]])
+    return Growth(layers, first, until, evidence, text)
 
 
 def _by_norm(trace, at):

@@ -1,0 +1,37 @@
+"""What has become of findings, in the words of every report."""
+
+from keras_gradguard.findings.causes import ended
+
+
+def state(finding, trace):
+    """Return the severity and the status of a finding.
+
+    A verdict on a model that has not trained yet has no status.
+
+    Args:
+        finding: `Finding`.
+        trace: `Trace` it was found on, or None.
+    """
+    if trace is None:
+        return finding.severity
+    return f"{finding.severity}, {finding.status}"
+
+
+def what_became_of(history):
+    """Return a line for each finding that no longer stands.
+
+    Args:
+        history: Iterable of `Finding`.
+    """
+    return [_end_of(finding) for finding in ended(history)]
+
+
+def _end_of(finding):
+    what = f"{finding.rule} since step {finding.first_step}"
+    if finding.status == "resolved":
+        return (
+            f"Resolved at step {finding.resolved_step}: {what}; the model has "
+            "learnt since."
+        )
+    why = f"; {finding.cause} explains it" if finding.cause else ""
+    return f"Withdrawn: {what}{why}."
