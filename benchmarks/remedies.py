@@ -48,7 +48,9 @@ def gain(model, x, y):
     if not np.isfinite(given).all():
         return float("nan")
     y = np.asarray(y)
-    if y.dtype.kind in "iu" and given.shape[-1] > 1:
+    numbers = y.size == len(y) and not (y % 1).any()
+    if numbers and given.shape[-1] > 1:
+        y = y.astype("int64")
         right = (given.argmax(-1).ravel() == y.ravel()).mean()
         most = np.bincount(y.ravel()).max() / y.size
         return float((right - most) / (1 - most))

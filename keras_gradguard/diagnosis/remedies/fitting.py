@@ -74,7 +74,7 @@ class _Agreement:
 
     def __init__(self, run):
         self.rate = run.learning_rate
-        self.side = None
+        self.side: str | None = None
         self.unclips = False
 
     def takes(self, remedy):

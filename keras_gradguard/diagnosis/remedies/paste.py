@@ -1,6 +1,7 @@
 """Writes the edits that remedies name down as code, for one run."""
 
 import dataclasses
+from typing import Any
 
 from keras_gradguard.diagnosis.remedies import code
 from keras_gradguard.diagnosis.remedies.code import call
@@ -46,12 +47,12 @@ class _Draft:
 
     def __init__(self, run, layers):
         self.run, self.layers = run, layers
-        self.lines = []
-        self.optimizer = code.optimizer_of(run)
-        self.loss = None
-        self.rate = None
+        self.lines: list[str] = []
+        self.optimizer: Any = code.optimizer_of(run)
+        self.loss: Any = None
+        self.rate: str | None = None
         self.new_optimizer = False
-        self.around = None
+        self.around: tuple[list, dict] | None = None
 
     def add(self, action, arguments):
         getattr(self, f"_{action}")(**arguments)
@@ -87,7 +88,7 @@ class _Draft:
         output = next((o for o in run.outputs if o.layer == layer), None)
         info = run.of_user(layer)[1]
         told = info.get("call")
-        changes = {}
+        changes: dict[str, Any] = {}
         if units is not None:
             made = told["arguments"] if code.is_call(told) else info
             changes["filters" if "filters" in made else "units"] = units

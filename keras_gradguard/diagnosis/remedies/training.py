@@ -50,7 +50,9 @@ def schedule(why, steps=None, rate=None):
         steps: Int or None. Steps of the run, where they are known.
         rate: Float or None. Where it begins, if not at the present rate.
     """
-    arguments = {} if steps is None else {"steps": int(steps)}
+    arguments: dict[str, float] = {}
+    if steps is not None:
+        arguments["steps"] = int(steps)
     if rate is not None:
         arguments["rate"] = float(rate)
     return Remedy(
