@@ -4,11 +4,13 @@ import dataclasses
 
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.remedies.code import use_loss
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.trace.run_info import REGRESSION
+from keras_gradguard.trace.run_info import columns_of
 from keras_gradguard.trace.run_info import known
 from keras_gradguard.trace.run_info import rms
 
@@ -110,7 +112,40 @@ def _rescaled(run, facts):
     return found
 
 
-def for_nonfinite(run, layers, clue, top=0):
+def usual_loss(run):
+    """Return the code that trains by the loss that is usual for the output."""
+    of_classes = {"softmax": "sparse_categorical_crossentropy"}
+    of_classes["sigmoid"] = "binary_crossentropy"
+    output = run.output
+    kind = None if output is None else output.activation
+    return use_loss(run, of_classes.get(kind, "mean_squared_error"))
+
+
+def _for_own_loss(run, layers, facts):
+    """Return what to put in the place of a loss of the user's own.
+
+    It is told where the whole gradient has gone, so that the loss is to blame
+    and not a layer, and where the usual loss takes these targets.
+    """
+    own = run.model_kind is not None and "loss" not in run.compiled
+    if not own or not set(run.layers) <= set(layers) or facts is None:
+        return []
+    if run.output is not None:
+        width, columns = columns_of(run.output, facts)
+        one = run.output.activation == "softmax" and columns == 1
+        if known(width, columns) and width != columns and not one:
+            return []
+    return [
+        model.words(
+            "Train by Keras's own loss until yours is safe",
+            "All else then shows that it learns. The remedies below tell how "
+            "to mend your loss.",
+            usual_loss(run),
+        )
+    ]
+
+
+def for_nonfinite(run, layers, clue, top=0, facts=None):
     """Return remedies for NaN or infinite gradients; `clue` says the cause.
 
     Args:
@@ -119,6 +154,7 @@ def for_nonfinite(run, layers, clue, top=0):
         clue: Str. `"growth"`, `"data"`, `"overflow"`, `"index"`, `"loss"`,
             `"slope"`, `"output"` or `"layer"`.
         top: Int. The largest index that was looked up, where one is known.
+        facts: `DataFacts`, or None if nothing is known of the data.
     """
     check_data = Remedy(
         "Look for NaN and infinity in the data",
@@ -153,6 +189,7 @@ def for_nonfinite(run, layers, clue, top=0):
         return _for_index(run, layers, top)
     if clue == "loss":
         return [
+            *_for_own_loss(run, layers, facts),
             Remedy(
                 "Compute the loss with logarithms that cannot underflow",
                 "The logarithm of a sum of exponentials, or of a probability "
@@ -165,6 +202,7 @@ def for_nonfinite(run, layers, clue, top=0):
         ]
     if clue == "slope":
         return [
+            *_for_own_loss(run, layers, facts),
             Remedy(
                 "Make the input safe before the function, not its result after",
                 "The slope of the branch of `where` that is not taken counts, "

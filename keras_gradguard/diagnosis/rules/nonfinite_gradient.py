@@ -5,6 +5,7 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
+from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.origin import origin_of
 from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
@@ -103,7 +104,9 @@ class NonfiniteGradient(Rule):
                 "window": {"first_step": step, "last_step": step},
             },
             message=f"At step {step} the gradient became {kind}; {what}.",
-            remedies=for_nonfinite(trace.run, layers, clue),
+            remedies=for_nonfinite(
+                trace.run, layers, clue, facts=facts_of(trace)
+            ),
         )
 
     def _skipped(self, trace, gone, at):

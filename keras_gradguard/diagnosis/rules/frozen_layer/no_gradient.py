@@ -8,7 +8,7 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.remedies.code import expression
-from keras_gradguard.diagnosis.remedies.code import use_loss
+from keras_gradguard.diagnosis.remedies.gradients import usual_loss
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 
@@ -50,17 +50,12 @@ def of_all(trace):
 
 def for_no_slope(run):
     """Return remedies for a loss that no weight has an effect on."""
-    of_classes = {"softmax": "sparse_categorical_crossentropy"}
-    of_classes["sigmoid"] = "binary_crossentropy"
-    output = run.output
-    kind = None if output is None else output.activation
-    loss = of_classes.get(kind, "mean_squared_error")
     return [
         Remedy(
             "Compute the loss from the outputs themselves",
             "A step has no slope: round, argmax, casts and comparisons belong "
             "into metrics.",
-            use_loss(run, loss),
+            usual_loss(run),
         ),
         _straight_through(),
     ]
