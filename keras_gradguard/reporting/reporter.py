@@ -1,4 +1,4 @@
-"""Keeps a failing reporter from ending a training run."""
+"""What a reporter is, and how its failure is kept from a training run."""
 
 import contextlib
 import warnings
@@ -6,7 +6,67 @@ import warnings
 from keras_gradguard.exceptions import GradGuardWarning
 
 
-class Guarded:
+class Reporter:
+    """Shows or writes down a run, as it goes on and at its end.
+
+    A subclass has those of the methods that it needs; the others do nothing.
+    Each may raise: `Guarded` tells it once and goes on without the reporter.
+    """
+
+    def on_judged(self, findings, history, trace):
+        """Take in what the rules say now; called at each of their looks.
+
+        Args:
+            findings: List of `Finding` that stand.
+            history: List of `Finding`. All, those that no longer stand, too.
+            trace: `Trace` of the run.
+        """
+
+    def on_findings(self, findings, trace):
+        """Take in findings that are new.
+
+        Args:
+            findings: List of `Finding`.
+            trace: `Trace` of the run.
+        """
+
+    def on_records(self, trace, first_step):
+        """Take in that there are records from `first_step` on.
+
+        Args:
+            trace: `Trace` of the run.
+            first_step: Int.
+        """
+
+    def on_histogram(self, histogram, trace):
+        """Take in the histograms of the gradients of one update.
+
+        Args:
+            histogram: `GradientHistogram`.
+            trace: `Trace` of the run.
+        """
+
+    def on_epoch(self, trace, epoch):
+        """Take in that an epoch is over.
+
+        Args:
+            trace: `Trace` of the run, with the logs of the epoch.
+            epoch: Int. Its number, from 0.
+        """
+
+    def close(self, trace, findings):
+        """Take in that the run is over, and close files.
+
+        Args:
+            trace: `Trace` of the run.
+            findings: List of `Finding` that stand.
+        """
+
+    def abandon(self):
+        """Close files as they are: the run, or the reporter, has failed."""
+
+
+class Guarded(Reporter):
     """Passes calls on to a reporter until one fails, then drops it.
 
     A full disk or a directory that vanished costs the reports, not the run:
@@ -26,32 +86,24 @@ class Guarded:
         self.failed = False
 
     def on_judged(self, findings, history, trace):
-        """Tell what has become of all findings, where that is listened to."""
-        if hasattr(self.reporter, "on_judged"):
-            self._call("on_judged", findings, history, trace)
+        self._call("on_judged", findings, history, trace)
 
     def on_findings(self, findings, trace):
-        """Tell of new findings."""
         self._call("on_findings", findings, trace)
 
     def on_records(self, trace, first_step):
-        """Tell of new records, from `first_step` on."""
         self._call("on_records", trace, first_step)
 
     def on_histogram(self, histogram, trace):
-        """Tell of histograms of the gradients of one update."""
         self._call("on_histogram", histogram, trace)
 
     def on_epoch(self, trace, epoch):
-        """Tell of the end of an epoch."""
         self._call("on_epoch", trace, epoch)
 
     def close(self, trace, findings):
-        """Tell of the end of the run."""
         self._call("close", trace, findings)
 
     def abandon(self):
-        """Let go of its files, since the run did not come to its end."""
         self.failed = True
         self._let_go()
 
@@ -74,8 +126,6 @@ class Guarded:
 
     def _let_go(self):
         """Have the reporter close what it holds open, whatever its state."""
-        abandon = getattr(self.reporter, "abandon", None)
-        if abandon is not None:
-            # What fails once fails again, and was told.
-            with contextlib.suppress(Exception):
-                abandon()
+        # What fails once fails again, and was told.
+        with contextlib.suppress(Exception):
+            self.reporter.abandon()

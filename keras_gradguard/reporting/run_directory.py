@@ -14,6 +14,7 @@ from keras_gradguard._files import naming_log_dir
 from keras_gradguard._files import remove_drafts
 from keras_gradguard._files import write_atomically
 from keras_gradguard.findings.causes import ended
+from keras_gradguard.reporting.reporter import Reporter
 from keras_gradguard.reporting.tables import verdict
 from keras_gradguard.reporting.tables import weight_history
 from keras_gradguard.trace.file import IN_A_RUN
@@ -34,7 +35,7 @@ _LAYER_FIELDS = (
 )
 
 
-class RunWriter:
+class RunWriter(Reporter):
     """Writes a run into a directory, so that a crash leaves it readable.
 
     `findings.jsonl` gets a line per finding as it comes, and another one when
@@ -89,12 +90,6 @@ class RunWriter:
             for finding in findings:
                 line = json.dumps(finding.to_dict(), allow_nan=False)
                 file.write(f"{line}\n")
-
-    def on_records(self, trace, first_step):
-        """Write nothing."""
-
-    def on_histogram(self, histogram, trace):
-        """Write nothing."""
 
     def on_epoch(self, trace, epoch):
         """Bring the files up to date, if it is time to."""

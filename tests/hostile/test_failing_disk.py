@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -15,6 +16,7 @@ from keras_gradguard import Finding
 from keras_gradguard import Trace
 from keras_gradguard.reporting.reporter import Guarded
 from keras_gradguard.reporting.run_directory import RunWriter
+from keras_gradguard.reporting.tensorboard import writer
 from keras_gradguard.reporting.tensorboard.event_file import EventFile
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
 from tests.hostile import disks
@@ -33,8 +35,8 @@ def run(folder):
     """
     reporters = []
     try:
-        for writer in WRITERS:
-            reporters.append(Guarded(writer(folder)))
+        for make in WRITERS:
+            reporters.append(Guarded(make(folder)))
     except OSError as error:
         for reporter in reporters:
             reporter._let_go()
@@ -99,6 +101,23 @@ def test_the_nth_operation_fails_for_every_n(once, tmp_path):
         assert disks.open_files(folder) == []
         check_what_is_left(folder)
     assert started > count // 2
+
+
+def test_a_disk_that_fails_before_the_writer_is_made(tmp_path, monkeypatch):
+    """The thread writes as soon as there is a file: it may fail first."""
+
+    class Late(writer.TabSeries):
+        def __init__(self, file):
+            while file._error is None:
+                time.sleep(0.001)
+            super().__init__(file)
+
+    monkeypatch.setattr(writer, "TabSeries", Late)
+    disk = disks.FailingDisk(tmp_path, at=1)  # opened, and then no write
+    with disk(), pytest.raises(OSError, match="`log_dir` must be a writable"):
+        EventWriter(tmp_path)
+    assert threads() == []
+    assert disks.open_files(tmp_path) == []
 
 
 def kinds(folder):

@@ -12,6 +12,7 @@ from keras_gradguard.reporting._shared_series import GLOBAL
 from keras_gradguard.reporting._shared_series import RANGE
 from keras_gradguard.reporting._shared_series import shared_series
 from keras_gradguard.reporting.markdown import findings_table
+from keras_gradguard.reporting.reporter import Reporter
 from keras_gradguard.reporting.tensorboard import (
     histograms as _gradient_histograms,
 )
@@ -43,7 +44,7 @@ _MODULES = (
 )
 
 
-class EventWriter:
+class EventWriter(Reporter):
     """Writes a run as TensorBoard events, without TensorFlow.
 
     Scalars `grad_norm/<layer path>`, `update_ratio/<layer path>`,
@@ -76,9 +77,14 @@ class EventWriter:
         with naming_log_dir("EventWriter", log_dir):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = EventFile(folder, first=_import_modules)
+            try:
+                self._tab = TabSeries(self._file)
+                self._session = Session(self._file)
+            except OSError:
+                # The thread may have failed by now; it hands its error on.
+                self._file.abandon()
+                raise
         self.path = self._file.path
-        self._tab = TabSeries(self._file)
-        self._session = Session(self._file)
         self._pace = Pace(_FIRST_INTERVAL, _SHARE)
         self._templates = {}
         self._update_done = self._dead_done = -1
@@ -88,13 +94,7 @@ class EventWriter:
         self._history = []
 
     def on_judged(self, findings, history, trace):
-        """Write what became of the findings, if anything has.
-
-        Args:
-            findings: List of `Finding` that stand.
-            history: List of `Finding`. All, with those that do not stand.
-            trace: `Trace` of the run.
-        """
+        """Write what became of the findings, if anything has."""
         before = self._states()
         self._told, self._history = list(findings), list(history)
         if self._states() != before and len(trace.steps):
