@@ -178,7 +178,6 @@ def gain(names):
 
 # What layers and losses of the user's own do differs by backend.
 _ON_ALL = (
-    penalty_on_convolutions,
     index_too_large,
     loss_without_slope,
     logarithm_of_negative_targets,
