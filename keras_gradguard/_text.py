@@ -19,6 +19,25 @@ def number(value):
     return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+")
 
 
+def many_times(factor):
+    """Return a factor as people say it: "52 times", "95 million times"."""
+    for size, name in ((1e9, "billion"), (1e6, "million")):
+        if size <= factor < 1e12:
+            return f"{number(factor / size)} {name} times"
+    return f"{number(factor)} times"
+
+
+def count(number, thing, things=None):
+    """Return a number of things in words: "1 value", "2 values".
+
+    Args:
+        number: Int.
+        thing: Str. Its name.
+        things: Str. The name of several. Defaults to `thing` with an s.
+    """
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
 def names(layers, limit=4):
     """Return layer paths as a list in words, cut after `limit`."""
     layers = [str(layer) for layer in layers]

@@ -1,11 +1,13 @@
 """The command line: `python -m keras_gradguard demo | report`."""
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 from keras_gradguard._optional import require
 from keras_gradguard.diagnosis import Finding
@@ -15,6 +17,7 @@ from keras_gradguard.findings import causes
 from keras_gradguard.reporting.run_directory import FINDINGS
 from keras_gradguard.reporting.run_directory import RUN
 from keras_gradguard.reporting.run_directory import TRACE
+from keras_gradguard.reporting.run_index import to_index
 from keras_gradguard.trace.trace import Trace
 from keras_gradguard.version import __version__
 
@@ -61,19 +64,32 @@ def load_report(run_dir):
     if not (run_dir / TRACE).is_file():
         raise FileNotFoundError(_no_run(run_dir))
     trace = Trace.load(run_dir / TRACE)
-    report = diagnose(trace)
+    report = _judged_as_it_was(trace)
     judged = {finding.key: finding for finding in report.findings}
     written = _written_findings(run_dir / FINDINGS)
     # A crashed run wrote its findings as they were when they came up.
     ended = {finding.key: finding for finding in causes.ended(report.history)}
     found = {f.key: f for f in written} | ended | judged
     history = sorted(found.values(), key=lambda f: f.first_step)
-    return Report(
+    report = Report(
         [f for f in history if f.status not in causes.ENDED],
         trace,
+        notes=report.notes,
         not_judged=report.not_judged,
         history=history,
     )
+    report.run_dir = str(run_dir)
+    return report
+
+
+def _judged_as_it_was(trace):
+    """Judge a run by the rules as they were adjusted for it."""
+    options = trace.meta.get("rules")
+    if isinstance(options, dict):
+        # Of another release, or of somebody else's making.
+        with contextlib.suppress(TypeError, ValueError):
+            return diagnose(trace, options)
+    return diagnose(trace)
 
 
 def _parser():
@@ -114,14 +130,18 @@ def _parser():
         "report",
         help="make a report from the files of a finished or crashed run",
         description="Judges a run from the files that GradientMonitor("
-        "log_dir=RUN_DIR) left. Neither Keras nor the model is needed.",
+        "log_dir=RUN_DIR) left. Of a directory that holds several runs it "
+        "makes a page of each and index.html, which lists them. Neither Keras "
+        "nor the model is needed.",
     )
-    report.add_argument("run_dir", metavar="RUN_DIR", help="its log_dir")
+    report.add_argument(
+        "run_dir", metavar="RUN_DIR", help="its log_dir, or one of several"
+    )
     report.add_argument(
         "-o",
         "--output",
         help="file to write: .html, .md or .json "
-        "(default: report.html in RUN_DIR)",
+        "(default: report.html in RUN_DIR; index.html of several)",
     )
     report.add_argument(
         "--json",
@@ -171,6 +191,10 @@ def _choose_backend():
 
 def _report(options):
     run_dir = Path(options.run_dir)
+    if not (run_dir / TRACE).is_file():
+        inside = sorted(path.parent for path in run_dir.rglob(TRACE))
+        if inside:
+            return _report_all(options, run_dir, inside)
     output = options.output or (None if options.json else "")
     report = load_report(run_dir)
     if output is not None:
@@ -180,9 +204,64 @@ def _report(options):
         print(json.dumps(report.to_dict(), indent=2, allow_nan=False))
     else:
         _print_report(report, _state(run_dir), output)
+    return _exit_code(options, [report])
+
+
+def _exit_code(options, reports):
+    """Return 2 where a finding stands that `--fail-on` asks for."""
     worrying = ("critical", options.fail_on)
-    severe = [f for f in report.findings if f.severity in worrying]
+    severe = [
+        finding
+        for report in reports
+        for finding in report.findings
+        if finding.severity in worrying
+    ]
     return 2 if options.fail_on and severe else 0
+
+
+def _report_all(options, folder, inside):
+    """Report on each run of a directory, and list them on one page."""
+    index = Path(options.output or folder / "index.html")
+    if index.suffix.lower() != ".html":
+        raise ValueError(
+            f"`--output` must end in .html, because {folder} holds several "
+            f"runs. Received: {options.output!r}. Pass one run, or --json."
+        )
+    write = options.output is not None or not options.json
+    runs: list = []
+    reports, bad = [], 0
+    for run_dir in inside:
+        name = run_dir.relative_to(folder).as_posix()
+        written = (run_dir / TRACE).stat().st_mtime
+        link: str | None = None
+        try:
+            report = load_report(run_dir)
+        except (OSError, ValueError) as error:
+            # One damaged run must not hide the others.
+            runs.append((name, link, f"cannot be read: {error}", written))
+            print(f"{name}: cannot be read: {error}", file=sys.stderr)
+            bad += 1
+            continue
+        reports.append(report)
+        if write:
+            page = run_dir / "report.html"
+            report.save(page)
+            link = Path(os.path.relpath(page, index.parent)).as_posix()
+        runs.append((name, quote(link) if link else None, report, written))
+        if not options.json:
+            print(f"{name}: {report.verdict}")
+    if options.json:
+        told = [
+            {"run": report.run_dir, **report.to_dict()} for report in reports
+        ]
+        print(json.dumps(told, indent=2, allow_nan=False))
+    if write:
+        index.parent.mkdir(parents=True, exist_ok=True)
+        text = to_index(runs, str(folder))
+        index.write_text(text, encoding="utf-8", errors="replace")
+    if write and not options.json:
+        print(f"\nWritten: {index}")
+    return _exit_code(options, reports) or int(bad == len(runs))
 
 
 def _print_report(report, state, output):
@@ -206,10 +285,6 @@ def _no_run(run_dir):
         return f"{what}, which does not exist. Check the spelling."
     if not run_dir.is_dir():
         return f"{what}, which is a file. Pass the directory that it is in."
-    inside = sorted(path.parent for path in run_dir.glob(f"*/{TRACE}"))
-    if inside:
-        listed = "\n".join(f"  {path}" for path in inside)
-        return f"{what}, which holds several runs. Pass one of them:\n{listed}"
     return (
         f"{what}, in which there is no {TRACE}. It is written at the end of "
         "the first epoch: pass `log_dir` to GradientMonitor and train."

@@ -49,12 +49,44 @@ def test_report_without_a_run_says_what_is_missing(run_dir, tmp_path, capsys):
 
     assert "does not exist. Check the spelling" in error(tmp_path / "typo")
     assert "which is a file" in error(run_dir / "trace.npz")
-    assert f"several runs. Pass one of them:\n  {run_dir}" in error(tmp_path)
     (tmp_path / "empty").mkdir()
     assert "there is no trace.npz" in error(tmp_path / "empty")
     assert "must end in .html" in error(run_dir, "-o", "report.pdf")
     (run_dir / "trace.npz").write_bytes(b"foreign")
     assert "must be a saved trace" in error(run_dir)
+
+
+def test_several_runs_get_a_page_that_lists_them(run_dir, tmp_path, capsys):
+    sick = tmp_path / "deep" / "s<i>ck #1"
+    sick.mkdir(parents=True)
+    trace = Trace(["a", "b"], ["a/kernel", "b/kernel"], [0, 1])
+    norms, loss = np.ones((60, 2)), np.ones(60)
+    norms[40:], loss[40:] = np.nan, np.nan
+    trace.append(np.arange(60), norms, extra={"loss": loss})
+    trace.save(sick / "trace.npz")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "trace.npz").write_bytes(b"foreign")
+    assert commands.main(["report", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert "crashed: 1 problem found" in out
+    assert "broken: cannot be read: " in err
+    page = (tmp_path / "index.html").read_text()
+    assert "3 runs, 3 with problems." in page
+    # What needs a look comes first: unreadable, critical, warning.
+    places = [
+        page.index(text)
+        for text in ("cannot be read", "nonfinite_gradient", "own_rule")
+    ]
+    assert places == sorted(places)
+    assert 'href="deep/s%3Ci%3Eck%20%231/report.html"' in page
+    assert "s&lt;i&gt;ck #1</a>" in page
+    text = (run_dir / "report.html").read_text()
+    assert str(run_dir) in text
+    arguments = ["report", str(tmp_path), "--json", "--fail-on", "critical"]
+    assert commands.main(arguments) == 2
+    told = json.loads(capsys.readouterr().out)
+    assert [run["run"] for run in told] == [str(run_dir), str(sick)]
 
 
 def test_demo_without_scikit_learn_says_the_pip_line(monkeypatch, capsys):

@@ -35,7 +35,12 @@ FLOORS = (
     ("__init__", "__main__"),
 )
 # The imports that go up, all of them late.
-UPWARD = {("keras_gradguard.findings.remedy", "keras_gradguard.edits")}
+UPWARD = {
+    ("keras_gradguard.findings.remedy", "keras_gradguard.edits"),
+    # What a notebook shows of them.
+    ("keras_gradguard.findings.finding", "keras_gradguard.reporting.notebook"),
+    ("keras_gradguard.trace.trace", "keras_gradguard.reporting.notebook"),
+}
 # What these may import besides `_`-files and the floors under them.
 NARROW = {
     "recording": {"stats", "_backend", "models", "trace"},

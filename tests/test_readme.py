@@ -36,9 +36,12 @@ def blocks():
 
 
 def without_numbers(text):
-    """Mask numbers, and lists of layers, which depend on close numbers."""
+    """Mask numbers, bars, and layers, which depend on close numbers."""
+    text = re.sub(r"[▁-█0]*[▁-█][▁-█0]*", "BARS", text)
     text = re.sub(r"\s+", " ", text)
-    text = re.sub(r"(net/\w+(, | and )?)+", "LAYERS ", text)
+    # By a little more or less it fell or has hardly moved.
+    text = re.sub(r"The loss .*?(?=BARS)", "The loss: ", text)
+    text = re.sub(r"(net/\w+(, | and | to )?)+", "LAYERS ", text)
     return re.sub(r"\d+(?:[.,]\d+)*(e-?\d+)?", "#", text)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from keras_gradguard._text import many_times
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
@@ -29,6 +30,21 @@ pytestmark = pytest.mark.pure
 )
 def test_two_digits_count(value, text):
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("factor", "text"),
+    [
+        (52.3, "52 times"),
+        (360_000, "360,000 times"),
+        (9.5e7, "95 million times"),
+        (2e9, "2 billion times"),
+        (1e12, "1.0e+12 times"),
+        (float("inf"), "inf times"),
+    ],
+)
+def test_factors_in_words(factor, text):
+    assert many_times(factor) == text
 
 
 def test_names_in_words():

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -65,8 +66,9 @@ class DeadReLUDetector(WatchingCallback):
             outgoing weights and fresh optimizer moments at the end of an
             epoch (ReDo, Sokar et al. 2023, arXiv:2302.12902). It changes the
             training. Defaults to `False`.
-        verbose: 0 or 1. 1 prints findings as they come and a summary at the
-            end. Defaults to 1.
+        verbose: `"auto"`, 0, 1 or 2. 1 (and `"auto"`) prints findings as
+            they come, and at the end one line or the layers with many dead
+            units; 2 prints all layers; 0 nothing. Defaults to 1.
         dormant_threshold: Float >= 0 or `None`. Also report units of any
             activation, those that cannot die as well, whose ReDo score, the
             mean of `|output|` over that of the layer, is at or below it;
@@ -134,7 +136,7 @@ class DeadReLUDetector(WatchingCallback):
         threshold: float = 0.0,
         patience: int = 1,
         revive: bool = False,
-        verbose: int = 1,
+        verbose: int | Literal["auto"] = 1,
         dormant_threshold: float | None = None,
         seed: int | None = None,
         log_dir: str | os.PathLike[str] | None = None,
@@ -151,7 +153,7 @@ class DeadReLUDetector(WatchingCallback):
         )
         self.revive = check.check_bool(_OWNER, "revive", revive)
         self.verbose = check.check_choice(
-            _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
+            _OWNER, "verbose", verbose, ("auto", 0, 1, 2), "Pass 0 for silence."
         )
         self.dormant_threshold = dormant_threshold
         if dormant_threshold is not None:
@@ -386,14 +388,21 @@ class DeadReLUDetector(WatchingCallback):
                 self._counts.forget(path, units)
         self.revived.append(told)
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from keras_gradguard.reporting.notebook import text_html
+
+        return text_html(shown.table(self), self.findings)
+
     def _judge(self) -> None:
-        fresh = self._judged.look(self.trace, len(self.trace.activation_steps))
+        records = len(self.trace.activation_steps)
+        _, fresh = self._judged.look(self.trace, records)
         if fresh and "GradientMonitor" not in self._watch.recording.owners:
             self._console.on_findings(fresh, self.trace)
 
     def _finish(self) -> None:
         if self._speaks:
-            shown.print_summary(self)
+            shown.print_summary(self, everything=self.verbose == 2)
         for writer in self._events or ():
             writer.close(self.trace, self.findings)
         self._outlet.close()

@@ -3,8 +3,10 @@
 import os
 import warnings
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+from typing import Literal
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
 from keras_gradguard.diagnosis.rules import left_out
+from keras_gradguard.diagnosis.rules import said_of
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.exceptions import GradGuardFinding
 from keras_gradguard.exceptions import GradGuardWarning
@@ -27,7 +30,7 @@ from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.weights import WeightWatch
-from keras_gradguard.reporting.console import ConsoleReporter
+from keras_gradguard.reporting.live import reporter_for
 from keras_gradguard.reporting.reporter import Guarded
 from keras_gradguard.reporting.run_directory import RunWriter
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
@@ -66,8 +69,11 @@ class GradientMonitor(WatchingCallback):
             its events is written. `None` writes nothing. Defaults to `None`.
         update_freq: Integer >= 1. Record every so many optimizer steps.
             Larger costs less and sees less. Defaults to 1.
-        rules: `"default"`, or a list of rules: objects or ids. Defaults to
-            `"default"`.
+        rules: `"default"`, or a list of rules: objects or ids. A dict from
+            rule ids to dicts takes all rules and has some leave out layers,
+            `{"frozen_layer": {"ignore": "embed*"}}`, or moves a threshold,
+            `{"update_ratio": {"high": 0.2}}`; the summary says so. Defaults
+            to `"default"`.
         on_finding: What a finding does: `"warn"` prints it, `"stop"` also
             ends training by `model.stop_training` once it is confirmed,
             `"raise"` raises `GradGuardFinding` then, `"ignore"` only keeps
@@ -76,8 +82,10 @@ class GradientMonitor(WatchingCallback):
             finite is at once. A function is called instead with the `Finding`
             whenever its `status` changes: to `"raised"`, `"confirmed"`,
             `"resolved"` or `"withdrawn"`. Defaults to `"warn"`.
-        verbose: 0 or 1. 1 prints findings as they come and a summary at the
-            end, 0 prints nothing. Defaults to 1.
+        verbose: `"auto"`, 0, 1 or 2. 1 prints findings as they come and a
+            summary at the end; 2 also the table of layers of a healthy run;
+            0 prints nothing. `"auto"` is a live cell in a notebook, and 1
+            elsewhere. Defaults to 1.
         log_metrics: Whether to write `"grad_norm"`, `"grad_norm_min"`,
             `"grad_norm_max"`, `"update_ratio"`, `"clipped_fraction"`,
             `"skipped_steps"`, `"dead_fraction"` and `"findings"` into the
@@ -135,9 +143,11 @@ class GradientMonitor(WatchingCallback):
         self,
         log_dir: str | os.PathLike[str] | None = None,
         update_freq: int = 1,
-        rules: str | Sequence[str | Rule] = "default",
+        rules: str
+        | Sequence[str | Rule]
+        | Mapping[str, Mapping[str, Any]] = "default",
         on_finding: str | Callable[[Finding], Any] = "warn",
-        verbose: int = 1,
+        verbose: int | Literal["auto"] = 1,
         histogram_freq: int = 0,
         log_metrics: bool | str | Sequence[str] = False,
         layers: str | type | Sequence[str | type] | None = None,
@@ -162,7 +172,7 @@ class GradientMonitor(WatchingCallback):
             )
         self.on_finding: Any = on_finding
         self.verbose = _validation.check_choice(
-            _OWNER, "verbose", verbose, (0, 1), hint="Pass 0 for silence."
+            _OWNER, "verbose", verbose, ("auto", 0, 1, 2), "Pass 0 for silence."
         )
         self.histogram_freq = _validation.check_histogram_freq(
             _OWNER, histogram_freq, self.log_dir
@@ -204,9 +214,7 @@ class GradientMonitor(WatchingCallback):
         if recording is None:
             recording = recording_of(model, self.update_freq)
         self._reporters = [
-            Guarded(
-                ConsoleReporter(self.verbose if self._outlet.is_chief else 0)
-            ),
+            Guarded(reporter_for(self.verbose if self._outlet.is_chief else 0)),
             *self._outlet.open(
                 self.log_dir,
                 self._watch,
@@ -338,6 +346,7 @@ class GradientMonitor(WatchingCallback):
         return Report(
             self.findings,
             self.trace,
+            notes=said_of(self.rules, self.trace),
             not_judged=reasons,
             history=self._judged.history,
         )
@@ -356,6 +365,12 @@ class GradientMonitor(WatchingCallback):
         from keras_gradguard.reporting import plots
 
         return plots.plot(self.trace, self.findings)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from keras_gradguard.reporting.notebook import run_html
+
+        return run_html(self.trace, self.findings)
 
     # Inside
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 from keras_gradguard import _validation
 from keras_gradguard.diagnosis.evidence.certainty import not_judged
@@ -11,6 +13,7 @@ from keras_gradguard.diagnosis.remedies.fitting import fitted
 from keras_gradguard.diagnosis.rules import effects_of
 from keras_gradguard.diagnosis.rules import left_out
 from keras_gradguard.diagnosis.rules import resolve_rules
+from keras_gradguard.diagnosis.rules import said_of
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.reporting.report import Report
@@ -19,7 +22,9 @@ from keras_gradguard.trace.trace import Trace
 
 def diagnose(
     trace: Trace | str | os.PathLike[str],
-    rules: str | Sequence[str | Rule] = "default",
+    rules: str
+    | Sequence[str | Rule]
+    | Mapping[str, Mapping[str, Any]] = "default",
 ) -> Report:
     """Judge a recorded run; no model is needed.
 
@@ -27,7 +32,11 @@ def diagnose(
         trace: `keras_gradguard.Trace`, of a running fit or loaded from a file;
             or a path, as for `Trace.load`: the `log_dir` of a run.
         rules: `"default"` for all rules, or a list of `Rule` objects and rule
-            ids. Defaults to `"default"`.
+            ids. A dict from rule ids to dicts takes all rules, too:
+            `{"frozen_layer": {"ignore": "embed*"}}` has a rule leave out the
+            layers that a pattern, or one of a list of patterns, fits, and
+            `{"update_ratio": {"high": 0.2}}` moves a threshold. Each rule's
+            `thresholds` lists those. Defaults to `"default"`.
 
     Returns:
         A `Report`. Its findings are in order of `first_step`; what began at
@@ -75,7 +84,13 @@ def diagnose(
         # One finding has one text, wherever it is read.
         told = {finding.key: finding for finding in stand}
         history = [told.get(finding.key, finding) for finding in history]
-    return Report(stand, trace, not_judged=reasons, history=history)
+    return Report(
+        stand,
+        trace,
+        notes=said_of(chosen, trace),
+        not_judged=reasons,
+        history=history,
+    )
 
 
 def _with_remembered(

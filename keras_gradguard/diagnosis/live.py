@@ -7,6 +7,7 @@ from keras_gradguard.diagnosis.evidence.certainty import causes_judged
 from keras_gradguard.diagnosis.life import confirmed_at
 from keras_gradguard.diagnosis.life import withdraw
 from keras_gradguard.diagnosis.rules import effects_of
+from keras_gradguard.diagnosis.rules import options_of
 from keras_gradguard.findings.causes import ENDED
 from keras_gradguard.findings.causes import SYMPTOMS
 from keras_gradguard.findings.causes import trace_causes
@@ -88,6 +89,9 @@ class Judge:
         self._looked_at, self._latest = max(records, self._looked_at), latest
         report = diagnose(trace, self._rules)
         self.not_judged = trace.meta["not_judged"] = report.not_judged
+        options = options_of(self._rules)
+        if options:
+            trace.meta["rules"], trace.meta["notes"] = options, report.notes
         judged = {f.key for f in report.history}
         # What was told stays, also where its proof was thinned out.
         kept = [f for f in self.findings if f.key not in judged]

@@ -50,6 +50,18 @@ _KINDS = {
         ((*_STUCK, "update_ratio"), ()),
     ),
     "schedule": (_STUCK, ()),
+    "float16": (
+        (
+            "exploding_gradient",
+            "nonfinite_gradient",
+            *_UNITS,
+            "vanishing_gradient",
+            "frozen_layer",
+            *_LOSS,
+        ),
+        ("output_mismatch", "unscaled_data"),
+    ),
+    "one_side": ((*_UNITS, "vanishing_gradient", "exploding_gradient"), ()),
     "lost": (
         (*_UNITS, "vanishing_gradient", *_LOSS),
         ("output_mismatch", "unscaled_data", "exploding_gradient"),

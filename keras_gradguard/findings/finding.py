@@ -76,5 +76,11 @@ class Finding:
         remedies = [Remedy.from_dict(item) for item in data["remedies"]]
         return cls(**{**data, "remedies": remedies})
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from keras_gradguard.reporting.notebook import finding_html
+
+        return finding_html(self)
+
     def __str__(self) -> str:
         return f"{self.rule} ({self.severity}): {self.message}"

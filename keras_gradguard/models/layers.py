@@ -28,6 +28,7 @@ _CONFIG_KEYS = (
     "negative_slope",
     "alpha",
     "use_bias",
+    "momentum",
 )
 
 

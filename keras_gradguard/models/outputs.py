@@ -37,7 +37,13 @@ _SHAPE_ONLY = (
     _L.Cropping2D,
     _L.Cropping3D,
 )
-_SETTINGS = ("clipnorm", "clipvalue", "global_clipnorm", "weight_decay")
+_SETTINGS = (
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "weight_decay",
+    "epsilon",
+)
 # Steps at which a schedule is asked for its rate.
 _SCHEDULED = [n * 10**k for k in range(6) for n in (1, 2, 5)]
 

@@ -1,97 +1,149 @@
 """Findings as they come, and a summary, on the terminal."""
 
+import shutil
 import sys
+import textwrap
 from typing import Any
 
+from keras_gradguard.findings.causes import ENDED
 from keras_gradguard.findings.causes import ranked
+from keras_gradguard.reporting.layer_table import layer_table
+from keras_gradguard.reporting.layer_table import span
+from keras_gradguard.reporting.lives import end_of
+from keras_gradguard.reporting.reporter import Reporter
+from keras_gradguard.reporting.spark import bands
+from keras_gradguard.reporting.spark import can_show
+from keras_gradguard.reporting.spark import sparkline
 from keras_gradguard.reporting.tables import clipping
-from keras_gradguard.reporting.tables import layer_rows
-from keras_gradguard.reporting.tables import shown_columns
 from keras_gradguard.reporting.tables import verdict
+from keras_gradguard.reporting.told import told
 
 _COLOURS = {"critical": "bold red", "warning": "bold yellow"}
+_SIGNS = {"critical": "✖", "warning": "!"}
+_IN_ASCII = {"✖": "x"}
 _PLAIN_WIDTH = 120
 _CODE_LINES = 5
-_NAME_WIDTH = 40
+_FEWEST_BARS = 8
+_FULL = "print(monitor.report())"
 
 
-class ConsoleReporter:
+class ConsoleReporter(Reporter):
     """Prints findings as they come and a summary at the end.
 
-    A healthy run gets one line. Colours and tables follow the terminal; where
-    the output is no terminal, it is plain text. Each message starts on a line
+    A finding is four lines: what and where, by how much (with a bar for each
+    layer, from input to output), what the loss does, what to do. A healthy
+    run gets one line. Colours and tables follow the terminal; where the
+    output is no terminal, it is plain text. Each message starts on a line
     of its own, because Keras's progress bar leaves its line open.
 
     Args:
-        verbose: Int. 0 prints nothing, 1 findings and a summary, 2 the table
-            of layers for healthy runs, too. Defaults to 1.
+        verbose: Int or `"auto"`. 0 prints nothing, 1 (and `"auto"`) findings
+            and a summary, 2 the table of layers for healthy runs, too.
+            Defaults to 1.
     """
 
     def __init__(self, verbose=1):
-        self.verbose = verbose
+        self.verbose = 1 if verbose == "auto" else verbose
+        self._told = {}
 
     def on_findings(self, findings, trace):
-        """Print one paragraph per finding."""
+        """Print four lines per finding."""
         if not self.verbose:
             return
-        from rich.text import Text
-
-        console = _console()
+        page = _Page()
         for finding in findings:
-            text = Text("\n")
-            text.append("GradGuard ")
-            text.append(finding.rule, style=_COLOURS.get(finding.severity, ""))
-            text.append(f" since step {finding.first_step}")
-            if finding.epoch is not None:
-                text.append(f" (epoch {finding.epoch + 1})")
-            if finding.cause:
-                text.append(f", follows from {finding.cause}")
-            text.append(f": {finding.message}")
-            if finding.remedies and not finding.cause:
-                text.append(f" Try: {finding.remedies[0].title}.")
-            _print(console, text)
+            self._told[finding.key] = finding.status
+            page.line("")
+            _print_finding(page, told(finding, trace))
+        page.flush()
 
-    def on_records(self, trace, first_step):
-        """Print nothing."""
-
-    def on_histogram(self, histogram, trace):
-        """Print nothing."""
-
-    def on_epoch(self, trace, epoch):
-        """Print nothing."""
+    def on_judged(self, findings, history, trace):
+        """Print what has become of those that were told, once each."""
+        if not self.verbose:
+            return
+        page = _Page()
+        for finding in history:
+            before = self._told.get(finding.key, finding.status)
+            if before == finding.status:
+                continue
+            self._told[finding.key] = finding.status
+            if finding.status in ENDED:
+                page.line("")
+                page.line(f"GradGuard: {end_of(finding)}")
+                if finding.status == "withdrawn":
+                    page.line("Do not follow its advice.", indent=2)
+        page.flush()
 
     def close(self, trace, findings):
         """Print the summary."""
         if not self.verbose:
             return
-        from rich.text import Text
-
-        console = _console()
-        lead = "\n" if findings else ""
-        _print(console, Text(f"{lead}GradGuard: {verdict(trace, findings)}"))
-        shown = set()
+        page = _Page()
+        if findings:
+            page.line("")
+        page.line(f"GradGuard: {verdict(trace, findings)}")
         clipped = clipping(trace)
         if clipped is not None:
-            _print(console, Text(f"  {clipped}"))
-        for finding in ranked(findings):
-            where = ", ".join(finding.layers[:3]) or "the whole model"
-            more = len(finding.layers) - 3
-            where += f" and {more} more" if more > 0 else ""
-            line = Text("    " if finding.cause else "  ")
-            line.append(finding.rule, style=_COLOURS.get(finding.severity, ""))
-            line.append(
-                f", steps {finding.first_step}-{finding.last_step}: {where}"
-            )
-            _print(console, line)
-            # What helps against the cause helps against what follows.
-            for remedy in finding.remedies[: 0 if finding.cause else 1]:
-                code = "\n      ".join(_first_lines(remedy.code))
-                if remedy.code in shown:
-                    code = "(as above)"
-                shown.add(remedy.code)
-                _print(console, Text(f"    {remedy.title}:\n      {code}"))
+            page.line(f"  {clipped}")
+        for note in trace.meta.get("notes") or ():
+            page.line(f"  {note}")
+        findings = ranked(findings)
+        shown: set = set()
+        for at, finding in enumerate(findings):
+            _print_remedy(page, finding, at + 1, trace, shown)
         if findings or self.verbose > 1:
-            _print_table(console, layer_rows(trace, findings))
+            page.line("")
+            for line in layer_table(trace, findings, page.width):
+                page.line(line, whole=True)
+        if findings:
+            page.line("")
+            page.line(f"All numbers, reasons and code: {_FULL}")
+        page.flush()
+
+
+def _print_finding(page, lines):
+    sign = page.sign(_SIGNS.get(lines.severity, "!"))
+    page.line(
+        ("GradGuard ", ""),
+        (f"{sign} {lines.rule}", _COLOURS.get(lines.severity, "")),
+        (f"  {lines.where}", ""),
+    )
+    page.line(lines.fact, indent=2)
+    if len(lines.profile):
+        bars = sparkline(lines.profile, page.encoding)
+        page.line(
+            f"{lines.profile_of}, from input to output: {bars} "
+            f"({span(lines.profile)})",
+            indent=2,
+        )
+    if lines.loss:
+        room = page.width - len(lines.loss) - 3
+        most = min(len(lines.losses), max(_FEWEST_BARS, room))
+        bars = sparkline(bands(lines.losses, most), page.encoding)
+        page.line(f"{lines.loss} {bars}".rstrip(), indent=2)
+    if lines.do:
+        page.line(("Do: ", "bold"), (f"{lines.do}.", ""), indent=2)
+
+
+def _print_remedy(page, finding, place, trace, shown):
+    """Print a finding of the summary, with the code of its first remedy."""
+    indent = 4 if finding.cause else 2
+    where = told(finding, trace).where
+    page.line(
+        (f"{place}  ", ""),
+        (finding.rule, _COLOURS.get(finding.severity, "")),
+        (f"  {where}, to step {finding.last_step}, {finding.status}", ""),
+        indent=indent,
+    )
+    # What helps against the cause helps against what follows.
+    for remedy in finding.remedies[: 0 if finding.cause else 1]:
+        page.line(f"{remedy.title}:", indent=5)
+        lines = _first_lines(remedy.code)
+        if remedy.code in shown:
+            lines = ["(as above)"]
+        shown.add(remedy.code)
+        for line in lines:
+            page.line(line, indent=7, whole=True)
 
 
 class _Replacing:
@@ -114,27 +166,76 @@ class _Replacing:
         return self._stream.write(data.decode(encoding))
 
 
-def _console():
-    """Return a console on what is stdout now, which tests and notebooks swap.
+class _Page:
+    """Lines for what is stdout now, which tests and notebooks swap.
 
     Layer names may hold square brackets, so markup is off throughout.
+
+    Attributes:
+        width: Int. Columns to wrap at.
+        encoding: Str. Of stdout.
     """
-    from rich.console import Console
 
-    file: Any = _Replacing(sys.stdout)
-    terminal = getattr(sys.stdout, "isatty", lambda: False)()
-    return Console(
-        file=file,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        width=None if terminal else _PLAIN_WIDTH,
-    )
+    def __init__(self):
+        from rich.console import Console
 
+        file: Any = _Replacing(sys.stdout)
+        terminal = getattr(sys.stdout, "isatty", lambda: False)()
+        self.encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        self.width = _PLAIN_WIDTH
+        if terminal:
+            columns = shutil.get_terminal_size().columns
+            self.width = min(columns, _PLAIN_WIDTH)
+        self._console = Console(
+            file=file,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            force_jupyter=False,
+            # A line that is too long is wrapped here, or is code.
+            width=10_000,
+        )
+        self._lines: list = []
 
-def _print(console, text):
-    # A log file is searched by line, so nothing is wrapped there.
-    console.print(text, soft_wrap=not console.is_terminal)
+    def sign(self, sign):
+        """Return a sign, or what stands for it in this encoding."""
+        shown = can_show(sign, self.encoding)
+        return sign if shown else _IN_ASCII.get(sign, "?")
+
+    def line(self, *parts, indent=0, whole=False):
+        """Add a line.
+
+        Args:
+            *parts: Str, or pairs of text and style.
+            indent: Int. Blanks before it; what is wrapped gets two more.
+            whole: Bool. Never wrap: code can be copied.
+        """
+        from rich.text import Text
+
+        text = Text(" " * indent)
+        for part in parts:
+            text.append(*([part] if isinstance(part, str) else part))
+        if whole or len(text) <= self.width:
+            self._lines.append(text)
+            return
+        hang = " " * (indent + 2)
+        plain = textwrap.wrap(
+            text.plain,
+            max(20, self.width),
+            subsequent_indent=hang,
+            drop_whitespace=True,
+            break_on_hyphens=False,
+        )
+        # The styles are at the start, which is not moved.
+        first = text[: len(plain[0])]
+        self._lines.append(first)
+        self._lines += [Text(line) for line in plain[1:]]
+
+    def flush(self):
+        """Print the lines."""
+        for text in self._lines:
+            self._console.print(text, soft_wrap=True)
+        self._lines = []
 
 
 def _first_lines(code):
@@ -143,51 +244,4 @@ def _first_lines(code):
     if len(lines) <= _CODE_LINES + 1:
         return lines
     more = len(lines) - _CODE_LINES
-    return [*lines[:_CODE_LINES], f"... {more} more lines, see the report"]
-
-
-def _print_table(console, rows):
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    columns = shown_columns(rows)
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    rows = [
-        {**row, "rules": row.get("rules", "").replace(", ", "\n")}
-        for row in _shortened(rows)
-    ]
-    for key, title in columns:
-        # A name that is cut in two cannot be searched for.
-        name = key in ("layer", "rules")
-        texts = [row.get(key, "") for row in rows] if name else [title]
-        words = " ".join(texts).split()
-        table.add_column(
-            Text(title),
-            justify="left" if name else "right",
-            min_width=min(_NAME_WIDTH, max(map(len, words))),
-            no_wrap=name,
-            overflow="ellipsis" if name else "fold",
-        )
-    for row in rows:
-        table.add_row(*(Text(row.get(key, "")) for key, _ in columns))
-    console.print(table)
-
-
-def _shortened(rows, limit=30):
-    """Keep the rows with findings, and the ends of a long table."""
-    if len(rows) <= limit:
-        return rows
-    keep = {*range(limit // 3), *range(len(rows) - limit // 3, len(rows))}
-    keep |= (
-        {i for i, row in enumerate(rows) if row["rules"]}
-        if len([row for row in rows if row["rules"]]) <= limit
-        else set()
-    )
-    out, last = [], -1
-    for at in sorted(keep):
-        if at > last + 1:
-            out.append({"layer": f"... {at - last - 1} more"})
-        out.append(rows[at])
-        last = at
-    return out
+    return [*lines[:_CODE_LINES], f"... {more} more lines: {_FULL}"]

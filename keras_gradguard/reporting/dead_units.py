@@ -5,9 +5,15 @@ import sys
 import numpy as np
 
 from keras_gradguard._optional import require
+from keras_gradguard._text import count
+from keras_gradguard._text import names
 
 _OWNER = "DeadReLUDetector.plot"
 _SHOWN = 8
+# In a narrow layer of a healthy net so many units may never be active.
+_USUAL = 0.6
+# Layers that a summary lists.
+_LISTED = 20
 # Layers of a figure that a screen can hold.
 _DRAWN = 40
 
@@ -47,23 +53,62 @@ def _indices(units):
 
 
 def table(detector):
-    """Return the table as text.
+    """Return the table of all layers as text.
 
     Args:
         detector: A `DeadReLUDetector`.
     """
-    lines = [_verdict(detector)]
     body = rows(detector)
-    if any(dead for _, _, dead, _, _, _ in body):
-        width = max(len(path) for path, *_ in body)
-        lines.append(f"  {'layer':{width}}  units  dead  first epoch  now")
-        for path, total, dead, share, first, note in body:
-            lines.append(
-                f"  {path:{width}}  {total:5d}  {dead:4d}  {first:10.0%}  "
-                f"{share:4.0%}  {note}".rstrip()
-            )
-    for path, reason in detector.skipped.items():
-        lines.append(f"  {path}: not judged, because {reason}.")
+    if not any(dead for _, _, dead, _, _, _ in body):
+        body = []
+    return "\n".join([_verdict(detector), *_listed(body), *_notes(detector)])
+
+
+def short_table(detector):
+    """Return one line, and the layers of which most units are dead.
+
+    Args:
+        detector: A `DeadReLUDetector`.
+    """
+    body = rows(detector)
+    many = [row for row in body if row[3] > _USUAL]
+    text = _verdict(detector)
+    dead = sum(row[2] for row in body)
+    if dead and not many:
+        path, total, most, *_ = max(body, key=lambda row: row[3])
+        text += (
+            f" The most in a layer is {most} of {total}, in {path}. Up to "
+            f"{_USUAL:.0%} is usual."
+        )
+    if many:
+        text += f" More than the usual {_USUAL:.0%} of:"
+    lines = [text, *_listed(many[:_LISTED])]
+    if len(many) > _LISTED:
+        left = len(many) - _LISTED
+        lines.append(f"  and {left} more: print(detector.summary())")
+    return "\n".join([*lines, *_notes(detector)])
+
+
+def _listed(body):
+    """Return the lines of a table of rows, none without any."""
+    if not body:
+        return []
+    width = max(len(path) for path, *_ in body)
+    lines = [f"  {'layer':{width}}  units  dead  first epoch  now"]
+    for path, total, dead, share, first, note in body:
+        lines.append(
+            f"  {path:{width}}  {total:5d}  {dead:4d}  {first:10.0%}  "
+            f"{share:4.0%}  {note}".rstrip()
+        )
+    return lines
+
+
+def _notes(detector):
+    """Return lines on what was not judged, revived, or not revived."""
+    lines = [
+        f"  {where}: not judged, because {reason}."
+        for reason, where in _by_reason(detector.skipped)
+    ]
     if detector.revived:
         total = sum(
             n
@@ -71,16 +116,26 @@ def table(detector):
             for n in told.values()
             if isinstance(n, int)
         )
-        lines.append(f"  Revived {total} units.")
+        lines.append(f"  Revived {count(total, 'unit')}.")
         reasons = {
             path: reason
             for told in detector.revived
             for path, reason in told.items()
             if isinstance(reason, str)
         }
-        for path, reason in reasons.items():
-            lines.append(f"  {path}: not revived, because {reason}.")
-    return "\n".join(lines)
+        lines += [
+            f"  {where}: not revived, because {reason}."
+            for reason, where in _by_reason(reasons)
+        ]
+    return lines
+
+
+def _by_reason(reasons):
+    """Return pairs of a reason and the layers it holds for, in words."""
+    layers: dict = {}
+    for path, reason in reasons.items():
+        layers.setdefault(reason, []).append(path)
+    return [(reason, names(paths)) for reason, paths in layers.items()]
 
 
 def _verdict(detector):
@@ -91,21 +146,30 @@ def _verdict(detector):
         return "GradGuard: nothing was seen, so nothing can be said."
     if not body:
         return "GradGuard: no activation of this model can die."
+    of = f"{count(total, 'ReLU unit')} in {count(len(body), 'layer')}"
     if not dead:
-        return f"GradGuard: none of {total} units is dead."
+        return f"GradGuard: no dead unit among {of}."
+    epochs = "epoch"
+    if detector.patience > 1:
+        epochs = f"{detector.patience} epochs"
+    were = "was" if dead == 1 else "were"
     return (
-        f"GradGuard: {dead} of {total} units were never active in the last "
-        f"{'epoch' if detector.patience == 1 else 'epochs'}."
+        f"GradGuard: {dead:,} of {of} {were} never active in the last {epochs}."
     )
 
 
-def print_summary(detector):
-    """Print the table.
+def print_summary(detector, everything=False):
+    """Print what a fit showed of the units.
 
     Args:
         detector: A `DeadReLUDetector`.
+        everything: Bool. All layers, also where nothing stands out. Defaults
+            to False.
     """
-    sys.stdout.write("\n" + table(detector) + "\n")
+    text = table(detector) if everything else short_table(detector)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    text = text.encode(encoding, errors="replace").decode(encoding)
+    sys.stdout.write("\n" + text + "\n")
     sys.stdout.flush()
 
 

@@ -78,15 +78,13 @@ def name_rows(axes, names, findings):
     """Name rows of the map, the culprits first of all and in red."""
     guilty = {str(layer) for finding in findings for layer in finding.layers}
     every = max(1, len(names) // _NAMED)
-    shown, at = [], [i for i, name in enumerate(names) if name in guilty]
-    if len(at) > _NAMED:
-        at = at[:: -(-len(at) // _NAMED)]
-    # A name that would touch that of a culprit is left out.
-    taken = set(at)
-    for i in range(0, len(names), every):
-        if not any(abs(i - other) < every for other in taken):
-            shown.append(i)
-    rows = sorted({*shown, *at})
+    culprits = [i for i, name in enumerate(names) if name in guilty]
+    rows: list = []
+    # A name that would touch another is left out.
+    for i in (*culprits, *range(0, len(names), every)):
+        if all(abs(i - other) >= every for other in rows):
+            rows.append(i)
+    rows.sort()
     axes.set_yticks(rows, [short(names[i]) for i in rows], fontsize="x-small")
     for row, label in zip(rows, axes.get_yticklabels(), strict=True):
         if names[row] in guilty:

@@ -11,6 +11,8 @@ from keras_gradguard._text import unlike_neighbours
 from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.lives import state
 from keras_gradguard.reporting.lives import what_became_of
+from keras_gradguard.reporting.page import to_page
+from keras_gradguard.reporting.page import tone
 from keras_gradguard.reporting.tables import binned
 from keras_gradguard.reporting.tables import layer_rows
 from keras_gradguard.reporting.tables import shown_columns
@@ -40,72 +42,29 @@ _MOST_LOGS = 6
 _LOGS_FIRST = {"loss": 0, "val_loss": 1}
 _GONE = np.array([214, 39, 40])
 _UNKNOWN = np.array([150, 150, 150])
-_STYLE = """
-:root{color-scheme:light dark;--bg:#fff;--fg:#1b1b1f;--dim:#5c5f66;
---line:#d9dbe0;--box:#f5f6f8;--bad:#b3261e;--warn:#8a5200;--good:#1b6e3c}
-@media(prefers-color-scheme:dark){:root{--bg:#16171b;--fg:#e8e8ec;
---dim:#a5a8b0;--line:#3a3c44;--box:#202228;--bad:#ff8a80;--warn:#ffc166;
---good:#7ddba0}}
-*{box-sizing:border-box}
-body{margin:0 auto;max-width:62rem;overflow-wrap:anywhere;
-padding:1rem;background:var(--bg);
-color:var(--fg);font:16px/1.5 system-ui,sans-serif}
-h1{font-size:1.3rem}h2{font-size:1.1rem;margin-top:2rem}
-h3{font-size:1rem;margin:.8rem 0 .2rem}
-.verdict{font-size:1.2rem;font-weight:600}
-.good{color:var(--good)}.critical{color:var(--bad)}.warning{color:var(--warn)}
-.finding{border:1px solid var(--line);border-radius:8px;padding:.2rem 1rem 1rem;
-margin:1rem 0}
-.effect{margin-left:1.5rem;border-style:dashed}
-.dim{color:var(--dim)}
-pre{background:var(--box);padding:.7rem;overflow-x:auto;border-radius:6px}
-.wide{overflow-x:auto}
-table{border-collapse:collapse;font-size:.9rem;width:100%}
-th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:right}
-th:first-child,td:first-child,th:last-child,td:last-child{text-align:left}
-svg{width:100%;height:auto;display:block}
-svg text{fill:var(--fg);font:12px system-ui,sans-serif}
-table{overflow-wrap:normal}
-@media(max-width:40rem){svg text{font-size:20px}pre{white-space:pre-wrap}}
-@media print{pre{white-space:pre-wrap}.finding,svg{break-inside:avoid}
-h2{break-after:avoid}.wide{overflow:visible}}
-a:focus,summary:focus,[tabindex]:focus{outline:2px solid currentColor}
-"""
 
 
 def to_html(report):
     """Return a `Report` as a page without any external resource."""
     trace = report.trace
-    parts = [f'<p class="verdict {_tone(report)}">{escape(report.verdict)}</p>']
+    parts = [f'<p class="verdict {tone(report)}">{escape(report.verdict)}</p>']
     parts += [
         f'<p class="dim">{escape(line)}</p>'
-        for line in what_became_of(report.history)
+        for line in [*report.notes, *what_became_of(report.history)]
     ]
-    parts += [_finding(finding, trace) for finding in report.ranked]
+    parts += [finding_card(finding, trace) for finding in report.ranked]
     if trace is not None and len(trace.steps):
         parts.append("<h2>Gradient norms, layers by steps</h2>")
-        parts.append(_heatmap(trace, report.findings))
+        parts.append(heatmap(trace, report.findings))
         parts += _curves(trace, report.findings)
         parts.append("<h2>Layers</h2>")
         parts.append(_table(layer_rows(trace, report.findings)))
-        parts.append(_about(trace))
-    body = "\n".join(parts)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
-        f"<title>GradGuard report</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n<h1>GradGuard report</h1>\n{body}\n</main>\n"
-        "</body>\n</html>\n"
-    )
+        parts.append(_about(trace, report.run_dir))
+    return to_page("GradGuard report", "\n".join(parts))
 
 
-def _tone(report):
-    if not report.findings:
-        return "good" if report.healthy else "warning"
-    return report.ranked[0].severity
-
-
-def _finding(finding, trace):
+def finding_card(finding, trace):
+    """Return a finding as HTML: what, where, what to do."""
     epoch = f" (epoch {finding.epoch + 1})" if finding.epoch is not None else ""
     kind = "finding effect" if finding.cause else "finding"
     parts = [
@@ -124,7 +83,8 @@ def _finding(finding, trace):
             f"{', '.join(shown[:_NAMED])}</p>"
         )
         parts.append(_folded("more layers", shown[_NAMED:], ", "))
-    for remedy in finding.remedies:
+    # What helps against the cause helps against what follows.
+    for remedy in () if finding.cause else finding.remedies:
         parts.append(f"<h3>{escape(remedy.title)}</h3>")
         parts.append(f"<p>{escape(remedy.why)}</p>")
         if remedy.code:
@@ -156,7 +116,8 @@ def _code(code):
     ]
 
 
-def _heatmap(trace, findings, width=760, row_height=14):
+def heatmap(trace, findings, width=760, row_height=14):
+    """Return gradient norms, layers by steps, as HTML."""
     parts, cells, gone = binned(trace, bins=300)
     count = len(trace.layers)
     known = cells[np.isfinite(cells)]
@@ -380,10 +341,11 @@ def _table(rows):
     )
 
 
-def _about(trace):
+def _about(trace, run_dir):
     """Return what the run was: how long, of what, made by which versions."""
     run = trace.run
     rows = [
+        ("run", run_dir),
         ("recorded steps", f"{trace.records_seen:,}"),
         ("epochs", len(trace.epochs)),
         ("model", run.model),

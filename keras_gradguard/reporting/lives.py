@@ -23,10 +23,11 @@ def what_became_of(history):
     Args:
         history: Iterable of `Finding`.
     """
-    return [_end_of(finding) for finding in ended(history)]
+    return [end_of(finding) for finding in ended(history)]
 
 
-def _end_of(finding):
+def end_of(finding):
+    """Return in words why a finding no longer stands."""
     what = f"{finding.rule} since step {finding.first_step}"
     if finding.status == "resolved":
         return (

@@ -11,7 +11,7 @@ from keras_gradguard.reporting.tables import shown_columns
 def to_markdown(report):
     """Return a `Report` as Markdown: verdict, findings, layers."""
     lines = ["# GradGuard report", "", f"**{escape(report.verdict)}**", ""]
-    for line in what_became_of(report.history):
+    for line in [*report.notes, *what_became_of(report.history)]:
         lines += [escape(line), ""]
     for finding in report.ranked:
         how = escape(state(finding, report.trace))

@@ -43,6 +43,7 @@ class Report:
         notes: List of str.
         attempts: List of `Attempt`.
         not_judged: List of str. What could not be judged, and why.
+        run_dir: Str or None. The directory of files it was read from.
 
     Example:
     >>> import numpy as np
@@ -72,6 +73,7 @@ class Report:
         )
         self.trace = trace
         self.notes = _validation.check_names("Report", "notes", notes)
+        self.run_dir: str | None = None
         self.attempts = _list("attempts", attempts, "Attempt", "to_dict")
         self.not_judged = _validation.check_names(
             "Report", "not_judged", not_judged
@@ -206,6 +208,12 @@ class Report:
                 lines.append(f"  - {remedy.title}. {remedy.why}")
                 lines += [f"      {line}" for line in remedy.code.splitlines()]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from keras_gradguard.reporting.notebook import report_html
+
+        return report_html(self)
 
     def __repr__(self) -> str:
         rules = [finding.rule for finding in self.findings]

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.reporting.bins import StepBins
+from keras_gradguard.reporting.told import medians
 from keras_gradguard.trace.tables import FIRST_STEPS
 
 COLUMNS = (
@@ -24,26 +25,49 @@ def layer_rows(trace, findings):
 
     What was not measured is an empty text.
     """
-    first, last = _first_and_last(trace)
-    ratio = _middle(trace.measured("update_ratio")[1][-_WINDOW:])
-    history = weight_history(trace)
-    moved = _last(history["since_start"], len(trace.layers))
-    zero = _last(history["zero_fraction"], len(trace.layers))
+    numbers = layer_numbers(trace)
     rows = []
     for at, layer in enumerate(trace.layers):
         rules = [f.rule for f in findings if str(layer) in f.layers]
         rows.append(
             {
                 "layer": str(layer),
-                "grad_first": _text(first[at]),
-                "grad_last": _text(last[at]),
-                "update_ratio": _text(ratio[at]),
-                "since_start": _percent(moved[at]),
-                "zero_fraction": _percent(zero[at]),
+                "grad_first": _text(numbers["grad_first"][at]),
+                "grad_last": _text(numbers["grad_last"][at]),
+                "update_ratio": _text(numbers["update_ratio"][at]),
+                "since_start": _percent(numbers["since_start"][at]),
+                "zero_fraction": _percent(numbers["zero_fraction"][at]),
                 "rules": ", ".join(dict.fromkeys(rules)),
             }
         )
     return rows
+
+
+def layer_numbers(trace):
+    """Return the numbers of each layer that a table of layers shows.
+
+    Args:
+        trace: `Trace`.
+
+    Returns:
+        Dict of float arrays (L,), NaN where not measured: `grad_first` and
+        `grad_last`, medians of the gradient norm over the first and the last
+        100 steps; `update_ratio`, the median of the last 100 measurements;
+        `since_start` and `zero_fraction` at the last epoch. And `short`,
+        whether the first 100 steps are the last ones, too.
+    """
+    count = len(trace.layers)
+    history = weight_history(trace)
+    steps = trace.steps
+    first, last = _first_and_last(trace)
+    return {
+        "grad_first": first,
+        "grad_last": last,
+        "update_ratio": medians(trace.measured("update_ratio")[1][-_WINDOW:]),
+        "since_start": _last(history["since_start"], count),
+        "zero_fraction": _last(history["zero_fraction"], count),
+        "short": not len(steps) or int(steps[-1] - steps[0]) < _WINDOW,
+    }
 
 
 def _first_and_last(trace):
@@ -55,8 +79,8 @@ def _first_and_last(trace):
     stop = np.searchsorted(steps, steps[0] + _WINDOW)
     start = np.searchsorted(steps, steps[-1] - _WINDOW, side="right")
     return (
-        _middle(trace.layer_norms(0, stop)),
-        _middle(trace.layer_norms(start, len(steps))),
+        medians(trace.layer_norms(0, stop)),
+        medians(trace.layer_norms(start, len(steps))),
     )
 
 
@@ -193,17 +217,6 @@ def clipping(trace):
         many = "update was" if skipped == 1 else "updates were"
         text += f" {skipped:,} nonfinite {many} skipped."
     return text
-
-
-def _middle(values):
-    """Return medians over the first axis of what is known, NaN if nothing."""
-    out = np.full(values.shape[1], np.nan)
-    known = ~np.isnan(values)
-    some = known.any(axis=0)
-    if some.any():
-        with np.errstate(invalid="ignore"):  # between two infinities
-            out[some] = np.nanmedian(values[:, some].astype(float), axis=0)
-    return out
 
 
 def _last(values, layers):

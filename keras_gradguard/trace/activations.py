@@ -1,5 +1,7 @@
 """A trace's measurements of activations and of the batches' data."""
 
+import copy
+
 import numpy as np
 
 from keras_gradguard import _validation
@@ -22,6 +24,17 @@ class ActivationMeasurements:
     def __init__(self, tables):
         self.sites = np.zeros(0, dtype=str)
         self._tables = tables
+        self._hidden = None
+
+    def without(self, hidden):
+        """Return a view in which some activations are unknown.
+
+        Args:
+            hidden: Bool array (A,).
+        """
+        other = copy.copy(self)
+        other._hidden = hidden
+        return other
 
     def append(self, step, sites, activations, data):
         """Append one measurement; see `Trace.append_activations`."""
@@ -67,7 +80,10 @@ class ActivationMeasurements:
     def activation(self, name):
         """Return a series (K, A) of the activations; see `Trace.activation`."""
         check_choice("Trace.activation", "name", name, ACTIVATION_SERIES)
-        return self._tables.activation_series(name)
+        series = self._tables.activation_series(name)
+        if self._hidden is None or not self._hidden.any():
+            return series
+        return np.where(self._hidden, np.float32(np.nan), series)
 
     def data(self, name):
         """Return a series (K,) of the batches' data; see `Trace.data`."""

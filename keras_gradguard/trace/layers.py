@@ -1,5 +1,7 @@
 """The layers and variables that a trace is of, and which get a gradient."""
 
+import copy
+
 import numpy as np
 
 from keras_gradguard import _validation
@@ -47,6 +49,16 @@ class TraceVariables:
 
     def __len__(self):
         return len(self.paths)
+
+    def without(self, hidden):
+        """Return a copy in which some layers get no gradient.
+
+        Args:
+            hidden: Bool array (L,).
+        """
+        other = copy.copy(self)
+        other.said_gradient = self.has_gradient & ~hidden[self.owners]
+        return other
 
     @property
     def has_gradient(self):

@@ -26,6 +26,12 @@ class GradientRecords:
         self._tables = tables
         self._variables = variables
 
+    def of(self, variables):
+        """Return the same records, of other `TraceVariables`."""
+        other = GradientRecords(self._tables, variables)
+        other.extra_names = self.extra_names
+        return other
+
     def __len__(self):
         return self._tables.records.count
 

@@ -154,6 +154,7 @@ class OptimizerFacts:
         clipvalue: Keras's threshold of each entry, or None.
         global_clipnorm: Keras's threshold of the norm of all, or None.
         weight_decay: Float, or None.
+        epsilon: Float, what is added to what the step is divided by, or None.
         schedule: List of [step, rate], of a schedule from the first step on.
         call: How it is made: see `models.calls.call_of`.
     """
@@ -166,6 +167,7 @@ class OptimizerFacts:
     clipvalue: float | None = None
     global_clipnorm: float | None = None
     weight_decay: float | None = None
+    epsilon: float | None = None
     schedule: list | None = None
     call: dict | None = None
 

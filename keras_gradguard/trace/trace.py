@@ -1,6 +1,7 @@
 """What was recorded of a run: NumPy arrays, bounded, saved as one file."""
 
 import contextlib
+import copy
 import os
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -471,6 +472,24 @@ class Trace:
         """
         return self.derive(_read_blocks)
 
+    def without(self, leaves_out: Callable[[str], bool]) -> "Trace":
+        """Return a view in which some layers have no gradient.
+
+        It shares what was recorded. Activations of these layers are NaN.
+
+        Args:
+            leaves_out: Callable that takes the path of a layer.
+        """
+        view = copy.copy(self)
+        hidden = np.array([leaves_out(str(name)) for name in self.layers], bool)
+        sites = np.array([leaves_out(str(name)) for name in self.sites], bool)
+        view._variables = self._variables.without(hidden)
+        view._records = self._records.of(view._variables)
+        view._weights = WeightMeasurements(self._tables, view._variables)
+        view._activations = self._activations.without(sites)
+        view._derived = {}
+        return view
+
     def derive(self, function: Callable[[Any], Any]) -> Any:
         """Return `function(self)`, computed once while `unchanged` is open.
 
@@ -603,6 +622,12 @@ class Trace:
     def __getitem__(self, name: str) -> np.ndarray:
         """`trace[name]` is `trace.get(name)`."""
         return self.get(name)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it."""
+        from keras_gradguard.reporting.notebook import trace_html
+
+        return trace_html(self)
 
     def __repr__(self) -> str:
         return (

@@ -76,7 +76,7 @@ class Fails(Rule):
         ({"rules": ["nonsense"]}, ValueError, "nonsense"),
         ({"rules": "all"}, ValueError, "`rules` must be 'default'"),
         ({"on_finding": "explode"}, ValueError, "one of 'warn', 'stop'"),
-        ({"verbose": 3}, ValueError, "one of 0, 1"),
+        ({"verbose": 3}, ValueError, "one of 'auto', 0, 1, 2"),
         ({"log_dir": 3}, TypeError, "`log_dir` must be a path or None"),
         (
             {"log_dir": "runs", "histogram_freq": -1},

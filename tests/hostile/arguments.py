@@ -244,6 +244,8 @@ def traces():
     yield Target("Trace.epoch_of", _read("epoch_of"), {"step": 3})
     yield Target("Trace.save", trace.save, {"path": folder / "t.npz"})
     yield Target("diagnose", kgg.diagnose, {"trace": trace, "rules": "default"})
+    moved = {"update_ratio": {"high": 0.2}, "dead_relu": {"ignore": "dense*"}}
+    yield Target("diagnose", kgg.diagnose, {"trace": trace, "rules": moved})
     yield Target(
         "compare", kgg.compare, {"a": trace, "b": trace, "factor": 10.0}
     )

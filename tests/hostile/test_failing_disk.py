@@ -113,7 +113,7 @@ def test_a_disk_that_fails_before_the_writer_is_made(tmp_path, monkeypatch):
             super().__init__(file)
 
     monkeypatch.setattr(writer, "TabSeries", Late)
-    disk = disks.FailingDisk(tmp_path, at=1)  # opened, and then no write
+    disk = disks.FailingDisk(tmp_path, at=2)  # a folder, a file, no write
     with disk(), pytest.raises(OSError, match="`log_dir` must be a writable"):
         EventWriter(tmp_path)
     assert threads() == []

@@ -111,7 +111,7 @@ def test_verdict_is_read_in_words(page):
     verdict = page.text(".verdict")
     assert "1 problem found, critical: vanishing_gradient" in verdict
     finding = page.text(".finding")
-    assert "The gradient shrinks on its way back" in finding
+    assert "the gradient shrinks on its way back" in finding
     assert "ReLU with He initialization" in finding
     # The worst culprit is opened without a click.
     assert detail(page) == "Gradient norm of net/h1"

@@ -140,6 +140,32 @@ def test_effects_stand_under_their_cause_without_remedies(page):
     assert page.find(".finding .copy").text == "Copy"
 
 
+def test_picture_table_and_link_are_taken_along(page, tmp_path):
+    page.chrome.execute_cdp_cmd(
+        "Browser.setDownloadBehavior",
+        {"behavior": "allow", "downloadPath": str(tmp_path)},
+    )
+    show(page, "relu_1")
+
+    def saved(name):
+        return page.wait(lambda: [*tmp_path.glob(f"*.{name}")])[0]
+
+    for button in page.all(".exports button"):
+        button.click()
+    assert saved("png").read_bytes().startswith(b"\x89PNG")
+    head, *rows = saved("csv").read_text().splitlines()
+    trace = made_up.sigmoid(100, "relu", seed=1)
+    assert head == ",".join(["step", *(f'"{name}"' for name in trace.layers)])
+    np.testing.assert_allclose(
+        [[float(cell) for cell in row.split(",")[1:]] for row in rows],
+        trace.get("grad_norm"),
+        rtol=1e-4,
+    )
+    copy = page.find(".toolbar .copy")
+    copy.click()
+    page.wait(lambda: copy.text in ("Copied", "Select and copy by hand"))
+
+
 def test_zoom_by_pointer_keyboard_and_numbers(page):
     from selenium.webdriver.common.keys import Keys
 

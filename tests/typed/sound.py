@@ -39,6 +39,7 @@ def train(x: np.ndarray, y: np.ndarray) -> str:
     detector = kgg.DeadReLUDetector(patience=2, revive=True)
     model.fit(x, y, callbacks=[monitor, detector])
     report = kgg.diagnose(monitor.trace, rules="default")
+    kgg.diagnose(monitor.trace, {"frozen_layer": {"ignore": ["embed*"]}})
     report.save("report.html")
     monitor.trace.save("trace.npz")
     differ: list[str] = kgg.compare("runs/first", monitor.trace).differ

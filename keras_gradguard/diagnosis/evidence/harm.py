@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import first_loss
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import derived
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
@@ -101,6 +102,20 @@ def wanting_at(trace):
     late = learning.steps - began(trace) >= _LONG
     wanting = np.flatnonzero(late & learning.stalled & ~learning.good)
     return int(learning.steps[wanting[0]]) if len(wanting) else None
+
+
+def ended_at(trace):
+    """Return the last step of a short run that learnt next to nothing, or None.
+
+    One that has taken its planned steps and is too short for the others.
+    """
+    plan, learning = planned_steps(trace), Learning.of(trace)
+    if plan is None or plan > _PATIENCE or not len(learning):
+        return None
+    last = int(trace.steps[-1])
+    if last - int(trace.steps[0]) + 1 < plan or learning.good[-1]:
+        return None
+    return None if learning.fallen[-1] > 0.5 else last
 
 
 def _loss_gone(trace):

@@ -42,8 +42,7 @@ def origin_of(trace, at, weights_gone):
         return beyond
     if weights_gone:
         what = (
-            f"the weights of {names(weights_gone)} had gone before, and with "
-            "them everything"
+            f"the weights of {names(weights_gone)} were not finite before that"
         )
         return Origin("weights", what, weights_gone)
     loss = trace.extra.get("loss")
@@ -61,8 +60,8 @@ def origin_of(trace, at, weights_gone):
     told |= seen is not None and _finite(trace, "output", seen)
     if told and loss is not None and np.isfinite(loss):
         what = (
-            f"the loss is finite ({number(loss)}) and its slope is not: a "
-            "square root, a norm or a logarithm at 0, a division, or the "
+            f"the loss is finite ({number(loss)}), its slope is not. Look for "
+            "a square root, a norm or a logarithm at 0, a division, or the "
             "branch of a `where` that is not taken"
         )
         return Origin("slope", what, [])
@@ -71,9 +70,9 @@ def origin_of(trace, at, weights_gone):
             return Origin("unknown", "the loss overflows: outputs are huge", [])
         state = "infinite" if np.isinf(measured) else "NaN"
         what = (
-            f"the outputs are finite and the loss is {state}: the loss "
-            "function itself under- or overflows, takes the logarithm or root "
-            "of what it must not, or divides by 0"
+            f"the outputs are finite, the loss is {state}. The loss function "
+            "itself overflows or underflows, takes the logarithm or root of "
+            "what it must not, or divides by 0"
         )
         return Origin("loss", what, [])
     if seen is not None and not _finite(trace, "output", seen, unknown=True):
@@ -103,7 +102,7 @@ def _beyond_the_table(trace, step):
     if over[at] > 0 and isinstance(rows, int):
         index = int(over[at]) + rows - 1
     where = names(tables) if len(tables) == 1 else f"one of {names(tables)}"
-    held = f", whose table has the rows 0 to {rows - 1}" if rows else ""
+    held = f", but its table has the rows 0 to {rows - 1}" if rows else ""
     if len(tables) > 1:
         held, index = "", "an index that its table has no row for"
     what = f"{where} looks up the index {index}{held}"
@@ -120,10 +119,7 @@ def _in_the_layers(trace, seen):
     bad &= known if seen else True
     layers = layers_of(trace, trace.sites[bad]) if bad.any() else []
     first = f" from {layers[0]} on" if layers else ""
-    what = (
-        f"the outputs of that batch were not finite{first}, though what came "
-        "in was"
-    )
+    what = f"the outputs were not finite{first}, though the inputs were"
     return Origin("output", what, layers[:1])
 
 

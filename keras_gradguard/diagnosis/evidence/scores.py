@@ -29,6 +29,25 @@ def score_of(trace, steps):
     return best, _chance(trace)
 
 
+def both_scores(trace):
+    """Yield each score that was logged of training and of validation.
+
+    Args:
+        trace: `Trace`.
+
+    Yields:
+        Tuples of its name, both series (E,), and what guessing reaches.
+    """
+    chance = _chance(trace)
+    for name, series in trace.logs.items():
+        held_out = trace.logs.get(f"val_{name}")
+        if held_out is None or not _is_score(name) or not np.isfinite(chance):
+            continue
+        with np.errstate(invalid="ignore"):
+            if ((series >= 0) & (series <= 1) | np.isnan(series)).all():
+                yield name, series, held_out, chance
+
+
 def _is_score(name):
     return any(word in name.lower() for word in _SCORES)
 

@@ -1,8 +1,12 @@
 """The rules, and how an argument `rules` becomes a list of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from keras_gradguard._validation import shown
+from keras_gradguard.diagnosis.rules.adjusted import adjust
+from keras_gradguard.diagnosis.rules.adjusted import options_of
+from keras_gradguard.diagnosis.rules.adjusted import said_of
 from keras_gradguard.diagnosis.rules.clipping import Clipping
 from keras_gradguard.diagnosis.rules.dead_relu import DeadReLU
 from keras_gradguard.diagnosis.rules.exploding_gradient import ExplodingGradient
@@ -47,7 +51,15 @@ RULES: tuple[Any, ...] = tuple(
     )
 )
 
-__all__ = ["RULES", "Rule", "effects_of", "left_out", "resolve_rules"]
+__all__ = [
+    "RULES",
+    "Rule",
+    "effects_of",
+    "left_out",
+    "options_of",
+    "resolve_rules",
+    "said_of",
+]
 
 
 def left_out(rules):
@@ -67,6 +79,8 @@ def resolve_rules(
 
     Args:
         rules: `"default"` for all, or a list of `Rule` objects and rule ids.
+            Or a dict from rule ids to dicts: all rules, some of them quieted
+            for some layers or with thresholds of the user's.
         owner: Str. Who took the argument, for the error message.
 
     Returns:
@@ -82,6 +96,15 @@ def resolve_rules(
         return [rule() for rule in RULES]
     names = ", ".join(repr(name) for name in known)
     what = f"'default' or a list of Rule objects and rule ids ({names})"
+    if isinstance(rules, Mapping):
+        unknown = [name for name in rules if name not in known]
+        if unknown:
+            raise ValueError(
+                f"{owner}: a dict `rules` must have rule ids as keys "
+                f"({names}). Received the unknown id {shown(unknown[0])}. "
+                "Check the spelling."
+            )
+        return [adjust(rule(), rules.get(rule.id, {}), owner) for rule in RULES]
     if isinstance(rules, str):
         raise ValueError(
             f"{owner}: `rules` must be {what}. Received: rules={shown(rules)}. "

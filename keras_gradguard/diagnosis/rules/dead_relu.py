@@ -18,8 +18,8 @@ from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
 _ALL = {"share": 0.999, "measured": 3, "span": 3, "layers": 1}
-_MOST = {"share": 0.7, "measured": 4, "span": 20, "layers": 2}
-_ONE = {"share": 0.7, "measured": 4, "span": 500, "layers": 1}
+_MOST = {"measured": 4, "span": 20, "layers": 2}
+_ONE = {"measured": 4, "span": 500, "layers": 1}
 # So many samples must have passed before a unit counts as dead: a batch of one
 # leaves most units of a healthy layer at zero.
 _SAMPLES = 64
@@ -62,6 +62,8 @@ class DeadReLU(Rule):
     """
 
     id = "dead_relu"
+    # Of the units of a layer, where it is not all of them.
+    thresholds = {"share": 0.7}  # noqa: RUF012
     effects = (
         "saturated_activation",
         "vanishing_gradient",
@@ -80,20 +82,26 @@ class DeadReLU(Rule):
         count = len(learning)
         zero = trace.activation("dead_fraction")[:count, sites]
         dead = np.where(_seen_enough(trace, count)[:, None], zero, np.nan)
-        if batch_size(trace) >= _LARGE_BATCH:
-            # Sooner known than over eight batches.
-            now = trace.activation("inactive_fraction")[:count, sites]
-            dead = np.fmax(dead, now)
+        # Sooner known than over eight batches; of whole layers, of fewer rows.
+        now = trace.activation("inactive_fraction")[:count, sites]
+        rows = batch_size(trace)
+        gone = np.fmax(dead, now) if rows >= _FEWEST_ROWS else dead
+        if rows >= _LARGE_BATCH:
+            dead = gone
         steps = learning.steps
         with np.errstate(invalid="ignore"):
-            whole = _first(steps, dead >= _ALL["share"], _ALL)
-            high, idle = dead >= _MOST["share"], learning.idle()
+            whole = _first(steps, gone >= _ALL["share"], _ALL)
+            high, idle = dead >= self.limit("share"), learning.idle()
             most = [_first(steps, high, level, idle) for level in (_MOST, _ONE)]
         hits = [hit for hit in (whole, *most) if hit is not None]
         if not hits:
             return []
         # Told of is what was complete first.
         last, limit = min(hits, key=lambda hit: hit[0])
+        if limit is _ALL:
+            dead = gone
+        else:
+            limit = {"share": self.limit("share"), **limit}
         # What was zero before enough had been seen was dead even then.
         since = np.fmax(dead, zero)
         return [_finding(trace, learning, dead, since, sites, last, limit)]
@@ -114,15 +122,16 @@ class DeadReLU(Rule):
         rows = silent[layers[0]][1]
         if dead:
             text = (
-                f"{names(dead)}: all ReLU units gave 0 for all of {rows} "
-                "samples before any training. No signal passes, and no "
-                "gradient comes back through them."
+                f"{names(dead)}: all ReLU units give 0 for "
+                f"{of_samples(rows)}. That is before any training. No signal "
+                "passes, and no gradient comes back."
             )
         else:
             share = number(100 * silent[layers[0]][0])
             text = (
-                f"{names(layers)}: {share} % of the ReLU units gave 0 for all "
-                f"of {rows} samples before any training. They get no gradient."
+                f"{names(layers)}: {share} % of the units give 0 for "
+                f"{of_samples(rows)}. That is before any training. They get "
+                "no gradient."
             )
         return [
             self.at_start(
@@ -140,6 +149,11 @@ class DeadReLU(Rule):
                 for_dead(start.run, layers),
             )
         ]
+
+
+def of_samples(rows):
+    """Return a number of samples in words."""
+    return "the one sample" if rows == 1 else f"all of {rows:,} samples"
 
 
 def silent_layers(start):
@@ -211,16 +225,16 @@ def _finding(trace, learning, dead, since, sites, last, level):
     if whole:
         many = "its units" if len(guilty) == 1 else "their units"
         text = (
-            f"{names(named)}: all of {many} give 0 for every sample of the "
-            f"batches measured from step {first} to {stop}. Nothing passes, "
-            "neither the signal nor the gradient."
+            f"{names(named)}: all of {many} give 0 for every sample. That was "
+            f"measured from step {first} to {stop}. No signal passes, and no "
+            "gradient comes back."
         )
     else:
         text = (
             f"{names(named)}: {number(100 * share)} % of the units give 0 for "
-            f"every sample of the batches measured from step {first} to "
-            f"{stop}, and the loss does not fall. They get no gradient and "
-            "will not recover."
+            f"every sample. That was measured from step {first} to {stop}, and "
+            "the loss does not fall. Such units get no gradient and will not "
+            "recover."
         )
     return Finding(
         rule=DeadReLU.id,

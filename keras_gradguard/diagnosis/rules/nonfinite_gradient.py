@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
@@ -73,14 +74,17 @@ class NonfiniteGradient(Rule):
             layer for layer in layers if layer not in origin.layers
         ]
         if not what and everywhere:
-            what = "in every layer: the loss or the output had gone"
+            what = (
+                "the loss or the output was not finite, so no layer is spared"
+            )
         elif not what:
-            what = f"in {names(layers)}"
+            what = f"it is so in {names(layers)}"
         if growth >= GROWTH and clue not in _CERTAIN:
             clue = "growth"
             what += (
                 f". Before that the gradient had grown "
-                f"{number(growth)}-fold within {min(at, LOOK_BACK)} steps"
+                f"{number(growth)}-fold within "
+                f"{count(min(at, LOOK_BACK), 'step')}"
             )
         elif clue == "unknown":
             clue = "data" if everywhere else "layer"
@@ -134,9 +138,9 @@ class NonfiniteGradient(Rule):
             },
             message=(
                 f"From step {step} on, {_SKIPPED_IN_A_ROW} updates in a row "
-                f"had gradients that are not finite in {names(layers)} and "
-                "were skipped. Lowering the loss scale does not help: the "
-                "model does not learn."
+                "were skipped: their gradients were not finite. It was so in "
+                f"{names(layers)}. Lowering the loss scale does not help, and "
+                "the model does not learn."
             ),
             remedies=for_nonfinite(trace.run, layers, "overflow"),
         )
@@ -166,9 +170,9 @@ class NonfiniteGradient(Rule):
                         "kind": "gradient_at_start",
                         "grad_norm": norms_by_layer(gradient),
                     },
-                    f"The first gradient is not finite in {names(bad)}, before "
-                    "any training. Gradient norms from input to output: "
-                    f"{profile}.",
+                    f"The first gradient is not finite in {names(bad)}. That "
+                    "is before any training. Gradient norms from input to "
+                    f"output: {profile}.",
                     for_nonfinite(start.run, bad, "growth"),
                 )
             ]
@@ -180,7 +184,7 @@ class NonfiniteGradient(Rule):
                 [],
                 {"kind": "loss_at_start", "loss": str(gradient.loss)},
                 f"The loss is {gradient.loss} for the first batch, before any "
-                "training, though all inputs and targets are finite.",
+                "training. All inputs and targets are finite.",
                 for_nonfinite(start.run, [], "layer"),
             )
         ]
@@ -188,9 +192,9 @@ class NonfiniteGradient(Rule):
     def _beyond(self, start):
         layers = list(start.beyond)
         top = max(index for index, _ in start.beyond.values())
-        told = "; ".join(
-            f"{layer} looks up the index {index}, whose table has the rows 0 "
-            f"to {rows - 1}"
+        first, *more = (
+            f"{layer} looks up the index {index}, but its table has the rows 0 "
+            f"to {rows - 1}."
             for layer, (index, rows) in start.beyond.items()
         )
         return self.at_start(
@@ -200,22 +204,31 @@ class NonfiniteGradient(Rule):
                 "kind": "index",
                 "indices": {k: list(v) for k, v in start.beyond.items()},
             },
-            f"{told}. It gives NaN on JAX, an error or zeros elsewhere.",
+            " ".join(
+                [
+                    first,
+                    "That gives NaN on JAX, an error or zeros elsewhere.",
+                    *more,
+                ]
+            ),
             for_nonfinite(start.run, layers, "index", top),
         )
 
     def _in_data(self, start):
         where = {"x": "inputs", "y": "targets"}
         told = " and ".join(
-            f"{c['values']:,} values in {c['rows']:,} rows of the {where[name]}"
+            f"{count(c['values'], 'value')} of the {where[name]} "
+            f"({count(c['rows'], 'row')})"
             for name, c in start.nonfinite.items()
         )
+        one = [c["values"] for c in start.nonfinite.values()] == [1]
+        are = "is" if one else "are"
         return self.at_start(
             "critical",
             [],
             {"kind": "data", "nonfinite": start.nonfinite},
-            f"{told} are NaN or infinite. One of them makes the loss and all "
-            "weights NaN.",
+            f"{told} {are} NaN or infinite. One such value makes the loss and "
+            "all weights NaN.",
             for_nonfinite(start.run, [], "data"),
         )
 

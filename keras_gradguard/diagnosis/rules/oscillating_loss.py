@@ -29,7 +29,7 @@ _LARGE = 32
 # Measured updates that tell how large the first steps are.
 _FIRST = 5
 _THROWN = {"moved": 0.3, "above": 1.5, "records": 30, "share": 0.01}
-_SWINGS = {"units": 20, "change": 0.05, "up": 0.1, "ups": 3, "net": 0.2}
+_SWINGS = {"units": 20, "up": 0.1, "ups": 3, "net": 0.2}
 
 
 class OscillatingLoss(Rule):
@@ -51,6 +51,8 @@ class OscillatingLoss(Rule):
     """
 
     id = "oscillating_loss"
+    # Of the loss, from one epoch or stretch to the next.
+    thresholds = {"change": 0.05}  # noqa: RUF012
     effects = ("loss_plateau",)
 
     def check(self, trace):
@@ -64,7 +66,9 @@ class OscillatingLoss(Rule):
             hit
             for hit in (
                 _thrown(trace, blocks, progress, learning),
-                _swings(trace, blocks, progress, learning),
+                _swings(
+                    trace, blocks, progress, learning, self.limit("change")
+                ),
             )
             if hit is not None
         ]
@@ -122,15 +126,14 @@ def _thrown(trace, blocks, progress, learning):
         "threshold": _THROWN["moved"],
     }
     text = (
-        f"The first five updates changed the weights by {number(moved)} of "
-        f"their size in all, and the loss went from {first:.3g} to "
-        f"{now:.3g}, where it still was at step {stop}: the steps are too "
-        "large."
+        f"The first steps are too large: five updates changed the weights by "
+        f"{number(moved)} of their size. The loss went from {first:.3g} to "
+        f"{now:.3g} and was still there at step {stop}."
     )
     return start, stop, evidence, text
 
 
-def _swings(trace, blocks, progress, learning):
+def _swings(trace, blocks, progress, learning, limit):
     per_epoch = trace.run.steps_per_epoch
     size = 10
     if per_epoch is not None and per_epoch <= 1000:
@@ -147,7 +150,7 @@ def _swings(trace, blocks, progress, learning):
         if per_epoch is not None and per_epoch <= 1000:
             noise = np.zeros(count)
         change = np.diff(mean) / np.minimum(np.abs(mean[1:]), np.abs(mean[:-1]))
-        large = np.abs(change) > np.maximum(_SWINGS["change"], 2 * noise[1:])
+        large = np.abs(change) > np.maximum(limit, 2 * noise[1:])
         up = change > np.maximum(_SWINGS["up"], 2 * noise[1:])
     ends = blocks.last_step[size - 1 :: size][:count]
     good = learning.by_block(blocks)[0][size - 1 :: size][:count]
@@ -168,14 +171,14 @@ def _swings(trace, blocks, progress, learning):
         evidence = {
             "change": typical,
             "ups": int((part > _SWINGS["up"]).sum()),
-            "threshold": _SWINGS["change"],
+            "threshold": limit,
         }
         text = (
-            f"From step {start} to {stop} the loss changes by "
-            f"{number(100 * typical)} % from one stretch of {size * 10} "
-            f"updates to the next, up as often as down ({mean[last]:.3g} to "
-            f"{mean[last + 1]:.3g} at the end), and gets no lower: the steps "
-            "are too large, or the batches too small."
+            f"The loss goes up and down by {number(100 * typical)} % and gets "
+            f"no lower. That is from one stretch of {size * 10} updates to the "
+            f"next, from step {start} to {stop}: {mean[last]:.3g} to "
+            f"{mean[last + 1]:.3g} at the end. The steps are too large, or the "
+            "batches too small."
         )
         return start, stop, evidence, text
     return None

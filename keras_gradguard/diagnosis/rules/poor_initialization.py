@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
@@ -108,7 +109,10 @@ class PoorInitialization(Rule):
         layers = list(dict.fromkeys(p.layer for p in problems))
         layers += [key for key in first.layers[1:] if key not in layers]
         more = len(problems) - 1
-        rest = f" {more} more layers have such weights." if more else ""
+        rest = ""
+        if more:
+            have = "has" if more == 1 else "have"
+            rest = f" {count(more, 'more layer')} {have} such weights."
         if not grave:
             start.notes.append(
                 f"{first.message}{rest} Many such models learn all the same. "
@@ -303,31 +307,24 @@ def _what(kind, guilty):
     """Return in words what is wrong with kernels."""
     layer, gain = guilty[0]["layer"], guilty[0]["gain"]
     if kind == "constant":
-        return (
-            "all weights of the kernel start equal, so all units compute the "
-            "same and stay the same"
-        )
+        return "all weights start equal, so all units stay the same"
     if kind == "one_sided":
         return (
-            "all weights of the kernel start with one sign, so they add up "
-            "instead of cancelling: every unit gives nearly the same, and "
-            "units saturate"
+            "all weights start with one sign. So they add up instead of "
+            "cancelling, every unit gives nearly the same, and units saturate"
         )
     if kind == "one_unit":
-        return (
-            "a hidden layer of one unit squeezes all that the layers before "
-            "have found into one number"
-        )
+        return "a hidden layer of one unit squeezes everything into one number"
     if kind == "wide":
         return (
-            f"the weights of {layer} start so large (standard deviation "
-            f"{number(guilty[0]['rms'])}) that its outputs are "
+            f"the weights start too large. Those of {layer} have a standard "
+            f"deviation of {number(guilty[0]['rms'])}, so its outputs are "
             f"{number(gain)} times as large as its inputs"
         )
     return (
-        f"the weights of {layer} start so small (standard deviation "
-        f"{number(guilty[0]['rms'])}) that {number(gain)} of the signal "
-        "is left behind it"
+        f"the weights start too small. Those of {layer} have a standard "
+        f"deviation of {number(guilty[0]['rms'])}, so {number(100 * gain)} % "
+        "of the signal gets through"
     )
 
 

@@ -18,10 +18,9 @@ from keras_gradguard.diagnosis.remedies.training import with_normalization
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
-_FLAT = {"share": 0.05, "of_plan": 0.5, "records": 2000, "fewest": 500}
+_FLAT = {"of_plan": 0.5, "records": 2000, "fewest": 500}
 _BLIND = {"share": 0.5, "of_plan": 0.05, "records": 100}
 _REACH = {
-    "far": 0.15,
     "hopeless": 0.015,
     "of_plan": 0.02,
     "steps": 20,
@@ -44,10 +43,12 @@ class LossPlateau(Rule):
     """
 
     id = "loss_plateau"
+    # Of the first loss: what has to be gone after half of the plan.
+    thresholds = {"fall": 0.05}  # noqa: RUF012
 
     def check(self, trace):
         """See `Rule.check`."""
-        return _unmoved(trace, self.id)
+        return _unmoved(trace, self)
 
 
 class SlowConvergence(Rule):
@@ -66,6 +67,8 @@ class SlowConvergence(Rule):
     """
 
     id = "slow_convergence"
+    # As of `loss_plateau`; and of the weights, by all planned steps together.
+    thresholds = {"fall": 0.05, "reach": 0.15}  # noqa: RUF012
     effects = (
         "update_ratio",
         "loss_plateau",
@@ -73,10 +76,12 @@ class SlowConvergence(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
-        return _short_of_reach(trace) or _unmoved(trace, self.id)
+        return _short_of_reach(trace, self.limit("reach")) or _unmoved(
+            trace, self
+        )
 
 
-def _short_of_reach(trace):
+def _short_of_reach(trace, far):
     plan = planned_steps(trace)
     blocks = trace.blocks()
     if plan is None or plan < _REACH["planned"] or not len(blocks):
@@ -95,7 +100,7 @@ def _short_of_reach(trace):
     learning = Learning.of(trace)
     start = int(trace.steps[0])
     wait = max(_REACH["steps"], _REACH["of_plan"] * plan)
-    for at in np.flatnonzero((reach < _REACH["far"]) & (middle > 0)):
+    for at in np.flatnonzero((reach < far) & (middle > 0)):
         if at < 4 or steps[at] - start < wait:
             continue
         seen = learning.at(steps[at])
@@ -108,17 +113,17 @@ def _short_of_reach(trace):
             "update_ratio": float(np.mean(middle[: at + 1])),
             "reach": float(reach[at]),
             "planned_steps": plan,
-            "threshold": _REACH["far"],
+            "threshold": far,
             "window": {"first_step": start, "last_step": stop},
         }
         text = (
-            f"One update changes the weights by {number(middle[at])} of their "
-            f"size. Even if all {plan:,} planned steps went in one direction, "
-            f"the weights would move by {number(reach[at])} of their size: "
-            "too little to learn. The learning rate is too small."
+            "The learning rate is too small: one update changes the weights "
+            f"by {number(middle[at])} of their size. All {plan:,} planned "
+            f"steps in one direction would move them by {number(reach[at])} of "
+            "their size, which is too little to learn."
         )
         fixes = for_slow(trace, 3.0 / reach[at])
-        still = (reach < _REACH["far"]) & (steps >= stop)
+        still = (reach < far) & (steps >= stop)
         until = min(int(steps[still][-1]), not_learnt_until(trace, stop))
         return [
             _unlearnt(trace, "slow_convergence", until, evidence, text, fixes)
@@ -150,7 +155,7 @@ def _unmoved(trace, rule):
     run = learning.steps - start
     due = _FLAT["of_plan"] * plan if plan else _FLAT["records"]
     late = run >= max(due, _FLAT["fewest"])
-    flat = late & learning.idle(share=_FLAT["share"], follows=0.6)
+    flat = late & learning.idle(share=rule.limit("fall"), follows=0.6)
     soon = run >= max(_BLIND["of_plan"] * (plan or 0), _BLIND["records"])
     with np.errstate(invalid="ignore"):
         blind = soon & learning.blind & learning.stalled
@@ -162,7 +167,7 @@ def _unmoved(trace, rule):
     stop = int(learning.steps[at])
     last = int(np.searchsorted(blocks.last_step, stop, "right")) - 1
     falling = not blind[at] and _falls(progress.loss[: last + 1])
-    if (rule == "slow_convergence") != falling:
+    if (rule.id == "slow_convergence") != falling:
         return []
     fallen = float(learning.fallen[at])
     follows = float(learning.follows[at])
@@ -171,7 +176,7 @@ def _unmoved(trace, rule):
         "loss": float(progress.loss[last]),
         "fallen": fallen,
         "output_correlation": follows,
-        "threshold": _BLIND["share"] if blind[at] else _FLAT["share"],
+        "threshold": _BLIND["share"] if blind[at] else rule.limit("fall"),
         "window": {"first_step": start, "last_step": stop},
     }
     text = (
@@ -188,7 +193,7 @@ def _unmoved(trace, rule):
         text += ": nothing was learnt."
         fixes = for_plateau(trace)
     until = int(learning.steps[hits[-1]])
-    return [_unlearnt(trace, rule, until, evidence, text, fixes)]
+    return [_unlearnt(trace, rule.id, until, evidence, text, fixes)]
 
 
 def _unlearnt(trace, rule, until, evidence, text, fixes):
@@ -257,8 +262,8 @@ def for_plateau(trace):
         faster,
         changes.words(
             "Fit a few samples first",
-            "A model that cannot learn 16 samples by heart is wired wrongly, "
-            "or its targets do not belong to its inputs.",
+            "If a model cannot learn 16 samples by heart, something in it is "
+            "connected wrongly, or its targets do not belong to its inputs.",
             "model.fit(x[:16], y[:16], epochs=500)",
         ),
     ]

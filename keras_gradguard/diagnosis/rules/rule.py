@@ -23,6 +23,8 @@ class Rule(abc.ABC):
         id: Str. Name of the rule, as in `Finding.rule`.
         effects: Tuple of str. Ids of the rules whose findings may follow from
             one of this rule: a report tells those as its effects.
+        thresholds: Dict from a name to a number: what users may move with
+            `rules={id: {name: value}}`. `limit` reads them.
 
     Example:
     >>> from keras_gradguard import Finding, Rule
@@ -47,6 +49,17 @@ class Rule(abc.ABC):
 
     id = ""
     effects: tuple[str, ...] = ()
+    thresholds: dict[str, float] = {}  # noqa: RUF012
+    # Those that a user has moved.
+    _moved: dict[str, float] = {}  # noqa: RUF012
+
+    def limit(self, name: str) -> float:
+        """Return a threshold: the user's, or else that of `thresholds`.
+
+        Args:
+            name: Str. A key of `thresholds`.
+        """
+        return self._moved.get(name, self.thresholds[name])
 
     @abc.abstractmethod
     def check(self, trace: Trace) -> list[Finding]:

@@ -48,6 +48,8 @@ class SaturatedActivation(Rule):
     """
 
     id = "saturated_activation"
+    # Of the outputs of a layer.
+    thresholds = {"share": _SHARE}  # noqa: RUF012
     effects = (
         "dead_relu",
         "vanishing_gradient",
@@ -69,7 +71,7 @@ class SaturatedActivation(Rule):
             return []
         flat = trace.activation("saturated_fraction")[: len(learning), sites]
         with np.errstate(invalid="ignore"):
-            high = flat >= _SHARE
+            high = flat >= self.limit("share")
         full = count_within(high, _MEASURED) == _MEASURED
         full &= learning.idle()[:, None]
         steps = learning.steps
@@ -118,9 +120,9 @@ class SaturatedActivation(Rule):
                     "threshold": _AT_START,
                 },
                 f"{names(layers)}: {number(100 * found[layers[0]])} % of the "
-                "outputs are at the flat ends of the activation before any "
-                "training, where its slope is below a thousandth: hardly a "
-                "gradient passes.",
+                "outputs are saturated. They are at the flat ends of the "
+                "activation before any training, and hardly any gradient "
+                "passes there.",
                 for_saturated(start.run, layers),
             )
         ]
@@ -150,9 +152,9 @@ def _finding(trace, steps, flat, sites, guilty, starts, last):
             "window": {"first_step": first, "last_step": stop},
         },
         message=(
-            f"{names(named)}: {number(100 * share)} % of the outputs are in "
-            f"the flat ends of {kind} from step {first} to {stop}, where next "
-            "to no gradient comes back, and the loss does not fall."
+            f"{names(named)}: {number(100 * share)} % of the outputs are at "
+            f"the flat ends of {kind}. Next to no gradient passes there. It "
+            f"was so from step {first} to {stop}, and the loss does not fall."
         ),
         remedies=for_saturated(trace.run, layers),
     )

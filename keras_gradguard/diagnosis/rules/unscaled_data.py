@@ -19,9 +19,7 @@ from keras_gradguard.trace.run_info import REGRESSION
 from keras_gradguard.trace.run_info import known
 from keras_gradguard.trace.run_info import rms
 
-# Initializers keep the scale of the inputs; a root mean square of some tens
-# saturates or multiplies all gradients. Single digits train everywhere.
-_LARGE_INPUT = 50.0
+# Single digits train everywhere.
 _HUGE_INPUT = 1000.0
 _SMALL_INPUT = 2e-3
 # A common part so many times larger than what varies hides it.
@@ -30,8 +28,6 @@ _OFFSET = 30.0
 _PIXEL_MAX, _PIXEL_RMS = 200.0, 10.0
 # One feature drowns the rest: so many times larger, and large by itself.
 _FEATURE_RATIO, _FEATURE_LARGE = 100.0, 20.0
-# What an optimizer that rescales gradients needs very long to reach.
-_LARGE_TARGET = 1000.0
 # A first step of plain SGD that moves the output by this many times its
 # natural scale of 1, for targets that are large.
 _FIRST_STEP, _FIRST_STEP_TARGET = 2.0, 10.0
@@ -53,6 +49,10 @@ class UnscaledData(Rule):
     """
 
     id = "unscaled_data"
+    # Root mean squares. Initializers keep the scale of the inputs; some tens
+    # saturate or multiply all gradients. Targets of a thousand take an
+    # optimizer that rescales gradients very long to reach.
+    thresholds = {"inputs": 50.0, "targets": 1000.0}  # noqa: RUF012
     effects = (
         "dead_relu",
         "saturated_activation",
@@ -79,8 +79,12 @@ class UnscaledData(Rule):
         output = trace.run.output
         if output is not None:
             optimizer = trace.run.optimizer
-            found += judge_target_scale(output, facts, optimizer)
-        found += judge_inputs(facts, [layer] if layer else [])
+            found += judge_target_scale(
+                output, facts, optimizer, self.limit("targets")
+            )
+        found += judge_inputs(
+            facts, [layer] if layer else [], large=self.limit("inputs")
+        )
         if not found:
             return []
         # One finding a rule: the graver, targets before inputs.
@@ -120,7 +124,7 @@ def _without_actions(finding):
     return dataclasses.replace(finding, remedies=told)
 
 
-def judge_inputs(data, layers=(), mean=None, std=None):
+def judge_inputs(data, layers=(), mean=None, std=None, large=None):
     """Judge the scale of what comes into the first layers with weights.
 
     A model that begins with a normalization or rescales its inputs has
@@ -131,10 +135,13 @@ def judge_inputs(data, layers=(), mean=None, std=None):
         layers: List of str. Paths of the layers that take the inputs.
         mean: List of a mean per feature for the remedy, or None.
         std: List of a standard deviation per feature, or None.
+        large: Float. A root mean square that is too large. Defaults to the
+            threshold of the rule.
 
     Returns:
         List of `Finding` of rule `"unscaled_data"`, at most one.
     """
+    large = UnscaledData.thresholds["inputs"] if large is None else large
     if not known(data.input_mean, data.input_std):
         return []
     size = rms(data.input_mean, data.input_std)
@@ -148,8 +155,8 @@ def judge_inputs(data, layers=(), mean=None, std=None):
     span = ""
     if ranged:
         span = (
-            f" ({data.input_min:.4g} to {data.input_max:.4g}, root "
-            f"mean square {number(size)})"
+            f" ({data.input_min:.4g} to {data.input_max:.4g}, typically "
+            f"{number(size)})"
         )
     features = known(data.feature_scale_min, data.feature_scale_max)
     ratio = (
@@ -171,17 +178,17 @@ def judge_inputs(data, layers=(), mean=None, std=None):
     remedies = [normalize]
     if pixels:
         kind, severity = "pixels", "warning"
-        text = f"The inputs look like pixels from 0 to 255{span}"
+        text = f"The inputs look like pixels that were not scaled{span}"
         why = "Pixels from 0 to 1 suit every initializer."
         remedies.insert(0, changes.rescale_inputs(why, 1 / 255))
     elif uneven:
         kind, severity = "uneven", "warning"
         text = (
-            f"The largest input feature varies by "
-            f"{number(data.feature_scale_max)} and the smallest by "
-            f"{number(data.feature_scale_min)}, {number(ratio)} times less"
+            f"One input feature varies {number(ratio)} times as much as "
+            f"another: by {number(data.feature_scale_max)} and by "
+            f"{number(data.feature_scale_min)}"
         )
-    elif size >= _LARGE_INPUT:
+    elif size >= large:
         kind = "large"
         severity = "critical" if size >= _HUGE_INPUT else "warning"
         text = f"The inputs are large{span}"
@@ -200,16 +207,16 @@ def judge_inputs(data, layers=(), mean=None, std=None):
     else:
         return []
     if kind == "small":
-        effect = "the signal is lost among the biases and learning is slow."
+        effect = "The signal is lost among the biases, and learning is slow."
     elif kind == "offset":
         effect = (
-            "all samples look the same to the network, and what tells them "
-            "apart is lost in their common part."
+            "All samples look nearly the same to the network: what tells them "
+            "apart is small against what they share."
         )
     elif kind == "uneven":
-        effect = "the network sees little but the largest one."
+        effect = "The network sees little but the larger one."
     else:
-        effect = "units saturate or blow up, and so do the gradients."
+        effect = "Units saturate or blow up, and so do the gradients."
     return [
         Finding(
             rule="unscaled_data",
@@ -226,15 +233,15 @@ def judge_inputs(data, layers=(), mean=None, std=None):
                 "max": data.input_max,
                 "feature_scale_min": data.feature_scale_min,
                 "feature_scale_max": data.feature_scale_max,
-                "threshold": _SMALL_INPUT if kind == "small" else _LARGE_INPUT,
+                "threshold": _SMALL_INPUT if kind == "small" else large,
             },
-            message=f"{text}: {effect}",
+            message=f"{text}. {effect}",
             remedies=remedies,
         )
     ]
 
 
-def judge_target_scale(output, data, optimizer=None):
+def judge_target_scale(output, data, optimizer=None, large=None):
     """Judge the scale of regression targets.
 
     The gradient of a squared error grows with the targets: plain SGD takes a
@@ -245,6 +252,7 @@ def judge_target_scale(output, data, optimizer=None):
         output: `Output`.
         data: `DataFacts`. `target_*` is read.
         optimizer: `OptimizerFacts`, or None if nothing is known.
+        large: Float. As for inputs.
 
     Returns:
         List of `Finding` of rule `"unscaled_data"`, at most one.
@@ -266,24 +274,24 @@ def judge_target_scale(output, data, optimizer=None):
     overshoots = (
         step is not None and step >= _FIRST_STEP and size >= _FIRST_STEP_TARGET
     )
-    far = size >= _LARGE_TARGET and "percentage" not in loss
+    large = UnscaledData.thresholds["targets"] if large is None else large
+    far = size >= large and "percentage" not in loss
     far &= "logarithmic" not in loss
     if not (overshoots or far):
         return []
-    text = f"The targets have a root mean square of {number(size)}"
+    text = f"The targets are large: typically {number(size)}"
     if known(data.target_min, data.target_max):
-        text += f" ({data.target_range})"
+        text += f", from {data.target_range}"
     if overshoots:
         effect = (
-            f"with a learning rate of {number(optimizer.learning_rate)} the "
+            f"With a learning rate of {number(optimizer.learning_rate)} the "
             f"first step moves a prediction by about {number(step)}, and "
-            "hidden weights by as much; such steps overshoot and blow up."
+            "hidden weights by as much. Such steps overshoot and blow up."
         )
     else:
         effect = (
-            "an untrained network gives numbers of about 1, and its "
-            "gradients are that much too large or its steps that much too "
-            "small."
+            "An untrained network gives numbers of about 1. So its gradients "
+            "are that much too large, or its steps that much too small."
         )
     std = data.target_std if data.target_std > 0 else abs(data.target_mean)
     remedies = [
@@ -323,9 +331,9 @@ def judge_target_scale(output, data, optimizer=None):
                 "min": data.target_min,
                 "max": data.target_max,
                 "first_step_size": step,
-                "threshold": _FIRST_STEP if overshoots else _LARGE_TARGET,
+                "threshold": _FIRST_STEP if overshoots else large,
             },
-            message=f"{text}: {effect}",
+            message=f"{text}. {effect}",
             remedies=remedies,
         )
     ]

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_gradguard._text import many_times
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
@@ -31,8 +32,8 @@ _DEEP = 24
 _SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
 
 # Windows are in blocks of ten records.
-_MILD = {"ratio": 1 / 25, "window": 10, "learned": 0.15, "stalled": 0.02}
-_SEVERE = {"ratio": 1e-3, "window": 5, "learned": 0.9, "stalled": 0.02}
+_MILD = {"window": 10, "learned": 0.15, "stalled": 0.02}
+_SEVERE = {"window": 5, "learned": 0.9, "stalled": 0.02}
 _BLIND = {"ratio": 1e-4, "window": 20}
 _CUT_OFF = {"ratio": 1e-3, "window": 3}
 # A window shows a layer when this share of its blocks does.
@@ -79,6 +80,8 @@ class VanishingGradient(Rule):
     """
 
     id = "vanishing_gradient"
+    # Of the largest gradient behind a layer.
+    thresholds = {"mild": 1 / 25, "severe": 1e-3}  # noqa: RUF012
     effects = (
         "update_ratio",
         "frozen_layer",
@@ -99,7 +102,7 @@ class VanishingGradient(Rule):
         good, blind = learning.by_block(blocks)
         hits = [
             _first_hit(ratio, progress, level, ~good)
-            for level in (_SEVERE, _MILD, _BLIND)
+            for level in self._levels()
         ]
         hits.append(_first_hit(ratio, progress, _CUT_OFF, blind & ~good))
         hits = [hit for hit in hits if hit is not None]
@@ -110,6 +113,10 @@ class VanishingGradient(Rule):
         return [
             self._finding(trace, blocks, mask, logs, last, window, limit, below)
         ]
+
+    def _levels(self):
+        severe = {**_SEVERE, "ratio": self.limit("severe")}
+        return severe, {**_MILD, "ratio": self.limit("mild")}, _BLIND
 
     def _finding(self, trace, blocks, mask, logs, last, window, limit, below):
         shown = slice(last - window + 1, last + 1)
@@ -141,7 +148,7 @@ class VanishingGradient(Rule):
             "loss": float(progress.loss[last]),
         }
         message = _message(guilty, layers, norms, worst, top, evidence)
-        severe = evidence["ratio"] < _SEVERE["ratio"]
+        severe = evidence["ratio"] < self.limit("severe")
         return Finding(
             rule=self.id,
             severity="critical" if severe else "warning",
@@ -184,10 +191,10 @@ class VanishingGradient(Rule):
                     "ratio": float(ratio[worst]),
                     "threshold": _AT_START,
                 },
-                "The gradient vanishes on its way back through the layers "
-                f"before any training: its norm in {paths[worst]} is "
-                f"{number(norms[worst])}, against {number(later[worst])} "
-                "behind it. Gradient norms from input to output: "
+                f"Before any training {paths[worst]} gets "
+                f"{_less(norms[worst], later[worst])} a layer behind it. "
+                f"The norms are {number(norms[worst])} and "
+                f"{number(later[worst])}. Gradient norms from input to output: "
                 f"{profile_text(norms)}.",
                 for_vanishing(start.run, low),
             )
@@ -244,23 +251,28 @@ def _first_hit(below_of, progress, level, where):
 def _message(guilty, layers, norms, worst, top, evidence):
     window = evidence["window"]
     low, high = norms[worst], norms[top]
-    if low > 0:
-        factor = f"{number(high / low)} times less than"
-    else:
-        factor = "exactly zero, against"
     loss = ""
     if np.isfinite(evidence["loss"]):
         loss = (
             f" The loss does not move either: {evidence['loss_first']:.3g} at "
             f"the start, {evidence['loss']:.3g} now."
         )
+    least = "is the layer that gets" if len(guilty) == 1 else "get"
     return (
-        f"The gradient shrinks on its way back through the layers: over steps "
-        f"{window['first_step']}-{window['last_step']} its norm in "
-        f"{layers[worst]} is {number(low)}, {factor} the {number(high)} in "
-        f"{layers[top]}. Layers that get the least: {names(guilty)}.{loss} "
-        f"Gradient norms from input to output: {profile_text(norms)}."
+        f"{layers[worst]} gets {_less(low, high)} {layers[top]}. "
+        f"The norms are {number(low)} and {number(high)} over steps "
+        f"{window['first_step']}-{window['last_step']}: the gradient shrinks "
+        f"on its way back through the layers. {names(guilty)} {least} the "
+        f"least.{loss} Gradient norms from input to output: "
+        f"{profile_text(norms)}."
     )
+
+
+def _less(low, high):
+    """Return in words how much less a layer gets than another."""
+    if low > 0:
+        return f"{many_times(high / low)} less gradient than"
+    return "no gradient at all, unlike"
 
 
 def for_vanishing(run, layers):
@@ -274,11 +286,13 @@ def for_vanishing(run, layers):
     squashing = sorted(kind for kind in kinds if kind in _SATURATING)
     rectified = kinds <= {"relu", None, "linear"} and "relu" in kinds
     if squashing:
+        many = len(squashing) > 1
         why = (
-            f"{' and '.join(squashing)} passes at most a part of the gradient "
-            "on, and next to nothing where it is flat; over many layers these "
-            "factors multiply. ReLU passes it on whole, and He's initializer "
-            "keeps its size from layer to layer."
+            f"{' and '.join(squashing)} {'flatten' if many else 'flattens'} "
+            f"out for large inputs and {'pass' if many else 'passes'} on only "
+            "a part of the gradient. Over many layers these factors multiply. "
+            "ReLU passes it on whole, and He's initializer keeps its size from "
+            "layer to layer."
         )
     else:
         why = (

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard.models import graph
 
 # A kernel four times too wide saturates or explodes; a tenth is lost noise.
@@ -30,8 +31,9 @@ def judge_kernel(kernel):
             return kernel.problem(
                 "constant",
                 f"all {values.size} weights are {values.flat[0]:g}, so its "
-                f"{units.shape[1]} units stay equal for ever. They should be "
-                f"random with a standard deviation of {kernel.expected:.3g}.",
+                f"{units.shape[1]} units stay equal for ever. The weights "
+                "should be random with a standard deviation of "
+                f"{kernel.expected:.3g}.",
             )
         # A random projection tells equal columns apart.
         probe = np.random.default_rng(0).normal(size=len(units)) @ units
@@ -50,28 +52,28 @@ def judge_kernel(kernel):
     if free and abs(mean) > 0.5 * kernel.rms and kernel.fan_in >= 16:
         return kernel.problem(
             "not_centered",
-            f"its weights have mean {mean:.3g} and root mean square "
-            f"{kernel.rms:.3g}: nearly all of one sign, so its units see "
-            "little but the sum of their inputs. They should have mean 0 and "
-            f"a standard deviation of {kernel.expected:.3g}.",
+            f"nearly all its weights have one sign: their mean is {mean:.3g}, "
+            f"their root mean square {kernel.rms:.3g}. So its units see "
+            "little but the sum of their inputs. Weights should have mean 0 "
+            f"and a standard deviation of {kernel.expected:.3g}.",
         )
     if kernel.normalized:
         return None
     says = (
-        f"its weights have a standard deviation of {kernel.rms:.3g} where "
-        f"{kernel.expected:.3g} fits its {kernel.fan_in:.0f} inputs"
+        f"Their standard deviation is {kernel.rms:.3g}, where "
+        f"{kernel.expected:.3g} fits {count(round(kernel.fan_in), 'input')}."
     )
     if kernel.ratio >= _WIDE:
         return kernel.problem(
             "too_wide",
-            f"{says}: {kernel.ratio:.1f} times too wide, the signal grows or "
-            "saturates.",
+            f"its weights start {kernel.ratio:.1f} times too large. {says} The "
+            "signal grows or saturates.",
         )
     if kernel.hidden and 0 < kernel.ratio <= _NARROW and not branch_end:
         return kernel.problem(
             "too_narrow",
-            f"{says}: {1 / kernel.ratio:.0f} times too narrow, the signal "
-            "and all gradients below are lost.",
+            f"its weights start {1 / kernel.ratio:.0f} times too small. {says} "
+            "The signal and all gradients below are lost.",
             left=kernel.ratio,
         )
     return None
@@ -102,9 +104,9 @@ def judge_selu(kernels):
         first.problem(
             "wrong_pairing",
             f"{len(wide)} layers after SELU have weights {first.ratio:.2f} "
-            f"times as wide ({first.rms:.3g}) as the {first.expected:.3g} "
-            "under which it normalizes itself (LeCun's); He's are made for "
-            "ReLU.",
+            "times too large. SELU normalizes itself with LeCun's initializer "
+            f"only: a standard deviation of {first.expected:.3g} here instead "
+            f"of {first.rms:.3g}. He's is made for ReLU.",
             [k.site.key for k in wide[1:]],
         )
     ]

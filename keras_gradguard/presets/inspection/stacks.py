@@ -92,8 +92,8 @@ def _stack_problem(chain, std):
     change = f"shrinks to {std:.2g} of" if lost else f"grows to {std:.2g} times"
     return first.problem(
         "vanishing_stack" if lost else "exploding_stack",
-        f"over {len(chain)} layers the signal {change} what it was: weights "
-        f"such as these have a standard deviation of {first.rms:.3g} where "
+        f"over {len(chain)} layers the signal {change} what it was. Weights "
+        f"such as these have a standard deviation of {first.rms:.3g}, where "
         f"{first.expected:.3g} fits, and the errors multiply.",
         rest,
         left=min(1.0, float(std)),

@@ -38,7 +38,7 @@ def test_a_threshold_far_below_the_norms_is_found():
     (finding,) = found(make(lognormal(600), 0.01))
     assert (finding.first_step, finding.last_step) == (0, 499)
     assert finding.evidence["clipped_fraction"] == 1.0
-    assert "500 of 500 updates from step 0 on were clipped" in finding.message
+    assert "From step 0 on, 500 of 500 updates were clipped." in finding.message
     assert "AutoClip" in finding.remedies[0].code
 
 

@@ -98,9 +98,8 @@ def _finding(trace, way, threshold, seen, norms, stop):
     part = float(np.median(seen))
     text = (
         f"{way}={threshold:g} of the optimizer cuts every gradient: a typical "
-        f"norm is {number(typical)}, and {number(100 * part)} % of it is "
-        "left. The steps are too small to learn by, whatever the learning "
-        "rate says."
+        f"norm is {number(typical)}. {number(100 * part)} % of it remains. "
+        "Such steps are too small to learn from, whatever the learning rate."
     )
     usual = float(f"{max(1.0, typical):.1g}")
     fixes = [

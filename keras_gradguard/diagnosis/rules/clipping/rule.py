@@ -12,7 +12,7 @@ from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 
-_ALWAYS = {"window": 500, "share": 0.99, "ratio": 0.1}
+_ALWAYS = {"window": 500}
 _NEVER = {"window": 2000, "ratio": 0.1}
 
 
@@ -40,6 +40,8 @@ class Clipping(Rule):
     """
 
     id = "clipping"
+    # Of the updates that are clipped; and what that leaves of their norm.
+    thresholds = {"share": 0.99, "left": 0.1}  # noqa: RUF012
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -65,8 +67,8 @@ class Clipping(Rule):
             return []
         share = threshold / norm
         clipped = _count(share < 1, window)
-        hard = _count(share < _ALWAYS["ratio"], window)
-        hit = (clipped >= _ALWAYS["share"] * window) & (hard >= window / 2)
+        hard = _count(share < self.limit("left"), window)
+        hit = (clipped >= self.limit("share") * window) & (hard >= window / 2)
         if not hit.any():
             return []
         at = int(np.argmax(hit))
@@ -77,13 +79,13 @@ class Clipping(Rule):
             "clipped_fraction": float(clipped[at] / window),
             "grad_norm": typical,
             "clip_threshold": limit,
-            "threshold": _ALWAYS["share"],
+            "threshold": self.limit("share"),
             "window": _window(steps[part]),
         }
         text = (
-            f"{int(clipped[at])} of {window} updates from step {steps[at]} on "
-            f"were clipped: the threshold is {number(limit)}, a typical "
-            f"gradient norm {number(typical)}. Every update then has the same "
+            f"From step {steps[at]} on, {int(clipped[at])} of {window} updates "
+            f"were clipped. The threshold is {number(limit)}, a typical "
+            f"gradient norm {number(typical)}. So every update has the same "
             "size, whatever the gradient says."
         )
         return [_finding(trace, steps[part], evidence, text, limit, typical)]
@@ -104,9 +106,9 @@ class Clipping(Rule):
             "window": _window(steps[part]),
         }
         text = (
-            f"None of the first {window} updates was clipped: the threshold "
-            f"is {number(limit)}, the largest gradient norm {number(largest)}."
-            " Even a spike ten times as large would pass."
+            f"None of the first {window} updates was clipped. The threshold "
+            f"is {number(limit)}, the largest gradient norm {number(largest)}. "
+            "Even a spike ten times as large would pass."
         )
         return [_finding(trace, steps[part], evidence, text, limit, largest)]
 

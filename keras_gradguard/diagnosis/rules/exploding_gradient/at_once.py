@@ -48,7 +48,7 @@ def at_once(trace):
     else:
         what += f"the outputs are {number(given)} in size"
     text = (
-        f"{what} from inputs of {number(came)}, the gradient norm is "
+        f"{what}. The inputs are {number(came)} in size, the gradient norm is "
         f"{number(norm)} and the loss {number(loss)}."
     )
     if layers and _is_recurrent(trace, layers[0]):

@@ -107,11 +107,12 @@ def over_depth(trace):
     first, stop = int(blocks.first_step[begin]), int(blocks.last_step[last])
     layers = [str(layer) for layer in names_of[culprits]]
     text = (
-        f"The gradient grows on its way back: it is "
-        f"{number(np.exp(means[worst]))} in {layers[0]}, against "
-        f"{number(np.exp(means[-1]))} in {names_of[-1]} at the output, "
-        f"and the loss does not fall. Concerned: {names(layers)}. "
-        f"From input to output: {profile_text(np.exp(means))}."
+        f"{layers[0]} gets {number(np.exp(means[worst] - means[-1]))} times "
+        f"more gradient than {names_of[-1]} at the output. The norms are "
+        f"{number(np.exp(means[worst]))} and {number(np.exp(means[-1]))}, "
+        "and the loss does not fall. It grows on its way back, above all in "
+        f"{names(layers)}. "
+        f"Gradient norms from input to output: {profile_text(np.exp(means))}."
     )
     evidence = {
         "ratio": float(np.exp(means[worst] - means[-1])),

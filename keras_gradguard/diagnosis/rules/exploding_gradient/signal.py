@@ -23,9 +23,9 @@ def through_layers(trace):
         return None
     last = int(trace.steps[-1])
     text = (
-        f"The signal grows without bound on its way through the layers: "
-        f"at step {step} the outputs of {layers[0]} are {first}, and no "
-        "gradient is finite. Each layer makes it larger."
+        "The signal grows without bound on its way through the layers. At "
+        f"step {step} the outputs of {layers[0]} are {first}, and no gradient "
+        "is finite. Each layer makes it larger."
     )
     evidence = {
         "layers": len(layers),

@@ -35,8 +35,8 @@ def huge_output(start):
                 "threshold": _HUGE,
             }
             text = (
-                f"{layer.path}: gives {what} for the first batch already, "
-                "before any training; all gradients are lost."
+                f"{layer.path} gives {what} for the first batch, before any "
+                "training. So no gradient is left."
             )
             return [layer.path], evidence, text
     return None
@@ -68,9 +68,9 @@ def growth_over_depth(start):
         "threshold": _EXPLODED,
     }
     text = (
-        "The gradient grows on its way back through the layers before any "
-        f"training: its norm in {paths[largest]} is {number(norms[largest])}, "
-        f"against {number(norms[-1])} in {paths[-1]}. "
+        f"Before any training {paths[largest]} gets "
+        f"{number(growth)} times more gradient than {paths[-1]}. The norms "
+        f"are {number(norms[largest])} and {number(norms[-1])}. "
         f"Gradient norms from input to output: {profile_text(norms)}."
     )
     return [paths[largest]], evidence, text

@@ -5,6 +5,7 @@ Each judgement takes a `Trace` and returns a `Growth`, or None.
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_few_samples
@@ -42,8 +43,8 @@ def to_nonfinite(trace):
     begin = number(norms[start - low])
     end = number(norms[-1])
     text = (
-        f"The gradient norm went from {begin} at step {first} to {end} at "
-        f"step {int(trace.steps[at - 1])} and was not finite at step "
+        f"The gradient norm grew from {begin} to {end} and then was not "
+        f"finite. That was at steps {first}, {int(trace.steps[at - 1])} and "
         f"{stop}."
     )
     if update > _HUGE_UPDATE:
@@ -89,8 +90,8 @@ def _runaway_within(trace, low, high):
     layers = _by_norm(trace, start + 2)
     steps = ", ".join(number(n) for n in norms[:3])
     text = (
-        f"The gradient norm ran away from step {first} on: {steps} in "
-        "three steps in a row. What was learnt before is lost."
+        f"The gradient norm ran away from step {first} on: {steps} in three "
+        "steps. What was learnt before is lost."
     )
     evidence = {
         "growth": float(norms[2] / norms[0]),
@@ -107,15 +108,15 @@ def _runaway_within(trace, low, high):
 
 def burst(trace):
     """Judge a rise in the first steps after which nothing is learnt."""
-    count = min(_BURST["records"], len(trace.steps))
-    norms = trace.global_norms(0, count)
+    records = min(_BURST["records"], len(trace.steps))
+    norms = trace.global_norms(0, records)
     loss = trace.extra.get("loss")
     few = of_few_samples(trace)
-    if loss is None or few or count < 2 or not norms[0] > 0:
+    if loss is None or few or records < 2 or not norms[0] > 0:
         return None
     with np.errstate(invalid="ignore", over="ignore"):
         jump = norms > _BURST["growth"] * norms[0]
-        jump &= loss[:count] > _BURST["loss"] * np.abs(loss[0])
+        jump &= loss[:records] > _BURST["loss"] * np.abs(loss[0])
     learning = Learning.of(trace)
     if not jump.any() or not len(learning):
         return None
@@ -128,8 +129,8 @@ def burst(trace):
     layers = _by_norm(trace, at)
     text = (
         f"The gradient norm went from {number(norms[0])} to "
-        f"{number(norms[at])} within {at} steps, and the loss from "
-        f"{loss[0]:.3g} to {loss[at]:.3g}. The weights were thrown so far "
+        f"{number(norms[at])} within {count(at, 'step')}. The loss went from "
+        f"{loss[0]:.3g} to {loss[at]:.3g}. That threw the weights so far off "
         f"that nothing was learnt up to step {stop}."
     )
     evidence = {

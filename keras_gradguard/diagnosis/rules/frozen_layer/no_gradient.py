@@ -21,9 +21,9 @@ _WHOLE = 1e-8
 # A site that lets nothing pass, whatever the weights.
 _CLOSED = 0.999
 WHY = (
-    "the loss does not depend on the weights. Rounding, argmax, a comparison, "
-    "a cast to integers or stop_gradient between the weights and the loss cuts "
-    "it off; so does a factor of zero."
+    "the loss does not depend on the weights. Something between the weights "
+    "and the loss cuts it off: rounding, argmax, a comparison, a cast to "
+    "integers, stop_gradient or a factor of zero."
 )
 
 
@@ -85,10 +85,10 @@ def of_some(trace):
     if len(behind) and behind[0] < _WHOLE * typical.max():
         return None
     text = (
-        f"{names(culprits)}: the gradient is exactly zero at every step, while "
-        "other layers get one. Nothing that these layers give reaches the "
-        "loss with a slope: the branch does not reach the output, or rounding, "
-        "argmax, a quantizer or stop_gradient cuts it off."
+        f"{names(culprits)}: the gradient is exactly zero, while other layers "
+        "get one. It is so at every step. Either the branch does not reach "
+        "the output, or rounding, argmax, a quantizer or stop_gradient cuts "
+        "it off."
     )
     fixes = [
         Remedy(
@@ -133,7 +133,7 @@ def _zero_products(trace, layers):
 
 def _zeros(trace, layers, records):
     text = (
-        f"{names(layers)}: two factors of a product both start at zero, so "
+        f"{names(layers)}: two factors of a product both start at zero. So "
         "neither gets a gradient, and both stay at zero. One of them has to "
         "start at random."
     )

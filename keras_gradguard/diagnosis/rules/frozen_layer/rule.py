@@ -14,6 +14,7 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
+from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
@@ -21,7 +22,6 @@ from keras_gradguard.findings.remedy import Remedy
 _ZERO_BLOCKS = 10
 _MEASURED = 5
 _LONG = 100
-_STILL = 1e-8
 
 
 class FrozenLayer(Rule):
@@ -39,6 +39,8 @@ class FrozenLayer(Rule):
       than 1e-8 of their norm in 5 measurements in a row over 100 steps, while
       other layers moved: the optimizer leaves it out, or the steps are lost
       to rounding.
+    * Averages of BatchNormalization keep over a twentieth of their start up to
+      the planned end, training learns and validation does not.
     * No layer ever moved in 100 steps although gradients arrive: the learning
       rate is zero. This is told of the whole model.
 
@@ -47,6 +49,8 @@ class FrozenLayer(Rule):
     """
 
     id = "frozen_layer"
+    # Of the weights, by one update.
+    thresholds = {"still": 1e-8}  # noqa: RUF012
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -58,7 +62,9 @@ class FrozenLayer(Rule):
         if not mask.any() or not len(blocks):
             return []
         found = self._all_still(trace, mask) or self._still(trace, blocks, mask)
-        return found + self._no_gradient(trace, blocks, mask)
+        found += self._no_gradient(trace, blocks, mask)
+        averages = stale_averages(trace)
+        return found if averages is None else [*found, averages]
 
     def check_start(self, start):
         """Find a loss whose first gradient is exactly zero in every layer."""
@@ -111,9 +117,9 @@ class FrozenLayer(Rule):
                     "window": {"first_step": first, "last_step": stop},
                 },
                 message=(
-                    f"{names(layers)}: the gradient is exactly zero in every "
-                    f"step from {first} to {stop}, while layers in front and "
-                    "behind get one. The weights do not learn."
+                    f"{names(layers)}: the gradient is exactly zero from step "
+                    f"{first} to {stop}. Layers in front and behind get one. "
+                    "These weights do not learn."
                 ),
                 remedies=for_frozen(trace.run, layers),
             )
@@ -132,7 +138,7 @@ class FrozenLayer(Rule):
         with np.errstate(invalid="ignore"):
             fed = logs > top + np.log(1e-3)
             moved = (ratio > 1e-6).any(axis=1)[:, None]
-            still = (ratio < _STILL) & fed & moved
+            still = (ratio < self.limit("still")) & fed & moved
         seen = count_within(still, _MEASURED) == _MEASURED
         for last, layer in np.argwhere(seen):
             start = stretch_start(still[:, layer], int(last), _MEASURED)
@@ -159,13 +165,13 @@ class FrozenLayer(Rule):
             epoch=trace.epoch_of(first),
             evidence={
                 "update_ratio": value,
-                "threshold": _STILL,
+                "threshold": self.limit("still"),
                 "window": {"first_step": first, "last_step": stop},
             },
             message=(
-                f"{names(layers)}: from step {first} to {stop} the weights "
-                f"moved by at most {number(value)} of their size per step, "
-                "although a gradient of usual size arrives."
+                f"{names(layers)}: the weights hardly move, though a gradient "
+                f"of usual size arrives. From step {first} to {stop} a step "
+                f"moved them by at most {number(value)} of their size."
             ),
             remedies=for_frozen(trace.run, layers),
         )
@@ -202,8 +208,8 @@ class FrozenLayer(Rule):
                     "window": {"first_step": first, "last_step": until},
                 },
                 message=(
-                    f"No weight changed from step {first} to {until} although "
-                    "gradients arrive: the learning rate is zero, or the "
+                    f"No weight changed from step {first} to {until}, though "
+                    "gradients arrive. The learning rate is zero, or the "
                     "updates are not applied."
                 ),
                 remedies=for_frozen(trace.run, []),

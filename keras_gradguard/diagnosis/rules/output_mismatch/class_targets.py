@@ -1,5 +1,6 @@
 """Judges targets of crossentropies: labels, one-hot columns, probabilities."""
 
+from keras_gradguard._text import count
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.trace.run_info import columns_of
@@ -51,7 +52,7 @@ def judge_binary(output, data):
             return mismatch(
                 output,
                 "one_hot_for_one_unit",
-                "the targets have one column for each of two classes, but the "
+                "the targets have a column for each of two classes, but the "
                 "output has one unit.",
                 [
                     model.output(
@@ -75,7 +76,7 @@ def judge_binary(output, data):
             output,
             "signed_labels",
             f"{output.loss_name} needs labels of 0 and 1, but they go from "
-            "-1 to 1: for -1 the loss has no lower end and pushes the output "
+            "-1 to 1. For -1 the loss has no lower end and pushes the output "
             "ever further.",
             [
                 model.words(
@@ -125,7 +126,7 @@ def judge_binary(output, data):
         output,
         "targets_outside_probabilities",
         f"{output.loss_name} needs targets between 0 and 1, but they go from "
-        f"{data.target_range}: the loss has no lower end and pushes the "
+        f"{data.target_range}. So the loss has no lower end and pushes the "
         "output ever further.",
         remedies,
         **data.target_evidence,
@@ -153,7 +154,7 @@ def judge_sparse(output, data):
         return mismatch(
             output,
             "one_hot_for_sparse",
-            f"the targets have one column for each of {columns} classes, but "
+            f"the targets have {columns} columns, one a class, but "
             f"{output.loss_name} takes the number of the class.",
             [
                 model.output(
@@ -193,7 +194,7 @@ def judge_sparse(output, data):
     # A negative label, and 255 in segmentation, mark what is to be ignored.
     if high < width or (high == 255 and width < 200):
         return None
-    shift = f" {data.target_range} count from {low}" if low == 1 else ""
+    shift = f" They count from {low}." if low == 1 else ""
     remedies = [
         model.output(
             output,
@@ -211,9 +212,9 @@ def judge_sparse(output, data):
     return mismatch(
         output,
         "too_few_units",
-        f"{width} units are for labels 0 to {width - 1}, but the labels go "
-        f"from {data.target_range}.{shift} Labels outside give NaN or a loss "
-        "of nothing, depending on the backend.",
+        f"{count(width, 'unit')} can tell the labels 0 to {width - 1}, but the "
+        f"labels go from {data.target_range}.{shift} Labels outside give NaN "
+        "or are not counted, depending on the backend.",
         remedies,
         target_classes=high + 1,
         **data.target_evidence,
@@ -277,8 +278,8 @@ def judge_categorical(output, data):
         return mismatch(
             output,
             "several_labels",
-            "some samples belong to several classes, but "
-            f"{output.loss_name} takes classes to exclude each other.",
+            "some samples belong to several classes, but for "
+            f"{output.loss_name} each has one.",
             [
                 model.output(
                     output,

@@ -57,8 +57,8 @@ def broadcast(trace, output):
     return int(learning.steps[seen[0]]), mismatch(
         output,
         "broadcast",
-        f"the targets have the shape {shown} and the outputs one axis more, "
-        "of length 1, in a loss of your own: their difference holds each "
+        f"the targets have the shape {shown}, the outputs one axis of length "
+        "1 more. In a loss of your own their difference then pairs each "
         "output with each target, so the outputs shrink to a constant. They "
         f"vary by {number(100 * part)} % of what the targets do.",
         [
@@ -100,7 +100,7 @@ def bottomless(trace, output):
         output,
         "no_floor",
         f"the loss falls without end, to {number(float(learning.late[at]))} "
-        "by now: it has no lowest value for these targets, and the outputs "
+        "by now. It has no lowest value for these targets, and the outputs "
         f"run off to {number(float(size[at]))}. A falling loss means nothing "
         "here.",
         [
@@ -141,9 +141,9 @@ def rare_class(trace, output):
     return int(learning.steps[at]), mismatch(
         output,
         "rare_class",
-        f"only {number(100 * part)} % of the targets are {fewer}: giving "
-        f"{1 - fewer} for every input costs next to nothing, and the model "
-        "has learnt no more than that. Accuracy does not show it.",
+        f"only {number(100 * part)} % of the targets are {fewer}, and the "
+        f"model gives {1 - fewer} for every input. That costs next to nothing. "
+        "Accuracy does not show it.",
         [
             Remedy(
                 "Weigh the rare class, or show it more often",
@@ -181,15 +181,15 @@ def constant_outputs(trace, output):
     return int(learning.steps[at]), mismatch(
         output,
         "constant_outputs",
-        "the outputs are next to the same for every input: they vary by "
+        "the outputs are nearly the same for every input. They vary by "
         f"{number(100 * part)} % of what they should, and the loss is no "
         "lower than that of a constant. The model has learnt the mean of the "
-        "targets, and nothing of the inputs.",
+        "targets, and nothing about the inputs.",
         [
             Remedy(
                 "Fit a few samples first",
-                "A model that cannot learn 16 samples by heart is wired "
-                "wrongly, or its loss leads elsewhere.",
+                "If a model cannot learn 16 samples by heart, something in "
+                "it is connected wrongly, or its loss leads elsewhere.",
                 "model.fit(x[:16], y[:16], epochs=500)",
             )
         ],

@@ -1,5 +1,6 @@
 """Judges targets of regressions: what the output layer can reach of them."""
 
+from keras_gradguard._text import count
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
     for_numbers,
@@ -95,7 +96,7 @@ def _broadcast(output, data, width, columns):
             "numbers_for_categorical",
             "the targets are the numbers of the classes "
             f"({data.target_range}), but {output.loss_name} compares them "
-            f"with each of {width} probabilities.",
+            f"with {width} probabilities.",
             [
                 model.output(
                     output,
@@ -108,12 +109,12 @@ def _broadcast(output, data, width, columns):
     return mismatch(
         output,
         "columns",
-        f"the targets have {columns} columns and the output {width}: each "
-        "column is compared with the same prediction.",
+        f"the targets have {count(columns, 'column')} and the output "
+        f"{width}. Each column is compared with the same prediction.",
         [
             model.output(
                 output,
-                f"One unit for each of the {columns} columns.",
+                f"Give it {count(columns, 'unit')}, one for each column.",
                 units=columns,
             )
         ],

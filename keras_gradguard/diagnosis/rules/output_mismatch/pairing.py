@@ -123,8 +123,8 @@ def _softmax_of_one(output):
     trap = ""
     if loss in (*BINARY, *CATEGORICAL):
         trap = (
-            " Do not trust the loss: where Keras computes it from what goes "
-            "into the softmax it falls, and the predictions stay 1."
+            " Do not trust the loss: it may fall while the predictions stay 1, "
+            "where Keras computes it from what goes into the softmax."
         )
     probabilities = loss in (*BINARY, *CATEGORICAL) or loss is None
     logits = output.from_logits and loss in BINARY
@@ -151,8 +151,8 @@ def _softmax_of_one(output):
     return mismatch(
         output,
         "softmax_one_unit",
-        "softmax over one unit is 1 for every input, since it divides the "
-        f"unit by itself; nothing can be learnt through it.{trap}",
+        "softmax over one unit is 1 for every input, so nothing can be "
+        f"learnt. It divides the unit by itself.{trap}",
         remedies,
     )
 
@@ -162,7 +162,7 @@ def _classes_on_one(output):
         output,
         "categorical_one_unit",
         f"{output.loss_name} needs one unit for each class, and there is only "
-        "one unit: the loss says nothing about the classes.",
+        "one unit. So the loss says nothing about the classes.",
         [
             changes.output(
                 output,
@@ -183,10 +183,10 @@ def _crossentropy(output):
         return mismatch(
             output,
             "logits_of_probabilities",
-            f"the loss has from_logits=True but {activation} has made "
-            "probabilities of the logits already: squashed twice, they can "
-            "never be far apart, and training is slow or stops (TensorFlow "
-            "undoes the first squashing, JAX and torch do not).",
+            f"the loss has from_logits=True, but {activation} has made "
+            "probabilities of the logits already. Squashed twice, they can "
+            "never be far apart, and training is slow or stops. TensorFlow "
+            "undoes the first squashing, JAX and torch do not.",
             [
                 changes.output(
                     output,
@@ -212,10 +212,9 @@ def _crossentropy(output):
         return mismatch(
             output,
             "sigmoid_categorical",
-            f"{activation} judges each class on its own, but {loss} takes "
-            f"them to exclude each other: the {output.units or ''} outputs do "
-            "not add up to 1, so they are no probabilities of classes, even "
-            "where the loss falls.",
+            f"{activation} judges each class on its own, but {loss} expects "
+            "one class a sample. The outputs do not add up to 1, so they are "
+            "no probabilities of classes, even where the loss falls.",
             [
                 changes.output(
                     output,
@@ -230,8 +229,8 @@ def _crossentropy(output):
         return mismatch(
             output,
             "softmax_binary",
-            f"softmax makes the {output.units or ''} classes exclude each "
-            f"other, but {loss} judges each on its own.",
+            f"softmax makes classes exclude each other, but {loss} judges "
+            "each on its own.",
             [
                 changes.output(
                     output,
@@ -255,7 +254,7 @@ def _bounded_logits(output):
         output,
         "relu_logits",
         f"{output.activation} cuts all negative logits to 0, so no class can "
-        "become unlikely, and units at 0 get no gradient.",
+        "become unlikely. Units at 0 get no gradient.",
         [
             changes.output(
                 output,
@@ -268,13 +267,15 @@ def _bounded_logits(output):
 
 def _no_probabilities(output, fits):
     loss, activation = output.loss_name, output.activation
-    shown = "no activation" if activation == "linear" else activation
     if activation == "linear":
-        gives = "any numbers"
+        gives = "numbers of any size"
     elif activation in ("relu", "relu6", "softplus", "exponential"):
         gives = "numbers above 1"
     else:
         gives = "negative numbers"
+    given = f"{activation} gives {gives}"
+    if activation == "linear":
+        given = f"without an activation the output is {gives}"
     cut = (
         " What lies outside is cut off, and with it the gradient."
         if loss in BINARY
@@ -299,7 +300,7 @@ def _no_probabilities(output, fits):
     return mismatch(
         output,
         "no_probabilities",
-        f"{loss} expects probabilities, but {shown} gives {gives}.{cut}",
+        f"{loss} expects probabilities, but {given}.{cut}",
         remedies,
     )
 
@@ -309,14 +310,13 @@ def _may_be_negative(output):
     to = "softplus" if loss == "poisson" else "softmax"
     if loss == "kl_divergence" and output.units == 1:
         return None
-    shown = (
-        "no activation" if output.activation == "linear" else output.activation
-    )
+    shown = f"{output.activation} lets the prediction be negative"
+    if output.activation == "linear":
+        shown = "without an activation the prediction may be negative"
     return mismatch(
         output,
         "may_be_negative",
-        f"{loss} {_POSITIVE[loss]}, but {shown} lets the prediction be "
-        "negative.",
+        f"{loss} {_POSITIVE[loss]}, but {shown}.",
         [
             changes.output(
                 output,

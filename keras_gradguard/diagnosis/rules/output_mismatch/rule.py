@@ -4,10 +4,12 @@ import dataclasses
 
 from keras_gradguard.diagnosis.evidence.harm import began
 from keras_gradguard.diagnosis.evidence.harm import dated
+from keras_gradguard.diagnosis.evidence.harm import ended_at
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.harm import wanting_at
 from keras_gradguard.diagnosis.rules.output_mismatch import learnt
+from keras_gradguard.diagnosis.rules.output_mismatch import validation
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
 )
@@ -36,6 +38,7 @@ _OF_THE_COURSE = (
     learnt.broadcast,
     learnt.bottomless,
     learnt.rare_class,
+    validation.foreign_labels,
     learnt.constant_outputs,
 )
 
@@ -48,13 +51,15 @@ class OutputMismatch(Rule):
     makes up for (a softmax over one unit, labels outside the classes) is told
     at once; the rest (ReLU before a crossentropy, targets that the activation
     cannot reach) once the run has had 30 records and has not learnt, or stalls
-    after 100 without having learnt a good part, or its loss is not finite.
+    after 100 without having learnt a good part, or its loss is not finite; of a
+    shorter run at its planned end.
     Models with several outputs are not judged.
 
     The course of the run shows the rest: targets (n,) that meet outputs (n, 1)
     in a loss of one's own; a loss that falls without end; a class that 1 % of
     the targets belong to, where nothing else was learnt; outputs that have
-    become the same for every input, where no other cause is found.
+    become the same for every input, where no other cause is found; a score of
+    validation below half of chance beside a good one of training.
 
     Notes:
         The loss is not trusted: Keras computes a crossentropy from what goes
@@ -91,6 +96,7 @@ class OutputMismatch(Rule):
             if not _hopeless(found[0], facts):
                 seen = harmed_at(trace)
                 seen = wanting_at(trace) if seen is None else seen
+                seen = ended_at(trace) if seen is None else seen
             if seen is not None:
                 return [dated(trace, f, first, seen) for f in found]
         if not len(trace.steps):

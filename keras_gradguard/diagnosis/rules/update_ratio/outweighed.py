@@ -10,6 +10,7 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
@@ -49,6 +50,7 @@ def outweighed(trace):
         found = _penalty(trace, norm[0], left, stop)
         found = found or _activity(trace, stop)
         found = found or _decay(trace, left, stop)
+        found = found or _added(trace, left, stop)
         if found is not None:
             return found
     return None
@@ -74,10 +76,10 @@ def _penalty(trace, first, left, stop):
     layers = [str(trace.layers[at]) for at in faded]
     least = float(min(left[at] for at in faded))
     text = (
-        f"The penalty on the weights outweighs the task: it was "
-        f"{number(total)} of a loss of {number(loss)} at the start. The "
-        f"weights of {names(layers)} shrank to {number(least)} of their "
-        "size, and nothing was learnt."
+        f"The penalty on the weights outweighs the task: {number(total)} of a "
+        f"loss of {number(loss)} at the start. The weights of {names(layers)} "
+        f"shrank to {number(100 * least)} % of their size, and nothing was "
+        "learnt."
     )
     weaker = {"kernel_regularizer", "recurrent_regularizer"}
     fix = _weaken(
@@ -108,9 +110,9 @@ def _activity(trace, stop):
     if not layers:
         return None
     text = (
-        f"The penalty on the outputs of {names(layers)} outweighs the task: "
-        f"they shrank to {number(float(np.nanmin(left)))} of their size, and "
-        "nothing was learnt."
+        f"The penalty on the outputs of {names(layers)} outweighs the task. "
+        f"They shrank to {number(100 * float(np.nanmin(left)))} % of their "
+        "size, and nothing was learnt."
     )
     fix = _weaken(
         trace,
@@ -136,11 +138,12 @@ def _decay(trace, left, stop):
         return None
     layers = [str(trace.layers[at]) for at in faded]
     text = (
-        f"The weight decay outweighs the task: {number(decay)} at a learning "
-        f"rate of {number(rate)} takes {number(100 * rate * decay)} % off the "
-        f"weights at each step. Those of {names(layers)} shrank to "
-        f"{number(float(min(left[at] for at in faded)))} of their size, and "
-        "nothing was learnt."
+        "The weight decay outweighs the task: each step takes "
+        f"{number(100 * rate * decay)} % off the weights. It is "
+        f"{number(decay)} at a learning rate of {number(rate)}. The weights of "
+        f"{names(layers)} shrank to "
+        f"{number(100 * float(min(left[at] for at in faded)))} % of their "
+        "size, and nothing was learnt."
     )
     fix = training.set_optimizer_arguments(
         "Weaken the weight decay",
@@ -151,6 +154,37 @@ def _decay(trace, left, stop):
         "kind": "decay",
         "weight_decay": float(decay),
         "threshold": _FADED,
+    }
+    return _finding(trace, layers, stop, evidence, text, [fix])
+
+
+def _added(trace, left, stop):
+    """Judge a loss that nothing in the layers' configuration tells of."""
+    count = len(Learning.of(trace))
+    loss, guess = _first_loss(trace), guess_of(trace, count)[:1]
+    trained = np.unique(trace.owners[trace.has_gradient])
+    faded = [int(at) for at in trained if left[at] < _FADED]
+    if loss is None or len(faded) < max(1, len(trained) // 2):
+        return None
+    if not len(guess) or not 0 < guess[0] < (1 - _SHARE) * loss:
+        return None
+    layers = [str(trace.layers[at]) for at in faded]
+    least = float(min(left[at] for at in faded))
+    text = (
+        "An added loss outweighs the task: the first loss was "
+        f"{number(loss)}, where a constant prediction has "
+        f"{number(float(guess[0]))}. The weights of {names(layers)} shrank to "
+        f"{number(least)} of their size, and nothing was learnt."
+    )
+    fix = model.words(
+        "Weaken what is added to the loss",
+        "`model.losses` lists it; the loss of the data must lead.",
+        "print(model.losses)",
+    )
+    evidence = {
+        "kind": "penalty",
+        "share": float(1 - guess[0] / loss),
+        "threshold": _SHARE,
     }
     return _finding(trace, layers, stop, evidence, text, [fix])
 

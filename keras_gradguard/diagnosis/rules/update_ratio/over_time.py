@@ -61,9 +61,9 @@ def ended_early(trace):
     highest, left = float(np.nanmax(rates)), float(rates[ended[0]])
     part = f" of {plan:,} planned" if plan is not None else ""
     text = (
-        f"The learning rate ends too early: it falls from {number(highest)} "
-        f"to {number(left)} by step {end}{part}, and the weights hardly move "
-        "from then on. The loss has stalled far from its goal."
+        f"The learning rate ends too early: it is {number(left)} from step "
+        f"{end}{part} on. It began at {number(highest)}. The weights hardly "
+        "move since then, and the loss stalls far from its goal."
     )
     constant = training.learning_rate(
         dataclasses.replace(trace.run.optimizer, learning_rate=highest),
@@ -120,9 +120,9 @@ def lost_again(trace):
         begin -= 1
     since, stop = int(blocks.first_step[begin]), int(blocks.last_step[last])
     text = (
-        f"What was learnt is lost: the loss had fallen from {number(first)} "
-        f"to {number(float(best[begin]))}, and since step {since} it is "
-        f"{number(float(loss[last]))}. A step there was too large."
+        f"What was learnt is lost: since step {since} the loss is "
+        f"{number(float(loss[last]))}. It had fallen from {number(first)} to "
+        f"{number(float(best[begin]))}. A step was too large."
     )
     _, rates = _rates(trace)
     rising = len(rates) and np.nanmax(rates) > 3 * rates[0]

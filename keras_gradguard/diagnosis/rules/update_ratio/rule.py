@@ -18,6 +18,8 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.update_ratio.half import half_precision
+from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
@@ -26,9 +28,13 @@ from keras_gradguard.trace.run_info import known
 
 _MEASURED = 5
 _LONG = 100
-_TOO_LARGE = 0.1
-_TOO_SMALL = 1e-6
-_OF_THE_COURSE = (outweighed, ended_early, lost_again)
+_OF_THE_COURSE = (
+    half_precision,
+    outweighed,
+    ended_early,
+    lost_again,
+    one_side_won,
+)
 
 
 # A first step that replaces this share of the weights, in the median layer,
@@ -54,7 +60,9 @@ class UpdateRatio(Rule):
 
     Besides, where next to nothing was learnt: a penalty or a weight decay under
     which the weights shrank to a third; a schedule that takes the learning
-    rate away in the first third of the run. And a run that had learnt, whose
+    rate away in the first third of the run; weights in float16 under an epsilon
+    that is nothing there; one of two networks that train each other has won,
+    by the logs of their losses. And a run that had learnt, whose
     loss lies by the first again for 50 records.
 
     Without a recorded loss nothing is said: large steps of a run that learns
@@ -72,6 +80,8 @@ class UpdateRatio(Rule):
         "oscillating_loss",
         "loss_plateau",
     )
+    # Of the weights, by one update.
+    thresholds = {"high": 0.1, "low": 1e-6}  # noqa: RUF012
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -118,8 +128,8 @@ class UpdateRatio(Rule):
         idle = progress.stalled(window, 0.02)
         idle &= progress.not_learned(window, 0.15)
         with np.errstate(invalid="ignore"):
-            large = (middle > _TOO_LARGE) & np.isfinite(middle)
-            small = (largest < _TOO_SMALL) & (largest > 0)
+            large = (middle > self.limit("high")) & np.isfinite(middle)
+            small = (largest < self.limit("low")) & (largest > 0)
         found = []
         for kind, mask in (("large", large), ("small", small)):
             found += self._first(
@@ -146,10 +156,10 @@ class UpdateRatio(Rule):
             first, stop = int(steps[start]), int(steps[last])
             seen = int(after[0])
             value = float(np.median(middle[start : last + 1]))
-            limit = _TOO_LARGE if kind == "large" else _TOO_SMALL
+            limit = self.limit("high" if kind == "large" else "low")
             means = mean_known(ratio[start : last + 1])
             order = np.argsort(-np.nan_to_num(means), kind="stable")
-            guilty = [i for i in order if means[i] > _TOO_LARGE]
+            guilty = [i for i in order if means[i] > self.limit("high")]
             names_of = trace.layers[judged_layers(trace)]
             layers = [str(names_of[i]) for i in guilty]
             side = "above" if kind == "large" else "below"
@@ -172,10 +182,10 @@ class UpdateRatio(Rule):
                         "window": {"first_step": first, "last_step": seen},
                     },
                     message=(
-                        f"From step {first} to {stop} one update changes the "
-                        f"weights by {number(value)} of their size (median "
-                        f"over layers), {side} {limit:g}, and the loss does "
-                        f"not fall: {why}."
+                        f"One update changes the weights by {number(value)} "
+                        f"of their size, {side} {limit:g}. That is the median "
+                        f"over layers from step {first} to {stop}. The loss "
+                        f"does not fall: {why}."
                     ),
                     remedies=for_update_ratio(trace.run, value / 1e-3),
                 )
@@ -223,9 +233,9 @@ class UpdateRatio(Rule):
                     "threshold": limit,
                     "learning_rate": rate,
                 },
-                f"With a learning rate of {number(rate)} the first step of "
-                f"{optimizer.name} {text}: it is {number(size)} times as large "
-                "as they are. About 1e-3 is usual.",
+                f"The learning rate is {number(rate)}, and the first step of "
+                f"{optimizer.name} {text}. The step is {number(size)} times as "
+                "large as they are. About 1e-3 is usual.",
                 for_update_ratio(start.run, size / usual),
             )
         ]
@@ -252,7 +262,7 @@ def judge_learning_rate(optimizer):
     name = optimizer.name
     momentum = ""
     if effective != rate:
-        momentum = f" (with its momentum, {number(effective)})"
+        momentum = f" With its momentum it acts like {number(effective)}."
     if effective > high:
         effect = f"above {number(high)} the steps of {name} throw weights off"
     elif rate <= 0:
@@ -274,7 +284,7 @@ def judge_learning_rate(optimizer):
                 "effective_rate": effective,
                 "threshold": high if effective > high else low,
             },
-            message=f"The learning rate is {number(rate)}{momentum}: {effect}.",
+            message=f"The learning rate is {number(rate)}: {effect}.{momentum}",
             remedies=[
                 training.learning_rate(
                     optimizer, f"{usual:g} is usual for {name}.", usual

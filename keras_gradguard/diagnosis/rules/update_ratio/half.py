@@ -1,0 +1,74 @@
+"""Weights of half precision under an optimizer whose epsilon is lost in them.
+
+The judgement takes a `Trace` and returns a `Finding`, or None.
+"""
+
+from keras_gradguard._text import names
+from keras_gradguard.diagnosis.evidence.harm import harmed_at
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
+
+# The smallest normal number of float16. An epsilon below it is next to nothing
+# there, and so is the square of a gradient below 1/128.
+_SMALLEST = 2.0**-14
+# They divide by the root of a mean of squares, plus epsilon.
+_DIVIDE = ("Adam", "AdamW", "Nadam", "RMSprop", "Adadelta", "Adagrad", "Lamb")
+_USUAL = 1e-3
+
+
+def half_precision(trace):
+    """Judge weights in float16 that a small epsilon throws about.
+
+    Squares of small gradients are 0 in float16, and the step is divided by
+    epsilon alone. Told once the run fares badly.
+    """
+    optimizer = trace.run.optimizer
+    epsilon = optimizer.epsilon
+    if optimizer.name not in _DIVIDE or epsilon is None:
+        return None
+    layers = [
+        str(layer)
+        for layer in trace.layers
+        if trace.info(layer).get("dtype") == "float16"
+    ]
+    if not epsilon < _SMALLEST or not layers:
+        return None
+    seen = harmed_at(trace)
+    if seen is None:
+        return None
+    first = int(trace.steps[0])
+    text = (
+        f"The weights of {names(layers)} are float16, where an epsilon of "
+        f"{epsilon:g} is next to nothing. Squares of small gradients are 0 "
+        f"there, too, so {optimizer.name} divides by next to nothing and its "
+        "steps throw the weights away."
+    )
+    fixes = [
+        Remedy(
+            "Keep the weights in float32",
+            "mixed_float16 computes in float16 and steps in float32.",
+            'keras.config.set_dtype_policy("mixed_float16")',
+        ),
+        Remedy(
+            "Use a larger epsilon",
+            "float16 holds nothing below 6e-8, and little below 6e-5.",
+            f"optimizer = keras.optimizers.{optimizer.name}("
+            f"epsilon={_USUAL:g})",
+        ),
+    ]
+    return Finding(
+        rule="update_ratio",
+        severity="critical",
+        layers=layers,
+        first_step=first,
+        last_step=max(seen, int(trace.steps[-1])),
+        epoch=trace.epoch_of(first),
+        evidence={
+            "kind": "float16",
+            "epsilon": float(epsilon),
+            "threshold": _SMALLEST,
+            "window": {"first_step": first, "last_step": seen},
+        },
+        message=text,
+        remedies=fixes,
+    )
