@@ -1,6 +1,7 @@
 """What clipping does for a run with bad batches, side by side.
 
     KERAS_BACKEND=jax python benchmarks/clipping.py [--seeds 10] [--quick]
+        [--only transformer] [--steps 1000]
 
 Three tasks, each trained once per clipper and seed, with the same data:
 
@@ -10,6 +11,8 @@ Three tasks, each trained once per clipper and seed, with the same data:
 - adding: an LSTM adds two marked numbers of a sequence; bad batches as above.
 - characters: a GRU predicts the next character of Keras's own documentation;
   one batch in 200 has shuffled targets and a loss times 1000.
+- the same by a small Transformer (2 blocks, width 32), at two rates, without
+  and with the bad batches.
 
 The seeds run at once, under `jax.vmap`, the steps under `jax.lax.scan`. Writes
 results/clipping.md and results/clipping.png next to this file.
@@ -125,6 +128,30 @@ class AdaGC(kgg.clippers.Clipper):
         return {}
 
 
+class AGC(kgg.clippers.Clipper):
+    """AGC with the defaults of its authors and of optax: 0.01, 1e-3.
+
+    Each unit (a column of a kernel) to a hundredth of its weights' norm.
+    """
+
+    def state_shapes(self, variables):
+        return {}
+
+    def clip(self, gradients, variables, norm, state):
+        clipped = []
+        for gradient, variable in zip(gradients, variables, strict=True):
+            axes = tuple(range(max(1, len(variable.shape) - 1)))
+            weight = ops.sum(ops.square(variable), axes, keepdims=True)
+            own = ops.sum(ops.square(gradient), axes, keepdims=True)
+            limit = 0.01 * ops.maximum(ops.sqrt(weight), 1e-3)
+            own = ops.maximum(ops.sqrt(own), 1e-6)
+            clipped.append(gradient * ops.minimum(limit / own, 1.0))
+        return kgg.clippers.Clipped(clipped, norm, norm > 0, state)
+
+    def get_config(self):
+        return {}
+
+
 def _peer(clipper):
     return lambda inner: kgg.AutoClip(inner, clipper, nonfinite="propagate")
 
@@ -150,6 +177,9 @@ METHODS = {
     "peer: gradientnorm-autoclipper": _peer(ClampedAutoClip()),
     "peer: zclip 1.0.0": _peer(PublishedZClip()),
     "peer: AdaGC": _peer(AdaGC()),
+    "peer: AGC": _peer(AGC()),
+    "AutoClip()": lambda inner: kgg.AutoClip(inner),
+    "AutoClip('per_tensor')": _ours("per_tensor"),
     "AutoClip(percentile=10)": _ours("percentile"),
     "AutoClip(percentile=50)": _ours("percentile", percentile=50),
     "AutoClip(percentile=90)": _ours("percentile", percentile=90),
@@ -258,6 +288,69 @@ def gru(seed):
     )
 
 
+class _Tokens(layers.Layer):
+    """Embeds characters and where they stand."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.token = layers.Embedding(96, width)
+        self.place = layers.Embedding(24, width)
+
+    def call(self, x):
+        return self.token(x) + self.place(ops.arange(24))
+
+
+def transformer(seed):
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((24,), dtype="int32")
+    x = _Tokens(32)(inputs)
+    for _ in range(2):
+        attend = layers.MultiHeadAttention(2, 16)
+        y = layers.LayerNormalization()(x)
+        x = layers.add([x, attend(y, y, use_causal_mask=True)])
+        y = layers.LayerNormalization()(x)
+        y = layers.Dense(64, activation="gelu")(y)
+        x = layers.add([x, layers.Dense(32)(y)])
+    x = layers.LayerNormalization()(x)
+    return keras.Model(inputs, layers.Dense(96)(x))
+
+
+TRANSFORMER = {
+    "rate 3e-3": (3e-3, False),
+    "rate 3e-3, corrupt batches": (3e-3, True),
+    "rate 3e-2": (3e-2, False),
+    "rate 3e-2, corrupt batches": (3e-2, True),
+}
+
+
+def transformer_table(seeds, steps):
+    rng = np.random.default_rng(5)
+    test = character_data(rng, (500,))
+    table = {}
+    for rate, bad in TRANSFORMER.values():
+        x, y = character_data(rng, (seeds, steps, 16))
+        factors = np.ones((seeds, steps), "float32")
+        if bad:
+            y, factors = corrupt(rng, y)
+        for name, wrap in METHODS.items():
+            model, fixed, weights, _ = train(
+                transformer, crossentropy, wrap, (x, y, factors), rate
+            )
+            losses = test_losses(model, fixed, weights, crossentropy, *test)
+            print("transformer", rate, bad, name, losses, flush=True)
+            table.setdefault(name, []).append(
+                (np.median(losses), int(np.isfinite(losses).sum()))
+            )
+    return list(TRANSFORMER), table
+
+
+def corrupt(rng, y):
+    """Shuffle the targets of one batch in 200, with a loss times 1000."""
+    corrupted = rng.random(y.shape[:2]) < 0.005
+    y[corrupted] = rng.permuted(y[corrupted], axis=-1)
+    return y, np.where(corrupted, 1000.0, 1.0).astype("float32")
+
+
 def _teacher(x):
     rng = np.random.default_rng(11)
     hidden = np.tanh(x @ rng.normal(size=(32, 8)) / np.sqrt(32))
@@ -341,10 +434,7 @@ def curves(seeds, steps):
     ones = np.ones((seeds, steps), "float32")
     adding = (x, y.astype("float32"), ones)
     x, y = character_data(rng, (seeds, steps, 16))
-    corrupted = rng.random((seeds, steps)) < 0.005
-    y[corrupted] = rng.permuted(y[corrupted], axis=-1)
-    factors = np.where(corrupted, 1000.0, 1.0).astype("float32")
-    characters = (x, y, factors)
+    characters = (x, *corrupt(rng, y))
     tasks = {
         "adding problem, LSTM": (
             lstm,
@@ -401,6 +491,36 @@ def draw(tasks, results):
     figure.savefig(RESULTS / "clipping.png", dpi=110)
 
 
+def rows(columns, table, seeds):
+    lines = [
+        "| | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for name, cells in table.items():
+        shown = [
+            f"{value:.4f}" if good == seeds else f"{good} of {seeds} finite"
+            for value, good in cells
+        ]
+        lines.append(f"| {name} | " + " | ".join(shown) + " |")
+    return lines
+
+
+def report_transformer(columns, table, seeds, steps, seconds):
+    lines = [
+        "# Clipping of a small Transformer",
+        "",
+        f"`benchmarks/clipping.py --only transformer --seeds {seeds} --steps "
+        f"{steps}`, Keras {keras.__version__} on JAX, {seconds:.0f} s on CPU. "
+        "Median over the seeds of the loss on clean test data.",
+        "",
+        *rows(columns, table, seeds),
+        "",
+    ]
+    text = "\n".join(lines)
+    (RESULTS / "clipping_transformer.md").write_text(text)
+    print(text)
+
+
 def report(columns, table, tasks, results, seeds, seconds):
     lines = [
         "# Clipping",
@@ -411,16 +531,7 @@ def report(columns, table, tasks, results, seeds, seconds):
         "",
         "## Spiky regression",
         "",
-        "| | " + " | ".join(columns) + " |",
-        "|---" * (len(columns) + 1) + "|",
-    ]
-    for name, cells in table.items():
-        shown = [
-            f"{value:.4f}" if good == seeds else f"{good} of {seeds} finite"
-            for value, good in cells
-        ]
-        lines.append(f"| {name} | " + " | ".join(shown) + " |")
-    lines += [
+        *rows(columns, table, seeds),
         "",
         "## Recurrent models with bad batches",
         "",
@@ -439,11 +550,19 @@ def report(columns, table, tasks, results, seeds, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--only", choices=["transformer"])
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     seeds = 2 if arguments.quick else arguments.seeds
-    steps = 200 if arguments.quick else 1000
+    steps = 200 if arguments.quick else arguments.steps
     RESULTS.mkdir(exist_ok=True)
+    started = time.perf_counter()
+    columns, table = transformer_table(min(seeds, 3), steps)
+    seconds = time.perf_counter() - started
+    report_transformer(columns, table, min(seeds, 3), steps, seconds)
+    if arguments.only:
+        return
     started = time.perf_counter()
     columns, table = regression_table(seeds, steps)
     tasks, results = curves(min(seeds, 3), steps)

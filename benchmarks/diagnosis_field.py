@@ -16,6 +16,7 @@ import pathlib
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
+from detection import field_sides  # noqa: F401  it fills both sets
 from detection.field_healthy import HEALTHY
 from detection.field_sick import SICK
 

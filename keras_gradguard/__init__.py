@@ -23,6 +23,13 @@ if TYPE_CHECKING:
         GradientMonitor as GradientMonitor,
     )
     from keras_gradguard.callbacks.loops import watch as watch
+    from keras_gradguard.callbacks.roll_back import RollBack as RollBack
+    from keras_gradguard.callbacks.stop_hopeless import (
+        stop_hopeless as stop_hopeless,
+    )
+    from keras_gradguard.callbacks.without_batches import (
+        without_batches as without_batches,
+    )
     from keras_gradguard.diagnosis import diagnose as diagnose
     from keras_gradguard.diagnosis.comparison import compare as compare
     from keras_gradguard.diagnosis.rules.rule import Rule as Rule
@@ -46,6 +53,7 @@ _EXPORTS = {
     "GradGuardWarning": "keras_gradguard.exceptions",
     "Remedy": "keras_gradguard.findings.remedy",
     "Report": "keras_gradguard.reporting.report",
+    "RollBack": "keras_gradguard.callbacks.roll_back",
     "Rule": "keras_gradguard.diagnosis.rules.rule",
     "Trace": "keras_gradguard.trace",
     "check": "keras_gradguard.preflight",
@@ -53,7 +61,9 @@ _EXPORTS = {
     "diagnose": "keras_gradguard.diagnosis",
     "heal": "keras_gradguard.healing.heal",
     "replace_layers": "keras_gradguard.edits.replace",
+    "stop_hopeless": "keras_gradguard.callbacks.stop_hopeless",
     "watch": "keras_gradguard.callbacks.loops",
+    "without_batches": "keras_gradguard.callbacks.without_batches",
 }
 _SUBMODULES = ("clippers", "layers", "presets")
 

@@ -25,6 +25,7 @@ SAYS = {
     "07_digits_cnn": ["Healthy", "Mean gradient norm"],
     "08_write_your_own_rule": ["growing_weights"],
     "09_check_and_heal": ["output_mismatch", "unscaled_data", "Changed"],
+    "10_wgan_gp": ["No problem found", "Mean gradient norm", "critic/score"],
 }
 
 

@@ -18,6 +18,7 @@ PUBLIC = (
     "GradientMonitor",
     "Remedy",
     "Report",
+    "RollBack",
     "Rule",
     "Trace",
     "check",
@@ -25,7 +26,9 @@ PUBLIC = (
     "diagnose",
     "heal",
     "replace_layers",
+    "stop_hopeless",
     "watch",
+    "without_batches",
 )
 MODULES = ("clippers", "layers", "presets")
 SIGNATURES = {
@@ -65,6 +68,18 @@ SIGNATURES = {
         "log_dir": None,
         "layers": None,
     },
+    "RollBack": {
+        "factor": 0.5,
+        "max_rollbacks": 3,
+        "save_freq": 100,
+        "verbose": 1,
+    },
+    "stop_hopeless": {"trial": None},
+    "without_batches": {
+        "data": REQUIRED,
+        "batches": REQUIRED,
+        "batch_size": None,
+    },
     "diagnose": {"trace": REQUIRED, "rules": "default"},
     "compare": {"a": REQUIRED, "b": REQUIRED, "factor": 10.0},
     "check": {
@@ -75,11 +90,12 @@ SIGNATURES = {
     },
     "heal": {
         "model": REQUIRED,
-        "report": None,
         "x": None,
         "y": None,
+        "report": None,
         "epochs": None,
         "batch_size": None,
+        "verbose": 1,
     },
 }
 MEMBERS = {

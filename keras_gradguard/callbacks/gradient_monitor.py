@@ -336,6 +336,15 @@ class GradientMonitor(WatchingCallback):
         """List of `Finding` of the latest fit, in order of their first step."""
         return self._judged.findings
 
+    def flush(self) -> None:
+        """Take into `trace` what is still on the device.
+
+        While a fit runs, the latest steps may wait there. Elsewhere it does
+        nothing.
+        """
+        if self._watch.recording is not None:
+            self._watch.guard(self._watch.recording.flush)
+
     def report(self) -> Report:
         """Judge the record so far.
 

@@ -34,8 +34,9 @@ def watch(
         model: Keras model that holds all variables that are trained. It need
             not be compiled.
         optimizer: Keras optimizer that the loop applies, or a list of several.
-            Steps are those of the first one; the records of others are spread
-            evenly over them. Defaults to `model.optimizer`.
+            Steps are those of the first one. The records of others are spread
+            evenly over them; where one makes fewer steps, its latest gradient
+            stands until the next. Defaults to `model.optimizer`.
         **monitor_arguments: Arguments of `GradientMonitor`.
 
     Yields:

@@ -151,6 +151,10 @@ def read_part(tap, store, cursor, numbers=None):
     before = cursor
     steps, flags, values, cursor = ring_layout.unread(store, cursor)
     if numbers is not None:
+        if not len(steps) and cursor:
+            # It made no step meanwhile: its latest gradient stands.
+            steps, flags, values, _ = ring_layout.unread(store, cursor - 1)
+            before = cursor - 1
         steps, rows = _numbered(numbers, len(steps), cursor - before)
         flags, values = flags[rows], values[rows]
     n = len(tap.variables)
@@ -182,7 +186,8 @@ def _numbered(numbers, count, written):
     Optimizers that a step applies on their own count on their own: a critic
     may take five steps where its generator takes one. The executions are
     spread evenly over the records; of several of one execution the last
-    stays.
+    stays, and one of several executions stands for all of them: a gap would
+    look like a gradient that is NaN.
 
     Args:
         numbers: List of int. Steps of the executions.
@@ -194,6 +199,10 @@ def _numbered(numbers, count, written):
     """
     if not count or not numbers:
         return np.zeros(0, "int64"), np.zeros(0, "int64")
+    if written < len(numbers):
+        lost = written - count
+        of_step = np.arange(len(numbers)) * written // len(numbers) - lost
+        return np.asarray(numbers, "int64"), np.maximum(of_step, 0)
     at = np.arange(written - count, written)
     execution = -(-(at + 1) * len(numbers) // written) - 1
     steps = np.asarray(numbers, "int64")[execution]

@@ -140,6 +140,12 @@ class Recording:
         return {subscriber.owner for subscriber in self._subscribers}
 
     @property
+    def ring_ids(self):
+        """Set of int, ids of our variables among those of the optimizers."""
+        taps = [] if self._instrument is None else self._instrument.taps
+        return {id(v) for tap in taps for v in tap.ring_variables}
+
+    @property
     def sites(self):
         """List of `Site`, the activations that may be measured."""
         if self._instrument is None:

@@ -238,6 +238,19 @@ class _Page:
         self._lines = []
 
 
+def say(text):
+    """Print a paragraph as the reporter prints its own.
+
+    Args:
+        text: Str.
+    """
+    page = _Page()
+    # Keras's progress bar leaves its line open.
+    page.line("")
+    page.line(text)
+    page.flush()
+
+
 def _first_lines(code):
     """Return the lines of a remedy, few where it names fifty layers."""
     lines = code.splitlines()

@@ -1,5 +1,6 @@
 """A directory with everything about a run."""
 
+import contextlib
 import csv
 import io
 import json
@@ -18,6 +19,9 @@ from keras_gradguard.reporting.reporter import Reporter
 from keras_gradguard.reporting.tables import verdict
 from keras_gradguard.reporting.tables import weight_history
 from keras_gradguard.trace.file import IN_A_RUN
+from keras_gradguard.trace.resuming import first_step
+from keras_gradguard.trace.resuming import joined
+from keras_gradguard.trace.trace import Trace
 from keras_gradguard.version import __version__
 
 TRACE, FINDINGS, RUN = IN_A_RUN, "findings.jsonl", "run.json"
@@ -26,6 +30,7 @@ EPOCHS, LAYERS = "epochs.csv", "layers.csv"
 # is not slowed down, and a crash loses a few seconds at most.
 _SHARE_OF_TIME = 0.005
 _LARGE = ("layer_info", "sites")
+_BEFORE_ALL = (-1, -1)
 _LAYER_FIELDS = (
     "weight_norm",
     "percent_change",
@@ -42,8 +47,11 @@ class RunWriter(Reporter):
     its status changes: the latest counts; `epochs.csv` (logs
     and global norms) and `layers.csv` (weights per layer) a row per epoch and
     layer; `trace.npz` is saved now and then and at the end; `run.json` says
-    what was run and how it ended. Files of an earlier run in the same
-    directory are replaced.
+    what was run and how it ended.
+
+    A fit that goes on from an earlier one of the same layers in the directory,
+    at a later step of the optimizer, goes on in its files. What the earlier
+    one wrote of the same steps is replaced, and so is any other run.
 
     Args:
         log_dir: Str or path. Created if absent.
@@ -60,13 +68,15 @@ class RunWriter(Reporter):
         with naming_log_dir("RunWriter", log_dir):
             self.log_dir.mkdir(parents=True, exist_ok=True)
             remove_drafts(self.log_dir, (TRACE, FINDINGS, RUN))
+            self._earlier, self._earlier_findings = self._read_earlier()
             for name in (FINDINGS, EPOCHS, LAYERS):
                 (self.log_dir / name).write_text("")
         self._history: list = []
         # The status that was last written of each finding.
         self._written: dict = {}
         self._epoch_fields = None
-        self._last_epoch = {EPOCHS: -1, LAYERS: -1}
+        # Step and number of the last epoch that each has.
+        self._last_epoch = {EPOCHS: _BEFORE_ALL, LAYERS: _BEFORE_ALL}
         self._next_save = 0.0
         self._started = time.time()
 
@@ -95,22 +105,45 @@ class RunWriter(Reporter):
         """Bring the files up to date, if it is time to."""
         now = time.perf_counter()
         if now >= self._next_save:
-            self._write_epochs(trace)
-            self._write_layers(trace)
-            self._save(trace, [], "running")
+            whole = joined(self._earlier, trace)
+            self._write_epochs(whole)
+            self._write_layers(whole)
+            self._save(whole, [], "running")
             spent = time.perf_counter() - now
             self._next_save = now + spent / _SHARE_OF_TIME
 
     def close(self, trace, findings):
         """Write what is left, the trace and the verdict."""
-        self._write_epochs(trace)
-        self._write_layers(trace)
+        whole = joined(self._earlier, trace)
+        self._write_epochs(whole)
+        self._write_layers(whole)
         # A finding's last step moves on; the file ends with the final state.
         told = [*findings, *ended(self._history)]
         lines = [json.dumps(f.to_dict(), allow_nan=False) + "\n" for f in told]
+        if whole is not trace:
+            lines = self._lines_before(first_step(trace)) + lines
         text = "".join(lines).encode()
         write_atomically(self.log_dir / FINDINGS, lambda file: file.write(text))
-        self._save(trace, findings, "finished")
+        self._save(whole, findings, "finished")
+
+    def _read_earlier(self):
+        """The trace that lies in the directory, and the lines of findings."""
+        try:
+            earlier = Trace.load(self.log_dir / TRACE)
+            text = (self.log_dir / FINDINGS).read_text(encoding="utf-8")
+        except Exception:
+            return None, []  # none, or damaged: then it is replaced
+        return earlier, text.splitlines()
+
+    def _lines_before(self, step):
+        """The latest line of each finding that began before a step."""
+        kept = {}
+        for line in self._earlier_findings:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                found = json.loads(line)
+                if found["first_step"] < step:
+                    kept[found["rule"], found["first_step"]] = line + "\n"
+        return list(kept.values())
 
     def _save(self, trace, findings, state):
         trace.save(self.log_dir / TRACE)
@@ -135,11 +168,11 @@ class RunWriter(Reporter):
         logs = trace.logs
         fields = ["epoch", "step", *logs, "grad_norm", "grad_norm_max"]
         fresh = fields != self._epoch_fields
-        last = -1 if fresh else self._last_epoch[EPOCHS]
-        rows = np.flatnonzero(trace.epochs > last)
+        last = _BEFORE_ALL if fresh else self._last_epoch[EPOCHS]
+        ends = trace.epoch_steps
+        rows = np.flatnonzero(_later(ends, trace.epochs, last))
         if not len(rows):
             return
-        ends = trace.epoch_steps
         norms, steps = trace.global_grad_norm, trace.steps
         lines = []
         for at in rows:
@@ -151,21 +184,22 @@ class RunWriter(Reporter):
             lines.append([trace.epochs[at], ends[at], *values, mean, top])
         self._append(EPOCHS, fields if fresh else None, lines)
         self._epoch_fields = fields
-        self._last_epoch[EPOCHS] = int(trace.epochs[-1])
+        self._last_epoch[EPOCHS] = int(ends[-1]), int(trace.epochs[-1])
 
     def _write_layers(self, trace):
         history = weight_history(trace)
         last = self._last_epoch[LAYERS]
         lines = []
-        for at in np.flatnonzero(history["epoch"] > last):
+        steps, epochs = history["step"], history["epoch"]
+        for at in np.flatnonzero(_later(steps, epochs, last)):
             for index, layer in enumerate(trace.layers):
                 values = [history[name][at, index] for name in _LAYER_FIELDS]
-                epoch, step = history["epoch"][at], history["step"][at]
-                lines.append([epoch, step, layer, *values])
+                lines.append([epochs[at], steps[at], layer, *values])
         if lines:
             header = ["epoch", "step", "layer", *_LAYER_FIELDS]
-            self._append(LAYERS, header if last < 0 else None, lines)
-            self._last_epoch[LAYERS] = int(history["epoch"][-1])
+            new = last == _BEFORE_ALL
+            self._append(LAYERS, header if new else None, lines)
+            self._last_epoch[LAYERS] = int(steps[-1]), int(epochs[-1])
 
     def _append(self, name, header, lines):
         """Append rows; with a header the file begins anew."""
@@ -186,3 +220,9 @@ def _cell(value):
     if isinstance(value, float | np.floating):
         return "" if np.isnan(value) else f"{value:.6g}"
     return str(value)
+
+
+def _later(steps, epochs, last):
+    """Which epochs come after that of this last step and number."""
+    step, epoch = last
+    return (steps > step) | ((steps == step) & (epochs > epoch))

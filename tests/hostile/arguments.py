@@ -289,6 +289,17 @@ def components():
         },
     )
     yield Target(
+        "RollBack",
+        kgg.RollBack,
+        {"factor": 0.5, "max_rollbacks": 3, "save_freq": 100, "verbose": 0},
+    )
+    yield Target("stop_hopeless", kgg.stop_hopeless, {"trial": None})
+    yield Target(
+        "without_batches",
+        kgg.without_batches,
+        {"data": np.ones((8, 2)), "batches": [1], "batch_size": 2},
+    )
+    yield Target(
         "AutoClip",
         kgg.AutoClip,
         {

@@ -40,7 +40,7 @@ def test_a_name_that_stdout_lacks_is_replaced(encoding, name, monkeypatch):
     stdout.flush()
     text = stdout.buffer.getvalue().decode(encoding)
     shown = name.encode(encoding, "replace").decode(encoding)
-    assert f"GradGuard {shown} since step 0" in text
+    assert f"GradGuard ! {shown}  {shown}, since step 0" in text
 
 
 @pytest.mark.parametrize("text", [t for t in junk.TEXTS if len(t) < 99])

@@ -37,7 +37,7 @@ def train(x: np.ndarray, y: np.ndarray) -> str:
         log_dir="runs/first", rules=["dead_relu", LargeLoss()], verbose=0
     )
     detector = kgg.DeadReLUDetector(patience=2, revive=True)
-    model.fit(x, y, callbacks=[monitor, detector])
+    model.fit(x, y, callbacks=[monitor, detector, kgg.stop_hopeless()])
     report = kgg.diagnose(monitor.trace, rules="default")
     kgg.diagnose(monitor.trace, {"frozen_layer": {"ignore": ["embed*"]}})
     report.save("report.html")

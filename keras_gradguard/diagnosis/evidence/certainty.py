@@ -61,7 +61,7 @@ def _of_loss(trace):
         return ["no loss was recorded, so whether it learns is not known"]
     if len(learning) and (learning.good[-1] or learning.at_ceiling[-1]):
         return []
-    first, late, noise = _fall(trace, progress)
+    first, late, noise = fall_of(trace, progress)
     if not np.isfinite(late):
         return ["the loss is not finite"]
     fall = first - late
@@ -83,8 +83,13 @@ def _has_loss(trace):
     return any(s is not None and np.isfinite(s).any() for s in series)
 
 
-def _fall(trace, progress):
-    """Return the loss at first and of late, and the noise of their gap."""
+def fall_of(trace, progress):
+    """Return the loss at first and of late, and the noise of their gap.
+
+    Args:
+        trace: `Trace` of the run.
+        progress: `Progress` of it.
+    """
     loss = trace.extra.get("loss") if progress.per_batch else progress.loss
     loss = np.asarray(loss, np.float64)
     loss = loss[~np.isnan(loss)]

@@ -110,7 +110,9 @@ def ended_at(trace):
     One that has taken its planned steps and is too short for the others.
     """
     plan, learning = planned_steps(trace), Learning.of(trace)
-    if plan is None or plan > _PATIENCE or not len(learning):
+    if plan is None or plan > _PATIENCE:
+        return None
+    if not len(learning) or not len(trace.steps):
         return None
     last = int(trace.steps[-1])
     if last - int(trace.steps[0]) + 1 < plan or learning.good[-1]:

@@ -10,18 +10,19 @@ from keras_gradguard.reporting.tables import clipping
 pytestmark = pytest.mark.pure
 
 
-def make(norms, thresholds, skipped=None):
+def make(norms, thresholds, skipped=None, loss=None):
     norms = np.asarray(norms, "float32")
     thresholds = np.broadcast_to(np.float32(thresholds), norms.shape)
     trace = Trace(["a"], ["a/kernel"], [0], has_gradient=np.ones(1, bool))
     for first in range(0, len(norms), 64):
         part = slice(first, first + 64)
+        extra = {} if loss is None else {"loss": loss[part]}
         trace.append(
             np.arange(len(norms))[part],
             norms[part, None],
             np.fmin(norms, thresholds)[part],
             None if skipped is None else skipped[part],
-            {"clip_threshold": thresholds[part]},
+            {"clip_threshold": thresholds[part], **extra},
         )
     return trace
 
@@ -59,6 +60,41 @@ def test_a_tenth_percentile_is_none():
         np.percentile(norms[max(0, i - 255) : i + 1], 10) for i in range(3000)
     ]
     assert not found(make(norms, thresholds))
+
+
+def two_kinds(rare, learns, count=600):
+    """Most batches have norms near 1, some of 30; a tenth percentile clips."""
+    rng = np.random.default_rng(0)
+    norms = lognormal(count) * np.where(rng.random(count) < rare, 30, 1)
+    thresholds = [
+        np.percentile(norms[max(0, i - 255) : i + 1], 10) for i in range(count)
+    ]
+    loss = np.linspace(1.0, 0.1 if learns else 1.3, count)
+    trace = make(norms, thresholds, loss=loss)
+    for step in range(0, count, 40):
+        trace.append_activations(
+            step,
+            data={
+                "samples": 64.0, "target_mean": 0.0, "target_std": 1.0,
+                "output_spread": 0.5,
+                "output_correlation": 0.9 if learns else 0.1,
+            },
+        )  # fmt: skip
+    return trace
+
+
+def test_a_kind_of_batch_that_loses_its_gradient_is_found():
+    (finding,) = found(two_kinds(0.4, learns=False))
+    assert finding.evidence["kind"] == "uneven"
+    assert finding.evidence["hard_fraction"] > 0.3
+    assert "What one kind of batch says" in finding.message
+    assert "kgg.AutoClip(" in finding.remedies[0].code
+
+
+def test_outliers_and_runs_that_learn_are_none():
+    assert not found(two_kinds(0.02, learns=False))
+    assert not found(two_kinds(0.4, learns=True))
+    assert not found(two_kinds(0.4, learns=False, count=150))
 
 
 def test_a_constant_that_nothing_reaches_is_found():

@@ -102,6 +102,14 @@ def test_averages_that_catch_up_are_silent(how):
     assert not found(trace_of(logs, **how), *AVERAGES)
 
 
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_the_first_epochs_tell_nothing_yet(epochs):
+    logs = {"accuracy": RISES, "val_accuracy": np.full(EPOCHS, 0.01)}
+    trace = trace_of(logs, epochs=epochs, planned=EPOCHS)
+    assert not found(trace, *AVERAGES)
+    assert not found(trace, *FOREIGN)
+
+
 def test_validation_that_lags_a_little_is_silent():
     logs = {"accuracy": RISES, "val_accuracy": 0.6 * RISES}
     assert not found(trace_of(logs), *AVERAGES)
@@ -146,6 +154,7 @@ def test_one_side_has_won(names):
     [
         (FADES, np.full(20, 0.7)),  # the other does not lose
         (np.full(20, 0.6), CLIMBS),  # nobody has won
+        (np.fmax(FADES, 0.01), CLIMBS),  # far ahead, but not for good
         (FADES - 0.3, CLIMBS),  # a critic's score, which is no loss
         (0.6 + 0 * FADES, 0.7 + 0.1 * np.sin(np.arange(20))),  # in balance
     ],

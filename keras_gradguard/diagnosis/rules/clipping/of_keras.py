@@ -38,7 +38,10 @@ def starved(trace):
     """Judge whether a clip of Keras's leaves steps too small to learn."""
     way, threshold, name = _clip(trace)
     learning = Learning.of(trace)
-    if way is None or name in _SCALE_FREE or not len(learning):
+    # Where no entry reaches epsilon, the steps grow with the gradient, too.
+    epsilon = trace.run.optimizer.epsilon or 0.0
+    free = name in _SCALE_FREE and not epsilon > threshold
+    if way is None or free or not len(learning):
         return None
     norms = trace.get("grad_norm", by="variable")[:, trace.has_gradient]
     if len(norms) < _RECORDS:

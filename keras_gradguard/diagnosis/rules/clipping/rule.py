@@ -8,6 +8,7 @@ from keras_gradguard.diagnosis.remedies.code import call
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.code import optimizer_of
 from keras_gradguard.diagnosis.rules.clipping.of_keras import starved
+from keras_gradguard.diagnosis.rules.clipping.uneven import uneven
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
@@ -27,7 +28,11 @@ class Clipping(Rule):
       that is constant. It would not catch a spike that is ten times as large.
       A threshold that adapts may wait for its spike as long as it takes.
 
-    Both are judged where the trace has a threshold of the global norm, which
+    * Uneven: of 200 updates at least a tenth kept less than a tenth of their
+      gradient, and nothing was learnt. So many are no outliers but one kind of
+      batch, for instance those with a rare class.
+
+    These are judged where the trace has a threshold of the global norm, which
     an `AutoClip` gives it.
 
     * Starved: Keras's own `clipnorm`, `clipvalue` or `global_clipnorm` leaves
@@ -57,9 +62,11 @@ class Clipping(Rule):
         used = known & ~trace.skipped
         steps = trace.steps[used]
         threshold, norm = threshold[used].astype("float64"), norm[used]
-        return self._always(trace, steps, threshold, norm) or self._never(
-            trace, steps, threshold, norm
-        )
+        found = self._always(trace, steps, threshold, norm)
+        if not found:
+            lost = uneven(trace, steps, threshold, norm)
+            found = [] if lost is None else [lost]
+        return found or self._never(trace, steps, threshold, norm)
 
     def _always(self, trace, steps, threshold, norm):
         window = _ALWAYS["window"]
@@ -140,7 +147,7 @@ def _finding(trace, steps, evidence, text, limit, norm):
 
 def for_clipping(run, threshold, norm):
     """Return the remedy for a threshold far from the norms it is for."""
-    inner = optimizer_of(run) or Raw("model.optimizer")
+    inner = optimizer_of(run) or Raw("model.optimizer.inner_optimizer")
     made = call("kgg.AutoClip", inner, percentile=90)
     return [
         Remedy(

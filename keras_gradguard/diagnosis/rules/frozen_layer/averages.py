@@ -10,6 +10,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.scores import both_scores
+from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 
@@ -35,9 +36,10 @@ def stale_averages(trace):
     plan = planned_steps(trace)
     if not layers or plan is None or momentum**plan < _KEPT:
         return None
+    if not len(trace.steps):
+        return None
     bad = _apart(trace)
-    row = np.convolve(bad, np.ones(_EPOCHS, int))[: len(bad)] >= _EPOCHS
-    seen = np.flatnonzero(row)
+    seen = np.flatnonzero(count_within(bad, _EPOCHS) == _EPOCHS)
     if not len(seen):
         return None
     first, stop = int(trace.steps[0]), int(trace.epoch_steps[seen[0]])
@@ -112,7 +114,7 @@ def _apart(trace):
     loss, held_out = trace.logs.get("loss"), trace.logs.get("val_loss")
     learning = Learning.of(trace)
     if loss is None or held_out is None or not len(learning):
-        return np.zeros(0, bool)
+        return np.zeros(len(trace.epochs), bool)
     at = np.searchsorted(learning.steps, trace.epoch_steps, "right") - 1
     first = trace.extra.get("loss", loss[:1])[:1]
     with np.errstate(invalid="ignore"):

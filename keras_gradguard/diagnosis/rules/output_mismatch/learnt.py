@@ -119,7 +119,11 @@ def rare_class(trace, output):
     """Judge whether one of two classes is too rare to count."""
     shape = trace.run.data.output_shape
     learning = Learning.of(trace)
-    if output.loss_name not in BINARY or not shape or shape[-1] != 1:
+    # Numbers of two classes have the same mean as one of 0 and 1.
+    numbers = output.loss_name == "sparse_categorical_crossentropy"
+    if not shape or shape[-1] != (2 if numbers else 1):
+        return None
+    if output.loss_name not in BINARY and not numbers:
         return None
     count = len(learning)
     mean = trace.data("target_mean")[:count].astype(np.float64)
@@ -127,7 +131,11 @@ def rare_class(trace, output):
     with np.errstate(all="ignore"):
         mean = np.cumsum(np.nan_to_num(mean)) / samples
         share = np.minimum(mean, 1 - mean)
-        stuck = (learning.gain < _GAIN) & ~(learning.follows >= 0.35)
+        gain = learning.gain
+        if numbers:
+            guess = -mean * np.log(mean) - (1 - mean) * np.log1p(-mean)
+            gain = 1 - learning.late / guess
+        stuck = (gain < _GAIN) & ~(learning.follows >= 0.35)
     late = learning.steps - int(trace.steps[0]) >= _waits(trace)
     rare = (share > 0) & (share < _RARE)
     seen = np.flatnonzero(late & rare & stuck & (learning.fallen > -1))

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.scores import both_scores
+from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.findings.remedy import Remedy
 
@@ -29,8 +30,7 @@ def foreign_labels(trace, output):
         with np.errstate(invalid="ignore"):
             good = score - chance > 0.5 * (1 - chance)
             bad = good & (held_out < _OF_CHANCE * chance)
-        row = np.convolve(bad, np.ones(_EPOCHS, int))[: len(bad)] >= _EPOCHS
-        seen = np.flatnonzero(row)
+        seen = np.flatnonzero(count_within(bad, _EPOCHS) == _EPOCHS)
         if not len(seen):
             continue
         at = int(seen[0])

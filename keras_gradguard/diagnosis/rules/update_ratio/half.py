@@ -3,8 +3,12 @@
 The judgement takes a `Trace` and returns a `Finding`, or None.
 """
 
+import numpy as np
+
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
+from keras_gradguard.diagnosis.evidence.learning import first_loss
+from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
@@ -15,6 +19,8 @@ _SMALLEST = 2.0**-14
 # They divide by the root of a mean of squares, plus epsilon.
 _DIVIDE = ("Adam", "AdamW", "Nadam", "RMSprop", "Adadelta", "Adagrad", "Lamb")
 _USUAL = 1e-3
+# A loss so many times the first was thrown there.
+_THROWN = 1.5
 
 
 def half_precision(trace):
@@ -34,9 +40,11 @@ def half_precision(trace):
     ]
     if not epsilon < _SMALLEST or not layers:
         return None
-    seen = harmed_at(trace)
-    if seen is None:
+    thrown = harmed_at(trace), _thrown_at(trace)
+    found = [step for step in thrown if step is not None]
+    if not found:
         return None
+    seen = min(found)
     first = int(trace.steps[0])
     text = (
         f"The weights of {names(layers)} are float16, where an epsilon of "
@@ -72,3 +80,14 @@ def half_precision(trace):
         message=text,
         remedies=fixes,
     )
+
+
+def _thrown_at(trace):
+    """Return the step by which the loss had risen far above the first."""
+    blocks, progress = trace.blocks(), Progress.of(trace)
+    first = first_loss(trace, progress)
+    if not progress.per_batch or not first > 0:
+        return None
+    with np.errstate(invalid="ignore"):
+        high = np.flatnonzero(progress.loss > _THROWN * first)
+    return int(blocks.last_step[high[0]]) if len(high) else None

@@ -1,0 +1,91 @@
+"""A threshold that fits most batches, and takes the gradient of the others.
+
+The judgement takes a `Trace` and arrays, and returns a `Finding`, or None.
+"""
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.remedies.code import Raw
+from keras_gradguard.diagnosis.remedies.code import call
+from keras_gradguard.diagnosis.remedies.code import compile_with
+from keras_gradguard.diagnosis.remedies.code import optimizer_of
+from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.remedy import Remedy
+
+# So much is left at most of a gradient that is cut, and so many updates of a
+# window lose as much. Outliers are fewer.
+_LEFT = 0.1
+_SHARE = 0.1
+_WINDOW = 200
+# At that many measurements in a row nothing was learnt.
+_MEASUREMENTS = 3
+
+
+def uneven(trace, steps, threshold, norm):
+    """Judge whether one kind of batch is cut to next to nothing.
+
+    Args:
+        trace: `Trace` of the run.
+        steps: Int array (n,). Updates that were applied.
+        threshold: Float array (n,). Of the global norm.
+        norm: Float array (n,). Global norm before clipping.
+    """
+    learning = Learning.of(trace)
+    if len(steps) < _WINDOW or len(learning) < _MEASUREMENTS:
+        return None
+    hard = threshold < _LEFT * norm
+    total = np.concatenate([[0], np.cumsum(hard)])
+    idle = learning.little(0.15) & ~learning.good & ~learning.at_ceiling
+    for at in range(_MEASUREMENTS - 1, len(learning)):
+        stop = int(np.searchsorted(steps, learning.steps[at], "right"))
+        start = stop - _WINDOW
+        if start < 0 or not idle[at - _MEASUREMENTS + 1 : at + 1].all():
+            continue
+        count = int(total[stop] - total[start])
+        if count >= _SHARE * _WINDOW:
+            part = slice(start, stop)
+            return _finding(
+                trace, steps[part], threshold[part], norm[part], hard[part]
+            )
+    return None
+
+
+def _finding(trace, steps, threshold, norm, hard):
+    first, last = int(steps[0]), int(steps[-1])
+    limit, large = float(np.median(threshold)), float(np.median(norm[hard]))
+    count = int(hard.sum())
+    inner = optimizer_of(trace.run) or Raw("model.optimizer.inner_optimizer")
+    return Finding(
+        rule="clipping",
+        severity="warning",
+        layers=[],
+        first_step=first,
+        last_step=last,
+        epoch=trace.epoch_of(first),
+        evidence={
+            "kind": "uneven",
+            "clipped_fraction": float(np.mean(threshold < norm)),
+            "hard_fraction": count / len(steps),
+            "grad_norm": large,
+            "clip_threshold": limit,
+            "threshold": _SHARE,
+            "window": {"first_step": first, "last_step": last},
+        },
+        message=(
+            f"{count} of {len(steps)} updates from step {first} on lost more "
+            f"than nine tenths of their gradient to AutoClip: the threshold "
+            f"is {number(limit)}, their norms are about {number(large)}. So "
+            "many are no outliers. What one kind of batch says, such as those "
+            "with a rare class, is lost, and nothing was learnt."
+        ),
+        remedies=[
+            Remedy(
+                "Clip only what the norms hardly ever reach",
+                "The default of AutoClip leaves alone what at least a share "
+                "of the batches has.",
+                compile_with(trace.run, call("kgg.AutoClip", inner)),
+            )
+        ],
+    )

@@ -1,0 +1,181 @@
+"""A training that is lost goes back to where it was well."""
+
+import copy
+import pickle
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gradguard as kgg
+
+BATCH, BATCHES = 16, 60
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(BATCH * BATCHES, 6)).astype("float32")
+Y = np.tanh(X @ RNG.normal(size=(6, 1))).astype("float32")
+
+
+def make(rate=0.003, seed=0, optimizer=keras.optimizers.Adam):
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(16, "relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(1),
+        ]
+    )
+    model.compile(optimizer(rate), "mse")
+    return model
+
+
+def fit(model, y=Y, *callbacks, epochs=1, x=X):
+    return model.fit(
+        x, y, batch_size=BATCH, epochs=epochs, verbose=0, shuffle=False,
+        callbacks=list(callbacks),
+    )  # fmt: skip
+
+
+def with_fault(at, value):
+    y = Y.copy()
+    y[at * BATCH : (at + 1) * BATCH] = value
+    return y
+
+
+def arrays(model):
+    return [np.array(keras.ops.convert_to_numpy(w)) for w in model.weights]
+
+
+class Keeps(keras.callbacks.Callback):
+    """Holds the weights after one batch."""
+
+    def __init__(self, batch):
+        super().__init__()
+        self.batch = batch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == self.batch:
+            getattr(self.model, "jax_state_sync", lambda: None)()
+            self.weights = arrays(self.model)
+
+
+def test_back_to_the_good_weights():
+    # The last batch, so that nothing changes them afterwards.
+    model, back = make(), kgg.RollBack(save_freq=10, verbose=0)
+    keeps = Keeps(batch=49)
+    history = fit(model, with_fault(BATCHES - 1, np.nan), keeps, back)
+    (told,) = back.rollbacks
+    assert told["reason"] == "the gradient is not finite"
+    assert (told["epoch"], told["batch"]) == (0, BATCHES - 1)
+    assert (told["to_epoch"], told["to_batch"]) == (0, 49)
+    assert told["learning_rates"] == pytest.approx([0.0015])
+    assert not told["ended"]
+    for one, other in zip(keeps.weights, arrays(model), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.0015)
+    assert int(model.optimizer.iterations) == BATCHES
+    plain = make()
+    fit(plain)
+    assert len(model.optimizer.variables) == len(plain.optimizer.variables)
+    assert list(history.history) == ["loss"]
+    # The moments of Adam were NaN, too.
+    fit(model)
+    assert all(np.isfinite(array).all() for array in arrays(model))
+
+
+def test_a_healthy_training_is_the_same():
+    plain, model = make(), make()
+    one = fit(plain, Y, epochs=2).history
+    back = kgg.RollBack(save_freq=10, verbose=0)
+    other = fit(model, Y, back, epochs=2).history
+    assert back.rollbacks == []
+    assert one == other
+    for a, b in zip(plain.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b)
+        )
+
+
+def test_tries_are_bounded_and_told(capsys):
+    model = make()
+    back = kgg.RollBack(save_freq=10, max_rollbacks=2)
+    y = Y.copy()
+    y[20 * BATCH :] = np.nan
+    history = fit(model, y, back, epochs=3)
+    assert [told["ended"] for told in back.rollbacks] == [False, False, True]
+    assert len(history.epoch) == 1
+    assert all(np.isfinite(array).all() for array in arrays(model))
+    said = " ".join(capsys.readouterr().out.split())
+    told = said.split("GradGuard RollBack, ")[1:]
+    assert len(told) == 3
+    assert "the gradient is not finite. Weights and optimizer" in told[0]
+    assert "the learning rate is 0.0015 now (1 of at most 2)" in told[0]
+    assert "training ends with them" in told[2]
+
+
+SEEDS = 10
+
+
+@pytest.mark.once
+def test_it_ends_where_the_run_without_the_fault_ends():
+    noise = np.random.default_rng(1).normal(size=Y.shape) * 0.3
+    clean = (Y + noise).astype("float32")
+    y = clean.copy()
+    y[40 * BATCH : 41 * BATCH] = 3e3
+    near = lost = 0
+    for seed in range(SEEDS):
+        expected, plain, saved = (
+            make(0.05, seed, keras.optimizers.SGD) for _ in range(3)
+        )
+        back = kgg.RollBack(save_freq=20, verbose=0, max_rollbacks=5)
+        fit(expected, clean, epochs=4)
+        for epoch in range(4):
+            # The bad batch comes once.
+            fit(plain, y if epoch == 1 else clean)
+        whole = np.concatenate([clean, y, clean, clean])
+        fit(saved, whole, back, x=np.concatenate([X] * 4))
+        assert back.rollbacks
+        losses = [
+            model.evaluate(X, clean, verbose=0)
+            for model in (expected, plain, saved)
+        ]
+        near += losses[2] <= 1.1 * losses[0]
+        lost += not losses[1] <= 1.1 * losses[0]
+    assert near >= 8
+    assert lost >= 8  # without it
+
+
+@pytest.mark.once
+def test_rates_of_a_schedule_cannot_be_lowered():
+    schedule = keras.optimizers.schedules.CosineDecay(0.01, 100)
+    with pytest.raises(ValueError, match="`factor` must be 1 where a sched"):
+        fit(make(schedule), Y, kgg.RollBack())
+    back = kgg.RollBack(factor=1, save_freq=10, verbose=0)
+    fit(make(schedule), with_fault(40, np.nan), back)
+    assert len(back.rollbacks) == 1
+    assert back.rollbacks[0]["learning_rates"] == []
+
+
+@pytest.mark.once
+def test_it_goes_along_with_a_monitor_and_is_copied():
+    back = kgg.RollBack(save_freq=10, verbose=0)
+    monitor = kgg.GradientMonitor(verbose=0)
+    fit(make(), with_fault(40, np.nan), monitor, back)
+    assert (np.diff(monitor.trace.steps) > 0).all()
+    assert monitor.findings[0].rule == "nonfinite_gradient"
+    for other in (copy.deepcopy(back), pickle.loads(pickle.dumps(back))):
+        assert other.rollbacks == back.rollbacks
+        fit(make(), Y, other)
+        assert other.rollbacks == []
+
+
+@pytest.mark.once
+def test_accumulated_gradients_are_not_mixed():
+    def accumulating(rate):
+        return keras.optimizers.Adam(rate, gradient_accumulation_steps=3)
+
+    back = kgg.RollBack(save_freq=10, verbose=0)
+    model = make(0.003, 0, accumulating)
+    fit(model, with_fault(40, np.nan), back)
+    assert (back.rollbacks[0]["to_batch"] + 1) % 3 == 0
+    assert all(np.isfinite(array).all() for array in arrays(model))
