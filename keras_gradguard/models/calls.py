@@ -5,6 +5,7 @@ import inspect
 import math
 import re
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -98,7 +99,7 @@ def compiled_with(model):
 def _home_of(kind):
     """Return the module of Keras that a class is from, and the class there."""
     for name, home in _HOMES.items():
-        public = getattr(home, kind.__name__, None)
+        public: Any = getattr(home, kind.__name__, None)
         # On torch, optimizers are subclasses of the same name.
         ours = kind.__module__.startswith("keras.") and inspect.isclass(public)
         if kind is public or (ours and issubclass(kind, public)):
@@ -169,7 +170,7 @@ def _value(value):
         if any(hasattr(home, value["config"]) for home in _FUNCTIONS):
             return value["config"]
         raise _Untellable
-    home = value.get("module")
+    home = str(value.get("module"))
     kind = getattr(_HOMES.get(home), str(name), None)
     if kind is None:
         raise _Untellable

@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -248,6 +249,11 @@ def optimizer_of(model):
         return None
     rate = config.get("learning_rate")
     clips = ("clipnorm", "clipvalue", "global_clipnorm")
+    settings: dict[str, Any] = {
+        key: float(config[key])
+        for key in _SETTINGS
+        if isinstance(config.get(key), int | float) and config[key]
+    }
     return OptimizerFacts(
         name=type(leaf).__name__,
         learning_rate=float(rate) if isinstance(rate, int | float) else None,
@@ -255,11 +261,7 @@ def optimizer_of(model):
         clipped=any(config.get(key) for key in clips)
         or bool(optimizers.adaptive_clippers(optimizer)),
         schedule=_rates(leaf),
-        **{
-            key: float(config[key])
-            for key in _SETTINGS
-            if isinstance(config.get(key), int | float) and config[key]
-        },
+        **settings,
     )
 
 

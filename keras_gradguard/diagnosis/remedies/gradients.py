@@ -118,7 +118,7 @@ def usual_loss(run):
     of_classes["sigmoid"] = "binary_crossentropy"
     output = run.output
     kind = None if output is None else output.activation
-    return use_loss(run, of_classes.get(kind, "mean_squared_error"))
+    return use_loss(run, of_classes.get(str(kind), "mean_squared_error"))
 
 
 def _for_own_loss(run, layers, facts):

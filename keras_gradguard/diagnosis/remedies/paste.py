@@ -92,7 +92,7 @@ class _Draft:
         if units is not None:
             made = told["arguments"] if code.is_call(told) else info
             changes["filters" if "filters" in made else "units"] = units
-        apart = output is not None and output.activation_layer
+        apart = "" if output is None else output.activation_layer
         if activation is not None and not apart:
             changes["activation"] = activation
         if changes and not layer:
@@ -101,11 +101,9 @@ class _Draft:
         elif changes:
             self.lines.append(code.change_layers(run, {layer: changes}))
         if activation is not None and apart:
-            name = code.name_of(output.activation_layer)
+            name = code.name_of(apart)
             made = call("keras.layers.Activation", activation, name=name)
-            self.lines.append(
-                code.put_layers(run, {output.activation_layer: made})
-            )
+            self.lines.append(code.put_layers(run, {apart: made}))
         if loss is not None:
             self._use_loss(layer, loss, from_logits)
 
