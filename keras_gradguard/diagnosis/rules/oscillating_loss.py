@@ -35,12 +35,12 @@ _SWINGS = {"units": 20, "up": 0.1, "ups": 3, "net": 0.2}
 class OscillatingLoss(Rule):
     """Finds a loss that is thrown about instead of falling.
 
-    * Thrown: the first five updates add up to over 0.3 of the weights, and the
+    * Thrown: the first five updates add up to over 0.3 of the weights. The
       loss then stays 1.5 times above its start, or no gradient is left while
       the loss is high, for 30 records and 1 % of the planned steps.
-    * Swinging: over twenty epochs (or stretches of 100 records where an epoch
-      is longer) the loss changes by over 5 % from one to the next, goes up by
-      over 10 % three times, and is not a fifth lower in the end.
+    * Swinging: the loss changes by over 5 % from one epoch to the next, for
+      twenty epochs (or stretches of 100 records where an epoch is longer). It
+      goes up by over 10 % three times, and is not a fifth lower in the end.
 
     A run that has learnt (by outputs that follow the targets, by a score, or
     by a loss that fell by nine tenths) may swing as it likes.

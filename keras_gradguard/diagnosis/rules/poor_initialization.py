@@ -42,9 +42,9 @@ _DEAD, _SAME = 1e-3, 0.02
 class PoorInitialization(Rule):
     """Finds weights that start constant, far too small or far too large.
 
-    Judged are the kernels of dense and convolutional layers at the first step,
+    The kernels of dense and convolutional layers are judged at the first step,
     by their gain: root mean square times the root of the inputs of a unit. It
-    is about 1 where the signal keeps its size. Poor are
+    is about 1 where the signal keeps its size. These are poor:
 
     * a hidden kernel that is constant: all its units stay the same;
     * a gain below a tenth of Glorot's, or several that multiply to less than a
@@ -53,8 +53,8 @@ class PoorInitialization(Rule):
     * a gain above 5;
     * a hidden layer of one unit with an activation, which is told besides.
 
-    Many such nets learn all the same, above all shallow ones. Told is only
-    what has not learnt after 30 records, or whose gradient ran away.
+    Many such nets learn all the same, above all shallow ones. A run is told of
+    only if it has not learnt after 30 records, or its gradient ran away.
 
     References:
         - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html)

@@ -31,11 +31,11 @@ _REACH = {
 class LossPlateau(Rule):
     """Finds a loss that stays where it began.
 
-    * After half of the planned steps, and 500 (2000 where the plan is not
-      known), the loss has not fallen by 5 %, or no lower than that of a
-      constant, and the outputs do not follow the targets. Healthy deep tanh
-      nets sit at their start for a quarter of the time, and healthy narrow
-      ones for some hundred steps, so nothing is said before.
+    * The loss has not fallen by 5 %, or no lower than that of a constant, and
+      the outputs do not follow the targets. This is told after half of the
+      planned steps, and 500 (2000 where the plan is not known). Healthy deep
+      tanh nets sit at their start for a quarter of the time, and healthy
+      narrow ones for some hundred steps, so nothing is said before.
     * Sooner, after 5 % of the planned steps and 100 records, where the outputs
       were the same for every input from the start.
 
@@ -54,11 +54,11 @@ class LossPlateau(Rule):
 class SlowConvergence(Rule):
     """Finds a run whose steps cannot take it there in the planned time.
 
-    * The updates measured so far, were all to go in one direction until the
-      planned end, would move the weights by less than 0.15 of their size (by
-      0.015, if the steps have grown since the start, as with momentum). Told
-      after 2 % of the plan, unless the steps grow, as in a warm-up, or the run
-      has learnt all the same, as in fine-tuning.
+    * All planned updates, if they went in one direction, would move the
+      weights by less than 0.15 of their size. The limit is 0.015, if the
+      steps have grown since the start, as with momentum. This is told after
+      2 % of the plan, unless the steps grow, as in a warm-up, or the run has
+      learnt all the same, as in fine-tuning.
     * At the time of `loss_plateau` the loss is where that rule has it, but
       falls still.
 

@@ -38,9 +38,10 @@ class SaturatedActivation(Rule):
     Where the slope is under a hundredth of its largest, next to no gradient
     comes back. Saturation alone is no sickness: in healthy nets nine of ten
     inputs of a tanh may lie beyond 5, and an output that is sure of itself is
-    saturated by right. So: at least 80 % of a layer's outputs are in the flat
-    ends in 4 measurements in a row, over 20 steps, while the loss stalls,
-    hardly fell since the start and the outputs do not follow the targets.
+    saturated by right. So two things must hold. At least 80 % of a layer's
+    outputs are in the flat ends in 4 measurements in a row, over 20 steps. And
+    the loss stalls, hardly fell since the start, and the outputs do not follow
+    the targets.
 
     References:
         - [Rakitianskaia and Engelbrecht, 2015](https://doi.org/10.1109/SSCI.2015.202)

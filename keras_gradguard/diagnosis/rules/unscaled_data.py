@@ -39,13 +39,17 @@ _BOUNDED = ("sigmoid", "softmax", "tanh", "softsign", "hard_sigmoid")
 class UnscaledData(Rule):
     """Finds inputs or targets far from unit scale where they do harm.
 
-    Judged is what enters the first layer with weights, so a normalization in
-    front counts, and the targets of a regression. Inputs of a root mean square
-    over 50, or a mean 30 times as large as what varies, features that differ
-    100-fold, pixels up to 255, targets of over 1000, or of over 10 where the
-    first step of plain SGD overshoots. Many nets learn from such data all the
-    same: told is only what has not learnt after 30 records, or whose loss or
-    gradient ran away.
+    What enters the first layer with weights is judged, so a normalization in
+    front counts; and the targets of a regression. These are unscaled:
+
+    * inputs of a root mean square over 50, or with a mean 30 times as large as
+      what varies;
+    * features that differ 100-fold, and pixels up to 255;
+    * targets of over 1000, or of over 10 where the first step of plain SGD
+      overshoots.
+
+    Many nets learn from such data all the same. A run is told of only if it
+    has not learnt after 30 records, or its loss or gradient ran away.
     """
 
     id = "unscaled_data"

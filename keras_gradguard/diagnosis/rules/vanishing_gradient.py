@@ -70,7 +70,7 @@ class VanishingGradient(Rule):
     Only layers with kernels are compared, at least three of them.
 
     Notes:
-        A recurrent layer that forgets over many time steps does not show: the
+        A recurrent layer that forgets over many time steps does not show. The
         gradient of its kernel is a sum over all steps, and the last ones keep
         it as large as that of an LSTM.
 

@@ -38,9 +38,9 @@ class ExplodingGradient(Rule):
 
     Seven ways to show it, each scale-free:
 
-    * at the first step the outputs are 1000 times as large as the inputs and
-      the targets, and the loss or the gradient a million times what such
-      targets can give: critical, however short the run;
+    * at the first step the outputs are 1000 times as large as inputs and
+      targets. The loss or the gradient is a million times what such targets
+      can give: critical, however short the run;
     * the gradient ends in NaN or infinity and grew at least 100-fold within
       the 64 steps before, or an update was over 10 times as large as the
       weights: critical;

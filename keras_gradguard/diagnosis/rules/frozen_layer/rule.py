@@ -35,10 +35,10 @@ class FrozenLayer(Rule):
       while layers in front of it and behind it get one: a dead or
       disconnected branch. (If nothing in front gets one either, that is
       `vanishing_gradient`.)
-    * A layer gets a gradient of usual size, but its weights moved by less
-      than 1e-8 of their norm in 5 measurements in a row over 100 steps, while
-      other layers moved: the optimizer leaves it out, or the steps are lost
-      to rounding.
+    * A layer gets a gradient of usual size, and other layers moved. Its
+      weights moved by less than 1e-8 of their norm in 5 measurements in a row
+      over 100 steps: the optimizer leaves it out, or the steps are lost to
+      rounding.
     * Averages of BatchNormalization keep over a twentieth of their start up to
       the planned end, training learns and validation does not.
     * No layer ever moved in 100 steps although gradients arrive: the learning

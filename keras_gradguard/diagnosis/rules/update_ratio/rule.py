@@ -47,10 +47,10 @@ class UpdateRatio(Rule):
     """Finds updates far too large or too small for the weights.
 
     Before the first step the learning rate is judged, where no schedule sets
-    it: told of is one that no published recipe for the optimizer comes near.
+    it. One that no published recipe for the optimizer comes near is told.
 
-    About 1e-3 of the weights per step is usual. Judged are layers with
-    kernels, in 5 measurements in a row:
+    About 1e-3 of the weights per step is usual. Layers with kernels are
+    judged, in 5 measurements in a row:
 
     * the median over the layers is above 0.1 for at least 20 steps, and from
       then on the loss stalls without having fallen by 15 % since the start;
@@ -58,12 +58,17 @@ class UpdateRatio(Rule):
       loss stalls likewise. Small steps later on are a schedule, or a run that
       has converged.
 
-    Besides, where next to nothing was learnt: a penalty or a weight decay under
-    which the weights shrank to a third; a schedule that takes the learning
-    rate away in the first third of the run; weights in float16 under an epsilon
-    that is nothing there; one of two networks that train each other has won,
-    by the logs of their losses. And a run that had learnt, whose
-    loss lies by the first again for 50 records.
+    Where next to nothing was learnt, more is told:
+
+    * a penalty or a weight decay under which the weights shrank to a third;
+    * a schedule that takes the learning rate away in the first third of the
+      run;
+    * weights in float16 under an epsilon that is nothing there;
+    * one of two networks that train each other has won, by the logs of their
+      losses.
+
+    A run that had learnt is told, if its loss lies by the first again for 50
+    records.
 
     Without a recorded loss nothing is said: large steps of a run that learns
     are no problem.
