@@ -12,6 +12,7 @@ from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import median_known
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training as changes_of_training
+from keras_gradguard.diagnosis.remedies.rates import AT_ONCE
 from keras_gradguard.diagnosis.remedies.training import change_rate
 from keras_gradguard.diagnosis.remedies.training import with_normalization
 from keras_gradguard.diagnosis.rules.rule import Rule
@@ -219,16 +220,17 @@ def _falls(loss):
     return bool((np.diff(parts) < 0).sum() >= 4)
 
 
-def for_slow(trace, factor):
+def for_slow(trace, factor, at_once=AT_ONCE):
     """Return remedies for a run that learns too slowly.
 
     Args:
         trace: The `Trace`.
         factor: Float. How much larger the steps should be.
+        at_once: Float. The largest factor of the learning rate.
     """
-    factor = float(min(max(factor, 3.0), 1e4))
+    factor = float(max(factor, 3.0))
     why = "The weights then move as far as training usually takes."
-    faster = change_rate(trace, factor, why)
+    faster = change_rate(trace, factor, why, at_once)
     found = [faster]
     if trace.run.optimizer.name != "Adam":
         adam = changes_of_training.adam("It finds a step size for each weight.")
@@ -239,7 +241,7 @@ def for_slow(trace, factor):
         changes.words(
             "Train longer",
             "At this pace the planned epochs are too few.",
-            "model.fit(x_train, y_train, epochs=10 * epochs)",
+            f"model.fit(x, y, epochs={10 * (trace.run.epochs_planned or 10)})",
         )
     )
     return found
@@ -262,6 +264,6 @@ def for_plateau(trace):
             "Fit a few samples first",
             "If a model cannot learn 16 samples by heart, something in it is "
             "connected wrongly, or its targets do not belong to its inputs.",
-            "model.fit(x_train[:16], y_train[:16], epochs=500)",
+            "model.fit(x[:16], y[:16], epochs=500)",
         ),
     ]

@@ -10,8 +10,8 @@ from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import model as changes
-from keras_gradguard.diagnosis.remedies.code import layer_code
-from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
+from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
@@ -163,21 +163,24 @@ def _finding(trace, steps, flat, sites, guilty, starts, last):
 
 def for_saturated(run, layers):
     """Return remedies for units in the flat ends of their activation."""
-    code = "\n".join(layer_code(run, layer, "relu") for layer in layers)
-    return [
+    hidden = [
         changes.convert(
             "he_relu",
             "ReLU does not saturate, and He's initializer keeps its size from "
             "layer to layer.",
-            code,
         ),
         changes.convert(
             "glorot_tanh",
             "Normalization brings what goes into the activation back to where "
             "it is steep.",
-            normalize_code(run, layers),
             normalization="batch",
         ),
+    ]
+    if recurrent_layers(run, layers):
+        gates = "Its gates keep the state where it is not flat."
+        hidden = for_recurrent(run, layers, gates)
+    return [
+        *hidden,
         changes.normalize_inputs(
             "Large inputs saturate the first layer, and it the next."
         ),

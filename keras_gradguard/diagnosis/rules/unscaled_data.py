@@ -10,12 +10,12 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.diagnosis.rules.output_mismatch.targets import REGRESSION
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     intended_output,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
+from keras_gradguard.trace.run_info import REGRESSION
 from keras_gradguard.trace.run_info import known
 from keras_gradguard.trace.run_info import rms
 
@@ -204,6 +204,9 @@ def judge_inputs(data, layers=(), mean=None, std=None, large=None):
         )
     elif 0 < size <= _SMALL_INPUT:
         kind, severity = "small", "warning"
+        # Also where the model itself has scaled them down before.
+        why = "Their size is then about 1 where they reach the weights."
+        remedies.insert(0, changes.rescale_inputs(why, 1 / size))
         text = f"The inputs are tiny{span}"
     else:
         return []
@@ -307,8 +310,7 @@ def judge_target_scale(output, data, optimizer=None, large=None):
         to = optimizer.learning_rate / max(2.0, step)
         remedies.append(
             training.learning_rate(
-                optimizer.name,
-                optimizer.learning_rate,
+                optimizer,
                 "Then the first step is no larger than an output.",
                 to,
             )
