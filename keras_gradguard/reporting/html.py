@@ -33,7 +33,7 @@ _VIRIDIS = np.array(
     ]
 )
 # What a reader takes in at once; the rest is folded away.
-_NAMED, _CODE_LINES, _ROWS = 8, 12, 20
+_NAMED, _CODE_LINES, _ROWS = 4, 5, 20
 # The axis of a chart spans this share of its values at least.
 _LEAST_SPAN = 0.2
 _CHART_POINTS = 300
@@ -84,13 +84,20 @@ def finding_card(finding, trace):
         )
         parts.append(_folded("more layers", shown[_NAMED:], ", "))
     # What helps against the cause helps against what follows.
-    for remedy in () if finding.cause else finding.remedies:
-        parts.append(f"<h3>{escape(remedy.title)}</h3>")
-        parts.append(f"<p>{escape(remedy.why)}</p>")
-        if remedy.code:
-            parts += _code(remedy.code)
+    remedies = [] if finding.cause else [*map(_remedy, finding.remedies)]
+    parts += remedies[:1]
+    if remedies[1:]:
+        parts.append(
+            f"<details><summary>{len(remedies) - 1} more to try</summary>"
+        )
+        parts += [*remedies[1:], "</details>"]
     parts.append("</section>")
     return "\n".join(parts)
+
+
+def _remedy(remedy):
+    parts = [f"<h3>{escape(remedy.title)}</h3>", f"<p>{escape(remedy.why)}</p>"]
+    return "\n".join([*parts, *(_code(remedy.code) if remedy.code else ())])
 
 
 def _folded(what, lines, between):
@@ -123,7 +130,7 @@ def heatmap(trace, findings, width=760, row_height=14):
     known = cells[np.isfinite(cells)]
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
     low = max(low, high - 12)
-    height = count * max(2, min(row_height, 900 // max(1, count)))
+    height = count * max(2, min(row_height, 600 // max(1, count)))
     left, top = 190, 8
     image = _png(_colours(cells, gone, low, high))
     lines = [

@@ -29,6 +29,7 @@ padding:.2em 1em .8em;margin:.8em 0}
 .gradguard h2{font-size:1.05em;margin:.6em 0 .2em}
 .gradguard h3{font-size:1em;margin:.6em 0 .2em}
 .gradguard p{margin:.3em 0}
+.gradguard *{box-sizing:border-box}
 .gradguard pre{white-space:pre-wrap;border:1px solid var(--line);
 border-radius:6px;padding:.5em;background:transparent;color:inherit}
 .gradguard svg{width:100%;height:auto;display:block}

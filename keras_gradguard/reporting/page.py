@@ -25,7 +25,8 @@ pre{background:var(--box);padding:.7rem;overflow-x:auto;border-radius:6px}
 table{border-collapse:collapse;font-size:.9rem;width:100%}
 th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:right}
 th:first-child,td:first-child,th:last-child,td:last-child{text-align:left}
-table.runs td{text-align:left}table.runs td:nth-last-child(2){text-align:right}
+table.runs th,table.runs td{text-align:left}
+table.runs td:nth-last-child(2){text-align:right}
 svg{width:100%;height:auto;display:block}
 svg text{fill:var(--fg);font:12px system-ui,sans-serif}
 table{overflow-wrap:normal}
