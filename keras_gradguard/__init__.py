@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from keras_gradguard.diagnosis import diagnose as diagnose
     from keras_gradguard.diagnosis.comparison import compare as compare
     from keras_gradguard.diagnosis.rules.rule import Rule as Rule
+    from keras_gradguard.edits.replace import replace_layers as replace_layers
     from keras_gradguard.exceptions import GradGuardFinding as GradGuardFinding
     from keras_gradguard.exceptions import GradGuardWarning as GradGuardWarning
     from keras_gradguard.findings.finding import Finding as Finding
@@ -59,6 +60,7 @@ _EXPORTS = {
     "compare": "keras_gradguard.diagnosis.comparison",
     "diagnose": "keras_gradguard.diagnosis",
     "heal": "keras_gradguard.healing.heal",
+    "replace_layers": "keras_gradguard.edits.replace",
     "stop_hopeless": "keras_gradguard.callbacks.stop_hopeless",
     "watch": "keras_gradguard.callbacks.loops",
     "without_batches": "keras_gradguard.callbacks.without_batches",

@@ -62,12 +62,14 @@ def _jax(model, x, y):
 
 
 def _torch(model, x, y):
+    import keras
     import torch
 
     saved = model.get_weights()
     model.zero_grad()
-    outputs = model(torch.as_tensor(x), training=True)
-    _loss(model, torch.as_tensor(x), torch.as_tensor(y), outputs).backward()
+    x, y = keras.tree.map_structure(torch.as_tensor, (x, y))
+    outputs = model(x, training=True)
+    _loss(model, x, y, outputs).backward()
     found = [
         None if v.value.grad is None else v.value.grad.detach().numpy().copy()
         for v in model.trainable_variables
@@ -91,13 +93,19 @@ def train(model, x, y, batch_size, epochs=1):
         Dict of float64 arrays over steps and trainable variables:
         `grad_norm`, `weight_norm`, `update_norm`.
     """
+    import keras
+
     rows = {"grad_norm": [], "weight_norm": [], "update_norm": []}
     for _ in range(epochs):
         for start in range(0, len(x), batch_size):
             part = slice(start, start + batch_size)
-            found = gradients(model, x[part], y[part])
+            batch = [
+                keras.tree.map_structure(lambda a, p=part: a[p], whole)
+                for whole in (x, y)
+            ]
+            found = gradients(model, *batch)
             before = [np.array(v.numpy()) for v in model.trainable_variables]
-            model.train_on_batch(x[part], y[part])
+            model.train_on_batch(*batch)
             after = [np.array(v.numpy()) for v in model.trainable_variables]
             rows["grad_norm"].append([norm(g) for g in found])
             rows["weight_norm"].append([norm(w) for w in before])

@@ -25,12 +25,14 @@ PUBLIC = (
     "compare",
     "diagnose",
     "heal",
+    "replace_layers",
     "stop_hopeless",
     "watch",
     "without_batches",
 )
 MODULES = ("clippers", "layers", "presets")
 SIGNATURES = {
+    "replace_layers": {"model": REQUIRED, "layers": REQUIRED},
     "watch": {
         "model": REQUIRED,
         "optimizer": None,

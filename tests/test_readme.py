@@ -19,9 +19,9 @@ VARIES = "your numbers differ"
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-def blocks():
+def blocks(page=README):
     """Return (code, output or None, whether numbers vary), in order."""
-    found = list(BLOCK.finditer(README))
+    found = list(BLOCK.finditer(page))
     shown = []
     for at, block in enumerate(found):
         if block["kind"] != "python":
@@ -30,7 +30,7 @@ def blocks():
         output, varies = None, False
         if after is not None and after["kind"] == "text":
             output = after["text"]
-            varies = VARIES in README[block.end() : after.start()]
+            varies = VARIES in page[block.end() : after.start()]
         shown.append((block["text"], output, varies))
     return shown
 

@@ -9,6 +9,7 @@ from typing import Any
 from keras_gradguard import _validation
 from keras_gradguard.diagnosis.evidence.certainty import not_judged
 from keras_gradguard.diagnosis.life import lived
+from keras_gradguard.diagnosis.remedies.fitting import fitted
 from keras_gradguard.diagnosis.rules import effects_of
 from keras_gradguard.diagnosis.rules import left_out
 from keras_gradguard.diagnosis.rules import resolve_rules
@@ -79,6 +80,10 @@ def diagnose(
         reasons = not_judged(trace, left_out(chosen))
         found.sort(key=lambda f: f.first_step)
         stand, history = lived(trace, found, effects_of(chosen))
+        stand = fitted(trace.run, stand)
+        # One finding has one text, wherever it is read.
+        told = {finding.key: finding for finding in stand}
+        history = [told.get(finding.key, finding) for finding in history]
     return Report(
         stand,
         trace,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from keras_gradguard.edits import hidden
 from keras_gradguard.edits import output
+from keras_gradguard.edits import replace
 from keras_gradguard.edits import training
 from keras_gradguard.models import keras_private
 from keras_gradguard.models import rebuild
@@ -23,10 +24,12 @@ EDITS: dict[str, Callable] = {
     "set_learning_rate": training.set_learning_rate,
     "schedule": training.schedule,
     "set_optimizer": training.set_optimizer,
+    "change_optimizer": training.change_optimizer,
     "clip": training.clip,
     "accumulate": training.accumulate,
     "convert": hidden.convert,
-    "remove_layers": hidden.remove_layers,
+    "change_layers": replace.change_layers,
+    "remove_layers": replace.remove_layers,
     "change_recurrent": hidden.change_recurrent,
     "reinitialize": rebuild.reinitialize,
 }

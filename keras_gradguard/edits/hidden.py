@@ -1,7 +1,6 @@
 """Changes of hidden layers."""
 
 import random
-from typing import Any
 
 import keras
 
@@ -50,30 +49,8 @@ def _refuse_frozen(model):
         )
 
 
-def remove_layers(model, layers):
-    """Put an identity in the place of layers that keep the shape.
-
-    Args:
-        model: The model.
-        layers: List of str. Paths; those that change the shape stay.
-    """
-    gone = []
-    for path in layers:
-        layer = find(model, path).layer
-        try:
-            keeps = tuple(layer.input.shape) == tuple(layer.output.shape)
-        except (AttributeError, ValueError):
-            keeps = False
-        if keeps:
-            gone.append(layer)
-    if not gone:
-        raise cannot("leave layers out", model, "each changes the shape")
-    replaced: Any = {id(layer): (_L.Identity, {}) for layer in gone}
-    return rebuild(model, replaced=replaced)
-
-
 def change_recurrent(model, layer, kind):
-    """Exchange a `SimpleRNN`, with orthogonal recurrent weights.
+    """Exchange a `SimpleRNN`: tanh, and orthogonal recurrent weights.
 
     Args:
         model: The model.
@@ -97,6 +74,7 @@ def change_recurrent(model, layer, kind):
         "recurrent_dropout",
     )
     own = {key: config[key] for key in taken}
+    own["activation"] = "tanh"
     own["recurrent_initializer"] = "orthogonal"
     replaced = {id(old): (getattr(_L, kind), own)}
     return rebuild(model, replaced=replaced, fresh={id(old)})

@@ -58,14 +58,16 @@ def set_learning_rate(model, value=None, factor=None):
     return rebuild(model, optimizer=_set_rate(model, float(value)))
 
 
-def schedule(model, steps=2000):
+def schedule(model, steps=2000, rate=None):
     """Let the learning rate fall along a cosine, to a hundredth.
 
     Args:
         model: The model.
         steps: Int. Steps of the whole run.
+        rate: Float or None. Where it begins; None for the present rate.
     """
-    _, rate = _leaf_rate(model)
+    _, present = _leaf_rate(model)
+    rate = present if rate is None else rate
     if rate is None:
         raise cannot("add a schedule", model, "it has one")
     falling = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.01)
@@ -87,6 +89,21 @@ def accumulate(model, batches):
         if kind is type(leaf):
             return {**config, "gradient_accumulation_steps": int(batches)}
         return config
+
+    return rebuild(model, optimizer=_mapped(model.optimizer, change))
+
+
+def change_optimizer(model, arguments):
+    """Change arguments of the optimizer.
+
+    Args:
+        model: The model.
+        arguments: Dict of entries of its config.
+    """
+    leaf, _ = _leaf_rate(model)
+
+    def change(config, kind):
+        return {**config, **arguments} if kind is type(leaf) else config
 
     return rebuild(model, optimizer=_mapped(model.optimizer, change))
 

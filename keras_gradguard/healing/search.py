@@ -29,6 +29,8 @@ _PLAIN_CAUSES = ("output_mismatch", "unscaled_data")
 _MUCH_BETTER = 0.2
 # How far all steps of a run together should be able to move the weights.
 _REACH = 3.0
+# A trial shows at once whether larger steps were too large.
+_FACTOR = 1e4
 # One step that moves them by more is large as it is.
 _STEP = 0.01
 # Skill at or below which a model predicts what a constant does.
@@ -139,7 +141,7 @@ class Healer:
         steps = self.epochs * self._steps_per_epoch
         reach = max(typical * steps, 1e-3)
         enough = reach > _REACH or typical > _STEP
-        fixes = for_slow(trace, _REACH / reach)
+        fixes = for_slow(trace, _REACH / reach, _FACTOR)
         return [
             Finding(
                 rule="slow_convergence",

@@ -62,7 +62,13 @@ class Builder:
             return kind.from_config({**common, **own})
         updates = plan.configs.get(id(layer), {})
         _update(config, updates)
-        return type(layer).from_config(config)
+        try:
+            return type(layer).from_config(config)
+        except TypeError:
+            # A class of the user's own whose config does not make it again.
+            if updates or getattr(layer, "weights", True):
+                raise
+            return layer
 
     @keras_private.without_tensorflow()
     def model(self, model):
@@ -72,11 +78,19 @@ class Builder:
             if inserts and self.plan.block_ends:
                 return self._as_functional(model)
             return self._sequential(model)
-        return keras.models.clone_model(
-            model,
-            clone_function=self.layer,
-            call_function=self.call if inserts else None,
-        )
+        compiled = model.compiled
+        try:
+            # Keras would compile it from a config, which a loss of the user's
+            # own has none for.
+            model.compiled = False
+            new = keras.models.clone_model(
+                model,
+                clone_function=self.layer,
+                call_function=self.call if inserts else None,
+            )
+        finally:
+            model.compiled = compiled
+        return compile_like(new, model)
 
     def _sequential(self, model):
         layers = []
@@ -95,7 +109,7 @@ class Builder:
         new = keras.Sequential(
             layers, name=model.name, trainable=model.trainable
         )
-        return _compile_like(new, model)
+        return compile_like(new, model)
 
     def after(self, old, new):
         """The clone with what the plan puts around it, without shortcuts."""
@@ -155,7 +169,7 @@ class Builder:
             end = self.call(self.layer(layer), end)
         new = keras.Model(x, end, name=model.name)
         new.trainable = model.trainable
-        return _compile_like(new, model)
+        return compile_like(new, model)
 
     def copy_weights(self):
         """Copy what was not re-initialized."""
@@ -186,7 +200,26 @@ def _update(config, updates):
 
 
 @keras_private.without_tensorflow()
-def _compile_like(new, old):
-    if old.compiled:
-        new.compile_from_config(old.get_compile_config())
+def compile_like(new, old, **changes):
+    """Compile a model as another one, with a fresh optimizer.
+
+    Args:
+        new: The model to compile.
+        old: The model to take the arguments from.
+        **changes: Arguments of `compile` to change.
+
+    Returns:
+        `new`.
+    """
+    if not old.compiled:
+        return new
+    try:
+        config = keras.saving.deserialize_keras_object(old.get_compile_config())
+    except Exception:  # A loss of the user's own that nobody registered.
+        optimizer = old.optimizer
+        config = {
+            "optimizer": type(optimizer).from_config(optimizer.get_config()),
+            "loss": old.loss,
+        }
+    new.compile(**{**config, **changes})
     return new

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_gradguard.models import keras_private
+from keras_gradguard.models.calls import call_of
 from keras_gradguard.models.patches import Patches
 
 _NORMALIZATION = ("Normalization",)
@@ -162,6 +163,7 @@ def layer_table(model, order=None):
             variables.extend(own)
             table_layers.append(layer)
     paths = unique([layer_path(layer) for layer in table_layers])
+    wrappers = wrappers_of(layers)
     return LayerTable(
         layers=table_layers,
         layer_paths=paths,
@@ -170,7 +172,7 @@ def layer_table(model, order=None):
         owners=np.asarray(owners, dtype="int64"),
         sizes=np.asarray([int(np.prod(v.shape)) for v in variables], "int64"),
         info={
-            path: layer_info(layer)
+            path: layer_info(layer, wrappers.get(id(layer)))
             for path, layer in zip(paths, table_layers, strict=True)
         },
     )
@@ -200,16 +202,37 @@ def unique(names):
     return result
 
 
-def layer_info(layer):
+def wrappers_of(layers):
+    """Return which layer of the user's holds a cell or a wrapped layer.
+
+    Args:
+        layers: List from `forward_layers`.
+
+    Returns:
+        Dict from the `id` of an inner layer to the outermost recurrent layer
+        or wrapper around it.
+    """
+    around: dict = {}
+    for layer in layers:
+        if isinstance(layer, keras.layers.RNN | keras.layers.Wrapper):
+            outermost = around.get(id(layer), layer)
+            for inner in forward_layers(layer)[1:]:
+                around.setdefault(id(inner), outermost)
+    return around
+
+
+def layer_info(layer, wrapper=None):
     """Facts about a layer, as plain JSON types.
 
     Args:
         layer: A Keras layer.
+        wrapper: The layer of the user's that it is a part of, or None.
 
     Returns:
         Dict with `class`, `name`, `activation`, `recurrent_activation`,
         `kernel_initializer`, `trainable`, `normalization`, `shapes`, `dtype`,
-        and the regularizers by what they weigh.
+        the regularizers by what they weigh, `call` (see `call_of`), and the
+        same of the wrapper as `within`, with its `path`.
     """
     info = {
         "class": type(layer).__name__,
@@ -242,6 +265,10 @@ def layer_info(layer):
         value = getattr(layer, key, None)
         if isinstance(value, bool | int | float | str):
             info[key] = value
+    if wrapper is not None:
+        info["within"] = {**layer_info(wrapper), "path": layer_path(wrapper)}
+    elif (call := call_of(layer)) is not None:
+        info["call"] = call
     return info
 
 

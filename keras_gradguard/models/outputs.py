@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -96,7 +97,7 @@ def describe(site, loss):
     Returns:
         `Output`.
     """
-    activation, units, name, kind = None, None, "", ""
+    activation, units, name, kind, end = None, None, "", "", ""
     known, scale, offset = True, 1.0, 0.0
     while site is not None:
         layer = site.layer
@@ -109,6 +110,7 @@ def describe(site, loss):
             passes = own == "linear" and not hasattr(inner, "kernel")
             if not passes:
                 activation, units = own, _width(layer)
+                end = layer_path(layer)
         if getattr(inner, "weights", None) and _is_head(inner):
             name, kind = layer_path(layer), type(inner).__name__
             if activation is None and known:
@@ -122,6 +124,7 @@ def describe(site, loss):
         kind=kind or "Dense",
         units=units,
         activation=activation,
+        activation_layer="" if end == name else end,
         scale=scale,
         offset=offset,
         **_loss_facts(loss),
@@ -246,6 +249,11 @@ def optimizer_of(model):
         return None
     rate = config.get("learning_rate")
     clips = ("clipnorm", "clipvalue", "global_clipnorm")
+    settings: dict[str, Any] = {
+        key: float(config[key])
+        for key in _SETTINGS
+        if isinstance(config.get(key), int | float) and config[key]
+    }
     return OptimizerFacts(
         name=type(leaf).__name__,
         learning_rate=float(rate) if isinstance(rate, int | float) else None,
@@ -253,11 +261,7 @@ def optimizer_of(model):
         clipped=any(config.get(key) for key in clips)
         or bool(optimizers.adaptive_clippers(optimizer)),
         schedule=_rates(leaf),
-        **{
-            key: float(config[key])
-            for key in _SETTINGS
-            if isinstance(config.get(key), int | float) and config[key]
-        },
+        **settings,
     )
 
 

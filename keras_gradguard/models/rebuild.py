@@ -10,6 +10,7 @@ from keras_gradguard.models import graph
 from keras_gradguard.models import keras_private
 from keras_gradguard.models.builder import Builder
 from keras_gradguard.models.builder import Edits
+from keras_gradguard.models.builder import compile_like
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_path
 
@@ -109,32 +110,6 @@ def copy_weights(pairs, fresh=()):
 
 def _value(variable):
     return np.array(keras.ops.convert_to_numpy(variable))
-
-
-@keras_private.without_tensorflow()
-def compile_like(new, old, **changes):
-    """Compile a model as another one, with a fresh optimizer.
-
-    Args:
-        new: The model to compile.
-        old: The model to take the arguments from.
-        **changes: Arguments of `compile` to change.
-
-    Returns:
-        `new`.
-    """
-    if not old.compiled:
-        return new
-    try:
-        config = keras.saving.deserialize_keras_object(old.get_compile_config())
-    except Exception:  # A loss of the user's own that nobody registered.
-        optimizer = old.optimizer
-        config = {
-            "optimizer": type(optimizer).from_config(optimizer.get_config()),
-            "loss": old.loss,
-        }
-    new.compile(**{**config, **changes})
-    return new
 
 
 @keras_private.without_tensorflow()

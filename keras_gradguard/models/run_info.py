@@ -5,11 +5,14 @@ import dataclasses
 import keras
 
 from keras_gradguard import _backend
+from keras_gradguard.models import calls
+from keras_gradguard.models import graph
 from keras_gradguard.models import optimizers
 from keras_gradguard.models import outputs as configuration
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_info
 from keras_gradguard.models.layers import layer_path
+from keras_gradguard.models.layers import wrappers_of
 from keras_gradguard.trace import meta
 from keras_gradguard.trace.run_info import RunInfo
 from keras_gradguard.trace.trace import Trace
@@ -41,9 +44,10 @@ def facts(model, params):
         params: `params` of a callback.
 
     Returns:
-        Dict with `backend`, `keras_version`, `model`, `optimizer`,
-        `learning_rate`, `loss_name`, `loss_weight` (of a single loss, None
-        where there are several), `outputs` (one dict with the fields of
+        Dict with `backend`, `keras_version`, `model`, `model_kind`,
+        `optimizer`, `learning_rate`, `loss_name`, `loss_weight` (of a single
+        loss, None where there are several), `compiled` (see
+        `calls.compiled_with`), `outputs` (one dict with the fields of
         `Output` each), `epochs_planned`, `steps_per_epoch`.
     """
     compiled = getattr(model, "optimizer", None) is not None
@@ -52,11 +56,13 @@ def facts(model, params):
         "backend": keras.backend.backend(),
         "keras_version": keras.__version__,
         "model": model.name,
+        "model_kind": _kind(model),
         # Which of several the step applies is not known before.
         "optimizer": _named(several[0]) if several else _optimizer(model),
         "learning_rate": None if several else _learning_rate(model),
         "loss_name": _loss_name(getattr(model, "loss", None)),
         "loss_weight": _loss_weight(model),
+        "compiled": calls.compiled_with(model),
         "outputs": _outputs(model),
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),
@@ -72,8 +78,11 @@ def run_info_of(model):
     Returns:
         `RunInfo`.
     """
+    found = forward_layers(model)
+    wrappers = wrappers_of(found)
     layers = {
-        layer_path(layer): layer_info(layer) for layer in forward_layers(model)
+        layer_path(layer): layer_info(layer, wrappers.get(id(layer)))
+        for layer in found
     }
     return RunInfo.of({**facts(model, {}), "layer_info": layers})
 
@@ -109,7 +118,16 @@ def _optimizer(model):
     known = configuration.optimizer_of(model)
     if known is not None:
         described |= dataclasses.asdict(known)
+    leaves = optimizers.leaves(model.optimizer)
+    if len(leaves) == 1 and (call := calls.call_of(leaves[0])) is not None:
+        described["call"] = call
     return described
+
+
+def _kind(model):
+    if isinstance(model, keras.Sequential):
+        return "sequential"
+    return "functional" if graph.is_graph(model) else "subclassed"
 
 
 def _outputs(model):

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard._validation import check_int
 from keras_gradguard._validation import shown
+from keras_gradguard.diagnosis.remedies.fitting import fitted
 from keras_gradguard.diagnosis.rules import RULES
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.preflight import building
@@ -131,7 +132,7 @@ def _judge(start: Any) -> list[Finding]:
     """Ask all rules, causes before their effects."""
     for rule in RULES:
         start.told += rule().check_start(start)
-    return start.told
+    return fitted(start.run, start.told)
 
 
 def _untrained(model: Any) -> bool:

@@ -23,6 +23,15 @@ _ALIASES = {
     "huber_loss": "huber",
     "logcosh": "log_cosh",
 }
+# Losses of targets that are numbers of any size.
+REGRESSION = (
+    "mean_squared_error",
+    "mean_absolute_error",
+    "huber",
+    "log_cosh",
+    "mean_absolute_percentage_error",
+    "mean_squared_logarithmic_error",
+)
 # Optimizers whose step grows with the gradient; the others rescale it.
 _PLAIN = ("SGD",)
 
@@ -102,6 +111,8 @@ class Output:
         from_logits: Whether the loss expects logits.
         scale: What the output is multiplied by behind the last layer.
         offset: What is added to it there.
+        activation_layer: Path of the layer that is this activation, where it
+            is one of its own.
     """
 
     layer: str = ""
@@ -112,6 +123,7 @@ class Output:
     from_logits: bool = False
     scale: float = 1.0
     offset: float = 0.0
+    activation_layer: str = ""
 
     @property
     def loss_name(self):
@@ -144,6 +156,7 @@ class OptimizerFacts:
         weight_decay: Float, or None.
         epsilon: Float, what is added to what the step is divided by, or None.
         schedule: List of [step, rate], of a schedule from the first step on.
+        call: How it is made: see `models.calls.call_of`.
     """
 
     name: str | None = None
@@ -156,6 +169,7 @@ class OptimizerFacts:
     weight_decay: float | None = None
     epsilon: float | None = None
     schedule: list | None = None
+    call: dict | None = None
 
     @property
     def plain(self):
@@ -208,12 +222,15 @@ class RunInfo:
         backend: Name of Keras's backend, or None.
         keras_version: Str, or None.
         model: Name of the model, or None.
+        model_kind: `"sequential"`, `"functional"`, `"subclassed"`, or None.
         optimizer: `OptimizerFacts`.
         learning_rate: Float above 0: the one that the run started with, also
             where a schedule sets it. None if not known.
         loss_name: Name of the loss, of several ones behind commas, or None.
         loss_weight: Float, 1 if nothing is known of it, None where it is not
             one number.
+        compiled: Dict of the arguments of `compile`, see
+            `models.calls.compiled_with`.
         outputs: Tuple of `Output`, one for each output of the model.
         epochs_planned: Int, or None.
         steps_per_epoch: Int, or None.
@@ -227,10 +244,12 @@ class RunInfo:
     backend: str | None = None
     keras_version: str | None = None
     model: str | None = None
+    model_kind: str | None = None
     optimizer: OptimizerFacts = OptimizerFacts()
     learning_rate: float | None = None
     loss_name: str | None = None
     loss_weight: float | None = 1.0
+    compiled: dict = dataclasses.field(default_factory=dict)
     outputs: tuple[Output, ...] = ()
     epochs_planned: int | None = None
     steps_per_epoch: int | None = None
@@ -278,6 +297,20 @@ class RunInfo:
     def info(self, layer):
         """Return what is known of a layer path, a dict; {} if nothing is."""
         return self.layers.get(str(layer), {})
+
+    def of_user(self, layer):
+        """Return the path of the layer that the user made, and its facts.
+
+        That of a recurrent layer or wrapper for what is inside of it.
+
+        Args:
+            layer: Str. A layer path.
+        """
+        info = self.info(layer)
+        within = info.get("within")
+        if isinstance(within, dict) and isinstance(within.get("path"), str):
+            return within["path"], within
+        return str(layer), info
 
     def site(self, path):
         """Return what is known of an activation, a dict; {} if nothing is."""

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from keras_gradguard.diagnosis.remedies.paste import written
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
 )
@@ -17,6 +18,7 @@ from keras_gradguard.diagnosis.rules.update_ratio import judge_learning_rate
 from keras_gradguard.trace.run_info import DataFacts
 from keras_gradguard.trace.run_info import OptimizerFacts
 from keras_gradguard.trace.run_info import Output
+from keras_gradguard.trace.run_info import RunInfo
 from keras_gradguard.trace.run_info import loss_name
 
 pytestmark = pytest.mark.pure
@@ -64,9 +66,12 @@ def test_outputs_that_do_not_fit_their_loss(output, kind):
     # The code to paste changes what the remedy changes, and only that.
     activation, loss = (remedy.arguments[key] for key in ("activation", "loss"))
     assert activation or loss
-    assert ('name="out"' in remedy.code) == (activation is not None)
-    assert (activation is None) or f'activation="{activation}"' in remedy.code
-    assert ("loss=" in remedy.code) == (loss is not None)
+    made = {"call": "keras.layers.Dense", "arguments": {"name": "out"}}
+    run = RunInfo(outputs=(output,), layers={"net/out": {"call": made}})
+    code = written(run, remedy).code
+    assert ('name="out"' in code) == (activation is not None)
+    assert (activation is None) or f'activation="{activation}"' in code
+    assert ("loss=" in code) == (loss is not None)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +222,7 @@ def inputs(low, high, mean, std, smallest=None, largest=None):
     [
         (inputs(0, 255, 33, 79), "pixels", "rescale_inputs"),
         (inputs(0, 1e4, 5e3, 3e3), "large", "normalize_inputs"),
-        (inputs(-1e-4, 1e-4, 0, 5e-5), "small", "normalize_inputs"),
+        (inputs(-1e-4, 1e-4, 0, 5e-5), "small", "rescale_inputs"),
         (inputs(0, 90, 3, 20, 0.02, 40), "uneven", "normalize_inputs"),
     ],
 )

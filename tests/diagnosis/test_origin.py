@@ -37,7 +37,7 @@ def test_a_loss_function_that_is_not_finite_is_not_blamed_on_the_data():
     assert finding.rule == "nonfinite_gradient"
     assert finding.evidence["origin"] == "loss"
     assert "the outputs are finite, the loss is" in finding.message
-    assert "logsumexp" in finding.remedies[0].code
+    assert any("logsumexp" in remedy.code for remedy in finding.remedies)
     assert all("data" not in remedy.title for remedy in finding.remedies)
 
 

@@ -10,6 +10,7 @@ from keras import layers
 import keras_gradguard as kgg
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.trace.run_info import OptimizerFacts
 from keras_gradguard.trace.run_info import Output
 from tests import models
 
@@ -58,24 +59,28 @@ REMEDIES = {
     "batch_norm": changes.normalize_inputs(""),
     "pixels": changes.rescale_inputs("", 1 / 255),
     "targets": changes.scale_targets("", 500.0, 300.0),
-    "rate": training.learning_rate("Adam", 1e-3, "", 1e-2),
+    "rate": training.learning_rate(OptimizerFacts("Adam", 1e-3), "", 1e-2),
     "factor": training.scale_learning_rate(0.1, ""),
-    "schedule": training.schedule("", 1e-3),
+    "schedule": training.schedule(""),
     "adam": training.adam(""),
     "clip": training.clip("", threshold=1.0),
     "accumulate": training.accumulate(2, ""),
     "several": changes.several(
         [
-            changes.convert("he_relu", "", "", normalization="batch"),
+            changes.convert("he_relu", "", normalization="batch"),
             training.adam(""),
-            training.schedule("", 1e-3, 200),
+            training.schedule("", 200),
         ],
         "",
     ),
-    "convert": changes.convert("he_relu", "", ""),
-    "normalize": changes.convert("elu", "", "", normalization="batch"),
-    "residual": changes.convert("elu", "", "", residual=True),
-    "fewer": changes.fewer_layers(["net/h1"], ""),
+    "convert": changes.convert("he_relu", ""),
+    "normalize": changes.convert("elu", "", normalization="batch"),
+    "residual": changes.convert("elu", "", residual=True),
+    "fewer": changes.leave_out(["net/h1"], ""),
+    "arguments": changes.change_layers(
+        "", "", {"net/h0": {"activation": "tanh", "use_bias": False}}
+    ),
+    "beta": training.set_optimizer_arguments("", "", beta_1=0.8),
     "again": changes.reinitialize(["net/h0"], ""),
 }
 
@@ -199,8 +204,10 @@ def test_layers_are_left_out_where_the_shape_allows():
     healed = apply("fewer", model)
     assert isinstance(healed.layers[1], layers.Identity)
     assert len(healed.trainable_variables) == 4
-    with pytest.raises(ValueError, match="each changes the shape"):
-        changes.fewer_layers(["net/out"], "").apply(model)
+    with pytest.raises(
+        ValueError, match="does not fit together without net/out"
+    ):
+        changes.leave_out(["net/out"], "").apply(model)
 
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
@@ -210,7 +217,7 @@ def test_a_plain_recurrent_layer_is_exchanged(kind):
         layers.Dense(1),
         inputs=(5, 2),
     )
-    healed = changes.recurrent("net/rnn", kind, 4, "").apply(model)
+    healed = changes.recurrent("net/rnn", kind, "").apply(model)
     assert type(healed.layers[0]).__name__ == kind
     assert healed.layers[0].name == "rnn"
     recurrent = healed.layers[0].cell.recurrent_kernel
@@ -234,7 +241,7 @@ def test_what_cannot_be_done_is_said():
     with pytest.raises(TypeError, match="must be Sequential or functional"):
         apply("convert", subclassed)
     with pytest.raises(ValueError, match="`layer` must be one of"):
-        changes.recurrent("net/gone", "LSTM", 4, "").apply(net())
+        changes.recurrent("net/gone", "LSTM", "").apply(net())
     frozen = net()
     frozen.layers[0].trainable = False
     with pytest.raises(ValueError, match="'h0' is frozen on purpose"):

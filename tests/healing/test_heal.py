@@ -14,6 +14,7 @@ from keras_gradguard.diagnosis.rules.oscillating_loss import for_oscillating
 from keras_gradguard.healing.search import is_better
 from keras_gradguard.healing.skill import skill
 from keras_gradguard.healing.skill import tasks_of
+from keras_gradguard.trace.run_info import OptimizerFacts
 from tests import models
 
 # Trains much; what a backend can change is tested with the edits.
@@ -131,9 +132,10 @@ def test_a_schedule_is_made_for_the_run_and_not_for_a_trial():
     slow = keras.optimizers.Adam(1e-5)
     model = classifier(layers.Dense(8, "relu"), optimizer=slow)
     x, y = data()
-    falls = changes_of_training.schedule("", 0.02, steps=7)
+    falls = changes_of_training.schedule("", steps=7)
+    facts = OptimizerFacts("Adam", 1e-5)
     remedy = changes.several(
-        [changes_of_training.learning_rate("Adam", 1e-5, "", 0.02), falls], ""
+        [changes_of_training.learning_rate(facts, "", 0.02, 1e4), falls], ""
     )
     finding = kgg.Finding(
         "own_rule", "critical", [], 0, 0, None, {}, "m", [remedy]
@@ -163,8 +165,9 @@ def test_small_batches_are_told_to_average_and_take_smaller_steps():
     optimizer = found[0].apply(model).optimizer
     assert optimizer.gradient_accumulation_steps == 32
     assert float(optimizer.learning_rate) == pytest.approx(0.01)
-    rates = [r.arguments.get("value") for r in found]
-    assert rates[1:3] == pytest.approx([0.01, 0.0005])
+    # Tenfold at once and no further, though the steps are 200 times too large.
+    rates = [r.arguments["value"] for r in found if "value" in r.arguments]
+    assert rates == pytest.approx([0.01])
     assert found[-1].apply is None
 
 

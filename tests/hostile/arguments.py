@@ -421,6 +421,11 @@ def _watch(**arguments):
         pass
 
 
+def _replace(model, layers):
+    """Put a single layer in the place of its namesake."""
+    return kgg.replace_layers(model, layers)
+
+
 def models():
     """Targets that take a model."""
     import keras
@@ -429,7 +434,7 @@ def models():
         [
             keras.Input((4,)),
             keras.layers.Dense(4, "relu"),
-            keras.layers.Dense(1),
+            keras.layers.Dense(1, name="last"),
         ]
     )
     model.compile("sgd", "mse")
@@ -453,6 +458,11 @@ def models():
             "dry_run": True,
             "seed": 1,
         },
+    )
+    yield Target(
+        "replace_layers",
+        _replace,
+        {"model": model, "layers": keras.layers.Dense(1, name="last")},
     )
     yield Target(
         "presets.lsuv",

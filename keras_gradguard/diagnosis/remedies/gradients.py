@@ -4,59 +4,148 @@ import dataclasses
 
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.diagnosis.remedies.code import layer_code
-from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.code import use_loss
+from keras_gradguard.diagnosis.remedies.rates import RANGES
+from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.findings.remedy import Remedy
+from keras_gradguard.trace.run_info import REGRESSION
+from keras_gradguard.trace.run_info import columns_of
+from keras_gradguard.trace.run_info import known
+from keras_gradguard.trace.run_info import rms
+
+# Inputs and targets whose size may be the cause.
+_LARGE = 10.0
+# A rate so many times the usual one is the first to suspect.
+_LARGE_RATE = 5.0
 
 
-def for_exploding(run, layers):
-    """Return remedies for gradients that grow without bound."""
-    name, rate = run.optimizer.name or "SGD", run.learning_rate
-    lower = "1e-3" if rate is None else f"{rate / 10:g}"
-    now = "" if rate is None else f" It is {rate:g} now."
+def for_exploding(run, layers, facts=None):
+    """Return remedies for gradients that grow without bound.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. The layers, culprits first.
+        facts: `DataFacts`, or None if nothing is known of the data.
+    """
+    now = "" if run.learning_rate is None else f" It is {run.learning_rate:g}."
     clip = training.clip(
         "Clipping bounds each step, so that one large gradient does not "
         "throw the weights far off.",
         threshold=1.0,
     )
-    code = f"optimizer = keras.optimizers.{name}({lower}, global_clipnorm=1.0)"
-    return [
-        Remedy(
-            "Bring inputs and targets to unit scale",
-            "A squared error grows with the square of the targets, and its "
-            "gradient with them. Undo the scaling on predictions.",
-            "mean, std = y_train.mean(axis=0), y_train.std(axis=0)\n"
-            "y_train = (y_train - mean) / std\n"
-            "y_val = (y_val - mean) / std",
+    lower = dataclasses.replace(
+        lower_rate(
+            run,
+            10,
+            f"Steps that overshoot make the next gradient larger still.{now}",
         ),
-        dataclasses.replace(clip, code=code),
-        dataclasses.replace(
-            lower_rate(
-                run,
-                10,
-                "Steps that overshoot make the next gradient larger "
-                f"still.{now}",
-            ),
-            title="Lower the learning rate",
-            code=f"optimizer = keras.optimizers.{name}({lower})",
-        ),
+        title="Lower the learning rate",
+    )
+    gates = "Its gates keep the state from growing."
+    found = for_recurrent(run, layers, gates)
+    if found:
+        return [*found, lower]
+    weights = [
         model.convert(
             "elu",
             "Its weights keep the size of the signal from layer to layer, "
             "whatever the activations were before.",
-            "\n".join(layer_code(run, layer, "elu") for layer in layers),
         ),
         model.convert(
             "he_relu",
             "Normalization keeps the size of the signal from layer to layer.",
-            normalize_code(run, layers),
             normalization="batch",
         ),
     ]
+    steps = [
+        model.several([lower, clip], "Smaller steps, and none that is huge."),
+        clip,
+        lower,
+    ]
+    usual = RANGES.get(run.optimizer.name, (0, 0, float("inf")))[2]
+    rate = training.facts_with_rate(run).effective_rate or 0.0
+    if run.optimizer.name != "SGD":
+        rate = run.learning_rate or 0.0
+    large = rate > _LARGE_RATE * usual
+    first, second = (steps, weights) if large else (weights, steps)
+    return [*_rescaled(run, facts), *first, *second, *_unseen(facts)]
 
 
-def for_nonfinite(run, layers, clue):
+def _unseen(facts):
+    """Return what to do with data of which nothing is known."""
+    if facts is not None and known(facts.input_mean, facts.target_mean):
+        return []
+    return [
+        model.words(
+            "Bring inputs and targets to unit scale",
+            "A squared error grows with the square of the targets, and its "
+            "gradient with them. Undo the scaling on predictions.",
+            "x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-7)\n"
+            "y = (y - y.mean(axis=0)) / (y.std(axis=0) + 1e-7)",
+        )
+    ]
+
+
+def _rescaled(run, facts):
+    """Return the remedies for inputs and targets far from unit scale."""
+    if facts is None:
+        return []
+    found = []
+    output = run.output
+    targets = facts.target_mean, facts.target_std
+    regression = output is not None and output.loss_name in REGRESSION
+    if regression and known(*targets) and rms(*targets) > _LARGE:
+        why = (
+            "A squared error grows with the square of the targets, and its "
+            "gradient with them. Undo the scaling on predictions."
+        )
+        std = facts.target_std or abs(facts.target_mean)
+        found.append(model.scale_targets(why, facts.target_mean, std))
+    inputs = facts.input_mean, facts.input_std
+    if known(*inputs) and rms(*inputs) > _LARGE and facts.input_std > 0:
+        why = "What comes in multiplies each gradient of the first layer."
+        found.append(model.normalize_inputs(why, *inputs))
+    if len(found) > 1:
+        together = model.several(found, "Both are far from unit scale.")
+        found.insert(0, together)
+    return found
+
+
+def usual_loss(run):
+    """Return the code that trains by the loss that is usual for the output."""
+    of_classes = {"softmax": "sparse_categorical_crossentropy"}
+    of_classes["sigmoid"] = "binary_crossentropy"
+    output = run.output
+    kind = None if output is None else output.activation
+    return use_loss(run, of_classes.get(str(kind), "mean_squared_error"))
+
+
+def _for_own_loss(run, layers, facts):
+    """Return what to put in the place of a loss of the user's own.
+
+    It is told where the whole gradient has gone, so that the loss is to blame
+    and not a layer, and where the usual loss takes these targets.
+    """
+    own = run.model_kind is not None and "loss" not in run.compiled
+    if not own or not set(run.layers) <= set(layers) or facts is None:
+        return []
+    if run.output is not None:
+        width, columns = columns_of(run.output, facts)
+        one = run.output.activation == "softmax" and columns == 1
+        if known(width, columns) and width != columns and not one:
+            return []
+    return [
+        model.words(
+            "Train by Keras's own loss until yours is safe",
+            "All else then shows that it learns. The remedies below tell how "
+            "to mend your loss.",
+            usual_loss(run),
+        )
+    ]
+
+
+def for_nonfinite(run, layers, clue, top=0, facts=None):
     """Return remedies for NaN or infinite gradients; `clue` says the cause.
 
     Args:
@@ -64,12 +153,13 @@ def for_nonfinite(run, layers, clue):
         layers: List of str. Layers whose gradient was not finite.
         clue: Str. `"growth"`, `"data"`, `"overflow"`, `"index"`, `"loss"`,
             `"slope"`, `"output"` or `"layer"`.
+        top: Int. The largest index that was looked up, where one is known.
+        facts: `DataFacts`, or None if nothing is known of the data.
     """
     check_data = Remedy(
         "Look for NaN and infinity in the data",
         "One such value in a batch makes the loss and every gradient NaN.",
-        "import numpy as np\n"
-        "print(np.isfinite(x_train).all(), np.isfinite(y_train).all())",
+        "print(np.isfinite(x).all(), np.isfinite(y).all())",
     )
     skip = dataclasses.replace(
         training.clip(
@@ -78,14 +168,13 @@ def for_nonfinite(run, layers, clue):
             nonfinite="skip",
         ),
         title="Skip updates that are not finite",
-        code="optimizer = keras_gradguard.AutoClip(optimizer, "
-        "nonfinite='skip')",
     )
     safe = Remedy(
         "Keep logarithms, roots and divisions away from zero",
         "Their gradients are infinite there, also where the value itself is "
         "fine.",
-        "x = keras.ops.maximum(x, 1e-7)  # before log, sqrt or division",
+        "def safe_log(value):\n"
+        "    return keras.ops.log(keras.ops.maximum(value, 1e-7))",
     )
     if clue == "growth":
         return [*for_exploding(run, layers), skip]
@@ -97,26 +186,31 @@ def for_nonfinite(run, layers, clue):
         )
         return [half, skip, safe]
     if clue == "index":
-        return _for_index(run, layers)
+        return _for_index(run, layers, top)
     if clue == "loss":
         return [
+            *_for_own_loss(run, layers, facts),
             Remedy(
                 "Compute the loss with logarithms that cannot underflow",
                 "The logarithm of a sum of exponentials, or of a probability "
                 "that has become 0, is not finite.",
-                "keras.ops.logsumexp(log_parts, axis=-1)  # not log(sum(exp))",
+                "def log_of_sum(log_parts):\n"
+                "    return keras.ops.logsumexp(log_parts, axis=-1)",
             ),
             safe,
             skip,
         ]
     if clue == "slope":
         return [
+            *_for_own_loss(run, layers, facts),
             Remedy(
                 "Make the input safe before the function, not its result after",
                 "The slope of the branch of `where` that is not taken counts, "
                 "too, and that of a root at 0 is infinite.",
-                "safe = keras.ops.where(x > 0, x, 1.0)\n"
-                "y = keras.ops.where(x > 0, keras.ops.sqrt(safe), 0.0)",
+                "def safe_sqrt(value):\n"
+                "    safe = keras.ops.where(value > 0, value, 1.0)\n"
+                "    return keras.ops.where(value > 0, keras.ops.sqrt(safe), "
+                "0.0)",
             ),
             safe,
             skip,
@@ -126,25 +220,26 @@ def for_nonfinite(run, layers, clue):
     return [check_data, safe, skip]
 
 
-def _for_index(run, layers):
+def _for_index(run, layers, top):
     info = run.info(layers[0]) if layers else {}
     rows = info.get("input_dim")
-    last, one_more = "input_dim - 1", "input_dim + 1"
+    last = f"{rows - 1}" if isinstance(rows, int) else "input_dim - 1"
+    found = []
     if isinstance(rows, int):
-        last, one_more = f"{rows - 1}", f"{rows + 1}"
-    return [
-        Remedy(
-            "Give the table a row for each index",
-            f"Indices count from 0, so the largest may be {last}.",
-            f"keras.layers.Embedding({one_more}, "
-            f"{info.get('output_dim', 'output_dim')}, "
-            f'name="{info.get("name", "embedding")}")'
-            "  # or larger: the largest index plus one",
-        ),
-        Remedy(
-            "Map unknown values to a row of their own",
-            "A lookup without such a row gives -1 or one too many.",
-            f"unknown = (x_train < 0) | (x_train > {last})\n"
-            "x_train = np.where(unknown, 0, x_train)",
-        ),
-    ]
+        found.append(
+            Remedy(
+                "Map unknown values to a row that exists",
+                "A lookup without such a row gives -1 or one too many.",
+                f"x = np.where((x < 0) | (x > {last}), 0, x)",
+            )
+        )
+        found.insert(
+            0,
+            model.change_layers(
+                "Give the table a row for each index",
+                f"Indices count from 0, so the largest may be {last}. The "
+                "table needs the largest index plus one.",
+                {str(layers[0]): {"input_dim": max(top + 1, rows + 1)}},
+            ),
+        )
+    return found

@@ -1,7 +1,7 @@
-"""Single changes to a model: what to do, why, code to paste, the action.
+"""Single changes to a model: what to do, why, the action.
 
-Rules put them in order for a finding. NumPy only; the
-edits they name are carried out by `keras_gradguard.edits`.
+Rules put them in order for a finding. The edits they name are carried out by
+`keras_gradguard.edits`; `remedies.paste` writes them down as code.
 """
 
 from keras_gradguard._text import number
@@ -19,24 +19,16 @@ def output(output, why, *, units=None, activation=None, loss=None, logits=None):
         loss: Str or None. New loss, as Keras's function is called.
         logits: Bool or None. New `from_logits` of the loss.
     """
-    titles, lines = [], []
+    titles = []
     if units is not None or activation is not None:
         titles.append(f"Give the output layer {_what(units, activation)}")
-        lines.append(_layer(output, units, activation))
     if logits is not None:
         titles.append(f"Use {loss} with from_logits={logits}")
-        called = "".join(word.title() for word in loss.split("_"))
-        lines.append(
-            "model.compile(optimizer, "
-            f"loss=keras.losses.{called}(from_logits={logits}))"
-        )
     elif loss is not None:
         titles.append(f"Use the loss {loss}")
-        lines.append(f'model.compile(optimizer, loss="{loss}")')
     return Remedy(
         "; ".join(titles),
         why,
-        "\n".join(lines),
         action="change_output",
         arguments={
             "layer": output.layer,
@@ -58,20 +50,6 @@ def _what(units, activation):
     return " and ".join(what)
 
 
-def _layer(output, units, activation):
-    units = output.units if units is None else units
-    arguments = ["units" if units is None else str(units)]
-    if "Conv" in output.kind:
-        arguments.append("kernel_size")
-    if activation is not None:
-        arguments.append(f'activation="{activation}"')
-    elif output.activation not in (None, "linear"):
-        arguments.append(f'activation="{output.activation}"')
-    if output.name:
-        arguments.append(f'name="{output.name}"')
-    return f"keras.layers.{output.kind}({', '.join(arguments)})"
-
-
 def normalize_inputs(why, mean=None, std=None):
     """Return the change that puts a normalization in front of the model.
 
@@ -81,15 +59,9 @@ def normalize_inputs(why, mean=None, std=None):
             normalization find out.
         std: The same for the standard deviation.
     """
-    code = (
-        "normalize = keras.layers.Normalization()\n"
-        "normalize.adapt(x_train)\n"
-        "model = keras.Sequential([normalize, *model.layers])"
-    )
     return Remedy(
         "Normalize the inputs",
         why,
-        code,
         action="normalize_inputs",
         arguments={"mean": mean, "std": std},
     )
@@ -100,8 +72,6 @@ def rescale_inputs(why, scale):
     return Remedy(
         f"Rescale the inputs by {number(scale)}",
         why,
-        f"model = keras.Sequential([keras.layers.Rescaling({scale:.6g}), "
-        "*model.layers])",
         action="rescale_inputs",
         arguments={"scale": float(scale)},
     )
@@ -118,22 +88,17 @@ def scale_targets(why, mean, std):
     return Remedy(
         "Bring the targets to unit scale",
         why,
-        "mean, std = y_train.mean(axis=0), y_train.std(axis=0)\n"
-        "y_train = (y_train - mean) / std\n"
-        "y_val = (y_val - mean) / std\n"
-        "# predictions: model.predict(x) * std + mean",
         action="scale_targets",
         arguments={"mean": float(mean), "std": float(std)},
     )
 
 
-def convert(pairing, why, code, *, normalization=None, residual=False):
+def convert(pairing, why, *, normalization=None, residual=False):
     """Return the change of hidden activations with their initializers.
 
     Args:
         pairing: Str. Name from `kgg.presets.names()`.
         why: Str. The reason.
-        code: Str. The layers to paste.
         normalization: None, `"batch"` or `"layer"`. Defaults to None.
         residual: Bool. Whether to add residual connections.
     """
@@ -146,7 +111,6 @@ def convert(pairing, why, code, *, normalization=None, residual=False):
     return Remedy(
         title,
         why,
-        code,
         action="convert",
         arguments={
             "pairing": pairing,
@@ -156,48 +120,53 @@ def convert(pairing, why, code, *, normalization=None, residual=False):
     )
 
 
-def fewer_layers(layers, why):
+def leave_out(layers, why):
     """Return the change that leaves layers out.
 
     Args:
-        layers: List of str. Paths of the layers to leave out.
+        layers: List of str. Their paths.
         why: Str. The reason.
     """
-    named = [str(layer).rsplit("/", maxsplit=1)[-1] for layer in layers]
+    named = ", ".join(str(at).rsplit("/", maxsplit=1)[-1] for at in layers)
     return Remedy(
-        "Use fewer layers",
+        f"Leave out {named}",
         why,
-        f"drop = {named!r}\n"
-        "model = keras.Sequential("
-        "[layer for layer in model.layers if layer.name not in drop])",
         action="remove_layers",
         arguments={"layers": [str(layer) for layer in layers]},
     )
 
 
-def recurrent(layer, kind, units, why):
+def change_layers(title, why, changes):
+    """Return the change of arguments of layers.
+
+    Args:
+        title: Str. What is done, in words.
+        why: Str. The reason.
+        changes: Dict from layer path to a dict of what JSON can hold.
+    """
+    return Remedy(
+        title, why, action="change_layers", arguments={"layers": changes}
+    )
+
+
+def recurrent(layer, kind, why):
     """Return the change of a plain recurrent layer to LSTM or GRU.
 
     Args:
         layer: Str. Path of the layer.
-        kind: Str. `"LSTM"`, `"GRU"`, or `"SimpleRNN"` to keep it and make
-            its recurrent weights orthogonal.
-        units: Int or None.
+        kind: Str. `"LSTM"`, `"GRU"`, or `"SimpleRNN"` to keep it, with tanh
+            and orthogonal recurrent weights.
         why: Str. The reason.
     """
     name = str(layer).rsplit("/", maxsplit=1)[-1]
-    size = "units" if units is None else units
-    same = kind == "SimpleRNN"
-    more = ', recurrent_initializer="orthogonal"' if same else ""
     title = (
-        f"Make the recurrent weights of {name} orthogonal"
-        if same
+        f"Give {name} tanh and orthogonal recurrent weights"
+        if kind == "SimpleRNN"
         else f"Use {kind} for {name}"
     )
     return Remedy(
         title,
         why,
-        f'keras.layers.{kind}({size}{more}, name="{name}")',
         action="change_recurrent",
         arguments={"layer": str(layer), "kind": kind},
     )
@@ -208,7 +177,6 @@ def reinitialize(layers, why):
     return Remedy(
         "Draw the weights anew",
         why,
-        "model = keras.models.clone_model(model)  # with other weights",
         action="reinitialize",
         arguments={"layers": [str(layer) for layer in layers]},
     )
@@ -225,7 +193,6 @@ def several(remedies, why):
     return Remedy(
         " + ".join(remedy.title for remedy in remedies),
         why,
-        "\n".join(remedy.code for remedy in remedies),
         action="several",
         arguments={
             "changes": [

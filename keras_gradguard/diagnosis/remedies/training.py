@@ -1,61 +1,65 @@
 """Single changes to how a model is trained, as `changes` has of the model."""
 
+import dataclasses
+
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.rates import AT_ONCE
+from keras_gradguard.diagnosis.remedies.rates import advised
 from keras_gradguard.findings.remedy import Remedy
 
 
-def learning_rate(optimizer, rate, why, to):
-    """Return the change of the learning rate.
+def learning_rate(optimizer, why, to, at_once=AT_ONCE):
+    """Return the change of the learning rate, by tenfold at most.
 
     Args:
-        optimizer: Str or None. Class name of the optimizer.
-        rate: Float or None. The learning rate now.
+        optimizer: `OptimizerFacts`.
         why: Str. The reason.
-        to: Float. The new one.
+        to: Float. The rate that is wanted.
+        at_once: Float. The largest factor.
     """
+    rate = optimizer.learning_rate
+    to = advised(optimizer, rate, to, at_once)
     side = "Lower" if rate is None or to < rate else "Raise"
     return Remedy(
         f"{side} the learning rate to {to:.2g}",
         why,
-        f"optimizer = keras.optimizers.{optimizer or 'Adam'}({to:.2g})",
         action="set_learning_rate",
-        arguments={"value": float(f"{to:.2g}")},
+        arguments={"value": to},
     )
 
 
 def scale_learning_rate(factor, why):
     """Return the change of an unknown learning rate by a factor."""
-    side = "Lower" if factor < 1 else "Raise"
+    factor = min(max(factor, 1 / AT_ONCE), AT_ONCE)
+    side, times = ("Lower", 1 / factor) if factor < 1 else ("Raise", factor)
     return Remedy(
-        f"{side} the learning rate by a factor of {number(1 / factor)}"
-        if factor < 1
-        else f"{side} the learning rate by a factor of {number(factor)}",
+        f"{side} the learning rate by a factor of {number(times)}",
         why,
-        f"model.optimizer.learning_rate *= {factor:.2g}",
         action="set_learning_rate",
         arguments={"factor": float(factor)},
     )
 
 
-def schedule(why, rate=None, steps=None):
+def schedule(why, steps=None, rate=None):
     """Return the change that lets the learning rate fall over the run.
 
     Args:
         why: Str. The reason.
-        rate: Float or None. The learning rate at the start.
         steps: Int or None. Steps of the run, where they are known.
+        rate: Float or None. Where it begins, if not at the present rate.
     """
-    start = f"{rate:g}" if rate else "1e-3"
+    arguments: dict[str, float] = {}
+    if steps is not None:
+        arguments["steps"] = int(steps)
+    if rate is not None:
+        arguments["rate"] = float(rate)
     return Remedy(
         "Let the learning rate fall over the run",
         why,
-        "rate = keras.optimizers.schedules.CosineDecay("
-        f"{start}, decay_steps=epochs * steps_per_epoch)\n"
-        "optimizer = keras.optimizers.Adam(rate)",
         action="schedule",
-        arguments={} if steps is None else {"steps": int(steps)},
+        arguments=arguments,
     )
 
 
@@ -64,7 +68,6 @@ def adam(why, rate=1e-3):
     return Remedy(
         "Use Adam",
         why,
-        f"optimizer = keras.optimizers.Adam({rate:g})",
         action="set_optimizer",
         arguments={"name": "Adam", "learning_rate": rate},
     )
@@ -78,30 +81,40 @@ def clip(why, clipper="norm", **arguments):
         clipper: Str. Name of the clipper. Defaults to `"norm"`.
         **arguments: Its arguments.
     """
-    shown = "".join(f", {k}={v!r}" for k, v in arguments.items())
     return Remedy(
         "Clip the gradient",
         why,
-        f'optimizer = keras_gradguard.AutoClip(optimizer, "{clipper}"{shown})',
         action="clip",
         arguments={"clipper": clipper, **arguments},
     )
 
 
-def accumulate(batches, why, optimizer=None):
+def set_optimizer_arguments(title, why, **arguments):
+    """Return the change of arguments of the optimizer; None takes one away.
+
+    Args:
+        title: Str. What is done, in words.
+        why: Str. The reason.
+        **arguments: The arguments.
+    """
+    return Remedy(
+        title,
+        why,
+        action="change_optimizer",
+        arguments={"arguments": arguments},
+    )
+
+
+def accumulate(batches, why):
     """Return the change that averages the gradients of several batches.
 
     Args:
         batches: Int. Batches of an update.
         why: Str. The reason.
-        optimizer: Str or None. Class name of the optimizer.
     """
     return Remedy(
         f"Average the gradients of {batches} batches",
         why,
-        f"optimizer = keras.optimizers.{optimizer or 'Adam'}(\n"
-        f"    learning_rate, gradient_accumulation_steps={batches}\n"
-        ")  # or a larger batch_size in fit",
         action="accumulate",
         arguments={"batches": batches},
     )
@@ -117,8 +130,7 @@ def lower_rate(run, factor, why):
     """
     if run.learning_rate is None:
         return scale_learning_rate(1 / factor, why)
-    name, rate = run.optimizer.name, run.learning_rate
-    return learning_rate(name, rate, why, rate / factor)
+    return learning_rate(facts_with_rate(run), why, run.learning_rate / factor)
 
 
 def with_normalization(change):
@@ -126,7 +138,6 @@ def with_normalization(change):
     normalize = changes.convert(
         "he_relu",
         "Normalization gives every layer a signal and a gradient of like size.",
-        "keras.layers.BatchNormalization()  # behind each hidden layer",
         normalization="batch",
     )
     return changes.several(
@@ -136,19 +147,29 @@ def with_normalization(change):
     )
 
 
-def falling_rate(trace, rate):
+def falling_rate(trace):
     """Return the change to a rate that falls over the planned run."""
     return schedule(
         "Large steps at the start and small ones at the end learn fast and "
         "settle.",
-        rate,
         planned_steps(trace),
     )
 
 
-def change_rate(trace, factor, why):
+def change_rate(trace, factor, why, at_once=AT_ONCE):
     """Return the change of the run's learning rate by a factor."""
     rate = trace.run.learning_rate
     if rate is None:
         return scale_learning_rate(factor, why)
-    return learning_rate(trace.run.optimizer.name, rate, why, rate * factor)
+    return learning_rate(
+        facts_with_rate(trace.run), why, rate * factor, at_once
+    )
+
+
+def facts_with_rate(run):
+    """Return the `OptimizerFacts` of a run, with the rate that it began with.
+
+    Args:
+        run: `RunInfo`.
+    """
+    return dataclasses.replace(run.optimizer, learning_rate=run.learning_rate)

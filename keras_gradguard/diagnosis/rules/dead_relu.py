@@ -12,8 +12,7 @@ from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import model as changes
-from keras_gradguard.diagnosis.remedies.code import layer_code
-from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
@@ -259,19 +258,19 @@ def _finding(trace, learning, dead, since, sites, last, level):
 
 def for_dead(run, layers):
     """Return remedies for ReLU layers whose units give 0 for all samples."""
-    leaky = "\n".join(layer_code(run, at, "leaky_relu") for at in layers)
     return [
+        *for_recurrent(
+            run, layers, "Its units are bounded, and none of them can die."
+        )[:-1],
         changes.convert(
             "he_leaky_relu",
             "A leaky ReLU passes a part of what is negative on, so no unit is "
             "without a gradient.",
-            leaky,
         ),
         changes.convert(
             "he_relu",
             "Normalization centres what goes into a ReLU, so about half of "
             "its units are active on any batch.",
-            normalize_code(run, layers),
             normalization="batch",
         ),
         changes.reinitialize(

@@ -6,6 +6,7 @@ from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
+from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.origin import origin_of
 from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
@@ -107,7 +108,9 @@ class NonfiniteGradient(Rule):
                 "window": {"first_step": step, "last_step": step},
             },
             message=f"At step {step} the gradient became {kind}; {what}.",
-            remedies=for_nonfinite(trace.run, layers, clue),
+            remedies=for_nonfinite(
+                trace.run, layers, clue, facts=facts_of(trace)
+            ),
         )
 
     def _skipped(self, trace, gone, at):
@@ -188,6 +191,7 @@ class NonfiniteGradient(Rule):
 
     def _beyond(self, start):
         layers = list(start.beyond)
+        top = max(index for index, _ in start.beyond.values())
         first, *more = (
             f"{layer} looks up the index {index}, but its table has the rows 0 "
             f"to {rows - 1}."
@@ -207,7 +211,7 @@ class NonfiniteGradient(Rule):
                     *more,
                 ]
             ),
-            for_nonfinite(start.run, layers, "index"),
+            for_nonfinite(start.run, layers, "index", top),
         )
 
     def _in_data(self, start):

@@ -35,12 +35,12 @@ _SWINGS = {"units": 20, "up": 0.1, "ups": 3, "net": 0.2}
 class OscillatingLoss(Rule):
     """Finds a loss that is thrown about instead of falling.
 
-    * Thrown: the first five updates add up to over 0.3 of the weights, and the
+    * Thrown: the first five updates add up to over 0.3 of the weights. The
       loss then stays 1.5 times above its start, or no gradient is left while
       the loss is high, for 30 records and 1 % of the planned steps.
-    * Swinging: over twenty epochs (or stretches of 100 records where an epoch
-      is longer) the loss changes by over 5 % from one to the next, goes up by
-      over 10 % three times, and is not a fifth lower in the end.
+    * Swinging: the loss changes by over 5 % from one epoch to the next, for
+      twenty epochs (or stretches of 100 records where an epoch is longer). It
+      goes up by over 10 % three times, and is not a fifth lower in the end.
 
     A run that has learnt (by outputs that follow the targets, by a score, or
     by a loss that fell by nine tenths) may swing as it likes.
@@ -193,16 +193,19 @@ def for_oscillating(trace, moved=None):
             updates changed, where that was too much.
     """
     name = trace.run.optimizer.name
-    lower = change_rate(
-        trace, 0.1, "Smaller steps do not jump across the valley."
-    )
+    why = "Smaller steps do not jump across the valley."
+    if moved is not None and moved > 10 * _USUAL:
+        why = (
+            f"One update changed the weights by {number(moved)} of their "
+            "size; about 1e-3 is usual."
+        )
+    lower = change_rate(trace, 0.1, why)
     found = []
     batch = batch_size(trace)
     if 0 < batch < _FEW:
         average = changes_of_training.accumulate(
             -(-_LARGE // batch),
             f"The gradient of {batch} samples points elsewhere in each step.",
-            name,
         )
         why = (
             f"Steps are too large, and with {batch} samples in a batch each "
@@ -210,16 +213,8 @@ def for_oscillating(trace, moved=None):
         )
         found.append(changes.several([lower, average], why))
     found.append(lower)
-    if moved is not None and moved > 10 * _USUAL:
-        much = max(_USUAL / moved, 1e-3)
-        if much < 0.05:
-            why = (
-                f"One update changed the weights by {number(moved)} of their "
-                "size; about 1e-3 is usual."
-            )
-            found.append(change_rate(trace, much, why))
     if trace.run.learning_rate:
-        falls = falling_rate(trace, 0.1 * trace.run.learning_rate)
+        falls = falling_rate(trace)
         why = "Smaller steps at once, and smaller ones still to settle."
         found.append(changes.several([lower, falls], why))
     if name != "Adam":
@@ -229,7 +224,8 @@ def for_oscillating(trace, moved=None):
         changes.words(
             "Use a larger batch",
             "The gradient of few samples points elsewhere in each step.",
-            "model.fit(x_train, y_train, batch_size=32, epochs=epochs)",
+            "model.fit(x, y, batch_size=32, "
+            f"epochs={trace.run.epochs_planned or 10})",
         )
     )
     return found

@@ -12,11 +12,8 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.remedies import model as changes
-from keras_gradguard.diagnosis.remedies.code import normalize_code
-from keras_gradguard.diagnosis.remedies.code import preset_code
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
-from keras_gradguard.findings.remedy import Remedy
 
 _NARROW = 0.1
 _WIDE = 5.0
@@ -45,9 +42,9 @@ _DEAD, _SAME = 1e-3, 0.02
 class PoorInitialization(Rule):
     """Finds weights that start constant, far too small or far too large.
 
-    Judged are the kernels of dense and convolutional layers at the first step,
+    The kernels of dense and convolutional layers are judged at the first step,
     by their gain: root mean square times the root of the inputs of a unit. It
-    is about 1 where the signal keeps its size. Poor are
+    is about 1 where the signal keeps its size. These are poor:
 
     * a hidden kernel that is constant: all its units stay the same;
     * a gain below a tenth of Glorot's, or several that multiply to less than a
@@ -56,8 +53,8 @@ class PoorInitialization(Rule):
     * a gain above 5;
     * a hidden layer of one unit with an activation, which is told besides.
 
-    Many such nets learn all the same, above all shallow ones. Told is only
-    what has not learnt after 30 records, or whose gradient ran away.
+    Many such nets learn all the same, above all shallow ones. A run is told of
+    only if it has not learnt after 30 records, or its gradient ran away.
 
     References:
         - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html)
@@ -268,7 +265,9 @@ def _finding(trace, kind, guilty, seen, more):
         concerned = [k["layer"] for k in others]
         text += f" Besides, {names(concerned)}: {_what(other, others)}."
         # What nothing else makes up for comes first.
-        remedies = [*_remedies(trace.run, other, concerned), *remedies]
+        cures = _remedies(trace.run, other, concerned)
+        # With more that is wrong, one change alone is not enough.
+        remedies = [*cures[::-1], *remedies]
         layers += [layer for layer in concerned if layer not in layers]
     return Finding(
         rule=PoorInitialization.id,
@@ -289,22 +288,17 @@ def _finding(trace, kind, guilty, seen, more):
 
 
 def _remedies(run, kind, layers):
+    glorot = changes.convert(
+        "glorot_tanh",
+        "Weights of both signs cancel, and the signal keeps its size.",
+    )
     if kind == "one_unit":
-        return [
-            Remedy(
-                "Remove the hidden layer of one unit, or give it more units",
-                "Nothing but one number gets through it.",
-                "\n".join(f"# leave out or widen: {layer}" for layer in layers),
-            )
-        ]
-    if kind == "one_sided":
-        glorot = changes.convert(
-            "glorot_tanh",
-            "Weights of both signs cancel, and the signal keeps its size.",
-            "\n".join(
-                preset_code(run, layer, "glorot_tanh") for layer in layers
-            ),
+        alone = changes.leave_out(
+            layers, "Nothing but one number gets through a layer of one unit."
         )
+        why = "The signal then gets through, at a size that is kept."
+        return [alone, changes.several([alone, glorot], why)]
+    if kind == "one_sided":
         return [glorot, *for_initialization(run, layers)]
     return for_initialization(run, layers)
 
@@ -343,18 +337,16 @@ def for_initialization(run, layers, preset=None):
         preset: Str or None. Name of the pairing that fits.
     """
     preset = preset if preset not in (None, "linear") else "he_relu"
-    code = "\n".join(preset_code(run, at, preset) for at in layers)
+    del layers
     return [
         changes.convert(
             preset,
             "Its weights keep the size of the signal from layer to layer.",
-            code,
         ),
         changes.convert(
             "he_relu",
             "Normalization gives the signal its size back, whatever the "
             "weights.",
-            normalize_code(run, layers),
             normalization="batch",
         ),
     ]

@@ -12,6 +12,7 @@ from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import median_known
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training as changes_of_training
+from keras_gradguard.diagnosis.remedies.rates import AT_ONCE
 from keras_gradguard.diagnosis.remedies.training import change_rate
 from keras_gradguard.diagnosis.remedies.training import with_normalization
 from keras_gradguard.diagnosis.rules.rule import Rule
@@ -30,11 +31,11 @@ _REACH = {
 class LossPlateau(Rule):
     """Finds a loss that stays where it began.
 
-    * After half of the planned steps, and 500 (2000 where the plan is not
-      known), the loss has not fallen by 5 %, or no lower than that of a
-      constant, and the outputs do not follow the targets. Healthy deep tanh
-      nets sit at their start for a quarter of the time, and healthy narrow
-      ones for some hundred steps, so nothing is said before.
+    * The loss has not fallen by 5 %, or no lower than that of a constant, and
+      the outputs do not follow the targets. This is told after half of the
+      planned steps, and 500 (2000 where the plan is not known). Healthy deep
+      tanh nets sit at their start for a quarter of the time, and healthy
+      narrow ones for some hundred steps, so nothing is said before.
     * Sooner, after 5 % of the planned steps and 100 records, where the outputs
       were the same for every input from the start.
 
@@ -53,11 +54,11 @@ class LossPlateau(Rule):
 class SlowConvergence(Rule):
     """Finds a run whose steps cannot take it there in the planned time.
 
-    * The updates measured so far, were all to go in one direction until the
-      planned end, would move the weights by less than 0.15 of their size (by
-      0.015, if the steps have grown since the start, as with momentum). Told
-      after 2 % of the plan, unless the steps grow, as in a warm-up, or the run
-      has learnt all the same, as in fine-tuning.
+    * All planned updates, if they went in one direction, would move the
+      weights by less than 0.15 of their size. The limit is 0.015, if the
+      steps have grown since the start, as with momentum. This is told after
+      2 % of the plan, unless the steps grow, as in a warm-up, or the run has
+      learnt all the same, as in fine-tuning.
     * At the time of `loss_plateau` the loss is where that rule has it, but
       falls still.
 
@@ -219,16 +220,17 @@ def _falls(loss):
     return bool((np.diff(parts) < 0).sum() >= 4)
 
 
-def for_slow(trace, factor):
+def for_slow(trace, factor, at_once=AT_ONCE):
     """Return remedies for a run that learns too slowly.
 
     Args:
         trace: The `Trace`.
         factor: Float. How much larger the steps should be.
+        at_once: Float. The largest factor of the learning rate.
     """
-    factor = float(min(max(factor, 3.0), 1e4))
+    factor = float(max(factor, 3.0))
     why = "The weights then move as far as training usually takes."
-    faster = change_rate(trace, factor, why)
+    faster = change_rate(trace, factor, why, at_once)
     found = [faster]
     if trace.run.optimizer.name != "Adam":
         adam = changes_of_training.adam("It finds a step size for each weight.")
@@ -239,7 +241,7 @@ def for_slow(trace, factor):
         changes.words(
             "Train longer",
             "At this pace the planned epochs are too few.",
-            "model.fit(x_train, y_train, epochs=10 * epochs)",
+            f"model.fit(x, y, epochs={10 * (trace.run.epochs_planned or 10)})",
         )
     )
     return found
@@ -262,6 +264,6 @@ def for_plateau(trace):
             "Fit a few samples first",
             "If a model cannot learn 16 samples by heart, something in it is "
             "connected wrongly, or its targets do not belong to its inputs.",
-            "model.fit(x_train[:16], y_train[:16], epochs=500)",
+            "model.fit(x[:16], y[:16], epochs=500)",
         ),
     ]

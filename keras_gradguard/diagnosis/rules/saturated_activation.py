@@ -10,8 +10,8 @@ from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import model as changes
-from keras_gradguard.diagnosis.remedies.code import layer_code
-from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
+from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
@@ -38,9 +38,10 @@ class SaturatedActivation(Rule):
     Where the slope is under a hundredth of its largest, next to no gradient
     comes back. Saturation alone is no sickness: in healthy nets nine of ten
     inputs of a tanh may lie beyond 5, and an output that is sure of itself is
-    saturated by right. So: at least 80 % of a layer's outputs are in the flat
-    ends in 4 measurements in a row, over 20 steps, while the loss stalls,
-    hardly fell since the start and the outputs do not follow the targets.
+    saturated by right. So two things must hold. At least 80 % of a layer's
+    outputs are in the flat ends in 4 measurements in a row, over 20 steps. And
+    the loss stalls, hardly fell since the start, and the outputs do not follow
+    the targets.
 
     References:
         - [Rakitianskaia and Engelbrecht, 2015](https://doi.org/10.1109/SSCI.2015.202)
@@ -162,21 +163,24 @@ def _finding(trace, steps, flat, sites, guilty, starts, last):
 
 def for_saturated(run, layers):
     """Return remedies for units in the flat ends of their activation."""
-    code = "\n".join(layer_code(run, layer, "relu") for layer in layers)
-    return [
+    hidden = [
         changes.convert(
             "he_relu",
             "ReLU does not saturate, and He's initializer keeps its size from "
             "layer to layer.",
-            code,
         ),
         changes.convert(
             "glorot_tanh",
             "Normalization brings what goes into the activation back to where "
             "it is steep.",
-            normalize_code(run, layers),
             normalization="batch",
         ),
+    ]
+    if recurrent_layers(run, layers):
+        gates = "Its gates keep the state where it is not flat."
+        hidden = for_recurrent(run, layers, gates)
+    return [
+        *hidden,
         changes.normalize_inputs(
             "Large inputs saturate the first layer, and it the next."
         ),

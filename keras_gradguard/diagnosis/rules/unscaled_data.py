@@ -10,12 +10,12 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.diagnosis.rules.output_mismatch.targets import REGRESSION
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     intended_output,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
+from keras_gradguard.trace.run_info import REGRESSION
 from keras_gradguard.trace.run_info import known
 from keras_gradguard.trace.run_info import rms
 
@@ -39,13 +39,17 @@ _BOUNDED = ("sigmoid", "softmax", "tanh", "softsign", "hard_sigmoid")
 class UnscaledData(Rule):
     """Finds inputs or targets far from unit scale where they do harm.
 
-    Judged is what enters the first layer with weights, so a normalization in
-    front counts, and the targets of a regression. Inputs of a root mean square
-    over 50, or a mean 30 times as large as what varies, features that differ
-    100-fold, pixels up to 255, targets of over 1000, or of over 10 where the
-    first step of plain SGD overshoots. Many nets learn from such data all the
-    same: told is only what has not learnt after 30 records, or whose loss or
-    gradient ran away.
+    What enters the first layer with weights is judged, so a normalization in
+    front counts; and the targets of a regression. These are unscaled:
+
+    * inputs of a root mean square over 50, or with a mean 30 times as large as
+      what varies;
+    * features that differ 100-fold, and pixels up to 255;
+    * targets of over 1000, or of over 10 where the first step of plain SGD
+      overshoots.
+
+    Many nets learn from such data all the same. A run is told of only if it
+    has not learnt after 30 records, or its loss or gradient ran away.
     """
 
     id = "unscaled_data"
@@ -200,6 +204,9 @@ def judge_inputs(data, layers=(), mean=None, std=None, large=None):
         )
     elif 0 < size <= _SMALL_INPUT:
         kind, severity = "small", "warning"
+        # Also where the model itself has scaled them down before.
+        why = "Their size is then about 1 where they reach the weights."
+        remedies.insert(0, changes.rescale_inputs(why, 1 / size))
         text = f"The inputs are tiny{span}"
     else:
         return []
@@ -303,8 +310,7 @@ def judge_target_scale(output, data, optimizer=None, large=None):
         to = optimizer.learning_rate / max(2.0, step)
         remedies.append(
             training.learning_rate(
-                optimizer.name,
-                optimizer.learning_rate,
+                optimizer,
                 "Then the first step is no larger than an output.",
                 to,
             )

@@ -19,14 +19,16 @@ from keras_gradguard.diagnosis.evidence.stretches import records
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import model as changes
-from keras_gradguard.diagnosis.remedies.code import layer_code
-from keras_gradguard.diagnosis.remedies.code import normalize_code
+from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
+from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     norms_by_layer,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
 
+# Layers from which on their factors alone are too many.
+_DEEP = 24
 _SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
 
 # Windows are in blocks of ten records.
@@ -68,7 +70,7 @@ class VanishingGradient(Rule):
     Only layers with kernels are compared, at least three of them.
 
     Notes:
-        A recurrent layer that forgets over many time steps does not show: the
+        A recurrent layer that forgets over many time steps does not show. The
         gradient of its kernel is a sum over all steps, and the last ones keep
         it as large as that of an LSTM.
 
@@ -275,8 +277,14 @@ def _less(low, high):
 
 def for_vanishing(run, layers):
     """Return remedies for layers that the gradient does not reach."""
+    gates = "Its gates let the gradient pass over many time steps."
+    found = for_recurrent(run, layers, gates)
+    if recurrent_layers(run, layers):
+        # What is behind them in depth is not what is missing.
+        return found
     kinds = {run.info(layer).get("activation") for layer in layers}
     squashing = sorted(kind for kind in kinds if kind in _SATURATING)
+    rectified = kinds <= {"relu", None, "linear"} and "relu" in kinds
     if squashing:
         many = len(squashing) > 1
         why = (
@@ -291,65 +299,26 @@ def for_vanishing(run, layers):
             "He's initializer keeps the size of the signal from layer to "
             "layer when the activation is ReLU."
         )
-    recurrent = _recurrent(
-        run,
-        layers,
-        "Its gates let the gradient pass over many time steps.",
-    )
-    return [
-        *recurrent,
-        dataclasses.replace(
-            changes.convert(
-                "he_relu",
-                why,
-                "\n".join(layer_code(run, layer, "relu") for layer in layers),
-            ),
-            title="Use ReLU with He initialization in these layers",
-        ),
+    title = "Use He initialization in the hidden layers"
+    if not rectified:
+        title = "Use ReLU with He initialization in the hidden layers"
+    paired = dataclasses.replace(changes.convert("he_relu", why), title=title)
+    skips = dataclasses.replace(
         changes.convert(
             "he_relu",
-            "Normalization keeps activations where they do not saturate and "
-            "gives every layer a gradient of like size.",
-            normalize_code(run, layers),
-            normalization="batch",
+            "A sum passes the gradient on undiminished, whatever the layer "
+            "beside it does.",
+            residual=True,
         ),
-        dataclasses.replace(
-            changes.convert(
-                "elu",
-                "A sum passes the gradient on undiminished, whatever the "
-                "layer beside it does; a shallower net has fewer factors to "
-                "multiply.",
-                "h = keras.layers.Add()([h, layer(h)])  # layer keeps the "
-                "shape",
-                residual=True,
-            ),
-            title="Add skip connections or use fewer layers",
-        ),
-        changes.fewer_layers(
-            layers[: max(1, len(layers) - 1)],
-            "Layers that get no gradient only stand in the way.",
-        ),
-    ]
-
-
-def _recurrent(run, layers, why):
-    """Return remedies for plain recurrent layers among `layers`."""
-    plain = [
-        layer
-        for layer in layers
-        if run.info(layer).get("class") in ("SimpleRNN", "SimpleRNNCell")
-    ]
-    found = []
-    for layer in plain[:1]:
-        units = run.info(layer).get("units")
-        found = [
-            changes.recurrent(layer, "LSTM", units, why),
-            changes.recurrent(layer, "GRU", units, why),
-            changes.recurrent(
-                layer,
-                "SimpleRNN",
-                units,
-                "An orthogonal matrix keeps the length of what it multiplies.",
-            ),
-        ]
-    return found
+        title="Add skip connections",
+    )
+    normalized = changes.convert(
+        "he_relu",
+        "Normalization keeps activations where they do not saturate and "
+        "gives every layer a gradient of like size.",
+        normalization="batch",
+    )
+    if len(run.layers) > _DEEP:
+        # So many factors multiply to next to nothing however they start.
+        return [skips, normalized, paired]
+    return [paired, normalized, skips]

@@ -8,8 +8,8 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.findings.finding import Finding
-from keras_gradguard.findings.remedy import Remedy
 
 _WAYS = ("global_clipnorm", "clipnorm", "clipvalue")
 # What is left of a gradient that a step no longer feels.
@@ -106,16 +106,13 @@ def _finding(trace, way, threshold, seen, norms, stop):
     )
     usual = float(f"{max(1.0, typical):.1g}")
     fixes = [
-        Remedy(
-            "Remove the clip",
-            "No gradient here calls for it.",
-            f"model.optimizer.{way} = None",
+        training.set_optimizer_arguments(
+            "Remove the clip", "No gradient here calls for it.", **{way: None}
         ),
-        Remedy(
+        training.set_optimizer_arguments(
             "Raise the threshold above a typical gradient norm",
             "Then only outliers are cut.",
-            f"model.optimizer.{way} = None\n"
-            f"model.optimizer.global_clipnorm = {usual:g}",
+            **{way: None, "global_clipnorm": usual},
         ),
     ]
     return Finding(

@@ -3,6 +3,10 @@
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.remedies.code import Raw
+from keras_gradguard.diagnosis.remedies.code import call
+from keras_gradguard.diagnosis.remedies.code import compile_with
+from keras_gradguard.diagnosis.remedies.code import optimizer_of
 from keras_gradguard.diagnosis.rules.clipping.of_keras import starved
 from keras_gradguard.diagnosis.rules.clipping.uneven import uneven
 from keras_gradguard.diagnosis.rules.rule import Rule
@@ -137,19 +141,20 @@ def _finding(trace, steps, evidence, text, limit, norm):
         trace.epoch_of(first),
         evidence,
         text,
-        for_clipping(limit, norm),
+        for_clipping(trace.run, limit, norm),
     )
 
 
-def for_clipping(threshold, norm):
+def for_clipping(run, threshold, norm):
     """Return the remedy for a threshold far from the norms it is for."""
+    inner = optimizer_of(run) or Raw("model.optimizer.inner_optimizer")
+    made = call("kgg.AutoClip", inner, percentile=90)
     return [
         Remedy(
             "Let the threshold follow the gradient norms",
             f"A threshold of {threshold:.3g} and norms of {norm:.3g} are far "
             "apart. At the 90th percentile of the run's own norms, only the "
             "largest tenth is clipped.",
-            "optimizer = kgg.AutoClip(keras.optimizers.Adam(1e-3), "
-            "percentile=90)",
+            compile_with(run, made),
         )
     ]

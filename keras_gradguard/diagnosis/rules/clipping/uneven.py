@@ -7,6 +7,10 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.remedies.code import Raw
+from keras_gradguard.diagnosis.remedies.code import call
+from keras_gradguard.diagnosis.remedies.code import compile_with
+from keras_gradguard.diagnosis.remedies.code import optimizer_of
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 
@@ -52,6 +56,7 @@ def _finding(trace, steps, threshold, norm, hard):
     first, last = int(steps[0]), int(steps[-1])
     limit, large = float(np.median(threshold)), float(np.median(norm[hard]))
     count = int(hard.sum())
+    inner = optimizer_of(trace.run) or Raw("model.optimizer.inner_optimizer")
     return Finding(
         rule="clipping",
         severity="warning",
@@ -80,7 +85,7 @@ def _finding(trace, steps, threshold, norm, hard):
                 "Clip only what the norms hardly ever reach",
                 "The default of AutoClip leaves alone what at least a share "
                 "of the batches has.",
-                "optimizer = kgg.AutoClip(keras.optimizers.Adam(1e-3))",
+                compile_with(trace.run, call("kgg.AutoClip", inner)),
             )
         ],
     )

@@ -1,6 +1,6 @@
 """The rule that finds gradients that grow without bound."""
 
-from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.remedies.gradients import for_exploding
 from keras_gradguard.diagnosis.rules.exploding_gradient.at_once import at_once
 from keras_gradguard.diagnosis.rules.exploding_gradient.lasting import (
@@ -38,9 +38,9 @@ class ExplodingGradient(Rule):
 
     Seven ways to show it, each scale-free:
 
-    * at the first step the outputs are 1000 times as large as the inputs and
-      the targets, and the loss or the gradient a million times what such
-      targets can give: critical, however short the run;
+    * at the first step the outputs are 1000 times as large as inputs and
+      targets. The loss or the gradient is a million times what such targets
+      can give: critical, however short the run;
     * the gradient ends in NaN or infinity and grew at least 100-fold within
       the 64 steps before, or an update was over 10 times as large as the
       weights: critical;
@@ -112,25 +112,5 @@ class ExplodingGradient(Rule):
 
 
 def _remedies(trace, growth):
-    fixes = for_exploding(trace.run, growth.layers)
-    kinds = ("SimpleRNN", "SimpleRNNCell")
-    first = growth.layers[0] if growth.layers else ""
-    info = trace.info(first)
-    if info.get("class") not in kinds:
-        return fixes
-    # The user's layer, not its cell.
-    own = first.removesuffix(f"/{info.get('name')}")
-    units = info.get("units")
-    return [
-        model.recurrent(
-            own, "LSTM", units, "Its gates keep the state from growing."
-        ),
-        model.recurrent(
-            own,
-            "SimpleRNN",
-            units,
-            "An orthogonal matrix keeps the length of what it multiplies, and "
-            "tanh bounds the state.",
-        ),
-        *fixes,
-    ]
+    facts = facts_of(trace)
+    return for_exploding(trace.run, growth.layers, facts)

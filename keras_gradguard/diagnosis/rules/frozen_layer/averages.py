@@ -68,7 +68,8 @@ def stale_averages(trace):
             "Take more updates",
             "Each batch moves the averages once: smaller batches or more "
             "epochs.",
-            "model.fit(x_train, y_train, batch_size=32, epochs=10 * epochs)",
+            "model.fit(x, y, batch_size=32, "
+            f"epochs={10 * (trace.run.epochs_planned or 10)})",
         ),
     ]
     return Finding(

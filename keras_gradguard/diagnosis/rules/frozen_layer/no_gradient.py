@@ -7,6 +7,8 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.remedies.code import expression
+from keras_gradguard.diagnosis.remedies.gradients import usual_loss
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 
@@ -41,18 +43,19 @@ def of_all(trace):
     if _zero_products(trace, layers):
         return _zeros(trace, layers, _OF_ALL)
     text = f"The gradient is exactly zero in every layer at every step: {WHY}"
-    return _finding(trace, "no_dependence", [], _OF_ALL, text, for_no_slope())
+    return _finding(
+        trace, "no_dependence", [], _OF_ALL, text, for_no_slope(trace.run)
+    )
 
 
-def for_no_slope():
+def for_no_slope(run):
     """Return remedies for a loss that no weight has an effect on."""
     return [
         Remedy(
             "Compute the loss from the outputs themselves",
             "A step has no slope: round, argmax, casts and comparisons belong "
             "into metrics.",
-            'model.compile(optimizer=model.optimizer, loss="mse")'
-            "  # or another loss that has a slope",
+            usual_loss(run),
         ),
         _straight_through(),
     ]
@@ -138,17 +141,36 @@ def _zeros(trace, layers, records):
         Remedy(
             "Start one of the two factors at random",
             "The product is still zero at the start, but its slope is not.",
-            'self.a = self.add_weight(shape, initializer="he_normal")',
+            f"first = {expression(_first_kernels(trace, layers))}\n"
+            "for variable in model.trainable_variables:\n"
+            "    if variable.path in first:\n"
+            "        shape = variable.shape\n"
+            "        variable.assign(keras.random.normal(shape, stddev=0.05))",
         )
     ]
     return _finding(trace, "zero_factors", layers, records, text, fixes)
+
+
+def _first_kernels(trace, layers):
+    """Return the path of the first table of weights of each layer."""
+    owned: dict = {}
+    paths = zip(trace.variables.tolist(), trace.owners.tolist(), strict=True)
+    for path, owner in paths:
+        layer = str(trace.layers[owner])
+        shapes = trace.info(layer).get("shapes")
+        shape = shapes.get(path.rsplit("/", maxsplit=1)[-1], ())
+        if layer in layers and len(shape) > 1:
+            owned.setdefault(layer, path)
+    return list(owned.values())
 
 
 def _straight_through():
     return Remedy(
         "Pass the gradient straight through",
         "Forward the rounded value counts, backward the one before it.",
-        "x = x + keras.ops.stop_gradient(keras.ops.round(x) - x)",
+        "def straight_through(value):\n"
+        "    step = keras.ops.round(value) - value\n"
+        "    return value + keras.ops.stop_gradient(step)",
     )
 
 

@@ -11,6 +11,8 @@ from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import log_profile
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
+from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
 from keras_gradguard.diagnosis.rules.rule import Rule
@@ -33,10 +35,10 @@ class FrozenLayer(Rule):
       while layers in front of it and behind it get one: a dead or
       disconnected branch. (If nothing in front gets one either, that is
       `vanishing_gradient`.)
-    * A layer gets a gradient of usual size, but its weights moved by less
-      than 1e-8 of their norm in 5 measurements in a row over 100 steps, while
-      other layers moved: the optimizer leaves it out, or the steps are lost
-      to rounding.
+    * A layer gets a gradient of usual size, and other layers moved. Its
+      weights moved by less than 1e-8 of their norm in 5 measurements in a row
+      over 100 steps: the optimizer leaves it out, or the steps are lost to
+      rounding.
     * Averages of BatchNormalization keep over a twentieth of their start up to
       the planned end, training learns and validation does not.
     * No layer ever moved in 100 steps although gradients arrive: the learning
@@ -81,7 +83,7 @@ class FrozenLayer(Rule):
                 {"kind": "no_dependence", "grad_norm": 0.0, "threshold": 0.0},
                 "The first gradient is exactly zero in every layer: "
                 f"{no_gradient.WHY}",
-                no_gradient.for_no_slope(),
+                no_gradient.for_no_slope(start.run),
             )
         ]
 
@@ -218,12 +220,18 @@ class FrozenLayer(Rule):
 def for_frozen(run, layers):
     """Return remedies for layers that do not move."""
     if not layers:
+        usual = RANGES.get(run.optimizer.name, (0, 0, 1e-3))[2]
         return [
+            training.learning_rate(
+                run.optimizer,
+                f"{usual:g} is usual for {run.optimizer.name or 'Adam'}.",
+                usual,
+            ),
             Remedy(
                 "Check the learning rate and its schedule",
                 "Gradients arrive but the weights do not change.",
-                "print(model.optimizer.learning_rate)",
-            )
+                "print(float(model.optimizer.learning_rate))",
+            ),
         ]
     listed = ", ".join(repr(str(layer)) for layer in layers)
     return [
@@ -231,14 +239,15 @@ def for_frozen(run, layers):
             "Check that the output depends on these layers",
             "Their gradient is zero, or the optimizer leaves them out.",
             f"for path in [{listed}]:\n"
-            "    print([w.path for w in model.trainable_variables "
-            "if w.path.startswith(path)])",
+            "    own = [w.path for w in model.trainable_variables]\n"
+            "    print([name for name in own if name.startswith(path)])",
         ),
         Remedy(
             "Freeze them on purpose",
             "If they are meant to stay as they are, say so and save the work.",
-            f"for layer in model.layers:\n"
-            f"    if layer.path in [{listed}]:\n"
+            f"frozen = [{listed}]\n"
+            "for layer in model.layers:\n"
+            "    if layer.path in frozen:\n"
             "        layer.trainable = False",
         ),
     ]

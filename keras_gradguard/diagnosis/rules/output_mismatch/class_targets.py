@@ -4,9 +4,35 @@ from keras_gradguard._text import count
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.trace.run_info import columns_of
+from keras_gradguard.trace.run_info import known
+from keras_gradguard.trace.run_info import rms
 
 # Rounding, label smoothing and the like.
 _EPSILON = 1e-3
+# From here on a network has far to go until it gives such numbers.
+_LARGE = 10.0
+
+
+def for_numbers(output, data, why, loss=None):
+    """Return the remedy of an output for numbers of any size.
+
+    Targets far from unit scale are brought to it as well.
+
+    Args:
+        output: `Output`.
+        data: `DataFacts`.
+        why: Str. The reason.
+        loss: Str or None. A new loss.
+    """
+    plain = None if output.activation == "linear" else "linear"
+    change = model.output(output, why, activation=plain, loss=loss)
+    size = data.target_mean, data.target_std
+    if not known(*size) or rms(*size) < _LARGE or not data.target_std > 0:
+        return change
+    scaled = model.scale_targets("A network gives numbers of about 1.", *size)
+    if plain is None and loss is None:
+        return scaled
+    return model.several([scaled, change], why)
 
 
 def judge_binary(output, data):
@@ -39,7 +65,7 @@ def judge_binary(output, data):
                     model.words(
                         "Keep the column of the second class",
                         "One unit says how likely that class is.",
-                        "y_train = y_train[:, 1:]",
+                        "y = y[:, 1:]",
                     ),
                 ],
                 target_columns=2,
@@ -56,7 +82,7 @@ def judge_binary(output, data):
                 model.words(
                     "Make the labels 0 and 1",
                     "Then the loss ends at 0.",
-                    "y_train = (y_train + 1) / 2",
+                    "y = (y + 1) / 2",
                 ),
                 model.output(
                     output,
@@ -82,10 +108,10 @@ def judge_binary(output, data):
         )
     if not data.target_integer:
         remedies.append(
-            model.output(
+            for_numbers(
                 output,
+                data,
                 "Numbers of any size are predicted without an activation.",
-                activation="linear",
                 loss="mean_squared_error",
             )
         )
@@ -93,8 +119,7 @@ def judge_binary(output, data):
         model.words(
             "Scale the targets to 0 to 1",
             "The crossentropy compares probabilities.",
-            "y_train = (y_train - y_train.min()) / (y_train.max() - "
-            "y_train.min())",
+            "y = (y - y.min()) / (y.max() - y.min())",
         )
     )
     return mismatch(
@@ -141,7 +166,7 @@ def judge_sparse(output, data):
                 model.words(
                     "Turn the columns into numbers",
                     "The loss takes the number of the class.",
-                    "y_train = y_train.argmax(axis=-1)",
+                    "y = y.argmax(axis=-1)",
                 ),
             ],
             target_columns=columns,
@@ -181,7 +206,7 @@ def judge_sparse(output, data):
         shifted = model.words(
             "Count the classes from 0",
             f"Then the labels fit the {width} units.",
-            "y_train = y_train - 1",
+            "y = y - 1",
         )
         remedies.append(shifted)
     return mismatch(
@@ -227,7 +252,7 @@ def judge_categorical(output, data):
                 model.words(
                     "Turn the numbers into columns",
                     "The loss needs one column for each class.",
-                    f"y_train = keras.utils.to_categorical(y_train, {width})",
+                    f"y = keras.utils.to_categorical(y, {width})",
                 ),
             ],
             **data.target_evidence,

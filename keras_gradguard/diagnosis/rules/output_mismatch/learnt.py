@@ -7,9 +7,14 @@ step by which it was seen, or None.
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
-from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.remedies.code import call
+from keras_gradguard.diagnosis.remedies.code import compile_with
+from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
+    for_numbers,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.findings.remedy import Remedy
@@ -60,7 +65,7 @@ def broadcast(trace, output):
             Remedy(
                 "Give targets and outputs one shape",
                 "Then each output meets its own target.",
-                "y_train = y_train.reshape(-1, 1)",
+                "y = y.reshape(-1, 1)",
             )
         ],
         contrast=part,
@@ -99,8 +104,9 @@ def bottomless(trace, output):
         f"run off to {number(float(size[at]))}. A falling loss means nothing "
         "here.",
         [
-            model.output(
+            for_numbers(
                 output,
+                facts_of(trace),
                 "A squared error ends at 0, where the outputs are the targets.",
                 loss="mean_squared_error",
             )
@@ -150,9 +156,10 @@ def rare_class(trace, output):
             Remedy(
                 "Weigh the rare class, or show it more often",
                 "Both classes then count alike.",
-                "loss = keras.losses.Dice()  # measures the overlap"
+                compile_with(trace.run, None, call("keras.losses.Dice"))
                 if image
-                else f"model.fit(x_train, y_train, class_weight={weights})",
+                else f"model.fit(x, y, epochs={trace.run.epochs_planned or 10}"
+                f", class_weight={weights})",
             )
         ],
         share=part,
@@ -191,7 +198,7 @@ def constant_outputs(trace, output):
                 "Fit a few samples first",
                 "If a model cannot learn 16 samples by heart, something in "
                 "it is connected wrongly, or its loss leads elsewhere.",
-                "model.fit(x_train[:16], y_train[:16], epochs=500)",
+                "model.fit(x[:16], y[:16], epochs=500)",
             )
         ],
         severity="warning",

@@ -2,6 +2,9 @@
 
 from keras_gradguard._text import count
 from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
+    for_numbers,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.trace.run_info import columns_of
 from keras_gradguard.trace.run_info import known
@@ -59,10 +62,10 @@ def judge_numbers(output, data):
     else:
         gives = f"only {reach[0]:g} to {reach[1]:g}"
     remedies = [
-        model.output(
+        for_numbers(
             output,
+            data,
             "For numbers of any size the last layer needs no activation.",
-            activation="linear",
         )
     ]
     if known(data.target_mean, data.target_std) and reach[1] < float("inf"):
@@ -70,8 +73,8 @@ def judge_numbers(output, data):
             model.words(
                 f"Scale the targets to {reach[0]:g} to {reach[1]:g}",
                 "Then the activation can reach them.",
-                f"y_train = {reach[0]:g} + {reach[1] - reach[0]:g} * (y_train "
-                "- y_train.min()) / (y_train.max() - y_train.min())",
+                f"y = {reach[0]:g} + {reach[1] - reach[0]:g} * (y "
+                "- y.min()) / (y.max() - y.min())",
             )
         )
     return mismatch(

@@ -49,17 +49,21 @@ class OutputMismatch(Rule):
     The configuration of the last layer and of the loss is judged before the
     first step, the range of the targets with the first batch. What no training
     makes up for (a softmax over one unit, labels outside the classes) is told
-    at once; the rest (ReLU before a crossentropy, targets that the activation
-    cannot reach) once the run has had 30 records and has not learnt, or stalls
-    after 100 without having learnt a good part, or its loss is not finite; of a
-    shorter run at its planned end.
-    Models with several outputs are not judged.
+    at once. The rest (ReLU before a crossentropy, targets that the activation
+    cannot reach) waits until the run has had 30 records and has not learnt.
+    Or it stalls after 100 without having learnt a good part, or its loss is
+    not finite. Of a shorter run it is told at its planned end. Models with
+    several outputs are not judged.
 
-    The course of the run shows the rest: targets (n,) that meet outputs (n, 1)
-    in a loss of one's own; a loss that falls without end; a class that 1 % of
-    the targets belong to, where nothing else was learnt; outputs that have
-    become the same for every input, where no other cause is found; a score of
-    validation below half of chance beside a good one of training.
+    The course of the run shows more:
+
+    * targets (n,) that meet outputs (n, 1) in a loss of one's own;
+    * a loss that falls without end;
+    * a class that 1 % of the targets belong to, where nothing else was learnt;
+    * outputs that have become the same for every input, where no other cause
+      is found;
+    * a score of validation below half of chance, beside a good one of
+      training.
 
     Notes:
         The loss is not trusted: Keras computes a crossentropy from what goes

@@ -16,17 +16,10 @@ from keras_gradguard.diagnosis.rules.output_mismatch.number_targets import (
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import CATEGORICAL
+from keras_gradguard.trace.run_info import REGRESSION
 from keras_gradguard.trace.run_info import known
 
 _SPARSE = ("sparse_categorical_crossentropy",)
-REGRESSION = (
-    "mean_squared_error",
-    "mean_absolute_error",
-    "huber",
-    "log_cosh",
-    "mean_absolute_percentage_error",
-    "mean_squared_logarithmic_error",
-)
 
 
 def judge_targets(output, data):

@@ -61,6 +61,6 @@ def _shuffle():
         "Shuffle before you split",
         "`validation_split` takes the last rows, which of sorted data are "
         "other classes.",
-        "order = np.random.default_rng(0).permutation(len(x_train))\n"
-        "x_train, y_train = x_train[order], y_train[order]",
+        "order = np.random.default_rng(0).permutation(len(x))\n"
+        "x, y = x[order], y[order]",
     )

@@ -9,6 +9,7 @@ from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import first_loss
 from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 
@@ -57,11 +58,10 @@ def half_precision(trace):
             "mixed_float16 computes in float16 and steps in float32.",
             'keras.config.set_dtype_policy("mixed_float16")',
         ),
-        Remedy(
+        training.set_optimizer_arguments(
             "Use a larger epsilon",
             "float16 holds nothing below 6e-8, and little below 6e-5.",
-            f"optimizer = keras.optimizers.{optimizer.name}("
-            f"epsilon={_USUAL:g})",
+            epsilon=_USUAL,
         ),
     ]
     return Finding(

@@ -12,8 +12,9 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.findings.finding import Finding
-from keras_gradguard.findings.remedy import Remedy
 
 # Records after which a run that goes well shows it.
 _PATIENCE = 30
@@ -80,10 +81,13 @@ def _penalty(trace, first, left, stop):
         f"shrank to {number(100 * least)} % of their size, and nothing was "
         "learnt."
     )
-    fix = _words(
-        "Weaken the penalty",
+    weaker = {"kernel_regularizer", "recurrent_regularizer"}
+    fix = _weaken(
+        trace,
+        [str(trace.layers[at]) for at in own],
         "1e-4 is usual; the loss of the data must lead.",
-        f"kernel_regularizer=keras.regularizers.L2({_USUAL['penalty']:g})",
+        [key for key in _REGULARIZERS if key in weaker],
+        _USUAL["penalty"],
     )
     evidence = {"kind": "penalty", "share": share, "threshold": _SHARE}
     return _finding(trace, layers, stop, evidence, text, [fix])
@@ -110,10 +114,12 @@ def _activity(trace, stop):
         f"They shrank to {number(100 * float(np.nanmin(left)))} % of their "
         "size, and nothing was learnt."
     )
-    fix = _words(
-        "Weaken the penalty",
+    fix = _weaken(
+        trace,
+        layers,
         "It adds up over all units of a sample.",
-        "activity_regularizer=keras.regularizers.L2(1e-5)",
+        ["activity_regularizer"],
+        1e-6,
     )
     evidence = {"kind": "activity_penalty", "threshold": _FADED}
     return _finding(trace, layers, stop, evidence, text, [fix])
@@ -139,10 +145,10 @@ def _decay(trace, left, stop):
         f"{number(100 * float(min(left[at] for at in faded)))} % of their "
         "size, and nothing was learnt."
     )
-    fix = _words(
+    fix = training.set_optimizer_arguments(
         "Weaken the weight decay",
         "AdamW's default is 0.004.",
-        f"model.optimizer.weight_decay = {_USUAL['decay']:g}",
+        weight_decay=_USUAL["decay"],
     )
     evidence = {
         "kind": "decay",
@@ -170,7 +176,7 @@ def _added(trace, left, stop):
         f"{number(float(guess[0]))}. The weights of {names(layers)} shrank to "
         f"{number(least)} of their size, and nothing was learnt."
     )
-    fix = _words(
+    fix = model.words(
         "Weaken what is added to the loss",
         "`model.losses` lists it; the loss of the data must lead.",
         "print(model.losses)",
@@ -208,8 +214,23 @@ def _first_loss(trace):
     return float(loss[0])
 
 
-def _words(title, why, code):
-    return Remedy(title, why, code)
+def _weaken(trace, layers, why, keys, to):
+    """Return the change of the penalties of layers to a usual one."""
+    changes: dict = {}
+    for layer in layers:
+        path, info = trace.run.of_user(layer)
+        own = {key: _l2(to) for key in keys if info.get(key)}
+        if own:
+            changes[path] = own
+    return model.change_layers("Weaken the penalty", why, changes)
+
+
+def _l2(size):
+    return {
+        "module": "keras.regularizers",
+        "class_name": "L2",
+        "config": {"l2": size},
+    }
 
 
 def _finding(trace, layers, stop, evidence, text, fixes):

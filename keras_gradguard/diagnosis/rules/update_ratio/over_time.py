@@ -3,6 +3,8 @@
 Each judgement takes a `Trace` and returns a `Finding`, or None.
 """
 
+import dataclasses
+
 import numpy as np
 
 from keras_gradguard._text import number
@@ -11,7 +13,6 @@ from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.findings.finding import Finding
-from keras_gradguard.findings.remedy import Remedy
 
 # A rate of this share of its largest has ended; by this share of the plan is
 # too early.
@@ -64,20 +65,22 @@ def ended_early(trace):
         f"{end}{part} on. It began at {number(highest)}. The weights hardly "
         "move since then, and the loss stalls far from its goal."
     )
-    length = plan if plan is not None else "epochs * steps_per_epoch"
-    fixes = [
-        Remedy(
-            "Let the schedule last for the whole run",
-            "It counts steps, which are batches and not epochs.",
-            "model.optimizer.learning_rate = keras.optimizers.schedules."
-            f"CosineDecay({highest:g}, decay_steps={length})",
-        ),
-        Remedy(
-            "Keep the learning rate constant",
-            "Then the weights move for as long as the run takes.",
-            f"model.optimizer.learning_rate = {highest:g}",
-        ),
-    ]
+    constant = training.learning_rate(
+        dataclasses.replace(trace.run.optimizer, learning_rate=highest),
+        "Then the weights move for as long as the run takes.",
+        highest,
+    )
+    constant = dataclasses.replace(
+        constant, title="Keep the learning rate constant"
+    )
+    fixes = [constant]
+    if plan is not None:
+        why = "It counts steps, which are batches and not epochs."
+        whole = dataclasses.replace(
+            training.schedule(why, plan, highest),
+            title="Let the schedule last for the whole run",
+        )
+        fixes = [whole, constant]
     evidence = {
         "kind": "schedule",
         "learning_rate": left,

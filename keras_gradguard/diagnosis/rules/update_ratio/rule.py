@@ -16,6 +16,7 @@ from keras_gradguard.diagnosis.evidence.stretches import median_known
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.diagnosis.rules.update_ratio.half import half_precision
 from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
@@ -24,26 +25,6 @@ from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.trace.run_info import known
-
-# A learning rate is changed by no more in one go.
-_FACTORS = (1e-4, 1e4)
-
-# name: (lowest, highest, usual). Wide on purpose: what lies outside works in
-# no published recipe, what lies inside is left to the update ratios.
-_RANGES = {
-    "Adam": (1e-7, 0.2, 1e-3),
-    "AdamW": (1e-7, 0.2, 1e-3),
-    "Nadam": (1e-7, 0.2, 1e-3),
-    "Adamax": (1e-7, 0.4, 2e-3),
-    "RMSprop": (1e-7, 0.2, 1e-3),
-    "Lion": (1e-8, 0.05, 1e-4),
-    "Lamb": (1e-7, 1.0, 2e-3),
-    "Adafactor": (1e-7, 1.0, 1e-2),
-    "Adagrad": (1e-6, 10.0, 1e-2),
-    "Adadelta": (1e-5, 100.0, 1.0),
-    "Ftrl": (1e-6, 10.0, 1e-2),
-    "SGD": (1e-7, 20.0, 1e-2),
-}
 
 _MEASURED = 5
 _LONG = 100
@@ -66,10 +47,10 @@ class UpdateRatio(Rule):
     """Finds updates far too large or too small for the weights.
 
     Before the first step the learning rate is judged, where no schedule sets
-    it: told of is one that no published recipe for the optimizer comes near.
+    it. One that no published recipe for the optimizer comes near is told.
 
-    About 1e-3 of the weights per step is usual. Judged are layers with
-    kernels, in 5 measurements in a row:
+    About 1e-3 of the weights per step is usual. Layers with kernels are
+    judged, in 5 measurements in a row:
 
     * the median over the layers is above 0.1 for at least 20 steps, and from
       then on the loss stalls without having fallen by 15 % since the start;
@@ -77,12 +58,17 @@ class UpdateRatio(Rule):
       loss stalls likewise. Small steps later on are a schedule, or a run that
       has converged.
 
-    Besides, where next to nothing was learnt: a penalty or a weight decay under
-    which the weights shrank to a third; a schedule that takes the learning
-    rate away in the first third of the run; weights in float16 under an epsilon
-    that is nothing there; one of two networks that train each other has won,
-    by the logs of their losses. And a run that had learnt, whose
-    loss lies by the first again for 50 records.
+    Where next to nothing was learnt, more is told:
+
+    * a penalty or a weight decay under which the weights shrank to a third;
+    * a schedule that takes the learning rate away in the first third of the
+      run;
+    * weights in float16 under an epsilon that is nothing there;
+    * one of two networks that train each other has won, by the logs of their
+      losses.
+
+    A run that had learnt is told, if its loss lies by the first again for 50
+    records.
 
     Without a recorded loss nothing is said: large steps of a run that learns
     are no problem.
@@ -271,7 +257,7 @@ def judge_learning_rate(optimizer):
         List of `Finding` of rule `"update_ratio"`, at most one.
     """
     rate = optimizer.learning_rate
-    limits = _RANGES.get(optimizer.name)
+    limits = RANGES.get(optimizer.name)
     if limits is None or not known(rate):
         return []
     low, high, usual = limits
@@ -306,7 +292,7 @@ def judge_learning_rate(optimizer):
             message=f"The learning rate is {number(rate)}: {effect}.{momentum}",
             remedies=[
                 training.learning_rate(
-                    name, rate, f"{usual:g} is usual for {name}.", usual
+                    optimizer, f"{usual:g} is usual for {name}.", usual
                 )
             ],
         )
@@ -318,24 +304,18 @@ def for_update_ratio(run, factor):
     name, rate = run.optimizer.name or "Adam", run.learning_rate
     side = "Lower" if factor > 1 else "Raise"
     # Steps of exactly zero tell no factor.
-    factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
+    factor = max(factor, 1e-4)
     if rate is not None:
-        to = float(f"{rate / factor:.1g}")
         change = training.learning_rate(
-            name,
-            rate,
-            f"From {rate:g} to {to:.1g}: about 1e-3 of the weights per step.",
-            to,
+            training.facts_with_rate(run),
+            "About 1e-3 of the weights per step is usual.",
+            rate / factor,
         )
-        code = f"optimizer = keras.optimizers.{name}({to:.1g})"
     else:
         change = training.scale_learning_rate(
             1 / factor, "Steps of about 1e-3 of the weights are usual."
         )
-        code = f"model.optimizer.learning_rate /= {factor:.1g}"
-    change = dataclasses.replace(
-        change, title=f"{side} the learning rate", code=code
-    )
+    change = dataclasses.replace(change, title=f"{side} the learning rate")
     if name in ("SGD", "Adadelta", "Adagrad"):
         adam = training.adam(
             "Adam's steps have the size of the learning rate, whatever the "

@@ -1,0 +1,25 @@
+"""All weights start at 0: all units of a layer stay the same."""
+
+import keras
+from sklearn.datasets import make_moons
+
+from keras_gradguard import GradientMonitor
+
+keras.utils.set_random_seed(1)
+x, y = make_moons(256, noise=0.05, random_state=1)
+model = keras.Sequential(
+    [
+        keras.Input((2,)),
+        keras.layers.Dense(16, "relu", kernel_initializer="zeros", name="h1"),
+        keras.layers.Dense(16, "relu", kernel_initializer="zeros", name="h2"),
+        keras.layers.Dense(1, "sigmoid", name="output"),
+    ],
+    name="net",
+)
+model.compile("adam", "binary_crossentropy")
+
+monitor = GradientMonitor(verbose=0)
+model.fit(x, y, epochs=20, verbose=0, callbacks=[monitor])
+
+for finding in monitor.report().ranked:
+    print(f"{finding.rule}: {finding.message}")

@@ -1,0 +1,235 @@
+"""Writes the edits that remedies name down as code, for one run."""
+
+import dataclasses
+from typing import Any
+
+from keras_gradguard.diagnosis.remedies import code
+from keras_gradguard.diagnosis.remedies.code import call
+
+# What a recurrent layer keeps when it becomes another kind.
+_KEPT = (
+    "units",
+    "return_sequences",
+    "go_backwards",
+    "stateful",
+    "unroll",
+    "dropout",
+    "recurrent_dropout",
+    "name",
+)
+# Steps of a schedule where nobody knows how long the run is: as the edit.
+_STEPS = 2000
+_DATA = "# the same for validation data and predictions"
+
+
+def written(run, remedy, layers=()):
+    """Return a remedy with the code that does what its edit does.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        remedy: `Remedy`. Without an edit it keeps its code.
+        layers: List of str. The layers of its finding.
+    """
+    if remedy.action is None:
+        return dataclasses.replace(remedy, code=code.complete(remedy.code))
+    draft = _Draft(run, layers)
+    try:
+        draft.add(remedy.action, remedy.arguments)
+        text = draft.text()
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # An edit of another version, or a file that somebody wrote.
+        return remedy
+    return dataclasses.replace(remedy, code=code.complete(text))
+
+
+class _Draft:
+    """Collects changes, so that several end in one line that compiles."""
+
+    def __init__(self, run, layers):
+        self.run, self.layers = run, layers
+        self.lines: list[str] = []
+        self.optimizer: Any = code.optimizer_of(run)
+        self.loss: Any = None
+        self.rate: str | None = None
+        self.new_optimizer = False
+        self.around: tuple[list, dict] | None = None
+
+    def add(self, action, arguments):
+        getattr(self, f"_{action}")(**arguments)
+
+    def text(self):
+        lines = list(self.lines)
+        if self.new_optimizer or self.around:
+            told = self.optimizer
+            if self.around:
+                inner = code.Raw("model.optimizer") if told is None else told
+                leading, more = self.around
+                told = call("kgg.AutoClip", inner, *leading, **more)
+            lines.append(code.compile_with(self.run, told, self.loss))
+        else:
+            if isinstance(self.loss, str):
+                lines.append(code.use_loss(self.run, self.loss))
+            elif self.loss is not None:
+                lines.append(code.compile_with(self.run, None, self.loss))
+            if self.rate is not None:
+                lines.append(self.rate)
+        return "\n".join(lines)
+
+    def _several(self, changes):
+        for change in changes:
+            self.add(change["action"], change["arguments"])
+
+    # The ends of the model
+
+    def _change_output(
+        self, layer, units=None, activation=None, loss=None, from_logits=None
+    ):
+        run = self.run
+        output = next((o for o in run.outputs if o.layer == layer), None)
+        info = run.of_user(layer)[1]
+        told = info.get("call")
+        changes: dict[str, Any] = {}
+        if units is not None:
+            made = told["arguments"] if code.is_call(told) else info
+            changes["filters" if "filters" in made else "units"] = units
+        apart = "" if output is None else output.activation_layer
+        if activation is not None and not apart:
+            changes["activation"] = activation
+        if changes and not layer:
+            told = [f"{k}={code.expression(v)}" for k, v in changes.items()]
+            self.lines.append(f"# in the output layer: {', '.join(told)}")
+        elif changes:
+            self.lines.append(code.change_layers(run, {layer: changes}))
+        if activation is not None and apart:
+            name = code.name_of(apart)
+            made = call("keras.layers.Activation", activation, name=name)
+            self.lines.append(code.put_layers(run, {apart: made}))
+        if loss is not None:
+            self._use_loss(layer, loss, from_logits)
+
+    def _use_loss(self, layer, loss, from_logits):
+        told = loss
+        if from_logits is not None:
+            kind = "".join(word.title() for word in loss.split("_"))
+            told = call(f"keras.losses.{kind}", from_logits=from_logits)
+        before = self.run.compiled.get("loss")
+        if isinstance(before, dict) and isinstance(before.get("entries"), dict):
+            entries = {**before["entries"], code.name_of(layer): told}
+            told = {"entries": entries}
+        self.loss = told
+
+    def _scale_targets(self, mean, std):
+        del mean, std  # each column has its own
+        self.lines.append(
+            "mean, std = y.mean(axis=0), y.std(axis=0) + 1e-7\n"
+            "y = (y - mean) / std  # predictions: model.predict(x) * std + mean"
+        )
+
+    def _normalize_inputs(self, mean=None, std=None):
+        del mean, std
+        self.lines.append(
+            "mean, std = x.mean(axis=0), x.std(axis=0) + 1e-7\n"
+            f"x = (x - mean) / std  {_DATA}"
+        )
+
+    def _rescale_inputs(self, scale):
+        one = 1 / scale if scale else 0.0
+        if 0.999 < scale * round(one or 1) < 1.001:
+            self.lines.append(f"x = x / {round(one)}  {_DATA}")
+        else:
+            self.lines.append(f"x = {scale:.6g} * x  {_DATA}")
+
+    # Layers
+
+    def _convert(self, pairing, normalization=None, residual=False):
+        line = code.convert(
+            self.run, pairing, self.layers, normalization, residual
+        )
+        self.lines.append(line)
+
+    def _change_layers(self, layers):
+        self.lines.append(code.change_layers(self.run, layers))
+
+    def _remove_layers(self, layers):
+        made = {
+            path: call("keras.layers.Identity", name=code.name_of(path))
+            for path in layers
+        }
+        self.lines.append(code.put_layers(self.run, made))
+
+    def _change_recurrent(self, layer, kind):
+        path, info = self.run.of_user(layer)
+        told = info.get("call")
+        if not code.is_call(told):
+            units = info.get("units", 32)
+            told = call("", units=units, name=code.name_of(path))
+        kept = {k: v for k, v in told["arguments"].items() if k in _KEPT}
+        made = call(f"keras.layers.{kind}", **kept)
+        if kind == "SimpleRNN":
+            how = {"activation": "tanh", "recurrent_initializer": "orthogonal"}
+            made = code.with_changes(made, how)
+        self.lines.append(code.put_layers(self.run, {path: made}))
+
+    def _reinitialize(self, layers=()):
+        del layers
+        self.lines.append(
+            "for layer in model.layers:\n"
+            '    if layer.built and hasattr(layer, "kernel_initializer"):\n'
+            "        draw = layer.kernel_initializer.clone()\n"
+            "        layer.kernel.assign(draw(layer.kernel.shape))"
+        )
+
+    # The optimizer
+
+    def _set_learning_rate(self, value=None, factor=None):
+        if value is None:
+            self.rate = (
+                "model.optimizer.learning_rate = "
+                f"{factor:.2g} * float(model.optimizer.learning_rate)"
+            )
+            return
+        told = self.optimizer
+        present = None
+        if told is not None:
+            present = told["arguments"].get("learning_rate")
+            self.optimizer = code.with_changes(told, {"learning_rate": value})
+        self.run = dataclasses.replace(self.run, learning_rate=value)
+        if isinstance(present, dict) or self.run.optimizer.schedule:
+            self.new_optimizer = True
+            self.optimizer = self.optimizer or call(
+                "keras.optimizers.Adam", learning_rate=value
+            )
+        else:
+            self.rate = f"model.optimizer.learning_rate = {value:.2g}"
+
+    def _schedule(self, steps=_STEPS, rate=None):
+        rate = rate or self.run.learning_rate or 1e-3
+        falling = call(
+            "keras.optimizers.schedules.CosineDecay",
+            rate,
+            decay_steps=steps,
+            alpha=0.01,
+        )
+        self._of_optimizer(learning_rate=falling)
+
+    def _accumulate(self, batches):
+        self._of_optimizer(gradient_accumulation_steps=batches)
+
+    def _change_optimizer(self, arguments):
+        self._of_optimizer(**arguments)
+
+    def _set_optimizer(self, name, learning_rate):
+        self.optimizer = call(
+            f"keras.optimizers.{name}", learning_rate=learning_rate
+        )
+        self.new_optimizer = True
+
+    def _clip(self, clipper="norm", **arguments):
+        self.around = [clipper], arguments
+
+    def _of_optimizer(self, **arguments):
+        told = self.optimizer or call("keras.optimizers.Adam")
+        gone = [key for key, value in arguments.items() if value is None]
+        kept = {k: v for k, v in arguments.items() if v is not None}
+        self.optimizer = code.with_changes(code.without(told, *gone), kept)
+        self.new_optimizer = True

@@ -1,0 +1,95 @@
+"""What to change in recurrent layers."""
+
+from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.remedies import training
+
+_PLAIN = ("SimpleRNN",)
+_GATED = ("LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+
+
+def recurrent_layers(run, layers):
+    """Return the recurrent layers among some, as the user made them.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. Layer paths, of cells as well.
+
+    Returns:
+        Dict from path to a dict of what is known of the layer. A wrapper, like
+        `Bidirectional`, stands for the layer in it.
+    """
+    found: dict = {}
+    for layer in layers:
+        info = run.info(layer)
+        kind = str(info.get("class")).removesuffix("Cell")
+        if kind in (*_PLAIN, *_GATED):
+            path, outer = run.of_user(layer)
+            if outer is info and str(info.get("class")).endswith("Cell"):
+                # A trace of an older version names the cell alone.
+                path = path.removesuffix(f"/{info.get('name')}")
+            wrapped = outer.get("class") not in (None, info.get("class"), kind)
+            found[path] = {**info, "class": kind, "wrapped": wrapped}
+    return found
+
+
+def for_recurrent(run, layers, why):
+    """Return remedies for recurrent layers among some, [] without any.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. The layers of the finding, culprits first.
+        why: Str. What gates do for them.
+    """
+    known = recurrent_layers(run, layers)
+    if not known:
+        return []
+    found = []
+    plain = [
+        path
+        for path, info in known.items()
+        if info["class"] in _PLAIN and not info["wrapped"]
+    ]
+    if plain:
+        found += [
+            _all(plain, "LSTM", why),
+            _all(
+                plain,
+                "SimpleRNN",
+                "An orthogonal matrix keeps the length of what it multiplies, "
+                "and tanh bounds the state.",
+            ),
+        ]
+    tamed = {}
+    for path, info in known.items():
+        if path in plain or info.get("activation") in (None, "tanh"):
+            continue
+        tamed[path] = {"activation": "tanh"}
+        if info["class"] in _PLAIN:
+            tamed[path]["recurrent_initializer"] = "orthogonal"
+    if tamed:
+        found.append(
+            model.change_layers(
+                f"Use tanh in {_named(tamed)}",
+                "Keras's default: it is bounded and of both signs, so the "
+                "state neither grows nor drifts.",
+                tamed,
+            )
+        )
+    found.append(
+        training.clip(
+            "A bound on the steps keeps a state that multiplies over many "
+            "time steps from throwing the weights off.",
+            threshold=1.0,
+        )
+    )
+    return found
+
+
+def _all(paths, kind, why):
+    each = [model.recurrent(path, kind, why) for path in paths]
+    return each[0] if len(each) == 1 else model.several(each, why)
+
+
+def _named(paths):
+    names = [str(path).rsplit("/", maxsplit=1)[-1] for path in paths]
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

@@ -1,0 +1,205 @@
+"""How objects of Keras are made, as plain JSON: to be written down as code."""
+
+import functools
+import inspect
+import math
+import re
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_gradguard.models import keras_private
+
+_HOMES = {
+    f"keras.{name}": functools.reduce(getattr, name.split("."), keras)
+    for name in (
+        "layers",
+        "optimizers",
+        "optimizers.schedules",
+        "losses",
+        "metrics",
+        "initializers",
+        "regularizers",
+        "constraints",
+    )
+}
+# Where Keras's own functions are, which it finds by their names.
+_FUNCTIONS = (keras.losses, keras.metrics, keras.activations)
+# What Keras calls some initializers by.
+_ALIASES = {"uniform": "random_uniform", "normal": "random_normal"}
+# Arguments of `compile`, and what they are unless told otherwise.
+_COMPILED = {
+    "loss": None,
+    "loss_weights": None,
+    "metrics": None,
+    "weighted_metrics": None,
+    "run_eagerly": False,
+    "steps_per_execution": 1,
+}
+_LONGEST = 40
+
+
+class _Untellable(Exception):
+    """Something that no line of code can say."""
+
+
+def call_of(thing):
+    """Return how a layer, an optimizer or another object of Keras is made.
+
+    Args:
+        thing: The object.
+
+    Returns:
+        Dict with `call`, e.g. `"keras.layers.Dense"`, and `arguments`: those
+        that differ from the defaults, in the order of the constructor. What
+        is made by a call itself is such a dict. None where it is no class of
+        Keras's own, or a line of code cannot tell an argument.
+    """
+    home, kind = _home_of(type(thing))
+    if home is None:
+        return None
+    try:
+        with warnings.catch_warnings(), keras_private.without_tensorflow():
+            warnings.simplefilter("ignore")
+            return _call(home, kind, thing.get_config())
+    except Exception:
+        # What a class of the user's own makes of it is only less to tell.
+        return None
+
+
+def compiled_with(model):
+    """Return the arguments that a model was compiled with, as plain JSON.
+
+    The optimizer is left out, and what a line of code cannot tell.
+
+    Args:
+        model: A Keras model.
+    """
+    if not model.compiled:
+        return {}
+    try:
+        with warnings.catch_warnings(), keras_private.without_tensorflow():
+            warnings.simplefilter("ignore")
+            config = model.get_compile_config() or {}
+    except Exception:
+        return {}
+    told = {}
+    for key, default in _COMPILED.items():
+        try:
+            value = _entries(config.get(key, default))
+        except _Untellable:
+            continue
+        if not _same(default, value):
+            told[key] = value
+    return told
+
+
+def _home_of(kind):
+    """Return the module of Keras that a class is from, and the class there."""
+    for name, home in _HOMES.items():
+        public: Any = getattr(home, kind.__name__, None)
+        # On torch, optimizers are subclasses of the same name.
+        ours = kind.__module__.startswith("keras.") and inspect.isclass(public)
+        if kind is public or (ours and issubclass(kind, public)):
+            return name, public
+    return None, None
+
+
+@functools.cache
+def _defaults(kind):
+    """Return the arguments of a constructor with their defaults."""
+    parameters = list(inspect.signature(kind.__init__).parameters.values())
+    return {
+        parameter.name: parameter.default
+        for parameter in parameters[1:]
+        if parameter.kind
+        not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+
+
+def _call(home, kind, config):
+    defaults = _defaults(kind)
+    told = {}
+    for key, default in defaults.items():
+        if key not in config or key in ("name", "dtype"):
+            continue
+        if key == "seed" and isinstance(config[key], dict):
+            continue
+        if key == "data_format" and (
+            config[key] == keras.config.image_data_format()
+        ):
+            continue
+        value = _value(config[key])
+        if not _same(default, value):
+            told[key] = value
+    if home == "keras.layers":
+        policy = _value(config.get("dtype"))
+        if policy not in (None, keras.config.dtype_policy().name):
+            told["dtype"] = policy
+        if config.get("trainable") is False:
+            told["trainable"] = False
+        told["name"] = config["name"]
+    elif home in ("keras.losses", "keras.metrics"):
+        name = config.get("name")
+        if name not in (None, defaults.get("name")):
+            told["name"] = name
+    return {"call": f"{home}.{kind.__name__}", "arguments": told}
+
+
+def _value(value):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise _Untellable
+        return float(f"{value:.7g}")  # of float32, what the user wrote
+    if isinstance(value, list | tuple):
+        if len(value) > _LONGEST:
+            raise _Untellable
+        return [_value(entry) for entry in value]
+    if not isinstance(value, dict):
+        raise _Untellable
+    name = value.get("class_name")
+    if name == "DTypePolicy":
+        return value["config"]["name"]
+    if name == "function" and isinstance(value["config"], str):
+        if any(hasattr(home, value["config"]) for home in _FUNCTIONS):
+            return value["config"]
+        raise _Untellable
+    home = str(value.get("module"))
+    kind = getattr(_HOMES.get(home), str(name), None)
+    if kind is None:
+        raise _Untellable
+    return _call(home, kind, value["config"])
+
+
+def _entries(value):
+    """Return losses or metrics, which may be given by the output's name."""
+    if isinstance(value, dict) and "class_name" not in value:
+        return {"entries": {str(k): _value(v) for k, v in value.items()}}
+    return _value(value)
+
+
+def _same(default, value):
+    if isinstance(default, str) and isinstance(value, dict):
+        name = value.get("call", "").rsplit(".", maxsplit=1)[-1]
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+        return (
+            name == _ALIASES.get(default, default) and not (value["arguments"])
+        )
+    if isinstance(value, list):
+        many = [default] * len(value) if _number(default) else default
+        return list(many) == value if isinstance(many, tuple | list) else False
+    if _number(default) and _number(value):
+        return math.isclose(default, value, rel_tol=1e-6)
+    if default is None:
+        return value in (None, "linear")
+    return default == value
+
+
+def _number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,192 @@
+"""Models that were changed after they were built.
+
+LoRA, int8 weights, rematerialized layers, layers that are frozen and let go
+between two fits: recorded, exact, and not a bit moves.
+"""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_gradguard as kgg
+from tests import models
+from tests import reference
+
+ROWS, BATCH = 32, 8
+
+
+def base():
+    return keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.Dense(16, "relu", name="a"),
+            layers.Dense(16, "tanh", name="b"),
+            layers.Dense(3, name="head"),
+        ],
+        name="net",
+    )
+
+
+def lora():
+    model = base()
+    for name in ("a", "b"):
+        model.get_layer(name).enable_lora(2)
+    return model
+
+
+def lora_of_embedding():
+    model = models.embedding()
+    model.layers[0].enable_lora(2)
+    return model
+
+
+def int8():
+    """Weights of int8 stand still; biases and LoRA's train."""
+    model = base()
+    model.get_layer("a").quantize("int8")
+    model.get_layer("a").enable_lora(2)
+    model.get_layer("b").quantize("int8")
+    return model
+
+
+def remat():
+    with keras.RematScope(mode="full"):
+        return base()
+
+
+class Remat(layers.Layer):
+    """Its own function runs again in the backward pass."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 8), name="kernel")
+
+    def call(self, x):
+        return keras.remat(lambda x: keras.ops.tanh(x @ self.kernel))(x)
+
+
+def remat_of_a_function():
+    return keras.Sequential([keras.Input((8,)), Remat(), layers.Dense(3)])
+
+
+CASES = {
+    make.__name__: make
+    for make in (lora, lora_of_embedding, int8, remat, remat_of_a_function)
+}
+
+
+def data(kind):
+    x, y = models.tokens(ROWS) if "embedding" in kind else models.dataset(ROWS)
+    return x, y
+
+
+def compiled(kind):
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(6)
+    model = CASES[kind]()
+    model.compile(keras.optimizers.Adam(0.01), models.crossentropy())
+    return model
+
+
+def fit(model, kind, callbacks=(), epochs=2):
+    history = model.fit(
+        *data(kind),
+        batch_size=BATCH,
+        epochs=epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=list(callbacks),
+    )
+    return history.history
+
+
+def assert_same(plain, watched):
+    for a, b in zip(plain.variables, watched.variables, strict=True):
+        np.testing.assert_array_equal(*models.to_numpy([a, b]), err_msg=a.path)
+    a, b = (m.optimizer.variables for m in (plain, watched))
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_array_equal(*models.to_numpy([one, other]))
+
+
+def assert_exact(trace, expected, model, first=0):
+    """Compare with a tape's, from the step where both had equal weights."""
+    paths = trace.variables.tolist()
+    at = [paths.index(v.path) for v in model.trainable_variables]
+    found = trace.get("grad_norm", by="variable")[:, at]
+    np.testing.assert_allclose(
+        found, expected["grad_norm"], rtol=1e-5, atol=1e-7
+    )
+    steps = np.flatnonzero(np.isin(trace.steps - first, (0, 1, 2)))
+    weights = trace.get("weight_norm", by="variable")[:, at]
+    np.testing.assert_allclose(
+        weights[steps], expected["weight_norm"][steps], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_it_is_recorded_exactly_and_no_bit_moves(kind, recwarn, backend):
+    if kind == "remat" and backend == "tensorflow":
+        pytest.skip("Keras's remat of a layer fails in a TensorFlow graph")
+    plain, watched, twin = (compiled(kind) for _ in range(3))
+    monitor = kgg.GradientMonitor(verbose=0)
+    callbacks = [monitor, kgg.DeadReLUDetector(verbose=0)]
+    assert fit(plain, kind) == fit(watched, kind, callbacks)
+    assert_same(plain, watched)
+    trace = monitor.trace
+    assert trace.steps.tolist() == list(range(2 * ROWS // BATCH))
+    trained = {v.path for v in watched.trainable_variables}
+    assert trained <= set(trace.variables.tolist())
+    expected = reference.train(twin, *data(kind), BATCH, 2)
+    assert_exact(trace, expected, watched)
+    told = [w for w in recwarn if w.category is kgg.GradGuardWarning]
+    assert not told
+
+
+def test_layers_let_go_between_two_fits():
+    """As one fine-tunes: head first, then all at a lower rate."""
+
+    def tuned(callbacks, twin=False):
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(6)
+        model, found = base(), []
+        for free, rate in ((False, 0.01), (True, 0.001)):
+            for name in ("a", "b"):
+                model.get_layer(name).trainable = free
+            model.compile(keras.optimizers.Adam(rate), models.crossentropy())
+            if twin:
+                found.append(reference.train(model, *data("base"), BATCH))
+            else:
+                fit(model, "base", callbacks, epochs=1)
+                found.append(callbacks[0].trace if callbacks else None)
+        return model, found
+
+    plain, _ = tuned([])
+    monitor = kgg.GradientMonitor(verbose=0)
+    watched, traces = tuned([monitor, kgg.DeadReLUDetector(verbose=0)])
+    _, expected = tuned([], twin=True)
+    assert_same(plain, watched)
+    frozen, free = traces
+    head = [v.path for v in watched.get_layer("head").trainable_variables]
+    seen = frozen.variables[
+        ~np.isnan(frozen.get("grad_norm", by="variable")[0])
+    ]
+    assert seen.tolist() == head
+    np.testing.assert_allclose(
+        frozen.get("grad_norm", by="variable")[:, -2:],
+        expected[0]["grad_norm"],
+        rtol=1e-5,
+    )
+    assert_exact(free, expected[1], watched)
+
+
+def test_compiled_again_between_two_fits():
+    def tuned(callbacks):
+        model = compiled("lora")
+        fit(model, "lora", callbacks, epochs=1)
+        model.compile(keras.optimizers.SGD(0.1), models.crossentropy())
+        fit(model, "lora", callbacks, epochs=1)
+        return model
+
+    monitor = kgg.GradientMonitor(verbose=0)
+    assert_same(tuned([]), tuned([monitor]))
+    assert monitor.trace.steps.tolist() == list(range(ROWS // BATCH))
