@@ -410,6 +410,16 @@ class Backend(Protocol):
             function: Callable without arguments, whose result is dropped.
         """
 
+    def keep_collectives_apart(self, model=None):
+        """Number the coming reductions as none before of this process.
+
+        A step that is watched, or clips, has some of its own. TensorFlow takes
+        them for those of an earlier strategy if their numbers are the same.
+
+        Args:
+            model: A Keras model. Defaults to none: the present strategy's.
+        """
+
     def reduce_over_replicas(self, tensors):
         """Sum of each tensor over the replicas.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_gradguard import _backend
 from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import keras_private
@@ -61,6 +62,7 @@ class Watch:
         self.guard(self._start, steps_per_epoch)
 
     def _start(self, steps_per_epoch):
+        _backend.current().keep_collectives_apart(self._callback._model)
         self.recording.start(self, steps_per_epoch)
         self.first_step = self.recording.step
         if self.recording.reason is not None:

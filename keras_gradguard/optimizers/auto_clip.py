@@ -175,6 +175,7 @@ class AutoClip(keras.optimizers.Optimizer):
     def build(self, variables: Any) -> None:
         if self.built:
             return
+        _backend.current().keep_collectives_apart()
         variables = list(variables)
         if not self.inner_optimizer.built:
             self.inner_optimizer.build(variables)

@@ -1,7 +1,7 @@
-"""Models that were changed after they were built.
+"""Models that were changed after they were built, and what `compile` weighs.
 
-LoRA, int8 weights, rematerialized layers, layers that are frozen and let go
-between two fits: recorded, exact, and not a bit moves.
+LoRA, int8 weights, rematerialized layers, several outputs, layers that are
+frozen and let go between two fits: recorded, exact, and not a bit moves.
 """
 
 import keras
@@ -69,22 +69,41 @@ def remat_of_a_function():
     return keras.Sequential([keras.Input((8,)), Remat(), layers.Dense(3)])
 
 
+def several_outputs():
+    inputs = keras.Input((8,))
+    body = layers.Dense(16, "relu", name="body")(inputs)
+    outputs = [layers.Dense(3, name=f"out_{i}")(body) for i in range(2)]
+    return keras.Model(inputs, outputs, name="net")
+
+
 CASES = {
-    make.__name__: make
-    for make in (lora, lora_of_embedding, int8, remat, remat_of_a_function)
+    f.__name__: f
+    for f in (
+        *(lora, lora_of_embedding, int8, remat, remat_of_a_function),
+        several_outputs,
+    )
 }
 
 
 def data(kind):
     x, y = models.tokens(ROWS) if "embedding" in kind else models.dataset(ROWS)
-    return x, y
+    return x, [y, (y + 1) % 3] if kind == "several_outputs" else y
 
 
-def compiled(kind):
+def compiled(kind, **arguments):
     keras.backend.clear_session()
     keras.utils.set_random_seed(6)
     model = CASES[kind]()
-    model.compile(keras.optimizers.Adam(0.01), models.crossentropy())
+    weights = {}
+    if kind == "several_outputs":
+        weights["loss_weights"] = [0.7, 0.2]
+    losses = [models.crossentropy() for _ in model.outputs]
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        losses if len(losses) > 1 else losses[0],
+        **weights,
+        **arguments,
+    )
     return model
 
 
@@ -190,3 +209,29 @@ def test_compiled_again_between_two_fits():
     monitor = kgg.GradientMonitor(verbose=0)
     assert_same(tuned([]), tuned([monitor]))
     assert monitor.trace.steps.tolist() == list(range(ROWS // BATCH))
+
+
+@pytest.mark.parametrize("weight", [0.2, 0.7])
+def test_a_weighted_loss_is_told_to_the_last_bit(weight, backend):
+    """A TensorFlow graph folds its weight into what Keras does next."""
+    if backend != "tensorflow":
+        pytest.skip("several outputs show it elsewhere")
+
+    def history(callbacks):
+        keras.utils.set_random_seed(1)
+        layer = layers.Dense(3, use_bias=False, kernel_initializer="ones")
+        model = keras.Sequential([keras.Input((4,)), layer])
+        model.compile(
+            keras.optimizers.SGD(),
+            "mse",
+            metrics=["mse"],
+            loss_weights=weight,
+            jit_compile=False,
+        )
+        x, y = np.ones((40, 4), "float32"), np.zeros((40, 3), "float32")
+        told = model.fit(
+            *(x, y), batch_size=20, epochs=6, verbose=0, callbacks=callbacks
+        )
+        return told.history, model.get_weights()[0].tolist()
+
+    assert history([]) == history([kgg.GradientMonitor(verbose=0)])

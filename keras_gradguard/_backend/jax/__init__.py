@@ -51,6 +51,7 @@ from keras_gradguard._backend.jax.values import read
 from keras_gradguard._backend.jax.values import run_whole
 from keras_gradguard._backend.jax.values import take_flat
 from keras_gradguard._backend.jax.values import to_numpy
+from keras_gradguard._backend.single import keep_collectives_apart
 from keras_gradguard._backend.single import on_each_replica
 from keras_gradguard._backend.single import reduce_over_replicas
 from keras_gradguard._backend.single import replica
@@ -83,6 +84,7 @@ __all__ = [
     "in_stateless_scope",
     "is_end_of_data",
     "is_sparse",
+    "keep_collectives_apart",
     "known_now",
     "l2_norms",
     "last_of_many",

@@ -31,6 +31,7 @@ from keras_gradguard._backend.tensorflow.sparse import take_rows
 from keras_gradguard._backend.tensorflow.sparse import to_dense
 from keras_gradguard._backend.tensorflow.sparse import values_of
 from keras_gradguard._backend.tensorflow.sparse import with_values
+from keras_gradguard._backend.tensorflow.strategy import keep_collectives_apart
 from keras_gradguard._backend.tensorflow.strategy import on_each_replica
 from keras_gradguard._backend.tensorflow.strategy import reduce_over_replicas
 from keras_gradguard._backend.tensorflow.strategy import replica
@@ -78,6 +79,7 @@ __all__ = [
     "gradients",
     "is_end_of_data",
     "is_sparse",
+    "keep_collectives_apart",
     "known_now",
     "l2_norms",
     "level",

@@ -1,6 +1,7 @@
 """torch: the parts of the package that only it can do."""
 
 from keras_gradguard._backend.flag import Flag
+from keras_gradguard._backend.single import keep_collectives_apart
 from keras_gradguard._backend.single import on_each_replica
 from keras_gradguard._backend.single import reduce_over_replicas
 from keras_gradguard._backend.single import replica
@@ -72,6 +73,7 @@ __all__ = [
     "gradients",
     "is_end_of_data",
     "is_sparse",
+    "keep_collectives_apart",
     "known_now",
     "l2_norms",
     "level",

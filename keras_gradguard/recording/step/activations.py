@@ -17,6 +17,7 @@ from keras import tree
 from keras_gradguard import _backend
 from keras_gradguard import stats
 from keras_gradguard.models import activations as sites_lib
+from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.recording.parts import ACTIVATIONS
 from keras_gradguard.recording.parts import DATA
@@ -69,6 +70,7 @@ class ForwardTap:
         self._packing = Packing()
         self._apart = apart
         self._parts = parts
+        self._loss_is_folded = False
         self._backend = _backend.current()
         self._step = _Step()
         self._loss = PerReplica()
@@ -117,6 +119,10 @@ class ForwardTap:
             if isinstance(layer, keras.layers.Embedding):
                 patches.replace(layer, "call", self._looking_up(layer))
         patches.replace(model, "compute_loss", self._make_compute_loss)
+        # A TensorFlow graph folds a weighted loss into what Keras does next,
+        # unless another reads it: then its last bits are others.
+        weighted = keras_private.loss_weights(model) is not None
+        self._loss_is_folded = self._apart and weighted
 
     def _watching(self, site):
         function = sites_lib.own_activation(site.layer)
@@ -283,7 +289,7 @@ class ForwardTap:
     @property
     def loss(self):
         """Loss of the present step on this replica, None if not known."""
-        return self._loss.get()
+        return None if self._loss_is_folded else self._loss.get()
 
     @property
     def mailboxes(self):
