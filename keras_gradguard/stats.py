@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_gradguard._backend.scaling import safe_factors
+
 # Squares of float32 gradients neither overflow nor lose digits in between.
 _SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
 _SHIFT = 2.0**60
@@ -62,7 +64,5 @@ def global_norm(norms):
     Returns:
         Scalar, safe from overflow and underflow.
     """
-    largest = ops.max(norms)
-    usable = ops.logical_and(ops.isfinite(largest), largest > 0)
-    scale = ops.where(usable, largest, ops.ones_like(largest))
-    return ops.sqrt(ops.sum(ops.square(norms / scale))) * scale
+    factor, back = safe_factors(ops.max(norms))
+    return ops.sqrt(ops.sum(ops.square(norms * factor))) * back

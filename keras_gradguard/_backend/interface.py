@@ -114,6 +114,71 @@ class Mailbox(Protocol):
         """Host copy of what arrived since the last time, or None."""
 
 
+class Flag(Protocol):
+    """What the host tells a step that may be compiled already.
+
+    Args:
+        name: Name of its variable.
+        raised: Bool. Whether it is raised at first.
+    """
+
+    def set(self, value):
+        """Raise it, or lower it, for the executions to come.
+
+        Args:
+            value: Bool.
+        """
+
+    def when_raised(self, function):
+        """Run a function in the step, if it is raised.
+
+        Args:
+            function: Callable without arguments that only assigns.
+        """
+
+
+class ForwardPass(Protocol):
+    """A pass forward on the batch of a coming step, which stays as it is.
+
+    It draws from no generator and changes no variable. What it cannot run a
+    second time it does not run: it fails with a `CannotRunAgainError`.
+
+    Args:
+        model: Keras model, built.
+        gather: Function of a callable that runs the model and of its
+            arguments; returns a vector of what was measured meanwhile.
+        send: Function that takes the vector inside of the step, where `look`
+            does not give it back.
+        on_failure: Callable that takes an exception. Then there is no pass.
+        xla: Whether the step is compiled by XLA.
+        custom: Whether the model's train step is the user's own.
+    """
+
+    def wrap(self, function):
+        """The function to run instead of what Keras made as `train_function`.
+
+        Args:
+            function: That.
+        """
+
+    def look(self, args):
+        """Look at the batch of the coming execution.
+
+        Args:
+            args: Arguments of the `train_function`.
+
+        Returns:
+            The arguments to use instead, and the vector or None.
+        """
+
+    def take(self, vector):
+        """The vector on its way to the host; call it after the execution.
+
+        Args:
+            vector: What `look` returned.
+        """
+
+
 class Backend(Protocol):
     """The functions and classes of a backend."""
 
@@ -378,6 +443,9 @@ class Backend(Protocol):
     def at_level(self, tensor, level):
         """Whether a tensor may be used at a level, not only in one inside."""
 
+    def compiles_steps(self):
+        """Whether a train step is compiled as one."""
+
     def is_end_of_data(self, error):
         """Whether an exception only says that the data set is exhausted."""
 
@@ -388,6 +456,11 @@ class Backend(Protocol):
 
     def Mailbox(self, name, adds_up):
         """Make a `Mailbox`."""
+
+    # What enters it
+
+    def Flag(self, name, raised):
+        """Make a `Flag`."""
 
     # Loops that are not `fit`
 
@@ -418,7 +491,33 @@ class Backend(Protocol):
         """Wait until what steps have sent has arrived."""
 
 
-class StatelessBackend(Backend, Protocol):
+class CompilingBackend(Backend, Protocol):
+    """A backend that compiles the train step as one, as all but torch do."""
+
+    def ForwardPass(self, model, gather, send, on_failure, xla, custom):
+        """Make a `ForwardPass`."""
+
+    def copies(self, values):
+        """Copies of tensors that a later step does not change, or take."""
+
+    def values_before(self, model, args):
+        """Function from a variable to its tensor before an execution.
+
+        Args:
+            model: Keras model.
+            args: Arguments of its `train_function`.
+        """
+
+    def values_after(self, model, result):
+        """Function from a variable to its tensor after an execution.
+
+        Args:
+            model: Keras model.
+            result: What its `train_function` returned.
+        """
+
+
+class StatelessBackend(CompilingBackend, Protocol):
     """A backend whose trainer holds the state, as that of JAX does."""
 
     def in_stateless_scope(self, variables, values, function):

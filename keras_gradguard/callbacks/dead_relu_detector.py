@@ -232,6 +232,8 @@ class DeadReLUDetector(WatchingCallback):
     def on_block(self, block: Any) -> None:
         """Note which layers get no gradient at all."""
         table = self._begin_trace()
+        if not len(block.steps):
+            return
         self._measured.add_gradients(table, block)
         block = self._choice.block(self._model, table, block)
         self.trace.set_has_gradient(block.has_gradient)

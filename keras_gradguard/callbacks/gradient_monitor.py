@@ -263,6 +263,14 @@ class GradientMonitor(WatchingCallback):
             self._begin_trace()
         table = self._watch.recording.make_table()
         block = self._choice.block(self._model, table, block)
+        if len(block.update_steps):
+            self.trace.append_updates(
+                block.update_steps, block.weight_norm, block.update_norm
+            )
+        if len(block.steps):
+            self._take_records(block)
+
+    def _take_records(self, block: Any) -> None:
         keep = block.steps % self.update_freq == 0
         if keep.all():
             keep = slice(None)
@@ -283,10 +291,6 @@ class GradientMonitor(WatchingCallback):
                 if series is not None
             },
         )
-        if len(block.update_steps):
-            self.trace.append_updates(
-                block.update_steps, block.weight_norm, block.update_norm
-            )
         self._records += len(block.steps[keep])
         for reporter in self._reporters:
             reporter.on_records(self.trace, int(block.steps[0]))

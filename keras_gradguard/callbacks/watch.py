@@ -121,7 +121,8 @@ class Watch:
         if not recording.executions:
             if self._batches:
                 self._tell_blind(self._why_no_step())
-        elif not recording.recorded:
+        elif not recording.recorded and not recording.failed:
+            # What failed was told when it did.
             self._tell_blind(recording.why_nothing())
 
     def _why_no_step(self):
@@ -176,6 +177,13 @@ class Watch:
     def on_histogram(self, histogram):
         """Pass on histograms that were asked for."""
         self.guard(self._callback.on_histogram, histogram)
+
+    def on_part_failure(self, sentences):
+        """Say that a part is recorded no more, and what goes on."""
+        if self.armed:
+            warnings.warn(
+                f"{self.owner}: {sentences}", GradGuardWarning, stacklevel=2
+            )
 
     def on_recording_failure(self, error):
         """Say that our code failed, once, and go deaf."""

@@ -12,7 +12,6 @@ from keras_gradguard.healing.skill import is_blind
 from keras_gradguard.healing.skill import skill
 from keras_gradguard.healing.skill import tasks_of
 from keras_gradguard.preflight import samples
-from keras_gradguard.recording.dispatcher import one_variant
 
 _ROWS = 2048
 # Less than this is noise.
@@ -113,15 +112,13 @@ class Trials:
         arguments = {} if y is None else {"y": y}
         if not samples.gives_batches(x):
             arguments["batch_size"] = self._rows
-        # A trial is short, and compiling the step most of it.
-        with one_variant():
-            return model.fit(
-                x,
-                epochs=self.length,
-                verbose=0,
-                callbacks=[*callbacks, _StopOnNaN()],
-                **arguments,
-            )
+        return model.fit(
+            x,
+            epochs=self.length,
+            verbose=0,
+            callbacks=[*callbacks, _StopOnNaN()],
+            **arguments,
+        )
 
     def train_on(self, trial, best):
         """Train both on while the one without the finding lags behind.

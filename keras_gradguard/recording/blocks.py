@@ -42,6 +42,31 @@ class Block:
     weight_norm: Any
     update_norm: Any
 
+    def with_records(self, keep):
+        """The block with some of the records only.
+
+        Args:
+            keep: Bool array `(n,)`.
+        """
+        rows = {
+            name: getattr(self, name)
+            for name in (
+                "steps",
+                "grad_norm",
+                "clipped_grad_norm",
+                "clip_threshold",
+                "loss",
+                "skipped",
+            )
+        }
+        return dataclasses.replace(
+            self,
+            **{
+                name: None if values is None else values[keep]
+                for name, values in rows.items()
+            },
+        )
+
     def with_updates(self, keep):
         """The block with some of the updates only.
 
@@ -134,6 +159,11 @@ class Part:
     update_steps: Any
     updates: Any
 
+    @property
+    def is_known(self):
+        """Whether its optimizer has shown anything so far."""
+        return any(self.has_gradient) or len(self.update_steps) > 0
+
 
 def read_part(tap, store, cursor, numbers=None):
     """Read the records that came in since the last time.
@@ -165,6 +195,9 @@ def read_part(tap, store, cursor, numbers=None):
         clipped = optimizers.clipped_norm(tap.optimizer, present)
     updates = values[:, SCALARS + n :]
     measured = (updates[:, :n] != UNMEASURED).all(axis=1)
+    if not tap.amends:
+        updates = np.zeros((len(updates), 2 * n), "float32")
+        measured = np.zeros(len(updates), bool)
     part = Part(
         variables=tap.variables,
         has_gradient=[cursor > 0 and has for has in tap.has_gradient],
@@ -178,6 +211,29 @@ def read_part(tap, store, cursor, numbers=None):
         updates=updates[measured],
     )
     return part, cursor
+
+
+def unread_part(tap):
+    """A part without records, where the ring cannot be read.
+
+    Args:
+        tap: `GradientTap`.
+    """
+    n = len(tap.recorded)
+    scalars = np.zeros((0,), "float32")
+    none = np.zeros((0,), "int64")
+    return Part(
+        variables=tap.recorded,
+        has_gradient=[False] * n,
+        steps=none,
+        flags=none,
+        clipped=scalars,
+        threshold=scalars,
+        loss=scalars,
+        norms=np.zeros((0, n), "float32"),
+        update_steps=none,
+        updates=np.zeros((0, 2 * n), "float32"),
+    )
 
 
 def _numbered(numbers, count, written):

@@ -1,37 +1,22 @@
-"""Runs the train step in one of its variants and delivers what it recorded.
+"""Runs the train step and delivers what it recorded.
 
 `fit` calls `model.train_function` once per execution. The dispatcher in its
-place chooses between compiled variants of the step: one records the gradient
-norms; another also weights and updates, which costs more and is run now and
-then.
+place runs the step compiled anew, with the norms of the gradients in it. Now
+and then it also measures weights, updates and activations: beside the step
+where it can, else in a second variant of it.
 """
 
-import contextlib
-import contextvars
 import weakref
 
+import numpy as np
+
 from keras_gradguard import _backend
+from keras_gradguard.recording import parts
 from keras_gradguard.recording.drain import RingDrain
 from keras_gradguard.recording.schedule import Schedule
 from keras_gradguard.recording.step.gradients import Mode
 from keras_gradguard.recording.step.histograms import HistogramRequests
-
-_one_variant = contextvars.ContextVar("gradguard_one_variant", default=False)
-
-
-@contextlib.contextmanager
-def one_variant():
-    """Let the fits inside compile one variant of the step, not two.
-
-    Every step is then recorded in full, and the host keeps what it would have
-    measured else: the trace is the same. It pays where a fit takes less time
-    than compiling.
-    """
-    token = _one_variant.set(True)
-    try:
-        yield
-    finally:
-        _one_variant.reset(token)
+from keras_gradguard.recording.updates import Updates
 
 
 class Dispatcher:
@@ -62,16 +47,33 @@ class Dispatcher:
             steps_per_epoch,
         )
         self.requests = HistogramRequests(taps)
-        self._one_variant = _one_variant.get()
+        self._beside = instrument.beside
+        # Optimizers of a step of the user's own count each for itself.
+        numbered = len(instrument.optimizers) > 1
+        self._updates = self._make_updates(numbered)
         self._drain = RingDrain(
             taps,
-            # Optimizers of a step of the user's own count each for itself.
-            numbered=len(instrument.optimizers) > 1,
-            keeps_due_only=self._one_variant,
+            instrument.parts,
+            self._updates,
+            numbered=numbered,
             by_clock=self._backend.process(model)[1] == 1,
         )
         self._measured = []
+        self._due = []
         self._variants = {}
+
+    def _make_updates(self, numbered):
+        """Where updates are kept, None where they ride in the rings."""
+        taps = self._instrument.taps
+        updates = Updates(taps, numbered)
+        if self._beside is not None:
+            self._beside.updates = updates
+        elif not self._backend.compiles_steps():
+            for tap in taps:
+                tap.updates = updates
+        else:
+            return None
+        return updates
 
     def prepare(self):
         """Make the variants while the variables hold their values.
@@ -80,22 +82,45 @@ class Dispatcher:
         elsewhere. Nothing is compiled yet.
         """
         self._variants = {}
-        self._variant(self._compiled(self.schedule.spared))
-        for counting in (False, True):
-            self._variant(Mode.FULL, counting)
+        for mode in (self.schedule.spared, Mode.FULL):
+            self._variant(mode, False)
+        self._variant(Mode.FULL, True)
 
-    def _compiled(self, mode):
-        """The mode of the variant that runs where a mode is wanted."""
-        all_full = self._one_variant and mode is not Mode.OFF
-        return Mode.FULL if all_full else mode
+    def _variant(self, mode, counted):
+        """The step that runs where a mode is wanted, maybe histograms."""
+        if self._beside is not None:
+            # Steps that are not wanted are recorded as well: to leave them
+            # out takes a second variant, which costs more.
+            mode = Mode.NORMS
+        key = mode, counted and self._instrument.counts_apart
+        if key not in self._variants:
+            model = self._model()
+            self._variants[key] = self._instrument.variant(model, *key)
+        return self._variants[key]
 
     def __call__(self, *args):
         """Run one execution, recorded."""
         counted = self._counts_next
         mode = self.schedule.next_mode(wanted=counted)
         counted = counted and mode is Mode.FULL
+        if counted:
+            self._instrument.parts.guard(
+                (parts.HISTOGRAMS,), self.requests.raise_flags
+            )
+        vector = None
+        if self._updates is not None:
+            self._updates.execution = self.schedule.step
         try:
-            result = self._variant(self._compiled(mode), counted)(*args)
+            function = self._variant(mode, counted)
+            if self._beside is not None and mode is Mode.FULL:
+                result, vector = self._beside.run(
+                    self._model(),
+                    function,
+                    args,
+                    weights=self._recording.update_freq > 0,
+                )
+            else:
+                result = function(*args)
         except BaseException as error:
             if not self._backend.is_end_of_data(error):
                 # A trace that broke off may not be tried again.
@@ -104,42 +129,30 @@ class Dispatcher:
             else:
                 self._recording.data_ended()
             raise
-        self._advance(mode, result, counted)
+        self._advance(mode, result, counted, vector)
         return result
-
-    def _variant(self, mode, counted=False):
-        """The compiled step of a mode.
-
-        Where full steps are few, all of them count histograms if any does:
-        that spares to compile another one.
-        """
-        histograms = mode is Mode.FULL and self._instrument.histograms
-        key = (
-            mode,
-            histograms and (counted or not self.schedule.skips_on_host),
-        )
-        if key not in self._variants:
-            model = self._model()
-            self._variants[key] = self._instrument.variant(model, *key)
-        return self._variants[key]
 
     @property
     def _counts_next(self):
         """Whether somebody waits for what the coming execution can count."""
-        return self.requests.waiting and self.schedule.updates_next
+        return (
+            self.requests.waiting
+            and self._instrument.parts.work(parts.HISTOGRAMS)
+            and self.schedule.updates_next
+        )
 
-    def _advance(self, mode, result, counted):
+    def _advance(self, mode, result, counted, vector=None):
         if mode is not Mode.OFF:
             self._drain.note_steps(self.schedule.steps_of_execution())
         self.schedule.advance()
         if self.schedule.executions == 1:
             self._instrument.call_order.stop()
         counts = self._instrument.counts or self._instrument.units
-        if counts or mode is not Mode.OFF:
+        if counts or mode is not Mode.OFF or self._beside is not None:
             self._drain.note_execution()
         if mode is Mode.FULL:
-            self._take_measurement()
-            self._drain.note_due(self.schedule.step - 1)
+            self._take_measurement(vector)
+            self._due.append(self.schedule.step - 1)
         if counted:
             self._take_histogram(result)
         if self._drain.is_due and not self._instrument.broken:
@@ -154,19 +167,18 @@ class Dispatcher:
         )
 
     def _take_histogram(self, result):
-        if self._instrument.broken:
-            return
-        try:
-            self.requests.take(self._state(result))
-        except Exception as error:
-            self._recording.fail(error)
+        if not self._instrument.broken:
+            self._instrument.parts.guard(
+                (parts.HISTOGRAMS,), self.requests.take, self._state(result)
+            )
 
-    def _take_measurement(self):
-        try:
-            latest = self._instrument.forward.latest(self.schedule.step - 1)
-        except Exception as error:
-            self._recording.fail(error)
-            return
+    def _take_measurement(self, vector):
+        latest = self._instrument.parts.guard(
+            (parts.ACTIVATIONS, parts.DATA),
+            self._instrument.forward.latest,
+            self.schedule.step - 1,
+            vector,
+        )
         if latest is not None:
             self._measured.append(latest)
 
@@ -195,19 +207,37 @@ class Dispatcher:
         yield from self._read()
 
     def _read(self):
-        return self._drain.read(self._recording.make_table)
+        for block in self._drain.read(self._recording.make_table):
+            yield self._wanted(block)
+
+    def _wanted(self, block):
+        """The block without the records that nobody asked for."""
+        every, due = self._recording.update_freq, self._due
+        last = block.steps[-1] if len(block.steps) else -1
+        self._due = [step for step in due if step > last]
+        if self._beside is None or every == 1:
+            return block
+        if every:
+            return block.with_records(block.steps % every == 0)
+        return block.with_records(np.isin(block.steps, due))
 
     def _deliver(self):
         for block in self._read():
             self._recording.deliver(block)
+        guard = self._instrument.parts.guard
         measured, self._measured = self._measured, []
         for latest in measured:
-            self._recording.deliver_measurement(
-                self._instrument.forward.measurement(latest)
+            found = guard(
+                (parts.ACTIVATIONS, parts.DATA),
+                self._instrument.forward.measurement,
+                latest,
             )
+            if found is not None:
+                self._recording.deliver_measurement(found)
         if self.requests.taken:
             table = self._recording.make_table()
-            for histogram, asking in self.requests.read(table):
+            found = guard((parts.HISTOGRAMS,), self.requests.read, table)
+            for histogram, asking in found or ():
                 self._recording.deliver_histogram(histogram, asking)
         self._deliver_counts()
 
@@ -217,7 +247,11 @@ class Dispatcher:
         if counts is not None:
             self._recording.deliver_counts(counts)
         if self._instrument.units:
-            by_path, steps = self._instrument.take_unit_counts()
+            by_path, steps = self._instrument.parts.guard(
+                (parts.UNITS,),
+                self._instrument.take_unit_counts,
+                default=({}, 0),
+            )
             if steps:
                 self._recording.deliver_unit_counts(by_path, steps)
 

@@ -3,12 +3,13 @@
 import dataclasses
 import time
 
-import numpy as np
-
 from keras_gradguard import _backend
 from keras_gradguard._backend import ring_layout
 from keras_gradguard.recording.blocks import Block
 from keras_gradguard.recording.blocks import read_part
+from keras_gradguard.recording.blocks import unread_part
+from keras_gradguard.recording.parts import GRADIENTS
+from keras_gradguard.recording.parts import WEIGHTS
 
 # Executions between two drains where no gradients are recorded.
 _LONGEST_PERIOD = 256
@@ -28,26 +29,26 @@ class RingDrain:
 
     Args:
         taps: List of `GradientTap`.
+        parts: `Parts` of the recording.
+        updates: `Updates` that are measured outside of the rings, or None.
         numbered: Bool. Whether records are numbered by the steps that
             `note_steps` tells, since each optimizer counts for itself.
-        keeps_due_only: Bool. Whether all updates were measured, and only those
-            of the steps that `note_due` tells are wanted.
         by_clock: Bool. Whether the time that passes decides how long records
             wait, too.
     """
 
-    def __init__(
-        self, taps, numbered=False, keeps_due_only=False, by_clock=True
-    ):
+    def __init__(self, taps, parts, updates, numbered=False, by_clock=True):
         self._taps = taps
+        self._parts = parts
+        self._updates = updates
         self._numbered = numbered
-        self._keeps_due_only = keeps_due_only
         self._backend = _backend.current()
-        self._read = [self._written(tap.records) for tap in taps]
+        self._read = [0] * len(taps)
+        self._guard(GRADIENTS, self._skip_earlier)
         self._read_before = sum(self._read)
         self._pending = None
         self._numbers, self._pending_numbers = [], None
-        self._due = []
+        self._taken = []
         self._waiting, self._window = 0, 0
         self._period = _SHORTEST_PERIOD
         self._by_clock = by_clock
@@ -74,10 +75,6 @@ class RingDrain:
         if self._numbered:
             self._numbers += steps
 
-    def note_due(self, step):
-        """Note a step whose update is wanted."""
-        self._due.append(step)
-
     def copy(self, state):
         """Begin to copy the rings to the host.
 
@@ -88,10 +85,9 @@ class RingDrain:
         self._window, self._waiting = self._waiting, 0
         if self._numbered:
             self._pending_numbers, self._numbers = self._numbers, []
-        self._pending = [
-            None if tap.records is None else tap.records.snapshot(state)
-            for tap in self._taps
-        ]
+        self._pending = self._guard(GRADIENTS, self._snapshots, state)
+        if self._updates is not None:
+            self._taken += self._updates.take()
 
     def read(self, make_table):
         """Read the latest copy.
@@ -102,12 +98,39 @@ class RingDrain:
         Yields:
             A `Block` of its records, if there are any.
         """
+        parts = self._guard(GRADIENTS, self._read_rings)
+        if parts is None:
+            parts = [unread_part(tap) for tap in self._taps]
+        taken, self._taken = self._taken, []
+        if taken:
+            found = self._guard(WEIGHTS, self._updates.read, taken) or {}
+            for i, tap in enumerate(self._taps):
+                if id(tap) in found:
+                    steps, norms = found[id(tap)]
+                    parts[i] = dataclasses.replace(
+                        parts[i], update_steps=steps, updates=norms
+                    )
+        if any(len(p.steps) or len(p.update_steps) for p in parts):
+            parts = [p for p in parts if p.is_known]
+            yield Block.merge(parts, make_table())
+
+    def _guard(self, part, function, *arguments):
+        return self._parts.guard((part,), function, *arguments)
+
+    def _snapshots(self, state):
+        return [
+            None if tap.records is None else tap.records.snapshot(state)
+            for tap in self._taps
+        ]
+
+    def _read_rings(self):
+        """A `Part` of each tap; None where nothing was copied."""
         pending, self._pending = self._pending, None
         parts, filled = [], 0.0
-        for i, (tap, store) in enumerate(
-            zip(self._taps, pending or (), strict=pending is not None)
-        ):
+        for i, tap in enumerate(self._taps):
+            store = None if pending is None else pending[i]
             if store is None:
+                parts.append(unread_part(tap))
                 continue
             store = self._backend.to_numpy(store)
             part, cursor = read_part(
@@ -117,22 +140,7 @@ class RingDrain:
             self._read[i] = cursor
             parts.append(part)
         self._adapt(filled)
-        if parts and any(len(part.steps) for part in parts):
-            yield self._with_due_updates(Block.merge(parts, make_table()))
-
-    def _with_due_updates(self, block):
-        """The block, without the updates that nobody wanted measured."""
-        due, self._due = self._due, []
-        if not self._keeps_due_only:
-            return block
-        keep = np.isin(block.update_steps, due)
-        self._due = [step for step in due if step > block.steps[-1]]
-        return dataclasses.replace(
-            block,
-            update_steps=block.update_steps[keep],
-            weight_norm=block.weight_norm[keep],
-            update_norm=block.update_norm[keep],
-        )
+        return parts
 
     def _adapt(self, filled):
         """Drain as rarely as the rings allow, before anything is lost.
@@ -160,8 +168,13 @@ class RingDrain:
         else:
             self._period = min(longest, self._period)
 
-    def _written(self, ring):
-        """Number of records that an earlier fit left in a ring."""
-        if ring is None:
-            return 0
-        return ring_layout.written(self._backend.to_numpy(ring.snapshot()))
+    def _skip_earlier(self):
+        """Leave out the records that an earlier fit left in the rings."""
+        self._read = [
+            0
+            if tap.records is None
+            else ring_layout.written(
+                self._backend.to_numpy(tap.records.snapshot())
+            )
+            for tap in self._taps
+        ]

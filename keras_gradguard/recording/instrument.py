@@ -9,6 +9,7 @@ with it.
 
 import contextlib
 import functools
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +20,12 @@ from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
 from keras_gradguard.models.layers import CallOrder
 from keras_gradguard.models.patches import Patches
+from keras_gradguard.recording import beside
 from keras_gradguard.recording import checkpoints
+from keras_gradguard.recording.parts import GRADIENTS
+from keras_gradguard.recording.parts import HISTOGRAMS
+from keras_gradguard.recording.parts import UNITS
+from keras_gradguard.recording.parts import Parts
 from keras_gradguard.recording.step.activations import ForwardTap
 from keras_gradguard.recording.step.clip_tap import ClipTap
 from keras_gradguard.recording.step.gradients import GradientTap
@@ -44,10 +50,12 @@ class Instrument:
         counts: Whether every step notes which units are active.
         units: List of `UnitGradient` that every step counts.
         histograms: Whether somebody may ask for histograms of gradients.
-        on_failure: Callable that takes an exception of our own code.
-        broken: Whether our code failed; then nothing more is recorded.
+        parts: `Parts`, what is recorded still.
+        broken: Whether a step broke off; then nothing more is recorded.
         call_order: `CallOrder` of the model's layers.
         cache: Dict for compiled functions of others, kept as long.
+        beside: `Beside` where full steps are measured beside the compiled
+            step, which then has one variant; else None.
     """
 
     def __init__(self, model):
@@ -57,22 +65,28 @@ class Instrument:
         self._backend = _backend.current()
         self.xla = _is_jitted(model)
         self.broken = False
-        self.on_failure = None
+        self.parts = Parts()
         self.cache = {}
         self.taps = [
-            GradientTap(leaf, ring_rows, self.xla, self._fail)
+            GradientTap(leaf, ring_rows, self.xla, self.parts)
             for optimizer in self.optimizers
             for leaf in optimizers.leaves(optimizer)
             if optimizers.why_unreadable(leaf) is None
         ]
         apart = keras.backend.backend() == "tensorflow"
         apart = apart and not self.xla and not model.run_eagerly
-        self.forward = ForwardTap(model, self._fail, apart)
+        self.forward = ForwardTap(model, self.parts, apart)
+        self.beside: Any = None
+        if beside.can_measure(model, self.taps):
+            self.beside = beside.Beside(model, self)
+            for tap in self.taps:
+                tap.measures_updates = False
         self.counts = False
         self.units = []
         self.histograms = False
         for tap in self.taps:
             tap.find_loss = self._loss
+            tap.steps_at_once = _steps_at_once(model)
         by_leaf = {id(tap.optimizer): tap for tap in self.taps}
         self._scale_taps = [
             LossScaleTap(scaler, by_leaf[id(leaf)])
@@ -106,6 +120,8 @@ class Instrument:
             )
             and _is_jitted(model) == self.xla
             and not self.broken
+            and not self.parts.failed
+            and (self.beside is None) != beside.can_measure(model, self.taps)
             and all(tap.is_current() for tap in self.taps)
         )
 
@@ -119,7 +135,7 @@ class Instrument:
             tap.attach(self._patches)
             if tap.optimizer.built:
                 with _scope_of(model):
-                    tap.prepare()
+                    self.parts.guard((GRADIENTS,), tap.prepare)
         for scale_tap in self._scale_taps:
             scale_tap.attach(self._patches)
         for clip_tap in self._clip_taps:
@@ -139,10 +155,12 @@ class Instrument:
         """
         self.histograms = True
         before = [tap.ring_variables for tap in self.taps]
+        self.parts.wanted.add(HISTOGRAMS)
         for tap in self.taps:
-            if tap.records is not None:
+            tap.counts_histograms = True
+            if tap.optimizer.built:
                 with _scope_of(model):
-                    tap.histograms.prepare(len(tap.variables))
+                    self.parts.guard((HISTOGRAMS,), tap.prepare_histograms)
         if [tap.ring_variables for tap in self.taps] != before:
             # Keras on JAX wrote down the shardings of the state from before.
             self._variants.clear()
@@ -155,29 +173,38 @@ class Instrument:
             model: The model, or None if it is gone.
         """
         self.counts, self.units, self.histograms = False, [], False
+        self.parts.wanted -= {UNITS, HISTOGRAMS}
+        for tap in self.taps:
+            tap.counts_histograms = False
         self.call_order.stop()
         self._patches.undo()
         checkpoints.remove(self.taps)
         keras_private.record_shardings(model)
 
-    def variant(self, model, mode, histograms=False):
+    @property
+    def counts_apart(self):
+        """Whether a variant of the step counts histograms, see the taps."""
+        return self.histograms and any(tap.counts_apart for tap in self.taps)
+
+    def variant(self, model, mode, counting=False):
         """The train function that records in a mode.
 
         Args:
             model: The model.
             mode: A `Mode`.
-            histograms: Whether it counts histograms of the gradients.
+            counting: Whether it counts histograms, where they are counted in
+                a variant of their own.
 
         Returns:
             What Keras would have made as `model.train_function`.
         """
         units = tuple(id(u.variable) for u in self.units)
-        key = mode, histograms, self.counts, units
+        key = mode, counting, self.histograms, self.counts, units
         if key not in self._variants:
-            self._variants[key] = self._make_variant(model, mode, histograms)
+            self._variants[key] = self._make_variant(model, mode, counting)
         return self._variants[key]
 
-    def _make_variant(self, model, mode, histograms):
+    def _make_variant(self, model, mode, counting):
         # A wrapper of our own keeps the trace of each variant apart from the
         # others.
         original = model.train_step
@@ -188,7 +215,7 @@ class Instrument:
         stacks = compiled and (counts or units) and _steps_at_once(model) > 1
 
         def train_step(*args, **kwargs):
-            self._set_mode(mode, histograms)
+            self._set_mode(mode, counting)
             try:
                 with self.forward.step(model, self.mode, counts, args):
                     with self._counting(units):
@@ -202,6 +229,8 @@ class Instrument:
             return result if compiled else _collected(boxes, result)
 
         function = keras_private.make_train_function(model, train_step, stacks)
+        if self.beside is not None:
+            function = self.beside.wrap(function)
         if not compiled:
             return function
 
@@ -232,7 +261,13 @@ class Instrument:
     def _post(self, result):
         result = self.forward.post(result)
         for tap in self.taps:
-            result = tap.unit_counts.post_staged(result, self.forward.level)
+            result = self.parts.guard(
+                (UNITS,),
+                tap.unit_counts.post_staged,
+                result,
+                self.forward.level,
+                default=result,
+            )
         return result
 
     def take_unit_counts(self):
@@ -267,16 +302,10 @@ class Instrument:
     def _loss(self):
         return self.forward.loss
 
-    def _set_mode(self, mode, histograms=False):
+    def _set_mode(self, mode, counting=False):
         for tap in self.taps:
             tap.mode = Mode.OFF if self.broken else mode
-            tap.counts_histograms = histograms
-
-    def _fail(self, error):
-        self.broken = True
-        self._set_mode(Mode.OFF)
-        if self.on_failure is not None:
-            self.on_failure(error)
+            tap.counts_now = counting
 
 
 def instrument_of(model):

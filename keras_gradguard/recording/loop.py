@@ -19,6 +19,9 @@ from keras_gradguard.models.patches import Patches
 from keras_gradguard.recording.blocks import Block
 from keras_gradguard.recording.blocks import read_part
 from keras_gradguard.recording.instrument import ring_rows
+from keras_gradguard.recording.parts import GRADIENTS
+from keras_gradguard.recording.parts import WEIGHTS
+from keras_gradguard.recording.parts import Parts
 from keras_gradguard.recording.schedule import is_full_step
 from keras_gradguard.recording.step.clip_tap import ClipTap
 from keras_gradguard.recording.step.gradients import GradientTap
@@ -51,11 +54,13 @@ class LoopRecording:
         self.active = False
         self.recorded, self.executions = 0, 1
         self.cache = {}
+        self._parts = Parts()
+        self._parts.wanted = {GRADIENTS, WEIGHTS}
         leaves = [leaf for o in optimizers for leaf in optimizers_lib.leaves(o)]
         reasons = [optimizers_lib.why_unreadable(leaf) for leaf in leaves]
         self.reason = reasons[0] if all(reasons) else None
         self._taps = [
-            GradientTap(leaf, ring_rows, False, self._fail, self._make_ring)
+            GradientTap(leaf, ring_rows, False, self._parts, self._make_ring)
             for leaf, why in zip(leaves, reasons, strict=True)
             if why is None
         ]
@@ -76,12 +81,13 @@ class LoopRecording:
         """Begin to record.
 
         Args:
-            subscriber: Object with `on_block(block)` and
-                `on_recording_failure(error)`.
+            subscriber: Object with `on_block(block)`,
+                `on_part_failure(sentences)` and `on_recording_failure(error)`.
             steps_per_epoch: Not used.
         """
         del steps_per_epoch
         self._subscriber = subscriber
+        self._parts.on_failure = subscriber.on_part_failure
         if self.reason is not None:
             return
         self.active = True
@@ -123,6 +129,11 @@ class LoopRecording:
     def step(self):
         """Steps of the first optimizer so far, as far as the host knows."""
         return self._counted
+
+    @property
+    def failed(self):
+        """Set of the `parts` that are recorded no more."""
+        return self._parts.failed
 
     @property
     def order_known(self):

@@ -18,6 +18,7 @@ from keras_gradguard.models import optimizers
 from keras_gradguard.recording.dispatcher import Dispatcher
 from keras_gradguard.recording.fit_exit import FitExit
 from keras_gradguard.recording.instrument import instrument_of
+from keras_gradguard.recording.parts import UNITS
 
 _recordings: Any = weakref.WeakKeyDictionary()
 
@@ -88,8 +89,8 @@ class Recording:
 
         Args:
             subscriber: Object with `on_block(block)`,
-                `on_measurement(measurement)`, `on_counts(counts)` and
-                `on_recording_failure(error)`.
+                `on_measurement(measurement)`, `on_counts(counts)`,
+                `on_part_failure(sentences)` and `on_recording_failure(error)`.
             steps_per_epoch: Batches of an epoch, if known.
         """
         if subscriber not in self._subscribers:
@@ -166,6 +167,7 @@ class Recording:
         """
         if not self.active:
             return
+        self._instrument.parts.wanted.add(UNITS)
         if gradients is None:
             self._instrument.counts = True
         else:
@@ -201,6 +203,12 @@ class Recording:
     def recorded(self):
         """Records delivered since the recording was attached."""
         return 0 if self._dispatcher is None else self._dispatcher.recorded
+
+    @property
+    def failed(self):
+        """Set of the `parts` that are recorded no more."""
+        instrument = self._instrument
+        return set() if instrument is None else instrument.parts.failed
 
     @property
     def step(self):
@@ -250,7 +258,7 @@ class Recording:
             return
         self._previous = model.train_function
         self._instrument = instrument_of(model)
-        self._instrument.on_failure = self.fail
+        self._instrument.parts.on_failure = self.fail_in_part
         self.active = True
         try:
             self._instrument.attach(model)
@@ -304,7 +312,7 @@ class Recording:
         self._exit.stop()
         model = self._model()
         self._instrument.detach(model)
-        self._instrument.on_failure = None
+        self._instrument.parts.on_failure = None
         if restore and model is not None:
             if model.train_function is self._dispatcher:
                 model.train_function = self._previous
@@ -350,6 +358,15 @@ class Recording:
         for subscriber in subscribers:
             if subscriber in self._subscribers:
                 subscriber.on_histogram(histogram)
+
+    def fail_in_part(self, sentences):
+        """Something is recorded no more: let one subscriber say so.
+
+        Args:
+            sentences: Str, what, why, and what goes on.
+        """
+        for subscriber in self._subscribers[:1]:
+            subscriber.on_part_failure(sentences)
 
     def fail(self, error):
         """A failure of ours: warn once, record no more, train on."""

@@ -195,7 +195,7 @@ def test_accumulation_gives_the_mean_gradient(tmp_path):
 
 
 @pytest.mark.parametrize("rows", [64, 160], ids=["whole epoch", "parts"])
-def test_last_update_of_the_first_execution(rows, backend, tmp_path):
+def test_first_update_of_several_in_one_execution(rows, backend, tmp_path):
     if backend == "torch":
         pytest.skip("Keras on torch runs one step per execution")
     model, twin = pair(models.mlp, sgd())
@@ -203,7 +203,7 @@ def test_last_update_of_the_first_execution(rows, backend, tmp_path):
     x, y = models.dataset(rows)
     fit(model, tmp_path, x, y)
     steps, found = events(tmp_path)
-    assert steps == [3, rows // BATCH + 3]
+    assert steps == [0, rows // BATCH]
     for tensors, grad in zip(found, expected(twin, x, y, steps), strict=True):
         assert_is_of(tensors, model, grad)
 

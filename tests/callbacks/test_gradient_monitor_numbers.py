@@ -1,6 +1,5 @@
 """Every recorded number against a twin that trains batch by batch."""
 
-import contextlib
 import pathlib
 
 import keras
@@ -9,7 +8,6 @@ import pytest
 from keras import layers
 
 from keras_gradguard import GradientMonitor
-from keras_gradguard.recording.dispatcher import one_variant
 from tests import models
 from tests import reference
 
@@ -380,25 +378,6 @@ def test_the_ring_loses_nothing_on_a_long_run():
     steps = np.concatenate([block.steps for block in blocks])
     assert steps.tolist() == list(range(1400))
     assert np.isfinite(monitor.trace.get("update_ratio")).any(axis=1).sum() > 20
-
-
-def test_one_variant_of_the_step_records_what_two_record():
-    x, y = models.dataset(16 * 90)
-    traces = []
-    for context in (one_variant, contextlib.nullcontext):
-        keras.utils.set_random_seed(3)
-        model = models.mlp(activation="relu")
-        model.compile(keras.optimizers.Adam(0.01), models.crossentropy())
-        with context():
-            traces.append(watched(model, x, y).trace)
-    one, two = traces
-    assert one.steps.tolist() == two.steps.tolist() == list(range(90))
-    assert one.update_steps.tolist() == two.update_steps.tolist()
-    assert one.activation_steps.tolist() == two.activation_steps.tolist()
-    for name in ("grad_norm", "weight_norm", "update_ratio"):
-        np.testing.assert_allclose(one.get(name), two.get(name), rtol=1e-4)
-    dead = "dead_fraction"
-    np.testing.assert_allclose(one.activation(dead), two.activation(dead))
 
 
 def test_every_kth_step():

@@ -23,13 +23,11 @@ def parts():
     return {
         "norms": (backend, "l2_norms"),
         "level": (backend, "level"),
-        "barrier": (backend, "barrier"),
         "write": (backend.Ring, "write"),
-        "amend": (backend.Ring, "amend"),
         "snapshot": (backend.Ring, "snapshot"),
         "prepare": (GradientTap, "prepare"),
-        "pack": (Packing, "pack_measurement"),
-        "note": (ForwardTap, "_note"),
+        "pack": (Packing, "pack_activations"),
+        "note": (ForwardTap, "_note_outputs"),
         "deliver": (Dispatcher, "_deliver"),
     }
 

@@ -128,6 +128,7 @@ def main(clipper):
 
     FakeTensor.numpy = FakeTensor.__array__ = numpy
     Watch.on_recording_failure = lambda _, error: shown.append(error)
+    Watch.on_part_failure = lambda _, sentences: shown.append(sentences)
     with FakeTensorMode(allow_non_fake_inputs=True):
         backend = _backend.current()
         backend.to_numpy = lambda t: (

@@ -39,6 +39,18 @@ def test_norms_of_all_sizes(scale, xla):
 
 
 @pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize("size", [2, 40, 40_000])
+def test_norms_next_to_the_largest_float32_and_the_smallest(size, xla):
+    arrays = [np.zeros(size, "float32") for _ in range(5)]
+    for array, value in zip(
+        arrays, [8.6e37, 2e38, 2.3e38, 1e-37, 1e15], strict=True
+    ):
+        array[-2:] = value
+    exact = [np.linalg.norm(a.astype("float64")) for a in arrays]
+    np.testing.assert_allclose(norms_of(arrays, xla), exact, rtol=2e-6)
+
+
+@pytest.mark.parametrize("xla", [False, True])
 @pytest.mark.parametrize("sizes", [[5, 5, 5], [100, 40, 64], [20_000, 5, 30]])
 def test_what_is_not_finite_stays_where_it_is(sizes, xla):
     arrays = [np.ones(n, "float32") for n in sizes]

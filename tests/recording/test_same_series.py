@@ -145,7 +145,8 @@ def test_the_series_are_what_they_were(name, backend):
         for series in golden:
             expected, given = golden[series], found[series]
             assert given.shape == expected.shape, series
-            largest = np.nanmax(np.abs(expected), initial=0.0)
+            finite = expected[np.isfinite(expected)]
+            largest = np.abs(finite).max(initial=0.0)
             np.testing.assert_allclose(
                 given,
                 expected,

@@ -1,11 +1,16 @@
 """JAX: the parts of the package that only it can do."""
 
+from keras_gradguard._backend.flag import Flag
 from keras_gradguard._backend.jax.branching import assert_in_graph
 from keras_gradguard._backend.jax.branching import branch
 from keras_gradguard._backend.jax.branching import chooses_after
 from keras_gradguard._backend.jax.branching import known_now
 from keras_gradguard._backend.jax.counting import bin_counts
 from keras_gradguard._backend.jax.counting import bits
+from keras_gradguard._backend.jax.forward import ForwardPass
+from keras_gradguard._backend.jax.forward import copies
+from keras_gradguard._backend.jax.forward import values_after
+from keras_gradguard._backend.jax.forward import values_before
 from keras_gradguard._backend.jax.loops import count_calls
 from keras_gradguard._backend.jax.loops import loop_ring
 from keras_gradguard._backend.jax.loops import traced_by
@@ -33,6 +38,7 @@ from keras_gradguard._backend.jax.state import state_by_variable
 from keras_gradguard._backend.jax.values import at_level
 from keras_gradguard._backend.jax.values import batch_sizes
 from keras_gradguard._backend.jax.values import compiled
+from keras_gradguard._backend.jax.values import compiles_steps
 from keras_gradguard._backend.jax.values import constant
 from keras_gradguard._backend.jax.values import copy
 from keras_gradguard._backend.jax.values import detach
@@ -52,6 +58,8 @@ from keras_gradguard._backend.single import replica
 from keras_gradguard._backend.single import replicas
 
 __all__ = [
+    "Flag",
+    "ForwardPass",
     "Mailbox",
     "Ring",
     "assert_in_graph",
@@ -64,7 +72,9 @@ __all__ = [
     "change_norms",
     "chooses_after",
     "compiled",
+    "compiles_steps",
     "constant",
+    "copies",
     "copy",
     "count_calls",
     "densify",
@@ -98,6 +108,8 @@ __all__ = [
     "to_dense",
     "to_numpy",
     "traced_by",
+    "values_after",
+    "values_before",
     "values_of",
     "wait_for_records",
     "with_values",

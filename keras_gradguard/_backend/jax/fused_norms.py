@@ -5,9 +5,11 @@ is left out: it fused the update itself otherwise next to these, and the last
 bits of the weights differed.
 """
 
+import jax
 import numpy as np
 from keras import ops
 
+from keras_gradguard._backend.scaling import safe_factors
 from keras_gradguard._backend.segments import Segments
 
 # A smaller tensor costs a kernel, not its data.
@@ -16,6 +18,7 @@ _SMALL = 1 << 14
 _ROW = 32
 # Squares of float32 gradients neither overflow nor lose digits in between.
 _SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
+_FAR = 2.0**80  # a power of two rounds nothing
 
 
 def l2_norms(tensors):
@@ -63,20 +66,6 @@ def change_norms(before, after):
     return _in_order(parts, [*places, *large, *(n + i for i in large)])
 
 
-def norms_of_rows(rows):
-    """L2 norm of each row, safe from overflow and underflow.
-
-    Args:
-        rows: Float32 tensor `(n, m)`.
-
-    Returns:
-        Float32 tensor `(n,)`.
-    """
-    scale = _scale(ops.max(ops.abs(rows), axis=1))
-    scaled = rows / scale[:, None]
-    return ops.sqrt(ops.sum(scaled * scaled, axis=1)) * scale
-
-
 def _split(tensors):
     """Positions of small tensors and of the others."""
     small: list = []
@@ -109,39 +98,66 @@ def _norms_of_small(rows, counts):
         return ops.zeros((len(counts),), "float32")
     of_tensor = Segments(counts)
 
+    def sums(factor=None):
+        parts = rows if factor is None else rows * factor
+        return of_tensor.sum(ops.sum(parts * parts, axis=1))
+
     def scaled():
-        scale = _scale(of_tensor.max(ops.max(ops.abs(rows), axis=1)))
-        parts = rows / of_tensor.spread(scale)[:, None]
-        sums = of_tensor.sum(ops.sum(parts * parts, axis=1))
-        return ops.sqrt(sums) * scale
+        largest = of_tensor.max(ops.max(ops.abs(rows), axis=1))
+        factor, back = safe_factors(largest)
+        return ops.sqrt(sums(of_tensor.spread(factor)[:, None])) * back
 
     if sum(counts) * _ROW <= _SMALL:
         return scaled()  # a second pass costs less than to choose
-    sums = of_tensor.sum(ops.sum(rows * rows, axis=1))
-    return ops.cond(_safe(sums), lambda: ops.sqrt(sums), scaled)
+    return _safe_norms(sums, scaled)
 
 
 def _norms_of_large(tensors):
-    """One pass where the sum of squares is safe, else a second one."""
-    sums = ops.stack([ops.sum(t * t) for t in tensors], axis=0)
-    return ops.cond(
-        _safe(sums),
-        lambda: ops.sqrt(sums),
-        lambda: ops.concatenate(
-            [norms_of_rows(ops.reshape(t, (1, -1))) for t in tensors], axis=0
-        ),
-    )
+    def sums(factor=None):
+        parts = tensors if factor is None else [t * factor for t in tensors]
+        return ops.stack([ops.sum(t * t) for t in parts], axis=0)
+
+    def scaled():
+        norms = []
+        for tensor in tensors:
+            factor, back = safe_factors(ops.max(ops.abs(tensor)))
+            parts = tensor * factor
+            norms.append(ops.sqrt(ops.sum(parts * parts)) * back)
+        return ops.stack(norms, axis=0)
+
+    return _safe_norms(sums, scaled)
 
 
-def _safe(sums):
-    """Whether no sum of squares lost digits; one that is zero may have."""
-    return ops.all(ops.logical_and(sums > _SAFE_LOW, sums < _SAFE_HIGH))
+def _safe_norms(sums, scaled):
+    """Norms from sums of squares, whatever the size of what is summed.
+
+    Args:
+        sums: Function of an optional factor to the sums of the squares of what
+            is multiplied with it.
+        scaled: Function to the norms, by two passes.
+    """
+
+    def chosen():
+        plain = sums()
+        safe = ops.all(ops.logical_and(plain > _SAFE_LOW, plain < _SAFE_HIGH))
+        return ops.cond(safe, lambda: ops.sqrt(plain), scaled)
+
+    def side_by_side():
+        # An accelerator would wait for the host to read which branch to take;
+        # three sums of what it reads once cost it nothing.
+        plain = sums()
+        return ops.where(
+            plain < _SAFE_LOW,
+            ops.sqrt(sums(_FAR)) / _FAR,
+            ops.where(
+                plain > _SAFE_HIGH,
+                ops.sqrt(sums(1 / _FAR)) * _FAR,
+                ops.sqrt(plain),
+            ),
+        )
+
+    return jax.lax.platform_dependent(cpu=chosen, default=side_by_side)
 
 
 def _flat(tensor):
     return ops.reshape(ops.cast(tensor, "float32"), (-1,))
-
-
-def _scale(largest):
-    usable = ops.logical_and(ops.isfinite(largest), largest > 0)
-    return ops.where(usable, largest, ops.ones_like(largest))

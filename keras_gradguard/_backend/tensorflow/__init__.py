@@ -6,6 +6,11 @@ from keras_gradguard._backend.tensorflow.branching import chooses_after
 from keras_gradguard._backend.tensorflow.branching import known_now
 from keras_gradguard._backend.tensorflow.counting import bin_counts
 from keras_gradguard._backend.tensorflow.counting import bits
+from keras_gradguard._backend.tensorflow.flag import Flag
+from keras_gradguard._backend.tensorflow.forward import ForwardPass
+from keras_gradguard._backend.tensorflow.forward import copies
+from keras_gradguard._backend.tensorflow.forward import values_after
+from keras_gradguard._backend.tensorflow.forward import values_before
 from keras_gradguard._backend.tensorflow.loops import count_calls
 from keras_gradguard._backend.tensorflow.loops import loop_ring
 from keras_gradguard._backend.tensorflow.loops import traced_by
@@ -34,6 +39,7 @@ from keras_gradguard._backend.tensorflow.strategy import replicas
 from keras_gradguard._backend.tensorflow.values import at_level
 from keras_gradguard._backend.tensorflow.values import batch_sizes
 from keras_gradguard._backend.tensorflow.values import compiled
+from keras_gradguard._backend.tensorflow.values import compiles_steps
 from keras_gradguard._backend.tensorflow.values import constant
 from keras_gradguard._backend.tensorflow.values import copy
 from keras_gradguard._backend.tensorflow.values import detach
@@ -48,6 +54,8 @@ from keras_gradguard._backend.tensorflow.values import take_flat
 from keras_gradguard._backend.tensorflow.values import to_numpy
 
 __all__ = [
+    "Flag",
+    "ForwardPass",
     "Mailbox",
     "Ring",
     "assert_in_graph",
@@ -60,7 +68,9 @@ __all__ = [
     "change_norms",
     "chooses_after",
     "compiled",
+    "compiles_steps",
     "constant",
+    "copies",
     "copy",
     "count_calls",
     "densify",
@@ -90,6 +100,8 @@ __all__ = [
     "to_dense",
     "to_numpy",
     "traced_by",
+    "values_after",
+    "values_before",
     "values_of",
     "wait_for_records",
     "with_values",

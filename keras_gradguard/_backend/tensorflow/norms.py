@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
+from keras_gradguard._backend.scaling import safe_factors
 from keras_gradguard._backend.tensorflow import grouping
 
 # Up to this size a float64 copy is cheaper than a second pass for the scale.
@@ -73,11 +74,9 @@ def _as_rows(tensors):
 
 
 def _norms_of_rows(rows):
-    largest = tf.reduce_max(tf.abs(rows), axis=1)
-    usable = tf.math.is_finite(largest) & (largest > 0)
-    scale = tf.where(usable, largest, tf.ones_like(largest))
-    scaled = rows / scale[:, None]
-    return tf.sqrt(tf.reduce_sum(scaled * scaled, axis=1)) * scale
+    factor, back = safe_factors(tf.reduce_max(tf.abs(rows), axis=1))
+    scaled = rows * factor[:, None]
+    return tf.sqrt(tf.reduce_sum(scaled * scaled, axis=1)) * back
 
 
 def _norms_of_large(tensors):

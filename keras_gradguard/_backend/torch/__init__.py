@@ -1,5 +1,6 @@
 """torch: the parts of the package that only it can do."""
 
+from keras_gradguard._backend.flag import Flag
 from keras_gradguard._backend.single import keep_collectives_apart
 from keras_gradguard._backend.single import on_each_replica
 from keras_gradguard._backend.single import reduce_over_replicas
@@ -34,6 +35,7 @@ from keras_gradguard._backend.torch.sparse import with_values
 from keras_gradguard._backend.torch.values import at_level
 from keras_gradguard._backend.torch.values import batch_sizes
 from keras_gradguard._backend.torch.values import compiled
+from keras_gradguard._backend.torch.values import compiles_steps
 from keras_gradguard._backend.torch.values import constant
 from keras_gradguard._backend.torch.values import copy
 from keras_gradguard._backend.torch.values import detach
@@ -48,6 +50,7 @@ from keras_gradguard._backend.torch.values import take_flat
 from keras_gradguard._backend.torch.values import to_numpy
 
 __all__ = [
+    "Flag",
     "Mailbox",
     "Ring",
     "assert_in_graph",
@@ -60,6 +63,7 @@ __all__ = [
     "change_norms",
     "chooses_after",
     "compiled",
+    "compiles_steps",
     "constant",
     "copy",
     "count_calls",

@@ -77,6 +77,10 @@ def to_numpy(tensor):
     return np.asarray(tensor)
 
 
+def compiles_steps():
+    return False
+
+
 def is_end_of_data(error):
     return isinstance(error, StopIteration)
 

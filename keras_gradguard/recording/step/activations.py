@@ -15,16 +15,25 @@ from keras import ops
 from keras import tree
 
 from keras_gradguard import _backend
+from keras_gradguard import stats
 from keras_gradguard.models import activations as sites_lib
 from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.recording.parts import ACTIVATIONS
+from keras_gradguard.recording.parts import DATA
+from keras_gradguard.recording.parts import LOSS
+from keras_gradguard.recording.parts import UNITS
 from keras_gradguard.recording.step import batch_statistics
 from keras_gradguard.recording.step import output_statistics
+from keras_gradguard.recording.step import packing
 from keras_gradguard.recording.step import side_by_side
 from keras_gradguard.recording.step.gradients import Mode
 from keras_gradguard.recording.step.packing import Packing
 from keras_gradguard.recording.step.packing import Seen
 from keras_gradguard.recording.step.replicas import PerReplica
+from keras_gradguard.trace.series import DATA_SERIES
+
+_ALL = ACTIVATIONS, DATA, LOSS, UNITS
 
 
 class _Step(threading.local):
@@ -45,7 +54,7 @@ class ForwardTap:
 
     Args:
         model: A Keras model.
-        on_failure: Callable that takes an exception of our own code.
+        parts: `Parts` of the recording.
         apart: Whether full steps look at a forward pass of their own: where
             the layers of a TensorFlow graph are read, it no longer fuses them
             as it would, and their last bits change.
@@ -55,18 +64,45 @@ class ForwardTap:
         facts: Dict of facts on the data, as in `Measurement`.
     """
 
-    def __init__(self, model, on_failure, apart=False):
+    def __init__(self, model, parts, apart=False):
         self.candidates = sites_lib.sites_of(model)
         self.facts = {}
         self._packing = Packing()
         self._apart = apart
+        self._parts = parts
         self._loss_is_folded = False
-        self._on_failure = on_failure
         self._backend = _backend.current()
         self._step = _Step()
         self._loss = PerReplica()
         self._latest = self._backend.Mailbox("gradguard_activations", False)
         self._counts = self._backend.Mailbox("gradguard_active", True)
+
+    def gather(self, run, arguments):
+        """Measure what the layers give while something runs.
+
+        Args:
+            run: Callable without arguments: a pass forward.
+            arguments: What it runs on, a tuple.
+
+        Returns:
+            The vector that was gathered.
+        """
+        here = self._step
+        self._parts.guard(_ALL, self._begin, Mode.FULL, False, arguments)
+        here.apart = self._apart
+        try:
+            run()
+            return self._packed()
+        finally:
+            here.seen, here.mode = None, Mode.OFF
+
+    def send(self, vector):
+        """Send off what was gathered, from inside of the step.
+
+        Args:
+            vector: What `gather` returned.
+        """
+        self._latest.post(None, vector)
 
     # Patching
 
@@ -95,10 +131,10 @@ class ForwardTap:
             def call(*args, **kwargs):
                 if self._step.seen is None:
                     return original(*args, **kwargs)
-                self._guard(self._note_input, site, args)
+                self._guard(DATA, self._note_input, site, args)
                 if function is None:
                     outputs = original(*args, **kwargs)
-                    self._guard(self._note, site, _first(args), outputs)
+                    self._note(site, _first(args), outputs)
                     return outputs
                 with self._tapped(site, function):
                     return original(*args, **kwargs)
@@ -111,7 +147,7 @@ class ForwardTap:
         def make(original):
             def call(inputs, *args, **kwargs):
                 if self._measures:
-                    self._guard(self._note_indices, layer, inputs)
+                    self._guard(DATA, self._note_indices, layer, inputs)
                 return original(inputs, *args, **kwargs)
 
             return call
@@ -136,7 +172,7 @@ class ForwardTap:
 
         def activation(inputs, *args, **kwargs):
             outputs = function(inputs, *args, **kwargs)
-            self._guard(self._note, site, inputs, outputs)
+            self._note(site, inputs, outputs)
             return outputs
 
         owned = site.layer.__dict__
@@ -150,7 +186,9 @@ class ForwardTap:
         def compute_loss(*args, **kwargs):
             loss = original(*args, **kwargs)
             if self._step.mode is not Mode.OFF:
-                self._guard(self._note_loss, loss, args, kwargs)
+                self._guard(LOSS, self._keep_loss, loss)
+            if self._step.mode is Mode.FULL:
+                self._guard(DATA, self._note_batch, args, kwargs)
             return loss
 
         return compute_loss
@@ -168,7 +206,7 @@ class ForwardTap:
             arguments: What the train step was called with, a tuple.
         """
         here = self._step
-        self._guard(self._begin, mode, counts, arguments)
+        self._parts.guard(_ALL, self._begin, mode, counts, arguments)
         try:
             if self._apart and here.mode is Mode.FULL:
                 self._look_apart(model, arguments)
@@ -218,21 +256,30 @@ class ForwardTap:
             What it has to return instead.
         """
         here = self._step
-        try:
-            if here.counts:
-                counts = self._packing.pack_counts(here.seen)
-                if counts is not None:
-                    result = self._counts.post(result, counts)
-            if here.mode is Mode.FULL:
-                if self.loss is not None:
-                    here.data["loss"] = [ops.reshape(self.loss, ())]
-                packed = self._packing.pack_measurement(
-                    here.seen, here.batch, here.data
-                )
-                result = self._latest.post(result, packed)
-        except Exception as error:
-            self._on_failure(error)
+        if here.counts:
+            result = self._guard(UNITS, self._post_counts, result, or_=result)
+        if here.mode is Mode.FULL and self._parts.work(ACTIVATIONS, DATA):
+            result = self._latest.post(result, self._packed())
         return result
+
+    def _post_counts(self, result):
+        counts = self._packing.pack_counts(self._step.seen)
+        return result if counts is None else self._counts.post(result, counts)
+
+    def _packed(self):
+        unknown = stats.full((len(DATA_SERIES),), float("nan"))
+        data = self._guard(DATA, self._pack_data, or_=unknown)
+        seen = self._guard(ACTIVATIONS, self._pack_activations, or_=[])
+        return ops.concatenate([data, *seen], axis=0)
+
+    def _pack_data(self):
+        here = self._step
+        if self.loss is not None:
+            here.data["loss"] = [ops.reshape(self.loss, ())]
+        return batch_statistics.pack(here.batch, here.data)
+
+    def _pack_activations(self):
+        return self._packing.pack_activations(self._step.seen)
 
     @property
     def level(self):
@@ -251,16 +298,18 @@ class ForwardTap:
 
     # The host
 
-    def latest(self, step):
+    def latest(self, step, vector=None):
         """What the latest full step showed, still on the device.
 
         Args:
             step: The optimizer's step it belongs to.
+            vector: What was gathered, if it was not sent off.
 
         Returns:
             What `measurement` takes, None if there was no full step.
         """
-        vector = self._latest.take_later()
+        if vector is None:
+            vector = self._latest.take_later()
         return None if vector is None else (step, vector)
 
     def measurement(self, latest):
@@ -274,7 +323,11 @@ class ForwardTap:
         """
         step, vector = latest
         vector = self._backend.to_numpy(vector)
-        return self._packing.measurement(step, vector, dict(self.facts))
+        data = self._guard(DATA, packing.data_of, vector, or_={})
+        seen = self._guard(
+            ACTIVATIONS, self._packing.activations_of, vector, or_=None
+        )
+        return packing.measurement(step, seen, data, dict(self.facts))
 
     def take_counts(self):
         """For how many samples each unit was active since the last time.
@@ -282,17 +335,16 @@ class ForwardTap:
         Returns:
             `Counts`, or None if no step ran.
         """
+        return self._guard(UNITS, self._take_counts)
+
+    def _take_counts(self):
         vector = self._counts.take()
         return None if vector is None else self._packing.counts(vector)
 
     # Gathering
 
-    def _guard(self, function, *arguments):
-        try:
-            function(*arguments)
-        except Exception as error:
-            self._step.seen, self._step.mode = None, Mode.OFF
-            self._on_failure(error)
+    def _guard(self, part, function, *arguments, or_=None):
+        return self._parts.guard((part,), function, *arguments, default=or_)
 
     def _visible(self, tensor):
         """A copy that may be used outside of the layer, or None."""
@@ -304,16 +356,23 @@ class ForwardTap:
         return tensor
 
     def _note(self, site, inputs, outputs):
+        here = self._step
+        if here.counts and site.can_die and site.whole and not here.apart:
+            self._guard(UNITS, self._note_units, site, outputs)
+        if self._measures:
+            self._guard(ACTIVATIONS, self._note_outputs, site, inputs, outputs)
+
+    def _note_units(self, site, outputs):
+        outputs = self._visible(outputs)
+        if outputs is not None and len(outputs.shape) > 1:
+            seen = self._step.seen.setdefault(site, Seen())
+            seen.outputs.append(outputs)
+
+    def _note_outputs(self, site, inputs, outputs):
         outputs = self._visible(outputs)
         if outputs is None or not len(outputs.shape):
             return
-        here = self._step
-        seen = here.seen.setdefault(site, Seen())
-        judged = site.can_die and len(outputs.shape) > 1
-        if here.counts and judged and site.whole and not here.apart:
-            seen.outputs.append(outputs)
-        if not self._measures:
-            return
+        seen = self._step.seen.setdefault(site, Seen())
         inputs = self._visible(inputs)
         if side_by_side.is_small(outputs):
             seen.small.append((inputs, outputs))
@@ -336,8 +395,7 @@ class ForwardTap:
         self.facts["input_shape"] = [d for d in inputs.shape[1:]]
         self.facts["input_layer"] = site.path
 
-    def _note_loss(self, loss, args, kwargs):
-        here = self._step
+    def _keep_loss(self, loss):
         loss = self._visible(loss)
         if loss is None:
             return
@@ -347,8 +405,9 @@ class ForwardTap:
             # Keras divides it, so that the gradients add up.
             loss = loss * replicas
         self._loss.set(loss)
-        if here.mode is not Mode.FULL:
-            return
+
+    def _note_batch(self, args, kwargs):
+        here = self._step
         names = ("x", "y", "y_pred", "sample_weight")
         given = dict(zip(names, args, strict=False), **kwargs)
         targets = self._leaves(given.get("y"))

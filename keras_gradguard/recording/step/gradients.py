@@ -17,6 +17,10 @@ from keras_gradguard import _backend
 from keras_gradguard import stats
 from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
+from keras_gradguard.recording.parts import GRADIENTS
+from keras_gradguard.recording.parts import HISTOGRAMS
+from keras_gradguard.recording.parts import UNITS
+from keras_gradguard.recording.parts import WEIGHTS
 from keras_gradguard.recording.step import unit_gradients
 from keras_gradguard.recording.step.histograms import HistogramRing
 from keras_gradguard.recording.step.histograms import octave_counts
@@ -58,16 +62,16 @@ class GradientTap:
 
     A record holds the global norm after clipping (NaN where nothing clips),
     the threshold (NaN where none is chosen in the step) and the loss of the
-    batch (NaN where it is not known), then per column
-    the norm of the gradient, of the weight before the update, and of the
-    update (the latter two `UNMEASURED` but in full mode), with the optimizer's
-    step and whether the update was skipped.
+    batch (NaN where it is not known), then per column the norm of the gradient,
+    with the optimizer's step and whether the update was skipped. Where a
+    compiled step measures updates itself, the norms of the weight before the
+    update and of the update follow (`UNMEASURED` but in full mode).
 
     Args:
         optimizer: Leaf optimizer to record.
         rows: Callable from the number of values to the ring's capacity.
         xla: Whether the step is compiled by XLA.
-        on_failure: Callable that takes an exception of our own code.
+        parts: `Parts` of the recording.
         ring: Class of the ring. Defaults to the backend's `Ring`.
 
     Attributes:
@@ -81,12 +85,18 @@ class GradientTap:
         find_loss: Callable that returns the loss of the batch, or None.
         find_units: Callable that returns the list of `UnitGradient` to count.
         histograms: `HistogramRing` of the variables' gradients.
-        counts_histograms: Whether the step counts them.
+        counts_histograms: Whether the step counts them when it is asked to.
+        steps_at_once: Updates that one execution of the step may make.
+        counts_now: Whether the variant that is traced counts them, where
+            `counts_apart`.
+        updates: `Updates` that keep what is measured outside of the record, or
+            None where it stands in there.
+        measures_updates: Whether full steps measure updates.
         find_skipped: Callable that tells whether the update being recorded
             will be skipped, a bool tensor or False.
     """
 
-    def __init__(self, optimizer, rows, xla, on_failure, ring=None):
+    def __init__(self, optimizer, rows, xla, parts, ring=None):
         self.optimizer = optimizer
         self.mode = Mode.OFF
         self.variables = []
@@ -97,13 +107,16 @@ class GradientTap:
         self.find_skipped = lambda: False
         self.find_units: Any = list
         self.histograms = HistogramRing(optimizer)
-        self.counts_histograms = False
+        self.steps_at_once = 1
+        self.counts_histograms = self.counts_now = False
         self.unit_counts = _backend.current().Mailbox("gradguard_units", True)
         self.records: Any = None
+        self.updates: Any = None
+        self.measures_updates = True
         self._rows = rows
         self._ring = ring
         self._xla = xla
-        self._on_failure = on_failure
+        self._parts = parts
         self._backend = _backend.current()
         self._columns = {}
         self._clips_by_norm = False
@@ -118,23 +131,50 @@ class GradientTap:
             variables: Variables to record. Defaults to those that the
                 optimizer was built on.
         """
-        if self.records is None:
-            if variables is None:
-                variables = keras_private.updated_variables(self.optimizer)
-            self._make_records(variables)
-        if self.counts_histograms:
-            self.histograms.prepare(len(self.variables))
+        if self.records is not None:
+            return
+        self._choose_columns(variables)
+        columns = SCALARS + (3 if self.amends else 1) * len(self.variables)
+        self.records = (self._ring or self._backend.Ring)(
+            self._rows(columns), columns, self.optimizer, "gradguard_records"
+        )
 
-    def _make_records(self, variables):
+    def prepare_histograms(self):
+        """Make the ring of histograms, if the step counts them."""
+        if self.counts_histograms:
+            self._choose_columns()
+            self.histograms.prepare(len(self.variables), self.steps_at_once)
+
+    def _choose_columns(self, variables=None):
+        if self.variables:
+            return
+        if variables is None:
+            variables = keras_private.updated_variables(self.optimizer)
         self.variables = list(variables)
         self.has_gradient = [True] * len(self.variables)
         for i, variable in enumerate(self.variables):
             self._columns[id(variable)] = i
             self._columns[id(self._backend.native(variable))] = i
-        columns = SCALARS + 3 * len(self.variables)
-        self.records = (self._ring or self._backend.Ring)(
-            self._rows(columns), columns, self.optimizer, "gradguard_records"
-        )
+
+    @property
+    def amends(self):
+        """Whether a record holds the norms of the update."""
+        return self.measures_updates and self.updates is None
+
+    @property
+    def counts_apart(self):
+        """Whether only a variant of its own counts histograms.
+
+        XLA makes one kernel of what reads the gradients. For a branch they
+        are made in another way, with other last bits; and to count in every
+        step costs more than to compile a second one.
+        """
+        return self._xla
+
+    @property
+    def recorded(self):
+        """Variables of the columns, also before the rings are made."""
+        return self.variables or keras_private.updated_variables(self.optimizer)
 
     def is_compiled_by_xla(self, xla):
         """Say whether the step to come is; a loop of one's own may mix."""
@@ -176,7 +216,7 @@ class GradientTap:
             self._passing.weights = None
             result = original(grads, trainable_variables=trainable_variables)
             if self._passing.weights is not None:
-                self._guard(self._record_update)
+                self._guard(WEIGHTS, self._record_update)
             return result
 
         return apply
@@ -185,9 +225,10 @@ class GradientTap:
         def update(grads, trainable_variables):
             self._passing.variables = list(trainable_variables)
             if self.mode is not Mode.OFF:
-                self._guard(self.prepare)
-            if self.mode is Mode.FULL:
-                self._guard(self._remember_weights)
+                self._guard(GRADIENTS, self.prepare)
+                self._guard(HISTOGRAMS, self.prepare_histograms)
+            if self.mode is Mode.FULL and self.measures_updates:
+                self._guard(WEIGHTS, self._remember_weights)
             return original(grads, trainable_variables)
 
         return update
@@ -197,9 +238,10 @@ class GradientTap:
             clipped = original(grads)
             units: list = self.find_units()
             if units:
-                self._guard(self._count_units, units, grads)
+                self._guard(UNITS, self._count_units, units, grads)
             if self.mode is not Mode.OFF:
-                self._guard(self._record_gradients, grads, clipped)
+                self._guard(GRADIENTS, self._record_gradients, grads, clipped)
+                self._guard(HISTOGRAMS, self._count_entries, grads)
             return clipped
 
         return clip
@@ -208,19 +250,18 @@ class GradientTap:
         def reduce(grads_and_vars):
             reduced = original(grads_and_vars)
             if self._passing.norms_of is not None:
-                self._guard(self._record_reduced, [g for g, _ in reduced])
+                self._guard(
+                    GRADIENTS, self._record_reduced, [g for g, _ in reduced]
+                )
             return reduced
 
         return reduce
 
-    def _guard(self, function, *arguments):
+    def _guard(self, part, function, *arguments):
         """Run our code so that its failure never stops a training."""
-        try:
-            function(*arguments)
-        except Exception as error:
-            self.mode = Mode.OFF
-            self._passing = _Passing()
-            self._on_failure(error)
+        self._parts.guard((part,), function, *arguments)
+        if not self._parts.work(GRADIENTS):
+            self._passing.norms_of = None
 
     # Statistics
 
@@ -229,6 +270,26 @@ class GradientTap:
         by_variable = {id(variable): grad for variable, grad in given}
         self.unit_counts.stage(
             unit_gradients.count_nonzero(units, by_variable, self._xla)
+        )
+
+    def _count_entries(self, grads, scale=None):
+        """Count histograms of the gradients, if the step is asked to."""
+        if not self.counts_histograms:
+            return
+        if self.counts_apart and not self.counts_now:
+            return
+        columns, dense = self._by_column(self._reduced(grads))
+        if scale is not None:
+            dense = [ops.cast(g, "float32") / scale for g in dense]
+        if not self._clips_by_norm:  # as in `_write`
+            dense = self._backend.barrier(dense, self._xla)
+
+        def count():
+            return self._spread(octave_counts(dense, self._xla), columns)
+
+        flag = APPLIED if scale is None else SKIPPED
+        self.histograms.write(
+            self.optimizer.iterations, flag, count, self.counts_apart
         )
 
     def _record_gradients(self, grads, clipped):
@@ -299,10 +360,6 @@ class GradientTap:
             before_norms = self._backend.l2_norms(
                 copies[: len(dense)], self._xla
             )
-        counts = None
-        if self.counts_histograms:
-            counts = octave_counts(copies[: len(dense)], self._xla)
-            counts = self._spread(counts, columns)
         threshold, after_norm = self._passing.latest
         self._passing.latest = (None, None)
         nan = stats.full((1,), float("nan"))
@@ -317,17 +374,17 @@ class GradientTap:
         present = set(columns)
         self.has_gradient = [i in present for i in range(len(self.variables))]
         norms = self._spread(before_norms, columns)
-        later = stats.full((2 * len(self.variables),), UNMEASURED)
+        later = []
+        if self.amends:
+            later = [stats.full((2 * len(self.variables),), UNMEASURED)]
         is_skipped = self.find_skipped()
         if is_skipped is not False:
             flag = flag + (SKIPPED - flag) * ops.cast(is_skipped, "int32")
             after_norm = ops.where(is_skipped, nan, after_norm)
             threshold = ops.where(is_skipped, nan, threshold)
-        values = [after_norm, threshold, self._loss(nan), norms, later]
+        values = [after_norm, threshold, self._loss(nan), norms, *later]
         values = ops.concatenate(values, axis=0)
         self.records.write(self.optimizer.iterations, flag, values)
-        if counts is not None:
-            self.histograms.write(self.optimizer.iterations, flag, counts)
 
     def _loss(self, nan):
         """Loss of the batch, the mean over the replicas, of shape `(1,)`."""
@@ -365,27 +422,38 @@ class GradientTap:
         """
         if self.mode is Mode.OFF:
             return
-        self._guard(self._record_skipped, grads, scale, variables)
+        self._passing.variables = variables
+        self._guard(GRADIENTS, self._record_skipped, grads, scale)
+        self._guard(HISTOGRAMS, self._count_skipped, grads, scale)
 
-    def _record_skipped(self, grads, scale, variables):
+    def _count_skipped(self, grads, scale):
+        self.prepare_histograms()
+        if self._passing.variables is None:
+            self._passing.variables = self.variables
+        self._count_entries(grads, scale)
+
+    def _record_skipped(self, grads, scale):
         self.prepare()
         self._passing.latest = (None, None)
-        self._passing.variables = (
-            self.variables if variables is None else variables
-        )
+        if self._passing.variables is None:
+            self._passing.variables = self.variables
         columns, dense = self._by_column(self._reduced(grads))
         unscaled = [ops.cast(g, "float32") / scale for g in dense]
         self._write((columns, unscaled), None, SKIPPED)
 
     def _remember_weights(self):
-        self._passing.weights = [self._backend.copy(v) for v in self.variables]
+        self._passing.weights = [self._backend.copy(v) for v in self.recorded]
 
     def _record_update(self):
         before, self._passing.weights = self._passing.weights, None
-        after = [self._backend.read(v) for v in self.variables]
+        after = [self._backend.read(v) for v in self.recorded]
         n = len(before)
         copies = self._backend.barrier(before + after, self._xla)
         norms = self._backend.change_norms(copies[:n], copies[n:], self._xla)
+        if self.updates is not None:
+            micro = self._backend.copy(keras_private.counter(self.optimizer))
+            self.updates.note(self, norms, micro - 1, micro)
+            return
         updated, step = self._finished()
         self.records.amend(SCALARS + n, norms, updated, step)
 

@@ -73,33 +73,60 @@ class HistogramRing:
     def __init__(self, optimizer):
         self._optimizer = optimizer
         self._ring: Any = None
+        self._flag: Any = None
+        self._asked = False
         self._read = 0
 
-    def prepare(self, count):
+    def prepare(self, count, rows):
         """Make the variable, once the optimizer is built.
 
         Args:
             count: Integer, the number of variables.
+            rows: Integer, the updates that one execution may make.
         """
         if self._ring is None:
-            self._ring = _backend.current().Ring(
-                1, count * COLUMNS, self._optimizer, "gradguard_histograms"
+            backend = _backend.current()
+            self._ring = backend.Ring(
+                rows, count * COLUMNS, self._optimizer, "gradguard_histograms"
             )
+            self._flag = backend.Flag("gradguard_asked", self._asked)
 
-    def write(self, iterations, flag, counts):
-        """Keep the histograms of a step.
+    def ask(self, wanted):
+        """Have the updates of the coming execution counted, or not.
+
+        Args:
+            wanted: Bool.
+        """
+        self._asked = wanted  # the coming step may make the flag
+        if self._flag is not None:
+            self._flag.set(wanted)
+
+    def write(self, iterations, flag, count, always):
+        """Keep the histograms of an update, if it was asked for.
 
         Args:
             iterations: Integer scalar, the optimizer's step.
             flag: Python int or scalar, stored with it.
-            counts: Float tensor of shape `(variables, COLUMNS)`.
+            count: Function that returns a float tensor of shape
+                `(variables, COLUMNS)`.
+            always: Bool. Whether the step runs only if it was.
         """
-        self._ring.write(iterations, flag, ops.reshape(counts, (-1,)))
+        step = ops.convert_to_tensor(iterations)
+
+        def write():
+            self._ring.write(step, flag, ops.reshape(count(), (-1,)))
+
+        if always:
+            write()
+        else:
+            self._flag.when_raised(write)
 
     @property
     def variables(self):
         """Variables that had to be added to the optimizer."""
-        return [] if self._ring is None else self._ring.variables
+        if self._ring is None:
+            return []
+        return self._ring.variables
 
     def snapshot(self, state):
         """Copy on the device, None if there is nothing yet.
@@ -116,8 +143,8 @@ class HistogramRing:
             store: What `snapshot` returned.
 
         Returns:
-            `(step, rows)`: rows of shape `(variables, COLUMNS)`; None if no
-            step wrote since the last time.
+            `(step, rows)` of the first update since the last time: rows of
+            shape `(variables, COLUMNS)`; None if no step wrote.
         """
         if store is None:
             return None
@@ -125,7 +152,7 @@ class HistogramRing:
         steps, _, values, self._read = ring_layout.unread(store, self._read)
         if not len(steps):
             return None
-        return int(steps[-1]), values[-1].reshape(-1, COLUMNS)
+        return int(steps[0]), values[0].reshape(-1, COLUMNS)
 
 
 class HistogramRequests:
@@ -157,6 +184,11 @@ class HistogramRequests:
         """Whether the next update is to be counted."""
         return bool(self._asking)
 
+    def raise_flags(self):
+        """Have the coming execution count."""
+        for tap in self._taps:
+            tap.histograms.ask(True)
+
     def take(self, state):
         """Copy what a step counted; call it right after the step.
 
@@ -164,6 +196,8 @@ class HistogramRequests:
             state: As for the `Ring` of the backend.
         """
         asking, self._asking = self._asking, []
+        for tap in self._taps:
+            tap.histograms.ask(False)
         copies = [tap.histograms.snapshot(state) for tap in self._taps]
         self.taken.append((copies, asking))
 
@@ -173,11 +207,12 @@ class HistogramRequests:
         Args:
             table: `LayerTable` of the model.
 
-        Yields:
-            `(histogram, subscribers)`: `GradientHistogram` of the table's
-            variables, and the list of those who asked.
+        Returns:
+            List of `(histogram, subscribers)`: `GradientHistogram` of the
+            table's variables, and the list of those who asked.
         """
         taken, self.taken = self.taken, []
+        delivered = []
         for copies, asking in taken:
             rows = np.full((len(table.variables), COLUMNS), np.nan)
             last = None
@@ -189,4 +224,6 @@ class HistogramRequests:
                 last = step if last is None else max(last, step)
                 rows[[table.index[id(v)] for v in tap.variables]] = values
             if last is not None:
-                yield GradientHistogram.unpack(last, rows, table.sizes), asking
+                found = GradientHistogram.unpack(last, rows, table.sizes)
+                delivered.append((found, asking))
+        return delivered

@@ -14,7 +14,6 @@ from keras import ops
 from keras_gradguard import _backend
 from keras_gradguard.recording.measurements import Counts
 from keras_gradguard.recording.measurements import Measurement
-from keras_gradguard.recording.step import batch_statistics
 from keras_gradguard.recording.step import output_statistics
 from keras_gradguard.recording.step import side_by_side
 from keras_gradguard.recording.step.side_by_side import Columns
@@ -50,7 +49,7 @@ class Packing:
 
     def __init__(self):
         self._counts: Any = [], []
-        self._measurement: Any = [], [], []
+        self._seen: Any = [], [], []
 
     # In the step. The parts stand in the order of the sites, whatever the
     # batch: a last one that is smaller may be laid out in other groups.
@@ -83,16 +82,14 @@ class Packing:
         samples = _backend.current().batch_sizes([o[0] for o in outputs])
         return ops.concatenate([samples, *parts], axis=0)
 
-    def pack_measurement(self, seen, batch, data):
-        """Statistics of the batch, of each layer, and of its units.
+    def pack_activations(self, seen):
+        """Statistics of each layer, and of its units.
 
         Args:
             seen: Dict from `Site` to its `Seen`.
-            batch: Dict from a group of `DATA_SERIES` to its small tensor.
-            data: Dict from another group to its scalars.
 
         Returns:
-            Float32 tensor of rank 1.
+            List of float32 tensors of rank 1.
         """
         sites = [s for s in seen if seen[s].small or seen[s].measured]
         tables, magnitudes, shares = [], [], []
@@ -115,10 +112,9 @@ class Packing:
             tables.append(ops.reshape(table, (-1,)))
             magnitudes.append(magnitude)
             shares.append(share)
-        self._measurement = sites, units, live
+        self._seen = sites, units, live
         rest = [v for v in [*magnitudes, *shares] if v is not None]
-        parts = [batch_statistics.pack(batch, data), *tables]
-        return ops.concatenate([*parts, *rest], axis=0)
+        return [*tables, *rest]
 
     # On the host
 
@@ -135,34 +131,54 @@ class Packing:
         samples, active = np.split(np.asarray(vector, "float64"), [len(sites)])
         return Counts(list(sites), _split(active, units), samples)
 
-    def measurement(self, step, vector, facts):
-        """Read what `pack_measurement` made.
+    def activations_of(self, vector):
+        """Read what `pack_activations` made, behind the data.
 
         Args:
-            step: Int. The optimizer's step.
             vector: NumPy array.
-            facts: Dict, as in `Measurement`.
 
         Returns:
-            `Measurement`.
+            `(sites, activations, active, magnitude)`, as in `Measurement`.
         """
-        sites, units, live = self._measurement
-        vector = np.asarray(vector, "float32")
-        known = len(DATA_SERIES)
-        data = dict(zip(DATA_SERIES, vector[:known].tolist(), strict=True))
+        sites, units, live = self._seen
+        vector = np.asarray(vector, "float32")[len(DATA_SERIES) :]
         shape = len(sites), len(OUTPUT_STATISTICS)
-        stop = known + shape[0] * shape[1]
-        table = vector[known:stop].reshape(shape)
-        rest = vector[stop:]
-        return Measurement(
-            step,
-            list(sites),
-            table,
-            _split(rest[sum(units) :], live),
-            _split(rest, units),
-            data,
-            facts,
-        )
+        stop = shape[0] * shape[1]
+        table, rest = vector[:stop].reshape(shape), vector[stop:]
+        active = _split(rest[sum(units) :], live)
+        return list(sites), table, active, _split(rest, units)
+
+
+def data_of(vector):
+    """Read the statistics of the batch, which come first.
+
+    Args:
+        vector: NumPy array.
+
+    Returns:
+        Dict of float, by the names of `DATA_SERIES`.
+    """
+    values = np.asarray(vector, "float32")[: len(DATA_SERIES)].tolist()
+    return dict(zip(DATA_SERIES, values, strict=True))
+
+
+def measurement(step, seen, data, facts):
+    """What a step showed.
+
+    Args:
+        step: Int. The optimizer's step.
+        seen: What `activations_of` returned, None if that is not known.
+        data: What `data_of` returned, empty if that is not known.
+        facts: Dict, as in `Measurement`.
+
+    Returns:
+        `Measurement`.
+    """
+    if seen is None:
+        table = np.zeros((0, len(OUTPUT_STATISTICS)), "float32")
+        seen = [], table, [], []
+    sites, activations, active, magnitude = seen
+    return Measurement(step, sites, activations, active, magnitude, data, facts)
 
 
 class _Run(NamedTuple):

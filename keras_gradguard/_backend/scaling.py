@@ -1,0 +1,27 @@
+"""Powers of two that keep squares within float32."""
+
+from keras import ops
+
+# Numbers beyond these are moved by so much before they are squared. What is
+# lost then of smaller ones beside them is below the last digit.
+_SMALL, _LARGE, _FAR = 1e-10, 1e14, 2.0**80
+
+
+def safe_factors(largest):
+    """Factors that bring numbers to where their squares are safe, and back.
+
+    Powers of two, which round nothing. To divide by the largest number itself
+    would not do: XLA multiplies by its reciprocal, which is zero where that is
+    smaller than any normal float32.
+
+    Args:
+        largest: Float32 tensor, the largest magnitude of each row of numbers.
+
+    Returns:
+        Two tensors of the same shape.
+    """
+    one = ops.ones_like(largest)
+    high, low = largest > _LARGE, largest < _SMALL
+    factor = ops.where(high, one / _FAR, ops.where(low, one * _FAR, one))
+    back = ops.where(high, one * _FAR, ops.where(low, one / _FAR, one))
+    return factor, back

@@ -1,0 +1,216 @@
+"""TensorFlow: a pass forward beside the compiled step."""
+
+import contextlib
+import inspect
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework import op_def_registry
+
+from keras_gradguard._backend import randomness
+from keras_gradguard._backend.errors import CannotRunAgainError
+from keras_gradguard._backend.tensorflow.values import native
+from keras_gradguard._backend.tensorflow.values import read
+
+# Ops that count as stateful, and do nothing when they run again.
+_HARMLESS = (
+    "Assert",
+    "Case",
+    "CudnnRNN",
+    "If",
+    "ReadVariableOp",
+    "ResourceGather",
+    "Stateless",
+    "StatefulPartitionedCall",
+    "VarHandleOp",
+    "While",
+)
+
+
+def copies(values):
+    return [tf.identity(value) for value in values]
+
+
+def values_before(model, args):
+    del model, args  # the variables hold their values
+    return read
+
+
+def values_after(model, result):
+    del model, result
+    return read
+
+
+class ForwardPass:
+    # The batch cannot be taken from the iterator by itself: eager tensors have
+    # another shape for Keras's function, which would be traced once more. So
+    # one function takes the batch, looks at it if it is told to, and runs the
+    # step, which has one instance, and so have its random generators.
+
+    def __init__(self, model, gather, send, on_failure, xla, custom):
+        self._on_failure = on_failure
+        self._send = send
+        self._measures = False
+        self._held = _Held(model)
+        forward = _forward_of(model, custom)
+
+        def look(data, values):
+            return gather(
+                lambda: forward(data, self._held.scope(values)), (data,)
+            )
+
+        # One function, since TensorFlow may trace the step twice.
+        self._look: Any = tf.function(
+            look, jit_compile=xla or None, autograph=False
+        )
+        with tf.device("CPU:0"):
+            self._flags = tf.constant(False), tf.constant(True)
+
+    def wrap(self, function):
+        def traced(iterator, measures):
+            data = iterator.get_next()
+            look = self._traced_look(data)
+            if look is not None:
+                tf.cond(measures, lambda: self._sent(look, data), lambda: 0)
+            return function([data])
+
+        run = tf.function(traced, reduce_retracing=True, autograph=False)
+        kinds = tf.data.Iterator, tf.distribute.DistributedIterator
+
+        def train_function(iterator):
+            if not isinstance(iterator, kinds):
+                return function(iterator)
+            measures, self._measures = self._measures, False
+            try:
+                return run(iterator, self._flags[measures])
+            finally:
+                if measures:
+                    self._held.clear()
+
+        return train_function
+
+    def _sent(self, look, data):
+        self._send(look(data, self._held.read()))
+        return 0
+
+    def _traced_look(self, data):
+        """The function that looks at a batch, None if there cannot be one."""
+        if self._look is None:
+            return None
+        try:
+            values = self._held.read()
+            with randomness.kept():
+                traced = self._look.get_concrete_function(data, values)
+            _check(traced.graph)
+            return self._look
+        except Exception as error:
+            self._look = None
+            self._on_failure(error)
+            return None
+
+    def look(self, args):
+        if self._look is not None:
+            self._held.fill()
+            self._measures = True
+        return args, None
+
+    def take(self, vector):
+        return vector
+
+
+class _Held:
+    """What a model's variables held before a step.
+
+    A look at the variables themselves would have the whole step wait for it.
+    It does not wait for its batch, where it needs none: its counter counts
+    batches that never came.
+
+    Args:
+        model: A Keras model, built.
+    """
+
+    def __init__(self, model):
+        self._variables = list(model.variables)
+        self._empty = [
+            tf.zeros((0,), native(variable).dtype)
+            for variable in self._variables
+        ]
+        with tf.init_scope():
+            self._values = [
+                tf.Variable(none, trainable=False, shape=tf.TensorShape(None))
+                for none in self._empty
+            ]
+
+    def fill(self):
+        """Hold them, without a copy, until `clear`."""
+        for value, variable in zip(self._values, self._variables, strict=True):
+            value.assign(read(variable))
+
+    def clear(self):
+        """Let them go."""
+        for value, none in zip(self._values, self._empty, strict=True):
+            value.assign(none)
+
+    def read(self):
+        """List of tensors: what is held, inside of a graph."""
+        return [
+            tf.ensure_shape(value.read_value(), variable.shape)
+            for value, variable in zip(
+                self._values, self._variables, strict=True
+            )
+        ]
+
+    def scope(self, values):
+        """Scope in which the variables have values.
+
+        Args:
+            values: List of what `read` returned.
+        """
+        pairs = list(zip(self._variables, values, strict=True))
+        return keras.StatelessScope(pairs, collect_losses=True)
+
+
+def _forward_of(model, custom):
+    """Function that calls a model as its train step does.
+
+    Of a train step of one's own the call of the model is run and, if it
+    computes the loss that the model was compiled with, that.
+    """
+    code = getattr(type(model).train_step, "__code__", None)
+    computes = "compute_loss" in getattr(code, "co_names", ())
+    # Up to 3.11, a call without the argument must not be given it.
+    takes_training = "training" in inspect.signature(model.call).parameters
+    kwargs = {"training": True} if takes_training else {}
+
+    def forward(data, scope):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with scope:
+            outputs = model(x, **kwargs)
+            if custom and not computes:
+                return
+            # It may compute the loss of something else than the outputs.
+            foreign = [Exception] if custom else []
+            with contextlib.suppress(*foreign):
+                model.compute_loss(
+                    x=x,
+                    y=y,
+                    y_pred=outputs,
+                    sample_weight=sample_weight,
+                    training=True,
+                )
+
+    return forward
+
+
+def _check(graph):
+    """Raise where a graph does something besides computing."""
+    definition = graph.as_graph_def()
+    names = {node.op for node in definition.node}
+    for function in definition.library.function:
+        names |= {node.op for node in function.node_def}
+    for name in sorted(names):
+        kind = op_def_registry.get(name)
+        stateful = kind is not None and kind.is_stateful
+        if stateful and not name.startswith(_HARMLESS):
+            raise CannotRunAgainError(f"calls {name} of TensorFlow")

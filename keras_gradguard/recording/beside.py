@@ -1,0 +1,142 @@
+"""What is measured beside a compiled step, at the few steps that are measured.
+
+The step itself holds the norms of its gradients and nothing else, so it has
+one variant and is compiled once. Activations and the batch come from a pass
+forward on the same batch, with the weights and the seeds that the step is
+about to use; norms of weights and updates from copies of the weights.
+"""
+
+from typing import Any
+
+import keras
+
+from keras_gradguard import _backend
+from keras_gradguard.models import keras_private
+from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.recording import parts as parts_lib
+
+_PASS = parts_lib.ACTIVATIONS, parts_lib.DATA
+_WEIGHTS = (parts_lib.WEIGHTS,)
+
+
+def can_measure(model, taps):
+    """Whether the host sees each batch of a compiled step as it comes.
+
+    Args:
+        model: A compiled Keras model.
+        taps: List of its `GradientTap`.
+    """
+    strategy = getattr(model, "distribute_strategy", None)
+    return (
+        _backend.current().compiles_steps()
+        and bool(taps)
+        # What the step itself has to build cannot be looked at before it.
+        and all(layer.built for layer in forward_layers(model))
+        and not model.run_eagerly
+        and int(model.steps_per_execution or 1) == 1
+        and getattr(strategy, "num_replicas_in_sync", 1) == 1
+        # TensorFlow compiles a graph without XLA, too.
+        and (bool(model.jit_compile) or hasattr(model, "distribute_strategy"))
+    )
+
+
+class Beside:
+    """Measures around single executions of a compiled train step.
+
+    Args:
+        model: The model, built.
+        instrument: Its `Instrument`.
+    """
+
+    def __init__(self, model, instrument):
+        self._taps = instrument.taps
+        self._parts = instrument.parts
+        self._forward = instrument.forward
+        self._backend = _backend.current()
+        custom = type(model).train_step is not keras.Model.train_step
+        self._pass = self._backend.ForwardPass(
+            model,
+            instrument.forward.gather,
+            instrument.forward.send,
+            self._fail,
+            instrument.xla,
+            custom,
+        )
+        self._change = self._backend.compiled(
+            lambda before, after: self._backend.change_norms(
+                before, after, False
+            )
+        )
+        self._errors: Any = None
+        self.updates: Any = None
+
+    def wrap(self, function):
+        """The step, where the pass belongs into the same function.
+
+        Args:
+            function: What Keras made as `model.train_function`.
+        """
+        return self._pass.wrap(function)
+
+    def run(self, model, function, args, weights):
+        """Run an execution and measure it.
+
+        Args:
+            model: The model.
+            function: What `wrap` returned.
+            args: Its arguments.
+            weights: Whether to measure weights and their updates.
+
+        Returns:
+            What it returns, and the vector of the pass where that was not
+            sent off, or None.
+        """
+        guard = self._parts.guard
+        before = None
+        if weights:
+            before = guard(_WEIGHTS, self._remember, model, args)
+        vector, self._errors = None, []
+        if self._parts.work(*_PASS):
+            args, vector = self._pass.look(args)
+        result = function(*args)
+        errors, self._errors = self._errors, None
+        for error in errors:
+            self._parts.fail(_PASS, error)
+        vector = guard(_PASS, self._pass.take, vector)
+        if before is not None:
+            guard(_WEIGHTS, self._compare, model, result, before)
+        return result, vector
+
+    def _fail(self, error):
+        if self._errors is None:
+            self._parts.fail(_PASS, error)
+        else:
+            # What the step itself raises as well is no failure of ours.
+            self._errors.append(error)
+
+    def _remember(self, model, args):
+        """Copies from before the step, by the `id` of their variable."""
+        values = self._backend.values_before(model, args)
+        # An optimizer may not know its variables before its first step.
+        variables = list(model.trainable_variables)
+        known = {id(v) for v in variables}
+        for tap in self._taps:
+            own = [*tap.recorded, keras_private.counter(tap.optimizer)]
+            variables += [v for v in own if id(v) not in known]
+        copies = self._backend.copies([values(v) for v in variables])
+        return {
+            id(variable): copy
+            for variable, copy in zip(variables, copies, strict=True)
+        }
+
+    def _compare(self, model, result, before):
+        values = self._backend.values_after(model, result)
+        for tap in self._taps:
+            count = keras_private.counter(tap.optimizer)
+            norms = self._change(
+                [before[id(v)] for v in tap.recorded],
+                [values(v) for v in tap.recorded],
+            )
+            # A copy stays, where the next step takes its state with it.
+            (after,) = self._backend.copies([values(count)])
+            self.updates.note(tap, norms, before[id(count)], after)

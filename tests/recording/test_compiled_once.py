@@ -1,0 +1,69 @@
+"""A watched step is compiled once: what else is measured is beside it."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gradguard import GradientMonitor
+from tests import models
+
+
+class Counts(keras.layers.Layer):
+    """Counts how often it is traced."""
+
+    traces = 0
+
+    def call(self, inputs):
+        self.traces += 1
+        return keras.ops.relu(inputs)
+
+
+def fit(callbacks, model_class=keras.Model):
+    keras.utils.set_random_seed(4)
+    inputs = keras.Input((8,))
+    counts = Counts()
+    outputs = keras.layers.Dense(3)(counts(keras.layers.Dense(5)(inputs)))
+    model = model_class(inputs, outputs)
+    model.compile("adam", models.crossentropy())
+    counts.traces = 0
+    x, y = models.dataset(80)
+    model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
+    return model, counts.traces
+
+
+def test_a_layer_is_traced_for_the_step_and_for_one_look(backend):
+    if backend == "torch":
+        pytest.skip("nothing is compiled")
+    monitor = GradientMonitor(verbose=0)
+    plain, traces = fit([])
+    watched, with_look = fit([monitor])
+    assert with_look == traces + 1
+    assert monitor.trace.steps.tolist() == list(range(20))
+    assert len(monitor.trace.activation_steps) > 2
+    for a, b in zip(plain.get_weights(), watched.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_data_of_a_step_of_ones_own_are_seen(backend):
+    if backend != "tensorflow":
+        pytest.skip("there all of such a step is traced, or runs")
+    tf = pytest.importorskip("tensorflow")
+
+    class Own(keras.Model):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x, y, self(x, training=True))
+            grads = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply(grads, self.trainable_variables)
+            return {"loss": loss}
+
+    shown = []
+    for kind in (keras.Model, Own):
+        monitor = GradientMonitor(verbose=0)
+        fit([monitor], kind)
+        shown.append(monitor.trace)
+    for series in ("loss", "input_mean", "target_max", "output_std"):
+        expected, found = (trace.data(series) for trace in shown)
+        assert np.isfinite(expected).all()
+        np.testing.assert_allclose(found, expected, rtol=1e-5)

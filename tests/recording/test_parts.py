@@ -1,0 +1,149 @@
+"""What fails in the recording fails in part, is told once, and no more."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorboard")
+
+import keras_gradguard as kgg
+from keras_gradguard import GradGuardWarning
+from keras_gradguard import _backend
+from keras_gradguard.recording import beside
+from keras_gradguard.recording import drain
+from keras_gradguard.recording import parts as lib
+from keras_gradguard.recording.step import batch_statistics
+from keras_gradguard.recording.step import gradients
+from keras_gradguard.recording.step import packing
+from keras_gradguard.recording.step.activations import ForwardTap
+from keras_gradguard.recording.step.gradients import GradientTap
+from keras_gradguard.recording.step.histograms import HistogramRequests
+from keras_gradguard.recording.updates import Updates
+from tests import models
+
+STEPS = 8
+LATER = 4  # a step that is measured in full
+# What reads a part, in the step or beside it, and what reads it on the host.
+READERS = {
+    lib.GRADIENTS: (GradientTap, "_record_gradients"),
+    lib.WEIGHTS: (None, "_remember"),
+    lib.ACTIVATIONS: (ForwardTap, "_note_outputs"),
+    lib.DATA: (batch_statistics, "pack"),
+    lib.HISTOGRAMS: (gradients, "octave_counts"),
+    lib.UNITS: (packing.Packing, "pack_counts"),
+}
+DRAINS = {
+    lib.GRADIENTS: (drain, "read_part"),
+    lib.WEIGHTS: (Updates, "read"),
+    lib.ACTIVATIONS: (packing.Packing, "activations_of"),
+    lib.DATA: (packing, "data_of"),
+    lib.HISTOGRAMS: (HistogramRequests, "read"),
+    lib.UNITS: (packing.Packing, "counts"),
+}
+
+
+def reader(part, moment):
+    if moment == "drain":
+        return DRAINS[part]
+    owner, name = READERS[part]
+    if owner is not None:
+        return owner, name
+    if not _backend.current().compiles_steps():
+        return GradientTap, "_remember_weights"
+    return beside.Beside, name
+
+
+class Breaks(keras.callbacks.Callback):
+    """From a step on, a reader raises; its step is traced anew there."""
+
+    def __init__(self, monkeypatch, at, owner, name):
+        super().__init__()
+        self.patch, self.at = monkeypatch, at
+        self.place, self.batch = (owner, name), 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.batch == self.at:
+            self.patch.setattr(*self.place, broken)
+        self.batch += 1
+
+
+def broken(*args, **kwargs):
+    raise ArithmeticError("broken on purpose")
+
+
+def run(log_dir, *callbacks):
+    """Series by part, our warnings, and the model, of a short fit."""
+    keras.utils.set_random_seed(1)
+    model = models.mlp(activation="relu")
+    model.compile("adam", models.crossentropy())
+    # A batch is smaller: on JAX the step is traced once more there.
+    x, y = models.dataset(8 * STEPS)
+
+    def batches():
+        for i in range(STEPS):
+            rows = slice(8 * i, 8 * i + (7 if i == LATER else 8))
+            yield x[rows], y[rows]
+
+    monitor = kgg.GradientMonitor(
+        log_dir, histogram_freq=1, update_freq=1, verbose=0
+    )
+    detector = kgg.DeadReLUDetector(method="activation", verbose=0)
+    histograms = []
+    monitor.on_histogram = histograms.append
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        model.fit(
+            batches(),
+            steps_per_epoch=STEPS,
+            verbose=0,
+            callbacks=[*callbacks, monitor, detector],
+        )
+    told = [str(w.message) for w in told if w.category is GradGuardWarning]
+    trace = monitor.trace
+    series = {
+        lib.GRADIENTS: [trace.steps, trace.get("grad_norm")],
+        lib.WEIGHTS: list(trace.measured("update_norm", by="variable")),
+        lib.ACTIVATIONS: [
+            trace.activation("mean"),
+            trace.activation("std"),
+        ],
+        lib.DATA: [trace.data("input_mean"), trace.data("loss")],
+        lib.HISTOGRAMS: [h.positive for h in histograms],
+        lib.UNITS: list(detector.history.values()),
+    }
+    return series, told, model
+
+
+@pytest.fixture(scope="module")
+def unharmed(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("unharmed"))
+
+
+@pytest.mark.parametrize("part", READERS)
+@pytest.mark.parametrize("moment", [0, LATER, "drain"])
+def test_the_other_parts_go_on(part, moment, unharmed, monkeypatch, tmp_path):
+    expected, silence, plain = unharmed
+    assert silence == []
+    place = reader(part, moment)
+    at = 0 if moment == "drain" else moment
+    series, told, model = run(tmp_path, Breaks(monkeypatch, at, *place))
+    # What is compiled already does not fail any more.
+    if moment != LATER or part == lib.WEIGHTS:
+        assert len(told) == 1, told
+    for message in told:
+        what, _, rest = message.partition(" What goes on: ")
+        assert f"{part} failed with ArithmeticError: broken" in what
+        assert part not in rest
+        assert all(other in rest for other in expected if other != part)
+    assert len(told) <= 1
+    for other, arrays in expected.items():
+        if other != part or not told:
+            assert len(arrays)
+            for given, right in zip(series[other], arrays, strict=True):
+                np.testing.assert_allclose(given, right, rtol=1e-5, atol=1e-7)
+    for weight, right in zip(
+        model.get_weights(), plain.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(weight, right, rtol=1e-4, atol=1e-6)
