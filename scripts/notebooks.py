@@ -33,9 +33,10 @@ def executed(path, folder):
     book = nbformat.read(path, as_version=4)
     for cell in book.cells:
         cell.metadata.clear()
-    before = os.environ.get("PYTHONPATH")
-    # The kernel is a process of its own.
+    # The kernel is a process of its own, which draws into its cells.
+    before = dict(os.environ)
     os.environ["PYTHONPATH"] = str(ROOT)
+    os.environ.pop("MPLBACKEND", None)
     try:
         nbclient.NotebookClient(
             book,
@@ -45,10 +46,8 @@ def executed(path, folder):
             resources={"metadata": {"path": str(folder)}},
         ).execute()
     finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+        os.environ.clear()
+        os.environ.update(before)
     for cell in book.cells:
         if cell.cell_type == "code":
             cell.outputs = [
