@@ -32,6 +32,11 @@ def test_a_loss_function_that_is_not_finite_is_not_blamed_on_the_data():
         return -ops.log(ops.exp(-gap) + ops.exp(-2 * gap))
 
     model = dense(layers.Dense(8, "tanh"), layers.Dense(1))
+    model.compile("adam", underflows)
+    before = kgg.check(model, *numbers()).ranked[0]
+    assert before.evidence["origin"] == "loss"
+    assert "The outputs are finite. The loss function" in before.message
+    assert any("logsumexp" in remedy.code for remedy in before.remedies)
     report = watched(model, *numbers(), underflows)
     finding = report.ranked[0]
     assert finding.rule == "nonfinite_gradient"
@@ -47,10 +52,37 @@ def test_a_slope_that_is_not_finite_where_the_loss_is():
         return ops.sqrt(ops.where(t[:, 0] > 0, gap, 0 * gap))
 
     model = dense(layers.Dense(8, "tanh"), layers.Dense(1))
+    model.compile("adam", rooted)
+    before = kgg.check(model, *numbers()).ranked[0]
+    assert before.evidence["origin"] == "slope"
+    assert "its slope is not" in before.message
     report = watched(model, *numbers(), rooted)
     finding = report.ranked[0]
     assert finding.evidence["origin"] == "slope"
     assert "its slope is not" in finding.message
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_step_that_was_not_measured_names_what_is_left(own):
+    def underflows(t, p):
+        return -ops.log(ops.exp(-ops.square(t - p)))
+
+    x, y = numbers(32 * 8)
+    # The sixth batch of the first epoch; activations are read at the third.
+    y[5 * 32] = 1e3 if own else np.nan
+    model = dense(layers.Dense(8, "tanh"), layers.Dense(1))
+    keras.utils.set_random_seed(0)
+    model.compile("adam", underflows if own else "mse")
+    monitor = kgg.GradientMonitor(verbose=0)
+    model.fit(x, y, shuffle=False, verbose=0, callbacks=[monitor])
+    finding = monitor.report().ranked[0]
+    assert finding.first_step == 5
+    assert finding.evidence["origin"] == "batch"
+    assert "in order at step" in finding.message
+    titles = [remedy.title for remedy in finding.remedies]
+    data = "Look for NaN and infinity in the data"
+    assert data in titles
+    assert (titles[0] == data) is not own
 
 
 def test_data_that_are_not_finite_are_told_as_such():

@@ -118,7 +118,7 @@ def test_verdict_is_read_in_words(page):
     code = page.find(".finding li details")
     assert not page.find(".finding pre").is_displayed()
     code.find_element("css selector", "summary").click()
-    assert "layers.Dense" in page.find(".finding pre").text
+    assert "presets.convert(model" in page.find(".finding pre").text
     show(page, "relu_clipped")
     assert "Healthy: nothing found" in page.text(".verdict")
     assert "updates clipped" in page.text(".panel")

@@ -9,7 +9,15 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import layers_of
 
 # The square of a number beyond is not finite in float32.
-_SQUARED = 1e18
+SQUARED = 1e18
+OF_THE_SLOPE = (
+    "its slope is not. Look for a square root, a norm or a logarithm at 0, a "
+    "division, or the branch of a `where` that is not taken"
+)
+OF_THE_LOSS = (
+    "The loss function itself overflows or underflows, takes the logarithm or "
+    "root of what it must not, or divides by 0"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -18,7 +26,7 @@ class Origin:
 
     Attributes:
         clue: Str. `"index"`, `"data"`, `"loss"`, `"slope"`, `"output"`,
-            `"weights"` or `"unknown"`.
+            `"weights"`, `"batch"` (its data or the loss) or `"unknown"`.
         what: Str. It in words.
         layers: List of str. Layers that lead, [] where nothing tells.
     """
@@ -59,26 +67,26 @@ def origin_of(trace, at, weights_gone):
     measured = np.nan if seen is None else float(trace.data("loss")[seen])
     told |= seen is not None and _finite(trace, "output", seen)
     if told and loss is not None and np.isfinite(loss):
-        what = (
-            f"the loss is finite ({number(loss)}), its slope is not. Look for "
-            "a square root, a norm or a logarithm at 0, a division, or the "
-            "branch of a `where` that is not taken"
-        )
+        what = f"the loss is finite ({number(loss)}), {OF_THE_SLOPE}"
         return Origin("slope", what, [])
     if seen is not None and _finite(trace, "output", seen):
-        if _largest(trace, seen) > _SQUARED:
+        if _largest(trace, seen) > SQUARED:
             return Origin("unknown", "the loss overflows: outputs are huge", [])
         state = "infinite" if np.isinf(measured) else "NaN"
-        what = (
-            f"the outputs are finite, the loss is {state}. The loss function "
-            "itself overflows or underflows, takes the logarithm or root of "
-            "what it must not, or divides by 0"
-        )
+        what = f"the outputs are finite, the loss is {state}. {OF_THE_LOSS}"
         return Origin("loss", what, [])
     if seen is not None and not _finite(trace, "output", seen, unknown=True):
         return _in_the_layers(trace, seen)
     if told:
-        return Origin("unknown", "the loss of that batch was not finite", [])
+        what = "the loss of that batch was not finite"
+        before = _in_order_before(trace, step)
+        if before is None:
+            return Origin("unknown", what, [])
+        what += (
+            f". Data, weights and outputs were in order at step {before}: look "
+            "at the data of the batch, and at the loss function"
+        )
+        return Origin("batch", what, [])
     return Origin("unknown", "", [])
 
 
@@ -128,6 +136,17 @@ def _measured(trace, step):
     at = int(np.searchsorted(trace.activation_steps, step))
     steps = trace.activation_steps
     return at if at < len(steps) and int(steps[at]) == step else None
+
+
+def _in_order_before(trace, step):
+    """Return the last step that was measured before, if all was finite."""
+    at = int(np.searchsorted(trace.activation_steps, step)) - 1
+    if at < 0 or not _finite(trace, "output", at):
+        return None
+    known = [_finite(trace, part, at, True) for part in ("input", "target")]
+    if not all(known) or _largest(trace, at) > SQUARED:
+        return None
+    return int(trace.activation_steps[at])
 
 
 def _largest(trace, at):

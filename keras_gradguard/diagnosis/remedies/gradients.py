@@ -121,14 +121,18 @@ def usual_loss(run):
     return use_loss(run, of_classes.get(str(kind), "mean_squared_error"))
 
 
+def _loss_is_own(run):
+    return run.model_kind is not None and "loss" not in run.compiled
+
+
 def _for_own_loss(run, layers, facts):
     """Return what to put in the place of a loss of the user's own.
 
     It is told where the whole gradient has gone, so that the loss is to blame
     and not a layer, and where the usual loss takes these targets.
     """
-    own = run.model_kind is not None and "loss" not in run.compiled
-    if not own or not set(run.layers) <= set(layers) or facts is None:
+    gone = set(run.layers) <= set(layers)
+    if not _loss_is_own(run) or not gone or facts is None:
         return []
     if run.output is not None:
         width, columns = columns_of(run.output, facts)
@@ -152,7 +156,7 @@ def for_nonfinite(run, layers, clue, top=0, facts=None):
         run: `RunInfo` of the run or the model.
         layers: List of str. Layers whose gradient was not finite.
         clue: Str. `"growth"`, `"data"`, `"overflow"`, `"index"`, `"loss"`,
-            `"slope"`, `"output"` or `"layer"`.
+            `"slope"`, `"batch"`, `"output"` or `"layer"`.
         top: Int. The largest index that was looked up, where one is known.
         facts: `DataFacts`, or None if nothing is known of the data.
     """
@@ -187,19 +191,18 @@ def for_nonfinite(run, layers, clue, top=0, facts=None):
         return [half, skip, safe]
     if clue == "index":
         return _for_index(run, layers, top)
-    if clue == "loss":
-        return [
-            *_for_own_loss(run, layers, facts),
-            Remedy(
-                "Compute the loss with logarithms that cannot underflow",
-                "The logarithm of a sum of exponentials, or of a probability "
-                "that has become 0, is not finite.",
-                "def log_of_sum(log_parts):\n"
-                "    return keras.ops.logsumexp(log_parts, axis=-1)",
-            ),
-            safe,
-            skip,
-        ]
+    if clue == "loss" or (clue == "batch" and _loss_is_own(run)):
+        # Keras's own losses are safe, those of users less often.
+        logarithms = Remedy(
+            "Compute the loss with logarithms that cannot underflow",
+            "The logarithm of a sum of exponentials, or of a probability "
+            "that has become 0, is not finite.",
+            "def log_of_sum(log_parts):\n"
+            "    return keras.ops.logsumexp(log_parts, axis=-1)",
+        )
+        own = _for_own_loss(run, layers, facts)
+        data = [check_data] if clue == "batch" else []
+        return [*own, logarithms, safe, *data, skip]
     if clue == "slope":
         return [
             *_for_own_loss(run, layers, facts),

@@ -7,6 +7,9 @@ from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
 from keras_gradguard.diagnosis.evidence.harm import facts_of
+from keras_gradguard.diagnosis.evidence.origin import OF_THE_LOSS
+from keras_gradguard.diagnosis.evidence.origin import OF_THE_SLOPE
+from keras_gradguard.diagnosis.evidence.origin import SQUARED
 from keras_gradguard.diagnosis.evidence.origin import origin_of
 from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
@@ -161,33 +164,46 @@ class NonfiniteGradient(Rule):
             if not np.isfinite(norm)
         ]
         if bad and not start.tells("unscaled_data", "dead_relu"):
-            profile = profile_text(gradient.norms)
-            return [
-                self.at_start(
-                    "critical",
-                    bad,
-                    {
-                        "kind": "gradient_at_start",
-                        "grad_norm": norms_by_layer(gradient),
-                    },
-                    f"The first gradient is not finite in {names(bad)}. That "
-                    "is before any training. Gradient norms from input to "
-                    f"output: {profile}.",
-                    for_nonfinite(start.run, bad, "growth"),
-                )
-            ]
+            return [self._first_gradient(start, bad)]
         if np.isfinite(gradient.loss) or not start.learns_in_principle:
             return []
+        clue, what = _at_start(start)
         return [
             self.at_start(
                 "critical",
                 [],
                 {"kind": "loss_at_start", "loss": str(gradient.loss)},
                 f"The loss is {gradient.loss} for the first batch, before any "
-                "training. All inputs and targets are finite.",
-                for_nonfinite(start.run, [], "layer"),
+                f"training. All inputs and targets are finite.{what}",
+                for_nonfinite(start.run, [], clue or "layer"),
             )
         ]
+
+    def _first_gradient(self, start, bad):
+        gradient = start.gradient
+        message = (
+            f"The first gradient is not finite in {names(bad)}. That is before "
+            "any training."
+        )
+        clue, what = _at_start(start)
+        if len(bad) < len(gradient.paths) or not clue:
+            # Something in between: it grows beyond all bounds on its way.
+            profile = profile_text(gradient.norms)
+            what = f" Gradient norms from input to output: {profile}."
+            clue = "growth"
+        facts = start.heads[0].facts if len(start.heads) == 1 else None
+        return self.at_start(
+            "critical",
+            bad,
+            {
+                "kind": "gradient_at_start",
+                "grad_norm": norms_by_layer(gradient),
+                "loss": str(gradient.loss),
+                "origin": clue,
+            },
+            message + what,
+            for_nonfinite(start.run, bad, clue, facts=facts),
+        )
 
     def _beyond(self, start):
         layers = list(start.beyond)
@@ -231,6 +247,24 @@ class NonfiniteGradient(Rule):
             "all weights NaN.",
             for_nonfinite(start.run, [], "data"),
         )
+
+
+def _at_start(start):
+    """Return what outputs and loss say of the first gradient.
+
+    Returns:
+        Tuple of a clue, "" where there is none, and a sentence behind a space.
+    """
+    facts = [head.facts for head in start.heads]
+    if not facts or None in facts:
+        return "", ""
+    ends = [end for f in facts for end in (f.output_min, f.output_max)]
+    if None in ends or not (np.abs(ends) < SQUARED).all():
+        return "", ""
+    loss = start.gradient.loss
+    if np.isfinite(loss):
+        return "slope", f" The loss is finite ({number(loss)}), {OF_THE_SLOPE}."
+    return "loss", f" The outputs are finite. {OF_THE_LOSS}."
 
 
 def _first_run(mask, length):
