@@ -57,6 +57,47 @@ def test_a_penalty_that_outweighs_the_task_is_told_and_a_weak_one_not():
     assert watched(weak, *waves(), optimizer=adam).healthy is True
 
 
+class Code(layers.Layer):
+    """Draws a code; how far it is from its prior is added to the loss."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = weight
+        self.seed = keras.random.SeedGenerator(0)
+
+    def call(self, code):
+        mean, log = ops.split(code, 2, axis=-1)
+        prior = ops.mean(ops.exp(log) + ops.square(mean) - 1 - log)
+        self.add_loss(self.weight * prior)
+        noise = keras.random.normal(ops.shape(mean), seed=self.seed)
+        return mean + ops.exp(0.5 * log) * noise
+
+
+def test_an_autoencoder_that_collapses_under_its_prior_is_told():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(512, 2)) @ rng.normal(size=(2, 8))
+    x = (1 / (1 + np.exp(-x))).astype("float32")
+
+    def autoencoder(weight):
+        model = keras.Sequential(
+            [
+                keras.Input((8,)),
+                layers.Dense(32, "relu"),
+                layers.Dense(8),
+                Code(weight),
+                layers.Dense(32, "relu"),
+                layers.Dense(8, "sigmoid"),
+            ]
+        )
+        adam = keras.optimizers.Adam(1e-2)
+        return watched(model, x, x, optimizer=adam, epochs=20)
+
+    told = autoencoder(10.0).ranked[0]
+    assert (told.rule, told.evidence["kind"]) == ("update_ratio", "penalty")
+    assert "no lower than that of a constant" in told.message
+    assert autoencoder(1e-3).findings == []
+
+
 def test_a_schedule_that_ends_early_is_told_and_a_whole_one_not():
     schedule = keras.optimizers.schedules.CosineDecay
     sgd = keras.optimizers.SGD(schedule(0.05, 10))

@@ -33,6 +33,39 @@ def guess_of(trace, count):
     return weight * _of_loss(output.loss_name, trace, count)
 
 
+def most_of(trace):
+    """Return the most that the first measured batch's own loss may have been.
+
+    The mean square of `a - b` is at most the square of the sum of their
+    standard deviations, plus the square of the difference of their means; the
+    mean absolute error is at most its root (Cauchy and Schwarz). What a loss
+    has beyond that was added to it.
+
+    Args:
+        trace: `Trace`.
+
+    Returns:
+        Float; NaN where the loss is not one of the two, samples are weighted
+        by the user, or the batch was not measured.
+    """
+    run = trace.run
+    output, weight = run.output, run.loss_weight
+    if output is None or weight is None or run.data.weighted:
+        return math.nan
+    names = ("output_mean", "output_std", "target_mean", "target_std")
+    if not len(trace.activation_steps):
+        return math.nan
+    mean, std, target_mean, target_std = (
+        float(trace.data(name)[0]) for name in names
+    )
+    square = (std + target_std) ** 2 + (mean - target_mean) ** 2
+    if output.loss_name == "mean_squared_error":
+        return weight * square
+    if output.loss_name == "mean_absolute_error":
+        return weight * math.sqrt(square)
+    return math.nan
+
+
 def _of_loss(name, trace, count):
     unknown = np.full(count, np.nan)
     if name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):

@@ -11,6 +11,7 @@ from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
+from keras_gradguard.diagnosis.evidence.baseline import most_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
@@ -22,6 +23,8 @@ _PATIENCE = 30
 _FADED = 0.35
 # A penalty below this share of the first loss does not rule it.
 _SHARE = 0.3
+# Outputs that vary by less than this share of the targets are near a constant.
+_CONSTANT = 0.3
 _REGULARIZERS = (
     "kernel_regularizer",
     "recurrent_regularizer",
@@ -51,6 +54,7 @@ def outweighed(trace):
         found = found or _activity(trace, stop)
         found = found or _decay(trace, left, stop)
         found = found or _added(trace, left, stop)
+        found = found or _collapsed(trace, float(learning.contrast[at]), stop)
         if found is not None:
             return found
     return None
@@ -187,6 +191,38 @@ def _added(trace, left, stop):
         "threshold": _SHARE,
     }
     return _finding(trace, layers, stop, evidence, text, [fix])
+
+
+def _collapsed(trace, contrast, stop):
+    """Judge a loss of a layer's own under which the outputs are a constant.
+
+    The weight of a variational autoencoder's divergence is the usual one: what
+    it encodes then holds nothing of the input ("posterior collapse", Bowman et
+    al., "Generating sentences from a continuous space", 2016).
+    """
+    most = most_of(trace)
+    loss = float(trace.data("loss")[0]) if most > 0 else math.nan
+    if not contrast < _CONSTANT or not most < (1 - _SHARE) * loss:
+        return None
+    text = (
+        f"An added loss outweighs the task. The first loss was {number(loss)}, "
+        f"of which outputs and targets make {number(most)} at most. By now "
+        f"the outputs vary by {number(100 * contrast)} % of what the targets "
+        "do, and the loss is no lower than that of a constant."
+    )
+    fix = model.words(
+        "Weaken what is added to the loss",
+        "`model.losses` lists it. In a variational autoencoder, raise the "
+        "weight of the divergence from 0, or keep it small.",
+        "print(model.losses)",
+    )
+    evidence = {
+        "kind": "penalty",
+        "share": 1 - most / loss,
+        "contrast": contrast,
+        "threshold": _SHARE,
+    }
+    return _finding(trace, [], stop, evidence, text, [fix])
 
 
 def _weighs(trace, layer):

@@ -60,7 +60,8 @@ class UpdateRatio(Rule):
 
     Where next to nothing was learnt, more is told:
 
-    * a penalty or a weight decay under which the weights shrank to a third;
+    * a penalty or a weight decay under which the weights shrank to a third,
+      or an added loss under which the outputs are a constant;
     * a schedule that takes the learning rate away in the first third of the
       run;
     * weights in float16 under an epsilon that is nothing there;
