@@ -83,7 +83,7 @@ def test_summary_of_a_sick_run_has_code_a_table_and_says_where_the_rest_is(
     ConsoleReporter().close(trace, findings)
     out = capsys.readouterr().out
     assert "1 problem found" in out
-    assert 'name="dense_3"' in out
+    assert 'kgg.presets.convert(model, "he_relu")' in out
     assert "Moved" in out
     assert "25 %" in out
     assert "print(monitor.report())" in out

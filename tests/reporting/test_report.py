@@ -44,7 +44,7 @@ def test_words_hold_verdict_numbers_and_code(sick):
     text = str(sick)
     assert text.startswith("1 problem found in 200 recorded steps of 7 layers")
     assert "vanishing_gradient (warning, confirmed), since step 0" in text
-    assert 'kernel_initializer="he_normal"' in text
+    assert 'kgg.presets.convert(model, "he_relu")' in text
 
 
 def test_finding_round_trip(sick):
