@@ -38,6 +38,19 @@ def count(number, thing, things=None):
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
+def showable(text, stream):
+    """Return a text with question marks for what a stream's encoding lacks.
+
+    A name that cannot be shown must not end a record, nor a training.
+
+    Args:
+        text: Str.
+        stream: Stream that it will be written to.
+    """
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, errors="replace").decode(encoding)
+
+
 def names(layers, limit=4):
     """Return layer paths as a list in words, cut after `limit`."""
     layers = [str(layer) for layer in layers]

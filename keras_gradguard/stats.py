@@ -3,9 +3,8 @@
 from keras import ops
 
 from keras_gradguard._backend.scaling import safe_factors
+from keras_gradguard._backend.scaling import safe_roots
 
-# Squares of float32 gradients neither overflow nor lose digits in between.
-_SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
 _SHIFT = 2.0**60
 
 
@@ -30,16 +29,7 @@ def shared_norms(gradients):
         squares = [ops.sum(ops.square(g)) for g in scaled]
         return ops.stack([ops.cast(s, "float32") for s in squares])
 
-    plain = sums()
-    return ops.where(
-        plain < _SAFE_LOW,
-        ops.sqrt(sums(_SHIFT)) / _SHIFT,
-        ops.where(
-            plain > _SAFE_HIGH,
-            ops.sqrt(sums(1 / _SHIFT)) * _SHIFT,
-            ops.sqrt(plain),
-        ),
-    )
+    return safe_roots(sums, _SHIFT)
 
 
 def full(shape, value):

@@ -5,6 +5,8 @@ from keras import ops
 # Numbers beyond these are moved by so much before they are squared. What is
 # lost then of smaller ones beside them is below the last digit.
 _SMALL, _LARGE, _FAR = 1e-10, 1e14, 2.0**80
+# Sums of squares in between neither overflow nor lose digits.
+SAFE_LOW, SAFE_HIGH = 1e-20, 1e37
 
 
 def safe_factors(largest):
@@ -25,3 +27,26 @@ def safe_factors(largest):
     factor = ops.where(high, one / _FAR, ops.where(low, one * _FAR, one))
     back = ops.where(high, one * _FAR, ops.where(low, one / _FAR, one))
     return factor, back
+
+
+def safe_roots(sums, shift):
+    """Roots of sums of squares, whatever the size of what is summed.
+
+    No branch: an accelerator would wait for the host to read which one to
+    take, and three sums of what it reads once cost it nothing.
+
+    Args:
+        sums: Function of an optional factor to the float32 sums of the squares
+            of what is multiplied with it.
+        shift: Float, a power of two, which rounds nothing.
+    """
+    plain = sums()
+    return ops.where(
+        plain < SAFE_LOW,
+        ops.sqrt(sums(shift)) / shift,
+        ops.where(
+            plain > SAFE_HIGH,
+            ops.sqrt(sums(1 / shift)) * shift,
+            ops.sqrt(plain),
+        ),
+    )

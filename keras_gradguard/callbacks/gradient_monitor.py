@@ -321,9 +321,6 @@ class GradientMonitor(WatchingCallback):
         """Take in how often units were active, if somebody else counts it."""
         self._activity.add_counts(counts)
 
-    def on_unit_counts(self, counts: Any, steps: Any) -> None:
-        """Leave the units' gradients to who asked for them."""
-
     def on_left(self) -> None:
         """Write down what there is: an exception has left the fit."""
         self._judge(is_last=True)

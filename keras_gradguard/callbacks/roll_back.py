@@ -9,6 +9,7 @@ from keras_gradguard.callbacks.losses_so_far import WINDOW
 from keras_gradguard.callbacks.losses_so_far import LossesSoFar
 from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.saved_state import SavedState
+from keras_gradguard.callbacks.saved_state import host_copy
 from keras_gradguard.callbacks.saved_state import is_between_updates
 from keras_gradguard.callbacks.saved_state import learning_rates
 from keras_gradguard.callbacks.watch import WatchingCallback
@@ -84,6 +85,7 @@ class RollBack(WatchingCallback):
         training is the same bit for bit.
     """
 
+    hint_for_loops = "it sees, and goes back, in `fit` alone"
     _owner = _OWNER
     _of_a_fit = ("_state",)
 
@@ -165,6 +167,7 @@ class RollBack(WatchingCallback):
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
     ) -> None:
+        super().on_train_batch_end(batch, logs)
         epoch, before = self._at
         self._at = epoch, batch
         self._unchecked += batch - before
@@ -189,15 +192,6 @@ class RollBack(WatchingCallback):
         applied = ~block.skipped
         losses = None if block.loss is None else block.loss[applied]
         self._losses.add(losses, np.isfinite(norms).all(axis=1)[applied])
-
-    def on_measurement(self, measurement: Any) -> None:
-        """Leave the activations to who asked for them."""
-
-    def on_counts(self, counts: Any) -> None:
-        """Leave the units to who asked for them."""
-
-    def on_unit_counts(self, counts: Any, steps: Any) -> None:
-        """Leave the units' gradients to who asked for them."""
 
     def on_left(self) -> None:
         """Let go of the copy: an exception has left the fit."""
@@ -238,7 +232,7 @@ class RollBack(WatchingCallback):
             self._tell(reason, "There is no copy yet, and training ends", True)
             return
         rates = learning_rates(model)
-        lower = [float(np.asarray(_host(rate))) for rate in rates]
+        lower = [float(host_copy(rate)) for rate in rates]
         self._state.restore()
         # NaN would stay in their means until the epoch ends.
         model.reset_metrics()
@@ -289,9 +283,3 @@ class RollBack(WatchingCallback):
                 f"{reason}. {what} ({len(self.rollbacks)} of at most "
                 f"{self.max_rollbacks})."
             )
-
-
-def _host(variable: Any) -> Any:
-    import keras
-
-    return keras.ops.convert_to_numpy(variable.value)

@@ -26,7 +26,7 @@ class SavedState:
         ]
         left_out = left_out | {id(v) for v in counters}
         self._values = [
-            (variable, _copy(variable))
+            (variable, host_copy(variable))
             for variable in [*model.weights, *model.optimizer.variables]
             if id(variable) not in left_out
         ]
@@ -68,11 +68,16 @@ def is_between_updates(model: Any) -> bool:
     """
     for leaf in optimizers.leaves(model.optimizer):
         steps = getattr(leaf, "gradient_accumulation_steps", None) or 1
-        if int(_copy(keras_private.counter(leaf))) % steps:
+        if int(host_copy(keras_private.counter(leaf))) % steps:
             return False
     return True
 
 
-def _copy(variable: Any) -> np.ndarray:
+def host_copy(variable: Any) -> np.ndarray:
+    """Return the value of a variable as an array of its own.
+
+    Args:
+        variable: A Keras variable.
+    """
     # A view of the device's memory would change with the next step.
     return np.array(keras.ops.convert_to_numpy(variable.value))

@@ -201,7 +201,10 @@ class Watch:
     def _tell_blind(self, reason):
         if self.reason is not None:
             return
-        self.reason = self._callback.trace.meta["not_recorded"] = reason
+        self.reason = reason
+        trace = getattr(self._callback, "trace", None)
+        if trace is not None:
+            trace.meta["not_recorded"] = reason
         if not self.speaks:
             return
         warnings.warn(
@@ -241,6 +244,17 @@ class WatchingCallback(Callback):
     ) -> None:
         self._watch.batch_end()
         super().on_train_batch_end(batch, logs)
+
+    # The recording calls these, by way of the `Watch`
+
+    def on_measurement(self, measurement: Any) -> None:
+        """Leave the activations to who asked for them."""
+
+    def on_counts(self, counts: Any) -> None:
+        """Leave the units to who asked for them."""
+
+    def on_unit_counts(self, counts: Any, steps: Any) -> None:
+        """Leave the units' gradients to who asked for them."""
 
     def __getstate__(self):
         left_out = ("_watch", "_model", *self._of_a_fit)

@@ -4,6 +4,7 @@ import random
 
 import keras
 
+from keras_gradguard.findings.edit_defaults import RECURRENT_KEPT
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.rebuild import cannot
 from keras_gradguard.models.rebuild import compile_like
@@ -64,16 +65,7 @@ def change_recurrent(model, layer, kind):
             "change the recurrent layer", model, f"{old.name!r} is no plain one"
         )
     config = old.get_config()
-    taken = (
-        "units",
-        "return_sequences",
-        "go_backwards",
-        "stateful",
-        "unroll",
-        "dropout",
-        "recurrent_dropout",
-    )
-    own = {key: config[key] for key in taken}
+    own = {key: config[key] for key in RECURRENT_KEPT}
     own["activation"] = "tanh"
     own["recurrent_initializer"] = "orthogonal"
     replaced = {id(old): (getattr(_L, kind), own)}

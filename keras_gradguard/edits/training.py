@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_gradguard.findings.edit_defaults import SCHEDULE_STEPS
 from keras_gradguard.models import optimizers
 from keras_gradguard.models.rebuild import cannot
 from keras_gradguard.models.rebuild import fresh_optimizer
@@ -58,7 +59,7 @@ def set_learning_rate(model, value=None, factor=None):
     return rebuild(model, optimizer=_set_rate(model, float(value)))
 
 
-def schedule(model, steps=2000, rate=None):
+def schedule(model, steps=SCHEDULE_STEPS, rate=None):
     """Let the learning rate fall along a cosine, to a hundredth.
 
     Args:

@@ -2,6 +2,7 @@
 
 import sys
 
+from keras_gradguard._text import showable
 from keras_gradguard.healing.attempt import share
 
 
@@ -41,7 +42,5 @@ class Progress:
     def _say(self, text):
         if not self._verbose:
             return
-        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        line = text.encode(encoding, errors="replace").decode(encoding)
-        sys.stdout.write(f"{line}\n")
+        sys.stdout.write(showable(f"{text}\n", sys.stdout))
         sys.stdout.flush()

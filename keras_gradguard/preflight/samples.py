@@ -127,21 +127,20 @@ def gives_batches(x):
 
 def _structure(value):
     if isinstance(value, list) and (not value or np.isscalar(value[0])):
-        return to_numpy(value, nested=True)
+        return to_numpy(value)
     plain = isinstance(value, list | tuple | dict)
     if not plain:
         return to_numpy(value)
     if isinstance(value, list) and isinstance(value[0], list):
-        return to_numpy(value, nested=True)
+        return to_numpy(value)
     return keras.tree.map_structure(to_numpy, value)
 
 
-def to_numpy(value, nested=False):
+def to_numpy(value):
     """Return an array of whatever framework as NumPy.
 
     Args:
         value: The array.
-        nested: Bool. Whether it is of lists, which must be of equal length.
 
     Raises:
         TypeError: If it is none.

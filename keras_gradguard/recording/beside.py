@@ -51,7 +51,6 @@ class Beside:
     def __init__(self, model, instrument):
         self._taps = instrument.taps
         self._parts = instrument.parts
-        self._forward = instrument.forward
         self._backend = _backend.current()
         custom = type(model).train_step is not keras.Model.train_step
         self._pass = self._backend.ForwardPass(

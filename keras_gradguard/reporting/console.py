@@ -5,6 +5,7 @@ import sys
 import textwrap
 from typing import Any
 
+from keras_gradguard._text import showable
 from keras_gradguard.findings.causes import ENDED
 from keras_gradguard.findings.causes import ranked
 from keras_gradguard.reporting.layer_table import layer_table
@@ -160,10 +161,8 @@ class _Replacing:
         return getattr(self._stream, name)
 
     def write(self, text):
-        """Write text; a name that cannot be shown must not end the record."""
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        data = text.encode(encoding, errors="replace")
-        return self._stream.write(data.decode(encoding))
+        """Write text."""
+        return self._stream.write(showable(text, self._stream))
 
 
 class _Page:

@@ -7,6 +7,7 @@ import numpy as np
 from keras_gradguard._optional import require
 from keras_gradguard._text import count
 from keras_gradguard._text import names
+from keras_gradguard._text import showable
 
 _OWNER = "DeadReLUDetector.plot"
 _SHOWN = 8
@@ -167,9 +168,7 @@ def print_summary(detector, everything=False):
             to False.
     """
     text = table(detector) if everything else short_table(detector)
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    text = text.encode(encoding, errors="replace").decode(encoding)
-    sys.stdout.write("\n" + text + "\n")
+    sys.stdout.write(showable(f"\n{text}\n", sys.stdout))
     sys.stdout.flush()
 
 

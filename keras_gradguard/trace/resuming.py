@@ -52,9 +52,7 @@ def joined(earlier, trace):
     )
     whole.set_has_gradient(earlier.has_gradient | trace.has_gradient)
     before = [f for f in earlier.found if f["first_step"] < start]
-    whole.found = before + list(trace.found)
-    told = [f[key] for f in whole.found for key in ("first_step", "last_step")]
-    whole._tables.of_findings = np.unique(np.array(told, np.int64))
+    whole._remember(before + list(trace.found))
     _append(whole, earlier, np.iinfo("int64").min, start)
     _append(whole, trace, start, np.iinfo("int64").max)
     for part in (earlier, trace):

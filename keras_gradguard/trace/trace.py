@@ -234,10 +234,11 @@ class Trace:
                 findings,
                 "Pass all that were found so far.",
             )
-        self.found = [finding.to_dict() for finding in findings]
-        steps = [
-            f[key] for f in self.found for key in ("first_step", "last_step")
-        ]
+        self._remember([finding.to_dict() for finding in findings])
+
+    def _remember(self, found: list) -> None:
+        self.found = found
+        steps = [f[key] for f in found for key in ("first_step", "last_step")]
         self._tables.of_findings = np.unique(np.array(steps, np.int64))
 
     def set_has_gradient(self, mask: npt.ArrayLike) -> None:

@@ -179,3 +179,19 @@ def test_accumulated_gradients_are_not_mixed():
     fit(model, with_fault(40, np.nan), back)
     assert (back.rollbacks[0]["to_batch"] + 1) % 3 == 0
     assert all(np.isfinite(array).all() for array in arrays(model))
+
+
+def test_a_loop_that_calls_it_is_told_that_it_watches_nothing():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    back = kgg.RollBack(verbose=0)
+    callbacks = keras.callbacks.CallbackList([back], model=model, epochs=1)
+    callbacks.on_train_begin()
+    callbacks.on_epoch_begin(0)
+    for batch in range(3):
+        callbacks.on_train_batch_begin(batch)
+        callbacks.on_train_batch_end(batch, {"loss": 1.0})
+    callbacks.on_epoch_end(0, {"loss": 1.0})
+    with pytest.warns(kgg.GradGuardWarning, match="saw 3 batches"):
+        callbacks.on_train_end()
+    assert back.rollbacks == []

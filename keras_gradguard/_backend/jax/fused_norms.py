@@ -9,15 +9,16 @@ import jax
 import numpy as np
 from keras import ops
 
+from keras_gradguard._backend.scaling import SAFE_HIGH
+from keras_gradguard._backend.scaling import SAFE_LOW
 from keras_gradguard._backend.scaling import safe_factors
+from keras_gradguard._backend.scaling import safe_roots
 from keras_gradguard._backend.segments import Segments
 
 # A smaller tensor costs a kernel, not its data.
 _SMALL = 1 << 14
 # XLA splits longer rows into several kernels.
 _ROW = 32
-# Squares of float32 gradients neither overflow nor lose digits in between.
-_SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
 _FAR = 2.0**80  # a power of two rounds nothing
 
 
@@ -139,22 +140,11 @@ def _safe_norms(sums, scaled):
 
     def chosen():
         plain = sums()
-        safe = ops.all(ops.logical_and(plain > _SAFE_LOW, plain < _SAFE_HIGH))
+        safe = ops.all(ops.logical_and(plain > SAFE_LOW, plain < SAFE_HIGH))
         return ops.cond(safe, lambda: ops.sqrt(plain), scaled)
 
     def side_by_side():
-        # An accelerator would wait for the host to read which branch to take;
-        # three sums of what it reads once cost it nothing.
-        plain = sums()
-        return ops.where(
-            plain < _SAFE_LOW,
-            ops.sqrt(sums(_FAR)) / _FAR,
-            ops.where(
-                plain > _SAFE_HIGH,
-                ops.sqrt(sums(1 / _FAR)) * _FAR,
-                ops.sqrt(plain),
-            ),
-        )
+        return safe_roots(sums, _FAR)
 
     return jax.lax.platform_dependent(cpu=chosen, default=side_by_side)
 

@@ -5,20 +5,9 @@ from typing import Any
 
 from keras_gradguard.diagnosis.remedies import code
 from keras_gradguard.diagnosis.remedies.code import call
+from keras_gradguard.findings.edit_defaults import RECURRENT_KEPT
+from keras_gradguard.findings.edit_defaults import SCHEDULE_STEPS
 
-# What a recurrent layer keeps when it becomes another kind.
-_KEPT = (
-    "units",
-    "return_sequences",
-    "go_backwards",
-    "stateful",
-    "unroll",
-    "dropout",
-    "recurrent_dropout",
-    "name",
-)
-# Steps of a schedule where nobody knows how long the run is: as the edit.
-_STEPS = 2000
 _DATA = "# the same for validation data and predictions"
 
 
@@ -163,7 +152,8 @@ class _Draft:
         if not code.is_call(told):
             units = info.get("units", 32)
             told = call("", units=units, name=code.name_of(path))
-        kept = {k: v for k, v in told["arguments"].items() if k in _KEPT}
+        keeps = (*RECURRENT_KEPT, "name")
+        kept = {k: v for k, v in told["arguments"].items() if k in keeps}
         made = call(f"keras.layers.{kind}", **kept)
         if kind == "SimpleRNN":
             how = {"activation": "tanh", "recurrent_initializer": "orthogonal"}
@@ -202,7 +192,7 @@ class _Draft:
         else:
             self.rate = f"model.optimizer.learning_rate = {value:.2g}"
 
-    def _schedule(self, steps=_STEPS, rate=None):
+    def _schedule(self, steps=SCHEDULE_STEPS, rate=None):
         rate = rate or self.run.learning_rate or 1e-3
         falling = call(
             "keras.optimizers.schedules.CosineDecay",
