@@ -58,6 +58,7 @@ def save(trace, path):
         "tables": tables,
         "extra": trace._records.extra_names,
         "sites": trace.sites.tolist(),
+        "recurrent": trace._time_gradients.layers.tolist(),
         "nonfinite_kept": trace._tables.nonfinite_kept,
         "found": trace.found,
     }
@@ -163,6 +164,9 @@ def _rebuild(cls, header, arrays):
     trace._activations.sites = np.array(header["sites"], dtype=str)
     if header["sites"]:
         trace._tables.add_sites(len(header["sites"]))
+    trace._time_gradients.layers = np.array(header["recurrent"], dtype=str)
+    if header["recurrent"]:
+        trace._tables.add_recurrent(len(header["recurrent"]))
     trace._tables.nonfinite_kept = header["nonfinite_kept"]
     trace.found = header["found"]
     parts: dict = {}
@@ -170,7 +174,7 @@ def _rebuild(cls, header, arrays):
         table, _, name = key.partition(":")
         if name:
             parts.setdefault(table, {})[name] = array
-    for table in contents.TABLES:
+    for table in contents.tables_of(header):
         getattr(trace._tables, table).restore(
             parts[table], header["tables"][table]
         )
@@ -203,6 +207,16 @@ def to_dict(trace):
                 name: trace.activation(name) for name in ACTIVATION_SERIES
             },
             "data": {name: trace.data(name) for name in DATA_SERIES},
+            "time_gradients": {
+                str(layer): dict(
+                    zip(
+                        ("steps", "times", "norms"),
+                        trace.time_gradients(str(layer)),
+                        strict=True,
+                    )
+                )
+                for layer in trace.recurrent_layers
+            },
             "epochs": trace.epochs,
             "epoch_steps": trace.epoch_steps,
             "logs": trace.logs,
