@@ -3,8 +3,9 @@
 The step itself holds the norms of its gradients and nothing else, so it has
 one variant and is compiled once. Activations and the batch come from a pass
 forward on the same batch, with the weights and the seeds that the step is
-about to use; norms of weights and updates from copies of the weights. Where they are
-wanted, gradients through time come from another pass, forward and backward.
+about to use; norms of weights and updates from copies of the weights.
+Gradients through time, where they are wanted, come from another pass, forward
+and backward.
 """
 
 from typing import Any

@@ -175,7 +175,10 @@ class Dispatcher:
 
     def _take_measurement(self, vector, time):
         tap = self._instrument.time
-        if tap is not None:
+        if tap is not None and tap.waits:
+            self._instrument.forget_variants()
+            self._variants = {}
+        elif tap is not None:
             latest = self._instrument.parts.guard(
                 (parts.TIME,), tap.latest, self.schedule.step - 1, time
             )

@@ -162,11 +162,16 @@ class Instrument:
         """
         self.parts.wanted.add(TIME)
         if self.time is None:
-            self.time = TimeTap(model)
+            self.time = TimeTap(model, self.xla)
             # What they are to look for is compiled into them.
             self._variants.clear()
             if self.beside is not None:
                 self.beside.look_through_time(self.time)
+
+    def forget_variants(self):
+        """Have the steps made anew, now that all layers are built."""
+        self._variants.clear()
+        self.time.waits = False
 
     def record_histograms(self, model):
         """Make room for histograms of the gradients.

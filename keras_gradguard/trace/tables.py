@@ -5,8 +5,8 @@ import numpy as np
 from keras_gradguard.trace.blocks import make_store
 from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
-from keras_gradguard.trace.through_time import TIMES
 from keras_gradguard.trace.table import ThinnedColumns
+from keras_gradguard.trace.through_time import TIMES
 
 # The first steps of a run are never thinned out.
 FIRST_STEPS = 100

@@ -9,6 +9,7 @@ import keras
 
 from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotRunAgainError
+from keras_gradguard._backend.losses import computes_loss
 
 
 @jax.jit
@@ -57,8 +58,8 @@ def gradients_at_taps(run):
 
 
 def loss_beside(model, arguments):
-    forward = _forward_of(model)
-    return lambda: forward(*arguments)
+    loss = _loss_of(model)
+    return lambda: loss(*arguments)
 
 
 class _Look:
@@ -105,7 +106,7 @@ class ForwardPass:
     def add(self, gather, send, on_failure, of_loss):
         del send
         if of_loss:
-            run = _loss_of(self._model, self._custom)
+            run = _loss_of(self._model)
         else:
             # All of a train step of one's own is traced; what nothing depends
             # on is left out by XLA.
@@ -128,12 +129,9 @@ class ForwardPass:
         return vector
 
 
-def _loss_of(model, custom):
+def _loss_of(model):
     """Function that returns the loss, None where the step has another one."""
-    code = getattr(type(model).train_step, "__code__", None)
-    named = set(getattr(code, "co_names", ()))
-    computes = {"compute_loss_and_updates", "compute_loss"} & named
-    if custom and not computes:
+    if not computes_loss(model):
         return lambda state, data: None
     return _forward_of(model)
 

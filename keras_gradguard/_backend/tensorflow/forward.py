@@ -10,6 +10,7 @@ from tensorflow.python.framework import op_def_registry
 
 from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotRunAgainError
+from keras_gradguard._backend.losses import computes_loss
 from keras_gradguard._backend.tensorflow.values import native
 from keras_gradguard._backend.tensorflow.values import read
 
@@ -221,8 +222,7 @@ def _forward_of(model, custom):
     Of a train step of one's own the call of the model is run and, if it
     computes the loss that the model was compiled with, that.
     """
-    code = getattr(type(model).train_step, "__code__", None)
-    computes = "compute_loss" in getattr(code, "co_names", ())
+    computes = computes_loss(model)
     # Up to 3.11, a call without the argument must not be given it.
     takes_training = "training" in inspect.signature(model.call).parameters
     kwargs = {"training": True} if takes_training else {}

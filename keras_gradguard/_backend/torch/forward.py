@@ -5,6 +5,8 @@ import inspect
 import keras
 import torch
 
+from keras_gradguard._backend.losses import computes_loss
+
 
 def gradients_at_taps(run):
     taps = []
@@ -29,14 +31,12 @@ def _generators_kept():
 
 def loss_beside(model, arguments):
     data = arguments[0]
-    custom = type(model).train_step is not keras.Model.train_step
-    code = getattr(type(model).train_step, "__code__", None)
-    computes = "compute_loss" in getattr(code, "co_names", ())
+    computes = computes_loss(model)
     takes_training = "training" in inspect.signature(model.call).parameters
     kwargs = {"training": True} if takes_training else {}
 
     def loss():
-        if custom and not computes:
+        if not computes:
             return None
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with keras.StatelessScope(collect_losses=True):

@@ -24,8 +24,8 @@ _SCALE_OF_HALF = 4096.0
 _ROW = 1 + TIMES
 
 
-class NoLossError(Exception):
-    """The loss cannot be had beside the step."""
+class CannotLookError(Exception):
+    """Gradients through time cannot be had beside the step."""
 
     is_notice = True
 
@@ -57,12 +57,18 @@ class TimeTap:
 
     Args:
         model: A Keras model.
+        xla: Bool. Whether its step is compiled by XLA.
 
     Attributes:
         found: List of `Recurrence`.
+        waits: Bool. Whether the step has to build its layers first, and has to
+            be made once more.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, xla=False):
+        self.waits = False
+        self._xla = xla
+        self._eager: Any = None
         self.found = recurrences(model)
         half = any(
             getattr(layer, "compute_dtype", None) == "float16"
@@ -91,7 +97,7 @@ class TimeTap:
             with here.patched():
                 loss = run()
             if loss is None:
-                raise NoLossError(
+                raise CannotLookError(
                     "the model's own train step does not compute its loss by "
                     "`compute_loss`"
                 )
@@ -126,18 +132,30 @@ class TimeTap:
         self._latest.post(None, vector)
 
     def look_now(self, model, arguments):
-        """Measure before a step that runs eagerly.
+        """Measure before a step, from inside of it.
 
         Args:
             model: The model.
             arguments: What its train step was called with.
         """
-        if self._backend.compiles_steps() and not model.run_eagerly:
-            raise NoLossError(
-                "a step that is compiled together with others, or over "
-                "several replicas, takes its batch out of sight"
+        in_graph = self._backend.level(arguments) is not None
+        if in_graph and (self._xla or self._backend.replicas() > 1):
+            raise CannotLookError(
+                "the step is compiled together with others, or runs on "
+                "several replicas"
             )
-        self.send(self.gather(self._backend.loss_beside(model, arguments)))
+        # TensorFlow traces a step twice that builds layers.
+        built = all(layer.built for layer in forward_layers(model))
+        self.waits = self.waits or not built
+        if self.waits:
+            return
+        # Their paths are known now.
+        self.found = recurrences(model)
+        vector = self.gather(self._backend.loss_beside(model, arguments))
+        if in_graph:
+            self.send(vector)
+        else:
+            self._eager = vector
 
     def latest(self, step, vector=None):
         """What was gathered last, still on the device.
@@ -149,6 +167,8 @@ class TimeTap:
         Returns:
             What `read` takes, None if there is nothing.
         """
+        if vector is None:
+            vector, self._eager = self._eager, None
         if vector is None:
             vector = self._latest.take_later()
         return None if vector is None else (step, vector)
