@@ -84,7 +84,7 @@ def watched(model, x, y, **arguments):
 
 
 @pytest.mark.parametrize(
-    "kind, ends",
+    ("kind", "ends"),
     [
         ("SimpleRNN", "last"),
         ("LSTM", "masked"),
