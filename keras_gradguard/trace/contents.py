@@ -13,7 +13,7 @@ from keras_gradguard.trace.series import UPDATE_SERIES
 from keras_gradguard.trace.through_time import TIMES
 
 TABLES = ("records", "updates", "activations", "times", "epochs", "blocks")
-# Those that older files have not.
+# Those that are in a file only where something was measured.
 _LATER = ("times",)
 _LARGEST = 2**62
 _INT, _FLOAT, _DOUBLE, _BOOL = "i8", "f4", "f8", "b1"
@@ -41,8 +41,7 @@ def check_header(header, limit):
     Raises:
         Damaged: With the field and what is wrong.
     """
-    if header.setdefault("recurrent", []) and "times" not in header["tables"]:
-        raise Damaged("`tables.times` is missing")
+    header.setdefault("recurrent", [])
     for name in ("layers", "variables", "extra", "sites", "recurrent"):
         names = _get(header, name, list)
         if not all(map(meta.is_text, names)):

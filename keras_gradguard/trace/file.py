@@ -35,7 +35,10 @@ def save(trace, path):
     """Write `trace` to `path`, whole or not at all."""
     path = check_path("Trace.save", "path", path)
     arrays, tables = {}, {}
+    recurrent = trace._time_gradients.layers.tolist()
     for table in contents.TABLES:
+        if table == "times" and not recurrent:
+            continue
         columns, tables[table] = getattr(trace._tables, table).state()
         for name, column in columns.items():
             arrays[f"{table}:{name}"] = column
@@ -58,10 +61,11 @@ def save(trace, path):
         "tables": tables,
         "extra": trace._records.extra_names,
         "sites": trace.sites.tolist(),
-        "recurrent": trace._time_gradients.layers.tolist(),
         "nonfinite_kept": trace._tables.nonfinite_kept,
         "found": trace.found,
     }
+    if recurrent:
+        header["recurrent"] = recurrent
     wrong = meta.problem(trace.meta)
     if wrong:
         raise ValueError(
@@ -185,6 +189,11 @@ def _rebuild(cls, header, arrays):
 def to_dict(trace):
     """Return `trace` in the form described at `Trace.to_dict`."""
     series = {}
+    through_time = {}
+    for layer in trace.recurrent_layers.tolist():
+        steps, times, norms = trace.time_gradients(layer)
+        through_time[layer] = {"steps": steps, "times": times, "norms": norms}
+    more = {"time_gradients": through_time} if through_time else {}
     for name in SERIES:
         if name == "grad_norm":
             continue
@@ -209,19 +218,10 @@ def to_dict(trace):
                 name: trace.activation(name) for name in ACTIVATION_SERIES
             },
             "data": {name: trace.data(name) for name in DATA_SERIES},
-            "time_gradients": {
-                str(layer): dict(
-                    zip(
-                        ("steps", "times", "norms"),
-                        trace.time_gradients(str(layer)),
-                        strict=True,
-                    )
-                )
-                for layer in trace.recurrent_layers
-            },
             "epochs": trace.epochs,
             "epoch_steps": trace.epoch_steps,
             "logs": trace.logs,
             "meta": trace.meta,
+            **more,
         }
     )
