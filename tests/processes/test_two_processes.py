@@ -73,7 +73,9 @@ def run_job(folder):
 @pytest.fixture(scope="module")
 def job(tmp_path_factory):
     """What two processes wrote down, and their folder."""
-    if keras.backend.backend() == "torch":
+    if keras.backend.backend() == "torch" and not hasattr(
+        keras.Model(), "ddp_model"
+    ):
         pytest.skip("Keras up to 3.15 has no fit over several torch processes")
     return run_job(tmp_path_factory.mktemp("job"))
 
