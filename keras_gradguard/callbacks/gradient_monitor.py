@@ -264,34 +264,15 @@ class GradientMonitor(WatchingCallback):
         table = self._watch.recording.make_table()
         block = self._choice.block(self._model, table, block)
         if len(block.update_steps):
-            self.trace.append_updates(
-                block.update_steps, block.weight_norm, block.update_norm
-            )
+            self.trace.append_updates(block.update_steps, **block.updates)
         if len(block.steps):
             self._take_records(block)
 
     def _take_records(self, block: Any) -> None:
         keep = block.steps % self.update_freq == 0
-        if keep.all():
-            keep = slice(None)
-        clipped = block.clipped_grad_norm
-        threshold = block.clip_threshold
-        self.trace.set_has_gradient(block.has_gradient)
-        self.trace.append(
-            block.steps[keep],
-            block.grad_norm[keep],
-            None if clipped is None else clipped[keep],
-            block.skipped[keep],
-            {
-                name: series[keep]
-                for name, series in (
-                    ("clip_threshold", threshold),
-                    ("loss", block.loss),
-                )
-                if series is not None
-            },
-        )
-        self._records += len(block.steps[keep])
+        wanted = block if keep.all() else block.with_records(keep)
+        wanted.append_to(self.trace)
+        self._records += len(wanted.steps)
         for reporter in self._reporters:
             reporter.on_records(self.trace, int(block.steps[0]))
         nonfinite = not np.isfinite(

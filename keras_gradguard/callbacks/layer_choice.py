@@ -176,19 +176,7 @@ class LayerChoice:
         )
         with np.errstate(invalid="ignore", divide="ignore"):
             share = np.where(whole > 0, part / whole, 1.0)
-
-        def scaled(values):
-            return None if values is None else values * share
-
-        return dataclasses.replace(
-            block,
-            grad_norm=block.grad_norm[:, columns],
-            clipped_grad_norm=scaled(block.clipped_grad_norm),
-            clip_threshold=scaled(block.clip_threshold),
-            has_gradient=block.has_gradient[columns],
-            weight_norm=block.weight_norm[:, columns],
-            update_norm=block.update_norm[:, columns],
-        )
+        return block.of_columns(columns, share)
 
     def measurement(self, model, measurement):
         """Leave the chosen layers in a measurement of activations.

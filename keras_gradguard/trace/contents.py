@@ -8,6 +8,7 @@ from keras_gradguard.trace.archive import Damaged
 from keras_gradguard.trace.blocks import BLOCK
 from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
+from keras_gradguard.trace.series import GRADIENT_SERIES
 from keras_gradguard.trace.series import UPDATE_SERIES
 
 TABLES = ("records", "updates", "activations", "epochs", "blocks")
@@ -145,7 +146,8 @@ def _columns(table, header):
     layers, variables = len(header["layers"]), len(header["variables"])
     columns: dict = {"_order": (_INT, ())}
     if table == "records":
-        columns |= {"step": (_INT, ()), "grad_norm": (_FLOAT, (variables,))}
+        columns["step"] = (_INT, ())
+        columns |= {n: (_FLOAT, (variables,)) for n in GRADIENT_SERIES}
         columns |= {"clipped": (_FLOAT, ()), "skipped": (_BOOL, ())}
         columns |= {f"extra/{n}": (_FLOAT, ()) for n in header["extra"]}
     elif table == "updates":

@@ -5,6 +5,7 @@ import numpy as np
 from keras_gradguard.trace.blocks import make_store
 from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
+from keras_gradguard.trace.series import GRADIENT_SERIES
 from keras_gradguard.trace.table import ThinnedColumns
 
 # The first steps of a run are never thinned out.
@@ -34,7 +35,7 @@ class TraceTables:
     """
 
     def __init__(self, layers, variables, capacity_bytes):
-        row = 4 * max(1, variables) + 24
+        row = 4 * len(GRADIENT_SERIES) * max(1, variables) + 24
         self.records = ThinnedColumns(
             max(512, int(0.6 * capacity_bytes) // row)
         )
@@ -75,6 +76,9 @@ class TraceTables:
 
     def append_records(self, rows, values, has_gradient):
         """Append records and pin the way to a non-finite gradient."""
+        for name in GRADIENT_SERIES:
+            if name in values and name not in self.records:
+                self.records.add(name, (self._variables,))
         self.records.append(rows, values, self._kept_records)
         self._keep_way_to_nonfinite(rows, values, has_gradient)
 
@@ -110,10 +114,16 @@ class TraceTables:
 
     def update_series(self, name, start=0):
         """Return a series of `updates` from row `start`, NaN if unmeasured."""
-        if name in self.updates:
-            return self.updates.get(name)[start:]
-        shape = (self.updates.count - start, self._variables)
-        return np.full(shape, np.nan, np.float32)
+        return self._series(self.updates, name)[start:]
+
+    def record_series(self, name):
+        """Return a series per variable of `records`, NaN if unmeasured."""
+        return self._series(self.records, name)
+
+    def _series(self, table, name):
+        if name in table:
+            return table.get(name)
+        return np.full((table.count, self._variables), np.nan, np.float32)
 
     def pin(self, steps):
         """Protect steps from being thinned out."""

@@ -22,6 +22,7 @@ from keras_gradguard.trace.epochs import Epochs
 from keras_gradguard.trace.layers import TraceVariables
 from keras_gradguard.trace.records import GradientRecords
 from keras_gradguard.trace.run_info import RunInfo
+from keras_gradguard.trace.series import GRADIENT_SERIES
 from keras_gradguard.trace.series import SERIES
 from keras_gradguard.trace.tables import TraceTables
 from keras_gradguard.trace.weights import WeightMeasurements
@@ -406,11 +407,11 @@ class Trace:
             ValueError: If `name` or `by` is unknown.
         """
         _check_series(name, by)
-        if name != "grad_norm":
+        if name not in GRADIENT_SERIES:
             return self._weights.series_on(self.steps, name, by)
         if by == "variable":
-            return self._records.variable_norms
-        return self.layer_norms(0, len(self._records))
+            return self._records.by_variable(name)
+        return self.layer_norms(0, len(self._records), name)
 
     def measured(
         self, name: str, by: str = "layer", since: int | None = None
@@ -430,8 +431,16 @@ class Trace:
             ValueError: If `name` or `by` is unknown.
         """
         _check_series(name, by)
-        if name == "grad_norm":
-            return self.steps, self.get(name, by)
+        if name in GRADIENT_SERIES:
+            start = 0
+            if since is not None:
+                since = _validation.check_int("Trace.measured", "since", since)
+                start = int(np.searchsorted(self.steps, since, side="right"))
+            if by == "variable":
+                values = self._records.by_variable(name)[start:]
+            else:
+                values = self.layer_norms(start, len(self._records), name)
+            return self.steps[start:], values
         return self._weights.series(name, by, since)
 
     def global_norms(
@@ -460,9 +469,17 @@ class Trace:
         after = self.global_norms(first, last, clipped=True)
         return after < before * (1 - _CLOSE)
 
-    def layer_norms(self, first: int, last: int) -> np.ndarray:
-        """Return `get("grad_norm")[first:last]` without computing the rest."""
-        return self._records.layer_norms(first, last)
+    def layer_norms(
+        self, first: int, last: int, name: str = "grad_norm"
+    ) -> np.ndarray:
+        """Return `get(name)[first:last]` without computing the rest.
+
+        Args:
+            first: Int. Index of the first record.
+            last: Int. Index after the last record.
+            name: Str. A series that is recorded in each step.
+        """
+        return self._records.by_layer(first, last, name)
 
     def blocks(self) -> Blocks:
         """Return summaries of the run in blocks of equally many records.
