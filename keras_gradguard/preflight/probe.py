@@ -22,6 +22,7 @@ from keras_gradguard.models.layers import layer_path
 from keras_gradguard.models.outputs import loss_weights_of
 from keras_gradguard.models.outputs import losses_of
 from keras_gradguard.models.patches import Patches
+from keras_gradguard.recording.step.time_gradients import TimeTap
 
 _LOOPS = (
     keras.layers.RNN,
@@ -105,15 +106,7 @@ def run(model, x, y=None):
     forward = _Forward(model)
     values = _values(model.trainable_variables)
     rest = _values(model.non_trainable_variables)
-    inputs = _tensors(x)
-    leaves = keras.tree.flatten(inputs)
-    moving = [leaf for leaf in leaves if _moves(leaf)]
-
-    def whole(parts):
-        parts = iter(parts)
-        flat = [next(parts) if _moves(leaf) else leaf for leaf in leaves]
-        return keras.tree.pack_sequence_as(inputs, flat)
-
+    moving, whole = _taken_apart(x)
     backend = _backend.current()
     if y is None:
         noted = backend.run_whole(
@@ -142,6 +135,57 @@ def run(model, x, y=None):
     passed.loss = float(ops.convert_to_numpy(loss))
     passed.grads = [None if g is None else _array(g) for g in grads]
     return passed
+
+
+def through_time(model, x, y):
+    """Return the gradients through time of a model's recurrent layers.
+
+    Args:
+        model: A Keras model, all of whose layers are built.
+        x: Structure of arrays.
+        y: Structure of targets.
+
+    Returns:
+        A `TimeMeasurement` of step 0, or None without such layers.
+    """
+    tap = TimeTap(model)
+    if not tap.found:
+        return None
+    moving, whole = _taken_apart(x)
+    training = training_argument(model)
+
+    def gathered(values, rest, parts, targets):
+        def loss():
+            outputs, _, extra = model.stateless_call(
+                values, rest, whole(parts), return_losses=True, **training
+            )
+            flat = keras.tree.flatten(outputs)
+            return _total_loss(model, flat, targets, list(extra))
+
+        return tap.gather(loss)
+
+    backend = _backend.current()
+    vector = backend.run_whole(
+        backend.compiled(gathered),
+        _values(model.trainable_variables),
+        _values(model.non_trainable_variables),
+        moving,
+        [_tensors(leaf) for leaf in _leaves(model, y)],
+    )
+    return tap.read((0, vector))
+
+
+def _taken_apart(x):
+    """Return the tensors of inputs, and what puts them together again."""
+    inputs = _tensors(x)
+    leaves = keras.tree.flatten(inputs)
+
+    def whole(parts):
+        parts = iter(parts)
+        flat = [next(parts) if _moves(leaf) else leaf for leaf in leaves]
+        return keras.tree.pack_sequence_as(inputs, flat)
+
+    return [leaf for leaf in leaves if _moves(leaf)], whole
 
 
 class _Forward:

@@ -25,6 +25,12 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     norms_by_layer,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.vanishing_gradient.through_time import (
+    note_of,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.through_time import (
+    through_time,
+)
 from keras_gradguard.findings.finding import Finding
 
 # Layers from which on their factors alone are too many.
@@ -62,17 +68,23 @@ class VanishingGradient(Rule):
     * below 1/1000 for 30 records while the outputs are the same for every
       input from the start: critical, since the signal does not get through
       either;
-    * where no loss was recorded, below 1e-4 for 200 records.
+    * where no loss was recorded, below 1e-4 for 200 records;
+    * through time, in a recurrent layer: below 1/1000 of its largest gradient
+      arrives at its first time step, by three measurements in a row, in a run
+      of which `loss_plateau` would say that it learns nothing: warning, and
+      critical where the outputs are the same for every input. It needs
+      `GradientMonitor(through_time=True)`.
 
     A run that has learnt, by outputs that follow the targets or by a score, is
     left alone.
 
-    Only layers with kernels are compared, at least three of them.
+    Over depth only layers with kernels are compared, at least three of them.
 
     Notes:
-        A recurrent layer that forgets over many time steps does not show. The
-        gradient of its kernel is a sum over all steps, and the last ones keep
-        it as large as that of an LSTM.
+        Without `through_time` a recurrent layer that forgets does not show.
+        The gradient of its kernel is a sum over all time steps, and the last
+        ones keep it as large as that of an LSTM. One that forgets and learns
+        all the same is left alone: the recent past may be enough.
 
     References:
         - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
@@ -80,7 +92,7 @@ class VanishingGradient(Rule):
     """
 
     id = "vanishing_gradient"
-    # Of the largest gradient behind a layer.
+    # Of the largest gradient behind a layer, or of a recurrent layer.
     thresholds = {"mild": 1 / 25, "severe": 1e-3}  # noqa: RUF012
     effects = (
         "update_ratio",
@@ -91,6 +103,13 @@ class VanishingGradient(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
+        found = self._over_depth(trace)
+        if not found and len(trace.blocks()):
+            late = through_time(trace, self.limit("severe"))
+            found = [] if late is None else [late]
+        return found
+
+    def _over_depth(self, trace):
         blocks = trace.blocks()
         mask = judged_layers(trace)
         if not len(blocks) or np.count_nonzero(mask) < 3:
@@ -163,6 +182,8 @@ class VanishingGradient(Rule):
 
     def check_start(self, start):
         """Find a first gradient that vanishes on its way back."""
+        notes = [note_of(layer) for layer in start.through_time]
+        start.notes += [note for note in notes if note is not None]
         gradient = start.gradient
         told = ("unscaled_data", "dead_relu", "exploding_gradient")
         if gradient is None or start.tells(*told):
