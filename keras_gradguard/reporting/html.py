@@ -1,37 +1,22 @@
 """A report as one page that opens offline."""
 
-import base64
 import datetime
 from html import escape
 
 import numpy as np
 
 from keras_gradguard._text import number
-from keras_gradguard._text import unlike_neighbours
 from keras_gradguard.reporting.bins import StepBins
+from keras_gradguard.reporting.heat import heatmap
+from keras_gradguard.reporting.heat import through_time
 from keras_gradguard.reporting.lives import state
 from keras_gradguard.reporting.lives import what_became_of
 from keras_gradguard.reporting.page import to_page
 from keras_gradguard.reporting.page import tone
-from keras_gradguard.reporting.tables import binned
 from keras_gradguard.reporting.tables import layer_rows
 from keras_gradguard.reporting.tables import shown_columns
 from keras_gradguard.version import __version__
 
-# Viridis at nine points: dark to bright, told apart by the colour-blind.
-_VIRIDIS = np.array(
-    [
-        [68, 1, 84],
-        [71, 44, 122],
-        [59, 81, 139],
-        [44, 113, 142],
-        [33, 144, 141],
-        [39, 173, 129],
-        [92, 200, 99],
-        [170, 220, 50],
-        [253, 231, 37],
-    ]
-)
 # What a reader takes in at once; the rest is folded away.
 _NAMED, _CODE_LINES, _ROWS = 4, 5, 20
 # The axis of a chart spans this share of its values at least.
@@ -40,8 +25,6 @@ _CHART_POINTS = 300
 # Logs with a chart of their own, and those that come first.
 _MOST_LOGS = 6
 _LOGS_FIRST = {"loss": 0, "val_loss": 1}
-_GONE = np.array([214, 39, 40])
-_UNKNOWN = np.array([150, 150, 150])
 
 
 def to_html(report):
@@ -56,6 +39,7 @@ def to_html(report):
     if trace is not None and len(trace.steps):
         parts.append("<h2>Gradient norms, layers by steps</h2>")
         parts.append(heatmap(trace, report.findings))
+        parts += through_time(trace)
         parts += _curves(trace, report.findings)
         parts.append("<h2>Layers</h2>")
         parts.append(_table(layer_rows(trace, report.findings)))
@@ -121,90 +105,6 @@ def _code(code):
         f"<details><summary>{len(lines) - _CODE_LINES} more lines</summary>"
         f'<pre tabindex="0"><code>{escape(rest)}</code></pre></details>',
     ]
-
-
-def heatmap(trace, findings, width=760, row_height=14):
-    """Return gradient norms, layers by steps, as HTML."""
-    parts, cells, gone = binned(trace, bins=300)
-    count = len(trace.layers)
-    known = cells[np.isfinite(cells)]
-    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
-    low = max(low, high - 12)
-    height = count * max(2, min(row_height, 600 // max(1, count)))
-    left, top = 190, 8
-    image = _png(_colours(cells, gone, low, high))
-    lines = [
-        f'<svg viewBox="0 0 {left + width + 10} {height + 60}" role="img" '
-        'aria-label="Heatmap of gradient norms">',
-        f'<image x="{left}" y="{top}" width="{width}" height="{height}" '
-        'preserveAspectRatio="none" style="image-rendering:pixelated" '
-        f'href="data:image/png;base64,{image}"/>',
-    ]
-    every = max(1, count * 14 // max(1, height))
-    names = unlike_neighbours([str(layer) for layer in trace.layers[::every]])
-    for name, at in zip(names, range(0, count, every), strict=True):
-        y = top + (at + 0.5) * height / count + 4
-        lines.append(
-            f'<text x="{left - 6}" y="{y:.0f}" text-anchor="end">'
-            f"{escape(name)}</text>"
-        )
-    bottom = top + height + 16
-    first, span = parts.edges[0], parts.edges[-1] - parts.edges[0]
-    lines.append(f'<text x="{left}" y="{bottom}">step {first}</text>')
-    lines.append(
-        f'<text x="{left + width}" y="{bottom}" text-anchor="end">step '
-        f"{trace.steps[-1]}</text>"
-    )
-    for finding in findings:
-        x = left + width * np.clip((finding.first_step - first) / span, 0, 1)
-        lines.append(
-            f'<line x1="{x:.0f}" x2="{x:.0f}" y1="{top}" y2="{top + height}" '
-            'stroke="#d62728" stroke-dasharray="4 3"><title>'
-            f"{escape(finding.rule)}</title></line>"
-        )
-    legend = (
-        f"From {number(10**low)} (dark) to {number(10**high)} (bright), "
-        "logarithmic; red: NaN or infinite; grey: no gradient."
-    )
-    lines.append("</svg>")
-    return f'{"".join(lines)}\n<p class="dim">{legend}</p>'
-
-
-def _colours(cells, gone, low, high):
-    """Return (L, bins, 3) uint8 pixels."""
-    share = (cells - low) / max(high - low, 1e-9)
-    place = np.clip(np.nan_to_num(share), 0, 1) * (len(_VIRIDIS) - 1)
-    at = np.minimum(place.astype(int), len(_VIRIDIS) - 2)
-    part = (place - at)[..., None]
-    colours = _VIRIDIS[at] * (1 - part) + _VIRIDIS[at + 1] * part
-    colours = np.where(np.isnan(cells)[..., None], _UNKNOWN, colours)
-    colours = np.where(gone[..., None], _GONE, colours)
-    return colours.astype(np.uint8).transpose(1, 0, 2)
-
-
-def _png(pixels):
-    """Return an image as base64 PNG; the format needs only zlib."""
-    import struct
-    import zlib
-
-    def chunk(kind, data):
-        body = kind + data
-        size, check = struct.pack(">I", len(data)), zlib.crc32(body)
-        return size + body + struct.pack(">I", check)
-
-    rows, columns, _ = pixels.shape
-    head = struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 0)
-    lines = np.zeros((rows, 1 + 3 * columns), np.uint8)
-    lines[:, 1:] = pixels.reshape(rows, -1)
-    data = b"".join(
-        (
-            b"\x89PNG\r\n\x1a\n",
-            chunk(b"IHDR", head),
-            chunk(b"IDAT", zlib.compress(lines.tobytes())),
-            chunk(b"IEND", b""),
-        )
-    )
-    return base64.b64encode(data).decode()
 
 
 def _curves(trace, findings):

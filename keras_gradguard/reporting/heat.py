@@ -1,0 +1,164 @@
+"""Maps of gradients as HTML: layers by steps, and by time steps."""
+
+import base64
+from html import escape
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard._text import unlike_neighbours
+from keras_gradguard.reporting.map_over_time import last_profiles
+from keras_gradguard.reporting.tables import binned
+
+# Viridis at nine points: dark to bright, told apart by the colour-blind.
+_VIRIDIS = np.array(
+    [
+        [68, 1, 84],
+        [71, 44, 122],
+        [59, 81, 139],
+        [44, 113, 142],
+        [33, 144, 141],
+        [39, 173, 129],
+        [92, 200, 99],
+        [170, 220, 50],
+        [253, 231, 37],
+    ]
+)
+_GONE = np.array([214, 39, 40])
+_UNKNOWN = np.array([150, 150, 150])
+
+
+def heatmap(trace, findings, width=760, row_height=14):
+    """Return gradient norms, layers by steps, as HTML."""
+    parts, cells, gone = binned(trace, bins=300)
+    count = len(trace.layers)
+    known = cells[np.isfinite(cells)]
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    low = max(low, high - 12)
+    height = count * max(2, min(row_height, 600 // max(1, count)))
+    left, top = 190, 8
+    first, span = parts.edges[0], parts.edges[-1] - parts.edges[0]
+    lines = _map(
+        _colours(cells, gone, low, high),
+        trace.layers,
+        (f"step {first}", f"step {trace.steps[-1]}"),
+        "Heatmap of gradient norms",
+        (width, height),
+    )
+    for finding in findings:
+        x = left + width * np.clip((finding.first_step - first) / span, 0, 1)
+        lines.append(
+            f'<line x1="{x:.0f}" x2="{x:.0f}" y1="{top}" y2="{top + height}" '
+            'stroke="#d62728" stroke-dasharray="4 3"><title>'
+            f"{escape(finding.rule)}</title></line>"
+        )
+    legend = (
+        f"From {number(10**low)} (dark) to {number(10**high)} (bright), "
+        "logarithmic; red: NaN or infinite; grey: no gradient."
+    )
+    lines.append("</svg>")
+    return f'{"".join(lines)}\n<p class="dim">{legend}</p>'
+
+
+def through_time(trace, width=760, row_height=22):
+    """Return gradients through time, layers by time steps, as HTML lines."""
+    profiles = last_profiles(trace)
+    if profiles is None:
+        return []
+    low, high = profiles.log_range
+    pixels = _colours(
+        profiles.cells.T, profiles.gone.T, low, max(high, low + 1e-6)
+    )
+    labels = [
+        f"{layer} ({length} steps)"
+        for layer, length in zip(
+            unlike_neighbours(list(profiles.layers)),
+            profiles.lengths,
+            strict=True,
+        )
+    ]
+    lines = _map(
+        pixels,
+        labels,
+        ("first time step", "last"),
+        "Heatmap of gradients through time",
+        (width, row_height * len(labels)),
+    )
+    legend = (
+        f"How much of the loss arrives at each time step, at step "
+        f"{profiles.step}: the norm of its gradient with respect to the state, "
+        f"from {number(10**low)} (dark) to {number(10**high)} (bright), "
+        "logarithmic; red: NaN or infinite; grey: masked."
+    )
+    return [
+        "<h2>Gradients through time, layers by time steps</h2>",
+        "".join([*lines, "</svg>"]),
+        f'<p class="dim">{escape(legend)}</p>',
+        *(f'<p class="dim">{escape(line)}</p>' for line in profiles.lines),
+    ]
+
+
+def _map(pixels, labels, ends, label, size):
+    """Return the lines of an SVG map, without its end."""
+    width, height = size
+    left, top, count = 190, 8, len(labels)
+    lines = [
+        f'<svg viewBox="0 0 {left + width + 10} {height + 60}" role="img" '
+        f'aria-label="{label}">',
+        f'<image x="{left}" y="{top}" width="{width}" height="{height}" '
+        'preserveAspectRatio="none" style="image-rendering:pixelated" '
+        f'href="data:image/png;base64,{_png(pixels)}"/>',
+    ]
+    every = max(1, count * 14 // max(1, height))
+    names = unlike_neighbours([str(layer) for layer in labels[::every]])
+    for name, at in zip(names, range(0, count, every), strict=True):
+        y = top + (at + 0.5) * height / count + 4
+        lines.append(
+            f'<text x="{left - 6}" y="{y:.0f}" text-anchor="end">'
+            f"{escape(name)}</text>"
+        )
+    bottom = top + height + 16
+    for end, x, anchor in zip(
+        ends, (left, left + width), ("start", "end"), strict=True
+    ):
+        lines.append(
+            f'<text x="{x}" y="{bottom}" text-anchor="{anchor}">{end}</text>'
+        )
+    return lines
+
+
+def _colours(cells, gone, low, high):
+    """Return (L, bins, 3) uint8 pixels."""
+    share = (cells - low) / max(high - low, 1e-9)
+    place = np.clip(np.nan_to_num(share), 0, 1) * (len(_VIRIDIS) - 1)
+    at = np.minimum(place.astype(int), len(_VIRIDIS) - 2)
+    part = (place - at)[..., None]
+    colours = _VIRIDIS[at] * (1 - part) + _VIRIDIS[at + 1] * part
+    colours = np.where(np.isnan(cells)[..., None], _UNKNOWN, colours)
+    colours = np.where(gone[..., None], _GONE, colours)
+    return colours.astype(np.uint8).transpose(1, 0, 2)
+
+
+def _png(pixels):
+    """Return an image as base64 PNG; the format needs only zlib."""
+    import struct
+    import zlib
+
+    def chunk(kind, data):
+        body = kind + data
+        size, check = struct.pack(">I", len(data)), zlib.crc32(body)
+        return size + body + struct.pack(">I", check)
+
+    rows, columns, _ = pixels.shape
+    head = struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 0)
+    lines = np.zeros((rows, 1 + 3 * columns), np.uint8)
+    lines[:, 1:] = pixels.reshape(rows, -1)
+    data = b"".join(
+        (
+            b"\x89PNG\r\n\x1a\n",
+            chunk(b"IHDR", head),
+            chunk(b"IDAT", zlib.compress(lines.tobytes())),
+            chunk(b"IEND", b""),
+        )
+    )
+    return base64.b64encode(data).decode()
