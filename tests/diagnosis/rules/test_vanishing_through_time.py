@@ -42,6 +42,7 @@ def run(factor, *, learns=False, blind=True, steps=1200):
             "epochs_planned": 10,
             "steps_per_epoch": steps // 10,
             "loss": "categorical_crossentropy",
+            "outputs": [{"loss": "categorical_crossentropy"}],
         },
     )
     rng = np.random.default_rng(0)
