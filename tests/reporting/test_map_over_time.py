@@ -19,7 +19,7 @@ def made(lengths=(200, 5)):
     norms = np.full((len(names), 64), np.nan)
     for row, length in zip(norms, lengths, strict=True):
         times = times_of(length)
-        row[: len(times)] = 0.5 ** (length - 1 - times)
+        row[: len(times)] = 0.8 ** (length - 1 - times)
     for step in (0, 2):
         trace.append_time_gradients(step, names, lengths, norms * (step + 1))
     return trace, norms
@@ -59,7 +59,7 @@ def test_the_report_has_it_where_it_was_measured():
     page = to_html(diagnose(trace))
     assert "Gradients through time, layers by time steps" in page
     assert "rnn_0 (200 steps)" in page
-    assert "net/rnn_1: 0.19 at time step 0, 3 at time step 4." in page
+    assert "net/rnn_1: 1.2 at time step 0, 3 at time step 4." in page
     bare = Trace(["a"], ["a"], [0])
     bare.append(np.arange(3), np.ones((3, 1)))
     assert "through time" not in to_html(diagnose(bare))

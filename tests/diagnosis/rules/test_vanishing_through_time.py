@@ -19,7 +19,12 @@ INFO = {
         "class": "SimpleRNNCell",
         "name": "cell",
         "recurrent_initializer": {"class": "Orthogonal"},
-        "within": {"class": "SimpleRNN", "name": "rnn", "path": "rnn"},
+        "within": {
+            "class": "SimpleRNN",
+            "name": "rnn",
+            "path": "rnn",
+            "units": 24,
+        },
     }
 }
 
@@ -91,6 +96,7 @@ def test_it_is_the_cause_of_a_loss_that_does_not_move():
     assert "first of 200 time steps" in finding.message
     titles = [remedy.title for remedy in finding.remedies]
     assert titles[0] == "Use LSTM for rnn"
+    assert "LSTM(24, name=" in finding.remedies[0].code
     # What the user has already is not told again.
     assert not any("orthogonal" in title for title in titles)
 
