@@ -30,10 +30,10 @@ from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.weights import WeightWatch
+from keras_gradguard.reporting import reporter
 from keras_gradguard.reporting.live import reporter_for
-from keras_gradguard.reporting.reporter import Guarded
-from keras_gradguard.reporting.run_directory import RunWriter
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
+from keras_gradguard.reporting.writers import WRITERS
 from keras_gradguard.trace.trace import Trace
 
 _OWNER = "GradientMonitor"
@@ -214,12 +214,14 @@ class GradientMonitor(WatchingCallback):
         if recording is None:
             recording = recording_of(model, self.update_freq)
         self._reporters = [
-            Guarded(reporter_for(self.verbose if self._outlet.is_chief else 0)),
+            reporter.Guarded(
+                reporter_for(self.verbose if self._outlet.is_chief else 0)
+            ),
             *self._outlet.open(
                 self.log_dir,
                 self._watch,
                 recording,
-                (RunWriter, EventWriter),
+                WRITERS,
                 # Histograms are for TensorBoard alone.
                 spare=() if self.histogram_freq else (EventWriter,),
             ),
@@ -273,8 +275,7 @@ class GradientMonitor(WatchingCallback):
         wanted = block if keep.all() else block.with_records(keep)
         wanted.append_to(self.trace)
         self._records += len(wanted.steps)
-        for reporter in self._reporters:
-            reporter.on_records(self.trace, int(block.steps[0]))
+        self._deliver(reporter.Recorded(int(block.steps[0])))
         nonfinite = not np.isfinite(
             block.grad_norm[:, block.has_gradient]
         ).all()
@@ -295,8 +296,7 @@ class GradientMonitor(WatchingCallback):
             self._begin_trace()
         table = self._watch.recording.make_table()
         histogram = self._choice.histogram(self._model, table, histogram)
-        for reporter in self._reporters:
-            reporter.on_histogram(histogram, self.trace)
+        self._deliver(reporter.Counted(histogram))
 
     def on_counts(self, counts: Any) -> None:
         """Take in how often units were active, if somebody else counts it."""
@@ -306,8 +306,8 @@ class GradientMonitor(WatchingCallback):
         """Write down what there is: an exception has left the fit."""
         self._judge(is_last=True)
         self._raise = None
-        for reporter in self._reporters[1:]:  # the console has said enough
-            reporter.close(self.trace, self.findings)
+        del self._reporters[:1]  # the console has said enough
+        self._deliver(reporter.Ended(self.findings))
         self._outlet.close()
         self._let_go()
 
@@ -419,8 +419,7 @@ class GradientMonitor(WatchingCallback):
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if due and len(self.trace.variables):
             self._append_weights(self._watch.step, self._weights.measure())
-        for reporter in self._reporters:
-            reporter.on_epoch(self.trace, epoch)
+        self._deliver(reporter.EpochEnded(epoch))
         if self._judged.is_due(self._records):
             self._judge()
         if metrics and len(self.trace.variables):
@@ -434,14 +433,17 @@ class GradientMonitor(WatchingCallback):
             error, self._raise = self._raise, None
             raise error
 
+    def _deliver(self, event: Any) -> None:
+        """Let all reporters know."""
+        for guarded in self._reporters:
+            guarded.deliver(event, self.trace)
+
     def _judge(self, is_last: bool = False) -> None:
         judged = self._judged
         changed, fresh = judged.look(self.trace, self._records, is_last)
-        for reporter in self._reporters:
-            reporter.on_judged(judged.findings, judged.history, self.trace)
+        self._deliver(reporter.Judged(judged.findings, judged.history))
         if fresh:
-            for reporter in self._reporters:
-                reporter.on_findings(fresh, self.trace)
+            self._deliver(reporter.Found(fresh))
         sure = [f for f in changed if f.status == "confirmed"]
         if callable(self.on_finding):
             for finding in changed:
@@ -465,7 +467,6 @@ class GradientMonitor(WatchingCallback):
 
     def _finish(self) -> None:
         self._judge(is_last=True)
-        for reporter in self._reporters:
-            reporter.close(self.trace, self.findings)
+        self._deliver(reporter.Ended(self.findings))
         self._reporters = []
         self._outlet.close()

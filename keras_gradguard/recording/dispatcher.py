@@ -233,27 +233,25 @@ class Dispatcher:
                 latest,
             )
             if found is not None:
-                self._recording.deliver_measurement(found)
+                self._recording.deliver(found)
         if self.requests.taken:
             table = self._recording.make_table()
             found = guard((parts.HISTOGRAMS,), self.requests.read, table)
             for histogram, asking in found or ():
-                self._recording.deliver_histogram(histogram, asking)
+                self._recording.deliver(histogram, asking)
         self._deliver_counts()
 
     def _deliver_counts(self):
         """How often units were active since the last time."""
         counts = self._instrument.forward.take_counts()
         if counts is not None:
-            self._recording.deliver_counts(counts)
+            self._recording.deliver(counts)
         if self._instrument.units:
-            by_path, steps = self._instrument.parts.guard(
-                (parts.UNITS,),
-                self._instrument.take_unit_counts,
-                default=({}, 0),
+            counts = self._instrument.parts.guard(
+                (parts.UNITS,), self._instrument.take_unit_counts
             )
-            if steps:
-                self._recording.deliver_unit_counts(by_path, steps)
+            if counts is not None and counts.steps:
+                self._recording.deliver(counts)
 
     @property
     def recorded(self):

@@ -22,6 +22,7 @@ from keras_gradguard.models.layers import CallOrder
 from keras_gradguard.models.patches import Patches
 from keras_gradguard.recording import beside
 from keras_gradguard.recording import checkpoints
+from keras_gradguard.recording.measurements import GradientCounts
 from keras_gradguard.recording.parts import GRADIENTS
 from keras_gradguard.recording.parts import HISTOGRAMS
 from keras_gradguard.recording.parts import UNITS
@@ -271,12 +272,7 @@ class Instrument:
         return result
 
     def take_unit_counts(self):
-        """In how many steps each unit's gradient was not zero.
-
-        Returns:
-            Dict from a site's path to a float64 array, and the number of
-            steps, since the last time.
-        """
+        """`GradientCounts` of the steps since the last time."""
         counts, steps = {}, 0.0
         for tap in self.taps:
             vector = tap.unit_counts.take()
@@ -287,7 +283,7 @@ class Instrument:
             for unit in self._units_of(tap, self.units):
                 counts[unit.site.path] = vector[at : at + unit.units]
                 at += unit.units
-        return counts, steps
+        return GradientCounts(counts, steps)
 
     def _units_of(self, tap, units):
         """Those of the units that the tap's optimizer updates."""

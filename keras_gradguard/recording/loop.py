@@ -81,7 +81,7 @@ class LoopRecording:
         """Begin to record.
 
         Args:
-            subscriber: Object with `on_block(block)`,
+            subscriber: Object with `take(block)`,
                 `on_part_failure(sentences)` and `on_recording_failure(error)`.
             steps_per_epoch: Not used.
         """
@@ -294,7 +294,7 @@ class LoopRecording:
         block = _wanted(Block.merge(parts, table), self._first_step)
         self.recorded += len(block.steps)
         self._counted = int(block.steps[-1]) + 1
-        self._subscriber.on_block(block)
+        self._subscriber.take(block)
 
     def _fail(self, error):
         self.active = False

@@ -88,8 +88,7 @@ class Recording:
         """Begin to deliver blocks to a subscriber.
 
         Args:
-            subscriber: Object with `on_block(block)`,
-                `on_measurement(measurement)`, `on_counts(counts)`,
+            subscriber: Object with `take(event)`, `on_left()`,
                 `on_part_failure(sentences)` and `on_recording_failure(error)`.
             steps_per_epoch: Batches of an epoch, if known.
         """
@@ -185,7 +184,7 @@ class Recording:
         """Deliver the histograms of the next update's gradients.
 
         Args:
-            subscriber: Who gets them, by `on_histogram(histogram)`.
+            subscriber: Who gets them, a `GradientHistogram`.
         """
         if self.active:
             self._dispatcher.requests.ask(subscriber)
@@ -242,7 +241,7 @@ class Recording:
             self._sync()
             for block in self._dispatcher.last_blocks():
                 for subscriber in subscribers:
-                    subscriber.on_block(block)
+                    subscriber.take(block)
         self._subscribers = subscribers
 
     def detach(self):
@@ -333,31 +332,16 @@ class Recording:
 
     # Delivering
 
-    def deliver(self, block):
-        """Hand a block to every subscriber."""
-        for subscriber in list(self._subscribers):
-            subscriber.on_block(block)
+    def deliver(self, event, wanted_by=None):
+        """Hand something that was recorded to every subscriber.
 
-    def deliver_measurement(self, measurement):
-        """Hand what was measured of the activations to every subscriber."""
+        Args:
+            event: One of `callbacks.watch.TAKEN_BY`, a `Block` for example.
+            wanted_by: Subscribers that asked for it. Defaults to all.
+        """
         for subscriber in list(self._subscribers):
-            subscriber.on_measurement(measurement)
-
-    def deliver_counts(self, counts):
-        """Hand over how often units were active, to those who take that."""
-        for subscriber in list(self._subscribers):
-            subscriber.on_counts(counts)
-
-    def deliver_unit_counts(self, counts, steps):
-        """Hand over how often gradients of units were not zero."""
-        for subscriber in list(self._subscribers):
-            subscriber.on_unit_counts(counts, steps)
-
-    def deliver_histogram(self, histogram, subscribers):
-        """Hand histograms to those who asked for them."""
-        for subscriber in subscribers:
-            if subscriber in self._subscribers:
-                subscriber.on_histogram(histogram)
+            if wanted_by is None or subscriber in wanted_by:
+                subscriber.take(event)
 
     def fail_in_part(self, sentences):
         """Something is recorded no more: let one subscriber say so.
