@@ -1,4 +1,4 @@
-"""A report as one page that opens offline: its sections, one below the other."""
+"""A report as one page that opens offline: sections, one below the other."""
 
 import datetime
 from html import escape
