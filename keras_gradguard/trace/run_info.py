@@ -294,6 +294,17 @@ class RunInfo:
         """`Output` of a model with one output, or None."""
         return self.outputs[0] if len(self.outputs) == 1 else None
 
+    @property
+    def own_loss(self):
+        """Where a loss of the user's own is from, or None for one of Keras.
+
+        `"function"` of one that `compile` got, `"model"` of one that the model
+        computes itself.
+        """
+        if self.model_kind is None or "loss" in self.compiled:
+            return None
+        return "model" if self.loss_name is None else "function"
+
     def info(self, layer):
         """Return what is known of a layer path, a dict; {} if nothing is."""
         return self.layers.get(str(layer), {})

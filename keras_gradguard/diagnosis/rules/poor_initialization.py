@@ -13,7 +13,7 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
 _NARROW = 0.1
 _WIDE = 5.0
@@ -269,13 +269,13 @@ def _finding(trace, kind, guilty, seen, more):
         # With more that is wrong, one change alone is not enough.
         remedies = [*cures[::-1], *remedies]
         layers += [layer for layer in concerned if layer not in layers]
-    return Finding(
+    return in_a_run(
+        trace,
         rule=PoorInitialization.id,
         severity="critical",
         layers=layers,
         first_step=first,
         last_step=max(first, not_learnt_until(trace, seen)),
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": kind,
             "gain": {k["layer"]: float(k["gain"]) for k in guilty},

@@ -9,7 +9,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
 _WAYS = ("global_clipnorm", "clipnorm", "clipvalue")
 # What is left of a gradient that a step no longer feels.
@@ -115,13 +115,13 @@ def _finding(trace, way, threshold, seen, norms, stop):
             **{way: None, "global_clipnorm": usual},
         ),
     ]
-    return Finding(
+    return in_a_run(
+        trace,
         rule="clipping",
         severity="critical",
         layers=[],
         first_step=first,
         last_step=int(trace.steps[-1]),
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": way,
             "clip_threshold": threshold,

@@ -10,7 +10,7 @@ from keras_gradguard.diagnosis.remedies.code import optimizer_of
 from keras_gradguard.diagnosis.rules.clipping.of_keras import starved
 from keras_gradguard.diagnosis.rules.clipping.uneven import uneven
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 
 _ALWAYS = {"window": 500}
@@ -132,16 +132,16 @@ def _window(steps):
 
 def _finding(trace, steps, evidence, text, limit, norm):
     first, last = int(steps[0]), int(steps[-1])
-    return Finding(
-        Clipping.id,
-        "warning",
-        [],
-        first,
-        last,
-        trace.epoch_of(first),
-        evidence,
-        text,
-        for_clipping(trace.run, limit, norm),
+    return in_a_run(
+        trace,
+        rule=Clipping.id,
+        severity="warning",
+        layers=[],
+        first_step=first,
+        last_step=last,
+        evidence=evidence,
+        message=text,
+        remedies=for_clipping(trace.run, limit, norm),
     )
 
 

@@ -11,7 +11,7 @@ from keras_gradguard.diagnosis.remedies.code import Raw
 from keras_gradguard.diagnosis.remedies.code import call
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.code import optimizer_of
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 
 # So much is left at most of a gradient that is cut, and so many updates of a
@@ -57,13 +57,13 @@ def _finding(trace, steps, threshold, norm, hard):
     limit, large = float(np.median(threshold)), float(np.median(norm[hard]))
     count = int(hard.sum())
     inner = optimizer_of(trace.run) or Raw("model.optimizer.inner_optimizer")
-    return Finding(
+    return in_a_run(
+        trace,
         rule="clipping",
         severity="warning",
         layers=[],
         first_step=first,
         last_step=last,
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": "uneven",
             "clipped_fraction": float(np.mean(threshold < norm)),

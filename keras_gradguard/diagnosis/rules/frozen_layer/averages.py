@@ -11,7 +11,7 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.scores import both_scores
 from keras_gradguard.diagnosis.evidence.stretches import count_within
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 
 # Averages that keep so much of their start are not those of the data.
@@ -72,13 +72,13 @@ def stale_averages(trace):
             f"epochs={10 * (trace.run.epochs_planned or 10)})",
         ),
     ]
-    return Finding(
+    return in_a_run(
+        trace,
         rule="frozen_layer",
         severity="warning",
         layers=layers,
         first_step=first,
         last_step=late,
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": "averages",
             "kept": kept,

@@ -9,7 +9,7 @@ from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.remedies.code import expression
 from keras_gradguard.diagnosis.remedies.gradients import usual_loss
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 
 # Records that have to show it, from the first on. A branch that starts at zero
@@ -176,13 +176,13 @@ def _straight_through():
 
 def _finding(trace, kind, layers, records, text, fixes):
     first, seen = int(trace.steps[0]), int(trace.steps[records - 1])
-    return Finding(
+    return in_a_run(
+        trace,
         rule="frozen_layer",
         severity="critical",
         layers=layers,
         first_step=first,
         last_step=int(trace.steps[-1]),
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": kind,
             "grad_norm": 0.0,

@@ -16,7 +16,7 @@ from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 
 _ZERO_BLOCKS = 10
@@ -104,13 +104,13 @@ class FrozenLayer(Rule):
         layers = [str(layer) for layer in trace.layers[mask][culprits]]
         first, stop = int(blocks.first_step[start]), int(blocks.last_step[last])
         return [
-            Finding(
+            in_a_run(
+                trace,
                 rule=self.id,
                 severity="warning",
                 layers=layers,
                 first_step=first,
                 last_step=int(blocks.last_step[end]),
-                epoch=trace.epoch_of(first),
                 evidence={
                     "grad_norm": 0.0,
                     "threshold": 0.0,
@@ -156,13 +156,13 @@ class FrozenLayer(Rule):
         first, stop = int(steps[start]), int(steps[last])
         end = stretch_end(still[:, np.argmax(same)], last)
         value = float(np.nanmax(ratio[start : last + 1, same]))
-        return Finding(
+        return in_a_run(
+            trace,
             rule=self.id,
             severity="warning",
             layers=layers,
             first_step=first,
             last_step=int(steps[end]),
-            epoch=trace.epoch_of(first),
             evidence={
                 "update_ratio": value,
                 "threshold": self.limit("still"),
@@ -195,13 +195,13 @@ class FrozenLayer(Rule):
                 return []
         first, until = int(steps[0]), int(steps[far[0]])
         return [
-            Finding(
+            in_a_run(
+                trace,
                 rule=self.id,
                 severity="critical",
                 layers=[],
                 first_step=first,
                 last_step=int(steps[stop - 1]),
-                epoch=trace.epoch_of(first),
                 evidence={
                     "update_norm": 0.0,
                     "threshold": 0.0,

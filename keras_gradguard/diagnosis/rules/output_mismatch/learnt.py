@@ -41,7 +41,7 @@ def broadcast(trace, output):
     data = trace.run.data
     target, given = data.target_shape, data.output_shape
     learning = Learning.of(trace)
-    own = output.loss is None and trace.run.loss_name is None
+    own = trace.run.own_loss == "model"
     if not own or target is None or given != [*target, 1] or not len(learning):
         return None
     run = learning.steps - int(trace.steps[0])

@@ -10,7 +10,7 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import first_loss
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 
 # The smallest normal number of float16. An epsilon below it is next to nothing
@@ -64,13 +64,13 @@ def half_precision(trace):
             epsilon=_USUAL,
         ),
     ]
-    return Finding(
+    return in_a_run(
+        trace,
         rule="update_ratio",
         severity="critical",
         layers=layers,
         first_step=first,
         last_step=max(seen, int(trace.steps[-1])),
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": "float16",
             "epsilon": float(epsilon),

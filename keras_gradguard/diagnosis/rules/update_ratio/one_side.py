@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from keras_gradguard._text import number
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 
 _SIDES = {
@@ -98,13 +98,13 @@ def _finding(trace, winner, low, loser, high, begin, at, bad):
             f"3 * model.{other}_optimizer.learning_rate",
         ),
     ]
-    return Finding(
+    return in_a_run(
+        trace,
         rule="update_ratio",
         severity="critical",
         layers=[],
         first_step=first,
         last_step=int(trace.epoch_steps[np.flatnonzero(bad)[-1]]),
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": "one_side",
             "loss_first": float(low[0]),

@@ -15,7 +15,7 @@ from keras_gradguard.diagnosis.evidence.baseline import most_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
 # Records after which a run that goes well shows it.
 _PATIENCE = 30
@@ -271,13 +271,13 @@ def _l2(size):
 
 def _finding(trace, layers, stop, evidence, text, fixes):
     first = int(trace.steps[0])
-    return Finding(
+    return in_a_run(
+        trace,
         rule="update_ratio",
         severity="critical",
         layers=layers,
         first_step=first,
         last_step=int(trace.steps[-1]),
-        epoch=trace.epoch_of(first),
         evidence={
             **evidence,
             "window": {"first_step": first, "last_step": stop},

@@ -12,7 +12,7 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
 # A rate of this share of its largest has ended; by this share of the plan is
 # too early.
@@ -166,13 +166,13 @@ def _rates(trace):
 
 
 def _finding(trace, severity, first, evidence, text, fixes):
-    return Finding(
+    return in_a_run(
+        trace,
         rule="update_ratio",
         severity=severity,
         layers=[],
         first_step=first,
         last_step=max(first, int(trace.steps[-1])),
-        epoch=trace.epoch_of(first),
         evidence=evidence,
         message=text,
         remedies=fixes,

@@ -23,7 +23,8 @@ from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import before_a_run
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.trace.run_info import known
 
 _MEASURED = 5
@@ -175,13 +176,13 @@ class UpdateRatio(Rule):
                 else "at this pace the weights stay where they began"
             )
             return [
-                Finding(
+                in_a_run(
+                    trace,
                     rule=self.id,
                     severity="warning",
                     layers=layers,
                     first_step=first,
                     last_step=int(steps[stretch_end(mask, int(last))]),
-                    epoch=trace.epoch_of(first),
                     evidence={
                         "update_ratio": value,
                         "threshold": limit,
@@ -276,13 +277,10 @@ def judge_learning_rate(optimizer):
     else:
         effect = f"below {number(low)} {name} moves no weight within a run"
     return [
-        Finding(
+        before_a_run(
             rule="update_ratio",
             severity="warning",
             layers=[],
-            first_step=0,
-            last_step=0,
-            epoch=None,
             evidence={
                 "kind": "learning_rate",
                 "optimizer": name,
