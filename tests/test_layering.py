@@ -20,6 +20,7 @@ FLOORS = (
         "_text",
         "_files",
         "_validation",
+        "_paths",
         "_registration",
     ),
     ("_backend",),

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from keras_gradguard import _paths
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.layer_choice import LayerChoice
@@ -164,7 +165,7 @@ class DeadReLUDetector(WatchingCallback):
         self.seed = seed
         if seed is not None:
             self.seed = check.check_int(_OWNER, "seed", seed, minimum=0)
-        self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
+        self.log_dir = _paths.check_log_dir(_OWNER, log_dir)
         self.layers = layers
         self._choice = LayerChoice(_OWNER, layers)
         # A monitor of the same fit writes all that this callback would.

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from keras_gradguard import _paths
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
@@ -153,7 +154,7 @@ class GradientMonitor(WatchingCallback):
         layers: str | type | Sequence[str | type] | None = None,
     ) -> None:
         super().__init__()
-        self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
+        self.log_dir = _paths.check_log_dir(_OWNER, log_dir)
         self.update_freq = _validation.check_int(
             _OWNER,
             "update_freq",
@@ -174,7 +175,7 @@ class GradientMonitor(WatchingCallback):
         self.verbose = _validation.check_choice(
             _OWNER, "verbose", verbose, ("auto", 0, 1, 2), "Pass 0 for silence."
         )
-        self.histogram_freq = _validation.check_histogram_freq(
+        self.histogram_freq = _paths.check_histogram_freq(
             _OWNER, histogram_freq, self.log_dir
         )
         self.log_metrics = log_metrics

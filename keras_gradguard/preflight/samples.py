@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_gradguard._validation import shown
-from keras_gradguard.trace.run_info import DataFacts
+from keras_gradguard.trace.facts import DataFacts
 
 _OWNER = "check"
 # Arrays up to so many numbers are read whole, of larger ones some rows.

@@ -10,11 +10,9 @@ import math
 import weakref
 from typing import Any
 
-import keras
-
 from keras_gradguard.models import activations as sites_lib
 from keras_gradguard.models import layers as layers_lib
-from keras_gradguard.models import optimizers
+from keras_gradguard.recording import reasons
 from keras_gradguard.recording.dispatcher import Dispatcher
 from keras_gradguard.recording.fit_exit import FitExit
 from keras_gradguard.recording.instrument import instrument_of
@@ -216,14 +214,7 @@ class Recording:
 
     def why_nothing(self):
         """Why steps ran and no record came."""
-        model = self._model()
-        if not model.trainable_variables:
-            return "the model has no trainable variables"
-        return (
-            "the train step never called `apply` of the model's optimizer: a "
-            "custom `train_step` has to end in "
-            "`self.optimizer.apply(gradients, variables)`"
-        )
+        return reasons.why_nothing(self._model())
 
     def flush(self):
         """Deliver all records that are still on the device."""
@@ -252,7 +243,7 @@ class Recording:
 
     def _attach(self, steps_per_epoch):
         model = self._model()
-        self.reason = self._why_blind(model)
+        self.reason = reasons.why_blind(model)
         if self.reason is not None:
             return
         self._previous = model.train_function
@@ -270,24 +261,6 @@ class Recording:
         except Exception:
             self.detach()
             raise
-
-    def _why_blind(self, model):
-        if model.optimizer is None:
-            return "the model has no optimizer"
-        if _is_torch_compiled(model):
-            return (
-                "torch.compile rewrites the step, and reading what runs in it "
-                "would change how it is fused; to have it recorded, call "
-                "`model.compile` without `jit_compile=True`"
-            )
-        reasons = [
-            optimizers.why_unreadable(leaf)
-            for optimizer in optimizers.all_of(model)
-            for leaf in optimizers.leaves(optimizer)
-        ]
-        if reasons and all(reasons):
-            return reasons[0]
-        return None
 
     def abandon(self):
         """Deliver what can be had and detach, since `fit` is being left."""
@@ -378,8 +351,3 @@ class Recording:
             self._table_is_final = self.order_known
             self.table = layers_lib.layer_table(self._model(), self._ranks)
         return self.table
-
-
-def _is_torch_compiled(model):
-    """Whether Keras runs the step of a model by `torch.compile`."""
-    return keras.backend.backend() == "torch" and bool(model.jit_compile)

@@ -9,10 +9,10 @@ from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.findings.remedy import Remedy
-from keras_gradguard.trace.run_info import REGRESSION
-from keras_gradguard.trace.run_info import columns_of
-from keras_gradguard.trace.run_info import known
-from keras_gradguard.trace.run_info import rms
+from keras_gradguard.trace.facts import REGRESSION
+from keras_gradguard.trace.facts import columns_of
+from keras_gradguard.trace.facts import known
+from keras_gradguard.trace.facts import rms
 
 # Inputs and targets whose size may be the cause.
 _LARGE = 10.0

@@ -15,9 +15,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import before_a_run
-from keras_gradguard.trace.run_info import REGRESSION
-from keras_gradguard.trace.run_info import known
-from keras_gradguard.trace.run_info import rms
+from keras_gradguard.trace.facts import REGRESSION
+from keras_gradguard.trace.facts import known
+from keras_gradguard.trace.facts import rms
 
 # Single digits train everywhere.
 _HUGE_INPUT = 1000.0

@@ -3,9 +3,9 @@
 from keras_gradguard._text import count
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
-from keras_gradguard.trace.run_info import columns_of
-from keras_gradguard.trace.run_info import known
-from keras_gradguard.trace.run_info import rms
+from keras_gradguard.trace.facts import columns_of
+from keras_gradguard.trace.facts import known
+from keras_gradguard.trace.facts import rms
 
 # Rounding, label smoothing and the like.
 _EPSILON = 1e-3

@@ -6,8 +6,8 @@ from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
     for_numbers,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
-from keras_gradguard.trace.run_info import columns_of
-from keras_gradguard.trace.run_info import known
+from keras_gradguard.trace.facts import columns_of
+from keras_gradguard.trace.facts import known
 
 # What an activation can give, and the share of the targets' range that may
 # lie outside before anything is said: an overshoot of a scaler is no mistake.

@@ -25,7 +25,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
 from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.findings.build import in_a_run
-from keras_gradguard.trace.run_info import known
+from keras_gradguard.trace.facts import known
 
 _MEASURED = 5
 _LONG = 100
