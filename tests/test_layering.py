@@ -253,3 +253,23 @@ def test_a_backend_is_what_its_interface_says(backend):
         if name in ("Ring", "Mailbox", "Flag", "ForwardPass"):
             given = given[0], []
         assert given == signature, name
+
+
+def test_a_long_module_says_why():
+    for name, path in MODULES.items():
+        text = path.read_text()
+        if len(text.splitlines()) > 350:
+            said = ast.get_docstring(ast.parse(text)) or ""
+            assert "Longer than 350 lines, since" in said, name
+
+
+def test_findings_are_made_in_one_place():
+    made = {
+        name
+        for name, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "Finding"
+    }
+    assert made == {"keras_gradguard.findings.build"}

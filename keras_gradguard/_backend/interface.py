@@ -3,6 +3,8 @@
 `keras_gradguard._backend.jax`, `.tensorflow` and `.torch` are modules of this
 form. What `keras.ops` can do is not in it. Functions that run inside the
 compiled step say so; the others run on the host.
+
+Longer than 350 lines, since it holds the docstrings of all backends, once.
 """
 
 from typing import Any

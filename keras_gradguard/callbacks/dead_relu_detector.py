@@ -1,4 +1,8 @@
-"""The callback that finds units that are never active."""
+"""The callback that finds units that are never active.
+
+Longer than 350 lines, since one class is what users call: a third is its
+documentation, and what it does at each call of Keras belongs side by side.
+"""
 
 import os
 from collections.abc import Sequence

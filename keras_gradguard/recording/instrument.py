@@ -12,10 +12,8 @@ import functools
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_gradguard import _backend
-from keras_gradguard._backend import ring_layout
 from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
 from keras_gradguard.models.layers import CallOrder
@@ -27,6 +25,7 @@ from keras_gradguard.recording.parts import GRADIENTS
 from keras_gradguard.recording.parts import HISTOGRAMS
 from keras_gradguard.recording.parts import UNITS
 from keras_gradguard.recording.parts import Parts
+from keras_gradguard.recording.record import ring_rows
 from keras_gradguard.recording.step.activations import ForwardTap
 from keras_gradguard.recording.step.clip_tap import ClipTap
 from keras_gradguard.recording.step.gradients import GradientTap
@@ -34,7 +33,6 @@ from keras_gradguard.recording.step.gradients import Mode
 from keras_gradguard.recording.step.loss_scale_tap import LossScaleTap
 
 _CACHED = "_gradguard_instrument"
-_RING_BYTES = 512 * 1024
 
 
 class Instrument:
@@ -62,7 +60,7 @@ class Instrument:
     def __init__(self, model):
         self.optimizer = model.optimizer
         self.optimizers = optimizers.all_of(model)
-        _build_members(model)
+        optimizers.build_members(model)
         self._backend = _backend.current()
         self.xla = _is_jitted(model)
         self.broken = False
@@ -340,21 +338,7 @@ def _collected(boxes, result):
     return logs, state
 
 
-def ring_rows(columns):
-    """Capacity of a ring of records with so many values."""
-    return int(np.clip(_RING_BYTES // (4 * columns), 16, ring_layout.MOST_ROWS))
-
-
 def _scope_of(model):
     """Strategy scope of a TensorFlow model, or nothing."""
     strategy = getattr(model, "distribute_strategy", None)
     return contextlib.nullcontext() if strategy is None else strategy.scope()
-
-
-def _build_members(model):
-    """Let a `MultiOptimizer` find its members, as other backends' fits do."""
-    optimizer = model.optimizer
-    several = hasattr(type(optimizer), "optimizers")
-    if several and model.built and not optimizer.built:
-        with keras.name_scope(optimizer.name):
-            optimizer.build(model.trainable_variables)

@@ -17,10 +17,10 @@ from keras_gradguard.models import layers as layers_lib
 from keras_gradguard.models import optimizers as optimizers_lib
 from keras_gradguard.models.patches import Patches
 from keras_gradguard.recording.blocks import Block
-from keras_gradguard.recording.instrument import ring_rows
 from keras_gradguard.recording.parts import GRADIENTS
 from keras_gradguard.recording.parts import WEIGHTS
 from keras_gradguard.recording.parts import Parts
+from keras_gradguard.recording.record import ring_rows
 from keras_gradguard.recording.ring_parts import read_part
 from keras_gradguard.recording.schedule import is_full_step
 from keras_gradguard.recording.step.clip_tap import ClipTap

@@ -73,11 +73,7 @@ class Recording:
     # Life
 
     def want(self, update_freq):
-        """Record at least every so many steps; another may ask for others.
-
-        Args:
-            update_freq: As of `recording_of`.
-        """
+        """Record at least every so many steps; another may ask for others."""
         self.update_freq = math.gcd(self.update_freq, update_freq)
         if self._dispatcher is not None:
             self._dispatcher.schedule.update_freq = self.update_freq

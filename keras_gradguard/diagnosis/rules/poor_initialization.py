@@ -30,8 +30,6 @@ _THRESHOLDS = {
     "narrow": _NARROW,
 }
 _CONSTANT = ("Zeros", "Ones", "Constant")
-
-
 # Kinds of problems before the first step that keep a net from learning.
 _GRAVE = ("constant", "symmetric")
 # Nor does one learn behind whose layers less of the signal is left, and whose

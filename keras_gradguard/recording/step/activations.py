@@ -4,6 +4,9 @@ A `ForwardTap` looks at what the layers of one model give while a step runs.
 In the full variant of the step it measures each activation and the batch;
 where somebody counts dead units it also notes, in every step, which units
 gave anything but zero. Everything is read from copies without a gradient.
+
+Longer than 350 lines, since its patches run in one step, in an order that can
+only be seen in one place.
 """
 
 import contextlib
