@@ -213,6 +213,20 @@ class Backend(Protocol):
     def to_numpy(self, tensor):
         """Host copy of a tensor, or of a ring's `snapshot` as one tensor."""
 
+    def on_host(self, tensors):
+        """Tensors as arrays, without a copy, where that spares to compile.
+
+        They may be read until the next step, and are not to be kept. With
+        several processes the answer is the same on all.
+
+        Args:
+            tensors: List of tensors.
+
+        Returns:
+            List of NumPy arrays. None where some are with an accelerator or
+            another process, or where nothing would be compiled.
+        """
+
     def take_flat(self, tensor, positions):
         """Chosen entries of a tensor, or all (None), as a vector."""
 

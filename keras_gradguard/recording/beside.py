@@ -9,8 +9,10 @@ about to use; norms of weights and updates from copies of the weights.
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_gradguard import _backend
+from keras_gradguard._backend import host_norms
 from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.recording import parts as parts_lib
@@ -61,7 +63,7 @@ class Beside:
             instrument.xla,
             custom,
         )
-        self._change = self._backend.compiled(
+        self._on_device = self._backend.compiled(
             lambda before, after: self._backend.change_norms(
                 before, after, False
             )
@@ -122,7 +124,12 @@ class Beside:
         for tap in self._taps:
             own = [*tap.recorded, keras_private.counter(tap.optimizer)]
             variables += [v for v in own if id(v) not in known]
-        copies = self._backend.copies([values(v) for v in variables])
+        present = [values(v) for v in variables]
+        copies = self._backend.on_host(present)
+        if copies is None:
+            copies = self._backend.copies(present)
+        else:
+            copies = [np.array(copy) for copy in copies]
         return {
             id(variable): copy
             for variable, copy in zip(variables, copies, strict=True)
@@ -139,3 +146,9 @@ class Beside:
             # A copy stays, where the next step takes its state with it.
             (after,) = self._backend.copies([values(count)])
             self.updates.note(tap, norms, before[id(count)], after)
+
+    def _change(self, before, after):
+        if not all(isinstance(copy, np.ndarray) for copy in before):
+            return self._on_device(before, after)
+        # To wait for the step costs less than to compile a function.
+        return host_norms.change_norms(before, self._backend.on_host(after))

@@ -47,6 +47,7 @@ from keras_gradguard._backend.jax.values import gradients
 from keras_gradguard._backend.jax.values import is_end_of_data
 from keras_gradguard._backend.jax.values import level
 from keras_gradguard._backend.jax.values import native
+from keras_gradguard._backend.jax.values import on_host
 from keras_gradguard._backend.jax.values import read
 from keras_gradguard._backend.jax.values import run_whole
 from keras_gradguard._backend.jax.values import take_flat
@@ -94,6 +95,7 @@ __all__ = [
     "merge_rows",
     "native",
     "on_each_replica",
+    "on_host",
     "one_of_many",
     "own_cpu",
     "process",

@@ -48,6 +48,7 @@ from keras_gradguard._backend.tensorflow.values import gradients
 from keras_gradguard._backend.tensorflow.values import is_end_of_data
 from keras_gradguard._backend.tensorflow.values import level
 from keras_gradguard._backend.tensorflow.values import native
+from keras_gradguard._backend.tensorflow.values import on_host
 from keras_gradguard._backend.tensorflow.values import read
 from keras_gradguard._backend.tensorflow.values import run_whole
 from keras_gradguard._backend.tensorflow.values import take_flat
@@ -88,6 +89,7 @@ __all__ = [
     "merge_rows",
     "native",
     "on_each_replica",
+    "on_host",
     "own_cpu",
     "process",
     "read",

@@ -44,6 +44,7 @@ from keras_gradguard._backend.torch.values import gradients
 from keras_gradguard._backend.torch.values import is_end_of_data
 from keras_gradguard._backend.torch.values import level
 from keras_gradguard._backend.torch.values import native
+from keras_gradguard._backend.torch.values import on_host
 from keras_gradguard._backend.torch.values import read
 from keras_gradguard._backend.torch.values import run_whole
 from keras_gradguard._backend.torch.values import take_flat
@@ -82,6 +83,7 @@ __all__ = [
     "merge_rows",
     "native",
     "on_each_replica",
+    "on_host",
     "own_cpu",
     "process",
     "read",
