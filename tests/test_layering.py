@@ -20,10 +20,9 @@ FLOORS = (
         "_text",
         "_files",
         "_validation",
-        "_paths",
         "_registration",
     ),
-    ("_backend",),
+    ("_paths", "_backend"),
     ("stats",),
     ("trace",),
     ("models", "findings"),
@@ -49,7 +48,7 @@ NARROW = {
     "diagnosis": {"trace", "findings", "reporting", "_text"},
     "reporting": {"trace", "findings", "_text"},
 }
-LOWEST = {*FLOORS[0]}
+LOWEST = {*FLOORS[0], "_paths"}
 WITHOUT_KERAS = {
     *LOWEST,
     "trace",
