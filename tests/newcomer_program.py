@@ -80,7 +80,7 @@ for event in event_file_loader.EventFileLoader(str(path)).Load():
         if value.tag == chunks.RECORDS_TAG:
             _, found = chunks.unpack(list(value.tensor.string_val))
             arrays.update(found)
-assert {"grad_max/first", "grad_max/last"} <= tags
+assert {f"grad_max/{layer}" for layer in trace.layers} <= tags, tags
 assert arrays["grad_max"].shape == (STEPS, 2)
 assert chunks.SHOWN["grad_max"]["title"] == "Largest entry"
 
