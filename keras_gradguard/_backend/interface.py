@@ -56,7 +56,7 @@ class Ring(Protocol):
         """Variables that were added to the optimizer's state."""
 
 
-class Mailbox(Protocol):
+class Outbox(Protocol):
     """Brings a vector from the step to the host, when it asks.
 
     Args:
@@ -470,8 +470,8 @@ class Backend(Protocol):
     def Ring(self, rows, columns, optimizer, name):
         """Make a `Ring`."""
 
-    def Mailbox(self, name, adds_up):
-        """Make a `Mailbox`."""
+    def Outbox(self, name, adds_up):
+        """Make an `Outbox`."""
 
     # What enters it
 

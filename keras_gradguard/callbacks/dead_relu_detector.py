@@ -342,7 +342,7 @@ class DeadReLUDetector(WatchingCallback):
 
     def _end_epoch(self, epoch: int, logs: dict[str, Any] | None) -> None:
         self._watch.recording.flush()
-        self._watch.check_sight()
+        self._watch.check_records()
         self._find_dormant()
         self._measured.end_epoch()
         counted = self._counts.end_epoch(self._by_output)

@@ -420,7 +420,7 @@ class GradientMonitor(WatchingCallback):
         )
         if due or metrics:
             self._watch.recording.flush()
-            self._watch.check_sight()
+            self._watch.check_records()
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if due and len(self.trace.variables):
             self._append_weights(self._watch.step, self._weights.measure())

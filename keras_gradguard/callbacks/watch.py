@@ -124,7 +124,7 @@ class Watch:
         except Exception as error:
             self.on_recording_failure(error)
 
-    def check_sight(self):
+    def check_records(self):
         """Tell the user if steps ran and none of them was recorded."""
         recording = self.recording
         if not self.armed or recording.reason is not None:
@@ -151,7 +151,7 @@ class Watch:
         if self.recording is None:
             return
         self.guard(self.recording.flush)
-        self.check_sight()
+        self.check_records()
         self.guard(function)
         self._let_go()
 

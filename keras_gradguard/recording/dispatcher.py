@@ -82,7 +82,7 @@ class Dispatcher:
         elsewhere. Nothing is compiled yet.
         """
         self._variants = {}
-        for mode in (self.schedule.spared, Mode.FULL):
+        for mode in (self.schedule.usual_mode, Mode.FULL):
             self._variant(mode, False)
         self._variant(Mode.FULL, True)
 

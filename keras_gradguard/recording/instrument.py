@@ -208,7 +208,7 @@ class Instrument:
         # others.
         original = model.train_step
         counts, units = self.counts, list(self.units)
-        boxes = self._logged_mailboxes(mode, counts, units)
+        boxes = self._logged_outboxes(mode, counts, units)
         # What Keras compiles gives back the logs of the last step only.
         compiled = bool(boxes) and self.xla
         stacks = compiled and (counts or units) and _steps_at_once(model) > 1
@@ -239,9 +239,9 @@ class Instrument:
 
         return train_function
 
-    def _logged_mailboxes(self, mode, counts, units):
+    def _logged_outboxes(self, mode, counts, units):
         """Those whose vectors leave the step among its logs."""
-        boxes = self.forward.mailboxes if counts or mode is Mode.FULL else []
+        boxes = self.forward.outboxes if counts or mode is Mode.FULL else []
         if units:
             boxes = boxes + [tap.unit_counts for tap in self.taps]
         return [box for box in boxes if box.in_logs]

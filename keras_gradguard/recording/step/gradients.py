@@ -116,7 +116,7 @@ class GradientTap:
         self.histograms = HistogramRing(optimizer)
         self.steps_at_once = 1
         self.counts_histograms = self.counts_now = False
-        self.unit_counts = _backend.current().Mailbox("gradguard_units", True)
+        self.unit_counts = _backend.current().Outbox("gradguard_units", True)
         self.records: Any = None
         self.layout: Any = None
         self.updates: Any = None
