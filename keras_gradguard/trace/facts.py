@@ -4,6 +4,8 @@ import dataclasses
 import math
 import re
 
+from keras_gradguard._text import number
+
 _ALIASES = {
     "mse": "mean_squared_error",
     "mae": "mean_absolute_error",
@@ -82,7 +84,7 @@ class DataFacts:
     @property
     def target_range(self):
         """Str. Smallest and largest target, which must be known, in words."""
-        return f"{self.target_min:.4g} to {self.target_max:.4g}"
+        return f"{number(self.target_min, 4)} to {number(self.target_max, 4)}"
 
     @property
     def target_evidence(self):

@@ -39,6 +39,7 @@ class RunInfo:
             as `models.layers.layer_info` gives it.
         sites: Dict from the path of an activation to a dict with
             `activation`, `can_die`, `saturates`.
+        rescaling: Paths of the layers that only rescale, or None.
     """
 
     backend: str | None = None
@@ -58,6 +59,7 @@ class RunInfo:
     data: DataShapes = dataclasses.field(default_factory=DataShapes)
     layers: dict = dataclasses.field(default_factory=dict)
     sites: dict = dataclasses.field(default_factory=dict)
+    rescaling: list | None = None
 
     @classmethod
     def of(cls, meta):
