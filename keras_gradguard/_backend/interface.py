@@ -309,6 +309,13 @@ class Backend(Protocol):
         step, and its last bits would differ.
         """
 
+    def each_whole(self, tensors):
+        """Small tensors that are about to be joined.
+
+        Where one lies on several devices, the others would be laid so, too,
+        and the step from which they come would add up in another order.
+        """
+
     def zero_fractions(self, tensors):
         """Share of exact zeros of each tensor, float32 of shape `(n,)`."""
 

@@ -26,6 +26,7 @@ from keras_gradguard._backend.jax.outbox import one_of_many
 from keras_gradguard._backend.jax.processes import own_cpu
 from keras_gradguard._backend.jax.processes import process
 from keras_gradguard._backend.jax.ring import Ring
+from keras_gradguard._backend.jax.sharding import each_whole
 from keras_gradguard._backend.jax.sparse import densify
 from keras_gradguard._backend.jax.sparse import is_sparse
 from keras_gradguard._backend.jax.sparse import merge_rows
@@ -80,6 +81,7 @@ __all__ = [
     "count_calls",
     "densify",
     "detach",
+    "each_whole",
     "float64",
     "gradients",
     "in_stateless_scope",

@@ -1,5 +1,6 @@
 """TensorFlow: the parts of the package that only it can do."""
 
+from keras_gradguard._backend.single import each_whole
 from keras_gradguard._backend.tensorflow.branching import assert_in_graph
 from keras_gradguard._backend.tensorflow.branching import branch
 from keras_gradguard._backend.tensorflow.branching import chooses_after
@@ -76,6 +77,7 @@ __all__ = [
     "count_calls",
     "densify",
     "detach",
+    "each_whole",
     "float64",
     "gradients",
     "is_end_of_data",
