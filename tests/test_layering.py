@@ -272,3 +272,28 @@ def test_findings_are_made_in_one_place():
         and node.func.id == "Finding"
     }
     assert made == {"keras_gradguard.findings.build"}
+
+
+RULES = PACKAGE / "diagnosis" / "rules"
+
+
+def is_numeric(node):
+    """Whether an expression is a number, or a tuple or a dict of some."""
+    if isinstance(node, ast.Dict):
+        return bool(node.values) and all(map(is_numeric, node.values))
+    if isinstance(node, ast.Tuple):
+        return bool(node.elts) and all(map(is_numeric, node.elts))
+    if isinstance(node, ast.BinOp):
+        return is_numeric(node.left) and is_numeric(node.right)
+    if isinstance(node, ast.UnaryOp):
+        return is_numeric(node.operand)
+    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
+
+
+def test_the_thresholds_of_a_rule_stand_in_one_file():
+    for path in RULES.glob("*/*.py"):
+        if path.name == "thresholds.py":
+            continue
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Assign) and is_numeric(node.value):
+                raise AssertionError(f"{path}: {ast.unparse(node)}")

@@ -26,12 +26,13 @@ from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
 from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.trace.facts import known
 
-_MEASURED = 5
-_LONG = 100
 _OF_THE_COURSE = (
     half_precision,
     outweighed,
@@ -42,9 +43,6 @@ _OF_THE_COURSE = (
 )
 
 
-# A first step that replaces this share of the weights, in the median layer,
-# and one that needs ten million to change them.
-_REPLACED, _LOST = 1.0, 1e-7
 _ADAPTIVE = ("Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Lion", "Adafactor")
 
 
@@ -132,7 +130,7 @@ class UpdateRatio(Rule):
         if unknown.any():
             known = ~unknown.all(axis=1)
             steps, ratio = steps[known], ratio[known]
-        if len(steps) < _MEASURED or not ratio.shape[1]:
+        if len(steps) < MEASURED or not ratio.shape[1]:
             return []
         with np.errstate(over="ignore", invalid="ignore"):
             middle = median_known(ratio, infinite=True)
@@ -156,9 +154,9 @@ class UpdateRatio(Rule):
         `idle` holds the steps at which the loss was seen to stall.
         """
         span = 20 if kind == "large" else 50
-        enough = count_within(mask, _MEASURED) == _MEASURED
+        enough = count_within(mask, MEASURED) == MEASURED
         for last in np.flatnonzero(enough):
-            start = stretch_start(mask, int(last), _MEASURED)
+            start = stretch_start(mask, int(last), MEASURED)
             if steps[last] - steps[start] < span:
                 continue
             if kind == "small" and start > 0:
@@ -228,11 +226,11 @@ class UpdateRatio(Rule):
         if not steps:
             return []
         middle, largest = float(np.median(steps)), float(max(steps))
-        if middle >= _REPLACED:
-            size, usual, limit = middle, 1e-2, _REPLACED
+        if middle >= REPLACED:
+            size, usual, limit = middle, 1e-2, REPLACED
             text = "replaces the weights"
-        elif largest < _LOST:
-            size, usual, limit = largest, 1e-3, _LOST
+        elif largest < RULE_LOST:
+            size, usual, limit = largest, 1e-3, RULE_LOST
             text = "does not change the weights"
         else:
             return []
