@@ -22,7 +22,7 @@ NUMBERS = {
         "rule": [
             "of {ALWAYS[window]} updates in a row",
             "at least {_T[share_]:g} % were clipped",
-            "of the first {_NEVER[window]} updates",
+            "of the first {NEVER[window]} updates",
         ],
     },
     "dead_relu": {
@@ -41,7 +41,7 @@ NUMBERS = {
         "sudden": [
             "over {HUGE_UPDATE:g} times as large as the weights",
             "rise {RUNAWAY[each]:g}-fold each",
-            "{_BURST[growth]:g}-fold within the first {_BURST[records]} rec",
+            "{BURST[growth]:g}-fold within the first {BURST[records]} rec",
         ],
     },
     "frozen_layer": {

@@ -57,4 +57,4 @@ def _far(info, name):
         return False
     ends = [drawn.get(key) for key in _KEYS]
     ends = [end for end in ends if isinstance(end, int | float)]
-    return bool(ends) and min(map(abs, ends)) > _LARGE
+    return bool(ends) and all(abs(end) > _LARGE for end in ends)
