@@ -14,6 +14,7 @@ from keras_gradguard.recording.blocks import Block
 from keras_gradguard.recording.measurements import Counts
 from keras_gradguard.recording.measurements import GradientCounts
 from keras_gradguard.recording.measurements import Measurement
+from keras_gradguard.recording.step.time_gradients import TimeMeasurement
 from keras_gradguard.trace.histogram import GradientHistogram
 
 # What a recording delivers, and the method of a callback that takes it in.
@@ -23,6 +24,7 @@ TAKEN_BY = {
     Counts: "on_counts",
     GradientCounts: "on_unit_counts",
     GradientHistogram: "on_histogram",
+    TimeMeasurement: "on_time_gradients",
 }
 _TELL_US = "Training goes on unwatched."
 
@@ -92,6 +94,10 @@ class Watch:
     def record_histograms(self):
         """Let steps count histograms of the gradients when asked to."""
         self.guard(self.recording.record_histograms)
+
+    def look_through_time(self):
+        """Let full steps measure gradients through time."""
+        self.guard(self.recording.look_through_time)
 
     def ask_for_histogram(self):
         """Ask for the histograms of the next update's gradients.

@@ -3,6 +3,9 @@
 The optimizer is patched, and `model.train_function` replaced by a
 `Dispatcher`; at the end the function from before comes back, so that no
 stale trace is left.
+
+Longer than 350 lines, since one class is what all who listen ask: most of its
+methods are a line that passes on.
 """
 
 import contextlib
@@ -62,7 +65,7 @@ class Recording:
         self.active = False
         self.table: Any = None
         self._table_is_final = False
-        self._histograms = False
+        self._histograms = self._time = False
         self.reason: Any = None
         self._subscribers = []
         self._instrument: Any = None
@@ -174,6 +177,13 @@ class Recording:
             self._instrument.record_histograms(self._model())
             self._dispatcher.prepare()
 
+    def look_through_time(self):
+        """Measure gradients through time in full steps from now on."""
+        self._time = True
+        if self.active:
+            self._instrument.look_through_time(self._model())
+            self._dispatcher.prepare()
+
     def ask_for_histogram(self, subscriber):
         """Deliver the histograms of the next update's gradients.
 
@@ -243,13 +253,15 @@ class Recording:
         if self.reason is not None:
             return
         self._previous = model.train_function
-        self._instrument = instrument_of(model)
+        self._instrument = instrument_of(model, self._time)
         self._instrument.parts.on_failure = self.fail_in_part
         self.active = True
         try:
             self._instrument.attach(model)
             if self._histograms:
                 self._instrument.record_histograms(model)
+            if self._time:
+                self._instrument.look_through_time(model)
             self._dispatcher = Dispatcher(
                 self, model, self._instrument, steps_per_epoch
             )
