@@ -21,6 +21,9 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import LEFT
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MOVED
 from keras_gradguard.findings.build import in_a_run
 
+# Its first step sets the weights anew, whatever the rate.
+_ANEW = ("Ftrl",)
+
 
 def thrown_at_start(trace):
     """Judge whether the first steps threw the weights away.
@@ -38,6 +41,8 @@ def thrown_at_start(trace):
     decay = trace.run.optimizer.weight_decay or 0.0
     decay *= trace.run.learning_rate or 0.0
     moved = moved_first(trace) - FIRST * decay
+    if trace.run.optimizer.name in _ANEW:
+        return None
     if not moved >= MOVED or not len(learning) or not len(trace.steps):
         return None
     start = int(trace.steps[0])
