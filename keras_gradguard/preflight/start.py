@@ -14,11 +14,12 @@ from keras_gradguard.models import outputs as configuration
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.run_info import run_info_of
 from keras_gradguard.preflight import building
+from keras_gradguard.preflight import losses
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight.trained import looks_trained
 from keras_gradguard.presets.inspection.inspect import inspect_initialization
-from keras_gradguard.trace.run_info import Output
+from keras_gradguard.trace.facts import Output
 from keras_gradguard.trace.through_time import one_of
 
 _L = keras.layers
@@ -179,7 +180,7 @@ def _heads(model, data, signals, outputs):
                     from_logits=heads[0].from_logits,
                 )
             ]
-    targets = probe.targets_of(model, data.all_y)
+    targets = losses.targets_of(model, data.all_y)
     if not len(heads) == len(targets) == len(outputs):
         return [HeadStart(head) for head in heads]
     return [

@@ -5,7 +5,7 @@ from html import escape
 import numpy as np
 
 from keras_gradguard.reporting.bins import StepBins
-from keras_gradguard.reporting.heat import heatmap
+from keras_gradguard.reporting.charts import heatmap
 from keras_gradguard.reporting.html import finding_card
 from keras_gradguard.reporting.lives import what_became_of
 from keras_gradguard.reporting.page import tone

@@ -25,31 +25,32 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     norms_by_layer,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    AT_START,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import BLIND
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    CUT_OFF,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import DEEP
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    FEWEST_LAYERS,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    FROM_THE_START,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import MILD
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import SEVERE
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import SHARE
 from keras_gradguard.diagnosis.rules.vanishing_gradient.through_time import (
     note_of,
 )
 from keras_gradguard.diagnosis.rules.vanishing_gradient.through_time import (
     through_time,
 )
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
-# Layers from which on their factors alone are too many.
-_DEEP = 24
 _SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
-
-# Windows are in blocks of ten records.
-_MILD = {"window": 10, "learned": 0.15, "stalled": 0.02}
-_SEVERE = {"window": 5, "learned": 0.9, "stalled": 0.02}
-_BLIND = {"ratio": 1e-4, "window": 20}
-_CUT_OFF = {"ratio": 1e-3, "window": 3}
-# A window shows a layer when this share of its blocks does.
-_SHARE = 0.8
-# From here on the loss alone says whether the run had learned before.
-_FROM_THE_START = 3
-
-
-# Before the first step: healthy deep tanh nets start as low as 1.5e-3.
-_AT_START, _FEWEST_LAYERS = 1e-4, 3
 
 
 class VanishingGradient(Rule):
@@ -123,7 +124,7 @@ class VanishingGradient(Rule):
             _first_hit(ratio, progress, level, ~good)
             for level in self._levels()
         ]
-        hits.append(_first_hit(ratio, progress, _CUT_OFF, blind & ~good))
+        hits.append(_first_hit(ratio, progress, CUT_OFF, blind & ~good))
         hits = [hit for hit in hits if hit is not None]
         if not hits:
             return []
@@ -134,14 +135,14 @@ class VanishingGradient(Rule):
         ]
 
     def _levels(self):
-        severe = {**_SEVERE, "ratio": self.limit("severe")}
-        return severe, {**_MILD, "ratio": self.limit("mild")}, _BLIND
+        severe = {**SEVERE, "ratio": self.limit("severe")}
+        return severe, {**MILD, "ratio": self.limit("mild")}, BLIND
 
     def _finding(self, trace, blocks, mask, logs, last, window, limit, below):
         shown = slice(last - window + 1, last + 1)
         layers = trace.layers[mask]
         means = mean_known(logs[shown])
-        culprits = np.flatnonzero(below[shown].sum(axis=0) >= _SHARE * window)
+        culprits = np.flatnonzero(below[shown].sum(axis=0) >= SHARE * window)
         culprits = culprits[np.argsort(means[culprits], kind="stable")]
         worst = culprits[0]
         top = worst + 1 + int(np.nanargmax(means[worst + 1 :]))
@@ -168,13 +169,13 @@ class VanishingGradient(Rule):
         }
         message = _message(guilty, layers, norms, worst, top, evidence)
         severe = evidence["ratio"] < self.limit("severe")
-        return Finding(
+        return in_a_run(
+            trace,
             rule=self.id,
             severity="critical" if severe else "warning",
             layers=guilty,
             first_step=first,
             last_step=int(blocks.last_step[end]),
-            epoch=trace.epoch_of(first),
             evidence=evidence,
             message=message,
             remedies=for_vanishing(trace.run, guilty),
@@ -189,7 +190,7 @@ class VanishingGradient(Rule):
         if gradient is None or start.tells(*told):
             return []
         paths, norms = gradient.paths, gradient.norms
-        few = len(norms) < _FEWEST_LAYERS or not norms.any()
+        few = len(norms) < FEWEST_LAYERS or not norms.any()
         if few or not np.isfinite(norms).all():
             return []
         later = np.maximum.accumulate(norms[::-1])[::-1][1:]
@@ -198,9 +199,9 @@ class VanishingGradient(Rule):
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(later > 0, reach / later, 1.0)
         worst = int(np.argmin(ratio))
-        if ratio[worst] >= _AT_START:
+        if ratio[worst] >= AT_START:
             return []
-        low = [paths[at] for at in np.flatnonzero(ratio < _AT_START * 10)]
+        low = [paths[at] for at in np.flatnonzero(ratio < AT_START * 10)]
         low.sort(key=lambda path: norms[paths.index(path)])
         return [
             self.at_start(
@@ -210,7 +211,7 @@ class VanishingGradient(Rule):
                     "kind": "at_start",
                     "grad_norm": norms_by_layer(gradient),
                     "ratio": float(ratio[worst]),
-                    "threshold": _AT_START,
+                    "threshold": AT_START,
                 },
                 f"Before any training {paths[worst]} gets "
                 f"{_less(norms[worst], later[worst])} a layer behind it. "
@@ -250,9 +251,9 @@ def _first_hit(below_of, progress, level, where):
     judged = "stalled" in level
     window = max(level["window"], progress.window if judged else 1)
     count = count_within(below, window)
-    seen = count >= _SHARE * window
+    seen = count >= SHARE * window
     good = seen.any(axis=1) & where
-    cut_off = level is _CUT_OFF
+    cut_off = level is CUT_OFF
     if judged:
         good &= progress.stalled(window, level["stalled"])
         good &= progress.not_learned(window, level["learned"])
@@ -264,7 +265,7 @@ def _first_hit(below_of, progress, level, where):
         # Losses of whole epochs hide what the first one learned.
         for layer in np.flatnonzero(seen[last]):
             start = stretch_start(below[:, layer], int(last), window)
-            if start <= _FROM_THE_START:
+            if start <= FROM_THE_START:
                 return int(last), window, limit, below
     return None
 
@@ -340,7 +341,7 @@ def for_vanishing(run, layers):
         "gives every layer a gradient of like size.",
         normalization="batch",
     )
-    if len(run.layers) > _DEEP:
+    if len(run.layers) > DEEP:
         # So many factors multiply to next to nothing however they start.
         return [skips, normalized, paired]
     return [paired, normalized, skips]

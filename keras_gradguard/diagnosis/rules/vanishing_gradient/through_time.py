@@ -10,10 +10,10 @@ from keras_gradguard.diagnosis.evidence.through_time import MEASURED
 from keras_gradguard.diagnosis.evidence.through_time import ThroughTime
 from keras_gradguard.diagnosis.evidence.unmoved import Unmoved
 from keras_gradguard.diagnosis.remedies.recurrent import for_forgetting
-from keras_gradguard.findings.finding import Finding
-
-# As of `loss_plateau`.
-_FALL = 0.05
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import FALL
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import GROWS
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import NOTED
+from keras_gradguard.findings.build import in_a_run
 
 
 def through_time(trace, limit):
@@ -31,7 +31,7 @@ def through_time(trace, limit):
     progress, learning = Progress.of(trace), Learning.of(trace)
     if not layers or not progress.known or not len(learning):
         return None
-    unmoved = Unmoved.of(trace, _FALL)
+    unmoved = Unmoved.of(trace, FALL)
     for at in np.flatnonzero(unmoved.flat | unmoved.blind):
         stop = int(learning.steps[at])
         guilty = [layer for layer in layers if _forgets(layer, stop, limit)]
@@ -74,13 +74,13 @@ def _finding(trace, guilty, stop, limit, blind, progress):
         "window": {"first_step": start, "last_step": stop},
     }
     name = worst.layer.rsplit("/", maxsplit=1)[-1]
-    return Finding(
+    return in_a_run(
+        trace,
         rule="vanishing_gradient",
         severity="critical" if blind else "warning",
         layers=names,
         first_step=start,
         last_step=not_learnt_until(trace, stop),
-        epoch=trace.epoch_of(start),
         evidence=evidence,
         message=(
             f"The gradient of {name} vanishes through time. Of its norm at the "
@@ -120,14 +120,14 @@ def note_of(layer):
     """
     share, grows = float(layer.arrives[0]), float(layer.grows[0])
     name, length = layer.layer, int(layer.lengths[0])
-    if share < 1e-3:
+    if share < NOTED:
         return (
             f"Through time: of the gradient of {name} at the end, "
             f"{share_text(share)} arrives at the first of {length} time steps. "
             f"{halves(float(layer.halving[0]))} At first it will learn of the "
             "latest steps alone, which is enough for many tasks."
         )
-    if grows > max(1e3, 10 * length):
+    if grows > max(GROWS, 10 * length):
         return (
             f"Through time: the gradient of {name} grows {number(grows)}-fold "
             f"on its way back over {length} time steps. Clip it: "

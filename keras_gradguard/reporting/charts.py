@@ -1,12 +1,15 @@
-"""Maps of gradients as HTML: layers by steps, and by time steps."""
+"""Pictures of a run for pages: SVG and PNG, without any library."""
 
 import base64
+import struct
+import zlib
 from html import escape
 
 import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard._text import unlike_neighbours
+from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.map_over_time import last_profiles
 from keras_gradguard.reporting.tables import binned
 
@@ -24,6 +27,9 @@ _VIRIDIS = np.array(
         [253, 231, 37],
     ]
 )
+# The axis of a chart spans this share of its values at least.
+_LEAST_SPAN = 0.2
+_CHART_POINTS = 300
 _GONE = np.array([214, 39, 40])
 _UNKNOWN = np.array([150, 150, 150])
 
@@ -141,8 +147,6 @@ def _colours(cells, gone, low, high):
 
 def _png(pixels):
     """Return an image as base64 PNG; the format needs only zlib."""
-    import struct
-    import zlib
 
     def chunk(kind, data):
         body = kind + data
@@ -162,3 +166,82 @@ def _png(pixels):
         )
     )
     return base64.b64encode(data).decode()
+
+
+def chart(x, y, marks, label, width=760, height=150):
+    """Return a line chart as SVG, logarithmic where all is positive.
+
+    Of a long series the median of each part is drawn, and behind it what lies
+    between its minimum and maximum.
+    """
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    span = (x.min(), max(x.max(), x.min() + 1))
+    known = np.isfinite(y)
+    if known.sum() < 2:
+        return '<p class="dim">Nothing finite to draw.</p>'
+    x, y = x[known], y[known]
+    logarithmic = y.min() > 0 and y.max() / y.min() > 100
+    low, high = _range(y, logarithmic)
+    scale = np.log10 if logarithmic else np.asarray
+    left, top = 190, 8
+
+    def place(steps, values):
+        across = left + width * (steps - span[0]) / (span[1] - span[0])
+        share = (scale(values) - scale(low)) / (scale(high) - scale(low))
+        return zip(across, top + height * (1 - share), strict=True)
+
+    def points(pairs):
+        return " ".join(f"{a:.1f},{b:.1f}" for a, b in pairs)
+
+    lines = [
+        f'<svg viewBox="0 0 {left + width + 10} {height + 30}" role="img" '
+        f'aria-label="{escape(label)} over steps">',
+    ]
+    if len(x) > 2 * _CHART_POINTS:
+        parts = StepBins.of(x.astype(int), _CHART_POINTS)
+        x = parts.middles
+        there = [*place(x, parts.max(y))]
+        back = [*place(x, parts.min(y))][::-1]
+        lines.append(
+            f'<polygon points="{points(there + back)}" fill="#3b7dd8" '
+            'fill-opacity="0.25"/>'
+        )
+        y = parts.median(y)
+    lines += [
+        f'<polyline points="{points(place(x, y))}" fill="none" '
+        'stroke="#3b7dd8" stroke-width="1.5"/>',
+    ]
+    for value, at in ((high, top + 10), (low, top + height)):
+        lines.append(
+            f'<text x="{left - 6}" y="{at}" text-anchor="end">'
+            f"{number(value)}</text>"
+        )
+    for step, anchor, at in (
+        (span[0], "start", left),
+        (span[1], "end", left + width),
+    ):
+        lines.append(
+            f'<text x="{at}" y="{top + height + 18}" text-anchor="{anchor}">'
+            f"step {step:.0f}</text>"
+        )
+    for step, rule in marks:
+        at = left + width * (step - span[0]) / (span[1] - span[0])
+        at = min(max(at, left), left + width)
+        lines.append(
+            f'<line x1="{at:.0f}" x2="{at:.0f}" y1="{top}" '
+            f'y2="{top + height}" stroke="#d62728" stroke-dasharray="4 3">'
+            f"<title>{escape(rule)}</title></line>"
+        )
+    lines.append("</svg>")
+    return "".join(lines)
+
+
+def _range(values, logarithmic):
+    """Return the ends of the y axis: what hardly moves must look flat."""
+    low, high = float(values.min()), float(values.max())
+    if logarithmic:
+        return low, high
+    least = _LEAST_SPAN * max(abs(low), abs(high)) or 1.0
+    missing = max(0.0, least - (high - low)) / 2
+    below = low - missing
+    return (0.0 if low >= 0 > below else below), high + missing
