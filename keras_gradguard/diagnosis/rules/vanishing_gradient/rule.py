@@ -70,11 +70,11 @@ class VanishingGradient(Rule):
       input from the start: critical, since the signal does not get through
       either;
     * where no loss was recorded, below 1e-4 for 200 records;
-    * through time, in a recurrent layer: below 1/1000 of its largest gradient
-      arrives at its first time step, by three measurements in a row, in a run
-      of which `loss_plateau` would say that it learns nothing: warning, and
-      critical where the outputs are the same for every input. It needs
-      `GradientMonitor(through_time=True)`.
+    * through time: below 1/1000 of a recurrent layer's largest gradient
+      arrives at its first time step. Three measurements in a row must show it,
+      in a run of which `loss_plateau` would say that it learns nothing. It is
+      critical where the outputs are the same for every input, else a warning.
+      It takes `GradientMonitor(through_time=True)`.
 
     A run that has learnt, by outputs that follow the targets or by a score, is
     left alone.
