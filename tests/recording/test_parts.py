@@ -31,6 +31,7 @@ READERS = {
     lib.WEIGHTS: (None, "_remember"),
     lib.ACTIVATIONS: (ForwardTap, "_note_outputs"),
     lib.DATA: (batch_statistics, "pack"),
+    lib.LOSS: (GradientTap, "_loss"),
     lib.HISTOGRAMS: (gradients, "octave_counts"),
     lib.UNITS: (packing.Packing, "pack_counts"),
 }
@@ -110,6 +111,7 @@ def run(log_dir, *callbacks):
             trace.activation("std"),
         ],
         lib.DATA: [trace.data("input_mean"), trace.data("loss")],
+        lib.LOSS: [trace.extra["loss"]],
         lib.HISTOGRAMS: [h.positive for h in histograms],
         lib.UNITS: list(detector.history.values()),
     }
@@ -121,8 +123,14 @@ def unharmed(tmp_path_factory):
     return run(tmp_path_factory.mktemp("unharmed"))
 
 
-@pytest.mark.parametrize("part", READERS)
-@pytest.mark.parametrize("moment", [0, LATER, "drain"])
+@pytest.mark.parametrize(
+    ("part", "moment"),
+    [
+        *((part, moment) for moment in (0, LATER) for part in READERS),
+        # The loss of a step comes in one row with its gradients.
+        *((part, "drain") for part in DRAINS),
+    ],
+)
 def test_the_other_parts_go_on(part, moment, unharmed, monkeypatch, tmp_path):
     expected, silence, plain = unharmed
     assert silence == []
