@@ -111,7 +111,7 @@ def run(log_dir, *callbacks):
             trace.activation("std"),
         ],
         lib.DATA: [trace.data("input_mean")],
-        lib.LOSS: [trace.extra.get("loss"), trace.data("loss")],
+        lib.LOSS: [trace.extra.get("loss")],
         lib.HISTOGRAMS: [h.positive for h in histograms],
         lib.UNITS: list(detector.history.values()),
     }
