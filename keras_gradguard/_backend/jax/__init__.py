@@ -9,6 +9,8 @@ from keras_gradguard._backend.jax.counting import bin_counts
 from keras_gradguard._backend.jax.counting import bits
 from keras_gradguard._backend.jax.forward import ForwardPass
 from keras_gradguard._backend.jax.forward import copies
+from keras_gradguard._backend.jax.forward import gradients_at_taps
+from keras_gradguard._backend.jax.forward import loss_beside
 from keras_gradguard._backend.jax.forward import values_after
 from keras_gradguard._backend.jax.forward import values_before
 from keras_gradguard._backend.jax.loops import count_calls
@@ -85,6 +87,7 @@ __all__ = [
     "each_whole",
     "float64",
     "gradients",
+    "gradients_at_taps",
     "in_stateless_scope",
     "is_end_of_data",
     "is_sparse",
@@ -94,6 +97,7 @@ __all__ = [
     "last_of_many",
     "level",
     "loop_ring",
+    "loss_beside",
     "may_join",
     "merge_rows",
     "native",

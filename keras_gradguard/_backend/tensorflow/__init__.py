@@ -11,6 +11,8 @@ from keras_gradguard._backend.tensorflow.counting import bits
 from keras_gradguard._backend.tensorflow.flag import Flag
 from keras_gradguard._backend.tensorflow.forward import ForwardPass
 from keras_gradguard._backend.tensorflow.forward import copies
+from keras_gradguard._backend.tensorflow.forward import gradients_at_taps
+from keras_gradguard._backend.tensorflow.forward import loss_beside
 from keras_gradguard._backend.tensorflow.forward import values_after
 from keras_gradguard._backend.tensorflow.forward import values_before
 from keras_gradguard._backend.tensorflow.loops import count_calls
@@ -81,6 +83,7 @@ __all__ = [
     "each_whole",
     "float64",
     "gradients",
+    "gradients_at_taps",
     "is_end_of_data",
     "is_sparse",
     "keep_collectives_apart",
@@ -88,6 +91,7 @@ __all__ = [
     "l2_norms",
     "level",
     "loop_ring",
+    "loss_beside",
     "may_join",
     "merge_rows",
     "native",

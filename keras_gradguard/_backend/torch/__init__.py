@@ -13,6 +13,8 @@ from keras_gradguard._backend.torch.branching import chooses_after
 from keras_gradguard._backend.torch.branching import known_now
 from keras_gradguard._backend.torch.counting import bin_counts
 from keras_gradguard._backend.torch.counting import bits
+from keras_gradguard._backend.torch.forward import gradients_at_taps
+from keras_gradguard._backend.torch.forward import loss_beside
 from keras_gradguard._backend.torch.loops import count_calls
 from keras_gradguard._backend.torch.loops import loop_ring
 from keras_gradguard._backend.torch.loops import traced_by
@@ -75,6 +77,7 @@ __all__ = [
     "each_whole",
     "float64",
     "gradients",
+    "gradients_at_taps",
     "is_end_of_data",
     "is_sparse",
     "keep_collectives_apart",
@@ -82,6 +85,7 @@ __all__ = [
     "l2_norms",
     "level",
     "loop_ring",
+    "loss_beside",
     "may_join",
     "merge_rows",
     "native",
