@@ -56,7 +56,6 @@ def outweighed(trace):
     idle = learning.idle(share=0.1, follows=0.35)
     with np.errstate(invalid="ignore"):
         falls = ~(learning.follows >= 0.35) & ~learning.good
-    falls &= not learning.good[-1]
     run = learning.steps - start
     long = run >= (max(wait, min(_LONG, plan / 2)) if plan else 3 * _LONG)
     for at in np.flatnonzero((idle & (run >= _PATIENCE)) | (falls & long)):
