@@ -146,7 +146,8 @@ class ForwardPass(Protocol):
     Args:
         model: Keras model, built.
         gather: Function of a callable that runs the model and of its
-            arguments; returns a vector of what was measured meanwhile.
+            arguments; returns a structure of what was seen meanwhile.
+        pack: Function of that to a vector. On the host it may be done later.
         send: Function that takes the vector inside of the step, where `look`
             does not give it back.
         on_failure: Callable that takes an exception. Then there is no pass.
@@ -168,7 +169,8 @@ class ForwardPass(Protocol):
             args: Arguments of the `train_function`.
 
         Returns:
-            The arguments to use instead, and the vector or None.
+            The arguments to use instead, and the vector, what `gather`
+            returned, or None.
         """
 
     def take(self, vector):
@@ -508,7 +510,7 @@ class Backend(Protocol):
 class CompilingBackend(Backend, Protocol):
     """A backend that compiles the train step as one, as all but torch do."""
 
-    def ForwardPass(self, model, gather, send, on_failure, xla, custom):
+    def ForwardPass(self, model, gather, pack, send, on_failure, xla, custom):
         """Make a `ForwardPass`."""
 
     def copies(self, values):

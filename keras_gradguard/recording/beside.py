@@ -58,6 +58,7 @@ class Beside:
         self._pass = self._backend.ForwardPass(
             model,
             instrument.forward.gather,
+            instrument.forward.packed,
             instrument.forward.send,
             self._fail,
             instrument.xla,

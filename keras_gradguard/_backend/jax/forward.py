@@ -9,6 +9,7 @@ import keras
 
 from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotRunAgainError
+from keras_gradguard._backend.jax.values import is_here
 
 
 @jax.jit
@@ -39,17 +40,23 @@ def _values(model, state):
 
 
 class ForwardPass:
-    def __init__(self, model, gather, send, on_failure, xla, custom):
+    def __init__(self, model, gather, pack, send, on_failure, xla, custom):
         del send, xla
         self._on_failure = on_failure
         self._checked = False
+        sharding = _replicated(model)
+        self._sharded = sharding is not None
+        # Decided once: all must be compiled alike.
+        self._on_host = None
         # All of a train step of one's own is traced; what nothing depends on
         # is left out by XLA.
         function = model.train_step if custom else _forward_of(model)
-        self._look: Any = jax.jit(
-            lambda *arguments: gather(lambda: function(*arguments), arguments),
-            out_shardings=_replicated(model),
-        )
+
+        def look(*arguments):
+            gathered = gather(lambda: function(*arguments), arguments)
+            return gathered if self._on_host else pack(gathered)
+
+        self._look: Any = jax.jit(look, out_shardings=sharding)
 
     def wrap(self, function):
         return function
@@ -60,6 +67,9 @@ class ForwardPass:
         args = state, itertools.chain([batch], iterator)
         if self._look is None:
             return args, None
+        if self._on_host is None:
+            leaves = jax.tree_util.tree_leaves(state)
+            self._on_host = not self._sharded and all(map(is_here, leaves))
         try:
             # Not around `next`: to shuffle the data is a draw as well.
             with randomness.kept():
@@ -81,7 +91,7 @@ class ForwardPass:
         self._checked = True
 
     def take(self, vector):
-        if vector is not None:
+        if vector is not None and not self._on_host:
             vector.copy_to_host_async()
         return vector
 

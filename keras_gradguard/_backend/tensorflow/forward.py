@@ -48,7 +48,7 @@ class ForwardPass:
     # one function takes the batch, looks at it if it is told to, and runs the
     # step, which has one instance, and so have its random generators.
 
-    def __init__(self, model, gather, send, on_failure, xla, custom):
+    def __init__(self, model, gather, pack, send, on_failure, xla, custom):
         self._on_failure = on_failure
         self._send = send
         self._measures = False
@@ -56,8 +56,8 @@ class ForwardPass:
         forward = _forward_of(model, custom)
 
         def look(data, values):
-            return gather(
-                lambda: forward(data, self._held.scope(values)), (data,)
+            return pack(
+                gather(lambda: forward(data, self._held.scope(values)), (data,))
             )
 
         # One function, since TensorFlow may trace the step twice.
