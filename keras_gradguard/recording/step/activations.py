@@ -358,7 +358,7 @@ class ForwardTap:
         step, vector = latest
         if isinstance(vector, dict):
             # What is small is worked out here: nothing has to be compiled.
-            arrays = tree.map_structure(self._backend.to_numpy, vector)
+            arrays = tree.map_structure(self._to_numpy, vector)
             with np.errstate(all="ignore"):
                 vector = self.packed(arrays, host_ops)
         vector = self._backend.to_numpy(vector)
@@ -367,6 +367,9 @@ class ForwardTap:
             ACTIVATIONS, self._packing.activations_of, vector, or_=None
         )
         return packing.measurement(step, seen, data, dict(self.facts))
+
+    def _to_numpy(self, leaf):
+        return None if leaf is None else self._backend.to_numpy(leaf)
 
     def take_counts(self):
         """For how many samples each unit was active since the last time.
