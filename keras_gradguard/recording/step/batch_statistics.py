@@ -33,6 +33,7 @@ _NAMES = {
 }
 # Classes beyond which columns of targets would cost more than the step.
 _MOST_CLASSES = 1024
+_ROUNDING = 2.5e-7
 
 
 def pack(batch, data, fit=None, xp=ops):
@@ -129,8 +130,10 @@ def _of_inputs(kept, xp):
     mean = xp.mean(column)
     off = column - mean
     spread = xp.sqrt(xp.mean(within + off * off))
-    scales = xp.sqrt(within)
-    # A feature that is constant in this batch has no scale.
+    # A feature that is constant in this batch has no scale. XLA multiplies by
+    # reciprocals, so that the mean of equal numbers may be off by rounding.
+    rounding = _ROUNDING * xp.abs(column)
+    scales = xp.sqrt(xp.where(within > rounding * rounding, within, 0.0))
     positive = xp.where(scales > 0, scales, float("inf"))
     ends = [xp.min(positive), xp.max(scales)]
     return [kept["min"], kept["max"], mean, spread, *ends]
