@@ -7,6 +7,7 @@ cells of all tensors together, in the step or on the host.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 from keras import ops
@@ -208,36 +209,31 @@ class Joined:
     Args:
         cells: List of `Cells`.
         xp: `keras.ops`, or `host_ops`.
+
+    Attributes:
+        key: Hashable. Positions are the same where it is.
     """
 
     def __init__(self, cells, xp):
-        self._cells = list(cells)
+        self.key = tuple(
+            (c.rows, tuple(c.units), tuple(c.parts)) for c in cells
+        )
         self._xp = xp
-        self._pieces = {}  # of all columns: what is where, a slice
-        self._width = 0
+        self._plan = plan = _plan_of(self.key, xp)
         vectors: list = []
-        for group in self._groups():
-            vectors += self._of_group(group)
+        for group in plan.groups:
+            vectors += self._of_group(group, [cells[i] for i in group.members])
         columns = self._joined(vectors, 0)
-        means = self._means(columns)
-        order = {key: i for i, key in enumerate(self._pieces)}
-        tensors = [t for t, name in order if name == "mean"]
+        zeros = xp.cast(xp.equal(columns, 0), "float32")
+        means = plan.pieces.mean(xp.stack([columns, zeros], axis=0))
         # Zero comes first, for what has no variance within.
-        within = [1 + order.get((t, "within"), -1) for t in tensors]
-        between = [1 + order[t, "between"] for t in tensors]
-        variance = self._of(means, within) + self._of(means, between)
+        zero = xp.zeros((1,), "float32")
+        means = xp.concatenate([zero, xp.reshape(means, (-1,))], axis=0)
+        variance = xp.take(means, plan.within, axis=0)
+        variance = variance + xp.take(means, plan.between, axis=0)
         nan = stats.full((1,), float("nan"), xp)
         parts = [nan, means, xp.sqrt(variance), columns]
         self._all = xp.concatenate(parts, axis=0)
-        start, count = 2, len(order)
-        self._numbers = {key: start + i for key, i in order.items()}
-        for (t, name), i in order.items():
-            if name == "active":
-                self._numbers[t, "inactive"] = start + count + i
-        start += 2 * count
-        for i, t in enumerate(tensors):
-            self._numbers[t, "std"] = start + i
-        self._start = start + len(tensors)
 
     def number(self, tensor, name):
         """Position of a statistic of the whole tensor; of NaN if unknown.
@@ -246,7 +242,7 @@ class Joined:
             tensor: Tuple of int that names it, or None.
             name: Str, of `Cells.parts`, or `"std"` or `"inactive"`.
         """
-        return self._numbers.get((tensor, name), 0)
+        return self._plan.numbers.get((tensor, name), 0)
 
     def units(self, tensor, name):
         """Positions of a statistic of each unit, None if it is unknown.
@@ -255,63 +251,98 @@ class Joined:
             tensor: Tuple of int that names it.
             name: Str, of `Cells.parts`.
         """
-        piece = self._pieces.get((tensor, name))
-        if piece is None:
-            return None
-        return np.arange(self._start + piece.start, self._start + piece.stop)
+        piece = self._plan.places.get((tensor, name))
+        return None if piece is None else self._plan.start + np.arange(*piece)
 
     def take(self, positions):
         """Tensor of what stands at an array of positions."""
-        return self._of(self._all, positions)
+        positions = np.asarray(positions, "int32")
+        return self._xp.take(self._all, positions, axis=0)
 
-    def _groups(self):
-        """Lists of positions of cells with the same number of rows."""
-        groups: dict = {}
-        for i, cells in enumerate(self._cells):
-            rows = cells.rows
-            groups.setdefault((rows, i if rows is None else 0), []).append(i)
-        return list(groups.values())
-
-    def _of_group(self, group):
+    def _of_group(self, group, cells):
         """Vectors of the columns' means, of cells that have as many rows."""
-        means = self._joined([self._cells[i].parts["mean"] for i in group], 1)
+        means = self._joined([c.parts["mean"] for c in cells], 1)
         column = self._xp.mean(means, axis=0)
-        units = [n for i in group for n in self._cells[i].units]
-        parts = Segments(units, self._xp)
-        off = means - parts.spread(parts.mean(column))
-        for name in ("mean", "between"):
-            for i in group:
-                self._note(i, name)
+        off = means - group.parts.spread(group.parts.mean(column))
         vectors = [column, self._xp.mean(off * off, axis=0)]
-        rest = []
-        for i in group:
-            for name, part in self._cells[i].parts.items():
-                if name != "mean":
-                    self._note(i, name)
-                    rest.append(part)
+        rest = [
+            part
+            for c in cells
+            for name, part in c.parts.items()
+            if name != "mean"
+        ]
         if rest:
             vectors.append(self._xp.mean(self._joined(rest, 1), axis=0))
         return vectors
-
-    def _note(self, i, name):
-        for member, units in enumerate(self._cells[i].units):
-            stop = self._width + units
-            self._pieces[(i, member), name] = slice(self._width, stop)
-            self._width = stop
-
-    def _means(self, columns):
-        """Zero, the mean of each piece, and its share of zeros."""
-        xp = self._xp
-        sizes = [piece.stop - piece.start for piece in self._pieces.values()]
-        zeros = xp.cast(xp.equal(columns, 0), "float32")
-        means = Segments(sizes, xp).mean(xp.stack([columns, zeros], axis=0))
-        zero = xp.zeros((1,), "float32")
-        return xp.concatenate([zero, xp.reshape(means, (-1,))], axis=0)
 
     def _joined(self, tensors, axis):
         if len(tensors) == 1:
             return tensors[0]
         return self._xp.concatenate(tensors, axis)
 
-    def _of(self, vector, positions):
-        return self._xp.take(vector, np.asarray(positions, "int32"), axis=0)
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Group:
+    """Cells with the same number of rows.
+
+    Attributes:
+        members: List of their positions.
+        parts: `Segments` of their columns side by side.
+    """
+
+    members: list
+    parts: Segments
+
+
+class _Plan:
+    """Where what is in the vectors of a `Joined`: the same for all its kind.
+
+    Args:
+        key: Its `key`.
+        xp: `keras.ops`, or `host_ops`.
+    """
+
+    def __init__(self, key, xp):
+        members: dict = {}
+        for i, (rows, _, _) in enumerate(key):
+            members.setdefault((rows, i if rows is None else 0), []).append(i)
+        self.groups = [
+            _Group(chosen, Segments([n for i in chosen for n in key[i][1]], xp))
+            for chosen in members.values()
+        ]
+        self.places: dict = {}
+        for chosen in members.values():
+            for name in ("mean", "between"):
+                self._note([(i, name) for i in chosen], key)
+            self._note(
+                [(i, n) for i in chosen for n in key[i][2] if n != "mean"], key
+            )
+        sizes = [stop - start for start, stop in self.places.values()]
+        self.pieces = Segments(sizes, xp)
+        order = {place: i for i, place in enumerate(self.places)}
+        tensors = [t for t, name in order if name == "mean"]
+        within = [1 + order.get((t, "within"), -1) for t in tensors]
+        between = [1 + order[t, "between"] for t in tensors]
+        self.within = np.asarray(within, "int32")
+        self.between = np.asarray(between, "int32")
+        # Behind NaN and zero; then the shares of zeros, spreads and columns.
+        start = 2
+        self.numbers = {place: start + i for place, i in order.items()}
+        start += len(order)
+        for (t, name), i in order.items():
+            if name == "active":
+                self.numbers[t, "inactive"] = start + i
+        start += len(order)
+        for i, t in enumerate(tensors):
+            self.numbers[t, "std"] = start + i
+        self.start = start + len(tensors)
+
+    def _note(self, parts, key):
+        *_, (_, at) = (0, 0), *self.places.values()
+        for i, name in parts:
+            for member, units in enumerate(key[i][1]):
+                self.places[(i, member), name] = at, at + units
+                at += units
+
+
+_plan_of = functools.lru_cache(maxsize=64)(_Plan)

@@ -41,6 +41,9 @@ class Calls:
         sites: List of n `Site`.
         calls: List of n tuples that `of_call` returned.
         xp: `keras.ops`, or `host_ops`.
+
+    Attributes:
+        key: Hashable. Positions are the same where it is, of the same sites.
     """
 
     def __init__(self, sites, calls, xp):
@@ -49,6 +52,7 @@ class Calls:
         inputs = _join([i for i, _ in calls], cells, xp)
         self._xp = xp
         self._joined = Joined(cells, xp)
+        self.key = self._joined.key
         self._calls = list(zip(sites, inputs, outputs, strict=True))
 
     def of_site(self, calls):

@@ -42,6 +42,7 @@ class Packing:
     def __init__(self):
         self._counts: Any = [], []
         self._seen: Any = [], [], []
+        self._known: dict = {}
 
     # In the step. The parts stand in the order of the sites, whatever the
     # batch: a last one that is smaller may be laid out in other groups.
@@ -85,29 +86,18 @@ class Packing:
         Returns:
             List of float32 tensors of rank 1.
         """
-        sites = [site for site, _ in seen]
-        units: list = []
-        live: list = []
-        self._seen = sites, units, live
-        if not sites:
+        if not seen:
+            self._seen = [], [], []
             return []
         flat = [(site, call) for site, calls in seen for call in calls]
         calls = Calls([s for s, _ in flat], [call for _, call in flat], xp)
-        tables, magnitudes, shares = [], [], []
-        at = 0
-        for _, of_site in seen:
-            stop = at + len(of_site)
-            table, magnitude, share = calls.of_site(range(at, stop))
-            at = stop
-            tables.append((table, xp.mean))
-            for part, parts, lengths in (
-                (magnitude, magnitudes, units),
-                (share, shares, live),
-            ):
-                lengths.append(0 if part is None else part.shape[1])
-                if part is not None:
-                    parts.append((part, xp.max))
-        return [calls.take([*tables, *magnitudes, *shares])]
+        counted = tuple((site, len(of_site)) for site, of_site in seen)
+        key = calls.key, counted
+        if key not in self._known:
+            self._known[key] = _positions(calls, counted)
+        parts, self._seen = self._known[key]
+        overs = {"mean": xp.mean, "max": xp.max}
+        return [calls.take([(places, overs[over]) for places, over in parts])]
 
     # On the host
 
@@ -140,6 +130,34 @@ class Packing:
         table, rest = vector[:stop].reshape(shape), vector[stop:]
         active = _split(rest[sum(units) :], live)
         return list(sites), table, active, _split(rest, units)
+
+
+def _positions(calls, counted):
+    """What `Calls.take` takes, and the sites, units and units that can die.
+
+    Args:
+        calls: `Calls`.
+        counted: Each `Site` with the number of its calls, in order.
+    """
+    tables: list = []
+    magnitudes: list = []
+    shares: list = []
+    units, live = [], []
+    at = 0
+    for _, count in counted:
+        stop = at + count
+        table, magnitude, share = calls.of_site(range(at, stop))
+        at = stop
+        tables.append((table, "mean"))
+        for part, parts, lengths in (
+            (magnitude, magnitudes, units),
+            (share, shares, live),
+        ):
+            lengths.append(0 if part is None else part.shape[1])
+            if part is not None:
+                parts.append((part, "max"))
+    sites = [site for site, _ in counted]
+    return [*tables, *magnitudes, *shares], (sites, units, live)
 
 
 def data_of(vector):
