@@ -106,6 +106,12 @@ class GradientMonitor(WatchingCallback):
             fits, and one that begins with `"!"` excludes. The trace, the
             rules and the logs see these alone: a global norm is theirs.
             Defaults to `None`: all.
+        through_time: Bool. Whether to measure, at the steps at which the
+            activations are measured, the gradient of the loss with respect to
+            the state of each recurrent layer at each time step. That shows
+            whether the far past can be learnt: `trace.time_gradients(layer)`.
+            It runs the model forward and backward once more at these steps.
+            Defaults to False.
 
     Attributes:
         trace: `Trace` of the latest fit.
@@ -151,6 +157,7 @@ class GradientMonitor(WatchingCallback):
         histogram_freq: int = 0,
         log_metrics: bool | str | Sequence[str] = False,
         layers: str | type | Sequence[str | type] | None = None,
+        through_time: bool = False,
     ) -> None:
         super().__init__()
         self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
@@ -181,6 +188,9 @@ class GradientMonitor(WatchingCallback):
         self._metrics = check_log_metrics(_OWNER, log_metrics)
         self.layers = layers
         self._choice = LayerChoice(_OWNER, layers)
+        self.through_time = _validation.check_bool(
+            _OWNER, "through_time", through_time
+        )
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
         self._outlet = Outlet(_OWNER)
@@ -224,6 +234,8 @@ class GradientMonitor(WatchingCallback):
                 spare=() if self.histogram_freq else (EventWriter,),
             ),
         ]
+        if self.through_time:
+            recording.look_through_time()
         self._watch.start(recording, self.params.get("steps"))
         if self.histogram_freq:
             self._watch.record_histograms()
@@ -288,6 +300,16 @@ class GradientMonitor(WatchingCallback):
             self._begin_trace()
         measurement = self._choice.measurement(self._model, measurement)
         self._activity.append_to(self.trace, measurement)
+
+    def on_time_gradients(self, measurement: Any) -> None:
+        """Take in gradients through time."""
+        if not len(self.trace.variables):
+            self._begin_trace()
+        measured = self._choice.time_gradients(self._model, measurement)
+        if self.through_time and measured.layers:
+            self.trace.append_time_gradients(
+                measured.step, measured.layers, measured.lengths, measured.norms
+            )
 
     def on_histogram(self, histogram: Any) -> None:
         """Take in the histograms of an update's gradients."""

@@ -204,6 +204,31 @@ class LayerChoice:
             magnitude=[measurement.magnitude[i] for i in at],
         )
 
+    def time_gradients(self, model, measurement):
+        """Leave the chosen layers in gradients through time.
+
+        Args:
+            model: The model.
+            measurement: `TimeMeasurement`.
+
+        Returns:
+            A `TimeMeasurement`.
+        """
+        if self.all:
+            return measurement
+        taken = self.takes(model)
+        at = [
+            i
+            for i, each in enumerate(measurement.found)
+            if id(each.layer) in taken or id(each.cell) in taken
+        ]
+        return dataclasses.replace(
+            measurement,
+            found=[measurement.found[i] for i in at],
+            lengths=measurement.lengths[at],
+            norms=measurement.norms[at],
+        )
+
     def counts(self, model, counts):
         """Leave the chosen layers in counts of active units.
 

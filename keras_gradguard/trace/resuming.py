@@ -101,6 +101,7 @@ def _append(whole, trace, low, high):
         keep[keep] = ~again
     whole.append_updates(trace.update_steps[keep], **given)
     _append_activations(whole, trace, low, high)
+    whole._time_gradients.extend(trace._time_gradients, low, high)
     ends = trace.epoch_steps
     for at in np.flatnonzero((ends >= low) & (ends < high)):
         logs = {name: series[at] for name, series in trace.logs.items()}

@@ -7,6 +7,7 @@ from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
 from keras_gradguard.trace.series import GRADIENT_SERIES
 from keras_gradguard.trace.table import ThinnedColumns
+from keras_gradguard.trace.through_time import TIMES
 
 # The first steps of a run are never thinned out.
 FIRST_STEPS = 100
@@ -26,6 +27,7 @@ class TraceTables:
         records: One row per optimizer step.
         updates: One row per measurement of the weights.
         activations: One row per measurement of activations and data.
+        times: One row per measurement of gradients through time.
         epochs: One row per epoch.
         blocks: One row per block of records.
         pinned: Int array. Steps that the user or a non-finite gradient pins.
@@ -53,6 +55,8 @@ class TraceTables:
         self.activations.add("step", (), np.int64, 0)
         for name in DATA_SERIES:
             self.activations.add(f"data/{name}")
+        self.times = ThinnedColumns(256)
+        self.times.add("step", (), np.int64, 0)
         self.epochs = ThinnedColumns(4096)
         self.epochs.add("epoch", (), np.int64, 0)
         self.epochs.add("step", (), np.int64, 0)
@@ -69,6 +73,7 @@ class TraceTables:
             self.records,
             self.updates,
             self.activations,
+            self.times,
             self.epochs,
             self.blocks,
         )
@@ -94,6 +99,16 @@ class TraceTables:
         if "mean" not in self.activations:
             for name in ACTIVATION_SERIES:
                 self.activations.add(name, (count,))
+
+    def add_recurrent(self, count):
+        """Make room for so many recurrent layers; once they are known."""
+        if "norm" not in self.times:
+            self.times.add("length", (count,), np.int64, 0)
+            self.times.add("norm", (count, TIMES))
+
+    def append_times(self, rows, values):
+        """Append measurements of gradients through time."""
+        self.times.append(rows, values, self._kept_times)
 
     def append_activations(self, rows, values):
         """Append measurements of activations and data."""
@@ -144,6 +159,9 @@ class TraceTables:
 
     def _kept_activations(self):
         return np.isin(self.activations.get("step"), self.of_findings)
+
+    def _kept_times(self):
+        return np.isin(self.times.get("step"), self.of_findings)
 
     def _keep_way_to_nonfinite(self, rows, values, has_gradient):
         if self.nonfinite_kept:

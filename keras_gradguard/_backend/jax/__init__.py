@@ -9,6 +9,8 @@ from keras_gradguard._backend.jax.counting import bin_counts
 from keras_gradguard._backend.jax.counting import bits
 from keras_gradguard._backend.jax.forward import ForwardPass
 from keras_gradguard._backend.jax.forward import copies
+from keras_gradguard._backend.jax.forward import gradients_at_taps
+from keras_gradguard._backend.jax.forward import loss_beside
 from keras_gradguard._backend.jax.forward import values_after
 from keras_gradguard._backend.jax.forward import values_before
 from keras_gradguard._backend.jax.loops import count_calls
@@ -26,6 +28,7 @@ from keras_gradguard._backend.jax.norms import zero_fractions
 from keras_gradguard._backend.jax.processes import own_cpu
 from keras_gradguard._backend.jax.processes import process
 from keras_gradguard._backend.jax.ring import Ring
+from keras_gradguard._backend.jax.sharding import each_whole
 from keras_gradguard._backend.jax.sparse import densify
 from keras_gradguard._backend.jax.sparse import is_sparse
 from keras_gradguard._backend.jax.sparse import merge_rows
@@ -80,8 +83,10 @@ __all__ = [
     "count_calls",
     "densify",
     "detach",
+    "each_whole",
     "float64",
     "gradients",
+    "gradients_at_taps",
     "in_stateless_scope",
     "is_end_of_data",
     "is_sparse",
@@ -91,6 +96,7 @@ __all__ = [
     "last_of_many",
     "level",
     "loop_ring",
+    "loss_beside",
     "may_join",
     "merge_rows",
     "native",

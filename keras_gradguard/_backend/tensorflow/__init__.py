@@ -1,5 +1,6 @@
 """TensorFlow: the parts of the package that only it can do."""
 
+from keras_gradguard._backend.single import each_whole
 from keras_gradguard._backend.tensorflow.branching import assert_in_graph
 from keras_gradguard._backend.tensorflow.branching import branch
 from keras_gradguard._backend.tensorflow.branching import chooses_after
@@ -9,6 +10,8 @@ from keras_gradguard._backend.tensorflow.counting import bits
 from keras_gradguard._backend.tensorflow.flag import Flag
 from keras_gradguard._backend.tensorflow.forward import ForwardPass
 from keras_gradguard._backend.tensorflow.forward import copies
+from keras_gradguard._backend.tensorflow.forward import gradients_at_taps
+from keras_gradguard._backend.tensorflow.forward import loss_beside
 from keras_gradguard._backend.tensorflow.forward import values_after
 from keras_gradguard._backend.tensorflow.forward import values_before
 from keras_gradguard._backend.tensorflow.loops import count_calls
@@ -76,8 +79,10 @@ __all__ = [
     "count_calls",
     "densify",
     "detach",
+    "each_whole",
     "float64",
     "gradients",
+    "gradients_at_taps",
     "is_end_of_data",
     "is_sparse",
     "keep_collectives_apart",
@@ -85,6 +90,7 @@ __all__ = [
     "l2_norms",
     "level",
     "loop_ring",
+    "loss_beside",
     "may_join",
     "merge_rows",
     "native",

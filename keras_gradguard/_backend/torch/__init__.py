@@ -1,6 +1,7 @@
 """torch: the parts of the package that only it can do."""
 
 from keras_gradguard._backend.flag import Flag
+from keras_gradguard._backend.single import each_whole
 from keras_gradguard._backend.single import keep_collectives_apart
 from keras_gradguard._backend.single import on_each_replica
 from keras_gradguard._backend.single import reduce_over_replicas
@@ -12,6 +13,8 @@ from keras_gradguard._backend.torch.branching import chooses_after
 from keras_gradguard._backend.torch.branching import known_now
 from keras_gradguard._backend.torch.counting import bin_counts
 from keras_gradguard._backend.torch.counting import bits
+from keras_gradguard._backend.torch.forward import gradients_at_taps
+from keras_gradguard._backend.torch.forward import loss_beside
 from keras_gradguard._backend.torch.loops import count_calls
 from keras_gradguard._backend.torch.loops import loop_ring
 from keras_gradguard._backend.torch.loops import traced_by
@@ -70,8 +73,10 @@ __all__ = [
     "count_calls",
     "densify",
     "detach",
+    "each_whole",
     "float64",
     "gradients",
+    "gradients_at_taps",
     "is_end_of_data",
     "is_sparse",
     "keep_collectives_apart",
@@ -79,6 +84,7 @@ __all__ = [
     "l2_norms",
     "level",
     "loop_ring",
+    "loss_beside",
     "may_join",
     "merge_rows",
     "native",

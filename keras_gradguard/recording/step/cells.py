@@ -12,6 +12,7 @@ import functools
 import numpy as np
 from keras import ops
 
+from keras_gradguard import _backend
 from keras_gradguard import stats
 from keras_gradguard._backend.segments import Segments
 from keras_gradguard.recording.step import side_by_side
@@ -278,6 +279,8 @@ class Joined:
     def _joined(self, tensors, axis):
         if len(tensors) == 1:
             return tensors[0]
+        if self._xp is ops:
+            tensors = _backend.current().each_whole(tensors)
         return self._xp.concatenate(tensors, axis)
 
 
