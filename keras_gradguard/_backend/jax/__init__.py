@@ -17,14 +17,14 @@ from keras_gradguard._backend.jax.loops import count_calls
 from keras_gradguard._backend.jax.loops import loop_ring
 from keras_gradguard._backend.jax.loops import traced_by
 from keras_gradguard._backend.jax.loops import wait_for_records
-from keras_gradguard._backend.jax.mailbox import Mailbox
-from keras_gradguard._backend.jax.mailbox import last_of_many
-from keras_gradguard._backend.jax.mailbox import one_of_many
 from keras_gradguard._backend.jax.norms import barrier
 from keras_gradguard._backend.jax.norms import change_norms
 from keras_gradguard._backend.jax.norms import l2_norms
 from keras_gradguard._backend.jax.norms import may_join
 from keras_gradguard._backend.jax.norms import zero_fractions
+from keras_gradguard._backend.jax.outbox import Outbox
+from keras_gradguard._backend.jax.outbox import last_of_many
+from keras_gradguard._backend.jax.outbox import one_of_many
 from keras_gradguard._backend.jax.processes import own_cpu
 from keras_gradguard._backend.jax.processes import process
 from keras_gradguard._backend.jax.ring import Ring
@@ -64,7 +64,7 @@ from keras_gradguard._backend.single import replicas
 __all__ = [
     "Flag",
     "ForwardPass",
-    "Mailbox",
+    "Outbox",
     "Ring",
     "assert_in_graph",
     "at_level",
