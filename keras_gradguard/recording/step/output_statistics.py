@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_gradguard.recording.step import cells as cells_lib
-from keras_gradguard.recording.step.cells import Joined
+from keras_gradguard.recording.step.joined import Joined
 from keras_gradguard.trace.series import OUTPUT_STATISTICS
 
 # How cells call them.
