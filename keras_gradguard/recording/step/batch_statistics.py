@@ -53,7 +53,8 @@ def pack(batch, data, fit=None, xp=ops):
     if "input" in data:
         scalars_of["input"] = _of_inputs(data["input"], xp)
     if fit is not None:
-        scalars_of["fit"] = of_fit(*fit, xp)
+        targets, outputs = fit
+        scalars_of["fit"] = of_fit(targets, outputs, xp)
     for part, scalars in scalars_of.items():
         names.extend(BATCH_STATISTICS[part])
         pieces.append(xp.stack(scalars, axis=0))

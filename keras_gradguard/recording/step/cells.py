@@ -52,7 +52,8 @@ def sums_of_outputs(site, tensor):
             sums["sum"] if site.positive else reduction.sum(ops.abs(values))
         )
     if site.bounds is not None:
-        sums["beyond"] = reduction.sum(_beyond(values, *site.bounds, ops))
+        low, high = site.bounds
+        sums["beyond"] = reduction.sum(_beyond(values, low, high, ops))
     return sums
 
 

@@ -102,7 +102,7 @@ class Calls:
         return self._xp.concatenate(parts, axis=0)
 
     def _table(self, site, inputs, outputs):
-        lacks = {None}
+        lacks: set = {None}
         if site.bounds is None:
             lacks.add("saturated_fraction")
         if not site.can_die:

@@ -144,7 +144,8 @@ def _positions(calls, counted):
     tables: list = []
     magnitudes: list = []
     shares: list = []
-    units, live = [], []
+    units: list = []
+    live: list = []
     at = 0
     for _, count in counted:
         stop = at + count
