@@ -11,6 +11,7 @@ only be seen in one place.
 
 import contextlib
 import threading
+import weakref
 from typing import Any
 
 import keras
@@ -80,6 +81,7 @@ class ForwardTap:
         self._backend = _backend.current()
         self._step = _Step()
         self._loss = PerReplica()
+        self._model: Any = weakref.ref(model)
         self._latest = self._backend.Outbox("gradguard_activations", False)
         self._counts = self._backend.Outbox("gradguard_active", True)
 
@@ -117,7 +119,8 @@ class ForwardTap:
         seen = self._guard(
             ACTIVATIONS, self._pack_activations, gathered, xp, or_=[]
         )
-        return xp.concatenate([data, *seen], axis=0)
+        vector = xp.concatenate([data, *seen], axis=0)
+        return self._of_all(vector) if xp is ops else vector
 
     def send(self, vector):
         """Send off what was gathered, from inside of the step.
@@ -289,7 +292,14 @@ class ForwardTap:
 
     def _post_counts(self, result):
         counts = self._packing.pack_counts(self._step.seen)
-        return result if counts is None else self._counts.post(result, counts)
+        if counts is None:
+            return result
+        # Shares are told of them, so the mean is as good as the sum.
+        return self._counts.post(result, self._of_all(counts))
+
+    def _of_all(self, tensor):
+        """The mean over the processes that train the model."""
+        return self._backend.over_processes(self._model(), tensor)
 
     def _gathered(self):
         """Structure of tensors; sites as their places among the candidates."""
@@ -440,7 +450,7 @@ class ForwardTap:
         loss = self._visible(loss)
         if loss is None:
             return
-        loss = ops.cast(loss, "float32")
+        loss = self._of_all(ops.cast(loss, "float32"))
         replicas = self._backend.replicas()
         if replicas > 1:
             # Keras divides it, so that the gradients add up.
