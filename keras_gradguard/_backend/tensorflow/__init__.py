@@ -1,6 +1,7 @@
 """TensorFlow: the parts of the package that only it can do."""
 
 from keras_gradguard._backend.single import each_whole
+from keras_gradguard._backend.single import over_processes
 from keras_gradguard._backend.tensorflow.branching import assert_in_graph
 from keras_gradguard._backend.tensorflow.branching import branch
 from keras_gradguard._backend.tensorflow.branching import chooses_after
@@ -96,6 +97,7 @@ __all__ = [
     "native",
     "on_each_replica",
     "on_host",
+    "over_processes",
     "own_cpu",
     "process",
     "read",

@@ -25,6 +25,7 @@ from keras_gradguard._backend.torch.norms import l2_norms
 from keras_gradguard._backend.torch.norms import may_join
 from keras_gradguard._backend.torch.norms import zero_fractions
 from keras_gradguard._backend.torch.outbox import Outbox
+from keras_gradguard._backend.torch.processes import over_processes
 from keras_gradguard._backend.torch.processes import own_cpu
 from keras_gradguard._backend.torch.processes import process
 from keras_gradguard._backend.torch.ring import Ring
@@ -90,6 +91,7 @@ __all__ = [
     "native",
     "on_each_replica",
     "on_host",
+    "over_processes",
     "own_cpu",
     "process",
     "read",
