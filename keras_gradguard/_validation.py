@@ -330,12 +330,32 @@ def check_log_dir(owner, log_dir):
     """
     if log_dir is None:
         return None
+    hint = 'Pass a directory such as "runs/first".'
     if not isinstance(log_dir, str | os.PathLike):
-        what, hint = "a path or None", 'Pass a directory such as "runs/first".'
+        what = "a path or None"
         fail(TypeError, owner, "log_dir", what, log_dir, hint, show_type=True)
-    return check_path(
-        owner, "log_dir", log_dir, 'Pass a directory such as "runs/first".'
-    )
+    return check_path(owner, "log_dir", log_dir, hint)
+
+
+def check_folder(owner, name, value):
+    """Return a directory as a string, or None.
+
+    Args:
+        owner: Class or function that took the argument.
+        name: Name of the argument.
+        value: What was passed.
+
+    Raises:
+        TypeError: If it is neither None, nor a string, nor a path.
+        ValueError: If it is empty, or no system can have it.
+    """
+    if value is None:
+        return None
+    hint = f'Pass a directory such as "runs/{name}".'
+    if not isinstance(value, str | os.PathLike):
+        what = "a path or None"
+        fail(TypeError, owner, name, what, value, hint, show_type=True)
+    return check_path(owner, name, value, hint)
 
 
 def check_path(owner, name, value, hint=""):

@@ -1,7 +1,9 @@
-"""The command line: `python -m keras_gradguard demo | report`."""
+"""The command line: `python -m keras_gradguard demo | report | replay`."""
 
 import argparse
 import contextlib
+import functools
+import importlib
 import importlib.util
 import json
 import os
@@ -10,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from keras_gradguard._optional import require
+from keras_gradguard.capsule.contents import read_facts
 from keras_gradguard.diagnosis import Finding
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import diagnose
@@ -154,7 +157,64 @@ def _parser():
         help="exit with 2 where a finding as severe as this, or more, stands",
     )
     report.set_defaults(run=_report)
+    _add_replay(commands)
     return parser
+
+
+def _add_replay(commands):
+    replay = commands.add_parser(
+        "replay",
+        help="find batch, layer and operation at fault, from a capsule",
+        description="Runs the steps of a capsule that GradientMonitor("
+        "capsule=CAPSULE) wrote, bit for bit, and names the batch, the layer "
+        "and the operation at fault, on the backend of the run.",
+    )
+    replay.add_argument("capsule", metavar="CAPSULE", help="the directory")
+    replay.add_argument(
+        "--model",
+        metavar="MODULE:FUNCTION",
+        help="function that returns the model, compiled as in the run "
+        "(default: the model in the capsule)",
+    )
+    replay.add_argument(
+        "--unsafe",
+        action="store_true",
+        help="run code in the capsule, of Lambda layers: only if you trust it",
+    )
+    replay.add_argument(
+        "--json", action="store_true", help="print the result as JSON"
+    )
+    replay.set_defaults(run=_replay)
+
+
+def _replay(options):
+    # Keras reads the backend when it is imported.
+    backend = str(read_facts(options.capsule).get("backend"))
+    if backend in _BACKENDS:
+        os.environ.setdefault("KERAS_BACKEND", backend)
+    from keras_gradguard.replaying.replay import replay
+
+    found = replay(
+        options.capsule,
+        _imported(options.model) if options.model else None,
+        safe_mode=not options.unsafe,
+    )
+    print(json.dumps(found.to_dict(), indent=2) if options.json else found)
+
+
+def _imported(text):
+    """Return the function that `module:function` names."""
+    module, _, name = text.partition(":")
+    try:
+        return functools.reduce(
+            getattr, name.split("."), importlib.import_module(module)
+        )
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            "`--model` must name a function, as in my_module:make_model. "
+            f"Received: {text!r} ({error}). Run it where the module can be "
+            "imported"
+        ) from error
 
 
 def _positive(text):

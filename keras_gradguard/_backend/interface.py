@@ -137,6 +137,31 @@ class Flag(Protocol):
         """
 
 
+class BatchTap(Protocol):
+    """Takes down the batches that the train step gets, on the host.
+
+    Args:
+        steps: Int, batches of an execution at most.
+    """
+
+    def through(self, dataset):
+        """The data set to use instead, if the compiled step reads it.
+
+        Args:
+            dataset: What Keras iterates over.
+        """
+
+    def tap(self, args):
+        """The arguments to use instead.
+
+        Args:
+            args: Those of the `train_function`.
+        """
+
+    def take(self):
+        """List of structures of NumPy arrays, what the execution took."""
+
+
 class ForwardPass(Protocol):
     """A pass forward on the batch of a coming step, which stays as it is.
 
@@ -377,6 +402,32 @@ class Backend(Protocol):
 
         Returns:
             Whether a step can fail where this runs: `known_now` says it before.
+        """
+
+    # A step, one operation at a time
+
+    def BatchTap(self, steps):
+        """Make a `BatchTap`."""
+
+    def operation_scope(self, label):
+        """Context: operations in it bear a label.
+
+        Args:
+            label: Int.
+        """
+
+    def operations(self, function, state, batch):
+        """Run a step, and look at each operation.
+
+        Args:
+            function: Callable of state and batch that returns two lists of
+                tensors, loss and gradients.
+            state: Structure of arrays, where a trainer holds the state; else
+                None.
+            batch: Structure of tensors.
+
+        Returns:
+            A `Step`.
         """
 
     # Processes and replicas

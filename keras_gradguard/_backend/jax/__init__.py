@@ -1,6 +1,7 @@
 """JAX: the parts of the package that only it can do."""
 
 from keras_gradguard._backend.flag import Flag
+from keras_gradguard._backend.jax.batches import BatchTap
 from keras_gradguard._backend.jax.branching import assert_in_graph
 from keras_gradguard._backend.jax.branching import branch
 from keras_gradguard._backend.jax.branching import chooses_after
@@ -23,6 +24,8 @@ from keras_gradguard._backend.jax.norms import change_norms
 from keras_gradguard._backend.jax.norms import l2_norms
 from keras_gradguard._backend.jax.norms import may_join
 from keras_gradguard._backend.jax.norms import zero_fractions
+from keras_gradguard._backend.jax.operations import operation_scope
+from keras_gradguard._backend.jax.operations import operations
 from keras_gradguard._backend.jax.processes import own_cpu
 from keras_gradguard._backend.jax.processes import process
 from keras_gradguard._backend.jax.ring import Ring
@@ -58,6 +61,7 @@ from keras_gradguard._backend.single import replica
 from keras_gradguard._backend.single import replicas
 
 __all__ = [
+    "BatchTap",
     "Flag",
     "ForwardPass",
     "Mailbox",
@@ -95,6 +99,8 @@ __all__ = [
     "native",
     "on_each_replica",
     "one_of_many",
+    "operation_scope",
+    "operations",
     "own_cpu",
     "process",
     "read",

@@ -1,5 +1,6 @@
 """TensorFlow: the parts of the package that only it can do."""
 
+from keras_gradguard._backend.tensorflow.batches import BatchTap
 from keras_gradguard._backend.tensorflow.branching import assert_in_graph
 from keras_gradguard._backend.tensorflow.branching import branch
 from keras_gradguard._backend.tensorflow.branching import chooses_after
@@ -21,6 +22,8 @@ from keras_gradguard._backend.tensorflow.norms import change_norms
 from keras_gradguard._backend.tensorflow.norms import l2_norms
 from keras_gradguard._backend.tensorflow.norms import may_join
 from keras_gradguard._backend.tensorflow.norms import zero_fractions
+from keras_gradguard._backend.tensorflow.operations import operation_scope
+from keras_gradguard._backend.tensorflow.operations import operations
 from keras_gradguard._backend.tensorflow.processes import own_cpu
 from keras_gradguard._backend.tensorflow.processes import process
 from keras_gradguard._backend.tensorflow.ring import Ring
@@ -54,6 +57,7 @@ from keras_gradguard._backend.tensorflow.values import take_flat
 from keras_gradguard._backend.tensorflow.values import to_numpy
 
 __all__ = [
+    "BatchTap",
     "Flag",
     "ForwardPass",
     "Mailbox",
@@ -88,6 +92,8 @@ __all__ = [
     "merge_rows",
     "native",
     "on_each_replica",
+    "operation_scope",
+    "operations",
     "own_cpu",
     "process",
     "read",

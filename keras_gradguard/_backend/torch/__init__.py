@@ -6,6 +6,7 @@ from keras_gradguard._backend.single import on_each_replica
 from keras_gradguard._backend.single import reduce_over_replicas
 from keras_gradguard._backend.single import replica
 from keras_gradguard._backend.single import replicas
+from keras_gradguard._backend.torch.batches import BatchTap
 from keras_gradguard._backend.torch.branching import assert_in_graph
 from keras_gradguard._backend.torch.branching import branch
 from keras_gradguard._backend.torch.branching import chooses_after
@@ -22,6 +23,8 @@ from keras_gradguard._backend.torch.norms import change_norms
 from keras_gradguard._backend.torch.norms import l2_norms
 from keras_gradguard._backend.torch.norms import may_join
 from keras_gradguard._backend.torch.norms import zero_fractions
+from keras_gradguard._backend.torch.operations import operation_scope
+from keras_gradguard._backend.torch.operations import operations
 from keras_gradguard._backend.torch.processes import own_cpu
 from keras_gradguard._backend.torch.processes import process
 from keras_gradguard._backend.torch.ring import Ring
@@ -50,6 +53,7 @@ from keras_gradguard._backend.torch.values import take_flat
 from keras_gradguard._backend.torch.values import to_numpy
 
 __all__ = [
+    "BatchTap",
     "Flag",
     "Mailbox",
     "Ring",
@@ -82,6 +86,8 @@ __all__ = [
     "merge_rows",
     "native",
     "on_each_replica",
+    "operation_scope",
+    "operations",
     "own_cpu",
     "process",
     "read",
