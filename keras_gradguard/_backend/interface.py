@@ -142,7 +142,13 @@ class BatchTap(Protocol):
 
     Args:
         steps: Int, batches of an execution at most.
+
+    Attributes:
+        spec: JSON of what the step was compiled for, besides the shapes of
+            the arrays; None if it is nothing else.
     """
+
+    spec: Any
 
     def through(self, dataset):
         """The data set to use instead, if the compiled step reads it.
@@ -408,6 +414,17 @@ class Backend(Protocol):
 
     def BatchTap(self, steps):
         """Make a `BatchTap`."""
+
+    def data_like(self, batches, spec):
+        """Data for `fit` that have the step compiled as it was.
+
+        Args:
+            batches: List of structures of NumPy arrays.
+            spec: That of the `BatchTap` that took them down.
+
+        Returns:
+            None where that does not depend on it.
+        """
 
     def operation_scope(self, label):
         """Context: operations in it bear a label.

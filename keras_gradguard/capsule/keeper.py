@@ -317,6 +317,7 @@ class Keeper:
                 "keras_gradguard": __version__,
                 "model_variables": len(self._model.variables),
                 "floatx": keras.config.floatx(),
+                "spec": self._tap.spec,
                 **facts,
             },
             self._serialized,

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_gradguard import _backend
 from keras_gradguard.callbacks.watch import WatchingCallback
 from keras_gradguard.capsule.contents import Contents
 from keras_gradguard.capsule.faults import nonfinite_rows
@@ -53,9 +54,12 @@ def run_again(model: Any, contents: Contents, variables: list) -> Rerun:
     """
     found = Rerun()
     watch = _Runner(found, contents, variables)
+    batches = [as_fed(batch.data) for batch in contents.batches]
+    spec = contents.facts.get("spec")
+    data = _backend.current().data_like(batches, spec)
     try:
         model.fit(
-            _Batches(contents.batches),
+            _Batches(batches) if data is None else data,
             epochs=1,
             shuffle=False,
             verbose=0,
@@ -98,7 +102,7 @@ class _Batches(keras.utils.PyDataset):
         return len(self._batches)
 
     def __getitem__(self, index):
-        return as_fed(self._batches[index].data)
+        return self._batches[index]
 
 
 def as_fed(data):

@@ -2,6 +2,7 @@
 
 from keras_gradguard._backend.flag import Flag
 from keras_gradguard._backend.jax.batches import BatchTap
+from keras_gradguard._backend.jax.batches import data_like
 from keras_gradguard._backend.jax.branching import assert_in_graph
 from keras_gradguard._backend.jax.branching import branch
 from keras_gradguard._backend.jax.branching import chooses_after
@@ -81,6 +82,7 @@ __all__ = [
     "copies",
     "copy",
     "count_calls",
+    "data_like",
     "densify",
     "detach",
     "float64",

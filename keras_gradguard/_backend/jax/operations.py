@@ -81,12 +81,12 @@ class _Run:
         self._operations.append(operation)
         return len(self._operations) - 1
 
-    def closed(self, closed, arguments, stack):
+    def closed(self, closed, arguments, stack, frames=None):
         """Compute a `ClosedJaxpr`."""
         consts = [(c, self.source(c, CONSTANT)) for c in closed.consts]
-        return self.open(closed.jaxpr, consts, arguments, stack)
+        return self.open(closed.jaxpr, consts, arguments, stack, frames)
 
-    def open(self, jaxpr, consts, arguments, stack):
+    def open(self, jaxpr, consts, arguments, stack, frames):
         """Compute a `Jaxpr`: list of `(value, source)`."""
         known = dict(zip(jaxpr.constvars, consts, strict=True))
         known.update(zip(jaxpr.invars, arguments, strict=True))
@@ -98,7 +98,7 @@ class _Run:
 
         for equation in jaxpr.eqns:
             arguments = [read(atom) for atom in equation.invars]
-            found = self._equation(equation, arguments, stack)
+            found = self._equation(equation, arguments, stack, frames)
             known.update(zip(equation.outvars, found, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
 
@@ -107,35 +107,37 @@ class _Run:
             return self.source(value, CONSTANT)
         return -1
 
-    def _equation(self, equation, arguments, stack):
+    def _equation(self, equation, arguments, stack, frames):
         here = f"{stack}/{equation.source_info.name_stack}"
         name, params = equation.primitive.name, equation.params
         if name == "cond":
             branch = params["branches"][int(arguments[0][0])]
-            return self.closed(branch, arguments[1:], here)
+            return self.closed(branch, arguments[1:], here, frames)
         if name == "while":
             return self._while(params, arguments, here)
         if name == "scan":
             return self._scan(params, arguments, here)
         inner = _called(equation)
+        # What is called may have been traced before, for somebody else.
+        frames = frames or _frames(equation)
         if inner is not None:
             if hasattr(inner, "consts"):
-                return self.closed(inner, arguments, here)
-            return self.open(inner, [], arguments, here)
+                return self.closed(inner, arguments, here, frames)
+            return self.open(inner, [], arguments, here, frames)
         functions, bound = _bound(equation.primitive.get_bind_params(params))
         values = [value for value, _ in arguments]
         found = equation.primitive.bind(*functions, *values, **bound)
         if not equation.primitive.multiple_results:
             found = [found]
-        source = self._note(equation, here, found, arguments)
+        source = self._note(equation, here, found, arguments, frames)
         return [(value, source) for value in found]
 
-    def _note(self, equation, stack, found, arguments):
+    def _note(self, equation, stack, found, arguments, frames):
         operation = Operation(
             OPERATION,
             equation.primitive.name,
             label_in(stack),
-            _frames(equation),
+            frames,
             [source for _, source in arguments if source >= 0],
         )
         for value in found:

@@ -1,6 +1,7 @@
 """TensorFlow: the parts of the package that only it can do."""
 
 from keras_gradguard._backend.tensorflow.batches import BatchTap
+from keras_gradguard._backend.tensorflow.batches import data_like
 from keras_gradguard._backend.tensorflow.branching import assert_in_graph
 from keras_gradguard._backend.tensorflow.branching import branch
 from keras_gradguard._backend.tensorflow.branching import chooses_after
@@ -77,6 +78,7 @@ __all__ = [
     "copies",
     "copy",
     "count_calls",
+    "data_like",
     "densify",
     "detach",
     "float64",

@@ -15,6 +15,7 @@ class BatchTap:
     def __init__(self, steps):
         self._given: Any = collections.deque()
         self._steps = steps
+        self.spec: Any = None
 
     def through(self, dataset):
         spec = dataset.element_spec
@@ -22,6 +23,12 @@ class BatchTap:
             known = part is None or isinstance(part, tf.TensorSpec)
             if not known and type(part).__name__ != "OptionalSpec":
                 raise TypeError(f"the data hold a {type(part).__name__}")
+
+        self.spec = [
+            [part.dtype.name, part.shape.as_list()]
+            for part in tf.nest.flatten(spec)
+            if isinstance(part, tf.TensorSpec)
+        ]
 
         def note(*arrays):
             self._given.append((spec, [np.array(a) for a in arrays]))
@@ -56,3 +63,14 @@ def _restored(spec, arrays):
         for part in tf.nest.flatten(spec)
     ]
     return tf.nest.pack_sequence_as(spec, flat)
+
+
+def data_like(batches, spec):
+    flat = tf.nest.flatten(batches[0])
+    if spec is None or any(part is None for part in flat):
+        return None
+    parts = [tf.TensorSpec(shape, dtype) for dtype, shape in spec]
+    return tf.data.Dataset.from_generator(
+        lambda: iter(batches),
+        output_signature=tf.nest.pack_sequence_as(batches[0], parts),
+    )

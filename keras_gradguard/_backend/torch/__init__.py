@@ -7,6 +7,7 @@ from keras_gradguard._backend.single import reduce_over_replicas
 from keras_gradguard._backend.single import replica
 from keras_gradguard._backend.single import replicas
 from keras_gradguard._backend.torch.batches import BatchTap
+from keras_gradguard._backend.torch.batches import data_like
 from keras_gradguard._backend.torch.branching import assert_in_graph
 from keras_gradguard._backend.torch.branching import branch
 from keras_gradguard._backend.torch.branching import chooses_after
@@ -71,6 +72,7 @@ __all__ = [
     "constant",
     "copy",
     "count_calls",
+    "data_like",
     "densify",
     "detach",
     "float64",
