@@ -194,11 +194,11 @@ def _replay(options):
         os.environ.setdefault("KERAS_BACKEND", backend)
     from keras_gradguard.replaying.replay import replay
 
-    found = replay(
-        options.capsule,
-        _imported(options.model) if options.model else None,
-        safe_mode=not options.unsafe,
-    )
+    model = _imported(options.model) if options.model else None
+    try:
+        found = replay(options.capsule, model, safe_mode=not options.unsafe)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
     print(json.dumps(found.to_dict(), indent=2) if options.json else found)
 
 

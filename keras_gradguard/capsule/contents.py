@@ -60,6 +60,7 @@ class Contents:
             `loss`, as the run recorded them.
         facts: Dict: backend, releases, dtypes.
         model: JSON of the serialized model, or None.
+        previous: Structure of arrays, the batch before the first, or None.
     """
 
     reason: str
@@ -68,6 +69,7 @@ class Contents:
     records: dict[str, np.ndarray]
     facts: dict[str, Any]
     model: Any = None
+    previous: Any = None
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         """Write the files. The one that makes it a capsule comes last.
@@ -94,6 +96,7 @@ class Contents:
             }
             for batch in self.batches
         ]
+        previous = packed(self.previous, arrays)
         known = [value is not None for value in self.state]
         state = [plain(value) for value in self.state if value is not None]
         _save(folder / _STATE, state)
@@ -108,6 +111,7 @@ class Contents:
                 "format": _FORMAT,
                 "reason": self.reason,
                 "batches": entries,
+                "previous": previous,
                 "known": known,
                 **self.facts,
             },
@@ -156,6 +160,7 @@ class Contents:
             if (folder / MODEL).is_file():
                 model = json.loads((folder / MODEL).read_text("utf-8"))
             reason = facts.pop("reason")
+            previous = unpacked(facts.pop("previous"), arrays)
         except (KeyError, IndexError, StopIteration, OSError) as error:
             raise ValueError(
                 f"the capsule {str(folder)!r} is damaged "
@@ -167,7 +172,7 @@ class Contents:
                 f"not those that were written (index {changed[:1]}). Write "
                 "it anew"
             )
-        return cls(reason, batches, state, recorded, facts, model)
+        return cls(reason, batches, state, recorded, facts, model, previous)
 
 
 def read_facts(folder: str | os.PathLike[str]) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class Keeper:
         self._patches = Patches()
         self._touched: dict[int, Any] = {}
         self._kept: list[Batch] = []
+        self._previous: Any = None
         self._state: list[Any] | None = None
         self._norms: Any = collections.deque(maxlen=WINDOW)
         self._records: list[Any] = []
@@ -149,6 +150,7 @@ class Keeper:
         self._runs = False
         self._patches.undo()
         self._kept, self._state, self._touched = [], None, {}
+        self._previous = None
         recording, self._recording = self._recording, None
         if recording is not None:
             recording.keepers.remove(self)
@@ -271,6 +273,7 @@ class Keeper:
         """Keep the present state in place of the last, without batches."""
         left_out = self._recording.ring_ids
         variables = state_variables(self._model, left_out)
+        self._previous = self._kept[-1].data if self._kept else None
         self._state, self._kept, self._records = None, [], []
         self._waits = True
         state = [host_copy(read(variable)) for variable in variables]
@@ -321,6 +324,7 @@ class Keeper:
                 **facts,
             },
             self._serialized,
+            self._previous,
         )
         contents.write(self._folder)
         self.written = reason

@@ -10,7 +10,7 @@ from keras_gradguard._backend.operations import CONSTANT
 from keras_gradguard._backend.operations import OPERATION
 from keras_gradguard._backend.operations import STATE
 
-# What counts as larger than in the step before.
+# What counts as larger than usual.
 _TENFOLD = 10.0
 
 
@@ -24,7 +24,7 @@ class Origin:
             already, else None.
         born: Int, the operation that made NaN of infinity later; `at` itself
             if that did.
-        before: Float, in a spike what was the largest number in the step
+        before: Float, in a spike what is the largest number with the batch
             before; else NaN.
     """
 
@@ -70,26 +70,26 @@ def find_origin(step):
     return Origin(born, None, born)
 
 
-def find_growth(step, earlier):
-    """Return the `Origin` of numbers ten times as large as the step before's.
+def find_growth(step, usual):
+    """Return the `Origin` of numbers ten times as large as usual.
 
     Args:
         step: A `Step`.
-        earlier: The `Step` before it.
+        usual: A `Step` of the same weights with another batch.
     """
-    found, usual = step.operations, {}
-    for operation in earlier.operations:
-        usual.setdefault(_key(operation), []).append(operation.largest)
+    found, numbers = step.operations, {}
+    for operation in usual.operations:
+        numbers.setdefault(_key(operation), []).append(operation.largest)
     taken: dict = {}
     best = None
     for at, operation in enumerate(found):
         key = _key(operation)
         nth = taken[key] = taken.get(key, -1) + 1
         if operation.kind in (STATE, CONSTANT) or nth >= len(
-            usual.get(key, ())
+            numbers.get(key, ())
         ):
             continue
-        before = usual[key][nth]
+        before = numbers[key][nth]
         if not (before > 0 and operation.largest > _TENFOLD * before):
             continue
         if operation.kind == BATCH:

@@ -49,8 +49,8 @@ def replay(
     Named is the first operation that made something that is not finite of
     what was. Numbers that nobody uses do not count, nor does an infinity
     that is written into the code, as in a mask: what makes NaN of it is
-    named. In a spike it is the first operation with ten times the numbers
-    of the step before.
+    named. In a spike it is the first operation whose numbers are ten times
+    those with the batch before.
 
     Args:
         capsule: String or path, the directory.
@@ -200,16 +200,15 @@ def _judged(model, contents, variables, found):
     elif found.kind is None and contents.reason != "spike":
         what = "run again, no step was at fault"
     else:
+        batches = [batch.data]
+        if contents.reason == "spike" and found.kind is None:
+            # The same weights, and what is usual.
+            batches.append(_batch_before(contents, found.at))
         steps = []
-        places = [found.at]
-        if contents.reason == "spike" and found.kind is None and found.at:
-            places.insert(0, found.at - 1)
-        for at in places:
-            write_back(
-                variables, found.before if at == found.at else found.earlier
-            )
-            data = contents.batches[at].data
-            steps.append(operations_of(model, labels, data))
+        for data in batches:
+            if data is not None:
+                write_back(variables, found.before)
+                steps.append(operations_of(model, labels, data))
         what = _tell(told, labels, steps, found)
     return Replay(
         reason=contents.reason,
@@ -225,9 +224,13 @@ def _judged(model, contents, variables, found):
     )
 
 
+def _batch_before(contents, at):
+    return contents.batches[at - 1].data if at else contents.previous
+
+
 def _tell(told, labels, steps, found):
     """Fill in what the operations tell, and return it in words."""
-    step = steps[-1]
+    step = steps[0]
     if step.error is not None or found.kind == "error":
         error = step.error or found.error
         if step.broken >= 0:
@@ -235,7 +238,7 @@ def _tell(told, labels, steps, found):
         return f"the step raised {type(error).__name__}"
     origin = find_origin(step)
     if origin is None and len(steps) > 1:
-        origin = find_growth(step, steps[0])
+        origin = find_growth(step, steps[1])
     if origin is None:
         return (
             "it is so in the compiled step, and not where its operations run "

@@ -24,7 +24,6 @@ class Rerun:
         kind: `"nonfinite"`, `"update"` (the gradient was finite, and the
             weights are not), `"error"`, or None: no step was at fault.
         before: List of arrays, the state before that batch.
-        earlier: The state before the batch before, or None.
         variable: Int, the first variable that an update has spoilt; -1.
         error: What the step raised, or None.
         norms: Dict from step to the norms of its gradients.
@@ -34,7 +33,6 @@ class Rerun:
     at: int = -1
     kind: str | None = None
     before: list = dataclasses.field(default_factory=list)
-    earlier: list | None = None
     variable: int = -1
     error: Any = None
     norms: dict = dataclasses.field(default_factory=dict)
@@ -142,7 +140,6 @@ class _Runner(WatchingCallback):
         found, edits = self._found, self._batches[batch].edits
         for at, value in edits.items():
             self._variables[at].assign(value)
-        found.earlier = found.before or None
         if self._values is None or edits:
             self._values = self._state()
         found.at, found.before = batch, self._values

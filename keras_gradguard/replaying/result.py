@@ -102,10 +102,10 @@ def said_of_growth(before, after):
     """Say by how much numbers have grown.
 
     Args:
-        before: Float, the largest in the step before.
+        before: Float, the largest with the batch before.
         after: Float, the largest now.
     """
     return (
-        f"numbers up to {number(after)} came out, and {number(before)} in the "
-        "step before"
+        f"numbers up to {number(after)} came out, and up to {number(before)} "
+        "with the batch before"
     )

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-BATCH, BATCHES, AT = 8, 12, 9
-WIDTH = 4
+BATCH, BATCHES, AT, WIDTH = 8, 12, 9, 4
 ROWS = BATCH * BATCHES
+ROW = AT * BATCH + 3
 package = keras.saving.register_keras_serializable("tests.planted")
 
 
@@ -30,106 +30,102 @@ class Power(keras.layers.Layer):
 
 @package
 class Attention(keras.layers.Layer):
-    """Looks where the input is not zero."""
+    """Looks where it may."""
 
     def call(self, x, seen):
         scores = ops.matmul(x, ops.transpose(x, (0, 2, 1)))
+        # Infinity that the code wants is no fault.
         scores = ops.where(ops.expand_dims(seen, 1) > 0, scores, -np.inf)
         return ops.matmul(ops.softmax(scores), x)
 
 
-def _numbers(seed=0, shape=(ROWS, WIDTH)):
+def numbers(seed=0, shape=(ROWS, WIDTH)):
     rng = np.random.default_rng(seed)
     return rng.uniform(0.5, 1.5, size=shape).astype("float32")
 
 
-def _row():
-    return AT * BATCH + 3
-
-
-def _net(inputs, outputs, optimizer=None, **compiled):
-    model = keras.Model(inputs, keras.layers.Dense(1, name="out")(outputs))
-    optimizer = optimizer or keras.optimizers.Adam(0.001)
-    model.compile(optimizer, "mse", **compiled)
+def net(inputs, hidden, **compiled):
+    model = keras.Model(inputs, keras.layers.Dense(1, name="out")(hidden))
+    model.compile(keras.optimizers.Adam(0.001), "mse", **compiled)
     return model
 
 
-def _one(layer):
+def with_layer(*layers):
     inputs = keras.Input((WIDTH,))
     hidden = keras.layers.Dense(
         WIDTH, use_bias=False, name="before", kernel_initializer="identity"
     )(inputs)
-    hidden = keras.layers.Dropout(0.2, seed=3)(hidden)
-    hidden = (
-        keras.layers.BatchNormalization(center=False, scale=False, name="norm")(
-            hidden
-        )
-        if layer is None
-        else layer(hidden)
-    )
-    return _net(inputs, hidden)
+    for layer in layers:
+        hidden = layer(hidden)
+    return net(inputs, hidden)
 
 
 def data():
-    x = _numbers()
-    x[_row(), 1] = np.nan
-    return _one(None), x
+    x = numbers()
+    x[ROW, 1] = np.nan
+    # Draws, and averages, that a replay has to repeat.
+    return with_layer(
+        keras.layers.Dropout(0.2, seed=3),
+        keras.layers.BatchNormalization(center=False, scale=False),
+    ), x
 
 
 def logarithm():
-    x = _numbers()
-    x[_row()] = 0
-    return _one_without_dropout(Logarithm(name="planted")), x
+    x = numbers()
+    x[ROW] = 0
+    return with_layer(Logarithm(name="planted")), x
 
 
 def root():
-    x = _numbers()
-    x[_row()] = 0
-    return _one_without_dropout(Root(name="planted")), x
+    x = numbers()
+    x[ROW] = 0
+    return with_layer(Root(name="planted")), x
 
 
 def overflow():
-    x = _numbers()
-    x[_row()] = 400
-    return _one(Power(name="planted")), x
-
-
-def _one_without_dropout(layer):
-    inputs = keras.Input((WIDTH,))
-    hidden = keras.layers.Dense(
-        WIDTH, use_bias=False, name="before", kernel_initializer="identity"
-    )(inputs)
-    return _net(inputs, layer(hidden))
+    x = numbers()
+    x[ROW] = 400
+    return with_layer(Power(name="planted")), x
 
 
 def index():
     x = np.random.default_rng(1).integers(0, 5, size=(ROWS, 3))
-    x[_row(), 2] = 7
+    x[ROW, 2] = 7
     inputs = keras.Input((3,), dtype="int32")
     hidden = keras.layers.Embedding(5, WIDTH, name="planted")(inputs)
     # XLA of TensorFlow takes the last row instead.
     jit = {} if keras.backend.backend() == "jax" else {"jit_compile": False}
-    return _net(inputs, keras.layers.Flatten()(hidden), **jit), x
+    return net(inputs, keras.layers.Flatten()(hidden), **jit), x
 
 
 def mask():
-    x = _numbers(2, (ROWS, 3, WIDTH))
+    x = numbers(2, (ROWS, 3, WIDTH))
     seen = np.ones((ROWS, 3), "float32")
-    seen[_row()] = 0
-    inputs = keras.Input((3, WIDTH)), keras.Input((3,))
+    seen[ROW] = 0
+    inputs = [keras.Input((3, WIDTH)), keras.Input((3,))]
     hidden = keras.layers.Dense(WIDTH, name="before")(inputs[0])
     hidden = Attention(name="planted")(hidden, inputs[1])
-    hidden = keras.layers.GlobalAveragePooling1D()(hidden)
-    return _net(list(inputs), hidden), [x, seen]
+    return net(inputs, keras.layers.GlobalAveragePooling1D()(hidden)), [x, seen]
 
 
-# Where it is, what layer and what operation, whether on the way back.
+# Model and data, layer, operation, whether it is its slope.
 PLANTED = {
-    "data": (data, "before", {"matmul"}, False),
-    "index": (index, "planted", {"take"}, False),
-    "logarithm": (logarithm, "planted", {"log"}, False),
-    "root": (root, "planted", {"sqrt"}, True),
-    "mask": (mask, "planted", {"softmax"}, False),
-    "overflow": (overflow, "planted", {"exp"}, False),
+    "data": (data, "before", "matmul", False),
+    "index": (index, "planted", "take", False),
+    "logarithm": (logarithm, "planted", "log", False),
+    "root": (root, "planted", "sqrt", True),
+    "mask": (mask, "planted", "softmax", False),
+    "overflow": (overflow, "planted", "exp", False),
 }
-Y = _numbers(5, (ROWS, 1))
+Y = numbers(5, (ROWS, 1))
+
+
+def plain():
+    """Return a model without a fault."""
+    keras.utils.set_random_seed(2)
+    return with_layer()
+
+
+def fit(model, x, y=Y, *callbacks, **arguments):
+    arguments = {"batch_size": BATCH, "shuffle": False, **arguments}
+    return model.fit(x, y, verbose=0, callbacks=list(callbacks), **arguments)
