@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_gradguard import _validation
+
 
 def batch_checksum(batch: Any) -> str:
     """Return the checksum of a batch.
@@ -25,12 +27,15 @@ def batch_checksum(batch: Any) -> str:
     Returns:
         String of 64 hexadecimal digits.
 
+    Raises:
+        TypeError: If it holds something else than numbers and texts.
+
     Example:
     >>> import numpy as np
     >>> import keras_gradguard as kgg
     >>> x, y = np.ones((16, 4), "float32"), np.zeros((16, 1), "float32")
     >>> kgg.batch_checksum((x, y))[:12]
-    '8c3b7d0b0f43'
+    'c4e9b93fb0c3'
 
     Notes:
         `fit` casts float64 arrays to float32 before the train step gets them,
@@ -38,12 +43,33 @@ def batch_checksum(batch: Any) -> str:
     """
     digest = hashlib.sha256()
     for array in leaves(batch):
-        array = np.ascontiguousarray(plain(array))
+        array = np.ascontiguousarray(_checked(array))
         little = array.astype(array.dtype.newbyteorder("<"))
         shape = ", ".join(str(length) for length in np.shape(array))
         digest.update(f"{array.dtype.name}({shape})".encode())
         digest.update(little.tobytes())
     return digest.hexdigest()
+
+
+def _checked(value):
+    try:
+        array = np.asarray(value)
+        texts = array.dtype.kind == "O" and all(
+            isinstance(text, bytes | str) for text in array.flat
+        )
+        if texts or array.dtype.kind in "biufcSUV":
+            return plain(array)
+    except Exception:
+        array = None  # as ragged lists are
+    _validation.fail(
+        TypeError,
+        "batch_checksum",
+        "batch",
+        "a structure of arrays of numbers or texts",
+        value,
+        "Pass (x, y), as the train step gets them.",
+        show_type=True,
+    )
 
 
 def leaves(structure: Any) -> list[Any]:

@@ -188,7 +188,7 @@ def read_facts(folder: str | os.PathLike[str]) -> dict[str, Any]:
     path = Path(folder) / CAPSULE
     if not path.is_file():
         raise FileNotFoundError(
-            f"`CAPSULE` must be a directory with {CAPSULE}, which "
+            f"replay: `capsule` must be a directory with {CAPSULE}, which "
             "`GradientMonitor(capsule=...)` writes at the first fault. "
             f"Received: {str(folder)!r}, in which there is none. Either no "
             "step was at fault, or it is another directory"

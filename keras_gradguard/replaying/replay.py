@@ -115,7 +115,7 @@ def _model(contents, model, safe_mode):
     if model is None:
         model = _from_capsule(contents, safe_mode)
     elif callable(model) and not isinstance(model, keras.Model):
-        model = model()
+        model = _made_by(model)
     if not isinstance(model, keras.Model):
         _validation.fail(
             TypeError,
@@ -129,6 +129,18 @@ def _model(contents, model, safe_mode):
         raise ValueError(f"{_OWNER}: `model` must be compiled. {_PASS_MODEL}.")
     model.steps_per_execution = 1
     return model
+
+
+def _made_by(function):
+    try:
+        return function()
+    except Exception as error:
+        raise RuntimeError(
+            f"{_OWNER}: `model` must be a Keras model, or a function without "
+            "arguments that returns one. Received: "
+            f"model={_validation.shown(function)}, which raised "
+            f"{type(error).__name__}: {error}."
+        ) from error
 
 
 def _from_capsule(contents, safe_mode):

@@ -160,7 +160,7 @@ def test_a_spike_is_kept_and_named(tmp_path):
 def test_an_update_that_went_too_far(tmp_path):
     model, x = planted.plain(), planted.numbers()
     model.compile(keras.optimizers.SGD(3e38), "mse")
-    run(model, x, tmp_path)
+    run(model, x, tmp_path, y=100 * Y)
     found = kgg.replay(tmp_path)
     assert found.operation == "the optimizer's update"
     assert found.index == 0
