@@ -136,6 +136,8 @@ class _Runner(WatchingCallback):
         self._watch.start(recording_of(self._model), len(self._batches))
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if batch >= len(self._batches):
+            return  # the end of data of unknown length shows only now
         self._sync()
         found, edits = self._found, self._batches[batch].edits
         for at, value in edits.items():

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
+import keras
 import numpy as np
 
 import keras_gradguard as kgg
