@@ -2,28 +2,47 @@
 
 import numpy as np
 
+_NAMED = ((9, "billion"), (6, "million"))
 
-def number(value):
-    """Return a number as people write it: two digits that count."""
+
+def number(value, digits=2):
+    """Return a number as people write it: few digits, and words if large.
+
+    From a million on it is "95 million" or "95 billion", from a thousand
+    billion on a power of ten: "7 x 10^16".
+
+    Args:
+        value: Float.
+        digits: Int. Digits that count. Defaults to 2.
+    """
     value = float(value)
     if not np.isfinite(value):
         return str(value)
     if value == 0:
         return "0"
     power = int(np.floor(np.log10(abs(value))))
-    if 2 <= power < 6:
-        return f"{round(value, 1 - power):,.0f}"
-    if -3 <= power < 2:
-        text = f"{value:.{max(0, 1 - power)}f}"
+    # 999,999 are a million where two digits count.
+    value = float(f"{value:.{digits - 1}e}") or value
+    power = max(power, int(np.floor(np.log10(abs(value)) + 1e-12)))
+    if power >= 12:
+        front = round(value / 10.0**power)
+        times = {1: "", -1: "-"}.get(front, f"{front} x ")
+        return f"{times}10^{power}"
+    for size, name in _NAMED:
+        if power >= size:
+            return f"{number(value / 10**size, digits)} {name}"
+    if power >= digits:
+        return f"{value:,.0f}"
+    if power >= -3:
+        text = f"{value:.{max(0, digits - 1 - power)}f}"
         return text.rstrip("0").rstrip(".") if "." in text else text
-    return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+")
+    front, back = f"{value:.{digits - 1}e}".split("e")
+    front = front.rstrip("0").rstrip(".") if "." in front else front
+    return f"{front}e{int(back)}"
 
 
 def many_times(factor):
     """Return a factor as people say it: "52 times", "95 million times"."""
-    for size, name in ((1e9, "billion"), (1e6, "million")):
-        if size <= factor < 1e12:
-            return f"{number(factor / size)} {name} times"
     return f"{number(factor)} times"
 
 

@@ -21,8 +21,14 @@ pytestmark = pytest.mark.pure
         (12.34, "12"),
         (89.2, "89"),
         (37549, "38,000"),
-        (536870176.0, "5.4e+8"),
-        (1e-45, "1.0e-45"),
+        (999_999, "1 million"),
+        (536870176.0, "540 million"),
+        (9.5e10, "95 billion"),
+        (9.99e11, "10^12"),
+        (7.4e16, "7 x 10^16"),
+        (-1e13, "-10^13"),
+        (1e-5, "1e-5"),
+        (1e-45, "1e-45"),
         (-0.5, "-0.5"),
         (float("inf"), "inf"),
         (float("nan"), "nan"),
@@ -33,13 +39,29 @@ def test_two_digits_count(value, text):
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.69314, "0.693"),
+        (123.4, "123"),
+        (12.34, "12.3"),
+        (1234.5, "1,230"),
+        (361501360128.0, "362 billion"),
+        (2.6e30, "3 x 10^30"),
+    ],
+)
+def test_three_digits_count(value, text):
+    assert number(value, 3) == text
+
+
+@pytest.mark.parametrize(
     ("factor", "text"),
     [
         (52.3, "52 times"),
         (360_000, "360,000 times"),
         (9.5e7, "95 million times"),
         (2e9, "2 billion times"),
-        (1e12, "1.0e+12 times"),
+        (9.5e10, "95 billion times"),
+        (1e12, "10^12 times"),
         (float("inf"), "inf times"),
     ],
 )

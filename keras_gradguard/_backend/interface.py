@@ -176,14 +176,24 @@ class ForwardPass(Protocol):
 
     Args:
         model: Keras model, built.
-        gather: Function of a callable that runs the model and of its
-            arguments; returns a vector of what was measured meanwhile.
-        send: Function that takes the vector inside of the step, where `look`
-            does not give it back.
-        on_failure: Callable that takes an exception. Then there is no pass.
         xla: Whether the step is compiled by XLA.
         custom: Whether the model's train step is the user's own.
     """
+
+    def add(self, gather, send, on_failure, of_loss):
+        """Add something to look for, before `wrap`.
+
+        Args:
+            gather: Function of a callable that runs the model, and returns the
+                loss if it is asked for, and of its arguments; returns a
+                vector of what was measured meanwhile.
+            send: Function that takes the vector inside of the step, where
+                `look` does not give it back.
+            on_failure: Callable that takes an exception. Then there is no
+                such look any more.
+            of_loss: Whether the loss is asked for; None where a train step of
+                the user's own does not compute it by `compute_loss`.
+        """
 
     def wrap(self, function):
         """The function to run instead of what Keras made as `train_function`.
@@ -199,7 +209,8 @@ class ForwardPass(Protocol):
             args: Arguments of the `train_function`.
 
         Returns:
-            The arguments to use instead, and the vector or None.
+            The arguments to use instead, and a list of a vector or None for
+            each look that was added.
         """
 
     def take(self, vector):
@@ -242,6 +253,20 @@ class Backend(Protocol):
     def to_numpy(self, tensor):
         """Host copy of a tensor, or of a ring's `snapshot` as one tensor."""
 
+    def on_host(self, tensors):
+        """Tensors as arrays, without a copy, where that spares to compile.
+
+        They may be read until the next step, and are not to be kept. With
+        several processes the answer is the same on all.
+
+        Args:
+            tensors: List of tensors.
+
+        Returns:
+            List of NumPy arrays. None where some are with an accelerator or
+            another process, or where nothing would be compiled.
+        """
+
     def take_flat(self, tensor, positions):
         """Chosen entries of a tensor, or all (None), as a vector."""
 
@@ -266,6 +291,30 @@ class Backend(Protocol):
         Returns:
             The scalar, a list of the gradients, None where there is none, and
             the structure.
+        """
+
+    def gradients_at_taps(self, run):
+        """Gradients of a loss with respect to zeros that were added.
+
+        Args:
+            run: Function of a callable, which takes a shape and a dtype and
+                returns zeros; returns the loss and a structure of tensors.
+                It may be run twice.
+
+        Returns:
+            List of tensors, one for each of the zeros, and the structure.
+        """
+
+    def loss_beside(self, model, arguments):
+        """Callable that runs a model on a batch, and changes nothing.
+
+        Args:
+            model: Keras model.
+            arguments: What its train step is called with.
+
+        Returns:
+            Function without arguments that returns the loss; None where a
+            train step of the user's own does not compute it by `compute_loss`.
         """
 
     def run_whole(self, function, *arguments):
@@ -322,6 +371,13 @@ class Backend(Protocol):
 
         Where XLA compiles a graph, that changes how it fuses the rest of the
         step, and its last bits would differ.
+        """
+
+    def each_whole(self, tensors):
+        """Small tensors that are about to be joined.
+
+        Where one lies on several devices, the others would be laid so, too,
+        and the step from which they come would add up in another order.
         """
 
     def zero_fractions(self, tensors):
@@ -562,7 +618,7 @@ class Backend(Protocol):
 class CompilingBackend(Backend, Protocol):
     """A backend that compiles the train step as one, as all but torch do."""
 
-    def ForwardPass(self, model, gather, send, on_failure, xla, custom):
+    def ForwardPass(self, model, xla, custom):
         """Make a `ForwardPass`."""
 
     def copies(self, values):

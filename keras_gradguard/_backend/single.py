@@ -22,3 +22,7 @@ def keep_collectives_apart(model=None):
 def reduce_over_replicas(tensors):
     # The tensors: they are reduced already.
     return list(tensors)
+
+
+def each_whole(tensors):
+    return list(tensors)

@@ -236,12 +236,8 @@ class DeadReLUDetector(WatchingCallback):
             return
         self._measured.add_gradients(table, block)
         block = self._choice.block(self._model, table, block)
-        self.trace.set_has_gradient(block.has_gradient)
-        self.trace.append(
-            block.steps,
-            block.grad_norm,
-            skipped=block.skipped,
-            extra=None if block.loss is None else {"loss": block.loss},
+        block.append_to(
+            self.trace, without=("clipped_grad_norm", "clip_threshold")
         )
 
     def on_measurement(self, measurement: Any) -> None:

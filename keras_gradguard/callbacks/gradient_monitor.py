@@ -107,6 +107,7 @@ class GradientMonitor(WatchingCallback):
             fits, and one that begins with `"!"` excludes. The trace, the
             rules and the logs see these alone: a global norm is theirs.
             Defaults to `None`: all.
+<<<<<<< HEAD
         capsule: String or path. Directory for a capsule: what it takes to run
             the steps before a fault once more. It is written at the first
             step whose gradient or loss is not finite, whose gradient is over
@@ -117,6 +118,14 @@ class GradientMonitor(WatchingCallback):
         capsule_freq: Integer >= 1. Batches from one copy of the state to the
             next, for `capsule`. Larger costs less time, holds more batches,
             and takes longer to replay. Defaults to 50.
+=======
+        through_time: Bool. Whether to measure, at the steps at which the
+            activations are measured, the gradient of the loss with respect to
+            the state of each recurrent layer at each time step. That shows
+            whether the far past can be learnt: `trace.time_gradients(layer)`.
+            It runs the model forward and backward once more at these steps.
+            Defaults to False.
+>>>>>>> main
 
     Attributes:
         trace: `Trace` of the latest fit.
@@ -172,8 +181,12 @@ class GradientMonitor(WatchingCallback):
         histogram_freq: int = 0,
         log_metrics: bool | str | Sequence[str] = False,
         layers: str | type | Sequence[str | type] | None = None,
+<<<<<<< HEAD
         capsule: str | os.PathLike[str] | None = None,
         capsule_freq: int = 50,
+=======
+        through_time: bool = False,
+>>>>>>> main
     ) -> None:
         super().__init__()
         self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
@@ -204,6 +217,7 @@ class GradientMonitor(WatchingCallback):
         self._metrics = check_log_metrics(_OWNER, log_metrics)
         self.layers = layers
         self._choice = LayerChoice(_OWNER, layers)
+<<<<<<< HEAD
         self.capsule = _validation.check_folder(_OWNER, "capsule", capsule)
         self.capsule_freq = _validation.check_int(
             _OWNER,
@@ -213,6 +227,11 @@ class GradientMonitor(WatchingCallback):
             hint="Pass 50 for a copy every fifty batches.",
         )
         self._keeper: Any = None
+=======
+        self.through_time = _validation.check_bool(
+            _OWNER, "through_time", through_time
+        )
+>>>>>>> main
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
         self._outlet = Outlet(_OWNER)
@@ -256,6 +275,8 @@ class GradientMonitor(WatchingCallback):
                 spare=() if self.histogram_freq else (EventWriter,),
             ),
         ]
+        if self.through_time:
+            recording.look_through_time()
         self._watch.start(recording, self.params.get("steps"))
         if self.histogram_freq:
             self._watch.record_histograms()
@@ -303,34 +324,15 @@ class GradientMonitor(WatchingCallback):
         table = self._watch.recording.make_table()
         block = self._choice.block(self._model, table, block)
         if len(block.update_steps):
-            self.trace.append_updates(
-                block.update_steps, block.weight_norm, block.update_norm
-            )
+            self.trace.append_updates(block.update_steps, **block.updates)
         if len(block.steps):
             self._take_records(block)
 
     def _take_records(self, block: Any) -> None:
         keep = block.steps % self.update_freq == 0
-        if keep.all():
-            keep = slice(None)
-        clipped = block.clipped_grad_norm
-        threshold = block.clip_threshold
-        self.trace.set_has_gradient(block.has_gradient)
-        self.trace.append(
-            block.steps[keep],
-            block.grad_norm[keep],
-            None if clipped is None else clipped[keep],
-            block.skipped[keep],
-            {
-                name: series[keep]
-                for name, series in (
-                    ("clip_threshold", threshold),
-                    ("loss", block.loss),
-                )
-                if series is not None
-            },
-        )
-        self._records += len(block.steps[keep])
+        wanted = block if keep.all() else block.with_records(keep)
+        wanted.append_to(self.trace)
+        self._records += len(wanted.steps)
         for reporter in self._reporters:
             reporter.on_records(self.trace, int(block.steps[0]))
         nonfinite = not np.isfinite(
@@ -346,6 +348,16 @@ class GradientMonitor(WatchingCallback):
             self._begin_trace()
         measurement = self._choice.measurement(self._model, measurement)
         self._activity.append_to(self.trace, measurement)
+
+    def on_time_gradients(self, measurement: Any) -> None:
+        """Take in gradients through time."""
+        if not len(self.trace.variables):
+            self._begin_trace()
+        measured = self._choice.time_gradients(self._model, measurement)
+        if self.through_time and measured.layers:
+            self.trace.append_time_gradients(
+                measured.step, measured.layers, measured.lengths, measured.norms
+            )
 
     def on_histogram(self, histogram: Any) -> None:
         """Take in the histograms of an update's gradients."""

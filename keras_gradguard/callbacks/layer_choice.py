@@ -176,19 +176,7 @@ class LayerChoice:
         )
         with np.errstate(invalid="ignore", divide="ignore"):
             share = np.where(whole > 0, part / whole, 1.0)
-
-        def scaled(values):
-            return None if values is None else values * share
-
-        return dataclasses.replace(
-            block,
-            grad_norm=block.grad_norm[:, columns],
-            clipped_grad_norm=scaled(block.clipped_grad_norm),
-            clip_threshold=scaled(block.clip_threshold),
-            has_gradient=block.has_gradient[columns],
-            weight_norm=block.weight_norm[:, columns],
-            update_norm=block.update_norm[:, columns],
-        )
+        return block.of_columns(columns, share)
 
     def measurement(self, model, measurement):
         """Leave the chosen layers in a measurement of activations.
@@ -214,6 +202,31 @@ class LayerChoice:
             activations=measurement.activations[at],
             active=[measurement.active[i] for i in at],
             magnitude=[measurement.magnitude[i] for i in at],
+        )
+
+    def time_gradients(self, model, measurement):
+        """Leave the chosen layers in gradients through time.
+
+        Args:
+            model: The model.
+            measurement: `TimeMeasurement`.
+
+        Returns:
+            A `TimeMeasurement`.
+        """
+        if self.all:
+            return measurement
+        taken = self.takes(model)
+        at = [
+            i
+            for i, each in enumerate(measurement.found)
+            if id(each.layer) in taken or id(each.cell) in taken
+        ]
+        return dataclasses.replace(
+            measurement,
+            found=[measurement.found[i] for i in at],
+            lengths=measurement.lengths[at],
+            norms=measurement.norms[at],
         )
 
     def counts(self, model, counts):

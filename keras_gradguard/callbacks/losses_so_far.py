@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_gradguard._text import number
+
 WINDOW = 10
 # Of what was learnt, so much is lost; but a loss this many times as large, or
 # this many standard deviations away, is enough.
@@ -78,7 +80,8 @@ class LossesSoFar:
         if not self.is_known or np.isnan(self.good):
             return None
         if self.late > self.good + self._margin():
-            return f"the loss went from {self.good:.4g} to {self.late:.4g}"
+            good, late = number(self.good, 4), number(self.late, 4)
+            return f"the loss went from {good} to {late}"
         return None
 
     def _margin(self) -> float:

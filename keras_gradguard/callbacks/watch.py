@@ -82,6 +82,10 @@ class Watch:
         """Let steps count histograms of the gradients when asked to."""
         self.guard(self.recording.record_histograms)
 
+    def look_through_time(self):
+        """Let full steps measure gradients through time."""
+        self.guard(self.recording.look_through_time)
+
     def ask_for_histogram(self):
         """Ask for the histograms of the next update's gradients.
 
@@ -166,6 +170,10 @@ class Watch:
         """Pass on what was measured of the activations."""
         self.guard(self._callback.on_measurement, measurement)
 
+    def on_time_gradients(self, measurement):
+        """Pass on gradients through time."""
+        self.guard(self._callback.on_time_gradients, measurement)
+
     def on_counts(self, counts):
         """Pass on how often units were active."""
         self.guard(self._callback.on_counts, counts)
@@ -249,6 +257,9 @@ class WatchingCallback(Callback):
 
     def on_measurement(self, measurement: Any) -> None:
         """Leave the activations to who asked for them."""
+
+    def on_time_gradients(self, measurement: Any) -> None:
+        """Leave gradients through time to who asked for them."""
 
     def on_counts(self, counts: Any) -> None:
         """Leave the units to who asked for them."""

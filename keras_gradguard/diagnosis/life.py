@@ -9,7 +9,12 @@ from keras_gradguard.findings.causes import ranked
 from keras_gradguard.findings.causes import trace_causes
 
 # What a slow start shows, and a run may outgrow.
-_OUTGROWN = ("loss_plateau", "slow_convergence", "vanishing_gradient")
+_OUTGROWN = (
+    "loss_plateau",
+    "slow_convergence",
+    "vanishing_gradient",
+    "poor_initialization",
+)
 # Measurements in a row at which the model has learnt.
 _FOR_GOOD = 3
 # They need no second look.

@@ -35,7 +35,12 @@ _KINDS = {
         ("no_dependence", "cut_off", "zero_factors"),
         (
             ("vanishing_gradient", *_UNITS, *_LOSS),
-            ("output_mismatch", "poor_initialization"),
+            (
+                "output_mismatch",
+                "unscaled_data",
+                "poor_initialization",
+                "exploding_gradient",
+            ),
         ),
     ),
     **dict.fromkeys(
@@ -61,6 +66,21 @@ _KINDS = {
         ),
         ("output_mismatch", "unscaled_data"),
     ),
+    # The loss that they throw about is told beside it.
+    "first_steps": (
+        ("vanishing_gradient", "frozen_layer", *_UNITS, *SYMPTOMS),
+        (
+            "output_mismatch",
+            "unscaled_data",
+            "poor_initialization",
+            "exploding_gradient",
+            *_UNITS,
+        ),
+    ),
+    "learning_rate": (
+        ("vanishing_gradient", "frozen_layer", *_UNITS, *_LOSS),
+        ("output_mismatch", "unscaled_data", "poor_initialization", *_UNITS),
+    ),
     "one_side": ((*_UNITS, "vanishing_gradient", "exploding_gradient"), ()),
     "lost": (
         (*_UNITS, "vanishing_gradient", *_LOSS),
@@ -70,6 +90,9 @@ _KINDS = {
 # Outputs that have become a constant: whatever is told besides is the cause,
 # but that the loss stays where it is.
 _LAST = "constant_outputs"
+# Units that were dead or saturated at the first step are a cause of steps that
+# do not help, others an effect.
+_STEPS = ("first_steps", "learning_rate")
 _OF_RULES = ("output_mismatch", "frozen_layer", "clipping", "update_ratio")
 
 
@@ -139,6 +162,8 @@ def _root(rule, rules, begin, effects):
             continue
         if rule in _EITHER and not _came_first(cause, rule, begin):
             continue
+        if rule in _STEPS and cause in _UNITS and begin[cause] > begin[rule]:
+            continue
         root = _root(cause, rules - {rule}, begin, effects)
         return cause if root is None else root
     return None
@@ -146,6 +171,8 @@ def _root(rule, rules, begin, effects):
 
 def _came_first(cause, rule, begin):
     """Whether a cause of dead or saturated units began before them."""
+    if cause in _STEPS:
+        return begin[cause] < begin[rule]
     if cause in _KINDS:
         return True
     if cause == "exploding_gradient":

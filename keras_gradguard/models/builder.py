@@ -1,6 +1,7 @@
 """Builds a model anew, with the changes of a plan."""
 
 import dataclasses
+import inspect
 from typing import Any
 
 import keras
@@ -66,6 +67,9 @@ class Builder:
             return type(layer).from_config(config)
         except TypeError:
             # A class of the user's own whose config does not make it again.
+            made = _with_own_arguments(layer, config)
+            if made is not None:
+                return made
             if updates or getattr(layer, "weights", True):
                 raise
             return layer
@@ -185,6 +189,26 @@ class Builder:
                         for value in values
                     ]
                 )
+
+
+def _with_own_arguments(layer, config):
+    """Make a layer whose `__init__` takes no more than arguments of its own.
+
+    As in many examples: `name`, `trainable` and `dtype`, which Keras writes
+    into the config, are set afterwards. None where that does not help.
+    """
+    taken = inspect.signature(type(layer).__init__).parameters
+    own = {key: value for key, value in config.items() if key in taken}
+    if len(own) == len(config):
+        return None
+    try:
+        made = type(layer)(**own)
+    except (TypeError, ValueError):
+        return None
+    made.name, made.trainable = layer.name, layer.trainable
+    if made.dtype_policy != layer.dtype_policy:
+        made.dtype_policy = layer.dtype_policy
+    return made
 
 
 def _update(config, updates):

@@ -469,3 +469,50 @@ def build_from(model, x, **arguments):
 
     symbols = tree.map_structure(symbol, x)
     backend.compute_output_spec(model, symbols, **arguments)
+
+
+# Of recurrent layers
+
+
+def loops_as_keras_does(layer):
+    """Whether a recurrent layer runs over time by a loop of Keras's own.
+
+    `RNN` and its subclasses have kept it in `inner_loop` since 3.0.
+
+    Args:
+        layer: A `keras.layers.RNN`.
+    """
+    loop = getattr(type(layer), "inner_loop", None)
+    return getattr(loop, "__module__", "").startswith("keras.")
+
+
+def rnn(layer, step, sequences, initial_state, mask):
+    """Run over time as `RNN.inner_loop` does.
+
+    No public function takes a structure of sequences.
+
+    Args:
+        layer: A `keras.layers.RNN`.
+        step: Function of the inputs and the states of a time step.
+        sequences: Structure of tensors `(batch, time, ...)`.
+        initial_state: Structure of tensors.
+        mask: Bool tensor `(batch, time)` or None.
+
+    Returns:
+        The last output, all outputs, and the states.
+    """
+    from keras.src import backend
+
+    # The next Keras has a module of this name.
+    function = getattr(backend.rnn, "rnn", backend.rnn)
+    return function(
+        step,
+        sequences,
+        initial_state,
+        go_backwards=layer.go_backwards,
+        mask=mask,
+        unroll=layer.unroll,
+        input_length=sequences[0].shape[1],
+        zero_output_for_mask=layer.zero_output_for_mask,
+        return_all_outputs=layer.return_sequences,
+    )

@@ -48,7 +48,7 @@ def facts(model, params):
         `optimizer`, `learning_rate`, `loss_name`, `loss_weight` (of a single
         loss, None where there are several), `compiled` (see
         `calls.compiled_with`), `outputs` (one dict with the fields of
-        `Output` each), `epochs_planned`, `steps_per_epoch`.
+        `Output` each), `rescaling`, `epochs_planned`, `steps_per_epoch`.
     """
     compiled = getattr(model, "optimizer", None) is not None
     several = optimizers.all_of(model)[1:] if compiled else []
@@ -64,6 +64,11 @@ def facts(model, params):
         "loss_weight": _loss_weight(model),
         "compiled": calls.compiled_with(model),
         "outputs": _outputs(model),
+        "rescaling": [
+            layer_path(layer)
+            for layer in forward_layers(model)
+            if isinstance(layer, keras.layers.Rescaling)
+        ],
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),
     }

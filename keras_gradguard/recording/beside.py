@@ -4,19 +4,24 @@ The step itself holds the norms of its gradients and nothing else, so it has
 one variant and is compiled once. Activations and the batch come from a pass
 forward on the same batch, with the weights and the seeds that the step is
 about to use; norms of weights and updates from copies of the weights.
+Gradients through time, where they are wanted, come from another pass, forward
+and backward.
 """
 
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_gradguard import _backend
+from keras_gradguard._backend import host_norms
 from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.recording import parts as parts_lib
 
 _PASS = parts_lib.ACTIVATIONS, parts_lib.DATA
 _WEIGHTS = (parts_lib.WEIGHTS,)
+_TIME = (parts_lib.TIME,)
 
 
 def can_measure(model, taps):
@@ -53,21 +58,33 @@ class Beside:
         self._parts = instrument.parts
         self._backend = _backend.current()
         custom = type(model).train_step is not keras.Model.train_step
-        self._pass = self._backend.ForwardPass(
-            model,
-            instrument.forward.gather,
-            instrument.forward.send,
-            self._fail,
-            instrument.xla,
-            custom,
-        )
-        self._change = self._backend.compiled(
+        self._pass = self._backend.ForwardPass(model, instrument.xla, custom)
+        forward = instrument.forward
+        self._parts_of: list = []
+        self._add(_PASS, forward.gather, forward.send, of_loss=False)
+        self._on_device = self._backend.compiled(
             lambda before, after: self._backend.change_norms(
                 before, after, False
             )
         )
         self._errors: Any = None
         self.updates: Any = None
+
+    def look_through_time(self, tap):
+        """Measure gradients through time as well. Call it before `wrap`.
+
+        Args:
+            tap: A `TimeTap`.
+        """
+        self._add(_TIME, tap.gather, tap.send, of_loss=True)
+
+    def _add(self, parts, gather, send, of_loss):
+        self._parts_of.append(parts)
+
+        def fail(error):
+            self._fail(parts, error)
+
+        self._pass.add(gather, send, fail, of_loss)
 
     def wrap(self, function):
         """The step, where the pass belongs into the same function.
@@ -87,31 +104,34 @@ class Beside:
             weights: Whether to measure weights and their updates.
 
         Returns:
-            What it returns, and the vector of the pass where that was not
-            sent off, or None.
+            What it returns, and a list of the vectors of the passes, None
+            where one was sent off or there is none.
         """
         guard = self._parts.guard
         before = None
         if weights:
             before = guard(_WEIGHTS, self._remember, model, args)
-        vector, self._errors = None, []
-        if self._parts.work(*_PASS):
-            args, vector = self._pass.look(args)
+        vectors, self._errors = [None] * len(self._parts_of), []
+        if any(self._parts.work(*parts) for parts in self._parts_of):
+            args, vectors = self._pass.look(args)
         result = function(*args)
         errors, self._errors = self._errors, None
-        for error in errors:
-            self._parts.fail(_PASS, error)
-        vector = guard(_PASS, self._pass.take, vector)
+        for parts, error in errors:
+            self._parts.fail(parts, error)
+        vectors = [
+            guard(parts, self._pass.take, vector)
+            for parts, vector in zip(self._parts_of, vectors, strict=True)
+        ]
         if before is not None:
             guard(_WEIGHTS, self._compare, model, result, before)
-        return result, vector
+        return result, vectors
 
-    def _fail(self, error):
+    def _fail(self, parts, error):
         if self._errors is None:
-            self._parts.fail(_PASS, error)
+            self._parts.fail(parts, error)
         else:
             # What the step itself raises as well is no failure of ours.
-            self._errors.append(error)
+            self._errors.append((parts, error))
 
     def _remember(self, model, args):
         """Copies from before the step, by the `id` of their variable."""
@@ -122,7 +142,12 @@ class Beside:
         for tap in self._taps:
             own = [*tap.recorded, keras_private.counter(tap.optimizer)]
             variables += [v for v in own if id(v) not in known]
-        copies = self._backend.copies([values(v) for v in variables])
+        present = [values(v) for v in variables]
+        copies = self._backend.on_host(present)
+        if copies is None:
+            copies = self._backend.copies(present)
+        else:
+            copies = [np.array(copy) for copy in copies]
         return {
             id(variable): copy
             for variable, copy in zip(variables, copies, strict=True)
@@ -139,3 +164,9 @@ class Beside:
             # A copy stays, where the next step takes its state with it.
             (after,) = self._backend.copies([values(count)])
             self.updates.note(tap, norms, before[id(count)], after)
+
+    def _change(self, before, after):
+        if not all(isinstance(copy, np.ndarray) for copy in before):
+            return self._on_device(before, after)
+        # To wait for the step costs less than to compile a function.
+        return host_norms.change_norms(before, self._backend.on_host(after))

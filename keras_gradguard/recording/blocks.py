@@ -7,9 +7,11 @@ import numpy as np
 
 from keras_gradguard._backend import ring_layout
 from keras_gradguard.models import optimizers
-from keras_gradguard.recording.step.gradients import SCALARS
+from keras_gradguard.recording.record import Layout
 from keras_gradguard.recording.step.gradients import SKIPPED
 from keras_gradguard.recording.step.gradients import UNMEASURED
+from keras_gradguard.trace.series import RECORDED
+from keras_gradguard.trace.series import UPDATED
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -18,29 +20,33 @@ class Block:
 
     Attributes:
         steps: Integer array `(n,)`, the optimizer's step of each record.
-        grad_norm: Float32 array `(n, V)`, NaN without a gradient.
-        clipped_grad_norm: Float64 array `(n,)`, or None if nothing clips.
-        clip_threshold: Float64 array `(n,)`, that of the global norm, or None
-            if the optimizer has none. Infinite where all may pass.
-        loss: Float32 array `(n,)`, loss of the (last) batch of each update, or
-            None if it is not known.
+        records: Dict of each series of `trace.series.RECORDED` to its array:
+            float32 `(n, V)`, NaN without a gradient; or for one per step
+            `(n,)`, None where it is not known. `"clip_threshold"` is infinite
+            where all may pass, `"loss"` that of the (last) batch of the update.
         skipped: Bool array `(n,)`, updates that were not applied.
         has_gradient: Bool array `(V,)`.
         update_steps: Integer array `(m,)`.
-        weight_norm: Float32 array `(m, V)`, before the update.
-        update_norm: Float32 array `(m, V)`.
+        updates: Dict of each series of `trace.series.UPDATED` to its float32
+            array `(m, V)`.
     """
 
     steps: Any
-    grad_norm: Any
-    clipped_grad_norm: Any
-    clip_threshold: Any
-    loss: Any
+    records: dict
     skipped: Any
     has_gradient: Any
     update_steps: Any
-    weight_norm: Any
-    update_norm: Any
+    updates: dict
+
+    @property
+    def grad_norm(self):
+        """Float32 array `(n, V)`, norms of the gradients."""
+        return self.records["grad_norm"]
+
+    @property
+    def loss(self):
+        """Float32 array `(n,)`, loss of the batches, or None."""
+        return self.records["loss"]
 
     def with_records(self, keep):
         """The block with some of the records only.
@@ -48,23 +54,14 @@ class Block:
         Args:
             keep: Bool array `(n,)`.
         """
-        rows = {
-            name: getattr(self, name)
-            for name in (
-                "steps",
-                "grad_norm",
-                "clipped_grad_norm",
-                "clip_threshold",
-                "loss",
-                "skipped",
-            )
-        }
         return dataclasses.replace(
             self,
-            **{
+            steps=self.steps[keep],
+            records={
                 name: None if values is None else values[keep]
-                for name, values in rows.items()
+                for name, values in self.records.items()
             },
+            skipped=self.skipped[keep],
         )
 
     def with_updates(self, keep):
@@ -76,8 +73,48 @@ class Block:
         return dataclasses.replace(
             self,
             update_steps=self.update_steps[keep],
-            weight_norm=self.weight_norm[keep],
-            update_norm=self.update_norm[keep],
+            updates={n: values[keep] for n, values in self.updates.items()},
+        )
+
+    def of_columns(self, columns, scale):
+        """The block with some of the variables only.
+
+        Args:
+            columns: Integer array. Which.
+            scale: Float array `(n,)`. What a norm of them all is scaled by.
+        """
+
+        def part(series, values):
+            if values is None or series.per == "variable":
+                return None if values is None else values[:, columns]
+            return values * scale if series.together == "norm" else values
+
+        return dataclasses.replace(
+            self,
+            records={s.name: part(s, self.records[s.name]) for s in RECORDED},
+            has_gradient=self.has_gradient[columns],
+            updates={s.name: part(s, self.updates[s.name]) for s in UPDATED},
+        )
+
+    def append_to(self, trace, without=()):
+        """Append the records to a trace.
+
+        Args:
+            trace: `Trace` of the same variables.
+            without: Series of a step to leave out. Defaults to none.
+        """
+        trace.set_has_gradient(self.has_gradient)
+        extra = {
+            name: values
+            for name, values in self.records.items()
+            if values is not None and name not in without
+        }
+        trace.append(
+            self.steps,
+            extra.pop("grad_norm"),
+            extra.pop("clipped_grad_norm", None),
+            self.skipped,
+            extra,
         )
 
     @classmethod
@@ -95,38 +132,41 @@ class Block:
         columns = [[index[id(v)] for v in p.variables] for p in parts]
         width = len(table.variables)
         steps, places = _common_steps([p.steps for p in parts])
-        grad_norm = np.full((len(steps), width), np.nan, "float32")
         skipped = np.zeros(len(steps), bool)
         has_gradient = np.zeros(width, bool)
-        squares = np.zeros(len(steps))
-        thresholds = np.zeros(len(steps))
-        clips = False
         for part, cols, rows in zip(parts, columns, places, strict=True):
-            grad_norm[np.ix_(rows, cols)] = part.norms
             skipped[rows] |= part.flags == SKIPPED
             has_gradient[cols] |= np.asarray(part.has_gradient, bool)
-            clips |= not np.isnan(part.clipped).all()
-            squares[rows] += _clipped(part) ** 2
-            thresholds[rows] += part.threshold.astype("float64") ** 2
-        loss = _loss(parts, places, len(steps))
+
+        def spread(found, rows, places):
+            whole = np.full((rows, width), np.nan, "float32")
+            for values, cols, at in zip(found, columns, places, strict=True):
+                whole[np.ix_(at, cols)] = values
+            return whole
+
+        records: dict = {}
+        for series in RECORDED:
+            found = [p.records[series.name] for p in parts]
+            if series.per == "variable":
+                together = spread(found, len(steps), places)
+            else:
+                reduce = _OF_ALL.get(series.name, _TOGETHER[series.together])
+                together = reduce(parts, found, places, len(steps))
+            records[series.name] = together
         update_steps, places = _common_steps([p.update_steps for p in parts])
-        weight_norm = np.full((len(update_steps), width), np.nan, "float32")
-        update_norm = weight_norm.copy()
-        for part, cols, rows in zip(parts, columns, places, strict=True):
-            n = len(part.variables)
-            weight_norm[np.ix_(rows, cols)] = part.updates[:, :n]
-            update_norm[np.ix_(rows, cols)] = part.updates[:, n:]
+        halves = [np.split(p.updates, len(UPDATED), axis=1) for p in parts]
         return cls(
             steps=steps,
-            grad_norm=grad_norm,
-            clipped_grad_norm=np.sqrt(squares) if clips else None,
-            clip_threshold=_threshold(thresholds),
-            loss=loss,
+            records=records,
             skipped=skipped,
             has_gradient=has_gradient,
             update_steps=update_steps,
-            weight_norm=weight_norm,
-            update_norm=update_norm,
+            updates={
+                series.name: spread(found, len(update_steps), places)
+                for series, found in zip(
+                    UPDATED, zip(*halves, strict=True), strict=True
+                )
+            },
         )
 
 
@@ -140,10 +180,8 @@ class Part:
             recorded anything.
         steps: Integer array `(r,)`.
         flags: Integer array `(r,)`.
-        clipped: Float array `(r,)`, NaN where nothing clips.
-        threshold: Float array `(r,)`, NaN where no threshold was chosen.
-        loss: Float array `(r,)`, NaN where it is not known.
-        norms: Float array `(r, n)`.
+        records: Dict of series to float array, `(r,)` for those per step, NaN
+            where it is not known, and `(r, n)` for those per variable.
         update_steps: Integer array `(u,)`.
         updates: Float array `(u, 2n)`, weight norms and update norms.
     """
@@ -152,10 +190,7 @@ class Part:
     has_gradient: list
     steps: Any
     flags: Any
-    clipped: Any
-    threshold: Any
-    loss: Any
-    norms: Any
+    records: dict
     update_steps: Any
     updates: Any
 
@@ -188,25 +223,23 @@ def read_part(tap, store, cursor, numbers=None):
         steps, rows = _numbered(numbers, len(steps), cursor - before)
         flags, values = flags[rows], values[rows]
     n = len(tap.variables)
-    clipped, threshold, loss = values[:, :SCALARS].T
-    norms = values[:, SCALARS : SCALARS + n]
+    records = tap.layout.split(values)
     if tap.derives_clipping:
-        present = norms[:, np.asarray(tap.has_gradient, bool)]
-        clipped = optimizers.clipped_norm(tap.optimizer, present)
-    updates = values[:, SCALARS + n :]
+        present = records["grad_norm"][:, np.asarray(tap.has_gradient, bool)]
+        records["clipped_grad_norm"] = optimizers.clipped_norm(
+            tap.optimizer, present
+        )
+    updates = values[:, tap.layout.updates]
     measured = (updates[:, :n] != UNMEASURED).all(axis=1)
     if not tap.amends:
-        updates = np.zeros((len(updates), 2 * n), "float32")
+        updates = np.zeros((len(updates), len(UPDATED) * n), "float32")
         measured = np.zeros(len(updates), bool)
     part = Part(
         variables=tap.variables,
         has_gradient=[cursor > 0 and has for has in tap.has_gradient],
         steps=steps,
         flags=flags,
-        clipped=clipped,
-        threshold=threshold,
-        loss=loss,
-        norms=norms,
+        records=records,
         update_steps=steps[measured],
         updates=updates[measured],
     )
@@ -220,19 +253,16 @@ def unread_part(tap):
         tap: `GradientTap`.
     """
     n = len(tap.recorded)
-    scalars = np.zeros((0,), "float32")
+    layout = Layout(n, False)
     none = np.zeros((0,), "int64")
     return Part(
         variables=tap.recorded,
         has_gradient=[False] * n,
         steps=none,
         flags=none,
-        clipped=scalars,
-        threshold=scalars,
-        loss=scalars,
-        norms=np.zeros((0, n), "float32"),
+        records=layout.split(np.zeros((0, layout.width), "float32")),
         update_steps=none,
-        updates=np.zeros((0, 2 * n), "float32"),
+        updates=np.zeros((0, len(UPDATED) * n), "float32"),
     )
 
 
@@ -266,28 +296,52 @@ def _numbered(numbers, count, written):
     return steps[last], np.flatnonzero(last)
 
 
-def _clipped(part):
+def _first(parts, found, places, rows):
+    """The number that each optimizer recorded that knew it."""
+    del parts
+    first = np.full(rows, np.nan, "float32")
+    for values, at in zip(found, places, strict=True):
+        first[at] = np.where(np.isnan(first[at]), values, first[at])
+    return first if _known(found) else None
+
+
+def _norm(parts, found, places, rows):
+    """The norm over all optimizers, where each of them knows its own."""
+    del parts
+    squares = np.zeros(rows)
+    for values, at in zip(found, places, strict=True):
+        squares[at] += values.astype("float64") ** 2
+    return None if np.isnan(squares).all() else np.sqrt(squares)
+
+
+def _clipped(parts, found, places, rows):
     """Norm after clipping: that before, where nothing clips."""
-    before = np.sqrt(np.nansum(np.square(part.norms, dtype="float64"), axis=1))
-    return np.where(np.isnan(part.clipped), before, part.clipped)
-
-
-def _loss(parts, places, rows):
-    """The loss, which each optimizer recorded that knew it."""
-    loss = np.full(rows, np.nan, "float32")
-    for part, at in zip(parts, places, strict=True):
-        loss[at] = np.where(np.isnan(loss[at]), part.loss, loss[at])
-    known = any(not np.isnan(part.loss).all() for part in parts)
-    return loss if known else None
-
-
-def _threshold(squares):
-    """What the global norm may be, where every optimizer has a threshold."""
-    if np.isnan(squares).all():
+    if not _known(found):
         return None
-    threshold = np.sqrt(squares)
+    after = []
+    for part, values in zip(parts, found, strict=True):
+        norms = np.square(part.records["grad_norm"], dtype="float64")
+        before = np.sqrt(np.nansum(norms, axis=1))
+        after.append(np.where(np.isnan(values), before, values))
+    return _norm(parts, after, places, rows)
+
+
+def _threshold(parts, found, places, rows):
+    """What the global norm may be, where every optimizer has a threshold."""
+    threshold = _norm(parts, found, places, rows)
+    if threshold is None:
+        return None
     # The largest float32 stands for none at all.
     return np.where(threshold >= np.finfo("float32").max, np.inf, threshold)
+
+
+def _known(found):
+    return any(not np.isnan(values).all() for values in found)
+
+
+_TOGETHER = {"first": _first, "norm": _norm}
+# Those whose gaps mean something.
+_OF_ALL = {"clipped_grad_norm": _clipped, "clip_threshold": _threshold}
 
 
 def _common_steps(series):

@@ -59,6 +59,7 @@ class Dispatcher:
             by_clock=self._backend.process(model)[1] == 1,
         )
         self._measured = []
+        self._through_time = []
         self._due = []
         self._variants = {}
 
@@ -110,13 +111,13 @@ class Dispatcher:
             self._instrument.parts.guard(
                 (parts.HISTOGRAMS,), self.requests.raise_flags
             )
-        vector = None
+        vectors = None, None
         if self._updates is not None:
             self._updates.execution = self.schedule.step
         try:
             function = self._variant(mode, counted)
             if self._beside is not None and mode is Mode.FULL:
-                result, vector = self._beside.run(
+                result, vectors = self._beside.run(
                     self._model(),
                     function,
                     args,
@@ -134,9 +135,13 @@ class Dispatcher:
             else:
                 self._recording.data_ended()
             raise
+<<<<<<< HEAD
         self._advance(mode, result, counted, vector)
         for keeper in keepers:
             keeper.after(result)
+=======
+        self._advance(mode, result, counted, *vectors)
+>>>>>>> main
         return result
 
     @property
@@ -148,7 +153,7 @@ class Dispatcher:
             and self.schedule.updates_next
         )
 
-    def _advance(self, mode, result, counted, vector=None):
+    def _advance(self, mode, result, counted, vector=None, time=None):
         if mode is not Mode.OFF:
             self._drain.note_steps(self.schedule.steps_of_execution())
         self.schedule.advance()
@@ -158,7 +163,7 @@ class Dispatcher:
         if counts or mode is not Mode.OFF or self._beside is not None:
             self._drain.note_execution()
         if mode is Mode.FULL:
-            self._take_measurement(vector)
+            self._take_measurement(vector, time)
             self._due.append(self.schedule.step - 1)
         if counted:
             self._take_histogram(result)
@@ -183,7 +188,17 @@ class Dispatcher:
                 (parts.HISTOGRAMS,), self.requests.take, self.state_of(result)
             )
 
-    def _take_measurement(self, vector):
+    def _take_measurement(self, vector, time):
+        tap = self._instrument.time
+        if tap is not None and tap.waits:
+            self._instrument.forget_variants()
+            self._variants = {}
+        elif tap is not None:
+            latest = self._instrument.parts.guard(
+                (parts.TIME,), tap.latest, self.schedule.step - 1, time
+            )
+            if latest is not None:
+                self._through_time.append(latest)
         latest = self._instrument.parts.guard(
             (parts.ACTIVATIONS, parts.DATA),
             self._instrument.forward.latest,
@@ -245,6 +260,11 @@ class Dispatcher:
             )
             if found is not None:
                 self._recording.deliver_measurement(found)
+        through_time, self._through_time = self._through_time, []
+        for latest in through_time:
+            found = guard((parts.TIME,), self._instrument.time.read, latest)
+            if found is not None:
+                self._recording.deliver_time(found)
         if self.requests.taken:
             table = self._recording.make_table()
             found = guard((parts.HISTOGRAMS,), self.requests.read, table)

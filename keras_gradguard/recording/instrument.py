@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_gradguard import _backend
+from keras_gradguard._backend import randomness
 from keras_gradguard._backend import ring_layout
 from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
@@ -24,6 +25,7 @@ from keras_gradguard.recording import beside
 from keras_gradguard.recording import checkpoints
 from keras_gradguard.recording.parts import GRADIENTS
 from keras_gradguard.recording.parts import HISTOGRAMS
+from keras_gradguard.recording.parts import TIME
 from keras_gradguard.recording.parts import UNITS
 from keras_gradguard.recording.parts import Parts
 from keras_gradguard.recording.step.activations import ForwardTap
@@ -31,6 +33,7 @@ from keras_gradguard.recording.step.clip_tap import ClipTap
 from keras_gradguard.recording.step.gradients import GradientTap
 from keras_gradguard.recording.step.gradients import Mode
 from keras_gradguard.recording.step.loss_scale_tap import LossScaleTap
+from keras_gradguard.recording.step.time_gradients import TimeTap
 
 _CACHED = "_gradguard_instrument"
 _RING_BYTES = 512 * 1024
@@ -56,6 +59,7 @@ class Instrument:
         cache: Dict for compiled functions of others, kept as long.
         beside: `Beside` where full steps are measured beside the compiled
             step, which then has one variant; else None.
+        time: `TimeTap` where gradients through time are wanted, else None.
     """
 
     def __init__(self, model):
@@ -81,6 +85,7 @@ class Instrument:
             self.beside = beside.Beside(model, self)
             for tap in self.taps:
                 tap.measures_updates = False
+        self.time: Any = None
         self.counts = False
         self.units = []
         self.histograms = False
@@ -106,11 +111,12 @@ class Instrument:
         self._variants = {}
         self.call_order = CallOrder()
 
-    def fits(self, model):
+    def fits(self, model, time):
         """Whether it was made for the model as it is now.
 
         Args:
             model: A compiled Keras model.
+            time: Bool. Whether gradients through time are wanted.
         """
         present = optimizers.all_of(model)
         return (
@@ -121,6 +127,7 @@ class Instrument:
             and _is_jitted(model) == self.xla
             and not self.broken
             and not self.parts.failed
+            and (time or self.time is None)
             and (self.beside is None) != beside.can_measure(model, self.taps)
             and all(tap.is_current() for tap in self.taps)
         )
@@ -146,6 +153,25 @@ class Instrument:
         checkpoints.add(self.taps)
         checkpoints.hide(self.optimizer, self.taps, self._patches)
         keras_private.record_shardings(model)
+
+    def look_through_time(self, model):
+        """Measure gradients through time in full steps from now on.
+
+        Args:
+            model: The model.
+        """
+        self.parts.wanted.add(TIME)
+        if self.time is None:
+            self.time = TimeTap(model, self.xla)
+            # What they are to look for is compiled into them.
+            self._variants.clear()
+            if self.beside is not None:
+                self.beside.look_through_time(self.time)
+
+    def forget_variants(self):
+        """Have the steps made anew, now that all layers are built."""
+        self._variants.clear()
+        self.time.waits = False
 
     def record_histograms(self, model):
         """Make room for histograms of the gradients.
@@ -173,7 +199,7 @@ class Instrument:
             model: The model, or None if it is gone.
         """
         self.counts, self.units, self.histograms = False, [], False
-        self.parts.wanted -= {UNITS, HISTOGRAMS}
+        self.parts.wanted -= {UNITS, HISTOGRAMS, TIME}
         for tap in self.taps:
             tap.counts_histograms = False
         self.call_order.stop()
@@ -215,6 +241,8 @@ class Instrument:
         stacks = compiled and (counts or units) and _steps_at_once(model) > 1
 
         def train_step(*args, **kwargs):
+            if mode is Mode.FULL and self.beside is None:
+                self._look_through_time(model, args)
             self._set_mode(mode, counting)
             try:
                 with self.forward.step(model, self.mode, counts, args):
@@ -239,6 +267,11 @@ class Instrument:
             return self._backend.last_of_many(logs) if stacks else logs, state
 
         return train_function
+
+    def _look_through_time(self, model, args):
+        if self.time is not None:
+            with randomness.kept():
+                self.parts.guard((TIME,), self.time.look_now, model, args)
 
     def _logged_mailboxes(self, mode, counts, units):
         """Those whose vectors leave the step among its logs."""
@@ -308,18 +341,19 @@ class Instrument:
             tap.counts_now = counting
 
 
-def instrument_of(model):
+def instrument_of(model, time=False):
     """The instrument that an earlier fit left for a model, or a new one.
 
     Args:
         model: A compiled Keras model that is not instrumented.
+        time: Bool. Whether gradients through time are wanted.
 
     Returns:
         An `Instrument`.
     """
     function = model.train_function
     instrument = getattr(function, _CACHED, None)
-    if instrument is None or not instrument.fits(model):
+    if instrument is None or not instrument.fits(model, time):
         instrument = Instrument(model)
         with contextlib.suppress(AttributeError, TypeError):
             setattr(function, _CACHED, instrument)

@@ -5,8 +5,9 @@ from typing import Any
 GRADIENTS, WEIGHTS, ACTIVATIONS = "gradients", "weights", "activations"
 DATA, LOSS = "batch data", "the loss of each step"
 HISTOGRAMS, UNITS = "histograms", "counts of units"
+TIME = "gradients through time"
 # In the order in which they are named.
-ALL = (GRADIENTS, WEIGHTS, ACTIVATIONS, DATA, LOSS, HISTOGRAMS, UNITS)
+ALL = (GRADIENTS, WEIGHTS, ACTIVATIONS, DATA, LOSS, HISTOGRAMS, UNITS, TIME)
 
 
 class Parts:

@@ -66,7 +66,7 @@ class Recording:
         self.active = False
         self.table: Any = None
         self._table_is_final = False
-        self._histograms = False
+        self._histograms = self._time = False
         self.reason: Any = None
         self._subscribers = []
         self.keepers: list = []
@@ -92,7 +92,8 @@ class Recording:
 
         Args:
             subscriber: Object with `on_block(block)`,
-                `on_measurement(measurement)`, `on_counts(counts)`,
+                `on_measurement(measurement)`,
+                `on_time_gradients(measurement)`, `on_counts(counts)`,
                 `on_part_failure(sentences)` and `on_recording_failure(error)`.
             steps_per_epoch: Batches of an epoch, if known.
         """
@@ -184,6 +185,13 @@ class Recording:
             self._instrument.record_histograms(self._model())
             self._dispatcher.prepare()
 
+    def look_through_time(self):
+        """Measure gradients through time in full steps from now on."""
+        self._time = True
+        if self.active:
+            self._instrument.look_through_time(self._model())
+            self._dispatcher.prepare()
+
     def ask_for_histogram(self, subscriber):
         """Deliver the histograms of the next update's gradients.
 
@@ -268,13 +276,15 @@ class Recording:
         if self.reason is not None:
             return
         self._previous = model.train_function
-        self._instrument = instrument_of(model)
+        self._instrument = instrument_of(model, self._time)
         self._instrument.parts.on_failure = self.fail_in_part
         self.active = True
         try:
             self._instrument.attach(model)
             if self._histograms:
                 self._instrument.record_histograms(model)
+            if self._time:
+                self._instrument.look_through_time(model)
             self._dispatcher = Dispatcher(
                 self, model, self._instrument, steps_per_epoch
             )
@@ -353,6 +363,11 @@ class Recording:
         """Hand what was measured of the activations to every subscriber."""
         for subscriber in list(self._subscribers):
             subscriber.on_measurement(measurement)
+
+    def deliver_time(self, measurement):
+        """Hand gradients through time to every subscriber."""
+        for subscriber in list(self._subscribers):
+            subscriber.on_time_gradients(measurement)
 
     def deliver_counts(self, counts):
         """Hand over how often units were active, to those who take that."""

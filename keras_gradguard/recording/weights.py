@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_gradguard import _backend
+from keras_gradguard._backend import host_norms
 
 # Entries per copy that are kept to compare with: 2 copies, 4 bytes each.
 _SAMPLE = 1 << 16
@@ -84,13 +85,16 @@ class WeightWatch:
         """
         to_numpy = self._backend.to_numpy
         values = [self._backend.read(v) for v in self._variables]
-        if self._samples is None:
-            sample = [_flat(to_numpy(value)) for value in values]
-            norms = [_norm(s.astype("float64")) for s in sample]
-            zeros = [np.mean(s == 0) if len(s) else 0.0 for s in sample]
-        else:
+        on_host = self._backend.on_host(values)
+        if on_host is None and self._samples is None:
+            on_host = [to_numpy(value) for value in values]
+        if on_host is None:
             norms, zeros, sample = self._on_device()(values)
             sample = [_flat(to_numpy(part)) for part in sample]
+        else:
+            norms = host_norms.l2_norms(on_host)
+            zeros = host_norms.zero_fractions(on_host)
+            sample = self._sample(on_host)
         if self._start is None:
             self._start = self._last = sample
         measured = {
@@ -101,6 +105,15 @@ class WeightWatch:
         }
         self._last = sample
         return measured
+
+    def _sample(self, arrays):
+        """Copies of what is compared later."""
+        if self._samples is None:
+            return [_flat(array) for array in arrays]
+        return [
+            _flat(array if chosen is None else array.reshape(-1)[chosen])
+            for array, chosen in zip(arrays, self._samples, strict=True)
+        ]
 
     def _on_device(self):
         """One compiled function: large weights stay on the device."""

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 
+from keras_gradguard._text import number
 from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.spark import bands
 
@@ -150,13 +151,20 @@ def loss_so_far(trace):
     first = float(np.median(values[:few]))
     last = float(np.median(values[-few:]))
     if not np.isfinite(loss[-1]):
-        return loss, f"The loss went from {first:.3g} to {loss[-1]:.3g}."
+        return (
+            loss,
+            f"The loss went from {number(first, 3)} to {number(loss[-1], 3)}.",
+        )
     if abs(last - first) <= _STILL * abs(first):
-        now = f"{first:.3g}, now {last:.3g}"
-        now = now if f"{first:.3g}" != f"{last:.3g}" else f"{last:.3g}"
+        now = f"{number(first, 3)}, now {number(last, 3)}"
+        now = (
+            now
+            if f"{number(first, 3)}" != f"{number(last, 3)}"
+            else f"{number(last, 3)}"
+        )
         return loss, f"The loss has hardly moved: {now}."
     way = "fell" if last < first else "rose"
-    return loss, f"The loss {way} from {first:.3g} to {last:.3g}."
+    return loss, f"The loss {way} from {number(first, 3)} to {number(last, 3)}."
 
 
 def _losses(trace):

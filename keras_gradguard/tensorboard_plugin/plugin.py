@@ -1,6 +1,7 @@
 """The plugin: its routes and nothing but its routes."""
 
 import functools
+import json
 import mimetypes
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from werkzeug import wrappers
 from keras_gradguard.reporting.tensorboard.chunks import METRICS
 from keras_gradguard.reporting.tensorboard.chunks import PLUGIN_NAME
 from keras_gradguard.reporting.tensorboard.chunks import SAMPLES
+from keras_gradguard.reporting.tensorboard.chunks import SHOWN
 from keras_gradguard.tensorboard_plugin import views
 from keras_gradguard.tensorboard_plugin.data import RunStore
 
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
+# Made of what Python declares; no such file exists.
+_METRICS_FILE = "metrics.js"
 _MOST_POINTS = 4000
 
 # Typed for functions, it takes methods as well.
@@ -117,6 +121,9 @@ class GradGuardPlugin(base_plugin.TBPlugin):
         refused = _only_read(request)
         if refused is not None:
             return refused
+        if name == _METRICS_FILE:
+            text = f"export const METRICS = {json.dumps(SHOWN)};\n"
+            return http_util.Respond(request, text, _TYPES[".js"])
         # A name that is not in the table is never made into a path.
         path = self._files.get(name)
         if path is None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_gradguard.reporting.tensorboard.chunks import METRICS
 from keras_gradguard.tensorboard_plugin import downsample
+from keras_gradguard.trace.series import SHOWN_STEPS
 
 # In a matrix: infinity is itself, NaN is "not measured", and this is NaN.
 NAN_CODE = -1.0
@@ -14,6 +15,7 @@ _REASONS = 3
 _ALWAYS = ("global_grad_norm", "clipped_grad_norm", "batch_loss")
 _RANGED = ("global_grad_norm", "batch_loss")
 _EXTREMES = [f"{name}_{end}" for name in _RANGED for end in ("low", "high")]
+_GRADIENTS = [series.name for series in SHOWN_STEPS]
 # Colours reach so far beyond the outermost hundredths of the cells.
 _REACH = 10.0
 
@@ -253,7 +255,7 @@ def _measured(run, metric, highest=False):
     steps, values, high = run.metrics[metric]
     values = high if highest else values
     missing = np.isnan(values)
-    if metric == "grad_norm":
+    if metric in _GRADIENTS:
         missing &= ~run.active
     elif metric == "variable_norm":
         missing &= ~run.variables_active

@@ -8,9 +8,13 @@ from keras_gradguard.trace.archive import Damaged
 from keras_gradguard.trace.blocks import BLOCK
 from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
+from keras_gradguard.trace.series import GRADIENT_SERIES
 from keras_gradguard.trace.series import UPDATE_SERIES
+from keras_gradguard.trace.through_time import TIMES
 
-TABLES = ("records", "updates", "activations", "epochs", "blocks")
+TABLES = ("records", "updates", "activations", "times", "epochs", "blocks")
+# Those that are in a file only where something was measured.
+_LATER = ("times",)
 _LARGEST = 2**62
 _INT, _FLOAT, _DOUBLE, _BOOL = "i8", "f4", "f8", "b1"
 _COUNTERS = {"capacity": 16, "seen": 0, "stride": 1}
@@ -37,7 +41,8 @@ def check_header(header, limit):
     Raises:
         Damaged: With the field and what is wrong.
     """
-    for name in ("layers", "variables", "extra", "sites"):
+    header.setdefault("recurrent", [])
+    for name in ("layers", "variables", "extra", "sites", "recurrent"):
         names = _get(header, name, list)
         if not all(map(meta.is_text, names)):
             raise Damaged(f"`{name}` holds an entry that is no text")
@@ -46,7 +51,7 @@ def check_header(header, limit):
     if len(set(header["extra"])) != len(header["extra"]):
         raise Damaged("`extra` names a series twice")
     counters = _get(header, "tables", dict)
-    for table in TABLES:
+    for table in tables_of(header):
         for name, least in _COUNTERS.items():
             value = _get(counters, table, dict, "tables.").get(name)
             if not _is_int(value) or not least <= value < _LARGEST:
@@ -60,6 +65,16 @@ def check_header(header, limit):
     wrong = meta.problem(_get(header, "meta", dict))
     if wrong:
         raise Damaged(wrong)
+
+
+def tables_of(header):
+    """Return the names of the tables that a file has.
+
+    Args:
+        header: Dict, of a file of this format.
+    """
+    there = header.get("tables", {})
+    return [name for name in TABLES if name not in _LATER or name in there]
 
 
 def check_arrays(header, arrays):
@@ -87,7 +102,7 @@ def check_arrays(header, arrays):
         raise Damaged("`_sizes` holds sizes that cannot be")
     for name in ("pinned", "of_findings"):
         _check(arrays, name, _INT, (None,))
-    for table in TABLES:
+    for table in tables_of(header):
         _check_table(table, header, arrays)
     for name in header["extra"]:
         if f"records:extra/{name}" not in arrays:
@@ -135,6 +150,7 @@ _NEEDED = {
     "records": ("step", "grad_norm"),
     "updates": ("step",),
     "activations": ("step",),
+    "times": ("step",),
     "epochs": ("epoch", "step"),
     "blocks": ("first_step", "last_step", "log_norm"),
 }
@@ -145,7 +161,8 @@ def _columns(table, header):
     layers, variables = len(header["layers"]), len(header["variables"])
     columns: dict = {"_order": (_INT, ())}
     if table == "records":
-        columns |= {"step": (_INT, ()), "grad_norm": (_FLOAT, (variables,))}
+        columns["step"] = (_INT, ())
+        columns |= {n: (_FLOAT, (variables,)) for n in GRADIENT_SERIES}
         columns |= {"clipped": (_FLOAT, ()), "skipped": (_BOOL, ())}
         columns |= {f"extra/{n}": (_FLOAT, ()) for n in header["extra"]}
     elif table == "updates":
@@ -156,6 +173,10 @@ def _columns(table, header):
         columns |= {f"data/{n}": (_FLOAT, ()) for n in DATA_SERIES}
         sites = len(header["sites"])
         columns |= {n: (_FLOAT, (sites,)) for n in ACTIVATION_SERIES}
+    elif table == "times":
+        rows = len(header["recurrent"])
+        columns |= {"step": (_INT, ()), "length": (_INT, (rows,))}
+        columns["norm"] = (_FLOAT, (rows, TIMES))
     elif table == "epochs":
         columns |= {"epoch": (_INT, ()), "step": (_INT, ())}
     else:

@@ -35,7 +35,10 @@ def save(trace, path):
     """Write `trace` to `path`, whole or not at all."""
     path = check_path("Trace.save", "path", path)
     arrays, tables = {}, {}
+    recurrent = trace._time_gradients.layers.tolist()
     for table in contents.TABLES:
+        if table == "times" and not recurrent:
+            continue
         columns, tables[table] = getattr(trace._tables, table).state()
         for name, column in columns.items():
             arrays[f"{table}:{name}"] = column
@@ -61,6 +64,8 @@ def save(trace, path):
         "nonfinite_kept": trace._tables.nonfinite_kept,
         "found": trace.found,
     }
+    if recurrent:
+        header["recurrent"] = recurrent
     wrong = meta.problem(trace.meta)
     if wrong:
         raise ValueError(
@@ -163,6 +168,9 @@ def _rebuild(cls, header, arrays):
     trace._activations.sites = np.array(header["sites"], dtype=str)
     if header["sites"]:
         trace._tables.add_sites(len(header["sites"]))
+    trace._time_gradients.layers = np.array(header["recurrent"], dtype=str)
+    if header["recurrent"]:
+        trace._tables.add_recurrent(len(header["recurrent"]))
     trace._tables.nonfinite_kept = header["nonfinite_kept"]
     trace.found = header["found"]
     parts: dict = {}
@@ -170,7 +178,7 @@ def _rebuild(cls, header, arrays):
         table, _, name = key.partition(":")
         if name:
             parts.setdefault(table, {})[name] = array
-    for table in contents.TABLES:
+    for table in contents.tables_of(header):
         getattr(trace._tables, table).restore(
             parts[table], header["tables"][table]
         )
@@ -181,7 +189,14 @@ def _rebuild(cls, header, arrays):
 def to_dict(trace):
     """Return `trace` in the form described at `Trace.to_dict`."""
     series = {}
-    for name in SERIES[1:]:
+    through_time = {}
+    for layer in trace.recurrent_layers.tolist():
+        steps, times, norms = trace.time_gradients(layer)
+        through_time[layer] = {"steps": steps, "times": times, "norms": norms}
+    more = {"time_gradients": through_time} if through_time else {}
+    for name in SERIES:
+        if name == "grad_norm":
+            continue
         _, values = trace.measured(name)
         series[name] = values
     return jsonable(
@@ -207,5 +222,6 @@ def to_dict(trace):
             "epoch_steps": trace.epoch_steps,
             "logs": trace.logs,
             "meta": trace.meta,
+            **more,
         }
     )

@@ -64,6 +64,59 @@ class LayerSums:
         total = self.sum(values.astype(np.float64) ** 2)
         return np.sqrt(total).astype(np.float32)
 
+    def max(self, values):
+        """The largest of the variables; one NaN makes the layer NaN."""
+        out = np.full((len(values), self._count), np.nan, np.float32)
+        if len(self._present):
+            out[:, self._present] = np.maximum.reduceat(
+                values[:, self._order], self._starts, axis=1
+            )
+        return out
+
+    def together(self, how, values, sizes):
+        """Make the numbers of layers of those of their variables.
+
+        Args:
+            how: Str. `Series.together`.
+            values: Float array (n, V).
+            sizes: Float array (V,). Entries of each variable.
+
+        Returns:
+            Float32 array (n, L).
+        """
+        if how == "mean":
+            return self.mean(values, sizes)
+        reductions = {
+            "norm": self.norm,
+            "norm_of_all": self.norm_of_all,
+            "max": self.max,
+        }
+        return reductions[how](values)
+
+    def of_gradients(self, how, values, has_gradient, sizes):
+        """As `together`, of the variables that have a gradient.
+
+        One whose gradient is NaN makes its layer NaN; a layer without any
+        gradient is NaN, too.
+
+        Args:
+            how: Str. `Series.together`.
+            values: Float array (n, V).
+            has_gradient: Bool array (V,).
+            sizes: Float array (V,).
+        """
+        neutral = -np.inf if how == "max" else 0.0
+        values = np.where(has_gradient, values, neutral)
+        if how == "mean":
+            sizes = np.where(has_gradient, sizes, 0.0)
+            with np.errstate(invalid="ignore"):
+                out = self.sum(values * sizes) / self.sum(sizes[None])
+        else:
+            how = "norm_of_all" if how == "norm" else how
+            out = np.array(self.together(how, values, sizes))
+        out[:, ~self.any(has_gradient)] = np.nan
+        return out.astype(np.float32)
+
     def mean(self, values, sizes):
         """Means over the entries of the variables that were measured."""
         known = ~np.isnan(values)

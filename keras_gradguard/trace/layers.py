@@ -61,6 +61,11 @@ class TraceVariables:
         return other
 
     @property
+    def weights(self):
+        """Float array (V,): entries per variable, all 1 where unknown."""
+        return np.ones(len(self)) if self.sizes is None else self.sizes
+
+    @property
     def has_gradient(self):
         """Bool array (V,): variables that get a gradient."""
         if self.said_gradient is not None:

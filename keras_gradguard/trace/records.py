@@ -5,6 +5,8 @@ import numpy as np
 from keras_gradguard import _validation
 from keras_gradguard.trace import blocks
 from keras_gradguard.trace.layer_norms import squares
+from keras_gradguard.trace.series import BY_NAME
+from keras_gradguard.trace.series import GRADIENT_SERIES
 
 _OWNER = "Trace.append"
 
@@ -56,6 +58,17 @@ class GradientRecords:
             values["skipped"] = _one_each("skipped", skipped, bool, rows)
         extra = _validation.check_dict(_OWNER, "extra", extra)
         names = _validation.check_names(_OWNER, "extra", list(extra))
+        per_variable = [n for n in names if n in GRADIENT_SERIES]
+        names = [n for n in names if n not in per_variable]
+        for name in per_variable:
+            values[name] = _validation.check_array(
+                _OWNER,
+                "extra",
+                extra[name],
+                np.float32,
+                grad_norm.shape,
+                f"That of {_validation.shown(name)} is one per variable.",
+            )
         for name in names:
             values[f"extra/{name}"] = _one_each(
                 "extra",
@@ -90,21 +103,23 @@ class GradientRecords:
         table = self._tables.records
         return {name: table.get(f"extra/{name}") for name in self.extra_names}
 
-    @property
-    def variable_norms(self):
-        """Float32 array (T, V): gradient norm of each variable."""
-        return self._tables.records.get("grad_norm")
+    def by_variable(self, name="grad_norm"):
+        """Return a series of `GRADIENT_SERIES`, float32 array (T, V)."""
+        return self._tables.record_series(name)
 
-    def layer_norms(self, first, last):
-        """Return gradient norms (n, L) of records `first` to `last`."""
-        part = self.variable_norms[first:last]
-        return self._variables.sums.grad_norm(
-            part, self._variables.has_gradient
+    def by_layer(self, first, last, name="grad_norm"):
+        """Return a series (n, L) of records `first` to `last`."""
+        part = self.by_variable(name)[first:last]
+        sums, mask = self._variables.sums, self._variables.has_gradient
+        if name == "grad_norm":
+            return sums.grad_norm(part, mask)
+        return sums.of_gradients(
+            BY_NAME[name].together, part, mask, self._variables.weights
         )
 
     def global_norms(self, first, last, clipped=False):
         """Return global norms (n,) of records `first` to `last`, float64."""
-        part = self.variable_norms[first:last]
+        part = self.by_variable()[first:last]
         mask = self._variables.has_gradient
         norms = np.sqrt(squares(part, mask).sum(axis=1))
         if not clipped:

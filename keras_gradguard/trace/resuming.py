@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
+from keras_gradguard.trace.series import GRADIENT_SERIES
 from keras_gradguard.trace.series import UPDATE_SERIES
 
 
@@ -75,7 +76,16 @@ def _append(whole, trace, low, high):
         trace.get("grad_norm", by="variable")[keep],
         trace._tables.records.get("clipped")[keep],
         trace.skipped[keep],
-        {name: series[keep] for name, series in trace.extra.items()},
+        {
+            name: series[keep]
+            for name, series in (
+                *trace.extra.items(),
+                *(
+                    (name, trace.get(name, by="variable"))
+                    for name in GRADIENT_SERIES[1:]
+                ),
+            )
+        },
     )
     keep = (trace.update_steps >= low) & (trace.update_steps < high)
     given: dict[str, Any] = {
@@ -91,6 +101,7 @@ def _append(whole, trace, low, high):
         keep[keep] = ~again
     whole.append_updates(trace.update_steps[keep], **given)
     _append_activations(whole, trace, low, high)
+    whole._time_gradients.extend(trace._time_gradients, low, high)
     ends = trace.epoch_steps
     for at in np.flatnonzero((ends >= low) & (ends < high)):
         logs = {name: series[at] for name, series in trace.logs.items()}

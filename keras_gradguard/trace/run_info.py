@@ -11,6 +11,8 @@ import re
 import types
 import typing
 
+from keras_gradguard._text import number
+
 _ALIASES = {
     "mse": "mean_squared_error",
     "mae": "mean_absolute_error",
@@ -89,7 +91,7 @@ class DataFacts:
     @property
     def target_range(self):
         """Str. Smallest and largest target, which must be known, in words."""
-        return f"{self.target_min:.4g} to {self.target_max:.4g}"
+        return f"{number(self.target_min, 4)} to {number(self.target_max, 4)}"
 
     @property
     def target_evidence(self):
@@ -239,6 +241,7 @@ class RunInfo:
             as `models.layers.layer_info` gives it.
         sites: Dict from the path of an activation to a dict with
             `activation`, `can_die`, `saturates`.
+        rescaling: Paths of the layers that only rescale, or None.
     """
 
     backend: str | None = None
@@ -256,6 +259,7 @@ class RunInfo:
     data: DataShapes = DataShapes()
     layers: dict = dataclasses.field(default_factory=dict)
     sites: dict = dataclasses.field(default_factory=dict)
+    rescaling: list | None = None
 
     @classmethod
     def of(cls, meta):

@@ -5,7 +5,9 @@ import numpy as np
 from keras_gradguard.trace.blocks import make_store
 from keras_gradguard.trace.series import ACTIVATION_SERIES
 from keras_gradguard.trace.series import DATA_SERIES
+from keras_gradguard.trace.series import GRADIENT_SERIES
 from keras_gradguard.trace.table import ThinnedColumns
+from keras_gradguard.trace.through_time import TIMES
 
 # The first steps of a run are never thinned out.
 FIRST_STEPS = 100
@@ -25,6 +27,7 @@ class TraceTables:
         records: One row per optimizer step.
         updates: One row per measurement of the weights.
         activations: One row per measurement of activations and data.
+        times: One row per measurement of gradients through time.
         epochs: One row per epoch.
         blocks: One row per block of records.
         pinned: Int array. Steps that the user or a non-finite gradient pins.
@@ -34,7 +37,7 @@ class TraceTables:
     """
 
     def __init__(self, layers, variables, capacity_bytes):
-        row = 4 * max(1, variables) + 24
+        row = 4 * len(GRADIENT_SERIES) * max(1, variables) + 24
         self.records = ThinnedColumns(
             max(512, int(0.6 * capacity_bytes) // row)
         )
@@ -52,6 +55,8 @@ class TraceTables:
         self.activations.add("step", (), np.int64, 0)
         for name in DATA_SERIES:
             self.activations.add(f"data/{name}")
+        self.times = ThinnedColumns(256)
+        self.times.add("step", (), np.int64, 0)
         self.epochs = ThinnedColumns(4096)
         self.epochs.add("epoch", (), np.int64, 0)
         self.epochs.add("step", (), np.int64, 0)
@@ -68,6 +73,7 @@ class TraceTables:
             self.records,
             self.updates,
             self.activations,
+            self.times,
             self.epochs,
             self.blocks,
         )
@@ -75,6 +81,9 @@ class TraceTables:
 
     def append_records(self, rows, values, has_gradient):
         """Append records and pin the way to a non-finite gradient."""
+        for name in GRADIENT_SERIES:
+            if name in values and name not in self.records:
+                self.records.add(name, (self._variables,))
         self.records.append(rows, values, self._kept_records)
         self._keep_way_to_nonfinite(rows, values, has_gradient)
 
@@ -90,6 +99,16 @@ class TraceTables:
         if "mean" not in self.activations:
             for name in ACTIVATION_SERIES:
                 self.activations.add(name, (count,))
+
+    def add_recurrent(self, count):
+        """Make room for so many recurrent layers; once they are known."""
+        if "norm" not in self.times:
+            self.times.add("length", (count,), np.int64, 0)
+            self.times.add("norm", (count, TIMES))
+
+    def append_times(self, rows, values):
+        """Append measurements of gradients through time."""
+        self.times.append(rows, values, self._kept_times)
 
     def append_activations(self, rows, values):
         """Append measurements of activations and data."""
@@ -110,10 +129,16 @@ class TraceTables:
 
     def update_series(self, name, start=0):
         """Return a series of `updates` from row `start`, NaN if unmeasured."""
-        if name in self.updates:
-            return self.updates.get(name)[start:]
-        shape = (self.updates.count - start, self._variables)
-        return np.full(shape, np.nan, np.float32)
+        return self._series(self.updates, name)[start:]
+
+    def record_series(self, name):
+        """Return a series per variable of `records`, NaN if unmeasured."""
+        return self._series(self.records, name)
+
+    def _series(self, table, name):
+        if name in table:
+            return table.get(name)
+        return np.full((table.count, self._variables), np.nan, np.float32)
 
     def pin(self, steps):
         """Protect steps from being thinned out."""
@@ -134,6 +159,9 @@ class TraceTables:
 
     def _kept_activations(self):
         return np.isin(self.activations.get("step"), self.of_findings)
+
+    def _kept_times(self):
+        return np.isin(self.times.get("step"), self.of_findings)
 
     def _keep_way_to_nonfinite(self, rows, values, has_gradient):
         if self.nonfinite_kept:

@@ -22,8 +22,10 @@ from keras_gradguard.trace.epochs import Epochs
 from keras_gradguard.trace.layers import TraceVariables
 from keras_gradguard.trace.records import GradientRecords
 from keras_gradguard.trace.run_info import RunInfo
+from keras_gradguard.trace.series import GRADIENT_SERIES
 from keras_gradguard.trace.series import SERIES
 from keras_gradguard.trace.tables import TraceTables
+from keras_gradguard.trace.through_time import TimeGradients
 from keras_gradguard.trace.weights import WeightMeasurements
 
 _MIB = 1024 * 1024
@@ -106,6 +108,7 @@ class Trace:
         self._records = GradientRecords(self._tables, self._variables)
         self._weights = WeightMeasurements(self._tables, self._variables)
         self._activations = ActivationMeasurements(self._tables)
+        self._time_gradients = TimeGradients(self._tables)
         self._epochs = Epochs(self._tables)
         self._derived: Any = None
 
@@ -196,6 +199,30 @@ class Trace:
             ValueError: If a name is unknown, or `sites` changes.
         """
         self._activations.append(step, sites, activations, data)
+
+    def append_time_gradients(
+        self,
+        step: int,
+        layers: Sequence[str],
+        lengths: npt.ArrayLike,
+        norms: npt.ArrayLike,
+    ) -> None:
+        """Append one measurement of gradients through time.
+
+        Args:
+            step: Int. The step at which was measured.
+            layers: Sequence of R str, paths of recurrent layers; the same in
+                each call.
+            lengths: Int array (R,). Time steps that each went through, 0
+                where it was not called.
+            norms: Float array (R, 64). Norms at the time steps that are kept:
+                all of them up to 64, else 64 evenly spaced ones, the first and
+                the last included. NaN behind them.
+
+        Raises:
+            ValueError: If the shapes do not fit, or `layers` changes.
+        """
+        self._time_gradients.append(step, layers, lengths, norms)
 
     def append_epoch(
         self, epoch: int, step: int, logs: dict[str, Any] | None = None
@@ -335,6 +362,36 @@ class Trace:
         """
         return self._activations.activation(name)
 
+    @property
+    def recurrent_layers(self) -> np.ndarray:
+        """Str array (R,): layers whose gradients through time were measured."""
+        return self._time_gradients.shown
+
+    def time_gradients(
+        self, layer: str
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the gradients through time of a recurrent layer.
+
+        That is the norm of the gradient of the loss with respect to the state
+        that the layer hands on at a time step (of an LSTM `h` and `c` as one
+        vector), over the whole batch. Time steps count in the order in which
+        the layer goes through them. At one that is masked in a sample the
+        sample gives 0; it is NaN where it is masked in all.
+
+        Args:
+            layer: Str. One of `recurrent_layers`.
+
+        Returns:
+            Tuple of int array (K,), the optimizer's steps at which was
+            measured; int array (K, B), the time steps, at most 64 of them with
+            the first and the last, -1 where a batch had fewer; and float32
+            array (K, B), the norms.
+
+        Raises:
+            ValueError: If there is no such layer.
+        """
+        return self._time_gradients.of(layer)
+
     def data(self, name: str) -> np.ndarray:
         """Return a series of the batches' data, at `activation_steps`.
 
@@ -406,11 +463,11 @@ class Trace:
             ValueError: If `name` or `by` is unknown.
         """
         _check_series(name, by)
-        if name != "grad_norm":
+        if name not in GRADIENT_SERIES:
             return self._weights.series_on(self.steps, name, by)
         if by == "variable":
-            return self._records.variable_norms
-        return self.layer_norms(0, len(self._records))
+            return self._records.by_variable(name)
+        return self.layer_norms(0, len(self._records), name)
 
     def measured(
         self, name: str, by: str = "layer", since: int | None = None
@@ -430,8 +487,16 @@ class Trace:
             ValueError: If `name` or `by` is unknown.
         """
         _check_series(name, by)
-        if name == "grad_norm":
-            return self.steps, self.get(name, by)
+        if name in GRADIENT_SERIES:
+            start = 0
+            if since is not None:
+                since = _validation.check_int("Trace.measured", "since", since)
+                start = int(np.searchsorted(self.steps, since, side="right"))
+            if by == "variable":
+                values = self._records.by_variable(name)[start:]
+            else:
+                values = self.layer_norms(start, len(self._records), name)
+            return self.steps[start:], values
         return self._weights.series(name, by, since)
 
     def global_norms(
@@ -460,9 +525,17 @@ class Trace:
         after = self.global_norms(first, last, clipped=True)
         return after < before * (1 - _CLOSE)
 
-    def layer_norms(self, first: int, last: int) -> np.ndarray:
-        """Return `get("grad_norm")[first:last]` without computing the rest."""
-        return self._records.layer_norms(first, last)
+    def layer_norms(
+        self, first: int, last: int, name: str = "grad_norm"
+    ) -> np.ndarray:
+        """Return `get(name)[first:last]` without computing the rest.
+
+        Args:
+            first: Int. Index of the first record.
+            last: Int. Index after the last record.
+            name: Str. A series that is recorded in each step.
+        """
+        return self._records.by_layer(first, last, name)
 
     def blocks(self) -> Blocks:
         """Return summaries of the run in blocks of equally many records.
@@ -488,6 +561,9 @@ class Trace:
         view._records = self._records.of(view._variables)
         view._weights = WeightMeasurements(self._tables, view._variables)
         view._activations = self._activations.without(sites)
+        view._time_gradients = self._time_gradients.without(
+            filter(leaves_out, self.recurrent_layers.tolist())
+        )
         view._derived = {}
         return view
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_gradguard import _validation
+from keras_gradguard.trace.series import BY_NAME
 from keras_gradguard.trace.series import UPDATE_SERIES
 
 
@@ -99,17 +100,12 @@ class WeightMeasurements:
         return out
 
     def _by_layer(self, name, start):
-        values = self._tables.update_series(name, start)
-        sums = self._variables.sums
-        if name == "weight_norm":
-            # All weights are measured at once, so a NaN is a NaN weight.
-            return sums.norm_of_all(values)
-        if name == "zero_fraction":
-            sizes = self._variables.sizes
-            if sizes is None:
-                sizes = np.ones(len(self._variables))
-            return sums.mean(values, sizes)
-        return sums.norm(values)
+        # All weights are measured at once, so a NaN is a NaN weight.
+        return self._variables.sums.together(
+            BY_NAME[name].together,
+            self._tables.update_series(name, start),
+            self._variables.weights,
+        )
 
     def _update_ratio(self, by, start):
         """Compute the ratio; several rules ask for it, so it is remembered."""

@@ -215,3 +215,152 @@ def test_a_short_run_that_learnt_nothing_is_not_called_healthy():
     )
     with pytest.raises(TypeError, match=r"report\.healthy"):
         bool(report)
+
+
+def test_a_recurrent_penalty_is_told_while_the_loss_falls_still():
+    rng = np.random.default_rng(0)
+    wave = np.sin(rng.uniform(0, 6, (256, 1)) + 0.4 * np.arange(9))
+    x, y = wave[:, :8, None].astype("float32"), wave[:, 8:].astype("float32")
+
+    def recurrent(size):
+        heavy = keras.regularizers.L2(size)
+        return keras.Sequential(
+            [
+                keras.Input((8, 1)),
+                layers.LSTM(
+                    8, kernel_regularizer=heavy, recurrent_regularizer=heavy
+                ),
+                layers.Dense(1),
+            ]
+        )
+
+    report = watched(recurrent(3.0), x, y, epochs=18)
+    told = report.ranked[0]
+    assert (told.rule, told.evidence["kind"]) == ("update_ratio", "penalty")
+    assert "only the weights shrink" in told.message
+    assert "recurrent_regularizer" in told.remedies[0].code
+    assert watched(recurrent(1e-4), x, y, epochs=18).findings == []
+
+
+def test_a_large_negative_bias_is_told_and_its_remedy_heals():
+    x, y = waves()
+    biased = layers.Dense(
+        24, "relu", bias_initializer=keras.initializers.Constant(-50.0)
+    )
+    model = keras.Sequential([keras.Input((4,)), biased, layers.Dense(1)])
+    report = watched(model, x, y, epochs=4)
+    told = report.ranked[0]
+    assert told.rule == "dead_relu"
+    assert "bias_initializer" in told.remedies[0].code
+    names = {"model": model, "x": x, "y": y}
+    exec(told.remedies[0].code, names)
+    healed = names["model"]
+    assert healed.layers[0].get_config()["bias_initializer"] is not None
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(healed.layers[0].bias), np.zeros(24)
+    )
+    assert healed.layers[0].activation is keras.activations.relu
+
+
+def test_first_steps_that_throw_the_weights_away_are_the_cause():
+    def deep():
+        hidden = [
+            part
+            for _ in range(4)
+            for part in (layers.Dense(32, "tanh"), layers.LayerNormalization())
+        ]
+        return keras.Sequential([keras.Input((4,)), *hidden, layers.Dense(1)])
+
+    far = keras.optimizers.Adam(0.2)
+    report = watched(deep(), *waves(), optimizer=far)
+    assert kinds(report)[0] == ("update_ratio", "learning_rate")
+    assert "Lower the learning rate" in report.ranked[0].remedies[0].title
+    near = keras.optimizers.Adam(0.01)
+    assert watched(deep(), *waves(), optimizer=near).findings == []
+
+
+def test_inputs_scaled_twice_are_healed_without_the_second_scaling():
+    x, y = waves()
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Rescaling(1 / 255, name="again"),
+            layers.Dense(24, "tanh"),
+            layers.Dense(1),
+        ]
+    )
+    sgd = keras.optimizers.SGD(0.01)
+    found = kgg.check(model, x / 2).ranked
+    assert [f.remedies[0].title for f in found] == ["Leave out again"]
+    report = watched(model, x / 2, y, optimizer=sgd)
+    told = report.ranked[0]
+    assert (told.rule, told.evidence["kind"]) == ("unscaled_data", "small")
+    assert told.remedies[0].title == "Leave out again"
+
+
+def test_a_rare_class_that_no_measured_batch_holds_is_told():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(512, 8, 8, 1)).astype("float32")
+    y = np.zeros_like(x)
+    y[500:504, 2:4, 2:4] = 1
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, padding="same", activation="relu"),
+            layers.Conv2D(1, 1, activation="sigmoid"),
+        ]
+    )
+    report = watched(
+        model,
+        x,
+        y,
+        epochs=8,
+        optimizer=keras.optimizers.SGD(0.05),
+        loss="binary_crossentropy",
+        metrics=["accuracy"],
+    )
+    assert kinds(report) == [("output_mismatch", "rare_class")]
+    assert report.healthy is False
+
+
+def test_weights_so_large_that_outputs_are_certain_are_the_cause():
+    x, y = waves()
+    y = (y[:, 0] > 0).astype("int32")
+    wide = keras.initializers.RandomNormal(stddev=1.5)
+    hidden = [
+        layers.Dense(64, "relu", kernel_initializer=wide) for _ in range(6)
+    ]
+    model = keras.Sequential(
+        [keras.Input((4,)), *hidden, layers.Dense(2, "softmax")]
+    )
+    loss = "sparse_categorical_crossentropy"
+    model.compile("sgd", loss)
+    checked = kgg.check(model, x, y)
+    assert "frozen_layer" not in [f.rule for f in checked.ranked]
+    sgd = keras.optimizers.SGD(0.01)
+    report = watched(model, x, y, loss=loss, optimizer=sgd)
+    rules = [rule for rule, _ in kinds(report)]
+    assert "frozen_layer" not in rules
+    assert set(rules) & {"poor_initialization", "exploding_gradient"}
+
+
+def test_a_layer_without_the_usual_arguments_is_rebuilt():
+    class Plain(layers.Layer):
+        def __init__(self, units):
+            super().__init__()
+            self.inner = layers.Dense(units)
+
+        def build(self, shape):
+            self.inner.build(shape)
+            super().build(shape)
+
+        def call(self, x):
+            return self.inner(x)
+
+    inputs = keras.Input((4,))
+    hidden = layers.Dense(8, "tanh")(Plain(6)(inputs))
+    model = keras.Model(inputs, layers.Dense(1)(hidden))
+    new = kgg.presets.convert(model, "he_relu")
+    assert new.count_params() == model.count_params()
+    assert new.layers[1] is not model.layers[1]
+    assert new.layers[2].activation is keras.activations.relu

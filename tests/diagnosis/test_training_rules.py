@@ -259,8 +259,10 @@ def test_usual_weights_are_no_finding():
 def test_steps_that_throw_the_loss(factor):
     loss = np.concatenate([[0.7], np.full(399, 3.0)]) * factor
     ratio = np.where(np.arange(400) < 8, 0.3, 0.02)
-    (finding,) = diagnose(run(loss, ratio=ratio, **SHORT)).findings
-    assert finding.rule == "oscillating_loss"
+    found = diagnose(run(loss, ratio=ratio, **SHORT)).ranked
+    # The steps, and what they did to the loss.
+    assert [f.rule for f in found] == ["update_ratio", "oscillating_loss"]
+    assert found[0].evidence["kind"] == "first_steps"
     # A start that is soon made good is none.
     loss = np.concatenate([[0.7], np.full(20, 3.0), FALLING[21:]]) * factor
     assert ids(run(loss, ratio=ratio, data=LEARNT)) == []

@@ -174,6 +174,12 @@ def _read(method):
     return call
 
 
+def _of_layer(layer):
+    trace = runs.empty()
+    trace.append_time_gradients(0, ["a"], [2], np.ones((1, 64)))
+    return trace.time_gradients(layer)
+
+
 def traces():
     """Targets that need no Keras."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="hostile-"))
@@ -212,6 +218,16 @@ def traces():
         {"steps": [0, 1], "weight_norm": rows, "update_norm": rows},
     )
     yield Target(
+        "Trace.append_time_gradients",
+        _append("append_time_gradients"),
+        {
+            "step": 0,
+            "layers": ["a", "b"],
+            "lengths": [3, 200],
+            "norms": np.ones((2, 64)),
+        },
+    )
+    yield Target(
         "Trace.append_activations",
         _append("append_activations"),
         {
@@ -242,6 +258,7 @@ def traces():
         {"name": "weight_norm", "by": "layer", "since": 1},
     )
     yield Target("Trace.activation", _read("activation"), {"name": "mean"})
+    yield Target("Trace.time_gradients", _of_layer, {"layer": "a"})
     yield Target("Trace.data", _read("data"), {"name": "loss"})
     yield Target("Trace.epoch_of", _read("epoch_of"), {"step": 3})
     yield Target("Trace.save", trace.save, {"path": folder / "t.npz"})
@@ -284,8 +301,12 @@ def components():
             "verbose": 0,
             "histogram_freq": 0,
             "layers": ["dense"],
+<<<<<<< HEAD
             "capsule": folder,
             "capsule_freq": 50,
+=======
+            "through_time": False,
+>>>>>>> main
         },
     )
     yield Target(

@@ -57,12 +57,8 @@ def start(folder):
     return [p.returncode for p in processes], said
 
 
-@pytest.fixture(scope="module")
-def job(tmp_path_factory):
-    """What two processes wrote down, and their folder."""
-    if keras.backend.backend() == "torch":
-        pytest.skip("Keras up to 3.15 has no fit over several torch processes")
-    folder = tmp_path_factory.mktemp("job")
+def run_job(folder):
+    """Run both processes; their folder and what each of them wrote down."""
     codes, errors = start(folder)
     assert codes == [0, 0], "\n".join(error[-2000:] for error in errors)
     ranks = []
@@ -72,6 +68,16 @@ def job(tmp_path_factory):
         told = json.loads((folder / f"rank{rank}.json").read_text())
         ranks.append((arrays, told, errors[rank]))
     return folder, ranks
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """What two processes wrote down, and their folder."""
+    if keras.backend.backend() == "torch" and not hasattr(
+        keras.Model(), "ddp_model"
+    ):
+        pytest.skip("Keras up to 3.15 has no fit over several torch processes")
+    return run_job(tmp_path_factory.mktemp("job"))
 
 
 def test_watching_changes_no_bit_in_any_process(job):

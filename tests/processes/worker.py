@@ -205,6 +205,20 @@ def join_tensorflow():
     return strategy.scope
 
 
+def join_torch():
+    """Join the other process; Keras wraps the model in DDP from 3.16 on."""
+    from torch import distributed
+
+    port = os.environ["PORTS"].split(",")[0]
+    distributed.init_process_group(
+        "gloo",
+        init_method=f"tcp://127.0.0.1:{port}",
+        world_size=WORKERS,
+        rank=RANK,
+    )
+    return contextlib.nullcontext
+
+
 def _mend_keras(strategy):
     """See tensorflow/tensorflow#72388; both faults are there unwatched."""
     import keras
@@ -232,5 +246,9 @@ def _mend_keras(strategy):
 
 
 if __name__ == "__main__":
-    joined = {"jax": join_jax, "tensorflow": join_tensorflow}
+    joined = {
+        "jax": join_jax,
+        "tensorflow": join_tensorflow,
+        "torch": join_torch,
+    }
     run(Path(sys.argv[1]), joined[os.environ["KERAS_BACKEND"]]())

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_gradguard import _backend
+from keras_gradguard._backend import host_norms
 from keras_gradguard._backend.segments import Segments
 
 SIZES = [0, 1, 3, 31, 32, 33, 100, 1 << 14, (1 << 14) + 1, 40_000]
@@ -12,6 +13,8 @@ IS_TF = keras.backend.backend() == "tensorflow"
 
 
 def norms_of(arrays, xla):
+    if xla == "host":
+        return host_norms.l2_norms(arrays)
     backend = _backend.current()
 
     def run(tensors):
@@ -27,7 +30,7 @@ def norms_of(arrays, xla):
     return keras.ops.convert_to_numpy(run(tensors))
 
 
-@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize("xla", [False, True, "host"])
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
 def test_norms_of_all_sizes(scale, xla):
     random = np.random.default_rng(0)
@@ -38,7 +41,7 @@ def test_norms_of_all_sizes(scale, xla):
     np.testing.assert_allclose(norms_of(arrays, xla), exact, rtol=2e-6)
 
 
-@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize("xla", [False, True, "host"])
 @pytest.mark.parametrize("size", [2, 40, 40_000])
 def test_norms_next_to_the_largest_float32_and_the_smallest(size, xla):
     arrays = [np.zeros(size, "float32") for _ in range(5)]
@@ -50,7 +53,7 @@ def test_norms_next_to_the_largest_float32_and_the_smallest(size, xla):
     np.testing.assert_allclose(norms_of(arrays, xla), exact, rtol=2e-6)
 
 
-@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize("xla", [False, True, "host"])
 @pytest.mark.parametrize("sizes", [[5, 5, 5], [100, 40, 64], [20_000, 5, 30]])
 def test_what_is_not_finite_stays_where_it_is(sizes, xla):
     arrays = [np.ones(n, "float32") for n in sizes]
@@ -59,6 +62,32 @@ def test_what_is_not_finite_stays_where_it_is(sizes, xla):
     assert np.isnan(found[0])
     assert found[1] == pytest.approx(np.sqrt(sizes[1]))
     assert np.isposinf(found[2])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
+def test_what_the_host_reads_changes_as_the_device_says(scale, dtype):
+    random = np.random.default_rng(0)
+    scale = 1.0 if dtype == "float16" else scale
+    before, after = (
+        [(random.normal(size=n) * scale).astype(dtype) for n in SIZES]
+        for _ in range(2)
+    )
+    before[3][:7] = 0
+    found = host_norms.change_norms(before, after)
+    assert found.dtype == "float32"
+    wide = [[a.astype("float64") for a in arrays] for arrays in (before, after)]
+    exact = [np.linalg.norm(a) for a in wide[0]]
+    exact += [np.linalg.norm(b - a) for a, b in zip(*wide, strict=True)]
+    np.testing.assert_allclose(found, exact, rtol=1e-6)
+    zeros = [np.mean(a == 0) if a.size else 0.0 for a in before]
+    np.testing.assert_allclose(
+        host_norms.zero_fractions(before), zeros, rtol=1e-6
+    )
+    tensors = [keras.ops.convert_to_tensor(a) for a in before]
+    views = _backend.current().on_host(tensors)
+    for view, tensor in zip(views or (), tensors, strict=views is not None):
+        np.testing.assert_array_equal(view, keras.ops.convert_to_numpy(tensor))
 
 
 @pytest.mark.parametrize("sizes", [[3, 1, 4], [2, 2], [0, 3], [1, 1, 1]])

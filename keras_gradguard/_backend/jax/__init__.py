@@ -11,6 +11,8 @@ from keras_gradguard._backend.jax.counting import bin_counts
 from keras_gradguard._backend.jax.counting import bits
 from keras_gradguard._backend.jax.forward import ForwardPass
 from keras_gradguard._backend.jax.forward import copies
+from keras_gradguard._backend.jax.forward import gradients_at_taps
+from keras_gradguard._backend.jax.forward import loss_beside
 from keras_gradguard._backend.jax.forward import values_after
 from keras_gradguard._backend.jax.forward import values_before
 from keras_gradguard._backend.jax.loops import count_calls
@@ -30,6 +32,7 @@ from keras_gradguard._backend.jax.operations import operations
 from keras_gradguard._backend.jax.processes import own_cpu
 from keras_gradguard._backend.jax.processes import process
 from keras_gradguard._backend.jax.ring import Ring
+from keras_gradguard._backend.jax.sharding import each_whole
 from keras_gradguard._backend.jax.sparse import densify
 from keras_gradguard._backend.jax.sparse import is_sparse
 from keras_gradguard._backend.jax.sparse import merge_rows
@@ -51,6 +54,7 @@ from keras_gradguard._backend.jax.values import gradients
 from keras_gradguard._backend.jax.values import is_end_of_data
 from keras_gradguard._backend.jax.values import level
 from keras_gradguard._backend.jax.values import native
+from keras_gradguard._backend.jax.values import on_host
 from keras_gradguard._backend.jax.values import read
 from keras_gradguard._backend.jax.values import run_whole
 from keras_gradguard._backend.jax.values import take_flat
@@ -85,8 +89,10 @@ __all__ = [
     "data_like",
     "densify",
     "detach",
+    "each_whole",
     "float64",
     "gradients",
+    "gradients_at_taps",
     "in_stateless_scope",
     "is_end_of_data",
     "is_sparse",
@@ -96,10 +102,12 @@ __all__ = [
     "last_of_many",
     "level",
     "loop_ring",
+    "loss_beside",
     "may_join",
     "merge_rows",
     "native",
     "on_each_replica",
+    "on_host",
     "one_of_many",
     "operation_scope",
     "operations",

@@ -9,6 +9,7 @@ import keras
 
 from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotRunAgainError
+from keras_gradguard._backend.losses import computes_loss
 
 
 @jax.jit
@@ -38,18 +39,80 @@ def _values(model, state):
     return lambda variable: known[id(variable)]
 
 
-class ForwardPass:
-    def __init__(self, model, gather, send, on_failure, xla, custom):
-        del send, xla
+def gradients_at_taps(run):
+    made = []
+
+    def note(shape, dtype):
+        made.append((shape, dtype))
+        return jnp.zeros(shape, dtype)
+
+    # How many there are, and of what shape, only a run tells.
+    jax.eval_shape(lambda: run(note))
+
+    def loss_of(taps):
+        left = iter(taps)
+        return run(lambda shape, dtype: next(left))
+
+    zeros = [jnp.zeros(shape, dtype) for shape, dtype in made]
+    return jax.grad(loss_of, has_aux=True)(zeros)
+
+
+def loss_beside(model, arguments):
+    loss = _loss_of(model)
+    return lambda: loss(*arguments)
+
+
+class _Look:
+    # One function of a batch, until it fails.
+
+    def __init__(self, model, run, gather, on_failure):
         self._on_failure = on_failure
         self._checked = False
-        # All of a train step of one's own is traced; what nothing depends on
-        # is left out by XLA.
-        function = model.train_step if custom else _forward_of(model)
-        self._look: Any = jax.jit(
-            lambda *arguments: gather(lambda: function(*arguments), arguments),
+        self._function: Any = jax.jit(
+            lambda *arguments: gather(lambda: run(*arguments), arguments),
             out_shardings=_replicated(model),
         )
+
+    def __call__(self, state, batch):
+        if self._function is None:
+            return None
+        try:
+            # Not around `next`: to shuffle the data is a draw as well.
+            with randomness.kept():
+                self._check(state, batch)
+                return self._function(state, batch)
+        except Exception as error:
+            self._function = None
+            self._on_failure(error)
+            return None
+
+    def _check(self, state, batch):
+        """Raise where the pass does something besides computing."""
+        if self._checked:
+            return
+        effects = self._function.trace(state, batch).jaxpr.effects
+        if effects:
+            kinds = sorted({type(effect).__name__ for effect in effects})
+            raise CannotRunAgainError(f"calls back to Python ({kinds[0]})")
+        self._checked = True
+
+
+class ForwardPass:
+    def __init__(self, model, xla, custom):
+        del xla
+        self._model, self._custom = model, custom
+        self._looks: list = []
+
+    def add(self, gather, send, on_failure, of_loss):
+        del send
+        if of_loss:
+            run = _loss_of(self._model)
+        else:
+            # All of a train step of one's own is traced; what nothing depends
+            # on is left out by XLA.
+            custom = self._model.train_step
+            run = custom if self._custom else _forward_of(self._model)
+        self._looks.append(_Look(self._model, run, gather, on_failure))
 
     def wrap(self, function):
         return function
@@ -58,32 +121,19 @@ class ForwardPass:
         state, iterator = args
         batch = next(iterator)
         args = state, itertools.chain([batch], iterator)
-        if self._look is None:
-            return args, None
-        try:
-            # Not around `next`: to shuffle the data is a draw as well.
-            with randomness.kept():
-                self._check(state, batch)
-                return args, self._look(state, batch)
-        except Exception as error:
-            self._look = None
-            self._on_failure(error)
-        return args, None
-
-    def _check(self, state, batch):
-        """Raise where the pass does something besides computing."""
-        if self._checked:
-            return
-        effects = self._look.trace(state, batch).jaxpr.effects
-        if effects:
-            kinds = sorted({type(effect).__name__ for effect in effects})
-            raise CannotRunAgainError(f"calls back to Python ({kinds[0]})")
-        self._checked = True
+        return args, [look(state, batch) for look in self._looks]
 
     def take(self, vector):
         if vector is not None:
             vector.copy_to_host_async()
         return vector
+
+
+def _loss_of(model):
+    """Function that returns the loss, None where the step has another one."""
+    if not computes_loss(model):
+        return lambda state, data: None
+    return _forward_of(model)
 
 
 def _forward_of(model):
@@ -92,7 +142,7 @@ def _forward_of(model):
     def forward(state, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         trainable, non_trainable, optimizer, metrics = state
-        model.compute_loss_and_updates(
+        _, (loss, *_) = model.compute_loss_and_updates(
             trainable,
             non_trainable,
             metrics,
@@ -102,6 +152,7 @@ def _forward_of(model):
             training=True,
             optimizer_variables=optimizer,
         )
+        return loss
 
     return forward
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from keras import ops
 
+from keras_gradguard._backend.jax.sharding import is_sharded
 from keras_gradguard._backend.scaling import SAFE_HIGH
 from keras_gradguard._backend.scaling import SAFE_LOW
 from keras_gradguard._backend.scaling import safe_factors
@@ -37,7 +38,7 @@ def l2_norms(tensors):
         rows, counts = _rows_of([tensors[i] for i in small])
         parts.append(_norms_of_small(rows, counts))
     if large:
-        parts.append(_norms_of_large([_flat(tensors[i]) for i in large]))
+        parts.append(_norms_of_large([_large(tensors[i]) for i in large]))
     return _in_order(parts, small + large)
 
 
@@ -59,8 +60,8 @@ def change_norms(before, after):
         rows = ops.concatenate([rows, changed - rows], axis=0)
         parts.append(_norms_of_small(rows, counts + counts))
     if large:
-        tensors = [_flat(before[i]) for i in large]
-        changed = [_flat(after[i]) for i in large]
+        tensors = [_large(before[i]) for i in large]
+        changed = [_large(after[i]) for i in large]
         changes = [a - b for a, b in zip(changed, tensors, strict=True)]
         parts.append(_norms_of_large(tensors + changes))
     places = [*small, *(n + i for i in small)]
@@ -71,9 +72,14 @@ def _split(tensors):
     """Positions of small tensors and of the others."""
     small: list = []
     large: list = []
+    most = 0 if is_sharded() else _SMALL
     for i, tensor in enumerate(tensors):
-        (small if tensor.size <= _SMALL else large).append(i)
+        (small if tensor.size <= most else large).append(i)
     return small, large
+
+
+def _large(tensor):
+    return ops.cast(tensor, "float32") if is_sharded() else _flat(tensor)
 
 
 def _in_order(parts, places):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from keras_gradguard._backend.jax import fused_norms
+from keras_gradguard._backend.jax.sharding import is_sharded
 
 
 def barrier(tensors, xla=None):
@@ -14,8 +15,9 @@ def barrier(tensors, xla=None):
 
 
 def may_join():
-    # Whether small tensors may be read as one: that changes nothing here.
-    return True
+    # Whether small tensors may be read as one: that changes nothing here,
+    # but for how the step lies on devices.
+    return not is_sharded()
 
 
 def l2_norms(tensors, xla=None):

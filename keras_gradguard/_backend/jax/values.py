@@ -82,6 +82,27 @@ def to_numpy(tensor):
     return np.asarray(whole(tensor))
 
 
+def on_host(tensors):
+    if not all(_is_here(array) for array in tensors):
+        return None
+    return [_view(array) for array in jax.block_until_ready(tensors)]
+
+
+def _is_here(array):
+    return array.is_fully_addressable and all(
+        device.platform == "cpu" for device in array.devices()
+    )
+
+
+def _view(array):
+    # JAX keeps what `np.asarray` returns, and copies a state that is looked
+    # at in place of giving its memory to the next.
+    try:
+        return np.from_dlpack(array)
+    except (BufferError, RuntimeError, TypeError, ValueError):
+        return np.asarray(array)  # bfloat16, or parts on several devices
+
+
 def compiles_steps():
     return True
 

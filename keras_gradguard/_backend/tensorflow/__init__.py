@@ -1,7 +1,11 @@
 """TensorFlow: the parts of the package that only it can do."""
 
+<<<<<<< HEAD
 from keras_gradguard._backend.tensorflow.batches import BatchTap
 from keras_gradguard._backend.tensorflow.batches import data_like
+=======
+from keras_gradguard._backend.single import each_whole
+>>>>>>> main
 from keras_gradguard._backend.tensorflow.branching import assert_in_graph
 from keras_gradguard._backend.tensorflow.branching import branch
 from keras_gradguard._backend.tensorflow.branching import chooses_after
@@ -11,6 +15,8 @@ from keras_gradguard._backend.tensorflow.counting import bits
 from keras_gradguard._backend.tensorflow.flag import Flag
 from keras_gradguard._backend.tensorflow.forward import ForwardPass
 from keras_gradguard._backend.tensorflow.forward import copies
+from keras_gradguard._backend.tensorflow.forward import gradients_at_taps
+from keras_gradguard._backend.tensorflow.forward import loss_beside
 from keras_gradguard._backend.tensorflow.forward import values_after
 from keras_gradguard._backend.tensorflow.forward import values_before
 from keras_gradguard._backend.tensorflow.loops import count_calls
@@ -52,6 +58,7 @@ from keras_gradguard._backend.tensorflow.values import gradients
 from keras_gradguard._backend.tensorflow.values import is_end_of_data
 from keras_gradguard._backend.tensorflow.values import level
 from keras_gradguard._backend.tensorflow.values import native
+from keras_gradguard._backend.tensorflow.values import on_host
 from keras_gradguard._backend.tensorflow.values import read
 from keras_gradguard._backend.tensorflow.values import run_whole
 from keras_gradguard._backend.tensorflow.values import take_flat
@@ -81,8 +88,10 @@ __all__ = [
     "data_like",
     "densify",
     "detach",
+    "each_whole",
     "float64",
     "gradients",
+    "gradients_at_taps",
     "is_end_of_data",
     "is_sparse",
     "keep_collectives_apart",
@@ -90,12 +99,17 @@ __all__ = [
     "l2_norms",
     "level",
     "loop_ring",
+    "loss_beside",
     "may_join",
     "merge_rows",
     "native",
     "on_each_replica",
+<<<<<<< HEAD
     "operation_scope",
     "operations",
+=======
+    "on_host",
+>>>>>>> main
     "own_cpu",
     "process",
     "read",

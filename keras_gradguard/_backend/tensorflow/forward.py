@@ -10,6 +10,7 @@ from tensorflow.python.framework import op_def_registry
 
 from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotRunAgainError
+from keras_gradguard._backend.losses import computes_loss
 from keras_gradguard._backend.tensorflow.values import native
 from keras_gradguard._backend.tensorflow.values import read
 
@@ -42,37 +43,94 @@ def values_after(model, result):
     return read
 
 
+def gradients_at_taps(run):
+    taps = []
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+
+        def make(shape, dtype):
+            zeros = tf.zeros(shape, dtype)
+            tape.watch(zeros)
+            taps.append(zeros)
+            return zeros
+
+        loss, more = run(make)
+    gradients = tape.gradient(loss, taps, unconnected_gradients="zero")
+    return gradients, more
+
+
+def loss_beside(model, arguments):
+    custom = type(model).train_step is not keras.Model.train_step
+    forward = _forward_of(model, custom)
+    scope = keras.StatelessScope(collect_losses=True)
+    return lambda: forward(arguments[0], scope)
+
+
+class _Look:
+    # One function of a batch, until it fails.
+
+    def __init__(self, function, held, send, on_failure, xla):
+        # One function, since TensorFlow may trace the step twice.
+        self._function: Any = tf.function(
+            function, jit_compile=xla or None, autograph=False
+        )
+        self._held = held
+        self._send = send
+        self._on_failure = on_failure
+
+    @property
+    def works(self):
+        return self._function is not None
+
+    def traced(self, data):
+        """Whether there is a function for such a batch."""
+        if self._function is None:
+            return False
+        try:
+            values = self._held.read()
+            with randomness.kept():
+                traced = self._function.get_concrete_function(data, values)
+            _check(traced.graph)
+            return True
+        except Exception as error:
+            self._function = None
+            self._on_failure(error)
+            return False
+
+    def __call__(self, data):
+        self._send(self._function(data, self._held.read()))
+
+
 class ForwardPass:
     # The batch cannot be taken from the iterator by itself: eager tensors have
     # another shape for Keras's function, which would be traced once more. So
     # one function takes the batch, looks at it if it is told to, and runs the
     # step, which has one instance, and so have its random generators.
 
-    def __init__(self, model, gather, send, on_failure, xla, custom):
-        self._on_failure = on_failure
-        self._send = send
+    def __init__(self, model, xla, custom):
+        self._xla = xla
         self._measures = False
         self._held = _Held(model)
-        forward = _forward_of(model, custom)
-
-        def look(data, values):
-            return gather(
-                lambda: forward(data, self._held.scope(values)), (data,)
-            )
-
-        # One function, since TensorFlow may trace the step twice.
-        self._look: Any = tf.function(
-            look, jit_compile=xla or None, autograph=False
-        )
+        self._forward = _forward_of(model, custom)
+        self._looks: list = []
         with tf.device("CPU:0"):
             self._flags = tf.constant(False), tf.constant(True)
+
+    def add(self, gather, send, on_failure, of_loss):
+        def look(data, values):
+            return gather(
+                lambda: self._forward(data, self._held.scope(values)), (data,)
+            )
+
+        # XLA wants to know how long a loop is that it goes back through.
+        xla = self._xla and not of_loss
+        self._looks.append(_Look(look, self._held, send, on_failure, xla))
 
     def wrap(self, function):
         def traced(iterator, measures):
             data = iterator.get_next()
-            look = self._traced_look(data)
-            if look is not None:
-                tf.cond(measures, lambda: self._sent(look, data), lambda: 0)
+            looks = [look for look in self._looks if look.traced(data)]
+            if looks:
+                tf.cond(measures, lambda: _sent(looks, data), lambda: 0)
             return function([data])
 
         run = tf.function(traced, reduce_retracing=True, autograph=False)
@@ -90,33 +148,20 @@ class ForwardPass:
 
         return train_function
 
-    def _sent(self, look, data):
-        self._send(look(data, self._held.read()))
-        return 0
-
-    def _traced_look(self, data):
-        """The function that looks at a batch, None if there cannot be one."""
-        if self._look is None:
-            return None
-        try:
-            values = self._held.read()
-            with randomness.kept():
-                traced = self._look.get_concrete_function(data, values)
-            _check(traced.graph)
-            return self._look
-        except Exception as error:
-            self._look = None
-            self._on_failure(error)
-            return None
-
     def look(self, args):
-        if self._look is not None:
+        if any(look.works for look in self._looks):
             self._held.fill()
             self._measures = True
-        return args, None
+        return args, [None] * len(self._looks)
 
     def take(self, vector):
         return vector
+
+
+def _sent(looks, data):
+    for look in looks:
+        look(data)
+    return 0
 
 
 class _Held:
@@ -177,8 +222,7 @@ def _forward_of(model, custom):
     Of a train step of one's own the call of the model is run and, if it
     computes the loss that the model was compiled with, that.
     """
-    code = getattr(type(model).train_step, "__code__", None)
-    computes = "compute_loss" in getattr(code, "co_names", ())
+    computes = computes_loss(model)
     # Up to 3.11, a call without the argument must not be given it.
     takes_training = "training" in inspect.signature(model.call).parameters
     kwargs = {"training": True} if takes_training else {}
@@ -188,17 +232,18 @@ def _forward_of(model, custom):
         with scope:
             outputs = model(x, **kwargs)
             if custom and not computes:
-                return
+                return None
             # It may compute the loss of something else than the outputs.
             foreign = [Exception] if custom else []
             with contextlib.suppress(*foreign):
-                model.compute_loss(
+                return model.compute_loss(
                     x=x,
                     y=y,
                     y_pred=outputs,
                     sample_weight=sample_weight,
                     training=True,
                 )
+            return None
 
     return forward
 

@@ -1,6 +1,7 @@
 """torch: the parts of the package that only it can do."""
 
 from keras_gradguard._backend.flag import Flag
+from keras_gradguard._backend.single import each_whole
 from keras_gradguard._backend.single import keep_collectives_apart
 from keras_gradguard._backend.single import on_each_replica
 from keras_gradguard._backend.single import reduce_over_replicas
@@ -14,6 +15,8 @@ from keras_gradguard._backend.torch.branching import chooses_after
 from keras_gradguard._backend.torch.branching import known_now
 from keras_gradguard._backend.torch.counting import bin_counts
 from keras_gradguard._backend.torch.counting import bits
+from keras_gradguard._backend.torch.forward import gradients_at_taps
+from keras_gradguard._backend.torch.forward import loss_beside
 from keras_gradguard._backend.torch.loops import count_calls
 from keras_gradguard._backend.torch.loops import loop_ring
 from keras_gradguard._backend.torch.loops import traced_by
@@ -48,6 +51,7 @@ from keras_gradguard._backend.torch.values import gradients
 from keras_gradguard._backend.torch.values import is_end_of_data
 from keras_gradguard._backend.torch.values import level
 from keras_gradguard._backend.torch.values import native
+from keras_gradguard._backend.torch.values import on_host
 from keras_gradguard._backend.torch.values import read
 from keras_gradguard._backend.torch.values import run_whole
 from keras_gradguard._backend.torch.values import take_flat
@@ -75,8 +79,10 @@ __all__ = [
     "data_like",
     "densify",
     "detach",
+    "each_whole",
     "float64",
     "gradients",
+    "gradients_at_taps",
     "is_end_of_data",
     "is_sparse",
     "keep_collectives_apart",
@@ -84,12 +90,17 @@ __all__ = [
     "l2_norms",
     "level",
     "loop_ring",
+    "loss_beside",
     "may_join",
     "merge_rows",
     "native",
     "on_each_replica",
+<<<<<<< HEAD
     "operation_scope",
     "operations",
+=======
+    "on_host",
+>>>>>>> main
     "own_cpu",
     "process",
     "read",

@@ -77,6 +77,11 @@ def to_numpy(tensor):
     return np.asarray(tensor)
 
 
+def on_host(tensors):
+    del tensors
+    return None  # nothing is compiled
+
+
 def compiles_steps():
     return False
 

@@ -1,5 +1,11 @@
 """Where activations were measured, and which layers they belong to."""
 
+import numpy as np
+
+# Of a bias at the first step, in the mean over the units.
+_LARGE = 3.0
+_BIASES = ("bias", "beta")
+
 
 def hidden_sites(trace, kind):
     """Return the indices of sites of a kind that are not the model's output.
@@ -38,4 +44,25 @@ def layers_of(trace, sites):
         until = order.index(site) + 1 if site in order else 0
         feeding = [path for path in order[:until] if path in known]
         found += feeding[-1:]
+    return list(dict.fromkeys(found))
+
+
+def large_biases(trace):
+    """Return the paths of layers whose biases were large at the first step.
+
+    Args:
+        trace: The `Trace`.
+    """
+    steps, norm = trace.measured("weight_norm", by="variable")
+    if not len(steps) or not len(trace.steps) or steps[0] > trace.steps[0]:
+        return []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        size = norm[0] / np.sqrt(trace.sizes)
+    found = [
+        str(trace.layers[owner])
+        for owner, path, rms in zip(
+            trace.owners, trace.variables.tolist(), size, strict=True
+        )
+        if path.rsplit("/", maxsplit=1)[-1] in _BIASES and rms > _LARGE
+    ]
     return list(dict.fromkeys(found))

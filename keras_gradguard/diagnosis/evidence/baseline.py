@@ -38,14 +38,15 @@ def most_of(trace):
 
     The mean square of `a - b` is at most the square of the sum of their
     standard deviations, plus the square of the difference of their means; the
-    mean absolute error is at most its root (Cauchy and Schwarz). What a loss
-    has beyond that was added to it.
+    mean absolute error is at most its root (Cauchy and Schwarz). A binary
+    crossentropy is at most that of the probability nearest to 0 or 1. What a
+    loss has beyond that was added to it.
 
     Args:
         trace: `Trace`.
 
     Returns:
-        Float; NaN where the loss is not one of the two, samples are weighted
+        Float; NaN where the loss is none of these, samples are weighted
         by the user, or the batch was not measured.
     """
     run = trace.run
@@ -63,6 +64,12 @@ def most_of(trace):
         return weight * square
     if output.loss_name == "mean_absolute_error":
         return weight * math.sqrt(square)
+    if output.loss_name == "binary_crossentropy" and not output.from_logits:
+        low, high = (
+            float(trace.data(f"output_{end}")[0]) for end in ("min", "max")
+        )
+        sure = min(low, 1 - high)
+        return -weight * math.log(sure) if sure > 0 else math.nan
     return math.nan
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import first_loss
 from keras_gradguard.diagnosis.evidence.stretches import Progress
@@ -66,7 +67,9 @@ def _of_loss(trace):
         return ["the loss is not finite"]
     fall = first - late
     if fall < -max(_LEAST * abs(first), noise):
-        return [f"the loss has risen, from {first:.4g} to {late:.4g}"]
+        return [
+            f"the loss has risen, from {number(first, 4)} to {number(late, 4)}"
+        ]
     if fall <= max(_LEAST * abs(first), noise):
         return ["the loss has not moved"]
     gain = learning.gain[-1] if len(learning) else np.nan

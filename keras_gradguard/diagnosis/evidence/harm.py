@@ -20,6 +20,9 @@ _PATIENCE = 30
 _LONG = 100
 # A loss ten times that of a constant prediction, however it falls.
 _FAR = -9.0
+# Records of gradients that are all 0, and a probability that is none.
+_AT_ONCE, _NOTHING = 10, 1e-6
+_PROBABILITIES = ("softmax", "sigmoid")
 
 
 def began(trace):
@@ -69,7 +72,8 @@ def harmed_at(trace):
 
     Its loss was not finite, or far above the first; or after 30 records it had
     learnt next to nothing, by the loss and by outputs that do not follow the
-    targets; or after 100 the loss was still ten times that of a constant.
+    targets; or after 100 the loss was still ten times that of a constant. Or
+    all outputs were 0 or 1 exactly, and no gradient was left.
     """
     if not len(trace.steps):
         return None
@@ -83,6 +87,8 @@ def harmed_at(trace):
             above = progress.loss - start > 9 * abs(start)
         found += [int(step) for step in blocks.last_step[above][:1]]
     found += _loss_gone(trace)
+    if certain_at_once(trace):
+        found.append(int(trace.steps[min(_AT_ONCE, len(trace.steps)) - 1]))
     run = learning.steps - int(trace.steps[0])
     bad = (run >= _PATIENCE) & learning.idle(share=0.1, follows=0.3)
     with np.errstate(invalid="ignore"):
@@ -94,6 +100,24 @@ def harmed_at(trace):
     if len(bad):
         found.append(int(learning.steps[bad[0]]))
     return min(found) if found else None
+
+
+def certain_at_once(trace):
+    """Whether no gradient is left since all outputs are 0 or 1 exactly.
+
+    A softmax or sigmoid of huge numbers is; its loss has no slope there.
+    """
+    output = trace.run.output
+    if output is None or output.activation not in _PROBABILITIES:
+        return False
+    norms = trace.get("grad_norm", by="variable")[:_AT_ONCE]
+    norms = norms[:, trace.has_gradient]
+    if len(norms) < _AT_ONCE or not norms.shape[1] or (norms != 0).any():
+        return False
+    if not len(trace.activation_steps):
+        return False
+    low, high = (float(trace.data(f"output_{e}")[0]) for e in ("min", "max"))
+    return low < _NOTHING and high > 1 - _NOTHING
 
 
 def wanting_at(trace):

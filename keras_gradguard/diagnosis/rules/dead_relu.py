@@ -5,6 +5,7 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import hidden_sites
+from keras_gradguard.diagnosis.evidence.activations import large_biases
 from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import batch_size
@@ -12,6 +13,7 @@ from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.offsets import start_at_zero
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.rule import Rule
@@ -252,13 +254,20 @@ def _finding(trace, learning, dead, since, sites, last, level):
             "window": {"first_step": first, "last_step": stop},
         },
         message=text,
-        remedies=for_dead(trace.run, layers),
+        remedies=for_dead(trace.run, layers, large_biases(trace)),
     )
 
 
-def for_dead(run, layers):
-    """Return remedies for ReLU layers whose units give 0 for all samples."""
+def for_dead(run, layers, large=()):
+    """Return remedies for ReLU layers whose units give 0 for all samples.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. Their paths.
+        large: Paths of layers whose biases started large.
+    """
     return [
+        *start_at_zero(run, layers, large),
         *for_recurrent(
             run, layers, "Its units are bounded, and none of them can die."
         )[:-1],

@@ -5,14 +5,12 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import batch_size
-from keras_gradguard.diagnosis.evidence.learning import first_loss
 from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
-from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
-from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import count_within
-from keras_gradguard.diagnosis.evidence.stretches import judged_layers
-from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.evidence.thrown import FIRST
+from keras_gradguard.diagnosis.evidence.thrown import MOVED
+from keras_gradguard.diagnosis.evidence.thrown import thrown_at
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training as changes_of_training
 from keras_gradguard.diagnosis.remedies.training import change_rate
@@ -26,9 +24,6 @@ _USUAL = 1e-3
 _FEW = 8
 _LARGE = 32
 
-# Measured updates that tell how large the first steps are.
-_FIRST = 5
-_THROWN = {"moved": 0.3, "above": 1.5, "records": 30, "share": 0.01}
 _SWINGS = {"units": 20, "up": 0.1, "ups": 3, "net": 0.2}
 
 
@@ -65,7 +60,7 @@ class OscillatingLoss(Rule):
         hits = [
             hit
             for hit in (
-                _thrown(trace, blocks, progress, learning),
+                _thrown(trace),
                 _swings(
                     trace, blocks, progress, learning, self.limit("change")
                 ),
@@ -87,50 +82,29 @@ class OscillatingLoss(Rule):
                 evidence=evidence,
                 message=text,
                 remedies=for_oscillating(
-                    trace, evidence.get("update_ratio", 0.0) / _FIRST
+                    trace, evidence.get("update_ratio", 0.0) / FIRST
                 ),
             )
         ]
 
 
-def _thrown(trace, blocks, progress, learning):
-    _, ratio = trace.measured("update_ratio")
-    ratio = columns(ratio, judged_layers(trace))
-    known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
-    if np.count_nonzero(known) < _FIRST:
+def _thrown(trace):
+    hit = thrown_at(trace)
+    if hit is None:
         return None
-    moved = float(np.nansum(median_known(ratio[known][:_FIRST])))
-    if not moved >= _THROWN["moved"]:
-        return None
-    first = first_loss(trace, progress)
-    with np.errstate(invalid="ignore", over="ignore"):
-        high = progress.loss - first > (_THROWN["above"] - 1) * abs(first)
-    mask = judged_layers(trace)
-    idle = (columns(blocks.zero, mask) > 0.5).all(axis=1)
-    if mask.any():
-        with np.errstate(invalid="ignore"):
-            high |= idle & (progress.loss > 0.5 * progress.first)
-    plan = planned_steps(trace) or 0
-    window = int(max(_THROWN["records"], _THROWN["share"] * plan) // 10)
-    full = count_within(high, window) >= 0.8 * window
-    full &= ~learning.by_block(blocks)[0]
-    if not full.any():
-        return None
-    last = int(np.argmax(full))
-    start, stop = int(trace.steps[0]), int(blocks.last_step[last])
-    now = float(np.mean(progress.loss[last - window + 1 : last + 1]))
     evidence = {
-        "update_ratio": moved,
-        "loss_first": first,
-        "loss": now,
-        "threshold": _THROWN["moved"],
+        "update_ratio": hit.moved,
+        "loss_first": hit.loss_first,
+        "loss": hit.loss,
+        "threshold": MOVED,
     }
     text = (
-        f"The first steps are too large: five updates changed the weights by "
-        f"{number(moved)} of their size. The loss went from {first:.3g} to "
-        f"{now:.3g} and was still there at step {stop}."
+        f"The first steps took the loss from {number(hit.loss_first, 3)} to "
+        f"{number(hit.loss, 3)}, where it still was at step {hit.last_step}. "
+        f"The first five updates changed the weights by {number(hit.moved)} "
+        "of their size."
     )
-    return start, stop, evidence, text
+    return hit.first_step, hit.last_step, evidence, text
 
 
 def _swings(trace, blocks, progress, learning, limit):
@@ -176,9 +150,9 @@ def _swings(trace, blocks, progress, learning, limit):
         text = (
             f"The loss goes up and down by {number(100 * typical)} % and gets "
             f"no lower. That is from one stretch of {size * 10} updates to the "
-            f"next, from step {start} to {stop}: {mean[last]:.3g} to "
-            f"{mean[last + 1]:.3g} at the end. The steps are too large, or the "
-            "batches too small."
+            f"next, from step {start} to {stop}: {number(mean[last], 3)} to "
+            f"{number(mean[last + 1], 3)} at the end. The steps are too large, "
+            "or the batches too small."
         )
         return start, stop, evidence, text
     return None

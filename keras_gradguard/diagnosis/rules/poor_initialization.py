@@ -1,5 +1,6 @@
 """Finds weights that no training should start from."""
 
+import dataclasses
 import itertools
 import math
 
@@ -11,6 +12,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.finding import Finding
@@ -31,6 +33,11 @@ _THRESHOLDS = {
 }
 _CONSTANT = ("Zeros", "Ones", "Constant")
 
+
+# Nobody wants these: they are told of a run that is only slow, too, by so many
+# steps and this share of the plan.
+_SURE = ("one_sided", "one_unit")
+_LONG, _OF_PLAN = 100, 0.3
 
 # Kinds of problems before the first step that keep a net from learning.
 _GRAVE = ("constant", "symmetric")
@@ -54,7 +61,9 @@ class PoorInitialization(Rule):
     * a hidden layer of one unit with an activation, which is told besides.
 
     Many such nets learn all the same, above all shallow ones. A run is told of
-    only if it has not learnt after 30 records, or its gradient ran away.
+    only if it has not learnt after 30 records, or its gradient ran away. One
+    with weights of one sign, or a layer of one unit, also if it has not learnt
+    a good part by a third of the plan.
 
     References:
         - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html)
@@ -83,14 +92,17 @@ class PoorInitialization(Rule):
         # Weights of a run that goes on were not initialised for it.
         if steps[0] > trace.steps[0] or trace.steps[0] > 0:
             return []
-        seen = harmed_at(trace)
-        if seen is None:
-            return []
         judged = _judge(_kernels(trace))
         if not judged:
             return []
         (kind, guilty), *more = judged
-        return [_finding(trace, kind, guilty, seen, more)]
+        seen, severity = harmed_at(trace), "critical"
+        if seen is None and kind in _SURE:
+            seen, severity = _behind_at(trace, learning), "warning"
+        if seen is None:
+            return []
+        found = _finding(trace, kind, guilty, seen, more)
+        return [dataclasses.replace(found, severity=severity)]
 
     def check_start(self, start):
         """Find weights that no training should start from.
@@ -135,6 +147,20 @@ class PoorInitialization(Rule):
                 for_initialization(start.run, layers, first.preset),
             )
         ]
+
+
+def _behind_at(trace, learning):
+    """Return the step by which a run should have learnt and had not, or None.
+
+    Not of one that has learnt in the end.
+    """
+    plan = planned_steps(trace)
+    if plan is None or learning.good[-1]:
+        return None
+    run = learning.steps - int(trace.steps[0])
+    behind = (run >= max(_LONG, _OF_PLAN * plan)) & ~learning.good
+    seen = np.flatnonzero(behind)
+    return int(learning.steps[seen[0]]) if len(seen) else None
 
 
 def _dies(start):

@@ -180,8 +180,9 @@ def _unmoved(trace, rule):
         "window": {"first_step": start, "last_step": stop},
     }
     text = (
-        f"After {stop - start:,} steps the loss is {progress.loss[last]:.4g}, "
-        f"against {progress.first:.4g} at the start"
+        f"After {stop - start:,} steps the loss is "
+        f"{number(progress.loss[last], 4)}, "
+        f"against {number(progress.first, 4)} at the start"
     )
     if blind[at]:
         text += ", and the outputs are the same for every input."

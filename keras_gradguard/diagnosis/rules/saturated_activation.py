@@ -4,12 +4,14 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.activations import large_biases
 from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.offsets import start_at_zero
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
 from keras_gradguard.diagnosis.remedies.training import lower_rate
@@ -157,12 +159,18 @@ def _finding(trace, steps, flat, sites, guilty, starts, last):
             f"the flat ends of {kind}. Next to no gradient passes there. It "
             f"was so from step {first} to {stop}, and the loss does not fall."
         ),
-        remedies=for_saturated(trace.run, layers),
+        remedies=for_saturated(trace.run, layers, large_biases(trace)),
     )
 
 
-def for_saturated(run, layers):
-    """Return remedies for units in the flat ends of their activation."""
+def for_saturated(run, layers, large=()):
+    """Return remedies for units in the flat ends of their activation.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. Their paths.
+        large: Paths of layers whose biases started large.
+    """
     hidden = [
         changes.convert(
             "he_relu",
@@ -180,6 +188,7 @@ def for_saturated(run, layers):
         gates = "Its gates keep the state where it is not flat."
         hidden = for_recurrent(run, layers, gates)
     return [
+        *start_at_zero(run, layers, large),
         *hidden,
         changes.normalize_inputs(
             "Large inputs saturate the first layer, and it the next."

@@ -87,7 +87,10 @@ class UnscaledData(Rule):
                 output, facts, optimizer, self.limit("targets")
             )
         found += judge_inputs(
-            facts, [layer] if layer else [], large=self.limit("inputs")
+            facts,
+            [layer] if layer else [],
+            large=self.limit("inputs"),
+            rescaling=trace.run.rescaling,
         )
         if not found:
             return []
@@ -101,7 +104,11 @@ class UnscaledData(Rule):
         if start.inputs is not None:
             given = start.inputs
             found = judge_inputs(
-                given.facts, given.layers, given.mean, given.std
+                given.facts,
+                given.layers,
+                given.mean,
+                given.std,
+                rescaling=start.run.rescaling,
             )
             if given.several:
                 found = [_without_actions(finding) for finding in found]
@@ -128,7 +135,9 @@ def _without_actions(finding):
     return dataclasses.replace(finding, remedies=told)
 
 
-def judge_inputs(data, layers=(), mean=None, std=None, large=None):
+def judge_inputs(
+    data, layers=(), mean=None, std=None, large=None, rescaling=None
+):
     """Judge the scale of what comes into the first layers with weights.
 
     A model that begins with a normalization or rescales its inputs has
@@ -141,6 +150,7 @@ def judge_inputs(data, layers=(), mean=None, std=None, large=None):
         std: List of a standard deviation per feature, or None.
         large: Float. A root mean square that is too large. Defaults to the
             threshold of the rule.
+        rescaling: Paths of layers of the model that rescale, or None.
 
     Returns:
         List of `Finding` of rule `"unscaled_data"`, at most one.
@@ -159,8 +169,8 @@ def judge_inputs(data, layers=(), mean=None, std=None, large=None):
     span = ""
     if ranged:
         span = (
-            f" ({data.input_min:.4g} to {data.input_max:.4g}, typically "
-            f"{number(size)})"
+            f" ({number(data.input_min, 4)} to {number(data.input_max, 4)}, "
+            f"typically {number(size)})"
         )
     features = known(data.feature_scale_min, data.feature_scale_max)
     ratio = (
@@ -207,6 +217,9 @@ def judge_inputs(data, layers=(), mean=None, std=None, large=None):
         # Also where the model itself has scaled them down before.
         why = "Their size is then about 1 where they reach the weights."
         remedies.insert(0, changes.rescale_inputs(why, 1 / size))
+        if rescaling:
+            why = "The inputs are scaled once too often."
+            remedies.insert(0, changes.leave_out(rescaling[-1:], why))
         text = f"The inputs are tiny{span}"
     else:
         return []

@@ -254,8 +254,9 @@ def _message(guilty, layers, norms, worst, top, evidence):
     loss = ""
     if np.isfinite(evidence["loss"]):
         loss = (
-            f" The loss does not move either: {evidence['loss_first']:.3g} at "
-            f"the start, {evidence['loss']:.3g} now."
+            " The loss does not move either: "
+            f"{number(evidence['loss_first'], 3)} at the start, "
+            f"{number(evidence['loss'], 3)} now."
         )
     least = "is the layer that gets" if len(guilty) == 1 else "get"
     return (

@@ -21,12 +21,14 @@ from keras_gradguard.recording.parts import GRADIENTS
 from keras_gradguard.recording.parts import HISTOGRAMS
 from keras_gradguard.recording.parts import UNITS
 from keras_gradguard.recording.parts import WEIGHTS
+from keras_gradguard.recording.record import Layout
+from keras_gradguard.recording.step import gradient_series
 from keras_gradguard.recording.step import unit_gradients
 from keras_gradguard.recording.step.histograms import HistogramRing
 from keras_gradguard.recording.step.histograms import octave_counts
+from keras_gradguard.trace.series import GRADIENT_SERIES
 
 APPLIED, SKIPPED = 0, 1
-SCALARS = 3  # of a record, before those of its columns
 UNMEASURED = -1.0  # no norm is negative
 
 
@@ -60,12 +62,13 @@ class _Passing(threading.local):
 class GradientTap:
     """Records the gradients and updates of one leaf optimizer.
 
-    A record holds the global norm after clipping (NaN where nothing clips),
-    the threshold (NaN where none is chosen in the step) and the loss of the
-    batch (NaN where it is not known), then per column the norm of the gradient,
-    with the optimizer's step and whether the update was skipped. Where a
-    compiled step measures updates itself, the norms of the weight before the
-    update and of the update follow (`UNMEASURED` but in full mode).
+    A record holds the series of `trace.series.RECORDED`: the global norm after
+    clipping (NaN where nothing clips), the threshold (NaN where none is chosen
+    in the step) and the loss of the batch (NaN where it is not known), then
+    those per column; with the optimizer's step and whether the update was
+    skipped. Where a compiled step measures updates itself, the norms of the
+    weight before the update and of the update follow (`UNMEASURED` but in full
+    mode).
 
     Args:
         optimizer: Leaf optimizer to record.
@@ -85,6 +88,7 @@ class GradientTap:
         find_loss: Callable that returns the loss of the batch, or None.
         find_units: Callable that returns the list of `UnitGradient` to count.
         histograms: `HistogramRing` of the variables' gradients.
+        layout: `Layout` of a record, once `prepare` ran.
         counts_histograms: Whether the step counts them when it is asked to.
         steps_at_once: Updates that one execution of the step may make.
         counts_now: Whether the variant that is traced counts them, where
@@ -111,6 +115,7 @@ class GradientTap:
         self.counts_histograms = self.counts_now = False
         self.unit_counts = _backend.current().Mailbox("gradguard_units", True)
         self.records: Any = None
+        self.layout: Any = None
         self.updates: Any = None
         self.measures_updates = True
         self._rows = rows
@@ -134,7 +139,8 @@ class GradientTap:
         if self.records is not None:
             return
         self._choose_columns(variables)
-        columns = SCALARS + (3 if self.amends else 1) * len(self.variables)
+        self.layout = Layout(len(self.variables), self.amends)
+        columns = self.layout.width
         self.records = (self._ring or self._backend.Ring)(
             self._rows(columns), columns, self.optimizer, "gradguard_records"
         )
@@ -350,16 +356,7 @@ class GradientTap:
                 for g in clipped
                 if g is not None
             ]
-        if self._xla and self._clips_by_norm:
-            # Keras reduces the very same tensors in order to clip. A barrier
-            # would change how XLA fuses that reduction, so share it.
-            before_norms = stats.shared_norms(dense)
-            copies = dense + after
-        else:
-            copies = self._backend.barrier(dense + after, self._xla)
-            before_norms = self._backend.l2_norms(
-                copies[: len(dense)], self._xla
-            )
+        measured, after = self._measure(dense, after)
         threshold, after_norm = self._passing.latest
         self._passing.latest = (None, None)
         nan = stats.full((1,), float("nan"))
@@ -369,22 +366,55 @@ class GradientTap:
         elif clipped is None:
             after_norm = nan
         else:
-            norms = self._backend.l2_norms(copies[len(dense) :], self._xla)
+            norms = self._backend.l2_norms(after, self._xla)
             after_norm = ops.reshape(stats.global_norm(norms), (1,))
         present = set(columns)
         self.has_gradient = [i in present for i in range(len(self.variables))]
-        norms = self._spread(before_norms, columns)
-        later = []
-        if self.amends:
-            later = [stats.full((2 * len(self.variables),), UNMEASURED)]
         is_skipped = self.find_skipped()
         if is_skipped is not False:
             flag = flag + (SKIPPED - flag) * ops.cast(is_skipped, "int32")
             after_norm = ops.where(is_skipped, nan, after_norm)
             threshold = ops.where(is_skipped, nan, threshold)
-        values = [after_norm, threshold, self._loss(nan), norms, *later]
-        values = ops.concatenate(values, axis=0)
-        self.records.write(self.optimizer.iterations, flag, values)
+        values = {
+            "clipped_grad_norm": after_norm,
+            "clip_threshold": threshold,
+            "loss": self._loss(nan),
+            **{n: self._spread(found, columns) for n, found in measured},
+        }
+        row = self.layout.row(values)
+        if self.amends:
+            later = self.layout.updates
+            row.append(stats.full((later.stop - later.start,), UNMEASURED))
+        row = ops.concatenate(row, axis=0)
+        self.records.write(self.optimizer.iterations, flag, row)
+
+    def _measure(self, dense, after):
+        """Measure the series per variable.
+
+        Args:
+            dense: List of gradients.
+            after: List of clipped gradients, or empty.
+
+        Returns:
+            List of (series, tensor (n,)); and what was read of the clipped
+            gradients in the end.
+        """
+        found = []
+        if self._xla and self._clips_by_norm:
+            # Keras reduces the very same tensors in order to clip. A barrier
+            # would change how XLA fuses that reduction, so share it.
+            found.append(("grad_norm", stats.shared_norms(dense)))
+            names = GRADIENT_SERIES[1:]
+            if names:
+                copies = self._backend.barrier(dense, self._xla)
+        else:
+            names = GRADIENT_SERIES
+            copies = self._backend.barrier(dense + after, self._xla)
+            after = copies[len(dense) :]
+        for name in names:
+            measure = getattr(gradient_series, name)
+            found.append((name, measure(copies[: len(dense)], self._xla)))
+        return found, after
 
     def _loss(self, nan):
         """Loss of the batch, the mean over the replicas, of shape `(1,)`."""
@@ -455,7 +485,7 @@ class GradientTap:
             self.updates.note(self, norms, micro - 1, micro)
             return
         updated, step = self._finished()
-        self.records.amend(SCALARS + n, norms, updated, step)
+        self.records.amend(self.layout.updates.start, norms, updated, step)
 
     def _finished(self):
         """Whether the `apply` that ends made an update, and its number.

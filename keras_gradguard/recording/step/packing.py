@@ -79,7 +79,9 @@ class Packing:
             parts.append(output_statistics.largest(calls))
             units.append(int(parts[-1].shape[0]))
         self._counts = sites, units
-        samples = _backend.current().batch_sizes([o[0] for o in outputs])
+        backend = _backend.current()
+        samples = backend.batch_sizes([o[0] for o in outputs])
+        parts = backend.each_whole(parts)
         return ops.concatenate([samples, *parts], axis=0)
 
     def pack_activations(self, seen):
@@ -114,7 +116,7 @@ class Packing:
             shares.append(share)
         self._seen = sites, units, live
         rest = [v for v in [*magnitudes, *shares] if v is not None]
-        return [*tables, *rest]
+        return _backend.current().each_whole([*tables, *rest])
 
     # On the host
 

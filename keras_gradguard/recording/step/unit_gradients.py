@@ -66,6 +66,7 @@ def count_nonzero(units, by_variable, xla):
         elif keras.backend.standardize_dtype(gradient.dtype) == "float64":
             gradient = _counts(gradient)  # might become zero as float32
         parts.append(ops.cast(gradient, "float32"))
+    parts = backend.each_whole(parts)
     # Biases are compared together: each by itself would be a kernel.
     active = ops.cast(_counts(ops.concatenate(parts, axis=0)), "float32")
     return ops.concatenate([ops.ones((1,), "float32"), active], axis=0)

@@ -10,6 +10,8 @@ import json
 import numpy as np
 
 from keras_gradguard._files import nested_deeper
+from keras_gradguard.trace.series import SHOWN_MEASURED
+from keras_gradguard.trace.series import SHOWN_STEPS
 
 PLUGIN_NAME = "keras_gradguard"
 # Chunks of records to keep of a run; a day of training has about 3,000.
@@ -20,16 +22,22 @@ RECORDS_TAG = f"{PLUGIN_NAME}/records"
 FINDINGS_TAG = f"{PLUGIN_NAME}/findings"
 # Written before anything else: a first step may take minutes to compile.
 STARTED_TAG = f"{PLUGIN_NAME}/started"
-# Statistics per layer, each on steps of its own; those of `BY_SITE` are per
-# activation that can die, the "sites" of the layers' event, and those of
-# `BY_VARIABLE` per variable.
-METRICS = (
-    "grad_norm",
-    "update_ratio",
-    "weight_norm",
-    "dead_share",
-    "variable_norm",
-)
+# Statistics per layer, each on steps of its own, and how they are shown: those
+# of `BY_SITE` are per activation that can die, the "sites" of the layers'
+# event, and those of `BY_VARIABLE` per variable. The range of one is that of
+# its values, if none is given; where much is bad, its colours are reversed.
+SHOWN = {
+    **{s.name: {"title": s.title, "log": s.log} for s in SHOWN_STEPS},
+    **{s.name: {"title": s.title, "log": s.log} for s in SHOWN_MEASURED},
+    "dead_share": {
+        "title": "Dead units",
+        "log": False,
+        "range": [0, 1],
+        "reversed": True,
+    },
+    "variable_norm": {"title": "Gradient norm", "log": True},
+}
+METRICS = tuple(SHOWN)
 BY_SITE = ("dead_share",)
 BY_VARIABLE = ("variable_norm",)
 # Behind a metric's name: the largest of the records that a point stands for,

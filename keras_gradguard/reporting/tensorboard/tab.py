@@ -14,6 +14,8 @@ from keras_gradguard.reporting.tensorboard.points import Pace
 from keras_gradguard.reporting.tensorboard.points import highs
 from keras_gradguard.reporting.tensorboard.points import lows
 from keras_gradguard.reporting.tensorboard.points import means
+from keras_gradguard.trace.series import SHOWN_MEASURED
+from keras_gradguard.trace.series import SHOWN_STEPS
 
 _OWNER = "GradientMonitor"
 # Every record at first, later one per thousandth of the run so far: 3,300 in
@@ -28,6 +30,8 @@ _INTERVAL_SHARE = 1 / 500
 _SHARE_OF_TIME = 0.005
 # Series of which the extremes are kept, too.
 _RANGED = (GLOBAL[0], "batch_loss")
+_STEPS = tuple(series.name for series in SHOWN_STEPS)
+_MEASURED = tuple(series.name for series in SHOWN_MEASURED)
 _META = ("model", "optimizer", "backend", "learning_rate", "epochs_planned")
 
 
@@ -105,7 +109,7 @@ class TabSeries:
             arrays = self._records(trace, rows)
         arrays.update(self._variables(trace, force))
         if ends:
-            for name in ("update_ratio", "weight_norm"):
+            for name in _MEASURED:
                 since = self._done.get(name, -1)
                 steps, values = trace.measured(name, since=since)
                 arrays.update(self._measured(name, steps, values, ends))
@@ -134,12 +138,16 @@ class TabSeries:
             if merged and name in _RANGED:
                 arrays[f"shared/{name}_low"] = _float32(lows(values, rows))
                 arrays[f"shared/{name}_high"] = _float32(highs(values, rows))
-        arrays["grad_norm/step"] = arrays["step"]
-        arrays["grad_norm"] = _float32(means(norms, rows))
-        if merged:
-            # One step in fifty is lost in a mean, but it may be the story.
-            high_norms = _float32(highs(norms, rows))
-            arrays[f"grad_norm{_chunks.HIGH}"] = high_norms
+        for name in _STEPS:
+            if name == "grad_norm":
+                values = norms
+            else:
+                values = trace.layer_norms(low, high, name).astype(np.float64)
+            arrays[f"{name}/step"] = arrays["step"]
+            arrays[name] = _float32(means(values, rows))
+            if merged:
+                # One step in fifty is lost in a mean, but it may be the story.
+                arrays[name + _chunks.HIGH] = _float32(highs(values, rows))
         return arrays
 
     def _variables(self, trace, force):

@@ -22,6 +22,8 @@ from keras_gradguard.reporting.tensorboard.hparams import Session
 from keras_gradguard.reporting.tensorboard.points import Pace
 from keras_gradguard.reporting.tensorboard.points import means
 from keras_gradguard.reporting.tensorboard.tab import TabSeries
+from keras_gradguard.trace.series import SHOWN_MEASURED
+from keras_gradguard.trace.series import SHOWN_STEPS
 
 _OWNER = "GradientMonitor"
 # At first a point per 20 steps, later one per hundredth of the run so far:
@@ -171,10 +173,19 @@ class EventWriter(Reporter):
         norms = trace.layer_norms(low, high).astype(np.float64)
         series = shared_series(trace, low, high, norms)
         layers = means(norms, rows)
+        others = {
+            s.name: means(
+                trace.layer_norms(low, high, s.name).astype(np.float64), rows
+            )
+            for s in SHOWN_STEPS
+            if s.name != "grad_norm"
+        }
         shared = [means(values, rows) for values in series.values()]
         for at, row in enumerate(rows[1:]):
             step = trace.steps[row - 1]
             self._scalars(now, step, "grad_norm", trace.layers, layers[at])
+            for name, of_layers in others.items():
+                self._scalars(now, step, name, trace.layers, of_layers[at])
             self._emit(now, step, list(series), [mean[at] for mean in shared])
         self._write_histogram(now, int(trace.steps[high - 1]), layers[-1])
         self._write_updates(now, trace, ends)
@@ -183,13 +194,16 @@ class EventWriter(Reporter):
     def _write_updates(self, now, trace, ends):
         """Write the last measurement before each point."""
         since = self._update_done
-        steps, ratio = trace.measured("update_ratio", since=since)
-        weights = trace.measured("weight_norm", since=since)[1]
+        measured = {
+            series.name: trace.measured(series.name, since=since)
+            for series in SHOWN_MEASURED
+        }
+        steps = measured["update_ratio"][0]
         at = np.searchsorted(steps, ends) - 1
         for row in np.unique(at[at >= 0]):
             step, layers = steps[row], trace.layers
-            self._scalars(now, step, "update_ratio", layers, ratio[row])
-            self._scalars(now, step, "weight_norm", layers, weights[row])
+            for name, (_, values) in measured.items():
+                self._scalars(now, step, name, layers, values[row])
             self._update_done = int(step)
 
     def _write_dead_share(self, now, trace, ends):
@@ -284,9 +298,10 @@ class EventWriter(Reporter):
         charts = [
             ("Global gradient norm, before and after clipping", GLOBAL),
             ("Smallest and largest layer", RANGE),
-            ("Gradient norm per layer", ("grad_norm/",)),
-            ("Update / weights per layer", ("update_ratio/",)),
-            ("Norm of the weights per layer", ("weight_norm/",)),
+            *(
+                (f"{series.title} per layer", (f"{series.name}/",))
+                for series in (*SHOWN_STEPS, *SHOWN_MEASURED)
+            ),
         ]
         if dead_share(trace, -1)[0]:
             charts.append(("Share of dead units per layer", ("dead_share/",)))

@@ -1,15 +1,6 @@
 // Numbers and names as people read them.
 
-export const METRICS = {
-  // `range` is that of a share; the others get one around their values.
-  grad_norm: { title: "Gradient norm", log: true },
-  update_ratio: { title: "Update / weights", log: true },
-  weight_norm: { title: "Weight norm", log: true },
-  // Here much is bad: the dark end, as elsewhere.
-  dead_share: { title: "Dead units", log: false, range: [0, 1],
-    reversed: true },
-  variable_norm: { title: "Gradient norm", log: true },
-};
+export { METRICS } from "./metrics.js";
 
 /** A number with three digits that count. */
 export function number(value) {

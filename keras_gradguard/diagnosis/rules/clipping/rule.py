@@ -152,9 +152,9 @@ def for_clipping(run, threshold, norm):
     return [
         Remedy(
             "Let the threshold follow the gradient norms",
-            f"A threshold of {threshold:.3g} and norms of {norm:.3g} are far "
-            "apart. At the 90th percentile of the run's own norms, only the "
-            "largest tenth is clipped.",
+            f"A threshold of {number(threshold, 3)} and norms of "
+            f"{number(norm, 3)} are far apart. At the 90th percentile of the "
+            "run's own norms, only the largest tenth is clipped.",
             compile_with(run, made),
         )
     ]

@@ -6,6 +6,7 @@ The judgement takes a `Trace` and returns a `Growth`, or None.
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.harm import certain_at_once
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.rules.exploding_gradient.growth import Growth
 
@@ -33,13 +34,15 @@ def at_once(trace):
         trace.activation("std")[0].astype(np.float64),
     )
     given = max([_size(trace, "output"), *np.nan_to_num(sizes)], default=0.0)
+    if certain_at_once(trace):
+        wanted = 1.0
     if not np.isfinite(came) or not given > _SIGNAL * max(came, 1.0):
         return None
     usual = max(1.0, wanted * wanted) if np.isfinite(wanted) else 1.0
     high = max(abs(loss) if np.isfinite(loss) else 0.0, norm)
     if not given > _SIGNAL * (wanted if wanted > 1 else 1.0):
         return None
-    if not high > _MOST * usual:
+    if not high > _MOST * usual and not certain_at_once(trace):
         return None
     layers = _culprits(trace, sizes, came)
     what = f"The signal explodes at once: at step {step} "

@@ -67,8 +67,8 @@ def over_time(trace):
     )
     if progress.known:
         text += (
-            f" The loss rose from {first_loss:.4g} to "
-            f"{progress.loss[last]:.4g}: the run diverges."
+            f" The loss rose from {number(first_loss, 4)} to "
+            f"{number(progress.loss[last], 4)}: the run diverges."
         )
     evidence = {
         "growth": float(np.exp(log_norm - base)),

@@ -11,6 +11,9 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.signal import (
     through_layers,
 )
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
+    certain_outputs,
+)
+from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     growth_over_depth,
 )
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import huge_output
@@ -103,7 +106,8 @@ class ExplodingGradient(Rule):
         if start.beyond:
             # What comes behind an index without a row says nothing.
             return []
-        found = huge_output(start) or growth_over_depth(start)
+        found = huge_output(start) or certain_outputs(start)
+        found = found or growth_over_depth(start)
         if found is None:
             return []
         layers, evidence, text = found

@@ -11,6 +11,8 @@ _HUGE = 1e30
 # Healthy deep tanh nets end at 140.
 _EXPLODED = 1e4
 _FEWEST_LAYERS = 3
+# Growth of the signal that no initializer means.
+_SIGNAL = 1e3
 
 
 def huge_output(start):
@@ -40,6 +42,67 @@ def huge_output(start):
             )
             return [layer.path], evidence, text
     return None
+
+
+def certain_outputs(start):
+    """Find layers that grew the signal so far that no gradient is left.
+
+    A softmax or sigmoid of huge numbers gives 0 and 1 exactly, and the loss
+    has no slope there.
+
+    Args:
+        start: `Start`.
+
+    Returns:
+        List of layers, evidence and message, or None.
+    """
+    gradient, inputs = start.gradient, start.inputs
+    if not no_slope_at_ends(start) or inputs is None or not start.layers:
+        return None
+    facts = inputs.facts
+    if facts.input_mean is None or facts.input_std is None:
+        return None
+    came = max(1.0, float(np.hypot(facts.input_mean, facts.input_std)))
+    sizes = [
+        float(np.sqrt(np.mean(np.square(layer.output, dtype=np.float64))))
+        for layer in start.layers
+    ]
+    largest = int(np.argmax(sizes))
+    if not sizes[largest] > _SIGNAL * came or start.tells("unscaled_data"):
+        return None
+    before = np.array([came, *sizes[:-1]])
+    growth = np.array(sizes) / np.maximum(before, 1e-30)
+    order = np.argsort(-growth, kind="stable")
+    layers = [start.layers[at].path for at in order if growth[at] > 2]
+    evidence = {
+        "kind": "at_start",
+        "signal": sizes[largest],
+        "loss": float(gradient.loss),
+        "threshold": _SIGNAL,
+    }
+    text = (
+        f"The signal explodes on its way through the layers: from "
+        f"{number(came)} to {number(sizes[largest])} in "
+        f"{start.layers[largest].path}. The outputs are 0 and 1 exactly, "
+        "where the loss has no slope, so every gradient is zero."
+    )
+    return layers, evidence, text
+
+
+def no_slope_at_ends(start):
+    """Whether outputs are probabilities of 0 and 1, and no gradient is left.
+
+    Args:
+        start: `Start`.
+    """
+    gradient = start.gradient
+    if gradient is None or np.any(gradient.norms) or len(start.heads) != 1:
+        return False
+    facts = start.heads[0].facts
+    if facts is None or None in (facts.output_min, facts.output_max):
+        return False
+    likely = start.heads[0].output.activation in ("softmax", "sigmoid")
+    return likely and facts.output_min < 1e-6 and facts.output_max > 1 - 1e-6
 
 
 def growth_over_depth(start):

@@ -130,8 +130,8 @@ def burst(trace):
     text = (
         f"The gradient norm went from {number(norms[0])} to "
         f"{number(norms[at])} within {count(at, 'step')}. The loss went from "
-        f"{loss[0]:.3g} to {loss[at]:.3g}. That threw the weights so far off "
-        f"that nothing was learnt up to step {stop}."
+        f"{number(loss[0], 3)} to {number(loss[at], 3)}. That threw the "
+        f"weights so far off that nothing was learnt up to step {stop}."
     )
     evidence = {
         "growth": float(norms[at] / norms[0]),

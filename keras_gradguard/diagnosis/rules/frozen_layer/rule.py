@@ -13,6 +13,9 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.rates import RANGES
+from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
+    no_slope_at_ends,
+)
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
 from keras_gradguard.diagnosis.rules.rule import Rule
@@ -71,6 +74,9 @@ class FrozenLayer(Rule):
         first = start.gradient
         closed = ("output_mismatch", "dead_relu", "saturated_activation")
         if first is None or start.tells(*closed, "poor_initialization"):
+            return []
+        if no_slope_at_ends(start):
+            # It depends on them, but for what is exactly 0 or 1.
             return []
         flat = len(first.norms) and not np.any(first.norms)
         flat = flat and all(grad == 0 for _, grad, _ in first.kernels)

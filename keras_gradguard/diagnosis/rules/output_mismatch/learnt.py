@@ -22,6 +22,8 @@ from keras_gradguard.findings.remedy import Remedy
 _PATIENCE = 100
 # A class that so few targets belong to hardly counts in the loss.
 _RARE = 0.01
+# Accuracies that differ by this share of what is missing to 1 are the same.
+_SAME = 0.02
 # Share of the loss of a constant by which one that learnt lies lower.
 _GAIN = 0.1
 # A loss that fell by so many times its first size, and outputs that grew so
@@ -130,11 +132,17 @@ def rare_class(trace, output):
     samples = np.arange(1, count + 1)
     with np.errstate(all="ignore"):
         mean = np.cumsum(np.nan_to_num(mean)) / samples
+        # Batches that were measured may hold none of them.
+        unseen = (mean == 0) | (mean == 1)
+        missed = _missed(trace, learning, numbers)
+        mean = np.where(unseen, np.abs(mean - missed), mean)
         share = np.minimum(mean, 1 - mean)
         gain = learning.gain
-        if numbers:
-            guess = -mean * np.log(mean) - (1 - mean) * np.log1p(-mean)
-            gain = 1 - learning.late / guess
+        guess = -mean * np.log(mean) - (1 - mean) * np.log1p(-mean)
+        weight = trace.run.loss_weight or np.nan
+        gain = np.where(
+            numbers | unseen, 1 - learning.late / (weight * guess), gain
+        )
         stuck = (gain < _GAIN) & ~(learning.follows >= 0.35)
     late = learning.steps - int(trace.steps[0]) >= _waits(trace)
     rare = (share > 0) & (share < _RARE)
@@ -164,6 +172,33 @@ def rare_class(trace, output):
         ],
         share=part,
     )
+
+
+def _missed(trace, learning, numbers):
+    """Return (K,): the share that accuracy misses if one class is given.
+
+    Where all outputs lie at one side of a half, or accuracy stays the same
+    over the epochs, what is missing to 1 is the share of the other class.
+    """
+    found = np.full(len(learning), np.nan)
+    series = trace.logs.get("accuracy", trace.logs.get("binary_accuracy"))
+    if series is None:
+        return found
+    count = len(learning)
+    low = trace.data("output_min")[:count]
+    high = trace.data("output_max")[:count]
+    with np.errstate(invalid="ignore"):
+        one = (high < 0.5) | (low > 0.5)
+    for at, step in enumerate(learning.steps):
+        done = int(np.searchsorted(trace.epoch_steps, step, "right"))
+        last = series[max(0, done - 2) : done]
+        if len(last) < 2 or not np.isfinite(last).all():
+            continue
+        miss = 1 - float(last[-1])
+        same = abs(float(last[0]) - float(last[-1])) <= _SAME * miss
+        if miss > 0 and same and (numbers or one[at]):
+            found[at] = miss
+    return found
 
 
 def constant_outputs(trace, output):
@@ -208,4 +243,6 @@ def constant_outputs(trace, output):
 
 def _waits(trace):
     plan = planned_steps(trace)
-    return max(_PATIENCE, 0.2 * plan if plan else 0)
+    if not plan:
+        return _PATIENCE
+    return max(min(_PATIENCE, 0.5 * plan), 0.2 * plan)

@@ -13,6 +13,7 @@ from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.baseline import most_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.findings.finding import Finding
@@ -23,13 +24,21 @@ _PATIENCE = 30
 _FADED = 0.35
 # A penalty below this share of the first loss does not rule it.
 _SHARE = 0.3
-# Outputs that vary by less than this share of the targets are near a constant.
-_CONSTANT = 0.3
-_REGULARIZERS = (
-    "kernel_regularizer",
-    "recurrent_regularizer",
-    "embeddings_regularizer",
-)
+# Where the loss falls still: records, and share of the plan, after which the
+# loss of the data lies within this of a constant prediction's, or the outputs
+# vary by less than this.
+_LONG, _OF_PLAN, _AS_CONSTANT, _SAME = 100, 0.2, 0.95, 0.02
+# A penalty of which so little is left has had its way.
+_GONE = 0.1
+# Outputs that vary by less than this share of the targets are near a constant;
+# by less than that where the loss alone would be one of a run that learns.
+_CONSTANT, _SHARP = 0.3, 0.1
+# Penalties, by the variables that they are on.
+_REGULARIZERS = {
+    "kernel_regularizer": "kernel",
+    "recurrent_regularizer": "recurrent_kernel",
+    "embeddings_regularizer": "embeddings",
+}
 # Penalties that leave a network free to learn, and decays of AdamW's kind.
 _USUAL = {"penalty": 1e-4, "decay": 4e-3}
 
@@ -41,38 +50,46 @@ def outweighed(trace):
     if not len(learning) or len(steps) < 3 or not len(trace.steps):
         return None
     start = int(trace.steps[0])
+    plan = planned_steps(trace)
+    # Codes and quantizers may lie at one point for a while, and then learn.
+    wait = max(_PATIENCE, _OF_PLAN * plan if plan else 0)
     idle = learning.idle(share=0.1, follows=0.35)
-    idle &= learning.steps - start >= _PATIENCE
-    for at in np.flatnonzero(idle):
+    with np.errstate(invalid="ignore"):
+        falls = ~(learning.follows >= 0.35) & ~learning.good
+    falls &= not learning.good[-1]
+    run = learning.steps - start
+    long = run >= (max(wait, min(_LONG, plan / 2)) if plan else 3 * _LONG)
+    for at in np.flatnonzero((idle & (run >= _PATIENCE)) | (falls & long)):
         stop = int(learning.steps[at])
         last = int(np.searchsorted(steps, stop, "right")) - 1
         if last < 1:
             continue
-        with np.errstate(all="ignore"):
-            left = norm[last].astype(np.float64) / norm[0]
-        found = _penalty(trace, norm[0], left, stop)
-        found = found or _activity(trace, stop)
-        found = found or _decay(trace, left, stop)
-        found = found or _added(trace, left, stop)
-        found = found or _collapsed(trace, float(learning.contrast[at]), stop)
+        found = None
+        if idle[at]:
+            found = _while_idle(trace, norm, last, stop)
+        if found is None and long[at]:
+            found = _penalty_leads(trace, learning, int(at), stop)
+        if found is None and run[at] >= wait and learning.stalled[at]:
+            limit = _CONSTANT if idle[at] else _SHARP
+            contrast = float(learning.contrast[at])
+            found = _collapsed(trace, contrast, stop, limit)
         if found is not None:
             return found
     return None
 
 
-def _penalty(trace, first, left, stop):
-    own = {
-        at: _weighs(trace, str(layer)) for at, layer in enumerate(trace.layers)
-    }
-    own = {at: weights for at, weights in own.items() if any(weights)}
-    if not own:
-        return None
-    total = sum(
-        l2 * float(first[at]) ** 2
-        + l1 * 0.8 * float(first[at]) * math.sqrt(_size(trace, at))
-        for at, (l1, l2) in own.items()
-    )
-    loss = _first_loss(trace)
+def _while_idle(trace, norm, last, stop):
+    with np.errstate(all="ignore"):
+        left = norm[last].astype(np.float64) / norm[0]
+    found = _penalty(trace, left, stop)
+    found = found or _activity(trace, stop)
+    found = found or _decay(trace, left, stop)
+    return found or _added(trace, left, stop)
+
+
+def _penalty(trace, left, stop):
+    own = _penalties(trace)
+    loss, total = _first_loss(trace), sum(own.values())
     share = total / abs(loss) if loss else math.nan
     faded = [at for at in own if left[at] < _FADED]
     if not faded or not share > _SHARE:
@@ -85,12 +102,43 @@ def _penalty(trace, first, left, stop):
         f"shrank to {number(100 * least)} % of their size, and nothing was "
         "learnt."
     )
-    weaker = {"kernel_regularizer", "recurrent_regularizer"}
+    return _of_penalty(trace, own, layers, stop, share, text)
+
+
+def _penalty_leads(trace, learning, at, stop):
+    """Judge a penalty that falls, while the loss of the data does not."""
+    own, loss = _penalties(trace), _first_loss(trace)
+    measured = trace.measured("weight_norm")[0]
+    now = int(np.searchsorted(measured, stop, "right")) - 1
+    guess = float(guess_of(trace, at + 1)[-1])
+    late = _loss_by(trace, stop)
+    if not own or not loss or now < 1 or not late > 0:
+        return None
+    total, left = sum(own.values()), sum(_penalties(trace, now).values())
+    share = total / abs(loss)
+    # Where the loss of a constant is not known, that of the data at first.
+    guess = guess if np.isfinite(guess) else loss - total
+    learnt = late - left < _AS_CONSTANT * guess or not guess > 0
+    learnt &= not learning.contrast[at] < _SAME
+    leads = left > _SHARE * late or left < _GONE * total
+    if learnt or not share > _SHARE or not leads:
+        return None
+    layers = [str(trace.layers[i]) for i in sorted(own, key=own.get)[::-1]]
+    text = (
+        f"The penalty on the weights outweighs the task. Of a loss of "
+        f"{number(late)} by step {stop} it is {number(left)}; at the start "
+        f"it was {number(total)} of {number(loss)}. The rest is no lower than "
+        "the loss of a constant prediction: only the weights shrink."
+    )
+    return _of_penalty(trace, own, layers, stop, share, text)
+
+
+def _of_penalty(trace, own, layers, stop, share, text):
     fix = _weaken(
         trace,
         [str(trace.layers[at]) for at in own],
         "1e-4 is usual; the loss of the data must lead.",
-        [key for key in _REGULARIZERS if key in weaker],
+        list(_REGULARIZERS),
         _USUAL["penalty"],
     )
     evidence = {"kind": "penalty", "share": share, "threshold": _SHARE}
@@ -193,7 +241,7 @@ def _added(trace, left, stop):
     return _finding(trace, layers, stop, evidence, text, [fix])
 
 
-def _collapsed(trace, contrast, stop):
+def _collapsed(trace, contrast, stop, limit):
     """Judge a loss of a layer's own under which the outputs are a constant.
 
     The weight of a variational autoencoder's divergence is the usual one: what
@@ -202,7 +250,7 @@ def _collapsed(trace, contrast, stop):
     """
     most = most_of(trace)
     loss = float(trace.data("loss")[0]) if most > 0 else math.nan
-    if not contrast < _CONSTANT or not most < (1 - _SHARE) * loss:
+    if not contrast < limit or not most < (1 - _SHARE) * loss:
         return None
     text = (
         f"An added loss outweighs the task. The first loss was {number(loss)}, "
@@ -225,22 +273,39 @@ def _collapsed(trace, contrast, stop):
     return _finding(trace, [], stop, evidence, text, [fix])
 
 
-def _weighs(trace, layer):
-    """Return the sums of l1 and l2 over a layer's kernels."""
-    sums = [0.0, 0.0]
-    info = trace.info(layer)
-    for key in _REGULARIZERS:
-        described = info.get(key)
-        described = described if isinstance(described, dict) else {}
-        for at, name in enumerate(("l1", "l2")):
-            value = described.get(name)
-            sums[at] += value if isinstance(value, int | float) else 0.0
-    return tuple(sums)
+def _penalties(trace, measured=0):
+    """Return what the penalty on each layer's weights adds to the loss.
+
+    Args:
+        trace: `Trace`.
+        measured: Int. At which measurement of the weights. Defaults to the
+            first.
+
+    Returns:
+        Dict from the index of a layer to a float; layers without a penalty are
+        left out. The sum of the sizes of weights, which l1 takes, is that of a
+        normal distribution.
+    """
+    norm = trace.measured("weight_norm", by="variable")[1][measured]
+    found: dict = {}
+    for i, (at, path) in enumerate(
+        zip(trace.owners.tolist(), trace.variables.tolist(), strict=True)
+    ):
+        info, name = trace.info(str(trace.layers[at])), path.split("/")[-1]
+        for key, of in _REGULARIZERS.items():
+            told = info.get(key)
+            if name != of or not isinstance(told, dict):
+                continue
+            l1, l2 = (_factor(told.get(each)) for each in ("l1", "l2"))
+            size = float(norm[i])
+            added = l2 * size**2 + l1 * 0.8 * size * math.sqrt(trace.sizes[i])
+            if np.isfinite(added) and l1 + l2 > 0:
+                found[at] = found.get(at, 0.0) + added
+    return found
 
 
-def _size(trace, at):
-    sizes = trace.sizes[trace.owners == at]
-    return float(np.nansum(sizes)) or 1.0
+def _factor(value):
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _first_loss(trace):
@@ -267,6 +332,16 @@ def _l2(size):
         "class_name": "L2",
         "config": {"l2": size},
     }
+
+
+def _loss_by(trace, stop):
+    """Return the mean loss of the ten records up to a step, NaN if unknown."""
+    loss = trace.extra.get("loss")
+    if loss is None:
+        return math.nan
+    last = int(np.searchsorted(trace.steps, stop, "right"))
+    known = loss[max(0, last - 10) : last]
+    return float(np.nanmean(known)) if np.isfinite(known).any() else math.nan
 
 
 def _finding(trace, layers, stop, evidence, text, fixes):

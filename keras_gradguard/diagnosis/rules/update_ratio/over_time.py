@@ -11,6 +11,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.findings.finding import Finding
 
@@ -74,7 +75,18 @@ def ended_early(trace):
         constant, title="Keep the learning rate constant"
     )
     fixes = [constant]
-    if plan is not None:
+    if not trace.run.optimizer.schedule:
+        # A callback sets it at each epoch, whatever the optimizer is told.
+        epochs = trace.run.epochs_planned or 10
+        fixes = [
+            model.words(
+                "Leave out the callback that lowers the learning rate",
+                f"It then stays at {number(highest)} for the whole run.",
+                f"model.optimizer.learning_rate = {highest:.3g}\n"
+                f"model.fit(x, y, epochs={epochs})  # without the callback",
+            )
+        ]
+    elif plan is not None:
         why = "It counts steps, which are batches and not epochs."
         whole = dataclasses.replace(
             training.schedule(why, plan, highest),

@@ -18,6 +18,9 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.update_ratio.first_steps import (
+    thrown_at_start,
+)
 from keras_gradguard.diagnosis.rules.update_ratio.half import half_precision
 from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
@@ -31,6 +34,7 @@ _LONG = 100
 _OF_THE_COURSE = (
     half_precision,
     outweighed,
+    thrown_at_start,
     ended_early,
     lost_again,
     one_side_won,
@@ -65,6 +69,8 @@ class UpdateRatio(Rule):
     * a schedule that takes the learning rate away in the first third of the
       run;
     * weights in float16 under an epsilon that is nothing there;
+    * first steps that change the weights by 0.2, where the outputs are the
+      same for every input since;
     * one of two networks that train each other has won, by the logs of their
       losses.
 

@@ -1,0 +1,60 @@
+"""What to change where biases hold units at one side."""
+
+from keras_gradguard.diagnosis.remedies import model
+
+# What an initializer gives to all weights, or to their mean.
+_KEYS = ("value", "mean", "minval", "maxval")
+_BIAS, _BETA = "bias_initializer", "beta_initializer"
+# Initializers and large steps leave biases far below this.
+_LARGE = 1.0
+
+
+def start_at_zero(run, layers, large=()):
+    """Return the remedy for layers whose biases start far from zero, or [].
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. Layers whose units are dead or saturated.
+        large: Paths of layers whose biases were measured to be large.
+    """
+    changes: dict = {}
+    for layer in layers:
+        for key in (layer, *_normalizations_behind(run, layer)):
+            path, info = run.of_user(key)
+            name = _BETA if info.get("normalization") else _BIAS
+            if key in large or _far(info, name):
+                changes[path] = {name: "zeros"}
+    if not changes:
+        return []
+    shown = ", ".join(str(at).rsplit("/", maxsplit=1)[-1] for at in changes)
+    return [
+        model.change_layers(
+            f"Start the biases of {shown} at zero",
+            "A large bias outweighs all that comes in, so every sample gives "
+            "the same.",
+            changes,
+        )
+    ]
+
+
+def _normalizations_behind(run, layer):
+    """Return the normalizations between a layer and the next with a kernel."""
+    paths = list(run.layers)
+    found = []
+    for path in paths[paths.index(layer) + 1 :] if layer in paths else ():
+        if not run.info(path).get("normalization"):
+            break
+        found.append(path)
+    return found
+
+
+def _far(info, name):
+    told = info.get("call")
+    told = told.get("arguments") if isinstance(told, dict) else None
+    made = told.get(name) if isinstance(told, dict) else None
+    drawn = made.get("arguments") if isinstance(made, dict) else None
+    if not isinstance(drawn, dict):
+        return False
+    ends = [drawn.get(key) for key in _KEYS]
+    ends = [end for end in ends if isinstance(end, int | float)]
+    return bool(ends) and min(map(abs, ends)) > _LARGE

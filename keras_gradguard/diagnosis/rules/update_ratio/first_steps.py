@@ -1,0 +1,115 @@
+"""First steps so large that the weights are thrown away.
+
+The judgement takes a `Trace` and returns a `Finding`, or None.
+"""
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
+from keras_gradguard.diagnosis.evidence.thrown import FIRST
+from keras_gradguard.diagnosis.evidence.thrown import moved_first
+from keras_gradguard.diagnosis.evidence.thrown import thrown_at
+from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.findings.finding import Finding
+
+# Of the weights, by the first updates together, where the outputs become the
+# same for every input.
+_MOVED = 0.2
+# Half of the weights, after which nothing is learnt.
+_HALF = 0.5
+# Outputs that differed by so much at first, and by this share of it now.
+_DIFFERED, _LEFT = 0.02, 0.05
+_PATIENCE = 30
+
+
+def thrown_at_start(trace):
+    """Judge whether the first steps threw the weights away.
+
+    The loss then stays far above its first, or the outputs become the same for
+    every input: deep networks and Transformers lie where no gradient gets
+    through, and do not come back. That it vanishes follows from it.
+
+    References:
+        - [Xiong et al., 2020](https://arxiv.org/abs/2002.04745), on why
+          Transformers need a learning rate that warms up.
+    """
+    learning = Learning.of(trace)
+    # What a weight decay takes off is told as such.
+    decay = trace.run.optimizer.weight_decay or 0.0
+    decay *= trace.run.learning_rate or 0.0
+    moved = moved_first(trace) - FIRST * decay
+    if not moved >= _MOVED or not len(learning) or not len(trace.steps):
+        return None
+    start = int(trace.steps[0])
+    if int(learning.steps[0]) != start or start > 0 or learning.good[-1]:
+        return None
+    text = (
+        f"The first steps are too large: {FIRST} of them changed the weights "
+        f"by {number(moved)} of their size. "
+    )
+    seen, thrown = _same_since(learning, start), thrown_at(trace)
+    if thrown is not None and (seen is None or thrown.last_step < seen):
+        seen = thrown.last_step
+        text += (
+            f"The loss went from {number(thrown.loss_first, 3)} to "
+            f"{number(thrown.loss, 3)} and was still there at step {seen}."
+        )
+    elif seen is None and moved >= _HALF and _idle_since(learning, start):
+        seen = _idle_since(learning, start)
+        text += f"Nothing was learnt up to step {seen}."
+    elif seen is not None:
+        text += (
+            "Since then the outputs are nearly the same for every input, and "
+            "hardly any gradient gets through."
+        )
+    else:
+        return None
+    return Finding(
+        rule="update_ratio",
+        severity="critical",
+        layers=[],
+        first_step=start,
+        last_step=not_learnt_until(trace, seen),
+        epoch=trace.epoch_of(start),
+        evidence={
+            "kind": "first_steps",
+            "update_ratio": moved,
+            "threshold": _MOVED,
+            "window": {"first_step": start, "last_step": seen},
+        },
+        message=text,
+        remedies=[
+            training.lower_rate(
+                trace.run,
+                10,
+                "The first steps then leave most of the weights as they are. "
+                "Transformers also want a rate that warms up.",
+            )
+        ],
+    )
+
+
+def _idle_since(learning, start):
+    """Return the step by which a net that let the signal through idles."""
+    late = learning.steps - start >= _PATIENCE
+    seen = np.flatnonzero(late & learning.idle(0.1))
+    if not float(learning.contrast[0]) >= _DIFFERED or not len(seen):
+        return None
+    return int(learning.steps[seen[0]])
+
+
+def _same_since(learning, start):
+    """Return the step by which all inputs were seen to give the same."""
+    before = float(learning.contrast[0])
+    with np.errstate(invalid="ignore"):
+        same = learning.contrast < _LEFT * before
+    run = learning.steps - start
+    # At once: under a penalty they come nearer to one another by and by.
+    if not before >= _DIFFERED or not same[run < _PATIENCE].any():
+        return None
+    seen = np.flatnonzero((run >= _PATIENCE) & same & learning.idle(0.1))
+    if not len(seen):
+        return None
+    return int(learning.steps[seen[0]])
