@@ -49,6 +49,7 @@ SIGNATURES = {
         "histogram_freq": 0,
         "log_metrics": False,
         "layers": None,
+        "through_time": False,
         "capsule": None,
         "capsule_freq": 50,
     },

@@ -107,7 +107,12 @@ class GradientMonitor(WatchingCallback):
             fits, and one that begins with `"!"` excludes. The trace, the
             rules and the logs see these alone: a global norm is theirs.
             Defaults to `None`: all.
-<<<<<<< HEAD
+        through_time: Bool. Whether to measure, at the steps at which the
+            activations are measured, the gradient of the loss with respect to
+            the state of each recurrent layer at each time step. That shows
+            whether the far past can be learnt: `trace.time_gradients(layer)`.
+            It runs the model forward and backward once more at these steps.
+            Defaults to False.
         capsule: String or path. Directory for a capsule: what it takes to run
             the steps before a fault once more. It is written at the first
             step whose gradient or loss is not finite, whose gradient is over
@@ -118,14 +123,6 @@ class GradientMonitor(WatchingCallback):
         capsule_freq: Integer >= 1. Batches from one copy of the state to the
             next, for `capsule`. Larger costs less time, holds more batches,
             and takes longer to replay. Defaults to 50.
-=======
-        through_time: Bool. Whether to measure, at the steps at which the
-            activations are measured, the gradient of the loss with respect to
-            the state of each recurrent layer at each time step. That shows
-            whether the far past can be learnt: `trace.time_gradients(layer)`.
-            It runs the model forward and backward once more at these steps.
-            Defaults to False.
->>>>>>> main
 
     Attributes:
         trace: `Trace` of the latest fit.
@@ -181,12 +178,9 @@ class GradientMonitor(WatchingCallback):
         histogram_freq: int = 0,
         log_metrics: bool | str | Sequence[str] = False,
         layers: str | type | Sequence[str | type] | None = None,
-<<<<<<< HEAD
+        through_time: bool = False,
         capsule: str | os.PathLike[str] | None = None,
         capsule_freq: int = 50,
-=======
-        through_time: bool = False,
->>>>>>> main
     ) -> None:
         super().__init__()
         self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
@@ -217,7 +211,9 @@ class GradientMonitor(WatchingCallback):
         self._metrics = check_log_metrics(_OWNER, log_metrics)
         self.layers = layers
         self._choice = LayerChoice(_OWNER, layers)
-<<<<<<< HEAD
+        self.through_time = _validation.check_bool(
+            _OWNER, "through_time", through_time
+        )
         self.capsule = _validation.check_folder(_OWNER, "capsule", capsule)
         self.capsule_freq = _validation.check_int(
             _OWNER,
@@ -227,11 +223,6 @@ class GradientMonitor(WatchingCallback):
             hint="Pass 50 for a copy every fifty batches.",
         )
         self._keeper: Any = None
-=======
-        self.through_time = _validation.check_bool(
-            _OWNER, "through_time", through_time
-        )
->>>>>>> main
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
         self._outlet = Outlet(_OWNER)

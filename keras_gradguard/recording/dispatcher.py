@@ -135,13 +135,9 @@ class Dispatcher:
             else:
                 self._recording.data_ended()
             raise
-<<<<<<< HEAD
-        self._advance(mode, result, counted, vector)
+        self._advance(mode, result, counted, *vectors)
         for keeper in keepers:
             keeper.after(result)
-=======
-        self._advance(mode, result, counted, *vectors)
->>>>>>> main
         return result
 
     @property

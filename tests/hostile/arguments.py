@@ -301,12 +301,9 @@ def components():
             "verbose": 0,
             "histogram_freq": 0,
             "layers": ["dense"],
-<<<<<<< HEAD
+            "through_time": False,
             "capsule": folder,
             "capsule_freq": 50,
-=======
-            "through_time": False,
->>>>>>> main
         },
     )
     yield Target(

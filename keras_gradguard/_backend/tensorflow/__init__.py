@@ -1,11 +1,8 @@
 """TensorFlow: the parts of the package that only it can do."""
 
-<<<<<<< HEAD
+from keras_gradguard._backend.single import each_whole
 from keras_gradguard._backend.tensorflow.batches import BatchTap
 from keras_gradguard._backend.tensorflow.batches import data_like
-=======
-from keras_gradguard._backend.single import each_whole
->>>>>>> main
 from keras_gradguard._backend.tensorflow.branching import assert_in_graph
 from keras_gradguard._backend.tensorflow.branching import branch
 from keras_gradguard._backend.tensorflow.branching import chooses_after
@@ -104,12 +101,9 @@ __all__ = [
     "merge_rows",
     "native",
     "on_each_replica",
-<<<<<<< HEAD
+    "on_host",
     "operation_scope",
     "operations",
-=======
-    "on_host",
->>>>>>> main
     "own_cpu",
     "process",
     "read",

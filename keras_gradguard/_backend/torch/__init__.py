@@ -95,12 +95,9 @@ __all__ = [
     "merge_rows",
     "native",
     "on_each_replica",
-<<<<<<< HEAD
+    "on_host",
     "operation_scope",
     "operations",
-=======
-    "on_host",
->>>>>>> main
     "own_cpu",
     "process",
     "read",
