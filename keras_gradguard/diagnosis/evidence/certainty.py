@@ -5,12 +5,15 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import first_loss
+from keras_gradguard.diagnosis.evidence.logged import losses_of_sides
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 
 # Records that the rules of the longest window want.
 _ENOUGH, _MEASURED = 100, 8
 # A fall of less than this share of the loss is none that anybody wants.
 _LEAST = 0.02
+# The loss of one of two networks that it has not won by.
+_LEFT = 0.02
 # Standard errors by which the loss has to lie lower.
 _ERRORS = 3.0
 
@@ -59,6 +62,8 @@ def _of_loss(trace):
     if not progress.known:
         if trace.records_seen < _ENOUGH and _has_loss(trace):
             return []  # that the records are too few says it
+        if _in_balance(trace):
+            return []
         return ["no loss was recorded, so whether it learns is not known"]
     if len(learning) and (learning.good[-1] or learning.at_ceiling[-1]):
         return []
@@ -79,6 +84,17 @@ def _of_loss(trace):
             "prediction"
         ]
     return []
+
+
+def _in_balance(trace):
+    """Whether two networks that train each other both have a loss still."""
+    sides = losses_of_sides(trace)
+    if sides is None:
+        return False
+    late = [loss[-max(1, len(loss) // 5) :] for loss in sides.values()]
+    with np.errstate(invalid="ignore"):
+        left = [np.isfinite(loss).all() for loss in late]
+        return all(left) and all(np.abs(loss).min() > _LEFT for loss in late)
 
 
 def _has_loss(trace):

@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+from keras_gradguard.diagnosis.evidence.logged import logged_loss
 from keras_gradguard.trace.blocks import BLOCK
 
 LOOK_BACK = 64
@@ -155,7 +156,7 @@ class Progress:
         loss = np.asarray(blocks.loss, np.float64)
         if np.isfinite(loss).any():
             return cls(loss, 1, True)
-        per_epoch = trace.logs.get("loss", np.zeros(0))
+        per_epoch = logged_loss(trace)
         ends = trace.epoch_steps
         if not len(per_epoch) or not len(blocks):
             return cls(np.full(len(blocks), np.nan), 1, False)

@@ -156,7 +156,7 @@ def for_nonfinite(run, layers, clue, top=0, facts=None):
         run: `RunInfo` of the run or the model.
         layers: List of str. Layers whose gradient was not finite.
         clue: Str. `"growth"`, `"data"`, `"overflow"`, `"index"`, `"loss"`,
-            `"slope"`, `"batch"`, `"output"` or `"layer"`.
+            `"slope"`, `"batch"`, `"output"`, `"weights"` or `"layer"`.
         top: Int. The largest index that was looked up, where one is known.
         facts: `DataFacts`, or None if nothing is known of the data.
     """
@@ -189,6 +189,13 @@ def for_nonfinite(run, layers, clue, top=0, facts=None):
             'keras.mixed_precision.set_global_policy("mixed_bfloat16")',
         )
         return [half, skip, safe]
+    if clue == "weights":
+        adam = training.adam(
+            f"{run.optimizer.name or 'The optimizer'} made weights that are "
+            "not finite of a gradient that was. Adam adds an epsilon to what "
+            "it divides by."
+        )
+        return [adam, check_data, skip]
     if clue == "index":
         return _for_index(run, layers, top)
     if clue == "loss" or (clue == "batch" and _loss_is_own(run)):

@@ -22,6 +22,8 @@ _HALF = 0.5
 # Outputs that differed by so much at first, and by this share of it now.
 _DIFFERED, _LEFT = 0.02, 0.05
 _PATIENCE = 30
+# Its first step sets the weights anew, whatever the rate.
+_ANEW = ("Ftrl",)
 
 
 def thrown_at_start(trace):
@@ -40,6 +42,8 @@ def thrown_at_start(trace):
     decay = trace.run.optimizer.weight_decay or 0.0
     decay *= trace.run.learning_rate or 0.0
     moved = moved_first(trace) - FIRST * decay
+    if trace.run.optimizer.name in _ANEW:
+        return None
     if not moved >= _MOVED or not len(learning) or not len(trace.steps):
         return None
     start = int(trace.steps[0])

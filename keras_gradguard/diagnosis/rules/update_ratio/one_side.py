@@ -3,18 +3,13 @@
 The judgement takes a `Trace` and returns a `Finding`, or None.
 """
 
-import re
-
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.logged import losses_of_sides
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 
-_SIDES = {
-    "discriminator": r"(^|_)(d|disc|discriminator|critic)(_|$)",
-    "generator": r"(^|_)(g|gen|generator)(_|$)",
-}
 # The loss of the side that has won: of the first, and by itself. A pair whose
 # discriminator came down to 0.01 found its balance again.
 _WON = {"share": 0.1, "loss": 2e-3}
@@ -35,22 +30,13 @@ def one_side_won(trace):
         - [Heusel et al., 2017](https://arxiv.org/abs/1706.08500), on a rate for
           each side.
     """
-    losses = {side: _loss_of(trace, side) for side in _SIDES}
-    if any(loss is None for loss in losses.values()) or not len(trace.steps):
+    losses = losses_of_sides(trace)
+    if losses is None or not len(trace.steps):
         return None
-    for winner, loser in (list(_SIDES), list(_SIDES)[::-1]):
+    for winner, loser in (list(losses), list(losses)[::-1]):
         found = _won(trace, winner, losses[winner], loser, losses[loser])
         if found is not None:
             return found
-    return None
-
-
-def _loss_of(trace, side):
-    for name, series in trace.logs.items():
-        words = name.lower()
-        apart = "loss" in words and not words.startswith("val_")
-        if apart and re.search(_SIDES[side], words):
-            return series
     return None
 
 
