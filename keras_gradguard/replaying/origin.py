@@ -77,7 +77,8 @@ def find_growth(step, usual):
         step: A `Step`.
         usual: A `Step` of the same weights with another batch.
     """
-    found, numbers = step.operations, {}
+    found = step.operations
+    numbers: dict = {}
     for operation in usual.operations:
         numbers.setdefault(_key(operation), []).append(operation.largest)
     taken: dict = {}

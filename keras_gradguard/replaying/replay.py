@@ -197,7 +197,7 @@ def _judged(model, contents, variables, found):
     """Look at the operations of the step at fault, and say what it was."""
     batch = contents.batches[found.at]
     labels = Labels(model)
-    told = {
+    told: dict[str, Any] = {
         "layer": None,
         "operation": None,
         "backward": False,
