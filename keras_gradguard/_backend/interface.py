@@ -3,6 +3,8 @@
 `keras_gradguard._backend.jax`, `.tensorflow` and `.torch` are modules of this
 form. What `keras.ops` can do is not in it. Functions that run inside the
 compiled step say so; the others run on the host.
+
+Longer than 350 lines, since it holds the docstrings of all backends, once.
 """
 
 from typing import Any
@@ -54,7 +56,7 @@ class Ring(Protocol):
         """Variables that were added to the optimizer's state."""
 
 
-class Mailbox(Protocol):
+class Outbox(Protocol):
     """Brings a vector from the step to the host, when it asks.
 
     Args:
@@ -578,8 +580,8 @@ class Backend(Protocol):
     def Ring(self, rows, columns, optimizer, name):
         """Make a `Ring`."""
 
-    def Mailbox(self, name, adds_up):
-        """Make a `Mailbox`."""
+    def Outbox(self, name, adds_up):
+        """Make an `Outbox`."""
 
     # What enters it
 

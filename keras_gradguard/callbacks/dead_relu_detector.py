@@ -1,4 +1,8 @@
-"""The callback that finds units that are never active."""
+"""The callback that finds units that are never active.
+
+Longer than 350 lines, since one class is what users call: a third is its
+documentation, and what it does at each call of Keras belongs side by side.
+"""
 
 import os
 from collections.abc import Sequence
@@ -7,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from keras_gradguard import _paths
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.layer_choice import LayerChoice
@@ -24,6 +29,7 @@ from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.reporting import dead_units as shown
+from keras_gradguard.reporting import reporter
 from keras_gradguard.reporting.console import ConsoleReporter
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
 from keras_gradguard.trace.trace import Trace
@@ -163,7 +169,7 @@ class DeadReLUDetector(WatchingCallback):
         self.seed = seed
         if seed is not None:
             self.seed = check.check_int(_OWNER, "seed", seed, minimum=0)
-        self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
+        self.log_dir = _paths.check_log_dir(_OWNER, log_dir)
         self.layers = layers
         self._choice = LayerChoice(_OWNER, layers)
         # A monitor of the same fit writes all that this callback would.
@@ -257,16 +263,19 @@ class DeadReLUDetector(WatchingCallback):
         self._counts.add(wanted)
         self._activity.add_counts(counts)
 
-    def on_unit_counts(self, counts: Any, steps: Any) -> None:
+    def on_unit_counts(self, counts: Any) -> None:
         """Take in in how many steps each unit got a gradient."""
         self._counts.add(
-            {p: (c, steps) for p, c in counts.items() if p in self._by_gradient}
+            {
+                path: (found, counts.steps)
+                for path, found in counts.counts.items()
+                if path in self._by_gradient
+            }
         )
 
     def on_left(self) -> None:
         """Close the files: an exception has left the fit."""
-        for writer in self._events or ():
-            writer.close(self.trace, self.findings)
+        self._deliver(reporter.Ended(self.findings))
         self._outlet.close()
         self._let_go()
 
@@ -333,7 +342,7 @@ class DeadReLUDetector(WatchingCallback):
 
     def _end_epoch(self, epoch: int, logs: dict[str, Any] | None) -> None:
         self._watch.recording.flush()
-        self._watch.check_sight()
+        self._watch.check_records()
         self._find_dormant()
         self._measured.end_epoch()
         counted = self._counts.end_epoch(self._by_output)
@@ -342,8 +351,7 @@ class DeadReLUDetector(WatchingCallback):
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if counted and self.revive:
             self._revive(epoch)
-        for writer in self._events or ():
-            writer.on_records(self.trace, self._watch.step)
+        self._deliver(reporter.Recorded(self._watch.step))
         self._judge()
 
     @property
@@ -368,6 +376,10 @@ class DeadReLUDetector(WatchingCallback):
                 self.blocked.pop(path, None)
             else:
                 self.blocked[path] = blocked
+
+    def _deliver(self, event: Any) -> None:
+        for writer in self._events or ():
+            writer.deliver(event, self.trace)
 
     def _find_dormant(self) -> None:
         if self.dormant_threshold is None:
@@ -396,11 +408,10 @@ class DeadReLUDetector(WatchingCallback):
         records = len(self.trace.activation_steps)
         _, fresh = self._judged.look(self.trace, records)
         if fresh and "GradientMonitor" not in self._watch.recording.owners:
-            self._console.on_findings(fresh, self.trace)
+            reporter.Found(fresh).tell(self._console, self.trace)
 
     def _finish(self) -> None:
         if self._speaks:
             shown.print_summary(self, everything=self.verbose == 2)
-        for writer in self._events or ():
-            writer.close(self.trace, self.findings)
+        self._deliver(reporter.Ended(self.findings))
         self._outlet.close()

@@ -1,4 +1,8 @@
-"""The callback that watches the gradients of a `fit`."""
+"""The callback that watches the gradients of a `fit`.
+
+Longer than 350 lines, since one class is what users call: a third is its
+documentation, and what it does at each call of Keras belongs side by side.
+"""
 
 import os
 import warnings
@@ -10,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from keras_gradguard import _paths
 from keras_gradguard import _validation
 from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
@@ -31,10 +36,10 @@ from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.weights import WeightWatch
+from keras_gradguard.reporting import reporter
 from keras_gradguard.reporting.live import reporter_for
-from keras_gradguard.reporting.reporter import Guarded
-from keras_gradguard.reporting.run_directory import RunWriter
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
+from keras_gradguard.reporting.writers import WRITERS
 from keras_gradguard.trace.trace import Trace
 
 _OWNER = "GradientMonitor"
@@ -183,7 +188,7 @@ class GradientMonitor(WatchingCallback):
         capsule_freq: int = 50,
     ) -> None:
         super().__init__()
-        self.log_dir = _validation.check_log_dir(_OWNER, log_dir)
+        self.log_dir = _paths.check_log_dir(_OWNER, log_dir)
         self.update_freq = _validation.check_int(
             _OWNER,
             "update_freq",
@@ -204,7 +209,7 @@ class GradientMonitor(WatchingCallback):
         self.verbose = _validation.check_choice(
             _OWNER, "verbose", verbose, ("auto", 0, 1, 2), "Pass 0 for silence."
         )
-        self.histogram_freq = _validation.check_histogram_freq(
+        self.histogram_freq = _paths.check_histogram_freq(
             _OWNER, histogram_freq, self.log_dir
         )
         self.log_metrics = log_metrics
@@ -214,7 +219,7 @@ class GradientMonitor(WatchingCallback):
         self.through_time = _validation.check_bool(
             _OWNER, "through_time", through_time
         )
-        self.capsule = _validation.check_folder(_OWNER, "capsule", capsule)
+        self.capsule = _paths.check_folder(_OWNER, "capsule", capsule)
         self.capsule_freq = _validation.check_int(
             _OWNER,
             "capsule_freq",
@@ -256,12 +261,14 @@ class GradientMonitor(WatchingCallback):
         if recording is None:
             recording = recording_of(model, self.update_freq)
         self._reporters = [
-            Guarded(reporter_for(self.verbose if self._outlet.is_chief else 0)),
+            reporter.Guarded(
+                reporter_for(self.verbose if self._outlet.is_chief else 0)
+            ),
             *self._outlet.open(
                 self.log_dir,
                 self._watch,
                 recording,
-                (RunWriter, EventWriter),
+                WRITERS,
                 # Histograms are for TensorBoard alone.
                 spare=() if self.histogram_freq else (EventWriter,),
             ),
@@ -324,8 +331,7 @@ class GradientMonitor(WatchingCallback):
         wanted = block if keep.all() else block.with_records(keep)
         wanted.append_to(self.trace)
         self._records += len(wanted.steps)
-        for reporter in self._reporters:
-            reporter.on_records(self.trace, int(block.steps[0]))
+        self._deliver(reporter.Recorded(int(block.steps[0])))
         nonfinite = not np.isfinite(
             block.grad_norm[:, block.has_gradient]
         ).all()
@@ -356,8 +362,7 @@ class GradientMonitor(WatchingCallback):
             self._begin_trace()
         table = self._watch.recording.make_table()
         histogram = self._choice.histogram(self._model, table, histogram)
-        for reporter in self._reporters:
-            reporter.on_histogram(histogram, self.trace)
+        self._deliver(reporter.Counted(histogram))
 
     def on_counts(self, counts: Any) -> None:
         """Take in how often units were active, if somebody else counts it."""
@@ -367,8 +372,8 @@ class GradientMonitor(WatchingCallback):
         """Write down what there is: an exception has left the fit."""
         self._judge(is_last=True)
         self._raise = None
-        for reporter in self._reporters[1:]:  # the console has said enough
-            reporter.close(self.trace, self.findings)
+        del self._reporters[:1]  # the console has said enough
+        self._deliver(reporter.Ended(self.findings))
         self._outlet.close()
         self._stop_keeping()
         self._let_go()
@@ -477,12 +482,11 @@ class GradientMonitor(WatchingCallback):
         )
         if due or metrics:
             self._watch.recording.flush()
-            self._watch.check_sight()
+            self._watch.check_records()
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if due and len(self.trace.variables):
             self._append_weights(self._watch.step, self._weights.measure())
-        for reporter in self._reporters:
-            reporter.on_epoch(self.trace, epoch)
+        self._deliver(reporter.EpochEnded(epoch))
         if self._judged.is_due(self._records):
             self._judge()
         if metrics and len(self.trace.variables):
@@ -496,14 +500,17 @@ class GradientMonitor(WatchingCallback):
             error, self._raise = self._raise, None
             raise error
 
+    def _deliver(self, event: Any) -> None:
+        """Let all reporters know."""
+        for guarded in self._reporters:
+            guarded.deliver(event, self.trace)
+
     def _judge(self, is_last: bool = False) -> None:
         judged = self._judged
         changed, fresh = judged.look(self.trace, self._records, is_last)
-        for reporter in self._reporters:
-            reporter.on_judged(judged.findings, judged.history, self.trace)
+        self._deliver(reporter.Judged(judged.findings, judged.history))
         if fresh:
-            for reporter in self._reporters:
-                reporter.on_findings(fresh, self.trace)
+            self._deliver(reporter.Found(fresh))
         sure = [f for f in changed if f.status == "confirmed"]
         if callable(self.on_finding):
             for finding in changed:
@@ -527,8 +534,7 @@ class GradientMonitor(WatchingCallback):
 
     def _finish(self) -> None:
         self._judge(is_last=True)
-        for reporter in self._reporters:
-            reporter.close(self.trace, self.findings)
+        self._deliver(reporter.Ended(self.findings))
         self._reporters = []
         self._outlet.close()
         self._stop_keeping()

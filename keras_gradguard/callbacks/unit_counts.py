@@ -42,11 +42,11 @@ class UnitCounts:
                 present += counts
                 self._total[path] += total
 
-    def end_epoch(self, spared=None):
+    def end_epoch(self, known_active=None):
         """Judge the epoch that ended; counting starts anew.
 
         Args:
-            spared: Dict from a site's path to a bool array `(units,)`: units
+            known_active: Dict from a site's path to a bool array, its units
                 that are known to be active. Defaults to none.
 
         Returns:
@@ -56,7 +56,7 @@ class UnitCounts:
         for path, active in self._active.items():
             share = active / max(self._total[path], 1.0)
             low = share <= self._threshold
-            alive = (spared or {}).get(path)
+            alive = (known_active or {}).get(path)
             if alive is not None and alive.shape == low.shape:
                 low &= ~alive
             below = self._below.get(path)

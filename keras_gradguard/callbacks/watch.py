@@ -10,7 +10,22 @@ from keras_gradguard import _backend
 from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import keras_private
+from keras_gradguard.recording.blocks import Block
+from keras_gradguard.recording.measurements import Counts
+from keras_gradguard.recording.measurements import GradientCounts
+from keras_gradguard.recording.measurements import Measurement
+from keras_gradguard.recording.step.time_gradients import TimeMeasurement
+from keras_gradguard.trace.histogram import GradientHistogram
 
+# What a recording delivers, and the method of a callback that takes it in.
+TAKEN_BY = {
+    Block: "on_block",
+    Measurement: "on_measurement",
+    Counts: "on_counts",
+    GradientCounts: "on_unit_counts",
+    GradientHistogram: "on_histogram",
+    TimeMeasurement: "on_time_gradients",
+}
 _TELL_US = "Training goes on unwatched."
 
 
@@ -23,9 +38,7 @@ class Watch:
 
     Args:
         owner: Name of the callback's class, for messages.
-        callback: Object with `on_block(block)`,
-            `on_measurement(measurement)`, `on_counts(counts)` and
-            `on_left()`.
+        callback: A `WatchingCallback`, with `_take(event)` and `on_left()`.
 
     Attributes:
         owner: Name of the callback's class.
@@ -89,7 +102,7 @@ class Watch:
     def ask_for_histogram(self):
         """Ask for the histograms of the next update's gradients.
 
-        The callback's `on_histogram(histogram)` gets them.
+        The callback's `on_histogram` gets them.
         """
         self.guard(self.recording.ask_for_histogram, self)
 
@@ -117,7 +130,7 @@ class Watch:
         except Exception as error:
             self.on_recording_failure(error)
 
-    def check_sight(self):
+    def check_records(self):
         """Tell the user if steps ran and none of them was recorded."""
         recording = self.recording
         if not self.armed or recording.reason is not None:
@@ -144,7 +157,7 @@ class Watch:
         if self.recording is None:
             return
         self.guard(self.recording.flush)
-        self.check_sight()
+        self.check_records()
         self.guard(function)
         self._let_go()
 
@@ -162,29 +175,9 @@ class Watch:
         self.armed = False
         self.recording = None
 
-    def on_block(self, block):
-        """Pass a block on."""
-        self.guard(self._callback.on_block, block)
-
-    def on_measurement(self, measurement):
-        """Pass on what was measured of the activations."""
-        self.guard(self._callback.on_measurement, measurement)
-
-    def on_time_gradients(self, measurement):
-        """Pass on gradients through time."""
-        self.guard(self._callback.on_time_gradients, measurement)
-
-    def on_counts(self, counts):
-        """Pass on how often units were active."""
-        self.guard(self._callback.on_counts, counts)
-
-    def on_unit_counts(self, counts, steps):
-        """Pass on how often gradients of units were not zero."""
-        self.guard(self._callback.on_unit_counts, counts, steps)
-
-    def on_histogram(self, histogram):
-        """Pass on histograms that were asked for."""
-        self.guard(self._callback.on_histogram, histogram)
+    def take(self, event):
+        """Pass on what was recorded."""
+        self.guard(self._callback._take, event)
 
     def on_part_failure(self, sentences):
         """Say that a part is recorded no more, and what goes on."""
@@ -253,19 +246,15 @@ class WatchingCallback(Callback):
         self._watch.batch_end()
         super().on_train_batch_end(batch, logs)
 
-    # The recording calls these, by way of the `Watch`
+    def _take(self, event: Any) -> None:
+        """Take in what was recorded, if it is of a kind that this one takes.
 
-    def on_measurement(self, measurement: Any) -> None:
-        """Leave the activations to who asked for them."""
-
-    def on_time_gradients(self, measurement: Any) -> None:
-        """Leave gradients through time to who asked for them."""
-
-    def on_counts(self, counts: Any) -> None:
-        """Leave the units to who asked for them."""
-
-    def on_unit_counts(self, counts: Any, steps: Any) -> None:
-        """Leave the units' gradients to who asked for them."""
+        Args:
+            event: One of `TAKEN_BY`.
+        """
+        method = getattr(self, TAKEN_BY[type(event)], None)
+        if method is not None:
+            method(event)
 
     def __getstate__(self):
         left_out = ("_watch", "_model", *self._of_a_fit)

@@ -3,6 +3,9 @@
 All of them work in float32 whatever the dtype of the gradients, run inside a
 compiled step on every backend, and have no absolute epsilon: a loss that is
 1e8 times larger gives the same relative clipping.
+
+Longer than 350 lines, since each formula stands beside its source and its
+proof, and they are read side by side.
 """
 
 from typing import Any

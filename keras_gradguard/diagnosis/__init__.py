@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from keras_gradguard import _paths
 from keras_gradguard import _validation
 from keras_gradguard.diagnosis.evidence.certainty import not_judged
 from keras_gradguard.diagnosis.life import lived
@@ -59,7 +60,7 @@ def diagnose(
     """
     chosen = resolve_rules(rules)
     if isinstance(trace, str | os.PathLike):
-        trace = Trace.load(_validation.check_path("diagnose", "trace", trace))
+        trace = Trace.load(_paths.check_path("diagnose", "trace", trace))
     if not isinstance(trace, Trace):
         _validation.fail(
             TypeError,

@@ -11,7 +11,7 @@ from keras_gradguard.models.rebuild import compile_like
 from keras_gradguard.models.rebuild import copy_weights
 from keras_gradguard.models.rebuild import find
 from keras_gradguard.models.rebuild import rebuild
-from keras_gradguard.trace.run_info import loss_name
+from keras_gradguard.trace.facts import loss_name
 
 _L = keras.layers
 

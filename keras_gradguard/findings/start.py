@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_gradguard.trace.run_info import DataFacts
-from keras_gradguard.trace.run_info import Output
+from keras_gradguard.trace.facts import DataFacts
+from keras_gradguard.trace.facts import Output
 from keras_gradguard.trace.run_info import RunInfo
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_gradguard import edits
 from keras_gradguard.diagnosis.rules.progress import for_slow
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.healing.attempt import Attempt
 from keras_gradguard.healing.progress import Progress
@@ -143,13 +143,13 @@ class Healer:
         enough = reach > _REACH or typical > _STEP
         fixes = for_slow(trace, _REACH / reach, _FACTOR)
         return [
-            Finding(
+            in_a_run(
+                trace,
                 rule="slow_convergence",
                 severity="warning",
                 layers=[],
-                first_step=int(trace.steps[0]),
-                last_step=int(trace.steps[-1]),
-                epoch=0,
+                first_step=trace.steps[0],
+                last_step=trace.steps[-1],
                 evidence={"update_ratio": typical, "skill": best.skill},
                 message="It learns too little in the planned epochs.",
                 # Steps that go far enough are not what is missing.

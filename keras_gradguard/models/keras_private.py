@@ -3,7 +3,7 @@
 What can be had from a public name is not here. Beside these, a backend reads
 `KerasVariable._value`, the backend's own variable (`_backend`, `native`).
 
-It has over 350 lines so that there is one list of all that is private.
+Longer than 350 lines, since it is the one list of all that is private.
 """
 
 import contextlib

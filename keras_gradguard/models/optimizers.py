@@ -154,3 +154,12 @@ def clips_by_norm(optimizer):
     return keras_private.clips_as_keras(optimizer) and bool(
         optimizer.clipnorm or optimizer.global_clipnorm
     )
+
+
+def build_members(model):
+    """Let a `MultiOptimizer` find its members, as other backends' fits do."""
+    optimizer = model.optimizer
+    several = hasattr(type(optimizer), "optimizers")
+    if several and model.built and not optimizer.built:
+        with keras.name_scope(optimizer.name):
+            optimizer.build(model.trainable_variables)

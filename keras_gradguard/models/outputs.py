@@ -11,9 +11,9 @@ from keras_gradguard.models import graph
 from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
 from keras_gradguard.models.layers import layer_path
-from keras_gradguard.trace.run_info import OptimizerFacts
-from keras_gradguard.trace.run_info import Output
-from keras_gradguard.trace.run_info import loss_name
+from keras_gradguard.trace.facts import OptimizerFacts
+from keras_gradguard.trace.facts import Output
+from keras_gradguard.trace.facts import loss_name
 
 _L = keras.layers
 # Layers that are an activation, and its name.

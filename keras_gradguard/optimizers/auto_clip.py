@@ -1,4 +1,8 @@
-"""Gradient clipping that finds its own threshold."""
+"""Gradient clipping that finds its own threshold.
+
+Longer than 350 lines, since one class is what users call, with all that an
+optimizer of Keras must offer.
+"""
 
 import copy
 from typing import Any

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_gradguard._validation import shown
-from keras_gradguard.trace.run_info import DataFacts
+from keras_gradguard.trace.facts import DataFacts
 
 _OWNER = "check"
 # Arrays up to so many numbers are read whole, of larger ones some rows.
@@ -67,12 +67,12 @@ def take(x, y=None, rows=128, batch_size=32):
         return Samples(x, y, x, y, notes)
     x = _structure(x)
     y = None if y is None else _structure(y)
-    if not any(map(_has, keras.tree.flatten(x))):
+    if not _leaves(x):
         raise TypeError(
             f"{_OWNER}: `x` must hold the data that `fit` gets. Received: "
             f"x={shown(x)}, in which there is no array."
         )
-    leaves = [leaf for leaf in keras.tree.flatten((x, y)) if _has(leaf)]
+    leaves = _leaves((x, y))
     if any(np.ndim(leaf) == 0 for leaf in leaves):
         raise ValueError(
             f"{_OWNER}: `x` and `y` must hold arrays with one row per sample. "
@@ -99,13 +99,13 @@ def take(x, y=None, rows=128, batch_size=32):
     )
 
 
-def _has(leaf):
-    return leaf is not None
+def _leaves(structure):
+    return [leaf for leaf in keras.tree.flatten(structure) if leaf is not None]
 
 
 def _shapes(value):
     shapes = [
-        np.shape(leaf) for leaf in keras.tree.flatten(value) if _has(leaf)
+        np.shape(leaf) for leaf in keras.tree.flatten(value) if leaf is not None
     ]
     return shapes[0] if len(shapes) == 1 else shapes
 
@@ -128,10 +128,8 @@ def gives_batches(x):
 def _structure(value):
     if isinstance(value, list) and (not value or np.isscalar(value[0])):
         return to_numpy(value)
-    plain = isinstance(value, list | tuple | dict)
-    if not plain:
-        return to_numpy(value)
-    if isinstance(value, list) and isinstance(value[0], list):
+    nested = isinstance(value, list) and isinstance(value[0], list)
+    if nested or not isinstance(value, list | tuple | dict):
         return to_numpy(value)
     return keras.tree.map_structure(to_numpy, value)
 
@@ -247,9 +245,7 @@ def _draws(dataset):
 
 
 def _shapes_behind(part):
-    return tuple(
-        leaf.shape[1:] for leaf in keras.tree.flatten(part) if _has(leaf)
-    )
+    return tuple(leaf.shape[1:] for leaf in _leaves(part))
 
 
 def _rows(structure, count, rows):
@@ -266,9 +262,7 @@ def _rows(structure, count, rows):
 def _affordable(structure, count):
     if structure is None:
         return None
-    size = sum(
-        leaf.size for leaf in keras.tree.flatten(structure) if _has(leaf)
-    )
+    size = sum(leaf.size for leaf in _leaves(structure))
     return (
         structure
         if size <= _READ_WHOLE

@@ -17,7 +17,7 @@ from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight.trained import looks_trained
 from keras_gradguard.presets.inspection.inspect import inspect_initialization
-from keras_gradguard.trace.run_info import Output
+from keras_gradguard.trace.facts import Output
 
 _L = keras.layers
 _NORMALIZE = (*graph.NORMALIZATIONS, _L.Normalization)

@@ -9,9 +9,9 @@ from keras_gradguard.presets.convert import convert
 from keras_gradguard.presets.gains import Moments
 from keras_gradguard.presets.gains import gain
 from keras_gradguard.presets.gains import moments
-from keras_gradguard.presets.initializers import GateBias
+from keras_gradguard.presets.gates import GateBias
+from keras_gradguard.presets.gates import PerGate
 from keras_gradguard.presets.initializers import PairedInitializer
-from keras_gradguard.presets.initializers import PerGate
 from keras_gradguard.presets.inspection.inspect import InitializationProblem
 from keras_gradguard.presets.inspection.inspect import inspect_initialization
 from keras_gradguard.presets.lsuv import LSUVResult

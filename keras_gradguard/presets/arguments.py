@@ -10,9 +10,9 @@ from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
 from keras_gradguard.models import kinds
 from keras_gradguard.presets.gains import gain
-from keras_gradguard.presets.initializers import GateBias
+from keras_gradguard.presets.gates import GateBias
+from keras_gradguard.presets.gates import PerGate
 from keras_gradguard.presets.initializers import PairedInitializer
-from keras_gradguard.presets.initializers import PerGate
 from keras_gradguard.presets.initializers import child_seed
 from keras_gradguard.presets.pairings import VARIANTS
 from keras_gradguard.presets.pairings import canonical

@@ -83,7 +83,7 @@ class Dispatcher:
         elsewhere. Nothing is compiled yet.
         """
         self._variants = {}
-        for mode in (self.schedule.spared, Mode.FULL):
+        for mode in (self.schedule.usual_mode, Mode.FULL):
             self._variant(mode, False)
         self._variant(Mode.FULL, True)
 
@@ -255,32 +255,30 @@ class Dispatcher:
                 latest,
             )
             if found is not None:
-                self._recording.deliver_measurement(found)
+                self._recording.deliver(found)
         through_time, self._through_time = self._through_time, []
         for latest in through_time:
             found = guard((parts.TIME,), self._instrument.time.read, latest)
             if found is not None:
-                self._recording.deliver_time(found)
+                self._recording.deliver(found)
         if self.requests.taken:
             table = self._recording.make_table()
             found = guard((parts.HISTOGRAMS,), self.requests.read, table)
             for histogram, asking in found or ():
-                self._recording.deliver_histogram(histogram, asking)
+                self._recording.deliver(histogram, asking)
         self._deliver_counts()
 
     def _deliver_counts(self):
         """How often units were active since the last time."""
         counts = self._instrument.forward.take_counts()
         if counts is not None:
-            self._recording.deliver_counts(counts)
+            self._recording.deliver(counts)
         if self._instrument.units:
-            by_path, steps = self._instrument.parts.guard(
-                (parts.UNITS,),
-                self._instrument.take_unit_counts,
-                default=({}, 0),
+            counts = self._instrument.parts.guard(
+                (parts.UNITS,), self._instrument.take_unit_counts
             )
-            if steps:
-                self._recording.deliver_unit_counts(by_path, steps)
+            if counts is not None and counts.steps:
+                self._recording.deliver(counts)
 
     @property
     def recorded(self):

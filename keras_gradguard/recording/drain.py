@@ -6,10 +6,10 @@ import time
 from keras_gradguard import _backend
 from keras_gradguard._backend import ring_layout
 from keras_gradguard.recording.blocks import Block
-from keras_gradguard.recording.blocks import read_part
-from keras_gradguard.recording.blocks import unread_part
 from keras_gradguard.recording.parts import GRADIENTS
 from keras_gradguard.recording.parts import WEIGHTS
+from keras_gradguard.recording.ring_parts import read_part
+from keras_gradguard.recording.ring_parts import unread_part
 
 # Executions between two drains where no gradients are recorded.
 _LONGEST_PERIOD = 256

@@ -5,6 +5,8 @@ hangs on the `train_function` that the fit found, and is used again by the
 next watched fit. Keras drops that function whenever the step has to be
 compiled anew (`compile`, a recompiled trainable state), and the instrument
 with it.
+
+Longer than 350 lines, since what is patched together is undone together.
 """
 
 import contextlib
@@ -12,22 +14,22 @@ import functools
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_gradguard import _backend
 from keras_gradguard._backend import randomness
-from keras_gradguard._backend import ring_layout
 from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
 from keras_gradguard.models.layers import CallOrder
 from keras_gradguard.models.patches import Patches
 from keras_gradguard.recording import beside
 from keras_gradguard.recording import checkpoints
+from keras_gradguard.recording.measurements import GradientCounts
 from keras_gradguard.recording.parts import GRADIENTS
 from keras_gradguard.recording.parts import HISTOGRAMS
 from keras_gradguard.recording.parts import TIME
 from keras_gradguard.recording.parts import UNITS
 from keras_gradguard.recording.parts import Parts
+from keras_gradguard.recording.record import ring_rows
 from keras_gradguard.recording.step.activations import ForwardTap
 from keras_gradguard.recording.step.clip_tap import ClipTap
 from keras_gradguard.recording.step.gradients import GradientTap
@@ -36,7 +38,6 @@ from keras_gradguard.recording.step.loss_scale_tap import LossScaleTap
 from keras_gradguard.recording.step.time_gradients import TimeTap
 
 _CACHED = "_gradguard_instrument"
-_RING_BYTES = 512 * 1024
 
 
 class Instrument:
@@ -65,7 +66,7 @@ class Instrument:
     def __init__(self, model):
         self.optimizer = model.optimizer
         self.optimizers = optimizers.all_of(model)
-        _build_members(model)
+        optimizers.build_members(model)
         self._backend = _backend.current()
         self.xla = _is_jitted(model)
         self.broken = False
@@ -235,7 +236,7 @@ class Instrument:
         # others.
         original = model.train_step
         counts, units = self.counts, list(self.units)
-        boxes = self._logged_mailboxes(mode, counts, units)
+        boxes = self._logged_outboxes(mode, counts, units)
         # What Keras compiles gives back the logs of the last step only.
         compiled = bool(boxes) and self.xla
         stacks = compiled and (counts or units) and _steps_at_once(model) > 1
@@ -273,9 +274,9 @@ class Instrument:
             with randomness.kept():
                 self.parts.guard((TIME,), self.time.look_now, model, args)
 
-    def _logged_mailboxes(self, mode, counts, units):
+    def _logged_outboxes(self, mode, counts, units):
         """Those whose vectors leave the step among its logs."""
-        boxes = self.forward.mailboxes if counts or mode is Mode.FULL else []
+        boxes = self.forward.outboxes if counts or mode is Mode.FULL else []
         if units:
             boxes = boxes + [tap.unit_counts for tap in self.taps]
         return [box for box in boxes if box.in_logs]
@@ -304,12 +305,7 @@ class Instrument:
         return result
 
     def take_unit_counts(self):
-        """In how many steps each unit's gradient was not zero.
-
-        Returns:
-            Dict from a site's path to a float64 array, and the number of
-            steps, since the last time.
-        """
+        """`GradientCounts` of the steps since the last time."""
         counts, steps = {}, 0.0
         for tap in self.taps:
             vector = tap.unit_counts.take()
@@ -320,7 +316,7 @@ class Instrument:
             for unit in self._units_of(tap, self.units):
                 counts[unit.site.path] = vector[at : at + unit.units]
                 at += unit.units
-        return counts, steps
+        return GradientCounts(counts, steps)
 
     def _units_of(self, tap, units):
         """Those of the units that the tap's optimizer updates."""
@@ -378,21 +374,7 @@ def _collected(boxes, result):
     return logs, state
 
 
-def ring_rows(columns):
-    """Capacity of a ring of records with so many values."""
-    return int(np.clip(_RING_BYTES // (4 * columns), 16, ring_layout.MOST_ROWS))
-
-
 def _scope_of(model):
     """Strategy scope of a TensorFlow model, or nothing."""
     strategy = getattr(model, "distribute_strategy", None)
     return contextlib.nullcontext() if strategy is None else strategy.scope()
-
-
-def _build_members(model):
-    """Let a `MultiOptimizer` find its members, as other backends' fits do."""
-    optimizer = model.optimizer
-    several = hasattr(type(optimizer), "optimizers")
-    if several and model.built and not optimizer.built:
-        with keras.name_scope(optimizer.name):
-            optimizer.build(model.trainable_variables)

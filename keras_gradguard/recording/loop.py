@@ -17,11 +17,11 @@ from keras_gradguard.models import layers as layers_lib
 from keras_gradguard.models import optimizers as optimizers_lib
 from keras_gradguard.models.patches import Patches
 from keras_gradguard.recording.blocks import Block
-from keras_gradguard.recording.blocks import read_part
-from keras_gradguard.recording.instrument import ring_rows
 from keras_gradguard.recording.parts import GRADIENTS
 from keras_gradguard.recording.parts import WEIGHTS
 from keras_gradguard.recording.parts import Parts
+from keras_gradguard.recording.record import ring_rows
+from keras_gradguard.recording.ring_parts import read_part
 from keras_gradguard.recording.schedule import is_full_step
 from keras_gradguard.recording.step.clip_tap import ClipTap
 from keras_gradguard.recording.step.gradients import GradientTap
@@ -81,7 +81,7 @@ class LoopRecording:
         """Begin to record.
 
         Args:
-            subscriber: Object with `on_block(block)`,
+            subscriber: Object with `take(block)`,
                 `on_part_failure(sentences)` and `on_recording_failure(error)`.
             steps_per_epoch: Not used.
         """
@@ -294,7 +294,7 @@ class LoopRecording:
         block = _wanted(Block.merge(parts, table), self._first_step)
         self.recorded += len(block.steps)
         self._counted = int(block.steps[-1]) + 1
-        self._subscriber.on_block(block)
+        self._subscriber.take(block)
 
     def _fail(self, error):
         self.active = False

@@ -49,3 +49,16 @@ class Counts:
         paths = [site.path for site in self.sites]
         counted = zip(self.active, self.samples.tolist(), strict=True)
         return dict(zip(paths, counted, strict=True))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GradientCounts:
+    """In how many steps each unit's gradient was not zero.
+
+    Attributes:
+        counts: Dict from a site's path to a float64 array `(units,)`.
+        steps: Float, how many steps were counted.
+    """
+
+    counts: dict
+    steps: float

@@ -1,7 +1,17 @@
 """Where each number stands in a record of the device."""
 
+import numpy as np
+
+from keras_gradguard._backend import ring_layout
 from keras_gradguard.trace.series import RECORDED
 from keras_gradguard.trace.series import UPDATED
+
+_RING_BYTES = 512 * 1024
+
+
+def ring_rows(columns):
+    """Capacity of a ring of records with so many values."""
+    return int(np.clip(_RING_BYTES // (4 * columns), 16, ring_layout.MOST_ROWS))
 
 
 class Layout:

@@ -3,6 +3,9 @@
 The optimizer is patched, and `model.train_function` replaced by a
 `Dispatcher`; at the end the function from before comes back, so that no
 stale trace is left.
+
+Longer than 350 lines, since one class is what all who listen ask: most of its
+methods are a line that passes on.
 """
 
 import contextlib
@@ -10,11 +13,9 @@ import math
 import weakref
 from typing import Any
 
-import keras
-
 from keras_gradguard.models import activations as sites_lib
 from keras_gradguard.models import layers as layers_lib
-from keras_gradguard.models import optimizers
+from keras_gradguard.recording import reasons
 from keras_gradguard.recording.dispatcher import Dispatcher
 from keras_gradguard.recording.fit_exit import FitExit
 from keras_gradguard.recording.instrument import instrument_of
@@ -78,11 +79,7 @@ class Recording:
     # Life
 
     def want(self, update_freq):
-        """Record at least every so many steps; another may ask for others.
-
-        Args:
-            update_freq: As of `recording_of`.
-        """
+        """Record at least every so many steps; another may ask for others."""
         self.update_freq = math.gcd(self.update_freq, update_freq)
         if self._dispatcher is not None:
             self._dispatcher.schedule.update_freq = self.update_freq
@@ -91,9 +88,7 @@ class Recording:
         """Begin to deliver blocks to a subscriber.
 
         Args:
-            subscriber: Object with `on_block(block)`,
-                `on_measurement(measurement)`,
-                `on_time_gradients(measurement)`, `on_counts(counts)`,
+            subscriber: Object with `take(event)`, `on_left()`,
                 `on_part_failure(sentences)` and `on_recording_failure(error)`.
             steps_per_epoch: Batches of an epoch, if known.
         """
@@ -196,7 +191,7 @@ class Recording:
         """Deliver the histograms of the next update's gradients.
 
         Args:
-            subscriber: Who gets them, by `on_histogram(histogram)`.
+            subscriber: Who gets them, a `GradientHistogram`.
         """
         if self.active:
             self._dispatcher.requests.ask(subscriber)
@@ -228,14 +223,7 @@ class Recording:
 
     def why_nothing(self):
         """Why steps ran and no record came."""
-        model = self._model()
-        if not model.trainable_variables:
-            return "the model has no trainable variables"
-        return (
-            "the train step never called `apply` of the model's optimizer: a "
-            "custom `train_step` has to end in "
-            "`self.optimizer.apply(gradients, variables)`"
-        )
+        return reasons.why_nothing(self._model())
 
     def flush(self):
         """Deliver all records that are still on the device."""
@@ -261,7 +249,7 @@ class Recording:
             self._sync()
             for block in self._dispatcher.last_blocks():
                 for subscriber in subscribers:
-                    subscriber.on_block(block)
+                    subscriber.take(block)
         self._subscribers = subscribers
 
     def detach(self):
@@ -272,7 +260,7 @@ class Recording:
 
     def _attach(self, steps_per_epoch):
         model = self._model()
-        self.reason = self._why_blind(model)
+        self.reason = reasons.why_blind(model)
         if self.reason is not None:
             return
         self._previous = model.train_function
@@ -292,24 +280,6 @@ class Recording:
         except Exception:
             self.detach()
             raise
-
-    def _why_blind(self, model):
-        if model.optimizer is None:
-            return "the model has no optimizer"
-        if _is_torch_compiled(model):
-            return (
-                "torch.compile rewrites the step, and reading what runs in it "
-                "would change how it is fused; to have it recorded, call "
-                "`model.compile` without `jit_compile=True`"
-            )
-        reasons = [
-            optimizers.why_unreadable(leaf)
-            for optimizer in optimizers.all_of(model)
-            for leaf in optimizers.leaves(optimizer)
-        ]
-        if reasons and all(reasons):
-            return reasons[0]
-        return None
 
     def abandon(self):
         """Deliver what can be had and detach, since `fit` is being left."""
@@ -354,36 +324,16 @@ class Recording:
 
     # Delivering
 
-    def deliver(self, block):
-        """Hand a block to every subscriber."""
-        for subscriber in list(self._subscribers):
-            subscriber.on_block(block)
+    def deliver(self, event, wanted_by=None):
+        """Hand something that was recorded to every subscriber.
 
-    def deliver_measurement(self, measurement):
-        """Hand what was measured of the activations to every subscriber."""
+        Args:
+            event: One of `callbacks.watch.TAKEN_BY`, a `Block` for example.
+            wanted_by: Subscribers that asked for it. Defaults to all.
+        """
         for subscriber in list(self._subscribers):
-            subscriber.on_measurement(measurement)
-
-    def deliver_time(self, measurement):
-        """Hand gradients through time to every subscriber."""
-        for subscriber in list(self._subscribers):
-            subscriber.on_time_gradients(measurement)
-
-    def deliver_counts(self, counts):
-        """Hand over how often units were active, to those who take that."""
-        for subscriber in list(self._subscribers):
-            subscriber.on_counts(counts)
-
-    def deliver_unit_counts(self, counts, steps):
-        """Hand over how often gradients of units were not zero."""
-        for subscriber in list(self._subscribers):
-            subscriber.on_unit_counts(counts, steps)
-
-    def deliver_histogram(self, histogram, subscribers):
-        """Hand histograms to those who asked for them."""
-        for subscriber in subscribers:
-            if subscriber in self._subscribers:
-                subscriber.on_histogram(histogram)
+            if wanted_by is None or subscriber in wanted_by:
+                subscriber.take(event)
 
     def fail_in_part(self, sentences):
         """Something is recorded no more: let one subscriber say so.
@@ -420,8 +370,3 @@ class Recording:
             self._table_is_final = self.order_known
             self.table = layers_lib.layer_table(self._model(), self._ranks)
         return self.table
-
-
-def _is_torch_compiled(model):
-    """Whether Keras runs the step of a model by `torch.compile`."""
-    return keras.backend.backend() == "torch" and bool(model.jit_compile)

@@ -54,7 +54,7 @@ class Schedule:
         return self.update_freq > 1 and self._per_execution == 1
 
     @property
-    def spared(self):
+    def usual_mode(self):
         """The mode of most executions."""
         no_gradients = not self.update_freq or self.skips_on_host
         return Mode.OFF if no_gradients else Mode.NORMS
@@ -76,14 +76,14 @@ class Schedule:
             return Mode.FULL if due or wanted else Mode.OFF
         if self._accumulate > 1 and self._per_execution == 1:
             if not self.updates_next:
-                return self.spared
+                return self.usual_mode
         elif self._is_last_batch():
             # Its batch may be smaller: a shape that would be compiled again.
-            return self.spared
+            return self.usual_mode
         count = self._considered
         self._considered += 1
         due = is_full_step(count)
-        return Mode.FULL if due or wanted else self.spared
+        return Mode.FULL if due or wanted else self.usual_mode
 
     def _is_last_batch(self):
         steps = self.steps_per_epoch

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_gradguard import _paths
 from keras_gradguard import _validation
 from keras_gradguard._backend.operations import BATCH
 from keras_gradguard._backend.operations import STATE
@@ -96,7 +97,7 @@ def replay(
         was; it says so where it does not show the fault then. Steps that draw
         from NumPy's or the backend's own generators do not run bit for bit.
     """
-    _validation.check_path(_OWNER, "capsule", capsule)
+    _paths.check_path(_OWNER, "capsule", capsule)
     _validation.check_bool(_OWNER, "safe_mode", safe_mode)
     contents = Contents.read(capsule)
     model = _model(contents, model, safe_mode)

@@ -5,8 +5,8 @@ from html import escape
 import numpy as np
 
 from keras_gradguard.reporting.bins import StepBins
+from keras_gradguard.reporting.charts import heatmap
 from keras_gradguard.reporting.html import finding_card
-from keras_gradguard.reporting.html import heatmap
 from keras_gradguard.reporting.lives import what_became_of
 from keras_gradguard.reporting.page import tone
 from keras_gradguard.reporting.spark import bands

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_gradguard import _paths
 from keras_gradguard import _validation
 from keras_gradguard._files import write_atomically
 from keras_gradguard.findings import causes
@@ -144,7 +145,7 @@ class Report:
             ValueError: If the ending is another.
             OSError: If the file cannot be written.
         """
-        path = Path(_validation.check_path("Report.save", "path", path))
+        path = Path(_paths.check_path("Report.save", "path", path))
         kind = path.suffix.lower()
         if kind == ".json":
             text = json.dumps(self.to_dict(), indent=2, allow_nan=False)

@@ -1,7 +1,9 @@
 """What a reporter is, and how its failure is kept from a training run."""
 
 import contextlib
+import dataclasses
 import warnings
+from typing import Any
 
 from keras_gradguard.exceptions import GradGuardWarning
 
@@ -10,7 +12,7 @@ class Reporter:
     """Shows or writes down a run, as it goes on and at its end.
 
     A subclass has those of the methods that it needs; the others do nothing.
-    Each may raise: `Guarded` tells it once and goes on without the reporter.
+    Each may raise: `Guarded` says it once and goes on without the reporter.
     """
 
     def on_judged(self, findings, history, trace):
@@ -66,8 +68,70 @@ class Reporter:
         """Close files as they are: the run, or the reporter, has failed."""
 
 
-class Guarded(Reporter):
-    """Passes calls on to a reporter until one fails, then drops it.
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """The rules looked at the run."""
+
+    findings: list
+    history: list
+
+    def tell(self, reporter, trace):
+        """Tell a reporter; as in the other events."""
+        reporter.on_judged(self.findings, self.history, trace)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """There are new findings."""
+
+    findings: list
+
+    def tell(self, reporter, trace):
+        reporter.on_findings(self.findings, trace)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recorded:
+    """There are records from `first_step` on."""
+
+    first_step: int
+
+    def tell(self, reporter, trace):
+        reporter.on_records(trace, self.first_step)
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """There are histograms of the gradients of an update."""
+
+    histogram: Any
+
+    def tell(self, reporter, trace):
+        reporter.on_histogram(self.histogram, trace)
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochEnded:
+    """An epoch is over."""
+
+    epoch: int
+
+    def tell(self, reporter, trace):
+        reporter.on_epoch(trace, self.epoch)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """The run is over."""
+
+    findings: list
+
+    def tell(self, reporter, trace):
+        reporter.close(trace, self.findings)
+
+
+class Guarded:
+    """Passes events on to a reporter until one fails, then drops it.
 
     A full disk or a directory that vanished costs the reports, not the run:
     the first failure is told in one warning, and the trace in memory stays
@@ -85,47 +149,31 @@ class Guarded(Reporter):
         self.reporter = reporter
         self.failed = False
 
-    def on_judged(self, findings, history, trace):
-        self._call("on_judged", findings, history, trace)
+    def deliver(self, event, trace):
+        """Let the reporter know.
 
-    def on_findings(self, findings, trace):
-        self._call("on_findings", findings, trace)
-
-    def on_records(self, trace, first_step):
-        self._call("on_records", trace, first_step)
-
-    def on_histogram(self, histogram, trace):
-        self._call("on_histogram", histogram, trace)
-
-    def on_epoch(self, trace, epoch):
-        self._call("on_epoch", trace, epoch)
-
-    def close(self, trace, findings):
-        self._call("close", trace, findings)
-
-    def abandon(self):
-        self.failed = True
-        self._let_go()
-
-    def _call(self, method, *arguments):
+        Args:
+            event: One of the events above.
+            trace: `Trace` of the run.
+        """
         if self.failed:
             return
         try:
-            getattr(self.reporter, method)(*arguments)
+            event.tell(self.reporter, trace)
         except Exception as error:
-            self.failed = True
-            self._let_go()
+            self.abandon()
             name = type(self.reporter).__name__
             warnings.warn(
                 f"{name}: reporting failed and is off for the rest of the "
                 f"run: {type(error).__name__}: {error}. Training goes on and "
                 "`monitor.trace` is complete.",
                 GradGuardWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
-    def _let_go(self):
+    def abandon(self):
         """Have the reporter close what it holds open, whatever its state."""
+        self.failed = True
         # What fails once fails again, and was told.
         with contextlib.suppress(Exception):
             self.reporter.abandon()

@@ -84,12 +84,9 @@ class GradGuardPlugin(base_plugin.TBPlugin):
             "/index.js": self._serve_index,
             "/static/*": self._serve_static,
             "/runs": self._serve_runs,
-            "/overview": self._serve_overview,
-            "/matrix": self._serve_matrix,
-            "/layer": self._serve_layer,
-            "/profile": self._serve_profile,
             "/summaries": self._serve_summaries,
             "/table": self._serve_table,
+            **{f"/{name}": self._serve_view(name) for name in VIEWS},
         }
 
     def is_active(self):
@@ -148,39 +145,12 @@ class GradGuardPlugin(base_plugin.TBPlugin):
     def _serve_summaries(self, request):
         return {"runs": self._store.summaries(*_where(request))}
 
-    @_route
-    def _serve_overview(self, request):
-        run, version = self._run(request)
-        points = _integer(request, "points", 2, _MOST_POINTS, 800)
-        shown = views.overview(run, points, *_window(request))
-        return {"version": version, **shown}
+    def _serve_view(self, name):
+        def answer(self, request):
+            run, version = self._run(request)
+            return {**VIEWS[name](run, request), "version": version}
 
-    @_route
-    def _serve_matrix(self, request):
-        run, _ = self._run(request)
-        metric = _metric(request, run)
-        columns = _integer(request, "columns", 2, _MOST_POINTS, 800)
-        cells = request.args.get("cells", "mean")
-        if cells not in ("mean", "max"):
-            raise errors.InvalidArgumentError("`cells` must be mean or max")
-        first, last = _window(request)
-        shown = views.matrix(run, metric, columns, first, last, cells)
-        return {"metric": metric, "cells": cells, **shown}
-
-    @_route
-    def _serve_layer(self, request):
-        run, _ = self._run(request)
-        points = _integer(request, "points", 2, _MOST_POINTS, 400)
-        name = request.args.get("layer", "")
-        answer = views.layer(run, name, points, *_window(request))
-        if answer is None:
-            raise errors.NotFoundError("No such layer in this run")
-        return answer
-
-    @_route
-    def _serve_profile(self, request):
-        run, _ = self._run(request)
-        return views.profile(run, _integer(request, "step", 0, 2**62))
+        return functools.partial(_route(answer), self)
 
     @_answers
     def _serve_table(self, request):
@@ -198,6 +168,44 @@ class GradGuardPlugin(base_plugin.TBPlugin):
         if found is None:
             raise errors.NotFoundError("No such run with GradGuard data")
         return found
+
+
+def _overview(run, request):
+    points = _integer(request, "points", 2, _MOST_POINTS, 800)
+    return views.overview(run, points, *_window(request))
+
+
+def _matrix(run, request):
+    metric = _metric(request, run)
+    columns = _integer(request, "columns", 2, _MOST_POINTS, 800)
+    cells = request.args.get("cells", "mean")
+    if cells not in ("mean", "max"):
+        raise errors.InvalidArgumentError("`cells` must be mean or max")
+    first, last = _window(request)
+    shown = views.matrix(run, metric, columns, first, last, cells)
+    return {"metric": metric, "cells": cells, **shown}
+
+
+def _layer(run, request):
+    points = _integer(request, "points", 2, _MOST_POINTS, 400)
+    name = request.args.get("layer", "")
+    answer = views.layer(run, name, points, *_window(request))
+    if answer is None:
+        raise errors.NotFoundError("No such layer in this run")
+    return answer
+
+
+def _profile(run, request):
+    return views.profile(run, _integer(request, "step", 0, 2**62))
+
+
+# What is shown of a run: a function of `RunData` and the request each.
+VIEWS = {
+    "overview": _overview,
+    "matrix": _matrix,
+    "layer": _layer,
+    "profile": _profile,
+}
 
 
 def _where(request):

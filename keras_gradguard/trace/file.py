@@ -11,8 +11,8 @@ import numpy as np
 
 from keras_gradguard._files import jsonable
 from keras_gradguard._files import write_atomically
+from keras_gradguard._paths import check_path
 from keras_gradguard._validation import check_int
-from keras_gradguard._validation import check_path
 from keras_gradguard._validation import shown
 from keras_gradguard.trace import archive
 from keras_gradguard.trace import contents

@@ -1,4 +1,8 @@
-"""What was recorded of a run: NumPy arrays, bounded, saved as one file."""
+"""What was recorded of a run: NumPy arrays, bounded, saved as one file.
+
+Longer than 350 lines, since one class is what users call: most of it says what
+its methods take and return, and each passes on to a table.
+"""
 
 import contextlib
 import copy

@@ -25,12 +25,18 @@ sys.meta_path.insert(0, Blocked())
 import keras
 import numpy as np
 
-model = keras.models.load_model(sys.argv[1])
-optimizer = model.optimizer
-print(len(optimizer.variables), int(optimizer.iterations))
-print(float(sum(np.abs(keras.ops.convert_to_numpy(v)).sum()
-                for v in optimizer.variables)))
+for path in sys.argv[1:]:
+    optimizer = keras.models.load_model(path).optimizer
+    total = sum(np.abs(keras.ops.convert_to_numpy(v)).sum()
+                for v in optimizer.variables)
+    print(len(optimizer.variables), int(optimizer.iterations), float(total))
 """
+CASES = [
+    ("adam", GradientMonitor, {}),
+    ("loss scale", GradientMonitor, {}),
+    ("adam", GradientMonitor, {"histogram_freq": 1}),
+    ("adam", DeadReLUDetector, {}),
+]
 
 
 def optimizers():
@@ -59,61 +65,63 @@ def fit(optimizer, *callbacks, epochs=2):
     return model
 
 
-def load_elsewhere(path, tmp_path):
-    """Load a model in a process that cannot import the package."""
-    script = tmp_path / "load.py"
+def load_elsewhere(paths, folder):
+    """Load models in a process that cannot import the package."""
+    script = folder / "load.py"
     script.write_text(textwrap.dedent(LOAD))
     done = subprocess.run(
-        [sys.executable, str(script), str(path)],
+        [sys.executable, str(script), *map(str, paths)],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    count, iterations, total = done.stdout.split()
-    return int(count), int(iterations), float(total)
+    numbers = (line.split() for line in done.stdout.splitlines())
+    return [(int(n), int(step), float(total)) for n, step, total in numbers]
 
 
-@pytest.mark.parametrize(
-    ("name", "watcher", "arguments"),
-    [
-        ("adam", GradientMonitor, {}),
-        ("loss scale", GradientMonitor, {}),
-        ("adam", GradientMonitor, {"histogram_freq": 1}),
-        ("adam", DeadReLUDetector, {}),
-    ],
-)
-def test_model_checkpoint_loads_without_the_package(
-    name, watcher, arguments, tmp_path
-):
-    plain, watched = tmp_path / "plain.keras", tmp_path / "watched.keras"
-    make = optimizers()[name]
-    if arguments:
-        arguments = {**arguments, "log_dir": tmp_path / "events"}
-    fit(make(), keras.callbacks.ModelCheckpoint(plain))
-    fit(
-        make(),
-        watcher(verbose=0, **arguments),
-        keras.callbacks.ModelCheckpoint(watched),
-    )
-    expected = load_elsewhere(plain, tmp_path)
-    assert load_elsewhere(watched, tmp_path) == expected
-    assert expected[1] == 8
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """What a process without the package loads, by the name of the file."""
+    folder = tmp_path_factory.mktemp("saved")
+    for name, make in optimizers().items():
+        path = folder / f"plain {name}.keras"
+        fit(make(), keras.callbacks.ModelCheckpoint(path))
+    for at, (name, watcher, arguments) in enumerate(CASES):
+        if arguments:
+            arguments = {**arguments, "log_dir": folder / "events"}
+        fit(
+            optimizers()[name](),
+            watcher(verbose=0, **arguments),
+            keras.callbacks.ModelCheckpoint(folder / f"watched {at}.keras"),
+        )
 
-
-def test_model_saved_and_weights_saved_in_the_middle_of_a_fit(tmp_path):
     class Saves(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             if batch == 2:
-                self.model.save(tmp_path / "middle.keras")
-                self.model.save_weights(tmp_path / "middle.weights.h5")
+                self.model.save(folder / "middle.keras")
+                self.model.save_weights(folder / "middle.weights.h5")
 
     fit("adam", GradientMonitor(verbose=0), Saves(), epochs=1)
-    count, iterations, _ = load_elsewhere(tmp_path / "middle.keras", tmp_path)
+    paths = sorted(folder.glob("*.keras"))
+    loaded = load_elsewhere(paths, folder)
+    found = {p.stem: n for p, n in zip(paths, loaded, strict=True)}
+    return {**found, "weights": folder / "middle.weights.h5"}
+
+
+@pytest.mark.parametrize("at", range(len(CASES)))
+def test_model_checkpoint_loads_without_the_package(at, saved):
+    expected = saved[f"plain {CASES[at][0]}"]
+    assert saved[f"watched {at}"] == expected
+    assert expected[1] == 8
+
+
+def test_model_saved_and_weights_saved_in_the_middle_of_a_fit(saved):
+    count, iterations, _ = saved["middle"]
     model = fit("adam")
     assert (count, iterations) == (len(model.optimizer.variables), 3)
-    model.load_weights(tmp_path / "middle.weights.h5")
+    model.load_weights(saved["weights"])
     assert int(model.optimizer.iterations) == 3
 
 

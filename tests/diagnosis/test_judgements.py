@@ -15,11 +15,11 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
 from keras_gradguard.diagnosis.rules.unscaled_data import judge_inputs
 from keras_gradguard.diagnosis.rules.unscaled_data import judge_target_scale
 from keras_gradguard.diagnosis.rules.update_ratio import judge_learning_rate
-from keras_gradguard.trace.run_info import DataFacts
-from keras_gradguard.trace.run_info import OptimizerFacts
-from keras_gradguard.trace.run_info import Output
+from keras_gradguard.trace.facts import DataFacts
+from keras_gradguard.trace.facts import OptimizerFacts
+from keras_gradguard.trace.facts import Output
+from keras_gradguard.trace.facts import loss_name
 from keras_gradguard.trace.run_info import RunInfo
-from keras_gradguard.trace.run_info import loss_name
 
 pytestmark = pytest.mark.pure
 

@@ -36,9 +36,9 @@ from keras_gradguard.findings.start import GradientStart
 from keras_gradguard.findings.start import LayerStart
 from keras_gradguard.findings.start import Start
 from keras_gradguard.healing.attempt import Attempt
-from keras_gradguard.trace.run_info import DataFacts
-from keras_gradguard.trace.run_info import OptimizerFacts
-from keras_gradguard.trace.run_info import Output
+from keras_gradguard.trace.facts import DataFacts
+from keras_gradguard.trace.facts import OptimizerFacts
+from keras_gradguard.trace.facts import Output
 from keras_gradguard.trace.run_info import RunInfo
 from tests.diagnosis.synthetic import make_trace
 from tests.diagnosis.synthetic import steady

@@ -17,12 +17,12 @@ PLACE = "keras_gradguard.diagnosis.rules."
 NUMBERS = {
     "clipping": {
         "of_keras": [
-            "a twentieth of the gradient in {100 * _SHARE:g} % of the steps",
+            "a twentieth of the gradient in {100 * OF_KERAS_SHARE:g} % of",
         ],
         "rule": [
-            "of {_ALWAYS[window]} updates in a row",
+            "of {ALWAYS[window]} updates in a row",
             "at least {_T[share_]:g} % were clipped",
-            "of the first {_NEVER[window]} updates",
+            "of the first {NEVER[window]} updates",
         ],
     },
     "dead_relu": {
@@ -36,23 +36,23 @@ NUMBERS = {
         ],
     },
     "exploding_gradient": {
-        "at_once": ["the outputs are {_SIGNAL:.0f} times as large"],
-        "lasting": ["over {_DEPTH[ratio]:.0f} times larger near the input"],
+        "at_once": ["the outputs are {AT_ONCE_SIGNAL:.0f} times as large"],
+        "lasting": ["over {DEPTH[ratio]:.0f} times larger near the input"],
         "sudden": [
-            "over {_HUGE_UPDATE:g} times as large as the weights",
-            "rise {_RUNAWAY[each]:g}-fold each",
-            "{_BURST[growth]:g}-fold within the first {_BURST[records]} rec",
+            "over {HUGE_UPDATE:g} times as large as the weights",
+            "rise {RUNAWAY[each]:g}-fold each",
+            "{BURST[growth]:g}-fold within the first {BURST[records]} rec",
         ],
     },
     "frozen_layer": {
         "no_gradient": [
-            "in the first {_OF_ALL} records",
-            "in the first {_OF_ZEROS}, and",
-            "exactly zero for {_OF_SOME} records",
+            "in the first {OF_ALL} records",
+            "in the first {OF_ZEROS}, and",
+            "exactly zero for {OF_SOME} records",
         ],
         "rule": [
-            "less than 1e-8 of their norm in {_MEASURED} measurements",
-            "over {_LONG} steps",
+            "less than 1e-8 of their norm in {MEASURED} measurements",
+            "over {LONG} steps",
         ],
     },
     "loss_plateau": {
@@ -77,8 +77,8 @@ NUMBERS = {
     },
     "output_mismatch": {
         "learnt": [
-            "a class that {100 * _RARE:g} % of the targets",
-            "stalls after {_PATIENCE} without",
+            "a class that {100 * RARE:g} % of the targets",
+            "stalls after {PATIENCE} without",
         ],
     },
     "poor_initialization": {
@@ -108,7 +108,7 @@ NUMBERS = {
     },
     "update_ratio": {
         "rule": [
-            "in {_MEASURED} measurements in a row",
+            "in {MEASURED} measurements in a row",
             "is above {_T[high]:g} for",
         ],
     },

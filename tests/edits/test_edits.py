@@ -10,8 +10,8 @@ from keras import layers
 import keras_gradguard as kgg
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.trace.run_info import OptimizerFacts
-from keras_gradguard.trace.run_info import Output
+from keras_gradguard.trace.facts import OptimizerFacts
+from keras_gradguard.trace.facts import Output
 from tests import models
 
 X = np.random.default_rng(0).normal(size=(64, 8)).astype("float32") * 3

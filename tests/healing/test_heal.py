@@ -14,7 +14,7 @@ from keras_gradguard.diagnosis.rules.oscillating_loss import for_oscillating
 from keras_gradguard.healing.search import is_better
 from keras_gradguard.healing.skill import skill
 from keras_gradguard.healing.skill import tasks_of
-from keras_gradguard.trace.run_info import OptimizerFacts
+from keras_gradguard.trace.facts import OptimizerFacts
 from tests import models
 
 # Trains much; what a backend can change is tested with the edits.

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing import event_file_loader
 
 from keras_gradguard import Finding
 from keras_gradguard import Trace
-from keras_gradguard.reporting.reporter import Guarded
+from keras_gradguard.reporting import reporter
 from keras_gradguard.reporting.run_directory import RunWriter
 from keras_gradguard.reporting.tensorboard import writer
 from keras_gradguard.reporting.tensorboard.event_file import EventFile
@@ -36,23 +36,25 @@ def run(folder):
     reporters = []
     try:
         for make in WRITERS:
-            reporters.append(Guarded(make(folder)))
+            reporters.append(reporter.Guarded(make(folder)))
     except OSError as error:
-        for reporter in reporters:
-            reporter._let_go()
+        for guarded in reporters:
+            guarded.abandon()
         return error
     trace = Trace(["a", "b"], ["a/k", "b/k"], [0, 1], meta={"model": "net"})
+
+    def deliver(event):
+        for guarded in reporters:
+            guarded.deliver(event, trace)
+
     for step in range(12):
         trace.append([step], [[1.0, 2.0]], extra={"loss": [0.5]})
-        for reporter in reporters:
-            reporter.on_records(trace, step)
+        deliver(reporter.Recorded(step))
     trace.append_epoch(0, 11, {"loss": 0.5})
     trace.append_updates([11], [[1.0, 1.0]], [[0.1, 0.1]])
-    for reporter in reporters:
-        reporter.on_findings(FOUND, trace)
-        reporter.on_epoch(trace, 0)
-    for reporter in reporters:
-        reporter.close(trace, FOUND)
+    for event in (reporter.Found(FOUND), reporter.EpochEnded(0)):
+        deliver(event)
+    deliver(reporter.Ended(FOUND))
     return trace
 
 

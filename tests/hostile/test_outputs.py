@@ -13,7 +13,7 @@ from keras_gradguard import Finding
 from keras_gradguard import Remedy
 from keras_gradguard import Report
 from keras_gradguard import Trace
-from keras_gradguard import _validation
+from keras_gradguard import _paths
 from keras_gradguard.reporting.console import ConsoleReporter
 from keras_gradguard.reporting.run_directory import RunWriter
 from tests.hostile import junk
@@ -64,10 +64,10 @@ def test_markdown_shows_any_text_as_text(text, tmp_path):
 
 def test_log_dir_of_a_home_is_expanded(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
-    found = _validation.check_log_dir("A", "~/runs/first")
+    found = _paths.check_log_dir("A", "~/runs/first")
     assert found == str(tmp_path / "runs/first")
-    assert _validation.check_log_dir("A", pathlib.Path("~")) == str(tmp_path)
-    assert _validation.check_log_dir("A", "./~/x") == "./~/x"
+    assert _paths.check_log_dir("A", pathlib.Path("~")) == str(tmp_path)
+    assert _paths.check_log_dir("A", "./~/x") == "./~/x"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_log_dir_of_a_home_is_expanded(monkeypatch, tmp_path):
 )
 def test_log_dir_that_cannot_be_is_refused(value, error):
     with pytest.raises(error, match=r"A: `log_dir` must be a path.*Received"):
-        _validation.check_log_dir("A", value)
+        _paths.check_log_dir("A", value)
 
 
 def test_run_json_of_a_thousand_layers_is_small(tmp_path):

@@ -13,7 +13,7 @@ from keras_gradguard import Finding
 from keras_gradguard import GradGuardWarning
 from keras_gradguard import Trace
 from keras_gradguard.commands import load_report
-from keras_gradguard.reporting.reporter import Guarded
+from keras_gradguard.reporting import reporter
 from keras_gradguard.reporting.run_directory import RunWriter
 
 pytestmark = pytest.mark.pure
@@ -134,16 +134,16 @@ def test_unwritable_directory_is_told_at_once(tmp_path):
 
 def test_vanished_directory_costs_one_warning(tmp_path, sick):
     trace, findings = sick
-    guarded = Guarded(RunWriter(tmp_path / "run"))
+    guarded = reporter.Guarded(RunWriter(tmp_path / "run"))
     shutil.rmtree(tmp_path / "run")
     with pytest.warns(GradGuardWarning, match="Training goes on"):
-        guarded.on_epoch(trace, 0)
+        guarded.deliver(reporter.EpochEnded(0), trace)
     assert guarded.failed
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        guarded.on_findings(findings, trace)
-        guarded.on_records(trace, 0)
-        guarded.close(trace, findings)
+        guarded.deliver(reporter.Found(findings), trace)
+        guarded.deliver(reporter.Recorded(0), trace)
+        guarded.deliver(reporter.Ended(findings), trace)
 
 
 def test_infinite_and_missing_values_are_json(tmp_path, broken):

@@ -23,7 +23,7 @@ from keras_gradguard import Trace
 from keras_gradguard import diagnose
 from keras_gradguard.reporting.tensorboard.chunks import PLUGIN_NAME
 from keras_gradguard.reporting.tensorboard.chunks import SAMPLES
-from keras_gradguard.reporting.tensorboard.points import Pace
+from keras_gradguard.reporting.tensorboard.points import Points
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
 from keras_gradguard.tensorboard_plugin import loader
 from keras_gradguard.tensorboard_plugin.plugin import GradGuardPlugin
@@ -71,7 +71,7 @@ def write_live(folder, grads, each, thin=True):
     trace.set_has_gradient([True] * len(layers))
     writer = EventWriter(folder)
     if not thin:
-        writer._tab._pace = Pace(1, 10**9)
+        writer._tab._points = Points(1, 10**9)
     for start in range(0, len(grads), each):
         steps = np.arange(start, start + each)
         trace.append(steps, grads[start : start + each])

@@ -12,6 +12,7 @@ from keras_gradguard import Finding
 from keras_gradguard import Remedy
 from keras_gradguard import Report
 from keras_gradguard import Trace
+from keras_gradguard.reporting.tensorboard import chunks
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
 from keras_gradguard.tensorboard_plugin.views import NAN_CODE
 from tests.tensorboard_plugin import conftest
@@ -183,6 +184,14 @@ def test_front_end_is_served_with_its_types(client):
         reply = client.get("/static/*", path=f"/x/static/{name}")
         assert reply.headers["Content-Type"].startswith(f"text/{kind}")
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_front_end_shows_what_is_declared(client):
+    reply = client.get("/static/*", path="/x/static/metrics.js")
+    assert reply.headers["Content-Type"].startswith("text/javascript")
+    head, _, text = reply.text.partition(" = ")
+    assert head == "export const METRICS"
+    assert json.loads(text.strip().removesuffix(";")) == chunks.SHOWN
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])

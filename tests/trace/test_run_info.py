@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from keras_gradguard import Trace
-from keras_gradguard.trace.run_info import OptimizerFacts
-from keras_gradguard.trace.run_info import Output
+from keras_gradguard.trace.facts import OptimizerFacts
+from keras_gradguard.trace.facts import Output
 from keras_gradguard.trace.run_info import RunInfo
 
 pytestmark = pytest.mark.pure

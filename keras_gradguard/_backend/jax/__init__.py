@@ -19,9 +19,6 @@ from keras_gradguard._backend.jax.loops import count_calls
 from keras_gradguard._backend.jax.loops import loop_ring
 from keras_gradguard._backend.jax.loops import traced_by
 from keras_gradguard._backend.jax.loops import wait_for_records
-from keras_gradguard._backend.jax.mailbox import Mailbox
-from keras_gradguard._backend.jax.mailbox import last_of_many
-from keras_gradguard._backend.jax.mailbox import one_of_many
 from keras_gradguard._backend.jax.norms import barrier
 from keras_gradguard._backend.jax.norms import change_norms
 from keras_gradguard._backend.jax.norms import l2_norms
@@ -29,6 +26,9 @@ from keras_gradguard._backend.jax.norms import may_join
 from keras_gradguard._backend.jax.norms import zero_fractions
 from keras_gradguard._backend.jax.operations import operation_scope
 from keras_gradguard._backend.jax.operations import operations
+from keras_gradguard._backend.jax.outbox import Outbox
+from keras_gradguard._backend.jax.outbox import last_of_many
+from keras_gradguard._backend.jax.outbox import one_of_many
 from keras_gradguard._backend.jax.processes import own_cpu
 from keras_gradguard._backend.jax.processes import process
 from keras_gradguard._backend.jax.ring import Ring
@@ -69,7 +69,7 @@ __all__ = [
     "BatchTap",
     "Flag",
     "ForwardPass",
-    "Mailbox",
+    "Outbox",
     "Ring",
     "assert_in_graph",
     "at_level",

@@ -20,7 +20,6 @@ from keras_gradguard._backend.tensorflow.loops import count_calls
 from keras_gradguard._backend.tensorflow.loops import loop_ring
 from keras_gradguard._backend.tensorflow.loops import traced_by
 from keras_gradguard._backend.tensorflow.loops import wait_for_records
-from keras_gradguard._backend.tensorflow.mailbox import Mailbox
 from keras_gradguard._backend.tensorflow.norms import barrier
 from keras_gradguard._backend.tensorflow.norms import change_norms
 from keras_gradguard._backend.tensorflow.norms import l2_norms
@@ -28,6 +27,7 @@ from keras_gradguard._backend.tensorflow.norms import may_join
 from keras_gradguard._backend.tensorflow.norms import zero_fractions
 from keras_gradguard._backend.tensorflow.operations import operation_scope
 from keras_gradguard._backend.tensorflow.operations import operations
+from keras_gradguard._backend.tensorflow.outbox import Outbox
 from keras_gradguard._backend.tensorflow.processes import own_cpu
 from keras_gradguard._backend.tensorflow.processes import process
 from keras_gradguard._backend.tensorflow.ring import Ring
@@ -65,7 +65,7 @@ __all__ = [
     "BatchTap",
     "Flag",
     "ForwardPass",
-    "Mailbox",
+    "Outbox",
     "Ring",
     "assert_in_graph",
     "at_level",

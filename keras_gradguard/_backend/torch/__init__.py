@@ -21,7 +21,6 @@ from keras_gradguard._backend.torch.loops import count_calls
 from keras_gradguard._backend.torch.loops import loop_ring
 from keras_gradguard._backend.torch.loops import traced_by
 from keras_gradguard._backend.torch.loops import wait_for_records
-from keras_gradguard._backend.torch.mailbox import Mailbox
 from keras_gradguard._backend.torch.norms import barrier
 from keras_gradguard._backend.torch.norms import change_norms
 from keras_gradguard._backend.torch.norms import l2_norms
@@ -29,6 +28,7 @@ from keras_gradguard._backend.torch.norms import may_join
 from keras_gradguard._backend.torch.norms import zero_fractions
 from keras_gradguard._backend.torch.operations import operation_scope
 from keras_gradguard._backend.torch.operations import operations
+from keras_gradguard._backend.torch.outbox import Outbox
 from keras_gradguard._backend.torch.processes import own_cpu
 from keras_gradguard._backend.torch.processes import process
 from keras_gradguard._backend.torch.ring import Ring
@@ -60,7 +60,7 @@ from keras_gradguard._backend.torch.values import to_numpy
 __all__ = [
     "BatchTap",
     "Flag",
-    "Mailbox",
+    "Outbox",
     "Ring",
     "assert_in_graph",
     "at_level",

@@ -1,6 +1,7 @@
 """torch: a pass beside the step, which runs eagerly."""
 
 import inspect
+from typing import Any
 
 import keras
 import torch
@@ -18,7 +19,7 @@ def gradients_at_taps(run):
 
     with torch.enable_grad(), _generators_kept():
         loss, more = run(make)
-        gradients = []
+        gradients: Any = []
         if taps and loss.requires_grad:
             gradients = torch.autograd.grad(loss, taps, materialize_grads=True)
     return list(gradients) or [torch.zeros_like(tap) for tap in taps], more

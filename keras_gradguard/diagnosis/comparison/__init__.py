@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from keras_gradguard import _paths
 from keras_gradguard import _validation
 from keras_gradguard.diagnosis import diagnose
 from keras_gradguard.diagnosis.comparison.differences import differences
@@ -88,7 +89,7 @@ def compare(
 
 def _trace(name: str, given: Trace | str | os.PathLike[str]) -> Trace:
     if isinstance(given, str | os.PathLike):
-        return Trace.load(_validation.check_path(_OWNER, name, given))
+        return Trace.load(_paths.check_path(_OWNER, name, given))
     if not isinstance(given, Trace):
         _validation.fail(
             TypeError,

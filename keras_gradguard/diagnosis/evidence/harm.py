@@ -10,7 +10,7 @@ from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import derived
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
-from keras_gradguard.trace.run_info import DataFacts
+from keras_gradguard.trace.facts import DataFacts
 from keras_gradguard.trace.series import DATA_SERIES
 
 # Records after which a run that goes well shows it.

@@ -11,7 +11,7 @@ from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.baseline import target_spread
 from keras_gradguard.diagnosis.evidence.scores import score_of
 from keras_gradguard.diagnosis.evidence.stretches import Progress
-from keras_gradguard.trace.run_info import Output
+from keras_gradguard.trace.facts import Output
 
 # Outputs that differ by less between samples say nothing of the inputs.
 _BLIND = 1e-3

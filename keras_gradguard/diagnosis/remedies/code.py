@@ -309,8 +309,7 @@ def use_loss(run, loss):
         run: `RunInfo` of the run or the model.
         loss: Str. Name of a function in `keras.losses`.
     """
-    own = run.loss_name is None and "loss" not in run.compiled
-    if not own or run.model_kind != "subclassed":
+    if run.own_loss != "model" or run.model_kind != "subclassed":
         return compile_with(run, None, loss)
     return (
         "def compute_loss(x=None, y=None, y_pred=None, *args, **kwargs):\n"

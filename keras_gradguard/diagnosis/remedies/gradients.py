@@ -9,10 +9,10 @@ from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.findings.remedy import Remedy
-from keras_gradguard.trace.run_info import REGRESSION
-from keras_gradguard.trace.run_info import columns_of
-from keras_gradguard.trace.run_info import known
-from keras_gradguard.trace.run_info import rms
+from keras_gradguard.trace.facts import REGRESSION
+from keras_gradguard.trace.facts import columns_of
+from keras_gradguard.trace.facts import known
+from keras_gradguard.trace.facts import rms
 
 # Inputs and targets whose size may be the cause.
 _LARGE = 10.0
@@ -121,10 +121,6 @@ def usual_loss(run):
     return use_loss(run, of_classes.get(str(kind), "mean_squared_error"))
 
 
-def _loss_is_own(run):
-    return run.model_kind is not None and "loss" not in run.compiled
-
-
 def _for_own_loss(run, layers, facts):
     """Return what to put in the place of a loss of the user's own.
 
@@ -132,7 +128,7 @@ def _for_own_loss(run, layers, facts):
     and not a layer, and where the usual loss takes these targets.
     """
     gone = set(run.layers) <= set(layers)
-    if not _loss_is_own(run) or not gone or facts is None:
+    if run.own_loss is None or not gone or facts is None:
         return []
     if run.output is not None:
         width, columns = columns_of(run.output, facts)
@@ -198,7 +194,7 @@ def for_nonfinite(run, layers, clue, top=0, facts=None):
         return [adam, check_data, skip]
     if clue == "index":
         return _for_index(run, layers, top)
-    if clue == "loss" or (clue == "batch" and _loss_is_own(run)):
+    if clue == "loss" or (clue == "batch" and run.own_loss):
         # Keras's own losses are safe, those of users less often.
         logarithms = Remedy(
             "Compute the loss with logarithms that cannot underflow",

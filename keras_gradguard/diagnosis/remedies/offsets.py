@@ -55,6 +55,6 @@ def _far(info, name):
     drawn = made.get("arguments") if isinstance(made, dict) else None
     if not isinstance(drawn, dict):
         return False
-    ends = [drawn.get(key) for key in _KEYS]
-    ends = [end for end in ends if isinstance(end, int | float)]
-    return bool(ends) and min(map(abs, ends)) > _LARGE
+    known = [drawn.get(key) for key in _KEYS]
+    ends = [abs(end) for end in known if isinstance(end, int | float)]
+    return bool(ends) and min(ends) > _LARGE

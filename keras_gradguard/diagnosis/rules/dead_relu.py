@@ -17,7 +17,7 @@ from keras_gradguard.diagnosis.remedies.offsets import start_at_zero
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
 _ALL = {"share": 0.999, "measured": 3, "span": 3, "layers": 1}
 _MOST = {"measured": 4, "span": 20, "layers": 2}
@@ -238,13 +238,13 @@ def _finding(trace, learning, dead, since, sites, last, level):
             "the loss does not fall. Such units get no gradient and will not "
             "recover."
         )
-    return Finding(
+    return in_a_run(
+        trace,
         rule=DeadReLU.id,
         severity="critical" if whole and not learns else "warning",
         layers=layers,
         first_step=begin,
         last_step=int(steps[end]),
-        epoch=trace.epoch_of(begin),
         evidence={
             "dead_fraction": {
                 str(name): float(dead[last, at])

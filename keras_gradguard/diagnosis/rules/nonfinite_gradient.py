@@ -20,7 +20,7 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     norms_by_layer,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
 # Calibration from 2**15 halves the scale at each skipped update.
 _SKIPPED_IN_A_ROW = 30
@@ -91,13 +91,13 @@ class NonfiniteGradient(Rule):
             )
         elif clue == "unknown":
             clue = "data" if everywhere else "layer"
-        return Finding(
+        return in_a_run(
+            trace,
             rule=self.id,
             severity="critical",
             layers=layers,
             first_step=step,
             last_step=int(trace.steps[np.flatnonzero(gone)[-1]]),
-            epoch=trace.epoch_of(step),
             evidence={
                 "nonfinite_layers": len(layers),
                 "layers": len(trace.layers),
@@ -122,13 +122,13 @@ class NonfiniteGradient(Rule):
         bad = ~np.isfinite(norms) & layers_with_gradient(trace)
         layers = [str(layer) for layer in trace.layers[bad][::-1]]
         step = int(trace.steps[at])
-        return Finding(
+        return in_a_run(
+            trace,
             rule=self.id,
             severity="critical",
             layers=layers,
             first_step=step,
             last_step=int(trace.steps[np.flatnonzero(gone)[-1]]),
-            epoch=trace.epoch_of(step),
             evidence={
                 "skipped": True,
                 "nonfinite_layers": len(layers),

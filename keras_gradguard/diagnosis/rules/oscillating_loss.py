@@ -16,7 +16,7 @@ from keras_gradguard.diagnosis.remedies import training as changes_of_training
 from keras_gradguard.diagnosis.remedies.training import change_rate
 from keras_gradguard.diagnosis.remedies.training import falling_rate
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
 # A step of this share of the weights is usual.
 _USUAL = 1e-3
@@ -72,13 +72,13 @@ class OscillatingLoss(Rule):
         first, stop, evidence, text = min(hits, key=lambda hit: hit[1])
         evidence["window"] = {"first_step": first, "last_step": stop}
         return [
-            Finding(
+            in_a_run(
+                trace,
                 rule=self.id,
                 severity="warning",
                 layers=[],
                 first_step=first,
                 last_step=not_learnt_until(trace, stop),
-                epoch=trace.epoch_of(first),
                 evidence=evidence,
                 message=text,
                 remedies=for_oscillating(

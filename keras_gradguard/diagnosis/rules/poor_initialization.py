@@ -1,4 +1,8 @@
-"""Finds weights that no training should start from."""
+"""Finds weights that no training should start from.
+
+Longer than 350 lines, since a rule stands in one file with its thresholds, its
+check before the first step and its remedies.
+"""
 
 import dataclasses
 import itertools
@@ -15,7 +19,7 @@ from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
 _NARROW = 0.1
 _WIDE = 5.0
@@ -32,13 +36,10 @@ _THRESHOLDS = {
     "narrow": _NARROW,
 }
 _CONSTANT = ("Zeros", "Ones", "Constant")
-
-
 # Nobody wants these: they are told of a run that is only slow, too, by so many
 # steps and this share of the plan.
 _SURE = ("one_sided", "one_unit")
 _LONG, _OF_PLAN = 100, 0.3
-
 # Kinds of problems before the first step that keep a net from learning.
 _GRAVE = ("constant", "symmetric")
 # Nor does one learn behind whose layers less of the signal is left, and whose
@@ -295,13 +296,13 @@ def _finding(trace, kind, guilty, seen, more):
         # With more that is wrong, one change alone is not enough.
         remedies = [*cures[::-1], *remedies]
         layers += [layer for layer in concerned if layer not in layers]
-    return Finding(
+    return in_a_run(
+        trace,
         rule=PoorInitialization.id,
         severity="critical",
         layers=layers,
         first_step=first,
         last_step=max(first, not_learnt_until(trace, seen)),
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": kind,
             "gain": {k["layer"]: float(k["gain"]) for k in guilty},

@@ -16,7 +16,7 @@ from keras_gradguard.diagnosis.remedies.rates import AT_ONCE
 from keras_gradguard.diagnosis.remedies.training import change_rate
 from keras_gradguard.diagnosis.remedies.training import with_normalization
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
 _FLAT = {"of_plan": 0.5, "records": 2000, "fewest": 500}
 _BLIND = {"share": 0.5, "of_plan": 0.05, "records": 100}
@@ -199,13 +199,13 @@ def _unmoved(trace, rule):
 
 def _unlearnt(trace, rule, until, evidence, text, fixes):
     start = int(trace.steps[0])
-    return Finding(
+    return in_a_run(
+        trace,
         rule=rule,
         severity="warning",
         layers=[],
         first_step=start,
         last_step=until,
-        epoch=trace.epoch_of(start),
         evidence=evidence,
         message=text,
         remedies=fixes,

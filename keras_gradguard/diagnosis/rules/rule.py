@@ -4,6 +4,7 @@ import abc
 from collections.abc import Iterable
 from typing import Any
 
+from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.findings.start import Start
@@ -104,14 +105,6 @@ class Rule(abc.ABC):
             message: Str.
             remedies: Sequence of `Remedy`.
         """
-        return Finding(
-            rule=self.id,
-            severity=severity,
-            layers=[str(layer) for layer in layers],
-            first_step=0,
-            last_step=0,
-            epoch=None,
-            evidence=evidence,
-            message=message,
-            remedies=list(remedies),
+        return before_a_run(
+            self.id, severity, layers, evidence, message, remedies
         )

@@ -16,7 +16,7 @@ from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
 _SHARE = 0.8
 _MEASURED = 4
@@ -139,13 +139,13 @@ def _finding(trace, steps, flat, sites, guilty, starts, last):
     kinds = {trace.run.site(site).get("activation") for site in named}
     kind = " and ".join(sorted(str(kind) for kind in kinds))
     end = max(stretch_end(flat[:, at] >= _SHARE, last) for at in guilty)
-    return Finding(
+    return in_a_run(
+        trace,
         rule=SaturatedActivation.id,
         severity="warning",
         layers=layers,
         first_step=first,
         last_step=int(steps[end]),
-        epoch=trace.epoch_of(first),
         evidence={
             "saturated_fraction": {
                 site: float(flat[last, at])

@@ -14,10 +14,10 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     intended_output,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
-from keras_gradguard.trace.run_info import REGRESSION
-from keras_gradguard.trace.run_info import known
-from keras_gradguard.trace.run_info import rms
+from keras_gradguard.findings.build import before_a_run
+from keras_gradguard.trace.facts import REGRESSION
+from keras_gradguard.trace.facts import known
+from keras_gradguard.trace.facts import rms
 
 # Single digits train everywhere.
 _HUGE_INPUT = 1000.0
@@ -235,13 +235,10 @@ def judge_inputs(
     else:
         effect = "Units saturate or blow up, and so do the gradients."
     return [
-        Finding(
+        before_a_run(
             rule="unscaled_data",
             severity=severity,
             layers=[str(layer) for layer in layers],
-            first_step=0,
-            last_step=0,
-            epoch=None,
             evidence={
                 "kind": kind,
                 "of": "inputs",
@@ -334,13 +331,10 @@ def judge_target_scale(output, data, optimizer=None, large=None):
             )
         )
     return [
-        Finding(
+        before_a_run(
             rule="unscaled_data",
             severity="critical" if overshoots else "warning",
             layers=output.layers,
-            first_step=0,
-            last_step=0,
-            epoch=None,
             evidence={
                 "kind": "targets",
                 "of": "targets",

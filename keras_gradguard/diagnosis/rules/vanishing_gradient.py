@@ -25,7 +25,7 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     norms_by_layer,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
 # Layers from which on their factors alone are too many.
 _DEEP = 24
@@ -149,13 +149,13 @@ class VanishingGradient(Rule):
         }
         message = _message(guilty, layers, norms, worst, top, evidence)
         severe = evidence["ratio"] < self.limit("severe")
-        return Finding(
+        return in_a_run(
+            trace,
             rule=self.id,
             severity="critical" if severe else "warning",
             layers=guilty,
             first_step=first,
             last_step=int(blocks.last_step[end]),
-            epoch=trace.epoch_of(first),
             evidence=evidence,
             message=message,
             remedies=for_vanishing(trace.run, guilty),

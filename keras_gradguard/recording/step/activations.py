@@ -4,6 +4,9 @@ A `ForwardTap` looks at what the layers of one model give while a step runs.
 In the full variant of the step it measures each activation and the batch;
 where somebody counts dead units it also notes, in every step, which units
 gave anything but zero. Everything is read from copies without a gradient.
+
+Longer than 350 lines, since its patches run in one step, in an order that can
+only be seen in one place.
 """
 
 import contextlib
@@ -74,8 +77,8 @@ class ForwardTap:
         self._backend = _backend.current()
         self._step = _Step()
         self._loss = PerReplica()
-        self._latest = self._backend.Mailbox("gradguard_activations", False)
-        self._counts = self._backend.Mailbox("gradguard_active", True)
+        self._latest = self._backend.Outbox("gradguard_activations", False)
+        self._counts = self._backend.Outbox("gradguard_active", True)
 
     def gather(self, run, arguments):
         """Measure what the layers give while something runs.
@@ -292,7 +295,7 @@ class ForwardTap:
         return None if self._loss_is_folded else self._loss.get()
 
     @property
-    def mailboxes(self):
+    def outboxes(self):
         """Those by which a step sends off what was gathered."""
         return [self._latest, self._counts]
 

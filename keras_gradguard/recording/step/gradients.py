@@ -5,6 +5,9 @@ are unscaled, accumulated and reduced, and not yet clipped, and writes one
 row per update into a ring buffer. The optimizer always gets the original
 tensors; under XLA the statistics read barriered copies, since otherwise XLA
 fuses the step differently and the weights differ in their last bits.
+
+Longer than 350 lines, since its patches run in one step, in an order that can
+only be seen in one place.
 """
 
 import enum
@@ -113,7 +116,7 @@ class GradientTap:
         self.histograms = HistogramRing(optimizer)
         self.steps_at_once = 1
         self.counts_histograms = self.counts_now = False
-        self.unit_counts = _backend.current().Mailbox("gradguard_units", True)
+        self.unit_counts = _backend.current().Outbox("gradguard_units", True)
         self.records: Any = None
         self.layout: Any = None
         self.updates: Any = None

@@ -76,7 +76,7 @@ class TimeTap:
         )
         self._scale = _SCALE_OF_HALF if half else 1.0
         self._backend = _backend.current()
-        self._latest = self._backend.Mailbox("gradguard_time", False)
+        self._latest = self._backend.Outbox("gradguard_time", False)
 
     def gather(self, run, arguments=None):
         """Measure what comes back through time from a loss.

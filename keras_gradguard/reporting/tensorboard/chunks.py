@@ -27,15 +27,21 @@ STARTED_TAG = f"{PLUGIN_NAME}/started"
 # event, and those of `BY_VARIABLE` per variable. The range of one is that of
 # its values, if none is given; where much is bad, its colours are reversed.
 SHOWN = {
-    **{s.name: {"title": s.title, "log": s.log} for s in SHOWN_STEPS},
-    **{s.name: {"title": s.title, "log": s.log} for s in SHOWN_MEASURED},
+    **{
+        series.name: {
+            "title": series.title,
+            "log": series.log,
+            "each_step": series in SHOWN_STEPS,
+        }
+        for series in (*SHOWN_STEPS, *SHOWN_MEASURED)
+    },
     "dead_share": {
         "title": "Dead units",
         "log": False,
         "range": [0, 1],
         "reversed": True,
     },
-    "variable_norm": {"title": "Gradient norm", "log": True},
+    "variable_norm": {"title": "Gradient norm", "log": True, "each_step": True},
 }
 METRICS = tuple(SHOWN)
 BY_SITE = ("dead_share",)

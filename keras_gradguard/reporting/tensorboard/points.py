@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 
-class Pace:
+class Points:
     """Says which records make a point together.
 
     A point stands for `first` steps at the start of a run and later for a

@@ -6,11 +6,11 @@ import numpy as np
 
 from keras_gradguard._files import jsonable
 from keras_gradguard._optional import require
-from keras_gradguard.reporting._dead_units import dead_share
-from keras_gradguard.reporting._shared_series import GLOBAL
-from keras_gradguard.reporting._shared_series import shared_series
 from keras_gradguard.reporting.tensorboard import chunks as _chunks
-from keras_gradguard.reporting.tensorboard.points import Pace
+from keras_gradguard.reporting.tensorboard.dead_share import dead_share
+from keras_gradguard.reporting.tensorboard.global_series import GLOBAL
+from keras_gradguard.reporting.tensorboard.global_series import global_series
+from keras_gradguard.reporting.tensorboard.points import Points
 from keras_gradguard.reporting.tensorboard.points import highs
 from keras_gradguard.reporting.tensorboard.points import lows
 from keras_gradguard.reporting.tensorboard.points import means
@@ -48,8 +48,8 @@ class TabSeries:
         self._file = file
         self._started = time.time()
         self._begin = time.perf_counter()
-        self._pace = Pace(1, _SHARE)
-        self._variable_pace = Pace(1, _VARIABLE_SHARE)
+        self._points = Points(1, _SHARE)
+        self._variable_points = Points(1, _VARIABLE_SHARE)
         self._due = 0.0
         self._parts = 0
         self._epochs_done = 0
@@ -102,7 +102,7 @@ class TabSeries:
         self._write(step, _chunks.FINDINGS_TAG, header)
 
     def _write_chunk(self, trace, force):
-        ends, rows = self._pace.cuts(trace.steps, force=force)
+        ends, rows = self._points.cuts(trace.steps, force=force)
         rows = np.unique(rows)
         arrays = {}
         if len(rows) > 1:
@@ -131,7 +131,7 @@ class TabSeries:
         low, high = rows[0], rows[-1]
         norms = trace.layer_norms(low, high).astype(np.float64)
         arrays = {"step": np.asarray(trace.steps[rows[:-1]], np.int64)}
-        series = shared_series(trace, low, high, norms)
+        series = global_series(trace, low, high, norms)
         merged = (np.diff(rows) > 1).any()
         for name, values in series.items():
             arrays[f"shared/{name}"] = _float32(means(values, rows))
@@ -154,7 +154,7 @@ class TabSeries:
         """Return the norms per variable, where layers have several."""
         if len(trace.variables) == len(trace.layers):
             return {}
-        _, rows = self._variable_pace.cuts(trace.steps, force=force)
+        _, rows = self._variable_points.cuts(trace.steps, force=force)
         rows = np.unique(rows)
         if len(rows) < 2:
             return {}

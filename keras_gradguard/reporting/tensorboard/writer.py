@@ -7,19 +7,19 @@ import numpy as np
 
 from keras_gradguard._files import naming_log_dir
 from keras_gradguard._optional import require
-from keras_gradguard.reporting._dead_units import dead_share
-from keras_gradguard.reporting._shared_series import GLOBAL
-from keras_gradguard.reporting._shared_series import RANGE
-from keras_gradguard.reporting._shared_series import shared_series
 from keras_gradguard.reporting.markdown import findings_table
 from keras_gradguard.reporting.reporter import Reporter
 from keras_gradguard.reporting.tensorboard import (
     histograms as _gradient_histograms,
 )
+from keras_gradguard.reporting.tensorboard.dead_share import dead_share
 from keras_gradguard.reporting.tensorboard.encoding import ScalarTemplate
 from keras_gradguard.reporting.tensorboard.event_file import EventFile
+from keras_gradguard.reporting.tensorboard.global_series import GLOBAL
+from keras_gradguard.reporting.tensorboard.global_series import RANGE
+from keras_gradguard.reporting.tensorboard.global_series import global_series
 from keras_gradguard.reporting.tensorboard.hparams import Session
-from keras_gradguard.reporting.tensorboard.points import Pace
+from keras_gradguard.reporting.tensorboard.points import Points
 from keras_gradguard.reporting.tensorboard.points import means
 from keras_gradguard.reporting.tensorboard.tab import TabSeries
 from keras_gradguard.trace.series import SHOWN_MEASURED
@@ -87,7 +87,7 @@ class EventWriter(Reporter):
                 self._file.abandon()
                 raise
         self.path = self._file.path
-        self._pace = Pace(_FIRST_INTERVAL, _SHARE)
+        self._points = Points(_FIRST_INTERVAL, _SHARE)
         self._templates = {}
         self._update_done = self._dead_done = -1
         self._not_before = 0.0
@@ -160,7 +160,7 @@ class EventWriter(Reporter):
             self._write_layout(trace)
             self._session.start(trace)
         # Those that waited for their time are merged.
-        ends, rows = self._pace.cuts(
+        ends, rows = self._points.cuts(
             trace.steps, force=force, most=_MOST_POINTS
         )
         # A point may be empty: its records were thinned out, or not every
@@ -171,7 +171,7 @@ class EventWriter(Reporter):
         now = time.time()
         low, high = rows[0], rows[-1]
         norms = trace.layer_norms(low, high).astype(np.float64)
-        series = shared_series(trace, low, high, norms)
+        series = global_series(trace, low, high, norms)
         layers = means(norms, rows)
         others = {
             s.name: means(

@@ -12,7 +12,7 @@ import { HeatMap } from "./heatmap.js";
 import { LineChart } from "./linechart.js";
 import { pick, withRows } from "./rows.js";
 import { TimeScale } from "./scale.js";
-import { lossLines, normLines } from "./series.js";
+import { CHARTS } from "./series.js";
 
 const RIGHT = 14;
 
@@ -31,10 +31,9 @@ export class RunPanel {
   constructor({ run, tooltip, alone = true, full = true, color = null,
     actions }) {
     Object.assign(this, { run, tooltip, alone, full, color, actions });
-    this.loss = new LineChart({ label: "Loss over the steps", height: 92 });
-    this.norm = new LineChart({
-      label: "Global gradient norm over the steps", height: 104, log: true,
-    });
+    this.lines = CHARTS.map((entry) => ({ ...entry,
+      chart: new LineChart({ ...entry, label: `${entry.title} over the steps` }),
+      keys: html("span", { class: "keys" }) }));
     this.map = new HeatMap({
       label: `Layers by steps of run ${run}`,
       onHover: (cell) => this.hoverCell(cell),
@@ -52,21 +51,13 @@ export class RunPanel {
 
   build() {
     this.head = html("div", { class: "panel-head" });
-    this.lossKeys = html("span", { class: "keys" });
-    this.normKeys = html("span", { class: "keys" });
     this.marks = html("div");
     this.mapTitle = html("span", { class: "title" });
     this.mapNote = html("span", { class: "keys" });
-    const charts = this.alone ? [
+    const charts = this.alone ? this.lines.map(({ title, chart, keys }) =>
       html("figure", {},
-        html("figcaption", {}, html("span", { class: "title" }, "Loss"),
-          this.lossKeys),
-        this.loss.element),
-      html("figure", {},
-        html("figcaption", {},
-          html("span", { class: "title" }, "Global gradient norm"),
-          this.normKeys),
-        this.norm.element)] : [];
+        html("figcaption", {}, html("span", { class: "title" }, title), keys),
+        chart.element)) : [];
     this.stack = html("div", { class: "stack" }, ...charts,
       html("figure", {},
         html("figcaption", {}, this.mapTitle, this.mapNote,
@@ -87,7 +78,7 @@ export class RunPanel {
         ...(this.full ? [this.aside] : [])));
     this.brush = new Brush(
       this.stack, () => this.time, (zoom) => this.actions.onZoom(zoom));
-    for (const chart of [this.loss, this.norm]) this.follow(chart);
+    for (const { chart } of this.lines) this.follow(chart);
   }
 
   /** Let the pointer over a chart show that step in all of them. */
@@ -152,15 +143,13 @@ export class RunPanel {
   }
 
   setCharts() {
-    const lines = lossLines(this.overview);
-    this.loss.set(lines, null, this.events);
-    this.lossKeys.replaceChildren(
-      ...lines.map((line) => key(line.name, line.color)));
-    const norm = normLines(this.overview);
-    this.norm.set(norm.lines, norm.rug, this.events);
-    this.normKeys.replaceChildren(
-      ...norm.lines.map((line) => key(line.name, line.color)),
-      ...norm.notes.map(([text, color]) => key(text, color, "mark")));
+    for (const { lines, chart, keys } of this.lines) {
+      const shown = lines(this.overview);
+      chart.set(shown.lines, shown.rug ?? null, this.events);
+      keys.replaceChildren(
+        ...shown.lines.map((line) => key(line.name, line.color)),
+        ...(shown.notes ?? []).map(([text, color]) => key(text, color, "mark")));
+    }
   }
 
   /** Choose the rows of the map and say which are left out. */
@@ -236,10 +225,9 @@ export class RunPanel {
     const [from, end] = zoom ? [zoom[0], zoom[1] + 1]
       : span ?? [first, last + 1];
     this.time = new TimeScale(from, end, this.wantedLeft(), width - RIGHT);
-    this.loss.smoothing = this.norm.smoothing = smoothing;
-    if (this.alone) {
-      this.loss.draw(this.time, width);
-      this.norm.draw(this.time, width);
+    for (const { chart } of this.lines) {
+      chart.smoothing = smoothing;
+      if (this.alone) chart.draw(this.time, width);
     }
     this.marks.replaceChildren(markers(this.findings, this.time, this.open));
     if (this.matrix) {
@@ -294,8 +282,7 @@ export class RunPanel {
     const layer = this.shown.rows[cell.layer];
     const kind = this.overview.classes[this.overview.layers.indexOf(layer)];
     // A ratio stands until the next measurement, a norm is one of several.
-    const several = this.metric.endsWith("_norm") &&
-      this.metric !== "weight_norm" && to > from;
+    const several = METRICS[this.metric].each_step && to > from;
     const measured = cell.column < 0 ? "not recorded" : several
       ? `${cells === "max" ? "maximum" : "mean"} of steps ${integer(from)} ` +
         `to ${integer(to)}`
@@ -315,8 +302,7 @@ export class RunPanel {
 
   /** Show a step in the charts above the heat map. */
   point(step) {
-    this.loss.point(step);
-    this.norm.point(step);
+    for (const { chart } of this.lines) chart.point(step);
   }
 
   destroy() {

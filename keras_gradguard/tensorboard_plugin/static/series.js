@@ -27,16 +27,16 @@ export function normLine({ series, steps }, color = "series-1") {
     low: norm.low, high: norm.high } : null;
 }
 
-export function lossLines(overview) {
+function lossLines(overview) {
   const lines = [lossLine(overview)];
   if (overview.epochs.some(([, , logs]) => "val_loss" in logs)) {
     lines.push(epochLine(overview.epochs, "val_loss", "series-2"));
   }
-  return lines;
+  return { lines };
 }
 
 /** Norms before and after clipping, and [text, colour] of what was clipped. */
-export function normLines(overview) {
+function normLines(overview) {
   const { series, steps } = overview;
   const first = normLine(overview);
   const lines = first ? [first] : [];
@@ -62,3 +62,12 @@ export function normLines(overview) {
   }
   return { lines, rug, notes };
 }
+
+/**
+ * The charts above the heat map. `lines` takes what the server says of a run
+ * and returns the lines, maybe a rug of marks below, and notes on that.
+ */
+export const CHARTS = [
+  { title: "Loss", height: 92, lines: lossLines },
+  { title: "Global gradient norm", height: 104, log: true, lines: normLines },
+];

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_file_loader import (
 from tensorboard.util import tensor_util
 
 from keras_gradguard.reporting.tensorboard import chunks as _chunks
-from keras_gradguard.reporting.tensorboard.points import Pace
+from keras_gradguard.reporting.tensorboard.points import Points
 from keras_gradguard.reporting.tensorboard.points import means
 from keras_gradguard.tensorboard_plugin.run_data import assemble
 from tests.tensorboard_plugin.conftest import make_trace
@@ -65,14 +65,14 @@ def test_chunk_of_a_later_version_says_what_to_do():
 
 
 def test_pace_gets_slower_and_loses_no_record():
-    pace, seen, steps = Pace(1, 100), [], np.arange(0)
+    points, seen, steps = Points(1, 100), [], np.arange(0)
     for start in range(0, 20_000, 50):
         steps = np.arange(start + 50)
-        _, rows = pace.cuts(steps)
+        _, rows = points.cuts(steps)
         seen += rows[:-1].tolist()
         if len(rows):
             last = rows[-1]
-    _, rows = pace.cuts(steps, force=True)
+    _, rows = points.cuts(steps, force=True)
     assert rows[0] == last
     assert rows[-1] == len(steps)
     points = np.array([*seen, *rows[:-1]])

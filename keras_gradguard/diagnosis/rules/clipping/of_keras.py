@@ -9,15 +9,14 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.diagnosis.rules.clipping.thresholds import MOST
+from keras_gradguard.diagnosis.rules.clipping.thresholds import OF_KERAS_LEFT
+from keras_gradguard.diagnosis.rules.clipping.thresholds import OF_KERAS_SHARE
+from keras_gradguard.diagnosis.rules.clipping.thresholds import OF_PLAN
+from keras_gradguard.diagnosis.rules.clipping.thresholds import RECORDS
+from keras_gradguard.findings.build import in_a_run
 
 _WAYS = ("global_clipnorm", "clipnorm", "clipvalue")
-# What is left of a gradient that a step no longer feels.
-_LEFT = 0.05
-_SHARE = 0.95
-_RECORDS = 30
-# By then a run that is not starved has begun to learn.
-_OF_PLAN, _MOST = 0.02, 100
 # Their steps are as large whatever the gradient's size.
 _SCALE_FREE = (
     "Adam",
@@ -44,12 +43,12 @@ def starved(trace):
     if way is None or free or not len(learning):
         return None
     norms = trace.get("grad_norm", by="variable")[:, trace.has_gradient]
-    if len(norms) < _RECORDS:
+    if len(norms) < RECORDS:
         return None
     left = _left(trace, way, threshold, norms)
     start = int(trace.steps[0])
     plan = planned_steps(trace)
-    wait = _MOST if plan is None else max(_RECORDS, _OF_PLAN * plan)
+    wait = MOST if plan is None else max(RECORDS, OF_PLAN * plan)
     late = learning.steps - start >= wait
     late &= learning.little(0.15) & ~learning.good
     for at in np.flatnonzero(late):
@@ -57,7 +56,10 @@ def starved(trace):
         count = int(np.searchsorted(trace.steps, stop, "right"))
         seen = left[:count]
         seen = seen[np.isfinite(seen)]
-        if len(seen) < _RECORDS or np.mean(seen < _LEFT) < _SHARE:
+        if (
+            len(seen) < RECORDS
+            or np.mean(seen < OF_KERAS_LEFT) < OF_KERAS_SHARE
+        ):
             continue
         return _finding(trace, way, threshold, seen, norms[:count], stop)
     return None
@@ -115,19 +117,19 @@ def _finding(trace, way, threshold, seen, norms, stop):
             **{way: None, "global_clipnorm": usual},
         ),
     ]
-    return Finding(
+    return in_a_run(
+        trace,
         rule="clipping",
         severity="critical",
         layers=[],
         first_step=first,
         last_step=int(trace.steps[-1]),
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": way,
             "clip_threshold": threshold,
             "grad_norm": typical,
             "share_left": part,
-            "threshold": _LEFT,
+            "threshold": OF_KERAS_LEFT,
             "window": {"first_step": first, "last_step": stop},
         },
         message=text,

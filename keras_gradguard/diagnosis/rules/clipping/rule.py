@@ -8,13 +8,12 @@ from keras_gradguard.diagnosis.remedies.code import call
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.code import optimizer_of
 from keras_gradguard.diagnosis.rules.clipping.of_keras import starved
+from keras_gradguard.diagnosis.rules.clipping.thresholds import ALWAYS
+from keras_gradguard.diagnosis.rules.clipping.thresholds import NEVER
 from keras_gradguard.diagnosis.rules.clipping.uneven import uneven
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
-
-_ALWAYS = {"window": 500}
-_NEVER = {"window": 2000, "ratio": 0.1}
 
 
 class Clipping(Rule):
@@ -69,7 +68,7 @@ class Clipping(Rule):
         return found or self._never(trace, steps, threshold, norm)
 
     def _always(self, trace, steps, threshold, norm):
-        window = _ALWAYS["window"]
+        window = ALWAYS["window"]
         if len(steps) < window:
             return []
         share = threshold / norm
@@ -98,18 +97,18 @@ class Clipping(Rule):
         return [_finding(trace, steps[part], evidence, text, limit, typical)]
 
     def _never(self, trace, steps, threshold, norm):
-        window = _NEVER["window"]
+        window = NEVER["window"]
         if len(steps) < window:
             return []
         part = slice(0, window)
         limit, largest = float(threshold[0]), float(norm[part].max())
-        if np.ptp(threshold[part]) > 0 or largest > _NEVER["ratio"] * limit:
+        if np.ptp(threshold[part]) > 0 or largest > NEVER["ratio"] * limit:
             return []
         evidence = {
             "clipped_fraction": 0.0,
             "grad_norm": largest,
             "clip_threshold": limit,
-            "threshold": _NEVER["ratio"],
+            "threshold": NEVER["ratio"],
             "window": _window(steps[part]),
         }
         text = (
@@ -132,16 +131,16 @@ def _window(steps):
 
 def _finding(trace, steps, evidence, text, limit, norm):
     first, last = int(steps[0]), int(steps[-1])
-    return Finding(
-        Clipping.id,
-        "warning",
-        [],
-        first,
-        last,
-        trace.epoch_of(first),
-        evidence,
-        text,
-        for_clipping(trace.run, limit, norm),
+    return in_a_run(
+        trace,
+        rule=Clipping.id,
+        severity="warning",
+        layers=[],
+        first_step=first,
+        last_step=last,
+        evidence=evidence,
+        message=text,
+        remedies=for_clipping(trace.run, limit, norm),
     )
 
 

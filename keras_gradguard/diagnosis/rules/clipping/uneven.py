@@ -11,16 +11,12 @@ from keras_gradguard.diagnosis.remedies.code import Raw
 from keras_gradguard.diagnosis.remedies.code import call
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.code import optimizer_of
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.diagnosis.rules.clipping.thresholds import MEASUREMENTS
+from keras_gradguard.diagnosis.rules.clipping.thresholds import UNEVEN_LEFT
+from keras_gradguard.diagnosis.rules.clipping.thresholds import UNEVEN_SHARE
+from keras_gradguard.diagnosis.rules.clipping.thresholds import WINDOW
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
-
-# So much is left at most of a gradient that is cut, and so many updates of a
-# window lose as much. Outliers are fewer.
-_LEFT = 0.1
-_SHARE = 0.1
-_WINDOW = 200
-# At that many measurements in a row nothing was learnt.
-_MEASUREMENTS = 3
 
 
 def uneven(trace, steps, threshold, norm):
@@ -33,18 +29,18 @@ def uneven(trace, steps, threshold, norm):
         norm: Float array (n,). Global norm before clipping.
     """
     learning = Learning.of(trace)
-    if len(steps) < _WINDOW or len(learning) < _MEASUREMENTS:
+    if len(steps) < WINDOW or len(learning) < MEASUREMENTS:
         return None
-    hard = threshold < _LEFT * norm
+    hard = threshold < UNEVEN_LEFT * norm
     total = np.concatenate([[0], np.cumsum(hard)])
     idle = learning.little(0.15) & ~learning.good & ~learning.at_ceiling
-    for at in range(_MEASUREMENTS - 1, len(learning)):
+    for at in range(MEASUREMENTS - 1, len(learning)):
         stop = int(np.searchsorted(steps, learning.steps[at], "right"))
-        start = stop - _WINDOW
-        if start < 0 or not idle[at - _MEASUREMENTS + 1 : at + 1].all():
+        start = stop - WINDOW
+        if start < 0 or not idle[at - MEASUREMENTS + 1 : at + 1].all():
             continue
         count = int(total[stop] - total[start])
-        if count >= _SHARE * _WINDOW:
+        if count >= UNEVEN_SHARE * WINDOW:
             part = slice(start, stop)
             return _finding(
                 trace, steps[part], threshold[part], norm[part], hard[part]
@@ -57,20 +53,20 @@ def _finding(trace, steps, threshold, norm, hard):
     limit, large = float(np.median(threshold)), float(np.median(norm[hard]))
     count = int(hard.sum())
     inner = optimizer_of(trace.run) or Raw("model.optimizer.inner_optimizer")
-    return Finding(
+    return in_a_run(
+        trace,
         rule="clipping",
         severity="warning",
         layers=[],
         first_step=first,
         last_step=last,
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": "uneven",
             "clipped_fraction": float(np.mean(threshold < norm)),
             "hard_fraction": count / len(steps),
             "grad_norm": large,
             "clip_threshold": limit,
-            "threshold": _SHARE,
+            "threshold": UNEVEN_SHARE,
             "window": {"first_step": first, "last_step": last},
         },
         message=(

@@ -9,11 +9,11 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import certain_at_once
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.rules.exploding_gradient.growth import Growth
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
+    AT_ONCE_SIGNAL,
+)
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import MOST
 
-# Outputs so many times larger than what comes in and what is wanted.
-_SIGNAL = 1e3
-# A first loss, or a norm, a million times over what such targets can give.
-_MOST = 1e6
 _RECURRENT = ("RNN", "LSTM", "GRU")
 
 
@@ -36,13 +36,13 @@ def at_once(trace):
     given = max([_size(trace, "output"), *np.nan_to_num(sizes)], default=0.0)
     if certain_at_once(trace):
         wanted = 1.0
-    if not np.isfinite(came) or not given > _SIGNAL * max(came, 1.0):
+    if not np.isfinite(came) or not given > AT_ONCE_SIGNAL * max(came, 1.0):
         return None
     usual = max(1.0, wanted * wanted) if np.isfinite(wanted) else 1.0
     high = max(abs(loss) if np.isfinite(loss) else 0.0, norm)
-    if not given > _SIGNAL * (wanted if wanted > 1 else 1.0):
+    if not given > AT_ONCE_SIGNAL * (wanted if wanted > 1 else 1.0):
         return None
-    if not high > _MOST * usual and not certain_at_once(trace):
+    if not high > MOST * usual and not certain_at_once(trace):
         return None
     layers = _culprits(trace, sizes, came)
     what = f"The signal explodes at once: at step {step} "
@@ -64,7 +64,7 @@ def at_once(trace):
         "grad_norm": norm,
         "loss": loss,
         "signal": given,
-        "threshold": _MOST,
+        "threshold": MOST,
         "window": {"first_step": step, "last_step": step},
     }
     return Growth(layers, step, int(trace.steps[-1]), evidence, text)

@@ -22,9 +22,8 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.rules.exploding_gradient.growth import Growth
 from keras_gradguard.diagnosis.rules.exploding_gradient.growth import layers_by
-
-_DEPTH = {"ratio": 1e3, "window": 10, "learned": 0.15, "stalled": 0.02}
-_SHARE = 0.8
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import DEPTH
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import SHARE
 
 
 def over_time(trace):
@@ -89,12 +88,12 @@ def over_depth(trace):
     rise = logs - logs[:, -1:]
     # A head without any gradient is another sickness.
     rise[logs[:, -1] <= LOG_ZERO] = 0.0
-    window = max(_DEPTH["window"], progress.window)
-    high = rise > np.log(_DEPTH["ratio"])
-    seen = count_within(high, window) >= _SHARE * window
+    window = max(DEPTH["window"], progress.window)
+    high = rise > np.log(DEPTH["ratio"])
+    seen = count_within(high, window) >= SHARE * window
     good = seen.any(axis=1)
-    good &= progress.stalled(window, _DEPTH["stalled"])
-    good &= progress.not_learned(window, _DEPTH["learned"])
+    good &= progress.stalled(window, DEPTH["stalled"])
+    good &= progress.not_learned(window, DEPTH["learned"])
     if not good.any():
         return None
     last = int(np.argmax(good))
@@ -116,7 +115,7 @@ def over_depth(trace):
     )
     evidence = {
         "ratio": float(np.exp(means[worst] - means[-1])),
-        "threshold": _DEPTH["ratio"],
+        "threshold": DEPTH["ratio"],
         "window": {"first_step": first, "last_step": stop},
     }
     until = int(blocks.last_step[stretch_end(high[:, worst], last)])

@@ -23,7 +23,7 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import (
     to_nonfinite,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 
 _WAYS = (
     at_once,
@@ -88,13 +88,13 @@ class ExplodingGradient(Rule):
         # What was complete first is told, also when more is known later.
         growth = min(seen, key=lambda growth: growth.told_at)
         return [
-            Finding(
+            in_a_run(
+                trace,
                 rule=self.id,
                 severity=growth.severity,
                 layers=growth.layers,
                 first_step=growth.first_step,
                 last_step=growth.last_step,
-                epoch=trace.epoch_of(growth.first_step),
                 evidence=growth.evidence,
                 message=growth.message,
                 remedies=_remedies(trace, growth),

@@ -11,9 +11,9 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
 from keras_gradguard.diagnosis.rules.exploding_gradient.growth import Growth
-
-# Growth of the signal over the layers that no initializer means.
-_SIGNAL = 1e6
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
+    DEEP_SIGNAL,
+)
 
 
 def through_layers(trace):
@@ -29,7 +29,7 @@ def through_layers(trace):
     )
     evidence = {
         "layers": len(layers),
-        "threshold": _SIGNAL,
+        "threshold": DEEP_SIGNAL,
         "window": {"first_step": step, "last_step": step},
     }
     return Growth(layers, step, last, evidence, text)
@@ -60,7 +60,7 @@ def _signals_that_explode(trace):
     if not np.isfinite(start):
         return nothing
     with np.errstate(invalid="ignore"):
-        over = size > _SIGNAL * max(start, 1e-30)
+        over = size > DEEP_SIGNAL * max(start, 1e-30)
         huge = over | np.isnan(size)
     # The output alone is told of by `output_mismatch`. NaN that no large
     # number came before did not grow: something made it.

@@ -5,14 +5,16 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
 from keras_gradguard.diagnosis.rules.dead_relu import silent_layers
-
-# Numbers beyond this leave no gradient in float32.
-_HUGE = 1e30
-# Healthy deep tanh nets end at 140.
-_EXPLODED = 1e4
-_FEWEST_LAYERS = 3
-# Growth of the signal that no initializer means.
-_SIGNAL = 1e3
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
+    EXPLODED,
+)
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
+    FEWEST_LAYERS,
+)
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import HUGE
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
+    START_SIGNAL,
+)
 
 
 def huge_output(start):
@@ -29,12 +31,12 @@ def huge_output(start):
         if values.dtype.kind != "f":
             continue
         bad = ~np.isfinite(values)
-        if bad.any() or float(np.abs(values).max(initial=0)) > _HUGE:
+        if bad.any() or float(np.abs(values).max(initial=0)) > HUGE:
             what = "NaN or infinity" if bad.any() else "numbers above 1e30"
             evidence = {
                 "kind": "output",
                 "nonfinite_fraction": float(bad.mean()),
-                "threshold": _HUGE,
+                "threshold": HUGE,
             }
             text = (
                 f"{layer.path} gives {what} for the first batch, before any "
@@ -68,7 +70,7 @@ def certain_outputs(start):
         for layer in start.layers
     ]
     largest = int(np.argmax(sizes))
-    if not sizes[largest] > _SIGNAL * came or start.tells("unscaled_data"):
+    if not sizes[largest] > START_SIGNAL * came or start.tells("unscaled_data"):
         return None
     before = np.array([came, *sizes[:-1]])
     growth = np.array(sizes) / np.maximum(before, 1e-30)
@@ -78,7 +80,7 @@ def certain_outputs(start):
         "kind": "at_start",
         "signal": sizes[largest],
         "loss": float(gradient.loss),
-        "threshold": _SIGNAL,
+        "threshold": START_SIGNAL,
     }
     text = (
         f"The signal explodes on its way through the layers: from "
@@ -118,17 +120,17 @@ def growth_over_depth(start):
     if gradient is None or start.tells("unscaled_data") or silent_layers(start):
         return None
     paths, norms = gradient.paths, gradient.norms
-    if len(norms) < _FEWEST_LAYERS or not np.isfinite(norms).all():
+    if len(norms) < FEWEST_LAYERS or not np.isfinite(norms).all():
         return None
     largest = int(np.argmax(norms))
     growth = norms[largest] / max(norms[-1], 1e-30)
-    if growth <= _EXPLODED or norms[largest] <= 1.0:
+    if growth <= EXPLODED or norms[largest] <= 1.0:
         return None
     evidence = {
         "kind": "at_start",
         "grad_norm": norms_by_layer(gradient),
         "ratio": float(growth),
-        "threshold": _EXPLODED,
+        "threshold": EXPLODED,
     }
     text = (
         f"Before any training {paths[largest]} gets "

@@ -15,12 +15,14 @@ from keras_gradguard.diagnosis.evidence.stretches import growth_before
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.rules.exploding_gradient.growth import Growth
 from keras_gradguard.diagnosis.rules.exploding_gradient.growth import layers_by
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import BURST
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
+    HUGE_UPDATE,
+)
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
+    RUNAWAY,
+)
 from keras_gradguard.diagnosis.rules.nonfinite_gradient import GROWTH
-
-# An update this much larger than the weights leaves nothing of them.
-_HUGE_UPDATE = 10.0
-_BURST = {"records": 64, "growth": 100.0, "loss": 10.0, "after": 30}
-_RUNAWAY = {"records": 256, "each": 100.0, "both": 1e6}
 
 
 def to_nonfinite(trace):
@@ -31,7 +33,7 @@ def to_nonfinite(trace):
     at = int(gone[0])
     growth = growth_before(trace, at)
     update, layer = _largest_update(trace, int(trace.steps[at]))
-    if growth < GROWTH and not update > _HUGE_UPDATE:
+    if growth < GROWTH and not update > HUGE_UPDATE:
         return None
     low = max(0, at - LOOK_BACK)
     norms = trace.global_norms(low, at)
@@ -47,7 +49,7 @@ def to_nonfinite(trace):
         f"finite. That was at steps {first}, {int(trace.steps[at - 1])} and "
         f"{stop}."
     )
-    if update > _HUGE_UPDATE:
+    if update > HUGE_UPDATE:
         text += (
             f" One update changed the weights of {layer} by "
             f"{number(update)} times their size."
@@ -79,8 +81,8 @@ def _runaway_within(trace, low, high):
     together = _in_a_row(trace.steps[low:high])
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         rise = norms[1:] / norms[:-1]
-        both = (rise[1:] > _RUNAWAY["each"]) & (rise[:-1] > _RUNAWAY["each"])
-        both &= norms[2:] / norms[:-2] > _RUNAWAY["both"]
+        both = (rise[1:] > RUNAWAY["each"]) & (rise[:-1] > RUNAWAY["each"])
+        both &= norms[2:] / norms[:-2] > RUNAWAY["both"]
     both &= np.isfinite(norms[2:]) & (norms[:-2] > 0) & together
     if not both.any():
         return None
@@ -95,33 +97,33 @@ def _runaway_within(trace, low, high):
     )
     evidence = {
         "growth": float(norms[2] / norms[0]),
-        "threshold": _RUNAWAY["both"],
+        "threshold": RUNAWAY["both"],
         "window": {"first_step": first, "last_step": stop},
     }
     # Up to where the norm stays as far above where it began.
     later = trace.global_norms(start + 2, len(trace.steps))
     with np.errstate(invalid="ignore", over="ignore"):
-        high = ~(later < _RUNAWAY["each"] * norms[0])
+        high = ~(later < RUNAWAY["each"] * norms[0])
     until = int(trace.steps[start + 2 + np.flatnonzero(high)[-1]])
     return Growth(layers, first, until, evidence, text)
 
 
 def burst(trace):
     """Judge a rise in the first steps after which nothing is learnt."""
-    records = min(_BURST["records"], len(trace.steps))
+    records = min(BURST["records"], len(trace.steps))
     norms = trace.global_norms(0, records)
     loss = trace.extra.get("loss")
     few = of_few_samples(trace)
     if loss is None or few or records < 2 or not norms[0] > 0:
         return None
     with np.errstate(invalid="ignore", over="ignore"):
-        jump = norms > _BURST["growth"] * norms[0]
-        jump &= loss[:records] > _BURST["loss"] * np.abs(loss[0])
+        jump = norms > BURST["growth"] * norms[0]
+        jump &= loss[:records] > BURST["loss"] * np.abs(loss[0])
     learning = Learning.of(trace)
     if not jump.any() or not len(learning):
         return None
     at = int(np.argmax(jump))
-    late = learning.steps >= trace.steps[at] + _BURST["after"]
+    late = learning.steps >= trace.steps[at] + BURST["after"]
     spoilt = np.flatnonzero(late & learning.idle())
     if not len(spoilt):
         return None
@@ -135,7 +137,7 @@ def burst(trace):
     )
     evidence = {
         "growth": float(norms[at] / norms[0]),
-        "threshold": _BURST["growth"],
+        "threshold": BURST["growth"],
         "window": {"first_step": first, "last_step": stop},
     }
     until = int(learning.steps[spoilt[-1]])
@@ -154,7 +156,7 @@ def _jumps(trace):
     All of the first 256; of the rest, those around a block that is above the
     one before.
     """
-    count = min(_RUNAWAY["records"], len(trace.steps))
+    count = min(RUNAWAY["records"], len(trace.steps))
     ranges = [(0, count)]
     blocks = trace.blocks()
     with np.errstate(invalid="ignore"):

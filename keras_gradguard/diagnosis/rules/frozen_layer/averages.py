@@ -11,15 +11,11 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.scores import both_scores
 from keras_gradguard.diagnosis.evidence.stretches import count_within
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import EPOCHS
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import KEPT
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import LEFT
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
-
-# Averages that keep so much of their start are not those of the data.
-_KEPT = 0.05
-# Validation that reaches this share of what training has learnt is no worse
-# than that of any short run.
-_LEFT = 0.25
-_EPOCHS = 2
 
 
 def stale_averages(trace):
@@ -34,12 +30,12 @@ def stale_averages(trace):
     """
     layers, momentum = _normalizations(trace)
     plan = planned_steps(trace)
-    if not layers or plan is None or momentum**plan < _KEPT:
+    if not layers or plan is None or momentum**plan < KEPT:
         return None
     if not len(trace.steps):
         return None
     bad = _apart(trace)
-    seen = np.flatnonzero(count_within(bad, _EPOCHS) == _EPOCHS)
+    seen = np.flatnonzero(count_within(bad, EPOCHS) == EPOCHS)
     if not len(seen):
         return None
     first, stop = int(trace.steps[0]), int(trace.epoch_steps[seen[0]])
@@ -72,18 +68,18 @@ def stale_averages(trace):
             f"epochs={10 * (trace.run.epochs_planned or 10)})",
         ),
     ]
-    return Finding(
+    return in_a_run(
+        trace,
         rule="frozen_layer",
         severity="warning",
         layers=layers,
         first_step=first,
         last_step=late,
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": "averages",
             "kept": kept,
             "momentum": momentum,
-            "threshold": _KEPT,
+            "threshold": KEPT,
             "window": {"first_step": first, "last_step": stop},
         },
         message=text,
@@ -110,7 +106,7 @@ def _apart(trace):
     for _, score, held_out, chance in both_scores(trace):
         with np.errstate(invalid="ignore"):
             good = score - chance > 0.5 * (1 - chance)
-            return good & (held_out - chance < _LEFT * (score - chance))
+            return good & (held_out - chance < LEFT * (score - chance))
     loss, held_out = trace.logs.get("loss"), trace.logs.get("val_loss")
     learning = Learning.of(trace)
     if loss is None or held_out is None or not len(learning):
@@ -119,4 +115,4 @@ def _apart(trace):
     first = trace.extra.get("loss", loss[:1])[:1]
     with np.errstate(invalid="ignore"):
         good = (loss < 0.5 * first) & (at >= 0) & (first > 0)
-        return good & (held_out > (1 - _LEFT) * first)
+        return good & (held_out > (1 - LEFT) * first)

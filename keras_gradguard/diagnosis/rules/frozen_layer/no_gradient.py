@@ -9,17 +9,14 @@ from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.remedies.code import expression
 from keras_gradguard.diagnosis.remedies.gradients import usual_loss
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import CLOSED
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_ALL
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_SOME
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_ZEROS
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import WHOLE
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 
-# Records that have to show it, from the first on. A branch that starts at zero
-# wakes up after some tens of steps; two factors at zero never do.
-_OF_ALL, _OF_ZEROS, _OF_SOME = 10, 30, 100
-# A gradient that fades over the layers arrives small before it is gone; one
-# that is cut off arrives whole at the layer behind.
-_WHOLE = 1e-8
-# A site that lets nothing pass, whatever the weights.
-_CLOSED = 0.999
 WHY = (
     "the loss does not depend on the weights. Something between the weights "
     "and the loss cuts it off: rounding, argmax, a comparison, a cast to "
@@ -29,22 +26,22 @@ WHY = (
 
 def of_all(trace):
     """Judge whether the loss depends on no weight at all."""
-    norms = trace.get("grad_norm", by="variable")[:_OF_ALL]
+    norms = trace.get("grad_norm", by="variable")[:OF_ALL]
     norms = norms[:, trace.has_gradient]
-    if len(norms) < _OF_ALL or not norms.shape[1] or (norms != 0).any():
+    if len(norms) < OF_ALL or not norms.shape[1] or (norms != 0).any():
         return None
     loss = trace.extra.get("loss")
-    if loss is not None and not (np.nan_to_num(loss[:_OF_ALL]) != 0).any():
+    if loss is not None and not (np.nan_to_num(loss[:OF_ALL]) != 0).any():
         # Nothing is left to learn, or no sample counts.
         return None
     if _closed(trace):
         return None
     layers = _trained(trace)
     if _zero_products(trace, layers):
-        return _zeros(trace, layers, _OF_ALL)
+        return _zeros(trace, layers, OF_ALL)
     text = f"The gradient is exactly zero in every layer at every step: {WHY}"
     return _finding(
-        trace, "no_dependence", [], _OF_ALL, text, for_no_slope(trace.run)
+        trace, "no_dependence", [], OF_ALL, text, for_no_slope(trace.run)
     )
 
 
@@ -64,9 +61,9 @@ def for_no_slope(run):
 def of_some(trace):
     """Judge whether layers are cut off from the loss."""
     mask = judged_layers(trace)
-    count = min(_OF_SOME, len(trace.steps))
+    count = min(OF_SOME, len(trace.steps))
     first = trace.layer_norms(0, count)[:, mask]
-    if count < _OF_ZEROS or not mask.any() or _closed(trace):
+    if count < OF_ZEROS or not mask.any() or _closed(trace):
         return None
     zero = (first == 0).all(axis=0)
     if not zero.any() or zero.all() or not np.isfinite(first).all():
@@ -77,12 +74,12 @@ def of_some(trace):
         return None
     culprits = [str(layer) for layer in layers[zero]]
     if _zero_products(trace, culprits):
-        return _zeros(trace, culprits, _OF_ZEROS)
-    if count < _OF_SOME:
+        return _zeros(trace, culprits, OF_ZEROS)
+    if count < OF_SOME:
         return None
     last = int(np.flatnonzero(zero)[-1])
     behind = typical[last + 1 :][~zero[last + 1 :]]
-    if len(behind) and behind[0] < _WHOLE * typical.max():
+    if len(behind) and behind[0] < WHOLE * typical.max():
         return None
     text = (
         f"{names(culprits)}: the gradient is exactly zero, while other layers "
@@ -98,14 +95,14 @@ def of_some(trace):
         ),
         _straight_through(),
     ]
-    return _finding(trace, "cut_off", culprits, _OF_SOME, text, fixes)
+    return _finding(trace, "cut_off", culprits, OF_SOME, text, fixes)
 
 
 def _closed(trace):
     """Whether units that are dead or saturated explain a gradient of zero."""
     for name in ("zero_fraction", "saturated_fraction", "inactive_fraction"):
         shares = trace.activation(name)[:1]
-        if shares.size and (np.nan_to_num(shares) >= _CLOSED).any():
+        if shares.size and (np.nan_to_num(shares) >= CLOSED).any():
             return True
     return False
 
@@ -176,13 +173,13 @@ def _straight_through():
 
 def _finding(trace, kind, layers, records, text, fixes):
     first, seen = int(trace.steps[0]), int(trace.steps[records - 1])
-    return Finding(
+    return in_a_run(
+        trace,
         rule="frozen_layer",
         severity="critical",
         layers=layers,
         first_step=first,
         last_step=int(trace.steps[-1]),
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": kind,
             "grad_norm": 0.0,

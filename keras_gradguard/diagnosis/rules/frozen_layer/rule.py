@@ -18,13 +18,12 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
 )
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import LONG
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MEASURED
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import ZERO_BLOCKS
 from keras_gradguard.diagnosis.rules.rule import Rule
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
-
-_ZERO_BLOCKS = 10
-_MEASURED = 5
-_LONG = 100
 
 
 class FrozenLayer(Rule):
@@ -100,23 +99,23 @@ class FrozenLayer(Rule):
         in_front = np.cumsum(alive, axis=1) > 0
         behind = np.cumsum(alive[:, ::-1], axis=1)[:, ::-1] > 0
         dead = zero & in_front & behind
-        seen = count_within(dead, _ZERO_BLOCKS) == _ZERO_BLOCKS
+        seen = count_within(dead, ZERO_BLOCKS) == ZERO_BLOCKS
         if not seen.any():
             return []
         last = int(np.argmax(seen.any(axis=1)))
         culprits = np.flatnonzero(seen[last])
-        start = stretch_start(dead[:, culprits[0]], last, _ZERO_BLOCKS)
+        start = stretch_start(dead[:, culprits[0]], last, ZERO_BLOCKS)
         end = stretch_end(dead[:, culprits[0]], last)
         layers = [str(layer) for layer in trace.layers[mask][culprits]]
         first, stop = int(blocks.first_step[start]), int(blocks.last_step[last])
         return [
-            Finding(
+            in_a_run(
+                trace,
                 rule=self.id,
                 severity="warning",
                 layers=layers,
                 first_step=first,
                 last_step=int(blocks.last_step[end]),
-                epoch=trace.epoch_of(first),
                 evidence={
                     "grad_norm": 0.0,
                     "threshold": 0.0,
@@ -136,7 +135,7 @@ class FrozenLayer(Rule):
         # Steps whose block is not complete are judged later.
         done = int(np.searchsorted(steps, blocks.last_step[-1], "right"))
         steps, ratio = steps[:done], columns(ratio[:done], mask)
-        if len(steps) < _MEASURED:
+        if len(steps) < MEASURED:
             return []
         at = np.searchsorted(blocks.first_step, steps, side="right") - 1
         logs = log_profile(trace)[np.maximum(at, 0)]
@@ -145,10 +144,10 @@ class FrozenLayer(Rule):
             fed = logs > top + np.log(1e-3)
             moved = (ratio > 1e-6).any(axis=1)[:, None]
             still = (ratio < self.limit("still")) & fed & moved
-        seen = count_within(still, _MEASURED) == _MEASURED
+        seen = count_within(still, MEASURED) == MEASURED
         for last, layer in np.argwhere(seen):
-            start = stretch_start(still[:, layer], int(last), _MEASURED)
-            if steps[last] - steps[start] >= _LONG:
+            start = stretch_start(still[:, layer], int(last), MEASURED)
+            if steps[last] - steps[start] >= LONG:
                 return [
                     self._still_finding(
                         trace, steps, still, ratio, mask, start, int(last)
@@ -162,13 +161,13 @@ class FrozenLayer(Rule):
         first, stop = int(steps[start]), int(steps[last])
         end = stretch_end(still[:, np.argmax(same)], last)
         value = float(np.nanmax(ratio[start : last + 1, same]))
-        return Finding(
+        return in_a_run(
+            trace,
             rule=self.id,
             severity="warning",
             layers=layers,
             first_step=first,
             last_step=int(steps[end]),
-            epoch=trace.epoch_of(first),
             evidence={
                 "update_ratio": value,
                 "threshold": self.limit("still"),
@@ -188,12 +187,12 @@ class FrozenLayer(Rule):
         known = ~np.isnan(update).all(axis=1)
         if not known.all():
             steps, update = steps[known], update[known]
-        if len(steps) < _MEASURED:
+        if len(steps) < MEASURED:
             return []
         moved = np.flatnonzero((update != 0).any(axis=1))
         stop = int(moved[0]) if len(moved) else len(steps)
-        far = np.flatnonzero(steps[:stop] - steps[0] >= _LONG)
-        far = far[far >= _MEASURED - 1]
+        far = np.flatnonzero(steps[:stop] - steps[0] >= LONG)
+        far = far[far >= MEASURED - 1]
         if not len(far):
             return []
         with np.errstate(invalid="ignore"):
@@ -201,13 +200,13 @@ class FrozenLayer(Rule):
                 return []
         first, until = int(steps[0]), int(steps[far[0]])
         return [
-            Finding(
+            in_a_run(
+                trace,
                 rule=self.id,
                 severity="critical",
                 layers=[],
                 first_step=first,
                 last_step=int(steps[stop - 1]),
-                epoch=trace.epoch_of(first),
                 evidence={
                     "update_norm": 0.0,
                     "threshold": 0.0,

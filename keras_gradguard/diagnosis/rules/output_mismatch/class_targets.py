@@ -3,14 +3,11 @@
 from keras_gradguard._text import count
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
-from keras_gradguard.trace.run_info import columns_of
-from keras_gradguard.trace.run_info import known
-from keras_gradguard.trace.run_info import rms
-
-# Rounding, label smoothing and the like.
-_EPSILON = 1e-3
-# From here on a network has far to go until it gives such numbers.
-_LARGE = 10.0
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import EPSILON
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import LARGE
+from keras_gradguard.trace.facts import columns_of
+from keras_gradguard.trace.facts import known
+from keras_gradguard.trace.facts import rms
 
 
 def for_numbers(output, data, why, loss=None):
@@ -27,7 +24,7 @@ def for_numbers(output, data, why, loss=None):
     plain = None if output.activation == "linear" else "linear"
     change = model.output(output, why, activation=plain, loss=loss)
     size = data.target_mean, data.target_std
-    if not known(*size) or rms(*size) < _LARGE or not data.target_std > 0:
+    if not known(*size) or rms(*size) < LARGE or not data.target_std > 0:
         return change
     scaled = model.scale_targets("A network gives numbers of about 1.", *size)
     if plain is None and loss is None:
@@ -46,7 +43,7 @@ def judge_binary(output, data):
         `Finding` or None.
     """
     low, high = data.target_min, data.target_max
-    if low >= -_EPSILON and high <= 1 + _EPSILON:
+    if low >= -EPSILON and high <= 1 + EPSILON:
         width, columns = columns_of(output, data)
         if width == 1 and columns == 2 and data.target_row_sum_is_one:
             return mismatch(
@@ -257,7 +254,7 @@ def judge_categorical(output, data):
             ],
             **data.target_evidence,
         )
-    if low < -_EPSILON or high > 1 + _EPSILON:
+    if low < -EPSILON or high > 1 + EPSILON:
         return mismatch(
             output,
             "targets_outside_probabilities",

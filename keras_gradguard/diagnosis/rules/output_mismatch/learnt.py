@@ -17,21 +17,18 @@ from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BEYOND
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
+    BOTTOMLESS,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import CONSTANT
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FEWEST
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import GAIN
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_PLAN
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import PATIENCE
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import RARE
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import SAME
 from keras_gradguard.findings.remedy import Remedy
-
-_PATIENCE = 100
-# A class that so few targets belong to hardly counts in the loss.
-_RARE = 0.01
-# Accuracies that differ by this share of what is missing to 1 are the same.
-_SAME = 0.02
-# Share of the loss of a constant by which one that learnt lies lower.
-_GAIN = 0.1
-# A loss that fell by so many times its first size, and outputs that grew so
-# far beyond the targets, have no floor.
-_BOTTOMLESS, _BEYOND = 30.0, 4.0
-# Outputs that vary by less than this share of the targets are a constant.
-_CONSTANT = 0.1
-_OF_PLAN, _FEWEST = 0.5, 500
 
 
 def broadcast(trace, output):
@@ -43,14 +40,14 @@ def broadcast(trace, output):
     data = trace.run.data
     target, given = data.target_shape, data.output_shape
     learning = Learning.of(trace)
-    own = output.loss is None and trace.run.loss_name is None
+    own = trace.run.own_loss == "model"
     if not own or target is None or given != [*target, 1] or not len(learning):
         return None
     run = learning.steps - int(trace.steps[0])
     with np.errstate(invalid="ignore"):
         small = learning.contrast < 0.5
     seen = np.flatnonzero(
-        (run >= _PATIENCE) & small & ~learning.good & learning.stalled
+        (run >= PATIENCE) & small & ~learning.good & learning.stalled
     )
     if not len(seen):
         return None
@@ -89,12 +86,12 @@ def bottomless(trace, output):
             np.abs(trace.data("target_min")[:count]),
             np.abs(trace.data("target_max")[:count]),
         )
-        far = size > _BEYOND * np.fmax(wanted, 1e-6)
+        far = size > BEYOND * np.fmax(wanted, 1e-6)
         far |= learning.crossentropy
-        fell = (learning.fallen > _BOTTOMLESS) & (learning.late < -1)
+        fell = (learning.fallen > BOTTOMLESS) & (learning.late < -1)
         # Faster and faster, or at least no slower.
         bad = fell & far & ~learning.stalled
-    seen = np.flatnonzero(bad & (learning.steps >= _PATIENCE))
+    seen = np.flatnonzero(bad & (learning.steps >= PATIENCE))
     if not len(seen):
         return None
     at = seen[0]
@@ -143,9 +140,9 @@ def rare_class(trace, output):
         gain = np.where(
             numbers | unseen, 1 - learning.late / (weight * guess), gain
         )
-        stuck = (gain < _GAIN) & ~(learning.follows >= 0.35)
+        stuck = (gain < GAIN) & ~(learning.follows >= 0.35)
     late = learning.steps - int(trace.steps[0]) >= _waits(trace)
-    rare = (share > 0) & (share < _RARE)
+    rare = (share > 0) & (share < RARE)
     seen = np.flatnonzero(late & rare & stuck & (learning.fallen > -1))
     if not len(seen) or count < 5:
         return None
@@ -195,7 +192,7 @@ def _missed(trace, learning, numbers):
         if len(last) < 2 or not np.isfinite(last).all():
             continue
         miss = 1 - float(last[-1])
-        same = abs(float(last[0]) - float(last[-1])) <= _SAME * miss
+        same = abs(float(last[0]) - float(last[-1])) <= SAME * miss
         if miss > 0 and same and (numbers or one[at]):
             found[at] = miss
     return found
@@ -210,9 +207,9 @@ def constant_outputs(trace, output):
     if not len(learning) or not learning.numbers:
         return None
     run = learning.steps - int(trace.steps[0])
-    due = max(_FEWEST, _OF_PLAN * (planned_steps(trace) or 4 * _FEWEST))
+    due = max(FEWEST, OF_PLAN * (planned_steps(trace) or 4 * FEWEST))
     with np.errstate(invalid="ignore"):
-        small = learning.contrast < _CONSTANT
+        small = learning.contrast < CONSTANT
         small &= ~(learning.gain >= 0.02) & ~learning.good
     seen = np.flatnonzero(
         (run >= due) & small & learning.stalled & ~learning.at_ceiling
@@ -244,5 +241,5 @@ def constant_outputs(trace, output):
 def _waits(trace):
     plan = planned_steps(trace)
     if not plan:
-        return _PATIENCE
-    return max(min(_PATIENCE, 0.5 * plan), 0.2 * plan)
+        return PATIENCE
+    return max(min(PATIENCE, 0.5 * plan), 0.2 * plan)

@@ -6,8 +6,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
     for_numbers,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
-from keras_gradguard.trace.run_info import columns_of
-from keras_gradguard.trace.run_info import known
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OVERSHOOT
+from keras_gradguard.trace.facts import columns_of
+from keras_gradguard.trace.facts import known
 
 # What an activation can give, and the share of the targets' range that may
 # lie outside before anything is said: an overshoot of a scaler is no mistake.
@@ -23,7 +24,6 @@ _RANGES = {
     "exponential": (0.0, float("inf")),
     "relu6": (0.0, 6.0),
 }
-_OVERSHOOT = 0.1
 
 
 def judge_numbers(output, data):
@@ -51,7 +51,7 @@ def judge_numbers(output, data):
         span = max(span, reach[1] - reach[0])
     under = max(0.0, reach[0] - low) / span
     over = max(0.0, high - reach[1]) / span
-    if max(under, over) <= _OVERSHOOT:
+    if max(under, over) <= OVERSHOOT:
         return None
     far = (
         known(data.target_mean, data.target_std)

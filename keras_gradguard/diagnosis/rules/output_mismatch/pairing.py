@@ -1,7 +1,7 @@
 """Judges an output layer against its loss by configuration alone."""
 
 from keras_gradguard.diagnosis.remedies import model as changes
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.findings.build import before_a_run
 
 CATEGORICAL = (
     "categorical_crossentropy",
@@ -97,13 +97,10 @@ def mismatch(output, kind, message, remedies, severity="critical", **evidence):
         **evidence: More of it.
     """
     where = output.layer or "The output"
-    return Finding(
+    return before_a_run(
         rule="output_mismatch",
         severity=severity,
         layers=output.layers,
-        first_step=0,
-        last_step=0,
-        epoch=None,
         evidence={
             "kind": kind,
             "trains": False,

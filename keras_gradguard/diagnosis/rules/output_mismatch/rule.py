@@ -19,6 +19,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     judge_targets,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MANY
 from keras_gradguard.diagnosis.rules.rule import Rule
 
 # Nobody has to wait for these: no training makes up for them.
@@ -32,8 +33,6 @@ _HOPELESS = (
     "numbers_for_categorical",
     "one_hot_for_one_unit",
 )
-# Standard deviations within which most targets lie.
-_MANY = 1.5
 _OF_THE_COURSE = (
     learnt.broadcast,
     learnt.bottomless,
@@ -144,7 +143,7 @@ def _hopeless(finding, facts):
         if facts.target_std is None or facts.target_mean is None:
             return False
         # Not some that lie apart, but many.
-        most = _MANY * facts.target_std
+        most = MANY * facts.target_std
         below = facts.target_mean - most < low
         above = facts.target_mean + most > high
         outside = max(low - facts.target_min, facts.target_max - high, 0.0)

@@ -16,8 +16,8 @@ from keras_gradguard.diagnosis.rules.output_mismatch.number_targets import (
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import CATEGORICAL
-from keras_gradguard.trace.run_info import REGRESSION
-from keras_gradguard.trace.run_info import known
+from keras_gradguard.trace.facts import REGRESSION
+from keras_gradguard.trace.facts import known
 
 _SPARSE = ("sparse_categorical_crossentropy",)
 

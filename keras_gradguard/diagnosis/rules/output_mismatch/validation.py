@@ -12,12 +12,9 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.scores import both_scores
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import EPOCHS
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_CHANCE
 from keras_gradguard.findings.remedy import Remedy
-
-# Who overfits guesses, and so comes down to chance. Below this share of it the
-# labels themselves are others.
-_OF_CHANCE = 0.5
-_EPOCHS = 3
 
 
 def foreign_labels(trace, output):
@@ -29,8 +26,8 @@ def foreign_labels(trace, output):
     for name, score, held_out, chance in both_scores(trace):
         with np.errstate(invalid="ignore"):
             good = score - chance > 0.5 * (1 - chance)
-            bad = good & (held_out < _OF_CHANCE * chance)
-        seen = np.flatnonzero(count_within(bad, _EPOCHS) == _EPOCHS)
+            bad = good & (held_out < OF_CHANCE * chance)
+        seen = np.flatnonzero(count_within(bad, EPOCHS) == EPOCHS)
         if not len(seen):
             continue
         at = int(seen[0])
@@ -41,7 +38,7 @@ def foreign_labels(trace, output):
             [_shuffle()],
             score=float(score[at]),
             val_score=float(held_out[at]),
-            threshold=_OF_CHANCE * chance,
+            threshold=OF_CHANCE * chance,
         )
         text = (
             f"Training is sound, validation is not: {name} is "

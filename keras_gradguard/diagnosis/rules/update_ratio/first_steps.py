@@ -12,16 +12,15 @@ from keras_gradguard.diagnosis.evidence.thrown import FIRST
 from keras_gradguard.diagnosis.evidence.thrown import moved_first
 from keras_gradguard.diagnosis.evidence.thrown import thrown_at
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import DIFFERED
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
+    FIRST_STEPS_PATIENCE,
+)
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import HALF
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import LEFT
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MOVED
+from keras_gradguard.findings.build import in_a_run
 
-# Of the weights, by the first updates together, where the outputs become the
-# same for every input.
-_MOVED = 0.2
-# Half of the weights, after which nothing is learnt.
-_HALF = 0.5
-# Outputs that differed by so much at first, and by this share of it now.
-_DIFFERED, _LEFT = 0.02, 0.05
-_PATIENCE = 30
 # Its first step sets the weights anew, whatever the rate.
 _ANEW = ("Ftrl",)
 
@@ -44,7 +43,7 @@ def thrown_at_start(trace):
     moved = moved_first(trace) - FIRST * decay
     if trace.run.optimizer.name in _ANEW:
         return None
-    if not moved >= _MOVED or not len(learning) or not len(trace.steps):
+    if not moved >= MOVED or not len(learning) or not len(trace.steps):
         return None
     start = int(trace.steps[0])
     if int(learning.steps[0]) != start or start > 0 or learning.good[-1]:
@@ -60,7 +59,7 @@ def thrown_at_start(trace):
             f"The loss went from {number(thrown.loss_first, 3)} to "
             f"{number(thrown.loss, 3)} and was still there at step {seen}."
         )
-    elif seen is None and moved >= _HALF and _idle_since(learning, start):
+    elif seen is None and moved >= HALF and _idle_since(learning, start):
         seen = _idle_since(learning, start)
         text += f"Nothing was learnt up to step {seen}."
     elif seen is not None:
@@ -70,17 +69,17 @@ def thrown_at_start(trace):
         )
     else:
         return None
-    return Finding(
+    return in_a_run(
+        trace,
         rule="update_ratio",
         severity="critical",
         layers=[],
         first_step=start,
         last_step=not_learnt_until(trace, seen),
-        epoch=trace.epoch_of(start),
         evidence={
             "kind": "first_steps",
             "update_ratio": moved,
-            "threshold": _MOVED,
+            "threshold": MOVED,
             "window": {"first_step": start, "last_step": seen},
         },
         message=text,
@@ -97,9 +96,9 @@ def thrown_at_start(trace):
 
 def _idle_since(learning, start):
     """Return the step by which a net that let the signal through idles."""
-    late = learning.steps - start >= _PATIENCE
+    late = learning.steps - start >= FIRST_STEPS_PATIENCE
     seen = np.flatnonzero(late & learning.idle(0.1))
-    if not float(learning.contrast[0]) >= _DIFFERED or not len(seen):
+    if not float(learning.contrast[0]) >= DIFFERED or not len(seen):
         return None
     return int(learning.steps[seen[0]])
 
@@ -108,12 +107,14 @@ def _same_since(learning, start):
     """Return the step by which all inputs were seen to give the same."""
     before = float(learning.contrast[0])
     with np.errstate(invalid="ignore"):
-        same = learning.contrast < _LEFT * before
+        same = learning.contrast < LEFT * before
     run = learning.steps - start
     # At once: under a penalty they come nearer to one another by and by.
-    if not before >= _DIFFERED or not same[run < _PATIENCE].any():
+    if not before >= DIFFERED or not same[run < FIRST_STEPS_PATIENCE].any():
         return None
-    seen = np.flatnonzero((run >= _PATIENCE) & same & learning.idle(0.1))
+    seen = np.flatnonzero(
+        (run >= FIRST_STEPS_PATIENCE) & same & learning.idle(0.1)
+    )
     if not len(seen):
         return None
     return int(learning.steps[seen[0]])

@@ -10,17 +10,14 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import first_loss
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import HALF_USUAL
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SMALLEST
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import THROWN
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 
-# The smallest normal number of float16. An epsilon below it is next to nothing
-# there, and so is the square of a gradient below 1/128.
-_SMALLEST = 2.0**-14
 # They divide by the root of a mean of squares, plus epsilon.
 _DIVIDE = ("Adam", "AdamW", "Nadam", "RMSprop", "Adadelta", "Adagrad", "Lamb")
-_USUAL = 1e-3
-# A loss so many times the first was thrown there.
-_THROWN = 1.5
 
 
 def half_precision(trace):
@@ -38,7 +35,7 @@ def half_precision(trace):
         for layer in trace.layers
         if trace.info(layer).get("dtype") == "float16"
     ]
-    if not epsilon < _SMALLEST or not layers:
+    if not epsilon < SMALLEST or not layers:
         return None
     thrown = harmed_at(trace), _thrown_at(trace)
     found = [step for step in thrown if step is not None]
@@ -61,20 +58,20 @@ def half_precision(trace):
         training.set_optimizer_arguments(
             "Use a larger epsilon",
             "float16 holds nothing below 6e-8, and little below 6e-5.",
-            epsilon=_USUAL,
+            epsilon=HALF_USUAL,
         ),
     ]
-    return Finding(
+    return in_a_run(
+        trace,
         rule="update_ratio",
         severity="critical",
         layers=layers,
         first_step=first,
         last_step=max(seen, int(trace.steps[-1])),
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": "float16",
             "epsilon": float(epsilon),
-            "threshold": _SMALLEST,
+            "threshold": SMALLEST,
             "window": {"first_step": first, "last_step": seen},
         },
         message=text,
@@ -89,5 +86,5 @@ def _thrown_at(trace):
     if not progress.per_batch or not first > 0:
         return None
     with np.errstate(invalid="ignore"):
-        high = np.flatnonzero(progress.loss > _THROWN * first)
+        high = np.flatnonzero(progress.loss > THROWN * first)
     return int(blocks.last_step[high[0]]) if len(high) else None

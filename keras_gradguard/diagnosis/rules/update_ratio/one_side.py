@@ -7,15 +7,12 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.logged import losses_of_sides
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import EPOCHS
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import GROWN
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import OF_EPOCHS
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import WON
+from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
-
-# The loss of the side that has won: of the first, and by itself. A pair whose
-# discriminator came down to 0.01 found its balance again.
-_WON = {"share": 0.1, "loss": 2e-3}
-# That of the other one: of the first.
-_GROWN = 2.0
-_EPOCHS, _OF_EPOCHS = 3, 0.1
 
 
 def one_side_won(trace):
@@ -46,10 +43,10 @@ def _won(trace, winner, low, loser, high):
         return None
     if not np.isfinite(high).all():
         return None
-    limit = min(_WON["share"] * low[0], _WON["loss"])
-    bad = (low < limit) & (high > _GROWN * abs(high[0]))
+    limit = min(WON["share"] * low[0], WON["loss"])
+    bad = (low < limit) & (high > GROWN * abs(high[0]))
     for at in np.flatnonzero(bad):
-        count = max(_EPOCHS, int(np.ceil(_OF_EPOCHS * (at + 1))))
+        count = max(EPOCHS, int(np.ceil(OF_EPOCHS * (at + 1))))
         begin = at + 1 - count
         if begin < 0 or not bad[begin : at + 1].all():
             continue
@@ -84,20 +81,20 @@ def _finding(trace, winner, low, loser, high, begin, at, bad):
             f"3 * model.{other}_optimizer.learning_rate",
         ),
     ]
-    return Finding(
+    return in_a_run(
+        trace,
         rule="update_ratio",
         severity="critical",
         layers=[],
         first_step=first,
         last_step=int(trace.epoch_steps[np.flatnonzero(bad)[-1]]),
-        epoch=trace.epoch_of(first),
         evidence={
             "kind": "one_side",
             "loss_first": float(low[0]),
             "loss": float(low[at]),
             "other_loss_first": float(high[0]),
             "other_loss": float(high[at]),
-            "threshold": _WON["loss"],
+            "threshold": WON["loss"],
             "window": {
                 "first_step": first,
                 "last_step": int(trace.epoch_steps[at]),

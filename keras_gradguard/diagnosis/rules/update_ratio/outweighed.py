@@ -1,6 +1,9 @@
 """A penalty or a decay that moves the weights more than the task does.
 
 The judgement takes a `Trace` and returns a `Finding`, or None.
+
+Longer than 350 lines, since the ways to outweigh the loss are told apart by the
+same measurements.
 """
 
 import math
@@ -16,31 +19,31 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.findings.finding import Finding
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AS_CONSTANT
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import CONSTANT
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import FADED
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import GONE
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import OF_PLAN
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
+    OUTWEIGHED_LONG,
+)
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
+    OUTWEIGHED_PATIENCE,
+)
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
+    OUTWEIGHED_USUAL,
+)
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SAME
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SHARE
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SHARP
+from keras_gradguard.findings.build import in_a_run
 
-# Records after which a run that goes well shows it.
-_PATIENCE = 30
-# Weights, or outputs, of this share of their first size have faded.
-_FADED = 0.35
-# A penalty below this share of the first loss does not rule it.
-_SHARE = 0.3
-# Where the loss falls still: records, and share of the plan, after which the
-# loss of the data lies within this of a constant prediction's, or the outputs
-# vary by less than this.
-_LONG, _OF_PLAN, _AS_CONSTANT, _SAME = 100, 0.2, 0.95, 0.02
-# A penalty of which so little is left has had its way.
-_GONE = 0.1
-# Outputs that vary by less than this share of the targets are near a constant;
-# by less than that where the loss alone would be one of a run that learns.
-_CONSTANT, _SHARP = 0.3, 0.1
 # Penalties, by the variables that they are on.
 _REGULARIZERS = {
     "kernel_regularizer": "kernel",
     "recurrent_regularizer": "recurrent_kernel",
     "embeddings_regularizer": "embeddings",
 }
-# Penalties that leave a network free to learn, and decays of AdamW's kind.
-_USUAL = {"penalty": 1e-4, "decay": 4e-3}
 
 
 def outweighed(trace):
@@ -52,14 +55,20 @@ def outweighed(trace):
     start = int(trace.steps[0])
     plan = planned_steps(trace)
     # Codes and quantizers may lie at one point for a while, and then learn.
-    wait = max(_PATIENCE, _OF_PLAN * plan if plan else 0)
+    wait = max(OUTWEIGHED_PATIENCE, OF_PLAN * plan if plan else 0)
     idle = learning.idle(share=0.1, follows=0.35)
     with np.errstate(invalid="ignore"):
         falls = ~(learning.follows >= 0.35) & ~learning.good
     falls &= not learning.good[-1]
     run = learning.steps - start
-    long = run >= (max(wait, min(_LONG, plan / 2)) if plan else 3 * _LONG)
-    for at in np.flatnonzero((idle & (run >= _PATIENCE)) | (falls & long)):
+    long = run >= (
+        max(wait, min(OUTWEIGHED_LONG, plan / 2))
+        if plan
+        else 3 * OUTWEIGHED_LONG
+    )
+    for at in np.flatnonzero(
+        (idle & (run >= OUTWEIGHED_PATIENCE)) | (falls & long)
+    ):
         stop = int(learning.steps[at])
         last = int(np.searchsorted(steps, stop, "right")) - 1
         if last < 1:
@@ -70,7 +79,7 @@ def outweighed(trace):
         if found is None and long[at]:
             found = _penalty_leads(trace, learning, int(at), stop)
         if found is None and run[at] >= wait and learning.stalled[at]:
-            limit = _CONSTANT if idle[at] else _SHARP
+            limit = CONSTANT if idle[at] else SHARP
             contrast = float(learning.contrast[at])
             found = _collapsed(trace, contrast, stop, limit)
         if found is not None:
@@ -91,8 +100,8 @@ def _penalty(trace, left, stop):
     own = _penalties(trace)
     loss, total = _first_loss(trace), sum(own.values())
     share = total / abs(loss) if loss else math.nan
-    faded = [at for at in own if left[at] < _FADED]
-    if not faded or not share > _SHARE:
+    faded = [at for at in own if left[at] < FADED]
+    if not faded or not share > SHARE:
         return None
     layers = [str(trace.layers[at]) for at in faded]
     least = float(min(left[at] for at in faded))
@@ -118,10 +127,10 @@ def _penalty_leads(trace, learning, at, stop):
     share = total / abs(loss)
     # Where the loss of a constant is not known, that of the data at first.
     guess = guess if np.isfinite(guess) else loss - total
-    learnt = late - left < _AS_CONSTANT * guess or not guess > 0
-    learnt &= not learning.contrast[at] < _SAME
-    leads = left > _SHARE * late or left < _GONE * total
-    if learnt or not share > _SHARE or not leads:
+    learnt = late - left < AS_CONSTANT * guess or not guess > 0
+    learnt &= not learning.contrast[at] < SAME
+    leads = left > SHARE * late or left < GONE * total
+    if learnt or not share > SHARE or not leads:
         return None
     layers = [str(trace.layers[i]) for i in sorted(own, key=own.get)[::-1]]
     text = (
@@ -139,9 +148,9 @@ def _of_penalty(trace, own, layers, stop, share, text):
         [str(trace.layers[at]) for at in own],
         "1e-4 is usual; the loss of the data must lead.",
         list(_REGULARIZERS),
-        _USUAL["penalty"],
+        OUTWEIGHED_USUAL["penalty"],
     )
-    evidence = {"kind": "penalty", "share": share, "threshold": _SHARE}
+    evidence = {"kind": "penalty", "share": share, "threshold": SHARE}
     return _finding(trace, layers, stop, evidence, text, [fix])
 
 
@@ -156,7 +165,7 @@ def _activity(trace, stop):
         left = size[at] / size[0]
     layers = [
         layer
-        for layer in layers_of(trace, trace.sites[left < _FADED])
+        for layer in layers_of(trace, trace.sites[left < FADED])
         if trace.info(layer).get("activity_regularizer")
     ]
     if not layers:
@@ -173,7 +182,7 @@ def _activity(trace, stop):
         ["activity_regularizer"],
         1e-6,
     )
-    evidence = {"kind": "activity_penalty", "threshold": _FADED}
+    evidence = {"kind": "activity_penalty", "threshold": FADED}
     return _finding(trace, layers, stop, evidence, text, [fix])
 
 
@@ -185,7 +194,7 @@ def _decay(trace, left, stop):
     # Keras takes rate * decay off the weights at each step.
     explained = math.exp(-min(700.0, rate * decay * run))
     trained = np.unique(trace.owners[trace.has_gradient])
-    faded = [int(at) for at in trained if left[at] < _FADED]
+    faded = [int(at) for at in trained if left[at] < FADED]
     if explained > 0.5 or len(faded) < max(1, len(trained) // 2):
         return None
     layers = [str(trace.layers[at]) for at in faded]
@@ -200,12 +209,12 @@ def _decay(trace, left, stop):
     fix = training.set_optimizer_arguments(
         "Weaken the weight decay",
         "AdamW's default is 0.004.",
-        weight_decay=_USUAL["decay"],
+        weight_decay=OUTWEIGHED_USUAL["decay"],
     )
     evidence = {
         "kind": "decay",
         "weight_decay": float(decay),
-        "threshold": _FADED,
+        "threshold": FADED,
     }
     return _finding(trace, layers, stop, evidence, text, [fix])
 
@@ -215,10 +224,10 @@ def _added(trace, left, stop):
     count = len(Learning.of(trace))
     loss, guess = _first_loss(trace), guess_of(trace, count)[:1]
     trained = np.unique(trace.owners[trace.has_gradient])
-    faded = [int(at) for at in trained if left[at] < _FADED]
+    faded = [int(at) for at in trained if left[at] < FADED]
     if loss is None or len(faded) < max(1, len(trained) // 2):
         return None
-    if not len(guess) or not 0 < guess[0] < (1 - _SHARE) * loss:
+    if not len(guess) or not 0 < guess[0] < (1 - SHARE) * loss:
         return None
     layers = [str(trace.layers[at]) for at in faded]
     least = float(min(left[at] for at in faded))
@@ -236,7 +245,7 @@ def _added(trace, left, stop):
     evidence = {
         "kind": "penalty",
         "share": float(1 - guess[0] / loss),
-        "threshold": _SHARE,
+        "threshold": SHARE,
     }
     return _finding(trace, layers, stop, evidence, text, [fix])
 
@@ -250,7 +259,7 @@ def _collapsed(trace, contrast, stop, limit):
     """
     most = most_of(trace)
     loss = float(trace.data("loss")[0]) if most > 0 else math.nan
-    if not contrast < limit or not most < (1 - _SHARE) * loss:
+    if not contrast < limit or not most < (1 - SHARE) * loss:
         return None
     text = (
         f"An added loss outweighs the task. The first loss was {number(loss)}, "
@@ -268,7 +277,7 @@ def _collapsed(trace, contrast, stop, limit):
         "kind": "penalty",
         "share": 1 - most / loss,
         "contrast": contrast,
-        "threshold": _SHARE,
+        "threshold": SHARE,
     }
     return _finding(trace, [], stop, evidence, text, [fix])
 
@@ -346,13 +355,13 @@ def _loss_by(trace, stop):
 
 def _finding(trace, layers, stop, evidence, text, fixes):
     first = int(trace.steps[0])
-    return Finding(
+    return in_a_run(
+        trace,
         rule="update_ratio",
         severity="critical",
         layers=layers,
         first_step=first,
         last_step=int(trace.steps[-1]),
-        epoch=trace.epoch_of(first),
         evidence={
             **evidence,
             "window": {"first_step": first, "last_step": stop},

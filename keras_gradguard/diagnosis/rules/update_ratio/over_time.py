@@ -13,17 +13,18 @@ from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.findings.finding import Finding
-
-# A rate of this share of its largest has ended; by this share of the plan is
-# too early.
-_ENDED = 0.02
-_EARLY = 0.35
-_AT_ONCE = 0.1
-_PATIENCE = 30
-# What a run had learnt, and what is left of it where it is lost.
-_LEARNT, _LOST = 0.5, 0.1
-_BLOCKS = 5
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AT_ONCE
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import BLOCKS
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import EARLY
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ENDED
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import LEARNT
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
+    OVER_TIME_LOST,
+)
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
+    OVER_TIME_PATIENCE,
+)
+from keras_gradguard.findings.build import in_a_run
 
 
 def ended_early(trace):
@@ -38,20 +39,20 @@ def ended_early(trace):
     start = int(trace.steps[0])
     steps, rates = _rates(trace)
     with np.errstate(invalid="ignore"):
-        low = rates <= _ENDED * np.fmax.accumulate(rates) if len(rates) else []
+        low = rates <= ENDED * np.fmax.accumulate(rates) if len(rates) else []
     ended = np.flatnonzero(low)
     if not len(ended):
         return None
     end = int(steps[ended[0]])
-    if plan is not None and end - start > _EARLY * plan:
+    if plan is not None and end - start > EARLY * plan:
         return None
     run = learning.steps - end
-    wait = max(_PATIENCE, 0 if plan is not None else end - start)
+    wait = max(OVER_TIME_PATIENCE, 0 if plan is not None else end - start)
     with np.errstate(invalid="ignore"):
         little = (learning.fallen < 0.5) | (learning.gain < 0.5)
     with np.errstate(invalid="ignore"):
         learnt = learning.good | learning.at_ceiling
-        if plan is not None and end - start < _AT_ONCE * plan:
+        if plan is not None and end - start < AT_ONCE * plan:
             # No run is through so soon, whatever it has learnt till then.
             learnt = (learning.fallen > 0.9) | (learning.score > 0.9)
     late = (run >= wait) & learning.stalled
@@ -97,7 +98,7 @@ def ended_early(trace):
         "kind": "schedule",
         "learning_rate": left,
         "largest_rate": highest,
-        "threshold": _ENDED,
+        "threshold": ENDED,
         "window": {"first_step": end, "last_step": stop},
     }
     return _finding(trace, "warning", end, evidence, text, fixes)
@@ -110,19 +111,19 @@ def lost_again(trace):
     records, without falling.
     """
     blocks, progress = trace.blocks(), Progress.of(trace)
-    if len(blocks) < 3 * _BLOCKS or not progress.per_batch:
+    if len(blocks) < 3 * BLOCKS or not progress.per_batch:
         return None
     loss = progress.loss
     with np.errstate(invalid="ignore", over="ignore"):
         best = np.fmin.accumulate(loss)
         first = progress.first
-        had = first - best >= _LEARNT * abs(first)
-        gone = first - loss <= _LOST * abs(first)
-        bad = had & gone & (loss > best + _LEARNT * abs(first))
+        had = first - best >= LEARNT * abs(first)
+        gone = first - loss <= OVER_TIME_LOST * abs(first)
+        bad = had & gone & (loss > best + LEARNT * abs(first))
     if not np.isfinite(first) or not bad.any():
         return None
-    window = np.convolve(bad, np.ones(_BLOCKS, int))[: len(bad)] >= _BLOCKS
-    stalled = progress.stalled(2 * _BLOCKS, 0.05)
+    window = np.convolve(bad, np.ones(BLOCKS, int))[: len(bad)] >= BLOCKS
+    stalled = progress.stalled(2 * BLOCKS, 0.05)
     hits = np.flatnonzero(window & stalled)
     if not len(hits):
         return None
@@ -153,7 +154,7 @@ def lost_again(trace):
         "loss_first": float(first),
         "loss_best": float(best[begin]),
         "loss": float(loss[last]),
-        "threshold": _LOST,
+        "threshold": OVER_TIME_LOST,
         "window": {"first_step": since, "last_step": stop},
     }
     return _finding(trace, "critical", since, evidence, text, fixes)
@@ -178,13 +179,13 @@ def _rates(trace):
 
 
 def _finding(trace, severity, first, evidence, text, fixes):
-    return Finding(
+    return in_a_run(
+        trace,
         rule="update_ratio",
         severity=severity,
         layers=[],
         first_step=first,
         last_step=max(first, int(trace.steps[-1])),
-        epoch=trace.epoch_of(first),
         evidence=evidence,
         message=text,
         remedies=fixes,

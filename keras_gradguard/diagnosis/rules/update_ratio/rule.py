@@ -26,11 +26,13 @@ from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
-from keras_gradguard.findings.finding import Finding
-from keras_gradguard.trace.run_info import known
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
+from keras_gradguard.findings.build import before_a_run
+from keras_gradguard.findings.build import in_a_run
+from keras_gradguard.trace.facts import known
 
-_MEASURED = 5
-_LONG = 100
 _OF_THE_COURSE = (
     half_precision,
     outweighed,
@@ -41,9 +43,6 @@ _OF_THE_COURSE = (
 )
 
 
-# A first step that replaces this share of the weights, in the median layer,
-# and one that needs ten million to change them.
-_REPLACED, _LOST = 1.0, 1e-7
 _ADAPTIVE = ("Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Lion", "Adafactor")
 
 
@@ -131,7 +130,7 @@ class UpdateRatio(Rule):
         if unknown.any():
             known = ~unknown.all(axis=1)
             steps, ratio = steps[known], ratio[known]
-        if len(steps) < _MEASURED or not ratio.shape[1]:
+        if len(steps) < MEASURED or not ratio.shape[1]:
             return []
         with np.errstate(over="ignore", invalid="ignore"):
             middle = median_known(ratio, infinite=True)
@@ -155,9 +154,9 @@ class UpdateRatio(Rule):
         `idle` holds the steps at which the loss was seen to stall.
         """
         span = 20 if kind == "large" else 50
-        enough = count_within(mask, _MEASURED) == _MEASURED
+        enough = count_within(mask, MEASURED) == MEASURED
         for last in np.flatnonzero(enough):
-            start = stretch_start(mask, int(last), _MEASURED)
+            start = stretch_start(mask, int(last), MEASURED)
             if steps[last] - steps[start] < span:
                 continue
             if kind == "small" and start > 0:
@@ -181,13 +180,13 @@ class UpdateRatio(Rule):
                 else "at this pace the weights stay where they began"
             )
             return [
-                Finding(
+                in_a_run(
+                    trace,
                     rule=self.id,
                     severity="warning",
                     layers=layers,
                     first_step=first,
                     last_step=int(steps[stretch_end(mask, int(last))]),
-                    epoch=trace.epoch_of(first),
                     evidence={
                         "update_ratio": value,
                         "threshold": limit,
@@ -227,11 +226,11 @@ class UpdateRatio(Rule):
         if not steps:
             return []
         middle, largest = float(np.median(steps)), float(max(steps))
-        if middle >= _REPLACED:
-            size, usual, limit = middle, 1e-2, _REPLACED
+        if middle >= REPLACED:
+            size, usual, limit = middle, 1e-2, REPLACED
             text = "replaces the weights"
-        elif largest < _LOST:
-            size, usual, limit = largest, 1e-3, _LOST
+        elif largest < RULE_LOST:
+            size, usual, limit = largest, 1e-3, RULE_LOST
             text = "does not change the weights"
         else:
             return []
@@ -282,13 +281,10 @@ def judge_learning_rate(optimizer):
     else:
         effect = f"below {number(low)} {name} moves no weight within a run"
     return [
-        Finding(
+        before_a_run(
             rule="update_ratio",
             severity="warning",
             layers=[],
-            first_step=0,
-            last_step=0,
-            epoch=None,
             evidence={
                 "kind": "learning_rate",
                 "optimizer": name,

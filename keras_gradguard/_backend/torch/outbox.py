@@ -1,10 +1,10 @@
 """torch: vectors that are kept until the host asks for them."""
 
-from keras_gradguard._backend.mailbox import SideMailbox
+from keras_gradguard._backend.outbox import SideOutbox
 from keras_gradguard._backend.torch.values import to_numpy
 
 
-class Mailbox(SideMailbox):
+class Outbox(SideOutbox):
     """Keeps a vector until the host asks for it.
 
     Args:

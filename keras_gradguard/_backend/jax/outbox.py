@@ -18,7 +18,7 @@ def last_of_many(logs):
     return jax.tree_util.tree_map(lambda value: value[-1], logs)
 
 
-class Mailbox:
+class Outbox:
     """Carries a vector out of the compiled step, as one of its logs.
 
     Args:

@@ -6,7 +6,7 @@ GLOBAL = ("global_grad_norm", "clipped_grad_norm")
 RANGE = ("grad_norm_min", "grad_norm_max")
 
 
-def shared_series(trace, low, high, norms):
+def global_series(trace, low, high, norms):
     """Return the series of a part of a run that are not per layer.
 
     Args:

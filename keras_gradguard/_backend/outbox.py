@@ -3,8 +3,8 @@
 import abc
 
 
-class SideMailbox(abc.ABC):
-    """A mailbox that sends vectors off at once, past the step's result."""
+class SideOutbox(abc.ABC):
+    """An outbox that sends vectors off at once, past the step's result."""
 
     @abc.abstractmethod
     def post(self, result, vector):

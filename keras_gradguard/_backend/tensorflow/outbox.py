@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from keras_gradguard._backend.mailbox import SideMailbox
+from keras_gradguard._backend.outbox import SideOutbox
 
 
-class Mailbox(SideMailbox):
+class Outbox(SideOutbox):
     """Carries a vector out of the compiled step, in a `tf.Variable`.
 
     Args:

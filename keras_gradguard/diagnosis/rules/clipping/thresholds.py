@@ -1,0 +1,24 @@
+"""The thresholds of the rule `clipping`, all of them."""
+
+# rule
+ALWAYS = {"window": 500}
+NEVER = {"window": 2000, "ratio": 0.1}
+
+
+# of_keras
+# What is left of a gradient that a step no longer feels.
+OF_KERAS_LEFT = 0.05
+OF_KERAS_SHARE = 0.95
+RECORDS = 30
+# By then a run that is not starved has begun to learn.
+OF_PLAN, MOST = 0.02, 100
+
+
+# uneven
+# So much is left at most of a gradient that is cut, and so many updates of a
+# window lose as much. Outliers are fewer.
+UNEVEN_LEFT = 0.1
+UNEVEN_SHARE = 0.1
+WINDOW = 200
+# At that many measurements in a row nothing was learnt.
+MEASUREMENTS = 3

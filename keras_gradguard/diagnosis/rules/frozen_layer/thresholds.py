@@ -1,0 +1,26 @@
+"""The thresholds of the rule `frozen_layer`, all of them."""
+
+# rule
+ZERO_BLOCKS = 10
+MEASURED = 5
+LONG = 100
+
+
+# averages
+# Averages that keep so much of their start are not those of the data.
+KEPT = 0.05
+# Validation that reaches this share of what training has learnt is no worse
+# than that of any short run.
+LEFT = 0.25
+EPOCHS = 2
+
+
+# no_gradient
+# Records that have to show it, from the first on. A branch that starts at zero
+# wakes up after some tens of steps; two factors at zero never do.
+OF_ALL, OF_ZEROS, OF_SOME = 10, 30, 100
+# A gradient that fades over the layers arrives small before it is gone; one
+# that is cut off arrives whole at the layer behind.
+WHOLE = 1e-8
+# A site that lets nothing pass, whatever the weights.
+CLOSED = 0.999

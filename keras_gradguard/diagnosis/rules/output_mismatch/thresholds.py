@@ -1,0 +1,39 @@
+"""The thresholds of the rule `output_mismatch`, all of them."""
+
+# rule
+# Standard deviations within which most targets lie.
+MANY = 1.5
+
+
+# class_targets
+# Rounding, label smoothing and the like.
+EPSILON = 1e-3
+# From here on a network has far to go until it gives such numbers.
+LARGE = 10.0
+
+
+# learnt
+PATIENCE = 100
+# A class that so few targets belong to hardly counts in the loss.
+RARE = 0.01
+# Accuracies that differ by this share of what is missing to 1 are the same.
+SAME = 0.02
+# Share of the loss of a constant by which one that learnt lies lower.
+GAIN = 0.1
+# A loss that fell by so many times its first size, and outputs that grew so
+# far beyond the targets, have no floor.
+BOTTOMLESS, BEYOND = 30.0, 4.0
+# Outputs that vary by less than this share of the targets are a constant.
+CONSTANT = 0.1
+OF_PLAN, FEWEST = 0.5, 500
+
+
+# number_targets
+OVERSHOOT = 0.1
+
+
+# validation
+# Who overfits guesses, and so comes down to chance. Below this share of it the
+# labels themselves are others.
+OF_CHANCE = 0.5
+EPOCHS = 3

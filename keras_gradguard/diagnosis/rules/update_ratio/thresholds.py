@@ -1,0 +1,69 @@
+"""The thresholds of the rule `update_ratio`, all of them."""
+
+# rule
+MEASURED = 5
+RULE_LONG = 100
+# A first step that replaces this share of the weights, in the median layer,
+# and one that needs ten million to change them.
+REPLACED, RULE_LOST = 1.0, 1e-7
+
+
+# first_steps
+# Of the weights, by the first updates together, where the outputs become the
+# same for every input.
+MOVED = 0.2
+# Half of the weights, after which nothing is learnt.
+HALF = 0.5
+# Outputs that differed by so much at first, and by this share of it now.
+DIFFERED, LEFT = 0.02, 0.05
+FIRST_STEPS_PATIENCE = 30
+
+
+# half
+# The smallest normal number of float16. An epsilon below it is next to nothing
+# there, and so is the square of a gradient below 1/128.
+SMALLEST = 2.0**-14
+HALF_USUAL = 1e-3
+# A loss so many times the first was thrown there.
+THROWN = 1.5
+
+
+# one_side
+# The loss of the side that has won: of the first, and by itself. A pair whose
+# discriminator came down to 0.01 found its balance again.
+WON = {"share": 0.1, "loss": 2e-3}
+# That of the other one: of the first.
+GROWN = 2.0
+EPOCHS, OF_EPOCHS = 3, 0.1
+
+
+# outweighed
+# Records after which a run that goes well shows it.
+OUTWEIGHED_PATIENCE = 30
+# Weights, or outputs, of this share of their first size have faded.
+FADED = 0.35
+# A penalty below this share of the first loss does not rule it.
+SHARE = 0.3
+# Where the loss falls still: records, and share of the plan, after which the
+# loss of the data lies within this of a constant prediction's, or the outputs
+# vary by less than this.
+OUTWEIGHED_LONG, OF_PLAN, AS_CONSTANT, SAME = 100, 0.2, 0.95, 0.02
+# A penalty of which so little is left has had its way.
+GONE = 0.1
+# Outputs that vary by less than this share of the targets are near a constant;
+# by less than that where the loss alone would be one of a run that learns.
+CONSTANT, SHARP = 0.3, 0.1
+# Penalties that leave a network free to learn, and decays of AdamW's kind.
+OUTWEIGHED_USUAL = {"penalty": 1e-4, "decay": 4e-3}
+
+
+# over_time
+# A rate of this share of its largest has ended; by this share of the plan is
+# too early.
+ENDED = 0.02
+EARLY = 0.35
+AT_ONCE = 0.1
+OVER_TIME_PATIENCE = 30
+# What a run had learnt, and what is left of it where it is lost.
+LEARNT, OVER_TIME_LOST = 0.5, 0.1
+BLOCKS = 5

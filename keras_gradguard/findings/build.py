@@ -1,0 +1,64 @@
+"""Makes the findings of the rules."""
+
+from keras_gradguard.findings.finding import Finding
+
+
+def in_a_run(
+    trace,
+    rule,
+    severity,
+    layers,
+    first_step,
+    last_step,
+    evidence,
+    message,
+    remedies=(),
+):
+    """Return what a rule finds in a run.
+
+    Args:
+        trace: `Trace` of the run.
+        rule: Str. Id of the rule.
+        severity: Str. `"warning"` or `"critical"`.
+        layers: Sequence of layer paths, the culprits first.
+        first_step: Int. Where it began.
+        last_step: Int. The last step that shows it.
+        evidence: Dict of what JSON can hold.
+        message: Str.
+        remedies: Sequence of `Remedy`. Defaults to none.
+    """
+    return Finding(
+        rule=rule,
+        severity=severity,
+        layers=[str(layer) for layer in layers],
+        first_step=int(first_step),
+        last_step=int(last_step),
+        epoch=trace.epoch_of(int(first_step)),
+        evidence=evidence,
+        message=message,
+        remedies=list(remedies),
+    )
+
+
+def before_a_run(rule, severity, layers, evidence, message, remedies=()):
+    """Return what a rule finds in a model and its data, before any step.
+
+    Args:
+        rule: Str. Id of the rule.
+        severity: Str. `"warning"` or `"critical"`.
+        layers: Sequence of layer paths, the culprits first.
+        evidence: Dict of what JSON can hold.
+        message: Str.
+        remedies: Sequence of `Remedy`. Defaults to none.
+    """
+    return Finding(
+        rule=rule,
+        severity=severity,
+        layers=[str(layer) for layer in layers],
+        first_step=0,
+        last_step=0,
+        epoch=None,
+        evidence=evidence,
+        message=message,
+        remedies=list(remedies),
+    )
