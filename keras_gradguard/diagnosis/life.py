@@ -15,6 +15,9 @@ _OUTGROWN = (
     "vanishing_gradient",
     "poor_initialization",
 )
+_KINDS = ("rare_class", "penalty", "first_steps")
+# Correlation of outputs and targets of a run that has learnt.
+_FOLLOWS = 0.6
 # Measurements in a row at which the model has learnt.
 _FOR_GOOD = 3
 # They need no second look.
@@ -24,7 +27,7 @@ _AT_ONCE = ("nonfinite_gradient",)
 def lived(trace, findings, effects):
     """Return the findings that stand, and all with their status.
 
-    A warning on a slow start is resolved once the model has learnt a good
+    What a slow start shows is resolved once the model has learnt a good
     part, at three measurements in a row up to the last. What follows from
     another finding and needs no telling is withdrawn. A finding is confirmed
     where it holds still after as many steps again as were needed to tell it;
@@ -108,12 +111,17 @@ def told_at(finding):
 
 def _outgrown_at(trace, finding, seen):
     """Return the step from which on the model has learnt, or None."""
-    if finding.rule not in _OUTGROWN or finding.severity != "warning":
+    slow = finding.rule in _OUTGROWN and finding.severity == "warning"
+    if not slow and finding.evidence.get("kind") not in _KINDS:
         return None
     learning = Learning.of(trace)
+    good = learning.good
+    if not slow:
+        # Of these the loss may fall as far without anything learnt.
+        good = good & (np.nan_to_num(learning.follows) > _FOLLOWS)
     later = np.flatnonzero(learning.steps > seen)
-    if len(later) < _FOR_GOOD or not learning.good[later[-_FOR_GOOD:]].all():
+    if len(later) < _FOR_GOOD or not good[later[-_FOR_GOOD:]].all():
         return None
-    bad = np.flatnonzero(~learning.good[later])
+    bad = np.flatnonzero(~good[later])
     first = int(bad[-1]) + 1 if len(bad) else 0
     return int(learning.steps[later[first]])

@@ -50,3 +50,39 @@ def test_a_plateau_that_stays_is_confirmed_and_stands():
     early = diagnose(plateau_then(False, 1100)).findings[0]
     assert early.status == "raised"
     assert early.key == finding.key
+
+
+def rare_class_then(learns_at, length=1600):
+    """A class of 0.3 %, which is given to no input up to some step."""
+    output = {"layer": "b", "units": 1, "activation": "sigmoid"}
+    trace = Trace(
+        ["a", "b"],
+        ["a/kernel", "b/kernel"],
+        [0, 1],
+        meta={
+            "epochs_planned": 4,
+            "steps_per_epoch": length // 4,
+            "outputs": [{**output, "loss": "binary_crossentropy"}],
+            "data": {"output_shape": [1]},
+        },
+    )
+    steps = np.arange(length)
+    loss = np.where(steps < learns_at, 0.021, 0.004)
+    trace.append(steps, np.ones((length, 2)), extra={"loss": loss})
+    for step in range(0, length, 50):
+        learnt = step >= learns_at
+        data = {"output_correlation": 0.95 if learnt else 0.01}
+        data |= {"samples": 512, "target_mean": 0.003, "target_std": 0.055}
+        data |= {"output_mean": 0.003, "output_spread": 0.01}
+        trace.append_activations(step, data=data)
+    return trace
+
+
+def test_a_rare_class_that_is_learnt_late_is_resolved():
+    (told,) = diagnose(rare_class_then(1600)).findings
+    assert told.evidence["kind"] == "rare_class"
+    report = diagnose(rare_class_then(1000))
+    assert report.findings == []
+    assert {f.status for f in report.history} == {"resolved"}
+    (told,) = [f for f in report.history if f.rule == "output_mismatch"]
+    assert told.resolved_step >= 1000

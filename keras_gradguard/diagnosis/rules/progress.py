@@ -13,6 +13,7 @@ from keras_gradguard.diagnosis.evidence.stretches import median_known
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training as changes_of_training
 from keras_gradguard.diagnosis.remedies.rates import AT_ONCE
+from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.training import change_rate
 from keras_gradguard.diagnosis.remedies.training import with_normalization
 from keras_gradguard.diagnosis.rules.rule import Rule
@@ -236,6 +237,10 @@ def for_slow(trace, factor, at_once=AT_ONCE):
     if trace.run.optimizer.name != "Adam":
         adam = changes_of_training.adam("It finds a step size for each weight.")
         found += [adam, with_normalization(adam)]
+        usual = RANGES.get(trace.run.optimizer.name, (0, 0, 0.0))[2]
+        if usual > AT_ONCE * (trace.run.learning_rate or usual):
+            # As of Adadelta's default: ten times as much is not enough.
+            found = [adam, faster, *found[2:]]
     else:
         found.append(with_normalization(faster))
     found.append(

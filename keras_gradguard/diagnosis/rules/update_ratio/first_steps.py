@@ -46,7 +46,7 @@ def thrown_at_start(trace):
     if not moved >= MOVED or not len(learning) or not len(trace.steps):
         return None
     start = int(trace.steps[0])
-    if int(learning.steps[0]) != start or start > 0 or learning.good[-1]:
+    if int(learning.steps[0]) != start or start > 0:
         return None
     text = (
         f"The first steps are too large: {FIRST} of them changed the weights "

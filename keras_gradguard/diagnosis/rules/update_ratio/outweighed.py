@@ -59,7 +59,6 @@ def outweighed(trace):
     idle = learning.idle(share=0.1, follows=0.35)
     with np.errstate(invalid="ignore"):
         falls = ~(learning.follows >= 0.35) & ~learning.good
-    falls &= not learning.good[-1]
     run = learning.steps - start
     long = run >= (
         max(wait, min(OUTWEIGHED_LONG, plan / 2))
