@@ -22,7 +22,7 @@ from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
 from keras_gradguard.callbacks.layer_choice import LayerChoice
 from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.watch import WatchingCallback
-from keras_gradguard.capsule.keeper import keep
+from keras_gradguard.capsule.keep import keep
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules

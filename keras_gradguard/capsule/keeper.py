@@ -1,9 +1,7 @@
 """Keeps, while a `fit` runs, what it takes to run its latest steps again."""
 
 import collections
-import json
 import warnings
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -19,44 +17,12 @@ from keras_gradguard.capsule.faults import is_spike
 from keras_gradguard.capsule.faults import nonfinite_rows
 from keras_gradguard.capsule.state import host_copy
 from keras_gradguard.capsule.state import is_finite
+from keras_gradguard.capsule.state import serialized
 from keras_gradguard.capsule.state import state_variables
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import keras_private
 from keras_gradguard.models.patches import Patches
-from keras_gradguard.recording.fit_exit import fit_frame
 from keras_gradguard.version import __version__
-
-
-def keep(owner, folder, every, model, recording):
-    """Begin to keep a capsule, if somebody asks for one.
-
-    Args:
-        owner: Str. Who asks for it, for messages.
-        folder: Str. Where to write, or None: keep none.
-        every: Int. Batches from one copy of the state to the next.
-        model: A compiled Keras model that is about to train.
-        recording: Its `Recording`, or what stands for it in loops by hand.
-
-    Returns:
-        A `Keeper`, or None.
-
-    Raises:
-        OSError: If the directory cannot be written.
-    """
-    if folder is None:
-        return None
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise type(error)(
-            error.errno,
-            f"{owner}: `capsule` must be a writable directory. Received: "
-            f"capsule={folder[:200]!r} ({error.strerror}). Choose another "
-            "directory",
-        ) from error
-    keeper = Keeper(owner, folder, every)
-    keeper.start(model, recording, keras_private.epoch_iterator(fit_frame()))
-    return keeper
 
 
 class Keeper:
@@ -132,7 +98,7 @@ class Keeper:
         self._rows = keras_private.batch_rows(iterator)
         self._tap = self._backend.BatchTap(steps)
         keras_private.tap_dataset(iterator, self._tap.through)
-        self._serialized = _serialized(self._model)
+        self._serialized = serialized(self._model)
         self._variables: list[Any] = []
         if self._model.built:
             self._copy(self._backend.read)
@@ -363,18 +329,3 @@ class Keeper:
             GradGuardWarning,
             stacklevel=2,
         )
-
-
-def _serialized(model):
-    """JSON of a model and how it was compiled, None if there is none."""
-    try:
-        with (
-            warnings.catch_warnings(),
-            keras_private.without_tensorflow(),
-        ):
-            warnings.simplefilter("ignore")
-            serialized = keras.saving.serialize_keras_object(model)
-            return json.loads(json.dumps(serialized))
-    except Exception:
-        # The user says it when it is to be replayed.
-        return None

@@ -1,11 +1,14 @@
 """The state of a training: weights, seeds, and what the optimizer keeps."""
 
+import json
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_gradguard.capsule.batches import plain
+from keras_gradguard.models import keras_private
 
 
 def state_variables(model: Any, left_out: set[int]) -> list[Any]:
@@ -53,3 +56,22 @@ def is_finite(values: list[Any]) -> bool:
         for value in values
         if value.dtype.kind == "f"
     )
+
+
+def serialized(model: Any) -> Any:
+    """Return JSON of a model and how it was compiled, None if there is none.
+
+    Args:
+        model: A Keras model.
+    """
+    try:
+        with (
+            warnings.catch_warnings(),
+            keras_private.without_tensorflow(),
+        ):
+            warnings.simplefilter("ignore")
+            serialized = keras.saving.serialize_keras_object(model)
+            return json.loads(json.dumps(serialized))
+    except Exception:
+        # The user says it when it is to be replayed.
+        return None
