@@ -44,6 +44,21 @@ def peak(key="VmHWM"):
     return int(line.split()[1]) / MIB
 
 
+def warm_up(kgg):
+    """Import all that any of the ways does; modules are no cost of a step."""
+    import keras
+    import numpy as np
+
+    small = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "relu")])
+    small.compile(kgg.AutoClip(keras.optimizers.Adam(1e-4)), "mse")
+    zeros = np.zeros((64, 2), "float32")
+    callbacks = [
+        kgg.GradientMonitor(verbose=0),
+        kgg.DeadReLUDetector(verbose=0),
+    ]
+    small.fit(zeros, zeros, batch_size=4, verbose=0, callbacks=callbacks)
+
+
 def fit(name, way):
     """Peaks of one fit: of all, of steps that read and that measure."""
     import keras
@@ -66,6 +81,7 @@ def fit(name, way):
         def on_train_batch_end(self, batch, logs=None):
             self.each.append(peak())
 
+    warm_up(kgg)
     build = dense if name == "dense" else MODELS[name][0]
     keras.utils.set_random_seed(0)
     model, data, loss, batch_size = build()

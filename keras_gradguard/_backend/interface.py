@@ -517,6 +517,16 @@ class Backend(Protocol):
             Index of this process, 0 for the chief, and how many there are.
         """
 
+    def over_processes(self, model, tensor):
+        """The mean over the processes, where each sees its own samples only.
+
+        Call it at the same steps in all of them.
+
+        Args:
+            model: A Keras model that trains.
+            tensor: Float32 tensor, read in the step of this process.
+        """
+
     def own_cpu(self):
         """Context in which tensors are made on a CPU of this very process."""
 

@@ -26,3 +26,9 @@ def reduce_over_replicas(tensors):
 
 def each_whole(tensors):
     return list(tensors)
+
+
+def over_processes(model, tensor):
+    # The tensor: it is that of all of them already.
+    del model
+    return tensor

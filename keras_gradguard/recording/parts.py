@@ -56,6 +56,9 @@ class Parts:
             error: The exception. One with `is_notice` is no failure of ours:
                 it says what cannot be measured, and why.
         """
+        if GRADIENTS in parts:
+            # The loss of a step comes in one row with them.
+            parts = (*parts, LOSS)
         fresh = [part for part in ALL if part in parts and self.work(part)]
         self.failed.update(fresh)
         told = [part for part in fresh if part in self.wanted]

@@ -61,6 +61,7 @@ from keras_gradguard._backend.jax.values import take_flat
 from keras_gradguard._backend.jax.values import to_numpy
 from keras_gradguard._backend.single import keep_collectives_apart
 from keras_gradguard._backend.single import on_each_replica
+from keras_gradguard._backend.single import over_processes
 from keras_gradguard._backend.single import reduce_over_replicas
 from keras_gradguard._backend.single import replica
 from keras_gradguard._backend.single import replicas
@@ -111,6 +112,7 @@ __all__ = [
     "one_of_many",
     "operation_scope",
     "operations",
+    "over_processes",
     "own_cpu",
     "process",
     "read",

@@ -1,6 +1,7 @@
 """TensorFlow: the parts of the package that only it can do."""
 
 from keras_gradguard._backend.single import each_whole
+from keras_gradguard._backend.single import over_processes
 from keras_gradguard._backend.tensorflow.batches import BatchTap
 from keras_gradguard._backend.tensorflow.batches import data_like
 from keras_gradguard._backend.tensorflow.branching import assert_in_graph
@@ -104,6 +105,7 @@ __all__ = [
     "on_host",
     "operation_scope",
     "operations",
+    "over_processes",
     "own_cpu",
     "process",
     "read",

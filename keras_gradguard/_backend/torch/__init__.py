@@ -29,6 +29,7 @@ from keras_gradguard._backend.torch.norms import zero_fractions
 from keras_gradguard._backend.torch.operations import operation_scope
 from keras_gradguard._backend.torch.operations import operations
 from keras_gradguard._backend.torch.outbox import Outbox
+from keras_gradguard._backend.torch.processes import over_processes
 from keras_gradguard._backend.torch.processes import own_cpu
 from keras_gradguard._backend.torch.processes import process
 from keras_gradguard._backend.torch.ring import Ring
@@ -98,6 +99,7 @@ __all__ = [
     "on_host",
     "operation_scope",
     "operations",
+    "over_processes",
     "own_cpu",
     "process",
     "read",

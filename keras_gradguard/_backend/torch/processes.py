@@ -19,6 +19,14 @@ def process(model):
     return distributed.get_rank(), distributed.get_world_size()
 
 
+def over_processes(model, tensor):
+    if getattr(model, "ddp_model", None) is None:
+        return tensor  # each trains a model of its own, or there is one
+    tensor = tensor.detach().clone()
+    distributed.all_reduce(tensor)
+    return tensor / distributed.get_world_size()
+
+
 def own_cpu():
     """Context in which tensors are made on a CPU of this very process."""
     return keras.device("cpu:0")

@@ -11,6 +11,7 @@ only be seen in one place.
 
 import contextlib
 import threading
+import weakref
 from typing import Any
 
 import keras
@@ -77,6 +78,7 @@ class ForwardTap:
         self._backend = _backend.current()
         self._step = _Step()
         self._loss = PerReplica()
+        self._model: Any = weakref.ref(model)
         self._latest = self._backend.Outbox("gradguard_activations", False)
         self._counts = self._backend.Outbox("gradguard_active", True)
 
@@ -267,13 +269,20 @@ class ForwardTap:
 
     def _post_counts(self, result):
         counts = self._packing.pack_counts(self._step.seen)
-        return result if counts is None else self._counts.post(result, counts)
+        if counts is None:
+            return result
+        # Shares are told of them, so the mean is as good as the sum.
+        return self._counts.post(result, self._of_all(counts))
 
     def _packed(self):
         unknown = stats.full((len(DATA_SERIES),), float("nan"))
         data = self._guard(DATA, self._pack_data, or_=unknown)
         seen = self._guard(ACTIVATIONS, self._pack_activations, or_=[])
-        return ops.concatenate([data, *seen], axis=0)
+        return self._of_all(ops.concatenate([data, *seen], axis=0))
+
+    def _of_all(self, tensor):
+        """The mean over the processes that train the model."""
+        return self._backend.over_processes(self._model(), tensor)
 
     def _pack_data(self):
         here = self._step
@@ -402,7 +411,7 @@ class ForwardTap:
         loss = self._visible(loss)
         if loss is None:
             return
-        loss = ops.cast(loss, "float32")
+        loss = self._of_all(ops.cast(loss, "float32"))
         replicas = self._backend.replicas()
         if replicas > 1:
             # Keras divides it, so that the gradients add up.

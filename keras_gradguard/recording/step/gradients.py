@@ -22,6 +22,7 @@ from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
 from keras_gradguard.recording.parts import GRADIENTS
 from keras_gradguard.recording.parts import HISTOGRAMS
+from keras_gradguard.recording.parts import LOSS
 from keras_gradguard.recording.parts import UNITS
 from keras_gradguard.recording.parts import WEIGHTS
 from keras_gradguard.recording.record import Layout
@@ -381,7 +382,7 @@ class GradientTap:
         values = {
             "clipped_grad_norm": after_norm,
             "clip_threshold": threshold,
-            "loss": self._loss(nan),
+            "loss": self._parts.guard((LOSS,), self._loss, nan, default=nan),
             **{n: self._spread(found, columns) for n, found in measured},
         }
         row = self.layout.row(values)
