@@ -182,7 +182,7 @@ class ForwardPass(Protocol):
         custom: Whether the model's train step is the user's own.
     """
 
-    def add(self, gather, send, on_failure, of_loss):
+    def add(self, gather, send, on_failure, of_loss, pack=None):
         """Add something to look for, before `wrap`.
 
         Args:
@@ -195,6 +195,8 @@ class ForwardPass(Protocol):
                 such look any more.
             of_loss: Whether the loss is asked for; None where a train step of
                 the user's own does not compute it by `compute_loss`.
+            pack: Function to a vector, where `gather` returns a structure. On
+                the host that may be done later.
         """
 
     def wrap(self, function):
@@ -211,8 +213,8 @@ class ForwardPass(Protocol):
             args: Arguments of the `train_function`.
 
         Returns:
-            The arguments to use instead, and a list of a vector or None for
-            each look that was added.
+            The arguments to use instead, and a list of a vector, a structure
+            that is to be packed, or None for each look that was added.
         """
 
     def take(self, vector):
