@@ -2,8 +2,9 @@
 
 Each fit is the first one of a process of its own, so that nothing has been
 compiled. Processes take turns: plain, then watched. The time is that of `fit`,
-of a few steps, without the imports. `--before` names a checkout of an earlier
-version, whose watched fits take their turn as well.
+of a few steps, without the imports; the last column compares CPU time, which
+other programs on the machine disturb less. `--before` names a checkout of an
+earlier version, whose watched fits take their turn as well.
 
     KERAS_BACKEND=jax python benchmarks/first_fit.py --models cnn transformer
     KERAS_BACKEND=jax python benchmarks/first_fit.py --before ../earlier
@@ -22,7 +23,7 @@ STEPS = 4
 
 
 def first_fit(name, watched):
-    """Return the seconds that a first fit takes in this process."""
+    """Return the seconds that a first fit takes here, and its CPU time."""
     import keras
     from models import MODELS
 
@@ -38,13 +39,13 @@ def first_fit(name, watched):
     small.fit(x[:4].reshape(4, -1)[:, :2], x[:4].ravel()[:4], verbose=0)
     model.compile(keras.optimizers.Adam(1e-4), loss)
     callbacks = [kgg.GradientMonitor(verbose=0)] if watched else []
-    start = time.perf_counter()
+    start = time.perf_counter(), time.process_time()
     model.fit(x, y, batch_size=batch_size, verbose=0, callbacks=callbacks)
-    return time.perf_counter() - start
+    return time.perf_counter() - start[0], time.process_time() - start[1]
 
 
 def in_process(name, way, folder):
-    """Return the seconds of a first fit in a process of its own."""
+    """Return what `first_fit` does in a process of its own."""
     path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     told = subprocess.run(
         [sys.executable, __file__, "--one", name, way],
@@ -53,7 +54,7 @@ def in_process(name, way, folder):
         capture_output=True,
         text=True,
     )
-    return float(told.stdout.split()[-1])
+    return tuple(map(float, told.stdout.split()[-2:]))
 
 
 def main():
@@ -67,22 +68,27 @@ def main():
     arguments = parser.parse_args()
     if arguments.one:
         name, way = arguments.one
-        print(first_fit(name, way != "plain"))
+        print(*first_fit(name, way != "plain"))
         return
     ways = {"plain": HERE.parent, "watched": HERE.parent}
     if arguments.before:
         ways["watched before"] = pathlib.Path(arguments.before).resolve()
-    print("| model | plain | " + " | ".join([*ways][1:]) + " | ratios |")
-    print("|---" * (len(ways) + 2) + "|")
+    names = ["model", *ways, "ratios", "CPU"]
+    print(f"| {' | '.join(names)} |")
+    print("|---" * len(names) + "|")
     for name in arguments.models:
         seconds = {way: [] for way in ways}
         for _ in range(arguments.rounds):
             for way, folder in ways.items():
                 seconds[way].append(in_process(name, way, folder))
-        medians = {k: statistics.median(v) for k, v in seconds.items()}
-        ratios = [medians[way] / medians["plain"] for way in [*ways][1:]]
-        row = [f"{value:.2f} s" for value in medians.values()]
-        row.append(", ".join(f"{ratio:.2f}" for ratio in ratios))
+        medians = {
+            way: [statistics.median(each) for each in zip(*taken, strict=True)]
+            for way, taken in seconds.items()
+        }
+        row = [f"{wall:.2f} s" for wall, _ in medians.values()]
+        for i in range(2):
+            plain, *others = (both[i] for both in medians.values())
+            row.append(", ".join(f"{other / plain:.2f}" for other in others))
         print(f"| {name} | " + " | ".join(row) + " |", flush=True)
 
 

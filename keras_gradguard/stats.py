@@ -32,7 +32,7 @@ def shared_norms(gradients):
     return safe_roots(sums, _SHIFT)
 
 
-def full(shape, value):
+def full(shape, value, xp=ops):
     """Return a float32 tensor of one value.
 
     `ops.full` reads the value back from the device on torch, so that the host
@@ -41,8 +41,9 @@ def full(shape, value):
     Args:
         shape: Tuple of int.
         value: Python float.
+        xp: `keras.ops`, or `host_ops`.
     """
-    return ops.zeros(shape, "float32") + value
+    return xp.zeros(shape, "float32") + value
 
 
 def global_norm(norms):

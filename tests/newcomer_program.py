@@ -89,7 +89,7 @@ assert chunks.SHOWN["grad_max"]["title"] == "Largest entry"
 (remedy,) = finding.remedies
 assert isinstance(remedy, Remedy)
 rate = remedy.apply(model).optimizer.learning_rate
-np.testing.assert_allclose(np.array(rate), 0.5)
+np.testing.assert_allclose(keras.ops.convert_to_numpy(rate), 0.5)
 
 # The clipper clips nothing; the reporter, the sections and the view are there.
 assert type(model.optimizer.clipper).__name__ == "Nothing"

@@ -13,12 +13,14 @@ class Segments:
 
     Args:
         sizes: List of int, number of entries of each part.
+        xp: `keras.ops`, or `host_ops`.
 
     Attributes:
         sizes: Int array `(parts,)`.
     """
 
-    def __init__(self, sizes):
+    def __init__(self, sizes, xp=ops):
+        self._xp = xp
         self.sizes = np.asarray(sizes, "int32")
         starts = np.cumsum(self.sizes) - self.sizes
         offsets = np.arange(max(1, self.sizes.max(initial=0)))
@@ -34,7 +36,7 @@ class Segments:
         Args:
             values: Float tensor `(..., entries)`.
         """
-        return ops.sum(self._rows(values, 0.0), axis=-1)
+        return self._xp.sum(self._rows(values, 0.0), axis=-1)
 
     def max(self, values):
         """Return `(..., parts)`: the maximum, minus infinity if it is empty.
@@ -42,7 +44,7 @@ class Segments:
         Args:
             values: Float tensor `(..., entries)`.
         """
-        return ops.max(self._rows(values, float("-inf")), axis=-1)
+        return self._xp.max(self._rows(values, float("-inf")), axis=-1)
 
     def min(self, values):
         """Return `(..., parts)`: the minimum, infinity if it is empty.
@@ -50,7 +52,7 @@ class Segments:
         Args:
             values: Float tensor `(..., entries)`.
         """
-        return ops.min(self._rows(values, float("inf")), axis=-1)
+        return self._xp.min(self._rows(values, float("inf")), axis=-1)
 
     def mean(self, values):
         """Return `(..., parts)`: the mean of each part, 0 if it is empty.
@@ -59,7 +61,7 @@ class Segments:
             values: Float tensor `(..., entries)`.
         """
         sizes = np.maximum(self.sizes, 1).astype("float32")
-        return self.sum(values) / ops.convert_to_tensor(sizes)
+        return self.sum(values) / self._xp.convert_to_tensor(sizes)
 
     def spread(self, values):
         """Return `(..., entries)`: each part's value for all its entries.
@@ -67,11 +69,11 @@ class Segments:
         Args:
             values: Tensor `(..., parts)`.
         """
-        return ops.take(values, self._owner, axis=-1)
+        return self._xp.take(values, self._owner, axis=-1)
 
     def _rows(self, values, nothing):
         """The parts as rows `(..., parts, longest)`, filled up."""
-        rows = ops.take(values, self._positions, axis=-1)
+        rows = self._xp.take(values, self._positions, axis=-1)
         if self._inside.all():
             return rows
-        return ops.where(self._inside, rows, nothing)
+        return self._xp.where(self._inside, rows, nothing)

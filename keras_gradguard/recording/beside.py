@@ -61,7 +61,7 @@ class Beside:
         self._pass = self._backend.ForwardPass(model, instrument.xla, custom)
         forward = instrument.forward
         self._parts_of: list = []
-        self._add(_PASS, forward.gather, forward.send, of_loss=False)
+        self._add(_PASS, forward.gather, forward.send, False, forward.packed)
         self._on_device = self._backend.compiled(
             lambda before, after: self._backend.change_norms(
                 before, after, False
@@ -76,15 +76,15 @@ class Beside:
         Args:
             tap: A `TimeTap`.
         """
-        self._add(_TIME, tap.gather, tap.send, of_loss=True)
+        self._add(_TIME, tap.gather, tap.send, True)
 
-    def _add(self, parts, gather, send, of_loss):
+    def _add(self, parts, gather, send, of_loss, pack=None):
         self._parts_of.append(parts)
 
         def fail(error):
             self._fail(parts, error)
 
-        self._pass.add(gather, send, fail, of_loss)
+        self._pass.add(gather, send, fail, of_loss, pack)
 
     def wrap(self, function):
         """The step, where the pass belongs into the same function.

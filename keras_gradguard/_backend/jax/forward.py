@@ -9,6 +9,7 @@ import keras
 
 from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotRunAgainError
+from keras_gradguard._backend.jax.values import is_here
 from keras_gradguard._backend.losses import computes_loss
 
 
@@ -65,17 +66,26 @@ def loss_beside(model, arguments):
 class _Look:
     # One function of a batch, until it fails.
 
-    def __init__(self, model, run, gather, on_failure):
+    def __init__(self, model, run, gather, on_failure, pack):
         self._on_failure = on_failure
         self._checked = False
-        self._function: Any = jax.jit(
-            lambda *arguments: gather(lambda: run(*arguments), arguments),
-            out_shardings=_replicated(model),
-        )
+        sharding = _replicated(model)
+        self._sharded = sharding is not None
+        # Decided once, so that all processes compile alike.
+        self._packs: Any = False if pack is None else None
+
+        def look(*arguments):
+            gathered = gather(lambda: run(*arguments), arguments)
+            return pack(gathered) if self._packs else gathered
+
+        self._function: Any = jax.jit(look, out_shardings=sharding)
 
     def __call__(self, state, batch):
         if self._function is None:
             return None
+        if self._packs is None:
+            leaves = jax.tree_util.tree_leaves(state)
+            self._packs = self._sharded or not all(map(is_here, leaves))
         try:
             # Not around `next`: to shuffle the data is a draw as well.
             with randomness.kept():
@@ -103,7 +113,7 @@ class ForwardPass:
         self._model, self._custom = model, custom
         self._looks: list = []
 
-    def add(self, gather, send, on_failure, of_loss):
+    def add(self, gather, send, on_failure, of_loss, pack=None):
         del send
         if of_loss:
             run = _loss_of(self._model)
@@ -112,7 +122,7 @@ class ForwardPass:
             # on is left out by XLA.
             custom = self._model.train_step
             run = custom if self._custom else _forward_of(self._model)
-        self._looks.append(_Look(self._model, run, gather, on_failure))
+        self._looks.append(_Look(self._model, run, gather, on_failure, pack))
 
     def wrap(self, function):
         return function
@@ -124,7 +134,7 @@ class ForwardPass:
         return args, [look(state, batch) for look in self._looks]
 
     def take(self, vector):
-        if vector is not None:
+        if isinstance(vector, jax.Array):
             vector.copy_to_host_async()
         return vector
 

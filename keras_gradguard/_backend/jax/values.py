@@ -83,12 +83,13 @@ def to_numpy(tensor):
 
 
 def on_host(tensors):
-    if not all(_is_here(array) for array in tensors):
+    if not all(is_here(array) for array in tensors):
         return None
     return [_view(array) for array in jax.block_until_ready(tensors)]
 
 
-def _is_here(array):
+def is_here(array):
+    # Whether the host can read it as it is.
     return array.is_fully_addressable and all(
         device.platform == "cpu" for device in array.devices()
     )

@@ -115,11 +115,12 @@ class ForwardPass:
         with tf.device("CPU:0"):
             self._flags = tf.constant(False), tf.constant(True)
 
-    def add(self, gather, send, on_failure, of_loss):
+    def add(self, gather, send, on_failure, of_loss, pack=None):
         def look(data, values):
-            return gather(
+            gathered = gather(
                 lambda: self._forward(data, self._held.scope(values)), (data,)
             )
+            return gathered if pack is None else pack(gathered)
 
         # XLA wants to know how long a loop is that it goes back through.
         xla = self._xla and not of_loss

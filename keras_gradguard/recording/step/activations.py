@@ -15,11 +15,13 @@ import weakref
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 from keras import tree
 
 from keras_gradguard import _backend
 from keras_gradguard import stats
+from keras_gradguard._backend import host_ops
 from keras_gradguard.models import activations as sites_lib
 from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
@@ -49,6 +51,7 @@ class _Step(threading.local):
     seen: Any = None
     data: Any = None
     batch: Any = None
+    fit: Any = None
     took_input = False
     apart = False
 
@@ -90,22 +93,40 @@ class ForwardTap:
             arguments: What it runs on, a tuple.
 
         Returns:
-            The vector that was gathered.
+            Structure of what was gathered, for `packed`.
         """
         here = self._step
         self._parts.guard(_ALL, self._begin, Mode.FULL, False, arguments)
         here.apart = self._apart
         try:
             run()
-            return self._packed()
+            return self._gathered()
         finally:
             here.seen, here.mode = None, Mode.OFF
+
+    def packed(self, gathered, xp=ops):
+        """Work out the statistics, in the step or on the host.
+
+        Args:
+            gathered: What `gather` returned, or that on the host.
+            xp: `keras.ops`, or `host_ops`.
+
+        Returns:
+            Float32 vector.
+        """
+        unknown = stats.full((len(DATA_SERIES),), float("nan"), xp)
+        data = self._guard(DATA, self._pack_data, gathered, xp, or_=unknown)
+        seen = self._guard(
+            ACTIVATIONS, self._pack_activations, gathered, xp, or_=[]
+        )
+        vector = xp.concatenate([data, *seen], axis=0)
+        return self._of_all(vector) if xp is ops else vector
 
     def send(self, vector):
         """Send off what was gathered, from inside of the step.
 
         Args:
-            vector: What `gather` returned.
+            vector: What `packed` returned.
         """
         self._latest.post(None, vector)
 
@@ -223,6 +244,7 @@ class ForwardTap:
         here = self._step
         here.apart = False
         here.data, here.batch, here.took_input = {}, {}, False
+        here.fit = None
         self._loss.set(None)
         here.level = self._backend.level(arguments)
         here.seen = {} if mode is Mode.FULL or counts else None
@@ -264,7 +286,8 @@ class ForwardTap:
         if here.counts:
             result = self._guard(UNITS, self._post_counts, result, or_=result)
         if here.mode is Mode.FULL and self._parts.work(ACTIVATIONS, DATA):
-            result = self._latest.post(result, self._packed())
+            vector = self.packed(self._gathered())
+            result = self._latest.post(result, vector)
         return result
 
     def _post_counts(self, result):
@@ -274,24 +297,36 @@ class ForwardTap:
         # Shares are told of them, so the mean is as good as the sum.
         return self._counts.post(result, self._of_all(counts))
 
-    def _packed(self):
-        unknown = stats.full((len(DATA_SERIES),), float("nan"))
-        data = self._guard(DATA, self._pack_data, or_=unknown)
-        seen = self._guard(ACTIVATIONS, self._pack_activations, or_=[])
-        return self._of_all(ops.concatenate([data, *seen], axis=0))
-
     def _of_all(self, tensor):
         """The mean over the processes that train the model."""
         return self._backend.over_processes(self._model(), tensor)
 
-    def _pack_data(self):
+    def _gathered(self):
+        """Structure of tensors; sites as their places among the candidates."""
         here = self._step
+        data = dict(here.data)
         if self.loss is not None:
-            here.data["loss"] = [ops.reshape(self.loss, ())]
-        return batch_statistics.pack(here.batch, here.data)
+            data["loss"] = [ops.reshape(self.loss, ())]
+        places = {site: i for i, site in enumerate(self.candidates)}
+        seen = [
+            (places[site], list(shown.calls))
+            for site, shown in (here.seen or {}).items()
+            if shown.calls
+        ]
+        fit = here.fit
+        return {"batch": here.batch, "data": data, "fit": fit, "seen": seen}
 
-    def _pack_activations(self):
-        return self._packing.pack_activations(self._step.seen)
+    def _pack_data(self, gathered, xp):
+        return batch_statistics.pack(
+            gathered["batch"], gathered["data"], gathered["fit"], xp
+        )
+
+    def _pack_activations(self, gathered, xp):
+        seen = [
+            (self.candidates[int(place)], calls)
+            for place, calls in gathered["seen"]
+        ]
+        return self._packing.pack_activations(seen, xp)
 
     @property
     def level(self):
@@ -315,7 +350,7 @@ class ForwardTap:
 
         Args:
             step: The optimizer's step it belongs to.
-            vector: What was gathered, if it was not sent off.
+            vector: What was gathered or `packed`, if it was not sent off.
 
         Returns:
             What `measurement` takes, None if there was no full step.
@@ -334,12 +369,20 @@ class ForwardTap:
             A `Measurement`.
         """
         step, vector = latest
+        if isinstance(vector, dict):
+            # What is small is worked out here: nothing has to be compiled.
+            arrays = tree.map_structure(self._to_numpy, vector)
+            with np.errstate(all="ignore"):
+                vector = self.packed(arrays, host_ops)
         vector = self._backend.to_numpy(vector)
         data = self._guard(DATA, packing.data_of, vector, or_={})
         seen = self._guard(
             ACTIVATIONS, self._packing.activations_of, vector, or_=None
         )
         return packing.measurement(step, seen, data, dict(self.facts))
+
+    def _to_numpy(self, leaf):
+        return None if leaf is None else self._backend.to_numpy(leaf)
 
     def take_counts(self):
         """For how many samples each unit was active since the last time.
@@ -386,11 +429,7 @@ class ForwardTap:
             return
         seen = self._step.seen.setdefault(site, Seen())
         inputs = self._visible(inputs)
-        if side_by_side.is_small(outputs):
-            seen.small.append((inputs, outputs))
-        else:
-            measured = output_statistics.of_call(site, inputs, outputs)
-            seen.measured.append(measured)
+        seen.calls.append(output_statistics.of_call(site, inputs, outputs))
 
     def _note_input(self, site, args):
         here = self._step
@@ -419,7 +458,6 @@ class ForwardTap:
         self._loss.set(loss)
 
     def _note_batch(self, args, kwargs):
-        here = self._step
         names = ("x", "y", "y_pred", "sample_weight")
         given = dict(zip(names, args, strict=False), **kwargs)
         targets = self._leaves(given.get("y"))
@@ -429,11 +467,20 @@ class ForwardTap:
         if len(targets) == 1 and len(outputs) == 1:
             self._note_data("target", targets[0])
             self._note_data("output", outputs[0])
-            here.data["fit"] = batch_statistics.of_fit(targets[0], outputs[0])
+            self._note_fit(targets[0], outputs[0])
             self.facts["target_shape"] = list(targets[0].shape[1:])
             self.facts["output_shape"] = list(outputs[0].shape[1:])
             dtype = keras.backend.standardize_dtype(targets[0].dtype)
             self.facts["target_dtype"] = dtype
+
+    def _note_fit(self, *both):
+        """Keep targets and outputs for the end of the step, if small."""
+        here = self._step
+        columns = map(batch_statistics.as_columns, both)
+        if all(side_by_side.is_small(column) for column in columns):
+            here.fit = both
+        else:
+            here.data["fit"] = batch_statistics.of_fit(*both)
 
     def _note_data(self, part, tensor):
         """Keep a small tensor for the end of the step, measure others."""

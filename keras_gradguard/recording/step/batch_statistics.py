@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from keras_gradguard import stats
+from keras_gradguard.recording.step import cells
 from keras_gradguard.recording.step import side_by_side
 from keras_gradguard.recording.step.side_by_side import Columns
 from keras_gradguard.trace.series import BATCH_STATISTICS
@@ -32,38 +33,48 @@ _NAMES = {
 }
 # Classes beyond which columns of targets would cost more than the step.
 _MOST_CLASSES = 1024
+_ROUNDING = 2.5e-7
 
 
-def pack(batch, data):
+def pack(batch, data, fit=None, xp=ops):
     """Return all statistics as a vector, NaN for the parts that are absent.
 
     Args:
         batch: Dict from a part's name to its tensor (batch, columns), for
             which `side_by_side.is_small` holds: these are measured together.
-        data: Dict from another part's name to its list of scalars.
+        data: Dict from another part's name to what `of` gave, or its list of
+            scalars.
+        fit: Targets and outputs for `of_fit`, or None.
+        xp: `keras.ops`, or `host_ops`.
     """
     names: list = [None]
-    pieces = [stats.full((1,), float("nan"))]
-    for part, scalars in data.items():
+    pieces = [stats.full((1,), float("nan"), xp)]
+    scalars_of = dict(data)
+    if "input" in data:
+        scalars_of["input"] = _of_inputs(data["input"], xp)
+    if fit is not None:
+        targets, outputs = fit
+        scalars_of["fit"] = of_fit(targets, outputs, xp)
+    for part, scalars in scalars_of.items():
         names.extend(BATCH_STATISTICS[part])
-        pieces.append(ops.stack(scalars, axis=0))
+        pieces.append(xp.stack(scalars, axis=0))
     parts = list(batch)
     for group in side_by_side.by_batch(list(batch.values())):
         chosen = [parts[i] for i in group]
-        table = Columns([batch[part] for part in chosen])
-        for statistics, values in _of_columns(table):
+        table = Columns([batch[part] for part in chosen], xp)
+        for statistics, values in _of_columns(table, xp):
             for statistic in statistics:
                 names.extend(_NAMES[part].get(statistic) for part in chosen)
-            pieces.append(ops.reshape(values, (-1,)))
+            pieces.append(xp.reshape(values, (-1,)))
     if batch.get("target") is not None and batch["target"].shape[1] > 1:
         names.append("target_row_sum")
-        pieces.append(ops.reshape(_off_one(batch["target"]), (1,)))
+        pieces.append(xp.reshape(_off_one(batch["target"], xp), (1,)))
     known = {name: i for i, name in enumerate(names)}
     order = np.array([known.get(name, 0) for name in DATA_SERIES], "int32")
-    return ops.take(ops.concatenate(pieces, axis=0), order, axis=0)
+    return xp.take(xp.concatenate(pieces, axis=0), order, axis=0)
 
 
-def _of_columns(table):
+def _of_columns(table, ops):
     """List of names of k statistics and tensors (k, n), of a `Columns`."""
     parts, scales = table.parts, table.column_std
     broken = ops.not_equal(table.table, ops.round(table.table))
@@ -89,11 +100,12 @@ def as_columns(tensor):
 
 
 def of(part, tensor):
-    """Return the statistics of `"input"`, `"target"` or `"output"`.
+    """What is kept of `"input"`, `"target"` or `"output"`, for `pack`.
 
     Args:
         part: Which of the three.
-        tensor: Tensor (batch, ...).
+        tensor: Tensor (batch, ...), for which `side_by_side.is_small` does not
+            hold.
     """
     return {"input": of_inputs, "target": of_targets, "output": of_outputs}[
         part
@@ -101,13 +113,31 @@ def of(part, tensor):
 
 
 def of_inputs(tensor):
-    """Return the statistics of what enters the first layer with weights."""
+    """Reduce what enters the first layer with weights."""
     values = ops.cast(tensor, "float32")
-    scales = _feature_scales(values)
-    # A feature that is constant in this batch has no scale.
-    huge = stats.full(scales.shape, float("inf"))
-    smallest = ops.min(ops.where(scales > 0, scales, huge))
-    return [*_range(values), smallest, ops.max(scales)]
+    return {
+        "min": ops.min(values),
+        "max": ops.max(values),
+        "sums": cells.sums_of_inputs(tensor),
+    }
+
+
+def _of_inputs(kept, xp):
+    """Return the statistics of that. Features are entries of the last axis."""
+    parts = cells.of_inputs(kept["sums"]).parts
+    column = xp.mean(parts["mean"], axis=0)
+    off = parts["mean"] - column
+    within = xp.mean(parts["within"] + off * off, axis=0)
+    mean = xp.mean(column)
+    off = column - mean
+    spread = xp.sqrt(xp.mean(within + off * off))
+    # A feature that is constant in this batch has no scale. XLA multiplies by
+    # reciprocals, so that the mean of equal numbers may be off by rounding.
+    rounding = _ROUNDING * xp.abs(column)
+    scales = xp.sqrt(xp.where(within > rounding * rounding, within, 0.0))
+    positive = xp.where(scales > 0, scales, float("inf"))
+    ends = [xp.min(positive), xp.max(scales)]
+    return [kept["min"], kept["max"], mean, spread, *ends]
 
 
 def of_targets(tensor):
@@ -116,7 +146,7 @@ def of_targets(tensor):
     broken = ops.cast(ops.not_equal(values, ops.round(values)), "float32")
     distance = stats.full((), float("nan"))
     if len(values.shape) > 1 and values.shape[-1] != 1:
-        distance = _off_one(values)
+        distance = _off_one(values, ops)
     scales = _feature_scales(values)
     spread = ops.sqrt(ops.mean(scales * scales))
     return [*_range(values), ops.mean(broken), distance, spread]
@@ -128,7 +158,7 @@ def of_outputs(tensor):
     return [*_range(values), ops.max(_feature_scales(values))]
 
 
-def of_fit(targets, outputs):
+def of_fit(targets, outputs, ops=ops):
     """Return the samples and how far the outputs follow the targets.
 
     The latter is the correlation of the two after each column's mean over the
@@ -139,6 +169,7 @@ def of_fit(targets, outputs):
     Args:
         targets: Tensor (batch, ...).
         outputs: Tensor (batch, ..., columns).
+        ops: `keras.ops`, or `host_ops`.
     """
     columns = outputs.shape[-1] if len(outputs.shape) > 1 else 1
     outputs = ops.cast(outputs, "float32")
@@ -153,12 +184,13 @@ def of_fit(targets, outputs):
         labels = ops.cast(targets, "float32")[..., None]
         whole = ops.all(ops.equal(labels, ops.round(labels)))
         targets = ops.equal(labels, ops.arange(columns, dtype="float32"))
-    nan = stats.full((), float("nan"))
+    nan = stats.full((), float("nan"), ops)
     samples = ops.cast(ops.shape(outputs)[0], "float32")
     if tuple(targets.shape[1:]) != tuple(outputs.shape[1:]):
         return [samples, nan]
     axes = tuple(range(max(1, len(outputs.shape) - 1)))
-    targets, outputs = _unit(ops.cast(targets, "float32")), _unit(outputs)
+    targets = _unit(ops.cast(targets, "float32"), ops)
+    outputs = _unit(outputs, ops)
     targets = targets - ops.mean(targets, axis=axes, keepdims=True)
     outputs = outputs - ops.mean(outputs, axis=axes, keepdims=True)
     # Outputs that differ by less than rounding follow nothing.
@@ -171,13 +203,13 @@ def of_fit(targets, outputs):
     return [samples, ops.where(told, ops.clip(both, -1.0, 1.0), nan)]
 
 
-def _off_one(values):
+def _off_one(values, ops):
     """How far the sums over the last axis are from one, at most."""
     values = ops.cast(values, "float32")
     return ops.max(ops.abs(ops.sum(values, axis=-1) - 1.0))
 
 
-def _unit(values):
+def _unit(values, ops):
     """Bring numbers of any size to where their squares are finite."""
     return values / ops.maximum(ops.max(ops.abs(values)), 1e-30)
 

@@ -1,155 +1,165 @@
-"""Statistics of the outputs of layers, as tensors inside the step.
-
-By call, or of the small outputs of many layers at once: each operation is a
-kernel under XLA, which takes longer to compile than the whole to run.
-"""
+"""Statistics of the outputs of layers, as tensors inside the step."""
 
 import numpy as np
 from keras import ops
 
-from keras_gradguard import stats
-from keras_gradguard.recording.step import side_by_side
-from keras_gradguard.recording.step.side_by_side import Columns
+from keras_gradguard.recording.step import cells as cells_lib
+from keras_gradguard.recording.step.joined import Joined
 from keras_gradguard.trace.series import OUTPUT_STATISTICS
+
+# How cells call them.
+_NAMES = {
+    "zero_fraction": "zero",
+    "saturated_fraction": "beyond",
+    "inactive_fraction": "inactive",
+}
 
 
 def of_call(site, inputs, outputs):
-    """Measure one call of a layer.
+    """Note one call of a layer.
 
     Args:
         site: Its `Site`.
-        inputs: Tensor that its activation took, or None.
+        inputs: Tensor that its activation took, or anything else.
         outputs: Tensor (batch, ...) that it gave.
 
     Returns:
-        Tuple of the `OUTPUT_STATISTICS`, a vector; (units,): the mean absolute
-        output; (units,): the share of active samples, or None where units
-        cannot die.
+        Tuple of what is kept of inputs, maybe None, and outputs: small tensors
+        as they are, sums of others.
     """
-    share = None
-    if site.can_die and len(outputs.shape) > 1:
-        active = active_samples(outputs, site.unit_axis, site.positive)
-        share = ops.mean(active, axis=0)
-    magnitude = unit_magnitude(outputs, site.unit_axis)
-    return _statistics(site, inputs, outputs, share), magnitude, share
+    known = hasattr(inputs, "dtype")
+    return (
+        cells_lib.sums_of_inputs(inputs) if known else None,
+        cells_lib.sums_of_outputs(site, outputs),
+    )
 
 
-def of_small(sites, inputs, outputs):
-    """Measure one call of each of several layers at once.
+class Calls:
+    """Statistics of calls, several of which may be of one layer.
 
     Args:
         sites: List of n `Site`.
-        inputs: List of n tensors that the activations took, or None.
-        outputs: List of n tensors (batch, units), for which
-            `side_by_side.is_small` holds, of the same batch.
+        calls: List of n tuples that `of_call` returned.
+        xp: `keras.ops`, or `host_ops`.
+
+    Attributes:
+        key: Hashable. Positions are the same where it is, of the same sites.
+    """
+
+    def __init__(self, sites, calls, xp):
+        cells: list = []
+        outputs = _join([o for _, o in calls], cells, xp, sites)
+        inputs = _join([i for i, _ in calls], cells, xp)
+        self._xp = xp
+        self._joined = Joined(cells, xp)
+        self.key = self._joined.key
+        self._calls = list(zip(sites, inputs, outputs, strict=True))
+
+    def of_site(self, calls):
+        """Positions of what some calls of one layer show.
+
+        Args:
+            calls: List of int, positions of the calls.
+
+        Returns:
+            Int arrays: (calls, statistics) of the `OUTPUT_STATISTICS`; of the
+            units' mean absolute output and share of active samples, (calls,
+            units), or None where calls differ in units or there are none.
+        """
+        chosen = [self._calls[i] for i in calls]
+        units = self._joined.units
+        return (
+            np.asarray([self._table(*call) for call in chosen]),
+            _alike([units(o, "magnitude") for _, _, o in chosen]),
+            _alike(
+                [
+                    units(o, "active") if s.can_die else None
+                    for s, _, o in chosen
+                ]
+            ),
+        )
+
+    def take(self, positions):
+        """Vector of what stands at some positions.
+
+        Args:
+            positions: List of int arrays (calls, n), each with the function
+                that goes over the calls.
+        """
+        single = np.concatenate([places[0] for places, _ in positions])
+        vector = self._joined.take(single)
+        if all(len(places) == 1 for places, _ in positions):
+            return vector
+        parts, at = [], 0
+        for places, over in positions:
+            stop = at + places.shape[1]
+            parts.append(
+                vector[at:stop]
+                if len(places) == 1
+                else over(self._joined.take(places), axis=0)
+            )
+            at = stop
+        return self._xp.concatenate(parts, axis=0)
+
+    def _table(self, site, inputs, outputs):
+        lacks: set = {None}
+        if site.bounds is None:
+            lacks.add("saturated_fraction")
+        if not site.can_die:
+            lacks.add("inactive_fraction")
+        number = self._joined.number
+        return [
+            number(inputs, "std")
+            if name == "input_std"
+            else number(
+                None if name in lacks else outputs, _NAMES.get(name, name)
+            )
+            for name in OUTPUT_STATISTICS
+        ]
+
+
+def _alike(rows):
+    """Rows as an array, None where some are unknown or differ in length."""
+    lengths = {None if row is None else len(row) for row in rows}
+    if len(lengths) > 1 or not lengths - {None, 0}:
+        return None
+    return np.asarray(rows)
+
+
+def _join(tensors, cells, xp, sites=None):
+    """Add `Cells` of tensors to a list, small ones together.
+
+    Args:
+        tensors: List of tensors, of dicts of sums or of None.
+        cells: List to add to.
+        xp: `keras.ops`, or `host_ops`.
+        sites: List of the `Site` whose outputs they are; else they are inputs.
 
     Returns:
-        Tuple as of `of_call`, with a matrix (n, statistics), and the units of
-        all layers one behind the other; shares of those that can die only.
+        List of what names each in the list, for `Joined`.
     """
-    table = Columns(outputs)
-    share = table.column_nonzero
-    by_column = {
-        "mean": table.column_mean,
-        "zero_fraction": 1.0 - share,
-        "inactive_fraction": ops.cast(ops.equal(share, 0), "float32"),
-    }
-    if any(site.bounds for site in sites):
-        by_column["saturated_fraction"] = _flat(table, sites)
-    means = table.parts.mean(ops.stack(list(by_column.values()), axis=0))
-    rows = [means, table.std(means[0])[None], _spreads(inputs)[None]]
-    names = [*by_column, "std", "input_std"]
-    order = [
-        names.index(name) if name in names else 0 for name in OUTPUT_STATISTICS
-    ]
-    matrix = ops.take(ops.concatenate(rows, axis=0), np.array(order), axis=0)
-    known = np.array([_known(site) for site in sites])
-    matrix = ops.where(known, ops.transpose(matrix), float("nan"))
-    can_die = table.constants([site.can_die for site in sites]) > 0
-    if not can_die.any():
-        share = None
-    elif not can_die.all():
-        share = ops.take(share, np.flatnonzero(can_die), axis=0)
-    return matrix, table.column_magnitude, share
-
-
-def _known(site):
-    """Tell which of the `OUTPUT_STATISTICS` a site has, a list of bool."""
-    lacks = {
-        "saturated_fraction": site.bounds is None,
-        "inactive_fraction": not site.can_die,
-    }
-    return [not lacks.get(name, False) for name in OUTPUT_STATISTICS]
-
-
-def _flat(table, sites):
-    """Return (columns,): the share beyond the bounds of each site."""
-    bounds = [site.bounds or (-np.inf, np.inf) for site in sites]
-    low, high = (table.constants(side) for side in zip(*bounds, strict=True))
-    beyond = ops.logical_or(
-        ops.less_equal(table.table, low), ops.greater_equal(table.table, high)
-    )
-    return ops.mean(ops.cast(beyond, "float32"), axis=0)
-
-
-def _spreads(tensors):
-    """Return (n,): standard deviations, NaN where there is no tensor."""
-    nan = stats.full((1,), float("nan"))
-    pieces, order = [nan], np.zeros(len(tensors), "int32")
-    small = []
+    names: list = [None] * len(tensors)
+    small: dict = {}
     for i, tensor in enumerate(tensors):
-        if tensor is None or not hasattr(tensor, "dtype"):
-            continue
-        if side_by_side.is_small(tensor):
-            small.append(i)
+        if isinstance(tensor, dict):
+            names[i] = len(cells), 0
+            cells.append(
+                cells_lib.of_inputs(tensor)
+                if sites is None
+                else cells_lib.of_outputs(tensor, xp)
+            )
+        elif tensor is not None:
+            small.setdefault(int(tensor.shape[0]), []).append(i)
+    for group in small.values():
+        for member, i in enumerate(group):
+            names[i] = len(cells), member
+        chosen = [tensors[i] for i in group]
+        if sites is None:
+            cells.append(cells_lib.of_small(chosen, xp))
         else:
-            order[i] = len(pieces)
-            pieces.append(_spread(tensor))
-    at = len(pieces)
-    for group in side_by_side.by_batch([tensors[i] for i in small]):
-        chosen = [small[j] for j in group]
-        pieces.append(Columns([tensors[i] for i in chosen]).std())
-        order[chosen] = at + np.arange(len(chosen))
-        at += len(chosen)
-    return ops.take(ops.concatenate(pieces, axis=0), order, axis=0)
-
-
-def _spread(tensor):
-    return ops.reshape(ops.std(ops.cast(tensor, "float32")), (1,))
-
-
-def _statistics(site, inputs, outputs, share):
-    values = ops.cast(outputs, "float32")
-    nan = stats.full((), float("nan"))
-    mean = ops.mean(values)
-    saturated = inactive = spread = nan
-    if site.bounds is not None:
-        low, high = site.bounds
-        flat = ops.logical_or(values <= low, values >= high)
-        saturated = ops.mean(ops.cast(flat, "float32"))
-    if share is not None:
-        inactive = ops.mean(ops.cast(ops.equal(share, 0), "float32"))
-    if inputs is not None and hasattr(inputs, "dtype"):
-        spread = ops.std(ops.cast(inputs, "float32"))
-    zero = ops.mean(ops.cast(ops.equal(values, 0), "float32"))
-    return ops.stack(
-        [mean, ops.std(values), zero, saturated, inactive, spread], axis=0
-    )
-
-
-def over_calls(vectors):
-    """Return the largest of a layer's calls, None if they do not compare."""
-    first = vectors[0]
-    if any(v is None or v.shape != first.shape for v in vectors):
-        return None
-    return largest(vectors)
-
-
-def unit_magnitude(outputs, unit_axis):
-    """Return (units,): the mean absolute output."""
-    rank = len(outputs.shape)
-    axes = tuple(i for i in range(rank) if i != unit_axis % rank)
-    return ops.mean(ops.abs(ops.cast(outputs, "float32")), axis=axes)
+            of = [sites[i] for i in group]
+            cells.append(cells_lib.of_small_outputs(of, chosen, xp))
+    return names
 
 
 def largest(parts):

@@ -16,6 +16,7 @@ from keras_gradguard.recording.measurements import Counts
 from keras_gradguard.recording.measurements import Measurement
 from keras_gradguard.recording.step import output_statistics
 from keras_gradguard.recording.step import side_by_side
+from keras_gradguard.recording.step.output_statistics import Calls
 from keras_gradguard.recording.step.side_by_side import Columns
 from keras_gradguard.trace.series import DATA_SERIES
 from keras_gradguard.trace.series import OUTPUT_STATISTICS
@@ -27,21 +28,12 @@ class Seen:
 
     Attributes:
         outputs: List of tensors, the outputs to be counted of each call.
-        small: List of `(inputs, outputs)` of the calls that are measured
-            with those of other layers, at the end.
-        measured: List of what `output_statistics.of_call` gave of the others.
+        calls: List of what `output_statistics.of_call`
+            kept of those that are measured.
     """
 
     outputs: list = dataclasses.field(default_factory=list)
-    small: list = dataclasses.field(default_factory=list)
-    measured: list = dataclasses.field(default_factory=list)
-
-    @property
-    def alone(self):
-        """The outputs of the only call, if they are small, else None."""
-        if len(self.small) == 1 and not self.measured:
-            return self.small[0][1]
-        return None
+    calls: list = dataclasses.field(default_factory=list)
 
 
 class Packing:
@@ -50,6 +42,7 @@ class Packing:
     def __init__(self):
         self._counts: Any = [], []
         self._seen: Any = [], [], []
+        self._known: dict = {}
 
     # In the step. The parts stand in the order of the sites, whatever the
     # batch: a last one that is smaller may be laid out in other groups.
@@ -84,39 +77,29 @@ class Packing:
         parts = backend.each_whole(parts)
         return ops.concatenate([samples, *parts], axis=0)
 
-    def pack_activations(self, seen):
+    def pack_activations(self, seen, xp=ops):
         """Statistics of each layer, and of its units.
 
         Args:
-            seen: Dict from `Site` to its `Seen`.
+            seen: List of the sites in order, each with what
+                `output_statistics.of_call` kept of its calls.
+            xp: `keras.ops`, or `host_ops`.
 
         Returns:
             List of float32 tensors of rank 1.
         """
-        sites = [s for s in seen if seen[s].small or seen[s].measured]
-        tables, magnitudes, shares = [], [], []
-        units, live = [], []
-        for run in _runs([seen[site].alone for site in sites]):
-            chosen = [sites[i] for i in run.positions]
-            if run.small:
-                calls = [seen[site].small[0] for site in chosen]
-                table, magnitude, share = output_statistics.of_small(
-                    chosen, *zip(*calls, strict=True)
-                )
-                widths = [int(outputs.shape[1]) for _, outputs in calls]
-                pairs = zip(chosen, widths, strict=True)
-                units += widths
-                live += [width if s.can_die else 0 for s, width in pairs]
-            else:
-                table, magnitude, share = _over_calls(chosen[0], seen)
-                units.append(_length(magnitude))
-                live.append(_length(share))
-            tables.append(ops.reshape(table, (-1,)))
-            magnitudes.append(magnitude)
-            shares.append(share)
-        self._seen = sites, units, live
-        rest = [v for v in [*magnitudes, *shares] if v is not None]
-        return _backend.current().each_whole([*tables, *rest])
+        if not seen:
+            self._seen = [], [], []
+            return []
+        flat = [(site, call) for site, calls in seen for call in calls]
+        calls = Calls([s for s, _ in flat], [call for _, call in flat], xp)
+        counted = tuple((site, len(of_site)) for site, of_site in seen)
+        key = calls.key, counted
+        if key not in self._known:
+            self._known[key] = _positions(calls, counted)
+        parts, self._seen = self._known[key]
+        overs = {"mean": xp.mean, "max": xp.max}
+        return [calls.take([(places, overs[over]) for places, over in parts])]
 
     # On the host
 
@@ -149,6 +132,35 @@ class Packing:
         table, rest = vector[:stop].reshape(shape), vector[stop:]
         active = _split(rest[sum(units) :], live)
         return list(sites), table, active, _split(rest, units)
+
+
+def _positions(calls, counted):
+    """What `Calls.take` takes, and the sites, units and units that can die.
+
+    Args:
+        calls: `Calls`.
+        counted: Each `Site` with the number of its calls, in order.
+    """
+    tables: list = []
+    magnitudes: list = []
+    shares: list = []
+    units: list = []
+    live: list = []
+    at = 0
+    for _, count in counted:
+        stop = at + count
+        table, magnitude, share = calls.of_site(range(at, stop))
+        at = stop
+        tables.append((table, "mean"))
+        for part, parts, lengths in (
+            (magnitude, magnitudes, units),
+            (share, shares, live),
+        ):
+            lengths.append(0 if part is None else part.shape[1])
+            if part is not None:
+                parts.append((part, "max"))
+    sites = [site for site, _ in counted]
+    return [*tables, *magnitudes, *shares], (sites, units, live)
 
 
 def data_of(vector):
@@ -217,25 +229,6 @@ def _runs(tensors):
         runs.append(_Run([i], small))
         rows = int(tensor.shape[0]) if small else None
     return runs
-
-
-def _over_calls(site, seen):
-    """What `output_statistics.of_call` gives, over all calls of a site."""
-    shown = seen[site]
-    calls = [
-        *shown.measured,
-        *(output_statistics.of_call(site, *call) for call in shown.small),
-    ]
-    table, magnitude, share = zip(*calls, strict=True)
-    return (
-        sum(table[1:], start=table[0]) / len(table),
-        output_statistics.over_calls(magnitude),
-        output_statistics.over_calls(share),
-    )
-
-
-def _length(vector):
-    return 0 if vector is None else int(vector.shape[0])
 
 
 def _active(outputs, site):

@@ -45,17 +45,21 @@ class Columns:
 
     Args:
         tensors: List of n tensors (batch, columns).
+        xp: `keras.ops`, or `host_ops`.
 
     Attributes:
         table: Float32 tensor (batch, columns of all).
         parts: `Segments` of its columns, one for each tensor.
     """
 
-    def __init__(self, tensors):
-        tensors = [ops.cast(tensor, "float32") for tensor in tensors]
+    def __init__(self, tensors, xp=ops):
+        self._xp = xp
+        tensors = [self._xp.cast(tensor, "float32") for tensor in tensors]
         several = len(tensors) > 1
-        self.table = ops.concatenate(tensors, axis=1) if several else tensors[0]
-        self.parts = Segments([tensor.shape[1] for tensor in tensors])
+        self.table = (
+            self._xp.concatenate(tensors, axis=1) if several else tensors[0]
+        )
+        self.parts = Segments([tensor.shape[1] for tensor in tensors], xp)
 
     def constants(self, values):
         """Return (columns,): a constant of each tensor for its columns.
@@ -68,7 +72,7 @@ class Columns:
     @functools.cached_property
     def column_mean(self):
         """Tensor (columns,): the mean of each column."""
-        return ops.mean(self.table, axis=0)
+        return self._xp.mean(self.table, axis=0)
 
     def std(self, mean=None):
         """Return (n,): the standard deviation of each tensor.
@@ -78,25 +82,25 @@ class Columns:
         """
         mean = self.parts.mean(self.column_mean) if mean is None else mean
         off = self.table - self.parts.spread(mean)
-        return ops.sqrt(self.parts.mean(ops.mean(off * off, axis=0)))
+        return self._xp.sqrt(self.parts.mean(self._xp.mean(off * off, axis=0)))
 
     @functools.cached_property
     def column_std(self):
         """Tensor (columns,): the standard deviation of each column."""
         off = self.table - self.column_mean
-        return ops.sqrt(ops.mean(off * off, axis=0))
+        return self._xp.sqrt(self._xp.mean(off * off, axis=0))
 
     @functools.cached_property
     def column_magnitude(self):
         """Tensor (columns,): the mean absolute value of each column."""
-        return ops.mean(ops.abs(self.table), axis=0)
+        return self._xp.mean(self._xp.abs(self.table), axis=0)
 
     @functools.cached_property
     def column_nonzero(self):
         """Tensor (columns,): the share of each column that is not zero."""
-        return ops.mean(self.nonzero, axis=0)
+        return self._xp.mean(self.nonzero, axis=0)
 
     @functools.cached_property
     def nonzero(self):
         """Tensor (batch, columns): 1 where the table is not zero."""
-        return ops.cast(self.table != 0, "float32")
+        return self._xp.cast(self.table != 0, "float32")

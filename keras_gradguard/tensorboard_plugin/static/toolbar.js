@@ -7,6 +7,8 @@ import { METRICS } from "./format.js";
 
 const NONE = "";
 const MANY = "\n";
+// Offered also where a run lacks them; others only where it has them.
+const ALWAYS = ["grad_norm", "update_ratio", "weight_norm"];
 
 function select(label, onchange) {
   const element = html("select", { onchange });
@@ -105,7 +107,7 @@ export class Toolbar {
   /** Offer the metrics that were recorded. */
   setMetrics(known, chosen) {
     for (const { name, input, label } of this.metrics) {
-      label.hidden = name === "dead_share" && !known.has(name);
+      label.hidden = !ALWAYS.includes(name) && !known.has(name);
       input.disabled = !known.has(name);
       input.checked = name === chosen;
     }

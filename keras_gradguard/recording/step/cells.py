@@ -1,0 +1,197 @@
+"""Statistics of many tensors of a step by few operations.
+
+Each operation is a kernel under XLA, which takes longer to compile than the
+whole to run. So a tensor is reduced alone to cells, one for each sample and
+unit, by sums, for which XLA has kernels. All that follows is done for the
+cells of all tensors together, in the step or on the host.
+"""
+
+import dataclasses
+
+import numpy as np
+from keras import ops
+
+from keras_gradguard.recording.step import side_by_side
+
+# In the step: sums over what makes one cell. They are kept as dicts, which
+# leave a function of JAX as they are; small tensors are kept whole.
+
+
+def sums_of_inputs(tensor):
+    """Reduce a tensor of which only mean and spread are wanted.
+
+    Args:
+        tensor: Tensor of any shape.
+
+    Returns:
+        Dict of sums, as `of_inputs` takes it; the tensor if it is small.
+    """
+    if side_by_side.is_small(tensor):
+        return tensor
+    return _Reduction(tensor, -1).sums()
+
+
+def sums_of_outputs(site, tensor):
+    """Reduce what a layer gave.
+
+    Args:
+        site: Its `Site`.
+        tensor: Tensor (batch, ...).
+
+    Returns:
+        Dict of sums, as `of_outputs` takes it; the tensor if it is small.
+    """
+    if side_by_side.is_small(tensor):
+        return tensor
+    reduction = _Reduction(tensor, site.unit_axis)
+    sums, values = reduction.sums(), reduction.values
+    sums["nonzero"] = reduction.sum(ops.cast(values != 0, "float32"))
+    if len(tensor.shape) > 1:
+        # A sum of what is never negative is that of its magnitudes.
+        sums["magnitude"] = (
+            sums["sum"] if site.positive else reduction.sum(ops.abs(values))
+        )
+    if site.bounds is not None:
+        low, high = site.bounds
+        sums["beyond"] = reduction.sum(_beyond(values, low, high, ops))
+    return sums
+
+
+class _Reduction:
+    """The cells of a tensor.
+
+    Args:
+        tensor: Tensor of any shape.
+        unit_axis: Axis of the units.
+
+    Attributes:
+        values: The tensor as float32.
+    """
+
+    def __init__(self, tensor, unit_axis):
+        self.values = ops.cast(tensor, "float32")
+        rank = len(tensor.shape)
+        if rank < 2:
+            self.values, rank = ops.reshape(self.values, (-1, 1)), 2
+        unit = unit_axis % rank
+        inner = tuple(i for i in range(1, rank) if i != unit)
+        self._over_batch = not inner
+        self._axes = inner or (0,)
+
+    def sums(self):
+        """Dict of the size of a cell, its sum and that of what it is off."""
+        shape = ops.shape(self.values)
+        size: object = 1
+        for axis in self._axes:
+            length = shape[axis]
+            known = isinstance(length, int) and isinstance(size, int)
+            size = length * size if known else _float(length) * _float(size)
+        total = self.sum(self.values)
+        wide = [1 if i in self._axes else n for i, n in enumerate(shape)]
+        off = self.values - ops.reshape(total / size, wide)
+        of = "samples" if self._over_batch else "size"
+        return {of: size, "sum": total, "scatter": self.sum(off * off)}
+
+    def sum(self, values):
+        """Sum of each cell, (rows, units)."""
+        return ops.sum(values, axis=self._axes, keepdims=self._over_batch)
+
+
+def _float(number):
+    return ops.cast(number, "float32")
+
+
+# Behind it, in the step or on the host.
+
+
+@dataclasses.dataclass(slots=True)
+class Cells:
+    """A tensor, or several, as a table.
+
+    Attributes:
+        parts: Dict from a statistic to its tensor (rows, columns), whose mean
+            is that of the whole. `"mean"` is one; `"within"`, the variance
+            inside of the cells, is absent where a cell is one number.
+        units: List of int, columns of each tensor.
+    """
+
+    parts: dict
+    units: list
+
+    @property
+    def rows(self):
+        """Number of rows, None if it is not known."""
+        rows = self.parts["mean"].shape[0]
+        return None if rows is None else int(rows)
+
+
+def of_inputs(sums):
+    """Cells of a tensor.
+
+    Args:
+        sums: What `sums_of_inputs` made of it.
+    """
+    size = _size(sums)
+    parts = {"mean": sums["sum"] / size, "within": sums["scatter"] / size}
+    return Cells(parts, [int(sums["sum"].shape[1])])
+
+
+def of_outputs(sums, xp):
+    """Cells of what a layer gave.
+
+    Args:
+        sums: What `sums_of_outputs` made of it.
+        xp: `keras.ops`, or `host_ops`.
+    """
+    cells, size = of_inputs(sums), _size(sums)
+    nonzero = sums["nonzero"]
+    cells.parts["zero"] = (size - nonzero) / size
+    cells.parts["active"] = (
+        nonzero / size if "samples" in sums else xp.cast(nonzero > 0, "float32")
+    )
+    for name in ("magnitude", "beyond"):
+        if name in sums:
+            cells.parts[name] = sums[name] / size
+    return cells
+
+
+def of_small(tensors, xp):
+    """Cells of small tensors of one batch: their own numbers, side by side.
+
+    Args:
+        tensors: List of tensors (batch, columns).
+        xp: `keras.ops`, or `host_ops`.
+    """
+    table = side_by_side.Columns(tensors, xp)
+    return Cells({"mean": table.table}, table.parts.sizes.tolist())
+
+
+def of_small_outputs(sites, tensors, xp):
+    """The same of what layers gave.
+
+    Args:
+        sites: List of their `Site`.
+        tensors: List of tensors (batch, units).
+        xp: `keras.ops`, or `host_ops`.
+    """
+    table = side_by_side.Columns(tensors, xp)
+    cells = Cells({"mean": table.table}, table.parts.sizes.tolist())
+    cells.parts["zero"] = 1.0 - table.nonzero
+    cells.parts["magnitude"] = xp.abs(table.table)
+    cells.parts["active"] = table.nonzero
+    if any(site.bounds for site in sites):
+        bounds = [site.bounds or (-np.inf, np.inf) for site in sites]
+        low, high = map(table.constants, zip(*bounds, strict=True))
+        cells.parts["beyond"] = _beyond(table.table, low, high, xp)
+    return cells
+
+
+def _size(sums):
+    return sums["samples"] if "samples" in sums else sums["size"]
+
+
+def _beyond(values, low, high, xp):
+    flat = xp.logical_or(
+        xp.less_equal(values, low), xp.greater_equal(values, high)
+    )
+    return xp.cast(flat, "float32")
