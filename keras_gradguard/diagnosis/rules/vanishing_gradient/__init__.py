@@ -4,5 +4,8 @@ from keras_gradguard.diagnosis.rules.vanishing_gradient.rule import (
     VanishingGradient as VanishingGradient,
 )
 from keras_gradguard.diagnosis.rules.vanishing_gradient.rule import (
+    cut_off as cut_off,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.rule import (
     for_vanishing as for_vanishing,
 )

@@ -42,6 +42,7 @@ from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import MILD
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import SEVERE
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import SHARE
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import WHOLE
 from keras_gradguard.diagnosis.rules.vanishing_gradient.through_time import (
     note_of,
 )
@@ -193,6 +194,8 @@ class VanishingGradient(Rule):
         few = len(norms) < FEWEST_LAYERS or not norms.any()
         if few or not np.isfinite(norms).all():
             return []
+        if cut_off(norms).any():
+            return []  # that nothing arrives at all is told as such
         later = np.maximum.accumulate(norms[::-1])[::-1][1:]
         # What reaches a layer before it has come around this one.
         reach = np.maximum.accumulate(norms)[:-1]
@@ -221,6 +224,23 @@ class VanishingGradient(Rule):
                 for_vanishing(start.run, low),
             )
         ]
+
+
+def cut_off(norms):
+    """Return the bool mask (J,) of layers that no gradient reaches at all.
+
+    One that fades over the layers arrives small before it is gone; one that
+    is cut off arrives whole at the next layer that has any.
+
+    Args:
+        norms: Float array (J,), of the first gradient, in forward order.
+    """
+    zero = norms == 0
+    mask = np.zeros(len(norms), bool)
+    for at in np.flatnonzero(zero):
+        behind = norms[at + 1 :][~zero[at + 1 :]]
+        mask[at] = len(behind) and behind[0] >= WHOLE * norms.max()
+    return mask
 
 
 def _ratio_to_later(logs):

@@ -16,6 +16,8 @@ FROM_THE_START = 3
 
 # Before the first step: healthy deep tanh nets start as low as 1.5e-3.
 AT_START, FEWEST_LAYERS = 1e-4, 3
+# Of the largest gradient: what arrives behind a layer that is cut off.
+WHOLE = 1e-6
 
 # Through time: the share by which the loss has to fall, as of `loss_plateau`.
 FALL = 0.05
