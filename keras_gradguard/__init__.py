@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from keras_gradguard.callbacks.without_batches import (
         without_batches as without_batches,
     )
+    from keras_gradguard.capsule.batches import batch_checksum as batch_checksum
     from keras_gradguard.diagnosis import diagnose as diagnose
     from keras_gradguard.diagnosis.comparison import compare as compare
     from keras_gradguard.diagnosis.rules.rule import Rule as Rule
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from keras_gradguard.healing.heal import heal as heal
     from keras_gradguard.optimizers.auto_clip import AutoClip as AutoClip
     from keras_gradguard.preflight import check as check
+    from keras_gradguard.replaying.replay import replay as replay
     from keras_gradguard.reporting.report import Report as Report
     from keras_gradguard.trace import Trace as Trace
 
@@ -56,10 +58,12 @@ _EXPORTS = {
     "RollBack": "keras_gradguard.callbacks.roll_back",
     "Rule": "keras_gradguard.diagnosis.rules.rule",
     "Trace": "keras_gradguard.trace",
+    "batch_checksum": "keras_gradguard.capsule.batches",
     "check": "keras_gradguard.preflight",
     "compare": "keras_gradguard.diagnosis.comparison",
     "diagnose": "keras_gradguard.diagnosis",
     "heal": "keras_gradguard.healing.heal",
+    "replay": "keras_gradguard.replaying.replay",
     "replace_layers": "keras_gradguard.edits.replace",
     "stop_hopeless": "keras_gradguard.callbacks.stop_hopeless",
     "watch": "keras_gradguard.callbacks.loops",

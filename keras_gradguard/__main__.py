@@ -1,4 +1,4 @@
-"""`python -m keras_gradguard`: the demo, and reports from run directories."""
+"""`python -m keras_gradguard`: the demo, reports of runs, and replays."""
 
 from keras_gradguard.commands import main
 

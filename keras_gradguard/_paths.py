@@ -33,6 +33,27 @@ def check_log_dir(owner, log_dir):
     )
 
 
+def check_folder(owner, name, value):
+    """Return a directory as a string, or None.
+
+    Args:
+        owner: Class or function that took the argument.
+        name: Name of the argument.
+        value: What was passed.
+
+    Raises:
+        TypeError: If it is neither None, nor a string, nor a path.
+        ValueError: If it is empty, or no system can have it.
+    """
+    if value is None:
+        return None
+    hint = f'Pass a directory such as "runs/{name}".'
+    if not isinstance(value, str | os.PathLike):
+        what = "a path or None"
+        fail(TypeError, owner, name, what, value, hint, show_type=True)
+    return check_path(owner, name, value, hint)
+
+
 def check_path(owner, name, value, hint=""):
     """Return a path as a str, with `~` expanded.
 

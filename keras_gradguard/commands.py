@@ -1,4 +1,4 @@
-"""The command line: `python -m keras_gradguard demo | report`."""
+"""The command line: `python -m keras_gradguard demo | report | replay`."""
 
 import argparse
 import contextlib
@@ -14,6 +14,7 @@ from keras_gradguard.diagnosis import Finding
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import diagnose
 from keras_gradguard.findings import causes
+from keras_gradguard.replaying.command import add_replay
 from keras_gradguard.reporting.run_directory import FINDINGS
 from keras_gradguard.reporting.run_directory import RUN
 from keras_gradguard.reporting.run_directory import TRACE
@@ -154,6 +155,7 @@ def _parser():
         help="exit with 2 where a finding as severe as this, or more, stands",
     )
     report.set_defaults(run=_report)
+    add_replay(commands, _BACKENDS)
     return parser
 
 

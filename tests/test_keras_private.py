@@ -13,6 +13,7 @@ from keras import layers
 from keras_gradguard._backend import current
 from keras_gradguard.models import keras_private
 from keras_gradguard.models.patches import Patches
+from keras_gradguard.recording.fit_exit import fit_frame
 from tests import models
 
 BACKEND = keras.backend.backend()
@@ -147,6 +148,34 @@ def epoch_iterator():
     fit(trained(), callbacks=[Looks()])
     assert found == [2]
     assert keras_private.epoch_iterator(inspect.currentframe()) is None
+
+
+class _Iterator(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        iterator = keras_private.epoch_iterator(fit_frame())
+        self.rows = keras_private.batch_rows(iterator)
+        self.through = []
+
+        def through(dataset):
+            self.through.append(dataset)
+            return dataset
+
+        keras_private.tap_dataset(iterator, through)
+
+
+def data_of_a_fit():
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.zeros((6, 2))
+    for shuffle, rows in ((False, 3), (True, None)):
+        seen = _Iterator()
+        model.fit(
+            x, x[:, :1], batch_size=3, shuffle=shuffle, verbose=0,
+            callbacks=[seen],
+        )  # fmt: skip
+        assert seen.rows == rows
+        assert len(seen.through) == (BACKEND == "tensorflow")
+    assert keras_private.batch_rows(object()) is None
 
 
 def called_beside_training():
@@ -351,6 +380,7 @@ CHECKS = (
     make_train_function_for_every_step,
     record_shardings,
     epoch_iterator,
+    data_of_a_fit,
     called_beside_training,
     missing_method,
     replaced_methods,

@@ -30,8 +30,11 @@ FLOORS = (
     ("optimizers",),
     ("recording", "presets", "reporting"),
     ("diagnosis", "edits", "layers", "tensorboard_plugin"),
+    # Kept by a callback, and judged by what a rule calls growth.
+    ("capsule",),
     ("preflight", "callbacks"),
-    ("healing", "demo"),
+    # Runs `fit` with a callback of its own.
+    ("healing", "demo", "replaying"),
     ("commands",),
     ("__init__", "__main__"),
 )

@@ -139,6 +139,37 @@ class Flag(Protocol):
         """
 
 
+class BatchTap(Protocol):
+    """Takes down the batches that the train step gets, on the host.
+
+    Args:
+        steps: Int, batches of an execution at most.
+
+    Attributes:
+        spec: JSON of what the step was compiled for, besides the shapes of
+            the arrays; None if it is nothing else.
+    """
+
+    spec: Any
+
+    def through(self, dataset):
+        """The data set to use instead, if the compiled step reads it.
+
+        Args:
+            dataset: What Keras iterates over.
+        """
+
+    def tap(self, args):
+        """The arguments to use instead.
+
+        Args:
+            args: Those of the `train_function`.
+        """
+
+    def take(self):
+        """List of structures of NumPy arrays, what the execution took."""
+
+
 class ForwardPass(Protocol):
     """A pass forward on the batch of a coming step, which stays as it is.
 
@@ -437,6 +468,43 @@ class Backend(Protocol):
 
         Returns:
             Whether a step can fail where this runs: `known_now` says it before.
+        """
+
+    # A step, one operation at a time
+
+    def BatchTap(self, steps):
+        """Make a `BatchTap`."""
+
+    def data_like(self, batches, spec):
+        """Data for `fit` that have the step compiled as it was.
+
+        Args:
+            batches: List of structures of NumPy arrays.
+            spec: That of the `BatchTap` that took them down.
+
+        Returns:
+            None where that does not depend on it.
+        """
+
+    def operation_scope(self, label):
+        """Context: operations in it bear a label.
+
+        Args:
+            label: Int.
+        """
+
+    def operations(self, function, state, batch):
+        """Run a step, and look at each operation.
+
+        Args:
+            function: Callable of state and batch that returns two lists of
+                tensors, loss and gradients.
+            state: Structure of arrays, where a trainer holds the state; else
+                None.
+            batch: Structure of tensors.
+
+        Returns:
+            A `Step`.
         """
 
     # Processes and replicas

@@ -22,6 +22,7 @@ from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
 from keras_gradguard.callbacks.layer_choice import LayerChoice
 from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.watch import WatchingCallback
+from keras_gradguard.capsule.keep import keep
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules
@@ -117,6 +118,16 @@ class GradientMonitor(WatchingCallback):
             whether the far past can be learnt: `trace.time_gradients(layer)`.
             It runs the model forward and backward once more at these steps.
             Defaults to False.
+        capsule: String or path. Directory for a capsule: what it takes to run
+            the steps before a fault once more. It is written at the first
+            step whose gradient or loss is not finite, whose gradient is over
+            100 times the median of the 64 before (what is not finite then
+            takes its place), or that raises an error. Then `python -m
+            keras_gradguard replay CAPSULE` tells batch, layer and operation.
+            `None` keeps none. Defaults to `None`.
+        capsule_freq: Integer >= 1. Batches from one copy of the state to the
+            next, for `capsule`. Larger costs less time, holds more batches,
+            and takes longer to replay. Defaults to 50.
 
     Attributes:
         trace: `Trace` of the latest fit.
@@ -145,10 +156,20 @@ class GradientMonitor(WatchingCallback):
         On JAX the state of a running fit is not synced for this callback.
         Without a subscriber left, the compiled step from before the fit is
         put back; so the first watched fit compiles twice.
+
+        A `capsule` takes memory of the host: one copy of the weights and of
+        the optimizer's state, and the batches since it was made.
     """
 
     _owner = _OWNER
-    _of_a_fit = ("_reporters", "_weights", "_first_weights", "_raise", "_loop")
+    _of_a_fit = (
+        "_reporters",
+        "_weights",
+        "_first_weights",
+        "_raise",
+        "_loop",
+        "_keeper",
+    )
 
     def __init__(
         self,
@@ -163,6 +184,8 @@ class GradientMonitor(WatchingCallback):
         log_metrics: bool | str | Sequence[str] = False,
         layers: str | type | Sequence[str | type] | None = None,
         through_time: bool = False,
+        capsule: str | os.PathLike[str] | None = None,
+        capsule_freq: int = 50,
     ) -> None:
         super().__init__()
         self.log_dir = _paths.check_log_dir(_OWNER, log_dir)
@@ -196,6 +219,15 @@ class GradientMonitor(WatchingCallback):
         self.through_time = _validation.check_bool(
             _OWNER, "through_time", through_time
         )
+        self.capsule = _paths.check_folder(_OWNER, "capsule", capsule)
+        self.capsule_freq = _validation.check_int(
+            _OWNER,
+            "capsule_freq",
+            capsule_freq,
+            minimum=1,
+            hint="Pass 50 for a copy every fifty batches.",
+        )
+        self._keeper: Any = None
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
         self._outlet = Outlet(_OWNER)
@@ -248,11 +280,16 @@ class GradientMonitor(WatchingCallback):
             self._watch.record_histograms()
         self._planned = run_info.facts(model, self.params)
         self._watch.guard(self._begin)
+        self._keeper = keep(
+            _OWNER, self.capsule, self.capsule_freq, model, recording
+        )
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         self._watch.epoch_begin()
+        if self._keeper is not None:
+            self._keeper.epoch_begin(epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             self._watch.ask_for_histogram()
 
@@ -278,6 +315,8 @@ class GradientMonitor(WatchingCallback):
 
     def on_block(self, block: Any) -> None:
         """Take in a block of records; called between two steps."""
+        if self._keeper is not None:
+            self._keeper.on_block(block)
         if not len(self.trace.variables):
             self._begin_trace()
         table = self._watch.recording.make_table()
@@ -336,6 +375,7 @@ class GradientMonitor(WatchingCallback):
         del self._reporters[:1]  # the console has said enough
         self._deliver(reporter.Ended(self.findings))
         self._outlet.close()
+        self._stop_keeping()
         self._let_go()
 
     # What users call
@@ -497,3 +537,9 @@ class GradientMonitor(WatchingCallback):
         self._deliver(reporter.Ended(self.findings))
         self._reporters = []
         self._outlet.close()
+        self._stop_keeping()
+
+    def _stop_keeping(self) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.stop()

@@ -165,6 +165,35 @@ def epoch_iterator(frame):
     return iterator if hasattr(iterator, "catch_stop_iteration") else None
 
 
+def tap_dataset(iterator, through):
+    """Put something between a `tf.data.Dataset` and a `fit` that begins.
+
+    Keras on TensorFlow has kept it under this name since 3.0.
+
+    Args:
+        iterator: What `epoch_iterator` returned.
+        through: Function from the data set to the one to use.
+    """
+    dataset = getattr(iterator, "_distributed_dataset", None)
+    if dataset is not None:
+        iterator._distributed_dataset = through(dataset)
+
+
+def batch_rows(iterator):
+    """Return the batch size of arrays that are not shuffled, else None.
+
+    What adapts data for `fit` is told by its class, since 3.0.
+
+    Args:
+        iterator: What `epoch_iterator` returned.
+    """
+    adapter = getattr(iterator, "data_adapter", None)
+    if type(adapter).__name__ != "ArrayDataAdapter":
+        return None
+    shuffled = getattr(adapter, "_shuffle", True)
+    return None if shuffled else getattr(adapter, "_batch_size", None)
+
+
 def called_beside_training(method):
     """Mark a batch hook that need not hold up the training; a decorator.
 

@@ -101,6 +101,9 @@ class Dispatcher:
 
     def __call__(self, *args):
         """Run one execution, recorded."""
+        keepers = list(self._recording.keepers)
+        for keeper in keepers:
+            args = keeper.before(args, self.schedule.steps_of_execution())
         counted = self._counts_next
         mode = self.schedule.next_mode(wanted=counted)
         counted = counted and mode is Mode.FULL
@@ -124,6 +127,8 @@ class Dispatcher:
                 result = function(*args)
         except BaseException as error:
             if not self._backend.is_end_of_data(error):
+                for keeper in keepers:
+                    keeper.on_failure(error)
                 # A trace that broke off may not be tried again.
                 self._instrument.broken = True
                 self._recording.abandon()
@@ -131,6 +136,8 @@ class Dispatcher:
                 self._recording.data_ended()
             raise
         self._advance(mode, result, counted, *vectors)
+        for keeper in keepers:
+            keeper.after(result)
         return result
 
     @property
@@ -157,10 +164,14 @@ class Dispatcher:
         if counted:
             self._take_histogram(result)
         if self._drain.is_due and not self._instrument.broken:
-            self.drain(self._state(result))
+            self.drain(self.state_of(result))
 
-    def _state(self, result):
-        """The optimizer's arrays, where the trainer holds them."""
+    def state_of(self, result):
+        """The optimizer's arrays, where the trainer holds them.
+
+        Args:
+            result: What an execution returned.
+        """
         if not self._stateful:
             return None
         return self._backend.state_by_variable(
@@ -170,7 +181,7 @@ class Dispatcher:
     def _take_histogram(self, result):
         if not self._instrument.broken:
             self._instrument.parts.guard(
-                (parts.HISTOGRAMS,), self.requests.take, self._state(result)
+                (parts.HISTOGRAMS,), self.requests.take, self.state_of(result)
             )
 
     def _take_measurement(self, vector, time):

@@ -245,3 +245,8 @@ def calling_list():
                 frame = frame.f_back  # a guarded hook
             return owner, frame
     return None, None
+
+
+def fit_frame():
+    """Frame of the `fit` that is calling a hook, or None."""
+    return calling_list()[1]

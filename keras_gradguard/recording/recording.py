@@ -57,6 +57,8 @@ class Recording:
         active: Whether the model is patched at present.
         table: `LayerTable` of the model, None until it is built.
         reason: Why nothing can be recorded, or None.
+        keepers: List of objects with `before(args, steps)`, `after(result)`
+            and `on_failure(error)`, which are called around each execution.
     """
 
     def __init__(self, model, update_freq=1):
@@ -68,6 +70,7 @@ class Recording:
         self._histograms = self._time = False
         self.reason: Any = None
         self._subscribers = []
+        self.keepers: list = []
         self._instrument: Any = None
         self._dispatcher: Any = None
         self._previous: Any = None
@@ -227,6 +230,14 @@ class Recording:
         self._sync()
         if self._dispatcher is not None:
             self._dispatcher.drain(None, wait=True)
+
+    def flush_beside(self, result):
+        """Deliver all records after an execution, while Keras holds the state.
+
+        Args:
+            result: What the `train_function` returned.
+        """
+        self._dispatcher.drain(self._dispatcher.state_of(result), wait=True)
 
     def _flush_quietly(self):
         """Deliver what can be had, after a step that was interrupted.

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import hypothesis.strategies as st
+import keras
 import numpy as np
 
 import keras_gradguard as kgg
@@ -104,7 +105,8 @@ def _is_clear(error, text, target):
     Which of two wrong arguments it names is its own affair.
     """
     if isinstance(error, OSError):
-        return error.filename is not None or "`log_dir`" in text
+        named = "`log_dir`" in text or "`capsule`" in text
+        return error.filename is not None or named
     names = {*target.works, *ALIASES}
     named = any(f"`{name}`" in text or f"{name}=" in text for name in names)
     ours = re.match(r"[A-Za-z_.0-9]+: ", text) is not None
@@ -274,6 +276,17 @@ def traces():
     yield Target("Report.save", report.save, {"path": folder / "r.md"})
 
 
+def _capsule():
+    """Return the folder of a capsule."""
+    folder = tempfile.mkdtemp(prefix="hostile-")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    monitor = kgg.GradientMonitor(capsule=folder, verbose=0)
+    x = np.full((4, 2), np.nan)
+    model.fit(x, x, batch_size=4, verbose=0, callbacks=[monitor])
+    return folder
+
+
 def components():
     """Targets of the components that users put into Keras."""
     folder = tempfile.mkdtemp(prefix="hostile-")
@@ -289,6 +302,8 @@ def components():
             "histogram_freq": 0,
             "layers": ["dense"],
             "through_time": False,
+            "capsule": folder,
+            "capsule_freq": 50,
         },
     )
     yield Target(
@@ -316,6 +331,14 @@ def components():
         "without_batches",
         kgg.without_batches,
         {"data": np.ones((8, 2)), "batches": [1], "batch_size": 2},
+    )
+    yield Target(
+        "batch_checksum", kgg.batch_checksum, {"batch": np.ones((8, 2))}
+    )
+    yield Target(
+        "replay",
+        kgg.replay,
+        {"capsule": _capsule(), "model": None, "safe_mode": True},
     )
     yield Target(
         "AutoClip",

@@ -1,6 +1,8 @@
 """JAX: the parts of the package that only it can do."""
 
 from keras_gradguard._backend.flag import Flag
+from keras_gradguard._backend.jax.batches import BatchTap
+from keras_gradguard._backend.jax.batches import data_like
 from keras_gradguard._backend.jax.branching import assert_in_graph
 from keras_gradguard._backend.jax.branching import branch
 from keras_gradguard._backend.jax.branching import chooses_after
@@ -22,6 +24,8 @@ from keras_gradguard._backend.jax.norms import change_norms
 from keras_gradguard._backend.jax.norms import l2_norms
 from keras_gradguard._backend.jax.norms import may_join
 from keras_gradguard._backend.jax.norms import zero_fractions
+from keras_gradguard._backend.jax.operations import operation_scope
+from keras_gradguard._backend.jax.operations import operations
 from keras_gradguard._backend.jax.outbox import Outbox
 from keras_gradguard._backend.jax.outbox import last_of_many
 from keras_gradguard._backend.jax.outbox import one_of_many
@@ -63,6 +67,7 @@ from keras_gradguard._backend.single import replica
 from keras_gradguard._backend.single import replicas
 
 __all__ = [
+    "BatchTap",
     "Flag",
     "ForwardPass",
     "Outbox",
@@ -82,6 +87,7 @@ __all__ = [
     "copies",
     "copy",
     "count_calls",
+    "data_like",
     "densify",
     "detach",
     "each_whole",
@@ -104,6 +110,8 @@ __all__ = [
     "on_each_replica",
     "on_host",
     "one_of_many",
+    "operation_scope",
+    "operations",
     "over_processes",
     "own_cpu",
     "process",

@@ -2,6 +2,8 @@
 
 from keras_gradguard._backend.single import each_whole
 from keras_gradguard._backend.single import over_processes
+from keras_gradguard._backend.tensorflow.batches import BatchTap
+from keras_gradguard._backend.tensorflow.batches import data_like
 from keras_gradguard._backend.tensorflow.branching import assert_in_graph
 from keras_gradguard._backend.tensorflow.branching import branch
 from keras_gradguard._backend.tensorflow.branching import chooses_after
@@ -24,6 +26,8 @@ from keras_gradguard._backend.tensorflow.norms import change_norms
 from keras_gradguard._backend.tensorflow.norms import l2_norms
 from keras_gradguard._backend.tensorflow.norms import may_join
 from keras_gradguard._backend.tensorflow.norms import zero_fractions
+from keras_gradguard._backend.tensorflow.operations import operation_scope
+from keras_gradguard._backend.tensorflow.operations import operations
 from keras_gradguard._backend.tensorflow.outbox import Outbox
 from keras_gradguard._backend.tensorflow.processes import own_cpu
 from keras_gradguard._backend.tensorflow.processes import process
@@ -59,6 +63,7 @@ from keras_gradguard._backend.tensorflow.values import take_flat
 from keras_gradguard._backend.tensorflow.values import to_numpy
 
 __all__ = [
+    "BatchTap",
     "Flag",
     "ForwardPass",
     "Outbox",
@@ -78,6 +83,7 @@ __all__ = [
     "copies",
     "copy",
     "count_calls",
+    "data_like",
     "densify",
     "detach",
     "each_whole",
@@ -97,6 +103,8 @@ __all__ = [
     "native",
     "on_each_replica",
     "on_host",
+    "operation_scope",
+    "operations",
     "over_processes",
     "own_cpu",
     "process",

@@ -7,6 +7,8 @@ from keras_gradguard._backend.single import on_each_replica
 from keras_gradguard._backend.single import reduce_over_replicas
 from keras_gradguard._backend.single import replica
 from keras_gradguard._backend.single import replicas
+from keras_gradguard._backend.torch.batches import BatchTap
+from keras_gradguard._backend.torch.batches import data_like
 from keras_gradguard._backend.torch.branching import assert_in_graph
 from keras_gradguard._backend.torch.branching import branch
 from keras_gradguard._backend.torch.branching import chooses_after
@@ -24,6 +26,8 @@ from keras_gradguard._backend.torch.norms import change_norms
 from keras_gradguard._backend.torch.norms import l2_norms
 from keras_gradguard._backend.torch.norms import may_join
 from keras_gradguard._backend.torch.norms import zero_fractions
+from keras_gradguard._backend.torch.operations import operation_scope
+from keras_gradguard._backend.torch.operations import operations
 from keras_gradguard._backend.torch.outbox import Outbox
 from keras_gradguard._backend.torch.processes import over_processes
 from keras_gradguard._backend.torch.processes import own_cpu
@@ -55,6 +59,7 @@ from keras_gradguard._backend.torch.values import take_flat
 from keras_gradguard._backend.torch.values import to_numpy
 
 __all__ = [
+    "BatchTap",
     "Flag",
     "Outbox",
     "Ring",
@@ -72,6 +77,7 @@ __all__ = [
     "constant",
     "copy",
     "count_calls",
+    "data_like",
     "densify",
     "detach",
     "each_whole",
@@ -91,6 +97,8 @@ __all__ = [
     "native",
     "on_each_replica",
     "on_host",
+    "operation_scope",
+    "operations",
     "over_processes",
     "own_cpu",
     "process",
