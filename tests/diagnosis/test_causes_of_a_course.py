@@ -344,6 +344,31 @@ def test_weights_so_large_that_outputs_are_certain_are_the_cause():
     assert set(rules) & {"poor_initialization", "exploding_gradient"}
 
 
+def test_check_tells_an_encoder_that_a_quantizer_cuts_off():
+    class Quantize(layers.Layer):
+        def call(self, x):
+            return ops.round(x) + 0 * x
+
+    def coder(*between):
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                layers.Dense(16, "tanh", name="encoder"),
+                layers.Dense(8, "tanh", name="code"),
+                *between,
+                layers.Dense(16, "tanh"),
+                layers.Dense(1),
+            ]
+        )
+        model.compile("adam", "mse")
+        return model
+
+    (told,) = kgg.check(coder(Quantize()), *waves()).ranked
+    assert (told.rule, told.evidence["kind"]) == ("frozen_layer", "cut_off")
+    assert [path.split("/")[-1] for path in told.layers] == ["encoder", "code"]
+    assert kgg.check(coder(), *waves()).findings == []
+
+
 def test_a_layer_without_the_usual_arguments_is_rebuilt():
     class Plain(layers.Layer):
         def __init__(self, units):

@@ -39,8 +39,8 @@ def most_of(trace):
     The mean square of `a - b` is at most the square of the sum of their
     standard deviations, plus the square of the difference of their means; the
     mean absolute error is at most its root (Cauchy and Schwarz). A binary
-    crossentropy is at most that of the probability nearest to 0 or 1. What a
-    loss has beyond that was added to it.
+    crossentropy is bounded by how far the outputs are from a half. What a loss
+    has beyond that was added to it.
 
     Args:
         trace: `Trace`.
@@ -68,9 +68,24 @@ def most_of(trace):
         low, high = (
             float(trace.data(f"output_{end}")[0]) for end in ("min", "max")
         )
-        sure = min(low, 1 - high)
-        return -weight * math.log(sure) if sure > 0 else math.nan
+        return weight * _most_of_probabilities(low, high, mean, std)
     return math.nan
+
+
+def _most_of_probabilities(low, high, mean, std):
+    """Return the most that a binary crossentropy of outputs may be.
+
+    It is at most `-log(min(p, 1 - p))`, which is convex, log 2 at a half and so
+    no larger than the straight lines from there to the ends. The mean distance
+    from a half is at most the root of its mean square.
+    """
+    ends = [(0.5 - low, low), (high - 0.5, 1 - high)]
+    if not min(low, 1 - high) > 0:
+        return math.nan
+    slopes = [
+        (-math.log(sure) - math.log(2)) / far for far, sure in ends if far > 0
+    ]
+    return math.log(2) + max(slopes, default=0.0) * math.hypot(std, mean - 0.5)
 
 
 def _of_loss(name, trace, count):

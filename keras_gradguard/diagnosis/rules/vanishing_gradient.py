@@ -44,6 +44,8 @@ _FROM_THE_START = 3
 
 # Before the first step: healthy deep tanh nets start as low as 1.5e-3.
 _AT_START, _FEWEST_LAYERS = 1e-4, 3
+# Of the largest gradient: what arrives behind a layer that is cut off.
+_WHOLE = 1e-6
 
 
 class VanishingGradient(Rule):
@@ -171,6 +173,8 @@ class VanishingGradient(Rule):
         few = len(norms) < _FEWEST_LAYERS or not norms.any()
         if few or not np.isfinite(norms).all():
             return []
+        if cut_off(norms).any():
+            return []  # that nothing arrives at all is told as such
         later = np.maximum.accumulate(norms[::-1])[::-1][1:]
         # What reaches a layer before it has come around this one.
         reach = np.maximum.accumulate(norms)[:-1]
@@ -199,6 +203,23 @@ class VanishingGradient(Rule):
                 for_vanishing(start.run, low),
             )
         ]
+
+
+def cut_off(norms):
+    """Return the bool mask (J,) of layers that no gradient reaches at all.
+
+    One that fades over the layers arrives small before it is gone; one that
+    is cut off arrives whole at the next layer that has any.
+
+    Args:
+        norms: Float array (J,), of the first gradient, in forward order.
+    """
+    zero = norms == 0
+    mask = np.zeros(len(norms), bool)
+    for at in np.flatnonzero(zero):
+        behind = norms[at + 1 :][~zero[at + 1 :]]
+        mask[at] = len(behind) and behind[0] >= _WHOLE * norms.max()
+    return mask
 
 
 def _ratio_to_later(logs):

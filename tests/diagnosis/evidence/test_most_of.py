@@ -20,6 +20,8 @@ def trace_of(outputs, targets, loss):
         data={
             "output_mean": outputs.mean(),
             "output_std": outputs.std(),
+            "output_min": outputs.min(),
+            "output_max": outputs.max(),
             "target_mean": targets.mean(),
             "target_std": targets.std(),
         },
@@ -41,6 +43,20 @@ def test_no_loss_is_beyond_it_and_the_worst_reaches_it(seed):
     against = -2 * targets
     worst = most_of(trace_of(against, targets, "mse"))
     np.testing.assert_allclose(worst, np.mean((against - targets) ** 2), 1e-5)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_crossentropy_of_probabilities_is_beyond_it(seed):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(60, 4)) * rng.uniform(0.05, 3) + rng.normal()
+    outputs = 1 / (1 + np.exp(-logits))
+    most = most_of(trace_of(outputs, outputs, "binary_crossentropy"))
+    for targets in (outputs < 0.5, rng.uniform(size=outputs.shape)):
+        each = targets * np.log(outputs) + (1 - targets) * np.log1p(-outputs)
+        assert -each.mean() <= most * (1 + 1e-6)
+    # It is no looser than the least likely of all.
+    least = np.minimum(outputs, 1 - outputs).min()
+    assert most <= -np.log(least) * (1 + 1e-6)
 
 
 def test_other_losses_are_not_known():

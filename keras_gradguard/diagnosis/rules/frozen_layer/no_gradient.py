@@ -22,6 +22,10 @@ WHY = (
     "and the loss cuts it off: rounding, argmax, a comparison, a cast to "
     "integers, stop_gradient or a factor of zero."
 )
+CUT_OFF = (
+    "Either the branch does not reach the output, or rounding, argmax, a "
+    "quantizer or stop_gradient cuts it off."
+)
 
 
 def of_all(trace):
@@ -83,11 +87,15 @@ def of_some(trace):
         return None
     text = (
         f"{names(culprits)}: the gradient is exactly zero, while other layers "
-        "get one. It is so at every step. Either the branch does not reach "
-        "the output, or rounding, argmax, a quantizer or stop_gradient cuts "
-        "it off."
+        f"get one. It is so at every step. {CUT_OFF}"
     )
-    fixes = [
+    fixes = for_cut_off()
+    return _finding(trace, "cut_off", culprits, OF_SOME, text, fixes)
+
+
+def for_cut_off():
+    """Return remedies for layers that no gradient reaches."""
+    return [
         Remedy(
             "Connect these layers to the output",
             "A layer learns only if the loss depends on what it gives.",
@@ -95,7 +103,6 @@ def of_some(trace):
         ),
         _straight_through(),
     ]
-    return _finding(trace, "cut_off", culprits, OF_SOME, text, fixes)
 
 
 def _closed(trace):

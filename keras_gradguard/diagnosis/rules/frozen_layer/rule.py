@@ -22,6 +22,7 @@ from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import LONG
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import ZERO_BLOCKS
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.vanishing_gradient import cut_off
 from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 
@@ -77,6 +78,19 @@ class FrozenLayer(Rule):
         if no_slope_at_ends(start):
             # It depends on them, but for what is exactly 0 or 1.
             return []
+        missing = cut_off(first.norms)
+        if missing.any() and np.isfinite(first.norms).all():
+            paths = [first.paths[at] for at in np.flatnonzero(missing)]
+            return [
+                self.at_start(
+                    "warning",
+                    paths,
+                    {"kind": "cut_off", "grad_norm": 0.0, "threshold": 0.0},
+                    f"{names(paths)}: the first gradient is exactly zero, "
+                    f"while other layers get one. {no_gradient.CUT_OFF}",
+                    no_gradient.for_cut_off(),
+                )
+            ]
         flat = len(first.norms) and not np.any(first.norms)
         flat = flat and all(grad == 0 for _, grad, _ in first.kernels)
         if not flat or not np.isfinite(first.loss) or first.loss == 0:

@@ -58,7 +58,9 @@ def outweighed(trace):
     wait = max(OUTWEIGHED_PATIENCE, OF_PLAN * plan if plan else 0)
     idle = learning.idle(share=0.1, follows=0.35)
     with np.errstate(invalid="ignore"):
-        falls = ~(learning.follows >= 0.35) & ~learning.good
+        # Outputs that follow by the draw of the weights shrink with these.
+        falls = ~(learning.follows >= 0.35) | learning.shrunk
+        falls &= ~learning.good
     run = learning.steps - start
     long = run >= (
         max(wait, min(OUTWEIGHED_LONG, plan / 2))
