@@ -7,8 +7,10 @@ from keras_gradguard._backend.scaling import SAFE_LOW
 
 # Entries at a time, so that what is in between stays in the cache.
 _CHUNK = 1 << 15
+_SMALL = 1 << 12
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def l2_norms(arrays):
     """L2 norm of each array, safe from overflow and underflow.
 
@@ -18,9 +20,17 @@ def l2_norms(arrays):
     Returns:
         Float32 array `(n,)`.
     """
-    return np.asarray([_norm(_chunks(array)) for array in arrays], "float32")
+    norms = np.zeros(len(arrays))
+    small = [i for i, a in enumerate(arrays) if 0 < a.size <= _SMALL]
+    if small:
+        norms[small] = _norms_of_small([arrays[i] for i in small])
+    for i, array in enumerate(arrays):
+        if array.size > _SMALL:
+            norms[i] = _norm(_chunks(array))
+    return norms.astype("float32")
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def change_norms(before, after):
     """L2 norms of arrays, then those of their changes.
 
@@ -31,10 +41,35 @@ def change_norms(before, after):
     Returns:
         Float32 array `(2 n,)`.
     """
-    pairs = zip(before, after, strict=True)
-    changes = [_norm(_changes(*pair)) for pair in pairs]
-    norms = l2_norms(before)
-    return np.concatenate([norms, np.asarray(changes, "float32")])
+    n = len(before)
+    norms = np.zeros(2 * n, "float32")
+    norms[:n] = l2_norms(before)
+    small = [i for i, a in enumerate(before) if 0 < a.size <= _SMALL]
+    if small:
+        first, then = (
+            _side_by_side([arrays[i] for i in small])
+            for arrays in (before, after)
+        )
+        sizes = [before[i].size for i in small]
+        norms[[n + i for i in small]] = _norms_of_parts(then - first, sizes)
+    for i, (a, b) in enumerate(zip(before, after, strict=True)):
+        if a.size > _SMALL:
+            norms[n + i] = _norm(_changes(a, b))
+    return norms
+
+
+def _norms_of_small(arrays):
+    """Norms of small arrays: a call of NumPy costs more than to read them."""
+    return _norms_of_parts(_side_by_side(arrays), [a.size for a in arrays])
+
+
+def _side_by_side(arrays):
+    return np.concatenate([a.reshape(-1) for a in arrays]).astype("float64")
+
+
+def _norms_of_parts(flat, sizes):
+    starts = np.cumsum(sizes) - sizes
+    return np.sqrt(np.add.reduceat(np.square(flat), starts))
 
 
 def zero_fractions(arrays):

@@ -26,7 +26,9 @@ class RollBack(WatchingCallback):
     One bad batch or one step too far can end a long training. This callback
     keeps a copy of the weights and of the optimizer's state. When the training
     is lost, it writes the copy back, lowers the learning rate, and training
-    goes on with the next batch. Each time it says so.
+    goes on with the next batch. Where all is well for `save_freq` batches, the
+    rate is what it was again; if training is lost again before, or within as
+    many batches after, it stays low. Each time it says so.
 
     A training counts as lost when the gradient is not finite (and the
     optimizer did not skip the step), or when the median loss of ten batches
@@ -132,6 +134,9 @@ class RollBack(WatchingCallback):
         # (epoch, batch) of now and of the copy.
         self._at = self._saved_at = (0, -1)
         self._unchecked = self._unsaved = 0
+        # Rates before they were lowered and since, and batches since then.
+        self._lowered: Any = None
+        self._since_change: int | None = None
 
     # Keras calls these
 
@@ -172,6 +177,8 @@ class RollBack(WatchingCallback):
         self._at = epoch, batch
         self._unchecked += batch - before
         self._unsaved += batch - before
+        if self._since_change is not None:
+            self._since_change += batch - before
         if self._unchecked >= WINDOW:
             self._watch.guard(self._check)
 
@@ -210,12 +217,37 @@ class RollBack(WatchingCallback):
         reason = self._losses.why_lost()
         if reason is not None:
             self._go_back(reason)
-        elif self._is_due() and is_between_updates(self._model):
+            return
+        if self._lowered is not None and self._has_held():
+            self._raise_again()
+        if self._is_due() and is_between_updates(self._model):
             self._save()
 
     def _is_due(self) -> bool:
         due = self._state is None or self._unsaved >= self.save_freq
         return due and self._losses.is_good()
+
+    def _has_held(self) -> bool:
+        held = self._since_change or 0
+        return held >= self.save_freq and self._losses.is_good()
+
+    def _raise_again(self) -> None:
+        """Give the rates back: what was lost has not been lost once more."""
+        (before, lower), self._lowered = self._lowered, None
+        self._since_change = 0
+        rates = learning_rates(self._model)
+        now = [float(host_copy(rate)) for rate in rates]
+        if not np.allclose(now, lower):
+            return  # somebody else has set them
+        for rate, value in zip(rates, before, strict=True):
+            rate.assign(value)
+        if self.verbose:
+            epoch, batch = self._at
+            shown = ", ".join(f"{value:.3g}" for value in before)
+            say(
+                f"GradGuard {_OWNER}, epoch {epoch + 1}, batch {batch}: all "
+                f"is well, and the learning rate is {shown} again."
+            )
 
     def _save(self) -> None:
         state = SavedState(self._model, self._watch.recording.ring_ids)
@@ -241,7 +273,14 @@ class RollBack(WatchingCallback):
             model.stop_training = True
             what = "training ends with them"
         else:
-            lower = [rate * self.factor for rate in lower]
+            before, lower = lower, [rate * self.factor for rate in lower]
+            # Lost again so soon: the rate was the cause, and stays low.
+            soon = self._since_change is not None and (
+                self._lowered is not None
+                or self._since_change <= self.save_freq
+            )
+            self._lowered = None if soon else (before, lower)
+            self._since_change = 0
             shown = ", ".join(f"{rate:.3g}" for rate in lower)
             what = (
                 f"the learning rate is {shown} now"

@@ -113,6 +113,20 @@ def test_tries_are_bounded_and_told(capsys):
     assert "training ends with them" in told[2]
 
 
+def test_the_rate_comes_back_where_all_is_well(capsys):
+    model, back = make(), kgg.RollBack(save_freq=10)
+    fit(model, with_fault(20, np.nan), back)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.003)
+    assert "the learning rate is 0.003 again" in capsys.readouterr().out
+    # Lost again at once, it stays low.
+    y = with_fault(20, np.nan)
+    y[33 * BATCH : 34 * BATCH] = np.nan
+    model, back = make(), kgg.RollBack(save_freq=20, verbose=0)
+    fit(model, y, back)
+    assert len(back.rollbacks) == 2
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.00075)
+
+
 SEEDS = 10
 
 
