@@ -18,8 +18,9 @@ SAYS = {
     "03_moons": ["vanishing_gradient", "Healthy", "Healthy"],
     "04_exploding": ["nonfinite_gradient", "Healthy"],
     "05_recurrent": [
-        *("simple_rnn_relu", "exploding_gradient", "lstm", "No problem found"),
-        *("gru", "No problem found"),
+        *("simple_rnn_relu", "exploding_gradient", "simple_rnn_tanh"),
+        *("simple_rnn_1 vanishes through time", "orthogonal"),
+        *("No problem found", "lstm", "No problem found"),
     ],
     "06_deep_plain": ["vanishing_gradient", "Healthy"],
     "07_digits_cnn": ["Healthy", "Mean gradient norm"],

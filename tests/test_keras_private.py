@@ -405,6 +405,27 @@ def test_a_private_name_means_what_we_think(check):
     check()
 
 
+def test_a_recurrent_layer_runs_over_time_as_keras_has_it():
+    layer = keras.layers.GRU(2, return_sequences=True)
+    x = keras.ops.convert_to_tensor(np.ones((3, 4, 5), "float32"))
+    expected = keras.ops.convert_to_numpy(layer(x))
+    assert keras_private.loops_as_keras_does(layer)
+
+    class Own(keras.layers.GRU):
+        def inner_loop(self, *arguments, **more):
+            raise NotImplementedError
+
+    assert not keras_private.loops_as_keras_does(Own(2))
+
+    def step(inputs, states):
+        return layer.cell(inputs[0], states)
+
+    start = [keras.ops.zeros((3, 2))]
+    _, outputs, _ = keras_private.rnn(layer, step, (x,), start, None)
+    outputs = keras.ops.convert_to_numpy(outputs)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.once
 def test_each_function_is_checked():
     own = pathlib.Path(keras_private.__file__)

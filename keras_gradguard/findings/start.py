@@ -102,6 +102,8 @@ class Start:
         trained: Bool. Whether the weights look as if they had been trained:
             then they go with their inputs, whatever the scale of these.
         gradient: `GradientStart`, or None where no loss can be computed.
+        through_time: List of `ThroughTime` of one measurement, of each
+            recurrent layer.
         told: List of `Finding`. What was found so far, causes first.
         notes: List of str. What is worth a word and no finding, since many
             such models train all the same.
@@ -116,6 +118,7 @@ class Start:
     weights: list[Any] = dataclasses.field(default_factory=list)
     trained: bool = False
     gradient: GradientStart | None = None
+    through_time: list[Any] = dataclasses.field(default_factory=list)
     told: list[Any] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 

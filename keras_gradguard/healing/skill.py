@@ -12,7 +12,7 @@ import numpy as np
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import CATEGORICAL
 from keras_gradguard.models import outputs as configuration
-from keras_gradguard.preflight import probe
+from keras_gradguard.preflight import losses
 
 _CLASS_LOSSES = (
     *BINARY,
@@ -41,7 +41,7 @@ def tasks_of(model, y):
         List of bool; [] if there are no targets.
     """
     heads = configuration.outputs_of(model)
-    targets = probe.targets_of(model, y)
+    targets = losses.targets_of(model, y)
     if len(targets) != len(heads):
         return []
     return [_is_classes(h, t) for h, t in zip(heads, targets, strict=True)]
@@ -77,7 +77,7 @@ def skill(model, x, y, tasks):
     """
     outputs = keras.tree.flatten(model.predict(x, verbose=0))
     heads = configuration.outputs_of(model)
-    targets = probe.targets_of(model, y)
+    targets = losses.targets_of(model, y)
     if not len(outputs) == len(targets) == len(heads) == len(tasks):
         return math.nan
     found = []

@@ -19,9 +19,9 @@ from keras_gradguard import _backend
 from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_path
-from keras_gradguard.models.outputs import loss_weights_of
-from keras_gradguard.models.outputs import losses_of
 from keras_gradguard.models.patches import Patches
+from keras_gradguard.preflight import losses
+from keras_gradguard.recording.step.time_gradients import TimeTap
 
 _LOOPS = (
     keras.layers.RNN,
@@ -105,15 +105,7 @@ def run(model, x, y=None):
     forward = _Forward(model)
     values = _values(model.trainable_variables)
     rest = _values(model.non_trainable_variables)
-    inputs = _tensors(x)
-    leaves = keras.tree.flatten(inputs)
-    moving = [leaf for leaf in leaves if _moves(leaf)]
-
-    def whole(parts):
-        parts = iter(parts)
-        flat = [next(parts) if _moves(leaf) else leaf for leaf in leaves]
-        return keras.tree.pack_sequence_as(inputs, flat)
-
+    moving, whole = _taken_apart(x)
     backend = _backend.current()
     if y is None:
         noted = backend.run_whole(
@@ -123,11 +115,11 @@ def run(model, x, y=None):
             moving,
         )
         return forward.passed(noted)
-    targets = [_tensors(leaf) for leaf in _leaves(model, y)]
+    targets = [_tensors(leaf) for leaf in losses.targets_of(model, y)]
 
     def loss_of(values, rest, parts, targets):
         extra, noted = forward(values, rest, whole(parts))
-        return _total_loss(model, noted[0], targets, extra), noted
+        return losses.total_loss(model, noted[0], targets, extra), noted
 
     try:
         loss, grads, noted = backend.gradients(
@@ -142,6 +134,57 @@ def run(model, x, y=None):
     passed.loss = float(ops.convert_to_numpy(loss))
     passed.grads = [None if g is None else _array(g) for g in grads]
     return passed
+
+
+def through_time(model, x, y):
+    """Return the gradients through time of a model's recurrent layers.
+
+    Args:
+        model: A Keras model, all of whose layers are built.
+        x: Structure of arrays.
+        y: Structure of targets.
+
+    Returns:
+        A `TimeMeasurement` of step 0, or None without such layers.
+    """
+    tap = TimeTap(model)
+    if not tap.found:
+        return None
+    moving, whole = _taken_apart(x)
+    training = training_argument(model)
+
+    def gathered(values, rest, parts, targets):
+        def loss():
+            outputs, _, extra = model.stateless_call(
+                values, rest, whole(parts), return_losses=True, **training
+            )
+            flat = keras.tree.flatten(outputs)
+            return losses.total_loss(model, flat, targets, list(extra))
+
+        return tap.gather(loss)
+
+    backend = _backend.current()
+    vector = backend.run_whole(
+        backend.compiled(gathered),
+        _values(model.trainable_variables),
+        _values(model.non_trainable_variables),
+        moving,
+        [_tensors(leaf) for leaf in losses.targets_of(model, y)],
+    )
+    return tap.read((0, vector))
+
+
+def _taken_apart(x):
+    """Return the tensors of inputs, and what puts them together again."""
+    inputs = _tensors(x)
+    leaves = keras.tree.flatten(inputs)
+
+    def whole(parts):
+        parts = iter(parts)
+        flat = [next(parts) if _moves(leaf) else leaf for leaf in leaves]
+        return keras.tree.pack_sequence_as(inputs, flat)
+
+    return [leaf for leaf in leaves if _moves(leaf)], whole
 
 
 class _Forward:
@@ -264,60 +307,3 @@ def _tensors(x):
         return ops.convert_to_tensor(leaf)
 
     return keras.tree.map_structure(convert, x)
-
-
-def _total_loss(model, flat, targets, extra):
-    """Return the loss that a model is compiled with, and what was added.
-
-    Raises:
-        ValueError: If targets and outputs do not fit the losses.
-    """
-    losses, weights = losses_of(model), _loss_weights(model)
-    if not len(flat) == len(losses) == len(targets):
-        raise ValueError(
-            f"check: the loss cannot be computed. Expected a loss and "
-            f"targets for each of {len(flat)} outputs but found "
-            f"{len(losses)} losses and {len(targets)} targets."
-        )
-    total = sum(ops.cast(value, "float32") for value in extra)
-    for weight, loss, target, output in zip(
-        weights or [1.0] * len(flat), losses, targets, flat, strict=True
-    ):
-        if loss is not None:
-            total = total + weight * _mean_loss(loss, target, output)
-    return total
-
-
-def _leaves(model, y):
-    names = list(getattr(model, "output_names", None) or [])
-    if isinstance(y, dict) and names and set(y) == set(names):
-        return [y[name] for name in names]
-    return [leaf for leaf in keras.tree.flatten(y) if leaf is not None]
-
-
-def targets_of(model, y):
-    """Return the targets of each output, a flat list; [] without targets."""
-    return [] if y is None else _leaves(model, y)
-
-
-def _loss_weights(model):
-    weights = loss_weights_of(model)
-    names = list(getattr(model, "output_names", None) or [])
-    if isinstance(weights, dict):
-        return [weights.get(name, 1.0) for name in names]
-    if isinstance(weights, list | tuple):
-        return list(weights)
-    return None if weights is None else [weights]
-
-
-def _mean_loss(loss, target, output):
-    output = ops.cast(output, "float32") if _is_float(output) else output
-    if len(target.shape) == len(output.shape) - 1 and output.shape[-1] == 1:
-        target = ops.expand_dims(target, -1)
-    loss = keras.losses.get(loss)
-    value = loss(target, output)
-    return ops.mean(ops.cast(value, "float32"))
-
-
-def _is_float(tensor):
-    return "float" in keras.backend.standardize_dtype(tensor.dtype)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_gradguard.diagnosis.evidence.through_time import ThroughTime
 from keras_gradguard.findings.start import GradientStart
 from keras_gradguard.findings.start import HeadStart
 from keras_gradguard.findings.start import InputStart
@@ -13,11 +14,13 @@ from keras_gradguard.models import outputs as configuration
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.run_info import run_info_of
 from keras_gradguard.preflight import building
+from keras_gradguard.preflight import losses
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight.trained import looks_trained
 from keras_gradguard.presets.inspection.inspect import inspect_initialization
 from keras_gradguard.trace.facts import Output
+from keras_gradguard.trace.through_time import one_of
 
 _L = keras.layers
 _NORMALIZE = (*graph.NORMALIZATIONS, _L.Normalization)
@@ -76,6 +79,7 @@ def measured(model, data, untrained, missing):
         )
     if why is None:
         start.gradient = _gradient(model, passed)
+        start.through_time = _through_time(model, data, missing)
     else:
         missing.append(why)
     return start
@@ -125,6 +129,27 @@ def _run(model, x, y):
         raise building.failure(error) from error
 
 
+def _through_time(model, data, missing):
+    """Return how gradients change through time, [] where nothing recurs."""
+    try:
+        found = probe.through_time(model, data.x, data.y)
+    except Exception as error:
+        text = str(error).splitlines()
+        missing.append(
+            "Gradients through time were not judged: computing them failed "
+            f"with {type(error).__name__}: {text[0][:200] if text else ''}"
+        )
+        return []
+    if found is None:
+        return []
+    layers = zip(found.layers, found.lengths, found.norms, strict=True)
+    return [
+        ThroughTime.of(layer, np.zeros(1, int), *one_of(length, norms))
+        for layer, length, norms in layers
+        if length > 1
+    ]
+
+
 def _layer(signal):
     layer, values = signal.layer, signal.output
     first = getattr(layer, "data_format", None) == "channels_first"
@@ -155,7 +180,7 @@ def _heads(model, data, signals, outputs):
                     from_logits=heads[0].from_logits,
                 )
             ]
-    targets = probe.targets_of(model, data.all_y)
+    targets = losses.targets_of(model, data.all_y)
     if not len(heads) == len(targets) == len(outputs):
         return [HeadStart(head) for head in heads]
     return [

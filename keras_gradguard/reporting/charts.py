@@ -10,6 +10,7 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard._text import unlike_neighbours
 from keras_gradguard.reporting.bins import StepBins
+from keras_gradguard.reporting.map_over_time import last_profiles
 from keras_gradguard.reporting.tables import binned
 
 # Viridis at nine points: dark to bright, told apart by the colour-blind.
@@ -42,28 +43,13 @@ def heatmap(trace, findings, width=760, row_height=14):
     low = max(low, high - 12)
     height = count * max(2, min(row_height, 600 // max(1, count)))
     left, top = 190, 8
-    image = _png(_colours(cells, gone, low, high))
-    lines = [
-        f'<svg viewBox="0 0 {left + width + 10} {height + 60}" role="img" '
-        'aria-label="Heatmap of gradient norms">',
-        f'<image x="{left}" y="{top}" width="{width}" height="{height}" '
-        'preserveAspectRatio="none" style="image-rendering:pixelated" '
-        f'href="data:image/png;base64,{image}"/>',
-    ]
-    every = max(1, count * 14 // max(1, height))
-    names = unlike_neighbours([str(layer) for layer in trace.layers[::every]])
-    for name, at in zip(names, range(0, count, every), strict=True):
-        y = top + (at + 0.5) * height / count + 4
-        lines.append(
-            f'<text x="{left - 6}" y="{y:.0f}" text-anchor="end">'
-            f"{escape(name)}</text>"
-        )
-    bottom = top + height + 16
     first, span = parts.edges[0], parts.edges[-1] - parts.edges[0]
-    lines.append(f'<text x="{left}" y="{bottom}">step {first}</text>')
-    lines.append(
-        f'<text x="{left + width}" y="{bottom}" text-anchor="end">step '
-        f"{trace.steps[-1]}</text>"
+    lines = _map(
+        _colours(cells, gone, low, high),
+        trace.layers,
+        (f"step {first}", f"step {trace.steps[-1]}"),
+        "Heatmap of gradient norms",
+        (width, height),
     )
     for finding in findings:
         x = left + width * np.clip((finding.first_step - first) / span, 0, 1)
@@ -78,6 +64,73 @@ def heatmap(trace, findings, width=760, row_height=14):
     )
     lines.append("</svg>")
     return f'{"".join(lines)}\n<p class="dim">{legend}</p>'
+
+
+def through_time(trace, width=760, row_height=22):
+    """Return gradients through time, layers by time steps, as HTML lines."""
+    profiles = last_profiles(trace)
+    if profiles is None:
+        return []
+    low, high = profiles.log_range
+    pixels = _colours(
+        profiles.cells.T, profiles.gone.T, low, max(high, low + 1e-6)
+    )
+    labels = [
+        f"{layer} ({length} steps)"
+        for layer, length in zip(
+            unlike_neighbours(list(profiles.layers)),
+            profiles.lengths,
+            strict=True,
+        )
+    ]
+    lines = _map(
+        pixels,
+        labels,
+        ("first time step", "last"),
+        "Heatmap of gradients through time",
+        (width, row_height * len(labels)),
+    )
+    legend = (
+        f"How much of the loss arrives at each time step, at step "
+        f"{profiles.step}: the norm of its gradient with respect to the state, "
+        f"from {number(10**low)} (dark) to {number(10**high)} (bright), "
+        "logarithmic; red: NaN or infinite; grey: masked."
+    )
+    return [
+        "<h2>Gradients through time, layers by time steps</h2>",
+        "".join([*lines, "</svg>"]),
+        f'<p class="dim">{escape(legend)}</p>',
+        *(f'<p class="dim">{escape(line)}</p>' for line in profiles.lines),
+    ]
+
+
+def _map(pixels, labels, ends, label, size):
+    """Return the lines of an SVG map, without its end."""
+    width, height = size
+    left, top, count = 190, 8, len(labels)
+    lines = [
+        f'<svg viewBox="0 0 {left + width + 10} {height + 60}" role="img" '
+        f'aria-label="{label}">',
+        f'<image x="{left}" y="{top}" width="{width}" height="{height}" '
+        'preserveAspectRatio="none" style="image-rendering:pixelated" '
+        f'href="data:image/png;base64,{_png(pixels)}"/>',
+    ]
+    every = max(1, count * 14 // max(1, height))
+    names = unlike_neighbours([str(layer) for layer in labels[::every]])
+    for name, at in zip(names, range(0, count, every), strict=True):
+        y = top + (at + 0.5) * height / count + 4
+        lines.append(
+            f'<text x="{left - 6}" y="{y:.0f}" text-anchor="end">'
+            f"{escape(name)}</text>"
+        )
+    bottom = top + height + 16
+    for end, x, anchor in zip(
+        ends, (left, left + width), ("start", "end"), strict=True
+    ):
+        lines.append(
+            f'<text x="{x}" y="{bottom}" text-anchor="{anchor}">{end}</text>'
+        )
+    return lines
 
 
 def _colours(cells, gone, low, high):

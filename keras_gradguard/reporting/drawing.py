@@ -95,3 +95,35 @@ def short(layer):
     """Return the end of a long layer path."""
     layer = str(layer)
     return layer if len(layer) <= 28 else f"...{layer[-26:]}"
+
+
+def draw_over_time(figure, axes, profiles):
+    """Draw gradients through time, layers by time steps.
+
+    Args:
+        figure: The figure of the axes.
+        axes: Axes to draw on.
+        profiles: `map_over_time.TimeProfiles`.
+    """
+    axes.set_title(
+        f"Gradient through time at step {profiles.step}: norm with respect to "
+        "the state",
+        loc="left",
+    )
+    low, high = profiles.log_range
+    cells = np.where(np.isneginf(profiles.cells), low, profiles.cells)
+    image = axes.imshow(
+        cells,
+        aspect="auto",
+        interpolation="nearest",
+        extent=(0, 1, len(cells) - 0.5, -0.5),
+        vmin=low,
+        vmax=max(high, low + 1e-3),
+    )
+    figure.colorbar(image, ax=axes, pad=0.01).set_label("log10")
+    axes.set_xticks([0, 1], ["first time step", "last"])
+    every = max(1, len(cells) // _NAMED)
+    shown = range(0, len(cells), every)
+    axes.set_yticks(
+        [*shown], [profiles.layers[at] for at in shown], fontsize="x-small"
+    )

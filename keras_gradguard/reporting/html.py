@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard.reporting.charts import chart
 from keras_gradguard.reporting.charts import heatmap
+from keras_gradguard.reporting.charts import through_time
 from keras_gradguard.reporting.lives import state
 from keras_gradguard.reporting.lives import what_became_of
 from keras_gradguard.reporting.page import to_page
@@ -110,6 +111,10 @@ def _norms(report):
     ]
 
 
+def _over_time(report):
+    return through_time(report.trace)
+
+
 def _curves(report):
     """Return headed charts of losses, metrics, norms and update ratio."""
     trace = report.trace
@@ -209,4 +214,4 @@ def _count(values):
 # What a page shows, each a function of a `Report` that returns lines of HTML;
 # the second where something was recorded.
 SECTIONS = (_verdict, _findings)
-OF_A_TRACE = (_norms, _curves, _layers, _about)
+OF_A_TRACE = (_norms, _over_time, _curves, _layers, _about)

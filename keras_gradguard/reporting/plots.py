@@ -10,9 +10,11 @@ from keras_gradguard._text import number
 from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.drawing import bands
 from keras_gradguard.reporting.drawing import depth_legend
+from keras_gradguard.reporting.drawing import draw_over_time
 from keras_gradguard.reporting.drawing import lines
 from keras_gradguard.reporting.drawing import mark
 from keras_gradguard.reporting.drawing import name_rows
+from keras_gradguard.reporting.map_over_time import last_profiles
 from keras_gradguard.reporting.tables import binned
 from keras_gradguard.reporting.tables import verdict
 from keras_gradguard.reporting.tables import weight_history
@@ -27,7 +29,8 @@ def plot(trace, findings=(), layers=None):
 
     Loss over steps with the findings marked; a heatmap of the gradient norms,
     layers by steps, with non-finite cells marked; norms per layer; update
-    ratios beside the usual 1e-3; weights over epochs.
+    ratios beside the usual 1e-3; weights over epochs; gradients through time,
+    where they were measured.
 
     Args:
         trace: `keras_gradguard.Trace`.
@@ -46,7 +49,9 @@ def plot(trace, findings=(), layers=None):
     figure = _figure((11, 13))
     if not len(trace.steps):
         return _empty(figure)
-    grid = figure.add_gridspec(4, 2, height_ratios=[2, 3, 2.4, 2.4])
+    profiles = last_profiles(trace)
+    heights = [2, 3, 2.4, 2.4, *([] if profiles is None else [1.2])]
+    grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
     loss = figure.add_subplot(grid[0, :])
     _draw_loss(loss, trace, findings)
     heat = figure.add_subplot(grid[1, :], sharex=loss)
@@ -65,6 +70,9 @@ def plot(trace, findings=(), layers=None):
         mark(axes, findings)
     left, right = (figure.add_subplot(grid[3, at]) for at in (0, 1))
     _draw_weights(left, right, trace, chosen)
+    if profiles is not None:
+        below = figure.add_subplot(grid[4, :])
+        draw_over_time(figure, below, profiles)
     if len(chosen) > _MANY:
         depth_legend(figure, (norms, ratio, left, right), len(chosen))
     else:

@@ -125,6 +125,12 @@ class RunInfo:
         within = info.get("within")
         if isinstance(within, dict) and isinstance(within.get("path"), str):
             return within["path"], within
+        if not info:
+            # Only layers with weights are listed, and it holds one.
+            for inner in self.layers.values():
+                within = inner.get("within")
+                if isinstance(within, dict) and within.get("path") == layer:
+                    return str(layer), within
         return str(layer), info
 
     def site(self, path):

@@ -28,6 +28,17 @@ def times_of(length):
     return (2 * at * (int(length) - 1) + TIMES - 1) // (2 * (TIMES - 1))
 
 
+def one_of(length, norms):
+    """Return time steps and norms of one measurement, arrays `(1, B)`.
+
+    Args:
+        length: Int. Time steps that there were.
+        norms: Float array `(TIMES,)`.
+    """
+    times = times_of(length)
+    return times[np.newaxis], norms[np.newaxis, : len(times)]
+
+
 class TimeGradients:
     """One row per measurement of gradients through time.
 

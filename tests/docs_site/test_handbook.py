@@ -58,9 +58,11 @@ NUMBERS = {
     "loss_plateau": {
         "progress": [
             "not fallen by {_T[fall_]:g} %",
+        ],
+        "evidence.unmoved": [
             "and {_FLAT[fewest]} ({_FLAT[records]} where the plan",
-            "after {_BLIND[of_plan_]:g} % of the planned steps",
-            "and {_BLIND[records]} records",
+            "after {BLIND[of_plan_]:g} % of the planned steps",
+            "and {BLIND[records]} records",
         ],
     },
     "nonfinite_gradient": {"": ["only {_SKIPPED_IN_A_ROW} skipped updates"]},
@@ -113,13 +115,13 @@ NUMBERS = {
         ],
     },
     "vanishing_gradient": {
-        "": [
-            "below 1/{1 / _T[mild]:.0f} for {10 * _MILD[window]} records",
-            "than {_MILD[learned_]:g} % since the start",
-            "below 1/{1 / _T[severe]:.0f} for {10 * _SEVERE[window]} rec",
-            "than {_SEVERE[learned_]:g} %: critical",
-            "below 1/{1 / _CUT_OFF[ratio]:.0f} for {10 * _CUT_OFF[window]} re",
-            "below 1e-4 for {10 * _BLIND[window]} records",
+        "thresholds": [
+            "below 1/{1 / _T[mild]:.0f} for {10 * MILD[window]} records",
+            "than {MILD[learned_]:g} % since the start",
+            "below 1/{1 / _T[severe]:.0f} for {10 * SEVERE[window]} rec",
+            "than {SEVERE[learned_]:g} %: critical",
+            "below 1/{1 / CUT_OFF[ratio]:.0f} for {10 * CUT_OFF[window]} re",
+            "below 1e-4 for {10 * BLIND[window]} records",
         ],
     },
 }

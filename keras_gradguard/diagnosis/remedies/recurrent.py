@@ -85,6 +85,44 @@ def for_recurrent(run, layers, why):
     return found
 
 
+def for_forgetting(run, layers, time_steps):
+    """Return remedies for recurrent layers that the far past does not reach.
+
+    Args:
+        run: `RunInfo` of the run.
+        layers: List of str. The layers of the finding, culprits first.
+        time_steps: Int. How many the worst one runs over.
+    """
+    known = recurrent_layers(run, layers)
+    plain = [
+        path
+        for path, info in known.items()
+        if info["class"] in _PLAIN and not info["wrapped"]
+    ]
+    found = []
+    if plain:
+        why = "Its gates let the gradient pass over many time steps."
+        found.append(_all(plain, "LSTM", why))
+    loose = [
+        path
+        for path in plain
+        if "Orthogonal" not in str(known[path].get("recurrent_initializer"))
+    ]
+    if loose:
+        why = "An orthogonal matrix keeps the length of what it multiplies."
+        found.append(_all(loose, "SimpleRNN", why))
+    found.append(
+        model.words(
+            f"Shorten the way: fewer than {time_steps} time steps",
+            "Pool or stride over time before the recurrent layer, cut the "
+            "sequences, or give it their end and not their padding (mask "
+            "it). Attention reaches all steps at once.",
+            "keras.layers.AveragePooling1D(4)  # before the recurrent layer",
+        )
+    )
+    return found
+
+
 def _all(paths, kind, why):
     each = [model.recurrent(path, kind, why) for path in paths]
     return each[0] if len(each) == 1 else model.several(each, why)

@@ -10,6 +10,8 @@ from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.evidence.unmoved import BLIND
+from keras_gradguard.diagnosis.evidence.unmoved import Unmoved
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training as changes_of_training
 from keras_gradguard.diagnosis.remedies.rates import AT_ONCE
@@ -19,8 +21,6 @@ from keras_gradguard.diagnosis.remedies.training import with_normalization
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
 
-_FLAT = {"of_plan": 0.5, "records": 2000, "fewest": 500}
-_BLIND = {"share": 0.5, "of_plan": 0.05, "records": 100}
 _REACH = {
     "hopeless": 0.015,
     "of_plan": 0.02,
@@ -152,15 +152,9 @@ def _unmoved(trace, rule):
     learning = Learning.of(trace)
     if not progress.known or not len(learning):
         return []
-    start, plan = int(trace.steps[0]), planned_steps(trace)
-    run = learning.steps - start
-    due = _FLAT["of_plan"] * plan if plan else _FLAT["records"]
-    late = run >= max(due, _FLAT["fewest"])
-    flat = late & learning.idle(share=rule.limit("fall"), follows=0.6)
-    soon = run >= max(_BLIND["of_plan"] * (plan or 0), _BLIND["records"])
-    with np.errstate(invalid="ignore"):
-        blind = soon & learning.blind & learning.stalled
-        blind &= learning.fallen < _BLIND["share"]
+    start = int(trace.steps[0])
+    unmoved = Unmoved.of(trace, rule.limit("fall"))
+    flat, blind = unmoved.flat, unmoved.blind
     hits = np.flatnonzero(flat | blind)
     if not len(hits):
         return []
@@ -177,7 +171,7 @@ def _unmoved(trace, rule):
         "loss": float(progress.loss[last]),
         "fallen": fallen,
         "output_correlation": follows,
-        "threshold": _BLIND["share"] if blind[at] else rule.limit("fall"),
+        "threshold": BLIND["share"] if blind[at] else rule.limit("fall"),
         "window": {"first_step": start, "last_step": stop},
     }
     text = (

@@ -1,7 +1,5 @@
 """Finds layers that the gradient does not reach."""
 
-import dataclasses
-
 import numpy as np
 
 from keras_gradguard._text import many_times
@@ -18,34 +16,37 @@ from keras_gradguard.diagnosis.evidence.stretches import mean_known
 from keras_gradguard.diagnosis.evidence.stretches import records
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
-from keras_gradguard.diagnosis.remedies import model as changes
-from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
-from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     norms_by_layer,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.vanishing_gradient.remedies import (
+    for_vanishing,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    AT_START,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import BLIND
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    CUT_OFF,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    FEWEST_LAYERS,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    FROM_THE_START,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import MILD
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import SEVERE
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import SHARE
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import WHOLE
+from keras_gradguard.diagnosis.rules.vanishing_gradient.through_time import (
+    note_of,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.through_time import (
+    through_time,
+)
 from keras_gradguard.findings.build import in_a_run
-
-# Layers from which on their factors alone are too many.
-_DEEP = 24
-_SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
-
-# Windows are in blocks of ten records.
-_MILD = {"window": 10, "learned": 0.15, "stalled": 0.02}
-_SEVERE = {"window": 5, "learned": 0.9, "stalled": 0.02}
-_BLIND = {"ratio": 1e-4, "window": 20}
-_CUT_OFF = {"ratio": 1e-3, "window": 3}
-# A window shows a layer when this share of its blocks does.
-_SHARE = 0.8
-# From here on the loss alone says whether the run had learned before.
-_FROM_THE_START = 3
-
-
-# Before the first step: healthy deep tanh nets start as low as 1.5e-3.
-_AT_START, _FEWEST_LAYERS = 1e-4, 3
-# Of the largest gradient: what arrives behind a layer that is cut off.
-_WHOLE = 1e-6
 
 
 class VanishingGradient(Rule):
@@ -64,17 +65,23 @@ class VanishingGradient(Rule):
     * below 1/1000 for 30 records while the outputs are the same for every
       input from the start: critical, since the signal does not get through
       either;
-    * where no loss was recorded, below 1e-4 for 200 records.
+    * where no loss was recorded, below 1e-4 for 200 records;
+    * through time: below 1/1000 of a recurrent layer's largest gradient
+      arrives at its first time step. Three measurements in a row must show it,
+      in a run of which `loss_plateau` would say that it learns nothing. It is
+      critical where the outputs are the same for every input, else a warning.
+      It takes `GradientMonitor(through_time=True)`.
 
     A run that has learnt, by outputs that follow the targets or by a score, is
     left alone.
 
-    Only layers with kernels are compared, at least three of them.
+    Over depth only layers with kernels are compared, at least three of them.
 
     Notes:
-        A recurrent layer that forgets over many time steps does not show. The
-        gradient of its kernel is a sum over all steps, and the last ones keep
-        it as large as that of an LSTM.
+        Without `through_time` a recurrent layer that forgets does not show.
+        The gradient of its kernel is a sum over all time steps, and the last
+        ones keep it as large as that of an LSTM. One that forgets and learns
+        all the same is left alone: the recent past may be enough.
 
     References:
         - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
@@ -82,7 +89,7 @@ class VanishingGradient(Rule):
     """
 
     id = "vanishing_gradient"
-    # Of the largest gradient behind a layer.
+    # Of the largest gradient behind a layer, or of a recurrent layer.
     thresholds = {"mild": 1 / 25, "severe": 1e-3}  # noqa: RUF012
     effects = (
         "update_ratio",
@@ -93,6 +100,13 @@ class VanishingGradient(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
+        found = self._over_depth(trace)
+        if not found and len(trace.blocks()):
+            late = through_time(trace, self.limit("severe"))
+            found = [] if late is None else [late]
+        return found
+
+    def _over_depth(self, trace):
         blocks = trace.blocks()
         mask = judged_layers(trace)
         if not len(blocks) or np.count_nonzero(mask) < 3:
@@ -106,7 +120,7 @@ class VanishingGradient(Rule):
             _first_hit(ratio, progress, level, ~good)
             for level in self._levels()
         ]
-        hits.append(_first_hit(ratio, progress, _CUT_OFF, blind & ~good))
+        hits.append(_first_hit(ratio, progress, CUT_OFF, blind & ~good))
         hits = [hit for hit in hits if hit is not None]
         if not hits:
             return []
@@ -117,14 +131,14 @@ class VanishingGradient(Rule):
         ]
 
     def _levels(self):
-        severe = {**_SEVERE, "ratio": self.limit("severe")}
-        return severe, {**_MILD, "ratio": self.limit("mild")}, _BLIND
+        severe = {**SEVERE, "ratio": self.limit("severe")}
+        return severe, {**MILD, "ratio": self.limit("mild")}, BLIND
 
     def _finding(self, trace, blocks, mask, logs, last, window, limit, below):
         shown = slice(last - window + 1, last + 1)
         layers = trace.layers[mask]
         means = mean_known(logs[shown])
-        culprits = np.flatnonzero(below[shown].sum(axis=0) >= _SHARE * window)
+        culprits = np.flatnonzero(below[shown].sum(axis=0) >= SHARE * window)
         culprits = culprits[np.argsort(means[culprits], kind="stable")]
         worst = culprits[0]
         top = worst + 1 + int(np.nanargmax(means[worst + 1 :]))
@@ -165,12 +179,14 @@ class VanishingGradient(Rule):
 
     def check_start(self, start):
         """Find a first gradient that vanishes on its way back."""
+        notes = [note_of(layer) for layer in start.through_time]
+        start.notes += [note for note in notes if note is not None]
         gradient = start.gradient
         told = ("unscaled_data", "dead_relu", "exploding_gradient")
         if gradient is None or start.tells(*told):
             return []
         paths, norms = gradient.paths, gradient.norms
-        few = len(norms) < _FEWEST_LAYERS or not norms.any()
+        few = len(norms) < FEWEST_LAYERS or not norms.any()
         if few or not np.isfinite(norms).all():
             return []
         if cut_off(norms).any():
@@ -181,9 +197,9 @@ class VanishingGradient(Rule):
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(later > 0, reach / later, 1.0)
         worst = int(np.argmin(ratio))
-        if ratio[worst] >= _AT_START:
+        if ratio[worst] >= AT_START:
             return []
-        low = [paths[at] for at in np.flatnonzero(ratio < _AT_START * 10)]
+        low = [paths[at] for at in np.flatnonzero(ratio < AT_START * 10)]
         low.sort(key=lambda path: norms[paths.index(path)])
         return [
             self.at_start(
@@ -193,7 +209,7 @@ class VanishingGradient(Rule):
                     "kind": "at_start",
                     "grad_norm": norms_by_layer(gradient),
                     "ratio": float(ratio[worst]),
-                    "threshold": _AT_START,
+                    "threshold": AT_START,
                 },
                 f"Before any training {paths[worst]} gets "
                 f"{_less(norms[worst], later[worst])} a layer behind it. "
@@ -218,7 +234,7 @@ def cut_off(norms):
     mask = np.zeros(len(norms), bool)
     for at in np.flatnonzero(zero):
         behind = norms[at + 1 :][~zero[at + 1 :]]
-        mask[at] = len(behind) and behind[0] >= _WHOLE * norms.max()
+        mask[at] = len(behind) and behind[0] >= WHOLE * norms.max()
     return mask
 
 
@@ -250,9 +266,9 @@ def _first_hit(below_of, progress, level, where):
     judged = "stalled" in level
     window = max(level["window"], progress.window if judged else 1)
     count = count_within(below, window)
-    seen = count >= _SHARE * window
+    seen = count >= SHARE * window
     good = seen.any(axis=1) & where
-    cut_off = level is _CUT_OFF
+    cut_off = level is CUT_OFF
     if judged:
         good &= progress.stalled(window, level["stalled"])
         good &= progress.not_learned(window, level["learned"])
@@ -264,7 +280,7 @@ def _first_hit(below_of, progress, level, where):
         # Losses of whole epochs hide what the first one learned.
         for layer in np.flatnonzero(seen[last]):
             start = stretch_start(below[:, layer], int(last), window)
-            if start <= _FROM_THE_START:
+            if start <= FROM_THE_START:
                 return int(last), window, limit, below
     return None
 
@@ -295,52 +311,3 @@ def _less(low, high):
     if low > 0:
         return f"{many_times(high / low)} less gradient than"
     return "no gradient at all, unlike"
-
-
-def for_vanishing(run, layers):
-    """Return remedies for layers that the gradient does not reach."""
-    gates = "Its gates let the gradient pass over many time steps."
-    found = for_recurrent(run, layers, gates)
-    if recurrent_layers(run, layers):
-        # What is behind them in depth is not what is missing.
-        return found
-    kinds = {run.info(layer).get("activation") for layer in layers}
-    squashing = sorted(kind for kind in kinds if kind in _SATURATING)
-    rectified = kinds <= {"relu", None, "linear"} and "relu" in kinds
-    if squashing:
-        many = len(squashing) > 1
-        why = (
-            f"{' and '.join(squashing)} {'flatten' if many else 'flattens'} "
-            f"out for large inputs and {'pass' if many else 'passes'} on only "
-            "a part of the gradient. Over many layers these factors multiply. "
-            "ReLU passes it on whole, and He's initializer keeps its size from "
-            "layer to layer."
-        )
-    else:
-        why = (
-            "He's initializer keeps the size of the signal from layer to "
-            "layer when the activation is ReLU."
-        )
-    title = "Use He initialization in the hidden layers"
-    if not rectified:
-        title = "Use ReLU with He initialization in the hidden layers"
-    paired = dataclasses.replace(changes.convert("he_relu", why), title=title)
-    skips = dataclasses.replace(
-        changes.convert(
-            "he_relu",
-            "A sum passes the gradient on undiminished, whatever the layer "
-            "beside it does.",
-            residual=True,
-        ),
-        title="Add skip connections",
-    )
-    normalized = changes.convert(
-        "he_relu",
-        "Normalization keeps activations where they do not saturate and "
-        "gives every layer a gradient of like size.",
-        normalization="batch",
-    )
-    if len(run.layers) > _DEEP:
-        # So many factors multiply to next to nothing however they start.
-        return [skips, normalized, paired]
-    return [paired, normalized, skips]

@@ -1,0 +1,25 @@
+"""The thresholds of `vanishing_gradient`."""
+
+# Layers from which on their factors alone are too many.
+DEEP = 24
+
+# Windows are in blocks of ten records.
+MILD = {"window": 10, "learned": 0.15, "stalled": 0.02}
+SEVERE = {"window": 5, "learned": 0.9, "stalled": 0.02}
+BLIND = {"ratio": 1e-4, "window": 20}
+CUT_OFF = {"ratio": 1e-3, "window": 3}
+# A window shows a layer when this share of its blocks does.
+SHARE = 0.8
+# From here on the loss alone says whether the run had learned before.
+FROM_THE_START = 3
+
+
+# Before the first step: healthy deep tanh nets start as low as 1.5e-3.
+AT_START, FEWEST_LAYERS = 1e-4, 3
+# Of the largest gradient: what arrives behind a layer that is cut off.
+WHOLE = 1e-6
+
+# Through time: the share by which the loss has to fall, as of `loss_plateau`.
+FALL = 0.05
+# What `check` notes of a first gradient through time.
+NOTED, GROWS = 1e-3, 1e3
