@@ -262,7 +262,7 @@ def _seen_layers(model):
 def _noting(layer, kept):
     def make(original):
         def call(*args, **kwargs):
-            result = original(*args, **kwargs)
+            result = original(*_with_a_row(layer, args), **kwargs)
             tensors = keras.tree.flatten(result)
             if tensors and id(layer) not in kept:
                 own = keras_private.own_variables(layer) or layer.weights
@@ -277,6 +277,18 @@ def _noting(layer, kept):
         return call
 
     return make
+
+
+def _with_a_row(layer, args):
+    """Keep the indices that an embedding looks up inside its table.
+
+    torch, and TensorFlow on CPUs, would raise at one outside; that it is there
+    is told from what the layer was given.
+    """
+    if not isinstance(layer, keras.layers.Embedding) or not args:
+        return args
+    last = int(layer.input_dim) - 1
+    return (ops.clip(args[0], 0, last), *args[1:])
 
 
 def _thin(tensor):
