@@ -87,7 +87,7 @@ class Pass:
     error: Exception | None = None
 
 
-def run(model, x, y=None):
+def run(model, x, y=None, values=None):
     """Run a model in training mode, and note what its layers give.
 
     Layers that run inside another one's loop over time are not looked at.
@@ -98,12 +98,17 @@ def run(model, x, y=None):
         y: Structure of targets, with which the loss that the model is
             compiled with, one of Keras's, and its gradients are computed. None
             computes neither.
+        values: List of arrays that the trainable variables are taken to have.
+            Defaults to what they have.
 
     Returns:
         A `Pass`.
     """
     forward = _Forward(model)
-    values = _values(model.trainable_variables)
+    own = _values(model.trainable_variables)
+    values = (
+        own if values is None else [ops.convert_to_tensor(v) for v in values]
+    )
     rest = _values(model.non_trainable_variables)
     moving, whole = _taken_apart(x)
     backend = _backend.current()
