@@ -44,6 +44,7 @@ UPWARD = {
     # What a notebook shows of them.
     ("keras_gradguard.findings.finding", "keras_gradguard.reporting.notebook"),
     ("keras_gradguard.trace.trace", "keras_gradguard.reporting.notebook"),
+    ("keras_gradguard.trace.trace", "keras_gradguard.reporting.plots"),
 }
 # What these may import besides `_`-files and the floors under them.
 NARROW = {

@@ -76,12 +76,15 @@ class GradientStart:
         norms: Float64 array, norm of the gradient of each of them.
         kernels: List of `(weight norm, gradient norm, entries that are not
             zero)`, one for each kernel with a gradient.
+        opening: List of str. Of `paths` those that get no gradient only since
+            weights behind them start at zero, which the first step changes.
     """
 
     loss: float
     paths: list[str]
     norms: np.ndarray
     kernels: list[tuple[float, float, int]]
+    opening: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(slots=True)

@@ -87,7 +87,7 @@ class Pass:
     error: Exception | None = None
 
 
-def run(model, x, y=None):
+def run(model, x, y=None, values=None):
     """Run a model in training mode, and note what its layers give.
 
     Layers that run inside another one's loop over time are not looked at.
@@ -98,12 +98,17 @@ def run(model, x, y=None):
         y: Structure of targets, with which the loss that the model is
             compiled with, one of Keras's, and its gradients are computed. None
             computes neither.
+        values: List of arrays that the trainable variables are taken to have.
+            Defaults to what they have.
 
     Returns:
         A `Pass`.
     """
     forward = _Forward(model)
-    values = _values(model.trainable_variables)
+    own = _values(model.trainable_variables)
+    values = (
+        own if values is None else [ops.convert_to_tensor(v) for v in values]
+    )
     rest = _values(model.non_trainable_variables)
     moving, whole = _taken_apart(x)
     backend = _backend.current()
@@ -262,7 +267,7 @@ def _seen_layers(model):
 def _noting(layer, kept):
     def make(original):
         def call(*args, **kwargs):
-            result = original(*args, **kwargs)
+            result = original(*_with_a_row(layer, args), **kwargs)
             tensors = keras.tree.flatten(result)
             if tensors and id(layer) not in kept:
                 own = keras_private.own_variables(layer) or layer.weights
@@ -277,6 +282,18 @@ def _noting(layer, kept):
         return call
 
     return make
+
+
+def _with_a_row(layer, args):
+    """Keep the indices that an embedding looks up inside its table.
+
+    torch, and TensorFlow on CPUs, would raise at one outside; that it is there
+    is told from what the layer was given.
+    """
+    if not isinstance(layer, keras.layers.Embedding) or not args:
+        return args
+    last = int(layer.input_dim) - 1
+    return (ops.clip(args[0], 0, last), *args[1:])
 
 
 def _thin(tensor):

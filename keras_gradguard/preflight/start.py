@@ -24,6 +24,8 @@ from keras_gradguard.trace.through_time import one_of
 
 _L = keras.layers
 _NORMALIZE = (*graph.NORMALIZATIONS, _L.Normalization)
+# Root mean square of the step that opens what weights of zero close.
+_FIRST_STEP = 0.01
 # Layers of this make are on other scales than those they stand between.
 _INCOMPARABLE = ("Normalization", "Embedding", "PReLU", "Scale")
 
@@ -78,7 +80,7 @@ def measured(model, data, untrained, missing):
             f"{type(passed.error).__name__}: {error[0][:200] if error else ''}"
         )
     if why is None:
-        start.gradient = _gradient(model, passed)
+        start.gradient = _gradient(model, data, passed)
         start.through_time = _through_time(model, data, missing)
     else:
         missing.append(why)
@@ -280,13 +282,55 @@ def _no_gradient(model, data):
     return f"Gradients, targets and losses were not judged: {why}."
 
 
-def _gradient(model, passed):
+def _gradient(model, data, passed):
     grads = passed.grads
     if all(grad is None for grad in grads):
         # So TensorFlow tells that no weight has an effect on the loss.
         grads = [np.zeros(v.shape) for v in model.trainable_variables]
     paths, norms = _gradient_profile(model, passed.signals, grads)
-    return GradientStart(passed.loss, paths, norms, _kernels(model, grads))
+    return GradientStart(
+        passed.loss,
+        paths,
+        norms,
+        _kernels(model, grads),
+        _opening(model, data, passed, paths, norms),
+    )
+
+
+def _opening(model, data, passed, paths, norms):
+    """Return the layers that no gradient reaches before the first step alone.
+
+    Weights that start at exactly zero close the branch before them: the last
+    scale of a residual block, an adapter, a head. The first step opens it. So
+    the pass is made once more, behind a step of these weights.
+    """
+    closed = {paths[at] for at in np.flatnonzero(norms == 0)}
+    if not closed or len(closed) == len(paths):
+        return []
+    values, moved = [], False
+    for variable, grad in zip(
+        model.trainable_variables, passed.grads, strict=True
+    ):
+        value = np.asarray(keras.ops.convert_to_numpy(variable))
+        if grad is not None and np.any(grad) and not np.any(value):
+            size = np.sqrt(np.mean(np.square(grad.astype(np.float64))))
+            value = (-_FIRST_STEP * grad / size).astype(value.dtype)
+            moved = True
+        values.append(value)
+    if not moved:
+        return []
+    try:
+        again = probe.run(model, data.x, data.y, values)
+    except Exception:
+        return sorted(closed)  # nothing that would be told is known
+    if again.error is not None:
+        return sorted(closed)
+    paths, norms = _gradient_profile(model, again.signals, again.grads)
+    return [
+        path
+        for path, norm in zip(paths, norms, strict=True)
+        if path in closed and norm > 0
+    ]
 
 
 def _kernels(model, grads):

@@ -7,6 +7,10 @@ import numpy as np
 
 from keras_gradguard._optional import require
 from keras_gradguard._text import number
+from keras_gradguard._validation import check_choice
+from keras_gradguard._validation import check_names
+from keras_gradguard._validation import fail
+from keras_gradguard.findings.finding import Finding
 from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.drawing import bands
 from keras_gradguard.reporting.drawing import depth_legend
@@ -14,6 +18,7 @@ from keras_gradguard.reporting.drawing import draw_over_time
 from keras_gradguard.reporting.drawing import lines
 from keras_gradguard.reporting.drawing import mark
 from keras_gradguard.reporting.drawing import name_rows
+from keras_gradguard.reporting.loss_plot import draw_loss
 from keras_gradguard.reporting.map_over_time import last_profiles
 from keras_gradguard.reporting.tables import binned
 from keras_gradguard.reporting.tables import verdict
@@ -22,6 +27,41 @@ from keras_gradguard.reporting.tables import weight_history
 _OWNER = "GradientMonitor.plot"
 _MANY = 10
 _POINTS = 150
+
+
+def plot_of(trace, what, layers, findings):
+    """Draw what `Trace.plot` is asked for.
+
+    Args:
+        trace: `keras_gradguard.Trace`.
+        what: `"run"` or `"weights"`.
+        layers: List of layer paths to show, or None for all.
+        findings: Iterable of `Finding` to mark.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        TypeError: If an argument is of the wrong type.
+        ValueError: If `what` or a layer is unknown.
+    """
+    owner = "Trace.plot"
+    check_choice(owner, "what", what, ("run", "weights"))
+    if layers is not None:
+        layers = check_names(owner, "layers", layers)
+    if isinstance(findings, (str, bytes)):
+        findings = [findings]
+    try:
+        findings = list(findings)
+    except TypeError:
+        findings = [findings]
+    for finding in findings:
+        if not isinstance(finding, Finding):
+            fail(TypeError, owner, "findings", "a list of Finding", finding)
+    if what == "weights":
+        return plot_weights(trace, layers)
+    return plot(trace, findings, layers)
 
 
 def plot(trace, findings=(), layers=None):
@@ -53,7 +93,7 @@ def plot(trace, findings=(), layers=None):
     heights = [2, 3, 2.4, 2.4, *([] if profiles is None else [1.2])]
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
     loss = figure.add_subplot(grid[0, :])
-    _draw_loss(loss, trace, findings)
+    draw_loss(loss, trace, findings)
     heat = figure.add_subplot(grid[1, :], sharex=loss)
     _draw_heatmap(figure, heat, trace, findings, chosen)
     norms = figure.add_subplot(grid[2, 0], sharex=loss)
@@ -152,74 +192,6 @@ def _choose(trace, layers):
                 f"({shown}). Received: {layer!r}."
             )
     return np.array([known[str(layer)] for layer in layers], int)
-
-
-def _draw_loss(axes, trace, findings):
-    batch = trace.extra.get("loss")
-    drawn = False
-    if batch is not None and np.isfinite(batch).any():
-        _draw_batch_loss(axes, trace.steps, batch)
-        drawn = True
-    for name, colour in (("loss", "#1f4e9c"), ("val_loss", "#7a3fa0")):
-        series = trace.logs.get(name)
-        if series is not None and np.isfinite(series).any():
-            style = "o-" if len(series) <= 40 else "-"
-            axes.plot(
-                trace.epoch_steps,
-                series,
-                style,
-                color=colour,
-                markersize=3,
-                label=name,
-            )
-            drawn = True
-    positive = drawn and _spread(axes) > 100
-    if positive:
-        axes.set_yscale("log")
-    title = "Loss"
-    stood = _stood_still(trace)
-    gone = ~np.isfinite(trace.logs.get("loss", np.zeros(0)))
-    if gone.any():
-        title += f": not finite since epoch {int(np.argmax(gone)) + 1}"
-    elif stood:
-        title += f": has not moved for {stood} epochs"
-    axes.set_title(title, loc="left")
-    if drawn:
-        axes.legend(fontsize="x-small", loc="upper right")
-    mark(axes, findings, label=True)
-
-
-def _draw_batch_loss(axes, steps, batch):
-    if len(steps) > 2 * _POINTS:
-        parts = StepBins.of(steps, _POINTS)
-        finite = np.where(np.isfinite(batch), batch, np.nan)
-        low, high = parts.min(finite), parts.max(finite)
-        axes.fill_between(parts.middles, low, high, color="0.9", lw=0)
-        steps, batch = parts.middles, parts.median(finite)
-    axes.plot(steps, batch, color="0.7", linewidth=0.8, label="batch")
-
-
-def _spread(axes):
-    """Return the ratio of largest to smallest value; 1 if not all positive."""
-    values = np.concatenate(
-        [np.asarray(line.get_ydata(), float) for line in axes.lines]
-    )
-    values = values[np.isfinite(values)]
-    if not len(values) or values.min() <= 0:
-        return 1.0
-    return values.max() / values.min()
-
-
-def _stood_still(trace):
-    """Return for how many epochs the loss has moved by under 0.5 %."""
-    loss = trace.logs.get("loss", np.zeros(0))
-    if len(loss) < 4 or not np.isfinite(loss[-1]):
-        return 0
-    with np.errstate(invalid="ignore"):
-        near = np.abs(loss - loss[-1]) <= 0.005 * np.abs(loss[-1])
-    away = np.flatnonzero(~near)
-    still = len(loss) - (int(away[-1]) + 1 if len(away) else 0)
-    return still if still >= 4 else 0
 
 
 def _draw_heatmap(figure, axes, trace, findings, chosen):

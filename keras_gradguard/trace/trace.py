@@ -685,6 +685,36 @@ class Trace:
         index = pandas.Index(self.steps, name="step")
         return pandas.DataFrame(columns, index=index)
 
+    def plot(
+        self,
+        what: str = "run",
+        layers: Sequence[str] | None = None,
+        findings: Sequence[Any] = (),
+    ) -> Any:
+        """Draw the record.
+
+        Args:
+            what: `"run"`: loss, the gradient norms as a map layers by steps,
+                norms and update ratios per layer, weights over epochs.
+                `"weights"`: the weights of each layer over the epochs, alone.
+            layers: List of layer paths to show. Defaults to all.
+            findings: List of `Finding` to mark, as in
+                `trace.plot(findings=keras_gradguard.diagnose(trace).findings)`.
+                Only `"run"` marks them. Defaults to none.
+
+        Returns:
+            A `matplotlib.figure.Figure`. Notebooks show it as it is;
+            `figure.savefig("x.png")` saves it.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+            TypeError: If `findings` holds anything but findings.
+            ValueError: If `what` or a layer is unknown.
+        """
+        from keras_gradguard.reporting import plots
+
+        return plots.plot_of(self, what, layers, findings)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as lists and dicts that JSON can hold.
 

@@ -219,4 +219,4 @@ def test_of_activations():
     column = next(i for i, path in enumerate(named) if path.endswith("relu"))
     for at, part in batches(trace, shown["plain"]):
         close(trace.activation("input_std")[at, column], part.std())
-    assert trace.activation("inactive_fraction")[0, column] >= 3 / 7
+    assert trace.activation("inactive_fraction")[0, column] > 3 / 7 - 1e-6

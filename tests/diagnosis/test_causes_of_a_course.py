@@ -369,6 +369,36 @@ def test_check_tells_an_encoder_that_a_quantizer_cuts_off():
     assert kgg.check(coder(), *waves()).findings == []
 
 
+def test_weights_that_start_at_zero_cut_nothing_off():
+    class Gate(layers.Layer):
+        def build(self, shape):
+            self.size = self.add_weight(initializer="zeros", name="size")
+
+        def call(self, x):
+            return self.size * x
+
+    def residual(*, last, gate=()):
+        inputs = keras.Input((4,))
+        first = layers.Dense(16, "tanh", name="first")(inputs)
+        h = layers.Dense(16, "tanh", name="branch")(first)
+        h = layers.Dense(16, kernel_initializer=last, name="last")(h)
+        for layer in gate:
+            h = layer(h)
+        model = keras.Model(inputs, layers.Dense(1)(first + h))
+        model.compile("adam", "mse")
+        return model
+
+    gated = residual(last="glorot_uniform", gate=[Gate()])
+    for model in (residual(last="zeros"), gated):
+        told = kgg.check(model, *waves()).findings
+        assert [f for f in told if f.rule == "frozen_layer"] == []
+    # What the gate opens is one thing, what is cut off behind it another.
+    shut = [Gate(), layers.Lambda(lambda x: 0 * x)]
+    told = kgg.check(residual(last="glorot_uniform", gate=shut), *waves())
+    (cut,) = [f for f in told.findings if f.rule == "frozen_layer"]
+    assert [path.split("/")[-1] for path in cut.layers] == ["branch", "last"]
+
+
 def test_a_layer_without_the_usual_arguments_is_rebuilt():
     class Plain(layers.Layer):
         def __init__(self, units):

@@ -97,9 +97,6 @@ def test_data_that_are_not_finite_are_told_as_such():
         assert "the targets are not finite" in finding.message
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="others raise an error"
-)
 def test_an_index_without_a_row_is_told_with_the_table():
     random = np.random.default_rng(0)
     words = random.integers(0, 20, (128, 6))
@@ -118,9 +115,12 @@ def test_an_index_without_a_row_is_told_with_the_table():
 
     first = model()
     first.compile("adam", "binary_crossentropy")
-    checked = kgg.check(first, words, y).ranked[0]
-    lived = watched(model(), words, y, "binary_crossentropy").ranked[0]
-    for finding in (checked, lived):
+    told = [kgg.check(first, words, y).ranked[0]]
+    # The others raise an error while they train.
+    if keras.backend.backend() == "jax":
+        lived = watched(model(), words, y, "binary_crossentropy")
+        told.append(lived.ranked[0])
+    for finding in told:
         assert finding.rule == "nonfinite_gradient"
         assert "looks up the index 20" in finding.message
         assert "rows 0 to 19" in finding.message

@@ -242,6 +242,11 @@ def traces():
         _append("append_epoch"),
         {"epoch": 0, "step": 9, "logs": {"loss": 0.5}},
     )
+    yield Target(
+        "Trace.plot",
+        _read("plot"),
+        {"what": "weights", "layers": ["a"], "findings": []},
+    )
     yield Target("Trace.pin", _append("pin"), {"steps": [1, 2]})
     yield Target("Trace.remember", _append("remember"), {"findings": []})
     yield Target(

@@ -43,8 +43,25 @@ def test_layers_can_be_chosen(sick):
         plot(trace, layers=["dense_33"])
 
 
+def test_a_trace_draws_itself(sick):
+    trace, findings = sick
+    figure = trace.plot(layers=["dense_3"], findings=findings)
+    assert [t.get_text() for t in figure.axes[1].get_yticklabels()] == [
+        "dense_3"
+    ]
+    words = [text.get_text() for text in figure.axes[0].texts]
+    assert words == ["vanishing_gradient"]
+    assert not trace.plot().axes[0].texts
+    with pytest.raises(ValueError, match=r"Trace\.plot: `what` must be"):
+        trace.plot("gradients")
+    with pytest.raises(ValueError, match="`layers` must hold layer paths"):
+        trace.plot(layers=["dense_33"])
+    with pytest.raises(TypeError, match="`findings` must be"):
+        trace.plot(findings="vanishing_gradient")
+
+
 def test_weights_over_epochs(sick):
-    figure = plot_weights(sick[0])
+    figure = sick[0].plot("weights")
     norm, percent, since, zero = figure.axes
     np.testing.assert_allclose(
         norm.lines[0].get_ydata(), 1.1 ** np.arange(1, 11), rtol=1e-6

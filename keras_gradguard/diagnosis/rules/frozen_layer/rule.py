@@ -79,6 +79,7 @@ class FrozenLayer(Rule):
             # It depends on them, but for what is exactly 0 or 1.
             return []
         missing = cut_off(first.norms)
+        missing &= ~np.isin(first.paths, first.opening)
         if missing.any() and np.isfinite(first.norms).all():
             paths = [first.paths[at] for at in np.flatnonzero(missing)]
             return [
