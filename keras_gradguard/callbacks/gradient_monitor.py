@@ -228,6 +228,8 @@ class GradientMonitor(WatchingCallback):
             hint="Pass 50 for a copy every fifty batches.",
         )
         self._keeper: Any = None
+        # What else the report of the latest fit says.
+        self._notes: list[str] = []
         self.trace = Trace([], [], [])
         self._judged = Judge(self.rules, _FIRST_LOOK)
         self._outlet = Outlet(_OWNER)
@@ -280,6 +282,7 @@ class GradientMonitor(WatchingCallback):
             self._watch.record_histograms()
         self._planned = run_info.facts(model, self.params)
         self._watch.guard(self._begin)
+        self._notes = []
         self._keeper = keep(
             _OWNER, self.capsule, self.capsule_freq, model, recording
         )
@@ -404,7 +407,7 @@ class GradientMonitor(WatchingCallback):
         return Report(
             self.findings,
             self.trace,
-            notes=said_of(self.rules, self.trace),
+            notes=[*said_of(self.rules, self.trace), *self._notes],
             not_judged=reasons,
             history=self._judged.history,
         )
@@ -534,10 +537,18 @@ class GradientMonitor(WatchingCallback):
 
     def _finish(self) -> None:
         self._judge(is_last=True)
+        self._tell_of_capsule()
         self._deliver(reporter.Ended(self.findings))
         self._reporters = []
         self._outlet.close()
         self._stop_keeping()
+
+    def _tell_of_capsule(self) -> None:
+        if self._keeper is None or self._keeper.written is None:
+            return
+        self._notes = [self._keeper.note()]
+        before = self.trace.meta.get("notes") or []
+        self.trace.meta["notes"] = [*before, *self._notes]
 
     def _stop_keeping(self) -> None:
         keeper, self._keeper = self._keeper, None

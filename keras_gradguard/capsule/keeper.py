@@ -1,6 +1,7 @@
 """Keeps, while a `fit` runs, what it takes to run its latest steps again."""
 
 import collections
+import shlex
 import warnings
 from typing import Any
 
@@ -122,6 +123,14 @@ class Keeper:
             recording.keepers.remove(self)
         self._model = None
 
+    def note(self) -> str:
+        """Return where the capsule is and what to do with it, in words."""
+        return (
+            "The capsule holds the steps before the fault. See where it "
+            "began: python -m keras_gradguard replay "
+            f"{shlex.quote(str(self._folder))}"
+        )
+
     # The recording calls these
 
     def before(self, args: Any, steps: list[int]) -> Any:
@@ -210,6 +219,7 @@ class Keeper:
         if self._runs and self._kept and self._state is not None:
             step = self._kept[-1].step
             self._write("error", step, error=type(error).__name__)
+            error.add_note(f"GradGuard: {self.note()}")
 
     def on_block(self, block: Any) -> None:
         """Look at the records of some steps.

@@ -4,19 +4,18 @@ import keras
 import numpy as np
 
 from keras_gradguard.diagnosis.evidence.through_time import ThroughTime
-from keras_gradguard.findings.start import GradientStart
 from keras_gradguard.findings.start import HeadStart
 from keras_gradguard.findings.start import InputStart
 from keras_gradguard.findings.start import LayerStart
 from keras_gradguard.findings.start import Start
 from keras_gradguard.models import graph
 from keras_gradguard.models import outputs as configuration
-from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.run_info import run_info_of
 from keras_gradguard.preflight import building
 from keras_gradguard.preflight import losses
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
+from keras_gradguard.preflight.gradients import first_gradient
 from keras_gradguard.preflight.trained import looks_trained
 from keras_gradguard.presets.inspection.inspect import inspect_initialization
 from keras_gradguard.trace.facts import Output
@@ -24,10 +23,6 @@ from keras_gradguard.trace.through_time import one_of
 
 _L = keras.layers
 _NORMALIZE = (*graph.NORMALIZATIONS, _L.Normalization)
-# Root mean square of the step that opens what weights of zero close.
-_FIRST_STEP = 0.01
-# Layers of this make are on other scales than those they stand between.
-_INCOMPARABLE = ("Normalization", "Embedding", "PReLU", "Scale")
 
 
 def configured(model):
@@ -80,7 +75,7 @@ def measured(model, data, untrained, missing):
             f"{type(passed.error).__name__}: {error[0][:200] if error else ''}"
         )
     if why is None:
-        start.gradient = _gradient(model, data, passed)
+        start.gradient = first_gradient(model, data, passed)
         start.through_time = _through_time(model, data, missing)
     else:
         missing.append(why)
@@ -280,105 +275,3 @@ def _no_gradient(model, data):
     else:
         return None
     return f"Gradients, targets and losses were not judged: {why}."
-
-
-def _gradient(model, data, passed):
-    grads = passed.grads
-    if all(grad is None for grad in grads):
-        # So TensorFlow tells that no weight has an effect on the loss.
-        grads = [np.zeros(v.shape) for v in model.trainable_variables]
-    paths, norms = _gradient_profile(model, passed.signals, grads)
-    return GradientStart(
-        passed.loss,
-        paths,
-        norms,
-        _kernels(model, grads),
-        _opening(model, data, passed, paths, norms),
-    )
-
-
-def _opening(model, data, passed, paths, norms):
-    """Return the layers that no gradient reaches before the first step alone.
-
-    Weights that start at exactly zero close the branch before them: the last
-    scale of a residual block, an adapter, a head. The first step opens it. So
-    the pass is made once more, behind a step of these weights.
-    """
-    closed = {paths[at] for at in np.flatnonzero(norms == 0)}
-    if not closed or len(closed) == len(paths):
-        return []
-    values, moved = [], False
-    for variable, grad in zip(
-        model.trainable_variables, passed.grads, strict=True
-    ):
-        value = np.asarray(keras.ops.convert_to_numpy(variable))
-        if grad is not None and np.any(grad) and not np.any(value):
-            size = np.sqrt(np.mean(np.square(grad.astype(np.float64))))
-            value = (-_FIRST_STEP * grad / size).astype(value.dtype)
-            moved = True
-        values.append(value)
-    if not moved:
-        return []
-    try:
-        again = probe.run(model, data.x, data.y, values)
-    except Exception:
-        return sorted(closed)  # nothing that would be told is known
-    if again.error is not None:
-        return sorted(closed)
-    paths, norms = _gradient_profile(model, again.signals, again.grads)
-    return [
-        path
-        for path, norm in zip(paths, norms, strict=True)
-        if path in closed and norm > 0
-    ]
-
-
-def _kernels(model, grads):
-    found = []
-    for variable, grad in zip(model.trainable_variables, grads, strict=True):
-        values = np.asarray(keras.ops.convert_to_numpy(variable), np.float64)
-        norm = float(np.linalg.norm(values))
-        if grad is None or values.ndim < 2 or norm == 0 or not grad.any():
-            continue
-        size = float(np.linalg.norm(grad.astype(np.float64)))
-        found.append((norm, size, int(np.count_nonzero(grad))))
-    return found
-
-
-def _gradient_profile(model, signals, grads):
-    """Return paths and gradient norms of the layers that may be compared.
-
-    Args:
-        model: A Keras model.
-        signals: Dict from `probe.run`.
-        grads: List of arrays or None, one for each trainable variable.
-
-    Returns:
-        List of paths and float64 array of norms, in the order of the calls.
-    """
-    # Queries and keys get next to nothing while attention is uniform.
-    attention = {
-        id(inner)
-        for layer in forward_layers(model)
-        if "Attention" in type(layer).__name__
-        for inner in forward_layers(layer)
-    }
-    of = {
-        id(v): g for v, g in zip(model.trainable_variables, grads, strict=True)
-    }
-    paths, norms = [], []
-    for signal in signals.values():
-        kind = type(signal.layer).__name__
-        if id(signal.layer) in attention:
-            continue
-        if any(word in kind for word in _INCOMPARABLE):
-            continue
-        own = getattr(signal.layer, "trainable_variables", [])
-        own = [of[id(v)] for v in own if of.get(id(v)) is not None]
-        if not any(grad.ndim > 1 for grad in own):
-            continue
-        paths.append(signal.path)
-        norms.append(
-            np.sqrt(sum(np.square(g.astype(np.float64)).sum() for g in own))
-        )
-    return paths, np.asarray(norms, np.float64)

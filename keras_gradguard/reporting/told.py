@@ -115,7 +115,9 @@ def depth_profile(finding, trace):
     values = values[low:high]
     if not len(values) or values.shape[1] < 2:
         return nothing
-    return medians(values), what
+    profile = medians(values)
+    # Nothing is left to show where all of it is NaN or infinite.
+    return (profile, what) if np.isfinite(profile).any() else nothing
 
 
 def _window(finding):

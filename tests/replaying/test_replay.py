@@ -26,7 +26,7 @@ def run(model, x, folder, *callbacks, y=Y, **arguments):
     try:
         fit(model, x, y, *callbacks, monitor_of(folder), **arguments)
     except Exception as error:
-        return type(error).__name__
+        return error
     return None
 
 
@@ -49,6 +49,8 @@ def test_the_planted_fault_is_named(kind, tmp_path):
     assert found.exact
     assert found.replayed <= 5
     assert (found.reason == "error") == (error is not None)
+    if error is not None:
+        assert error.__notes__[-1].endswith(f"gradguard replay {tmp_path}")
     # The state and the batches are enough: nothing says what is at fault.
     for name in ("capsule.json", "state.npz", "batches.npz", "records.npz"):
         content = (tmp_path / name).read_bytes()
@@ -78,7 +80,11 @@ class Meddles(keras.callbacks.Callback):
 def test_what_callbacks_change_is_replayed(tmp_path):
     model, x = planted.plain(), planted.numbers()
     x[ROW] = np.inf
-    run(model, x, tmp_path, Meddles())
+    monitor = monitor_of(tmp_path)
+    fit(model, x, Y, Meddles(), monitor)
+    # The run says where the capsule is.
+    (note,) = monitor.report().notes
+    assert note.endswith(f"python -m keras_gradguard replay {tmp_path}")
     found = kgg.replay(tmp_path)
     assert (found.index, found.exact) == (AT, True)
     assert all("assign" not in vars(v) for v in model.variables)

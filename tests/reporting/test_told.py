@@ -97,6 +97,16 @@ def test_the_bars_of_a_finding_are_medians_over_its_window():
     np.testing.assert_allclose(values, np.median(norms, axis=0), rtol=1e-6)
 
 
+def test_no_bars_where_nothing_is_finite():
+    norms = steady(np.ones(3))
+    norms[50:] = np.nan
+    profile, what = depth_profile(
+        window("nonfinite_gradient", 50, 199), make_trace(norms)
+    )
+    assert len(profile) == 0
+    assert what == ""
+
+
 def test_dead_units_are_shown_as_shares_of_the_layers_that_can_die():
     trace = Trace(["a", "b", "c"], ["a/k", "b/k", "c/k"], [0, 1, 2])
     steps = np.arange(200)
