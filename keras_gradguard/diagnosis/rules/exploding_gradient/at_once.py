@@ -47,7 +47,7 @@ def at_once(trace):
         return None
     layers = _culprits(trace, sizes, came)
     what = f"The signal explodes at once: at step {step} "
-    size = number(given) if np.isfinite(given) else "more than 10^19"
+    size = number(given) if given < 1e38 else "more than 10^19"
     if layers:
         what += f"{_shown(trace, layers[0])} makes outputs of {size}"
     else:
