@@ -44,12 +44,18 @@ def _sizes(value):
     )
 
 
+def _shape(value):
+    # Of a variable: no length is left open.
+    return _sizes(value) and None not in value
+
+
 _WORDS = {
     is_text: "text",
     _flag: "true or false",
     _number: "a number",
     _whole: "a whole number from 0",
     _sizes: "a list of whole numbers",
+    _shape: "a list of whole numbers",
 }
 # A function checks a value; a dict has these keys, `...` stands for any key;
 # a list has entries of this kind.
@@ -91,7 +97,7 @@ _SCHEMA = {
             "normalization": _flag,
             "activation": is_text,
             "recurrent_activation": is_text,
-            "shapes": {...: _sizes},
+            "shapes": {...: _shape},
             "kernel_initializer": _INITIALIZER,
             "recurrent_initializer": _INITIALIZER,
             "units": _whole,

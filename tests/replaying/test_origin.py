@@ -15,7 +15,7 @@ from keras_gradguard.capsule.batches import packed
 from keras_gradguard.capsule.batches import unpacked
 from keras_gradguard.replaying.origin import find_origin
 
-pytestmark = pytest.mark.pure
+pytestmark = pytest.mark.once
 
 
 def step_of(*operations, loss, gradients=()):

@@ -148,7 +148,14 @@ def test_picture_table_and_link_are_taken_along(page, tmp_path):
     show(page, "relu_1")
 
     def saved(name):
-        return page.wait(lambda: [*tmp_path.glob(f"*.{name}")])[0]
+        # The browser makes the file before it writes it.
+        return page.wait(
+            lambda: [
+                file
+                for file in tmp_path.glob(f"*.{name}")
+                if file.stat().st_size
+            ]
+        )[0]
 
     for button in page.all(".exports button"):
         button.click()

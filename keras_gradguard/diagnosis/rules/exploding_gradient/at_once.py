@@ -33,6 +33,7 @@ def at_once(trace):
         trace.activation("mean")[0].astype(np.float64),
         trace.activation("std")[0].astype(np.float64),
     )
+    # Infinite where the squares of float32 are: from 10^19 on.
     given = max([_size(trace, "output"), *np.nan_to_num(sizes)], default=0.0)
     if certain_at_once(trace):
         wanted = 1.0
@@ -46,10 +47,11 @@ def at_once(trace):
         return None
     layers = _culprits(trace, sizes, came)
     what = f"The signal explodes at once: at step {step} "
+    size = number(given) if given < 1e38 else "more than 10^19"
     if layers:
-        what += f"{_shown(trace, layers[0])} makes outputs of {number(given)}"
+        what += f"{_shown(trace, layers[0])} makes outputs of {size}"
     else:
-        what += f"the outputs are {number(given)} in size"
+        what += f"the outputs are {size} in size"
     text = (
         f"{what}. The inputs are {number(came)} in size, the gradient norm is "
         f"{number(norm)} and the loss {number(loss)}."
