@@ -194,7 +194,8 @@ class TappedPass:
         live = None
         if mask is not None:
             flat = ops.reshape(ops.cast(mask, "bool"), (batch, time, -1))
-            live = ops.any(flat, axis=(0, 2))
+            # One axis at a time: on torch Keras 3.10 takes no two of them.
+            live = ops.any(ops.any(flat, axis=2), axis=0)
         made = _Made([], [])
         states = list(_states(layer.cell, initial_state))
         for (at, each), own in zip(rows, states, strict=True):
