@@ -188,7 +188,7 @@ def _choose(trace, layers):
         if str(layer) not in known:
             shown = ", ".join(repr(name) for name in list(known)[:20])
             raise ValueError(
-                f"{_OWNER}: `layers` must hold layer paths of the trace "
+                f"Trace.plot: `layers` must hold layer paths of the trace "
                 f"({shown}). Received: {layer!r}."
             )
     return np.array([known[str(layer)] for layer in layers], int)

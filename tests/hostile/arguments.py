@@ -245,7 +245,7 @@ def traces():
     yield Target(
         "Trace.plot",
         _read("plot"),
-        {"what": "weights", "layers": ["a"], "findings": []},
+        {"what": "weights", "layers": ["net/dense"], "findings": []},
     )
     yield Target("Trace.pin", _append("pin"), {"steps": [1, 2]})
     yield Target("Trace.remember", _append("remember"), {"findings": []})
