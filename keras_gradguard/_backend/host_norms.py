@@ -90,8 +90,7 @@ def _chunks(array):
 
 def _changes(before, after):
     for a, b in zip(_chunks(before), _chunks(after), strict=True):
-        with np.errstate(invalid="ignore", over="ignore"):
-            yield b - a
+        yield b - a
 
 
 def _wide_enough(array):
@@ -101,10 +100,9 @@ def _wide_enough(array):
 def _norm(chunks):
     # Not `np.linalg.norm`: BLAS threads wait for the cores that train.
     total = 0.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        for chunk in chunks:
-            squares = float(np.square(chunk).sum())
-            if not SAFE_LOW < squares < SAFE_HIGH:
-                squares = float(np.square(chunk, dtype="float64").sum())
-            total += squares
+    for chunk in chunks:
+        squares = float(np.square(chunk).sum())
+        if not SAFE_LOW < squares < SAFE_HIGH:
+            squares = float(np.square(chunk, dtype="float64").sum())
+        total += squares
     return np.sqrt(total)

@@ -8,34 +8,12 @@ class SideOutbox(abc.ABC):
 
     @abc.abstractmethod
     def post(self, result, vector):
-        """Send a vector off.
-
-        Args:
-            result: What the train step returns.
-            vector: Float tensor of one axis.
-
-        Returns:
-            What the train step has to return.
-        """
+        raise NotImplementedError
 
     def stage(self, vector):
-        """Send a vector off at once.
-
-        Args:
-            vector: Float tensor of one axis.
-        """
         self.post(None, vector)
 
     def post_staged(self, result, level):
-        """Nothing is left to be sent.
-
-        Args:
-            result: What the train step returns.
-            level: Not used.
-
-        Returns:
-            `result`.
-        """
         del level
         return result
 

@@ -548,6 +548,7 @@ class GradientMonitor(WatchingCallback):
             return
         self._notes = [self._keeper.note()]
         before = self.trace.meta.get("notes") or []
+        before = [note for note in before if note not in self._notes]
         self.trace.meta["notes"] = [*before, *self._notes]
 
     def _stop_keeping(self) -> None:

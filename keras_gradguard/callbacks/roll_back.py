@@ -9,11 +9,11 @@ from keras_gradguard.callbacks.losses_so_far import WINDOW
 from keras_gradguard.callbacks.losses_so_far import LossesSoFar
 from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.saved_state import SavedState
-from keras_gradguard.callbacks.saved_state import host_copy
 from keras_gradguard.callbacks.saved_state import is_between_updates
 from keras_gradguard.callbacks.saved_state import learning_rates
 from keras_gradguard.callbacks.watch import WatchingCallback
 from keras_gradguard.models import run_info
+from keras_gradguard.models.values import host_copy
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.reporting.console import say
 

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import keras
-import numpy as np
-
 from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
+from keras_gradguard.models.values import host_copy
+from keras_gradguard.models.values import is_finite
 
 
 class SavedState:
@@ -33,11 +32,7 @@ class SavedState:
 
     def is_finite(self) -> bool:
         """Whether no weight and no state is NaN or infinite."""
-        return all(
-            bool(np.isfinite(value.astype("float32")).all())
-            for _, value in self._values
-            if keras.backend.is_float_dtype(str(value.dtype))
-        )
+        return is_finite(value for _, value in self._values)
 
     def restore(self) -> None:
         """Write it back."""
@@ -71,13 +66,3 @@ def is_between_updates(model: Any) -> bool:
         if int(host_copy(keras_private.counter(leaf))) % steps:
             return False
     return True
-
-
-def host_copy(variable: Any) -> np.ndarray:
-    """Return the value of a variable as an array of its own.
-
-    Args:
-        variable: A Keras variable.
-    """
-    # A view of the device's memory would change with the next step.
-    return np.array(keras.ops.convert_to_numpy(variable.value))

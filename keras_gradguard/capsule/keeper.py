@@ -16,13 +16,13 @@ from keras_gradguard.capsule.faults import WINDOW
 from keras_gradguard.capsule.faults import global_norms
 from keras_gradguard.capsule.faults import is_spike
 from keras_gradguard.capsule.faults import nonfinite_rows
-from keras_gradguard.capsule.state import host_copy
-from keras_gradguard.capsule.state import is_finite
+from keras_gradguard.capsule.state import plain_copy
 from keras_gradguard.capsule.state import serialized
 from keras_gradguard.capsule.state import state_variables
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import keras_private
 from keras_gradguard.models.patches import Patches
+from keras_gradguard.models.values import is_finite
 from keras_gradguard.version import __version__
 
 
@@ -152,7 +152,7 @@ class Keeper:
         if touched and self._state is not None:
             read = self._reader_before(args)
             self._edits = {
-                at: host_copy(read(variable))
+                at: plain_copy(read(variable))
                 for at, variable in touched.items()
             }
         return self._tap.tap(args)
@@ -219,7 +219,8 @@ class Keeper:
         if self._runs and self._kept and self._state is not None:
             step = self._kept[-1].step
             self._write("error", step, error=type(error).__name__)
-            error.add_note(f"GradGuard: {self.note()}")
+            if self.written == "error":
+                error.add_note(f"GradGuard: {self.note()}")
 
     def on_block(self, block: Any) -> None:
         """Look at the records of some steps.
@@ -252,7 +253,7 @@ class Keeper:
         self._previous = self._kept[-1].data if self._kept else None
         self._state, self._kept, self._records = None, [], []
         self._waits = True
-        state = [host_copy(read(variable)) for variable in variables]
+        state = [plain_copy(read(variable)) for variable in variables]
         if not is_finite(state):
             return
         self._state = state

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_gradguard.capsule.batches import plain
 from keras_gradguard.models import keras_private
+from keras_gradguard.models.values import host_copy
 
 
 def state_variables(model: Any, left_out: set[int]) -> list[Any]:
@@ -23,14 +24,13 @@ def state_variables(model: Any, left_out: set[int]) -> list[Any]:
     return [*model.variables, *own]
 
 
-def host_copy(tensor: Any) -> np.ndarray:
-    """Return a tensor as an array that nothing on the device changes.
+def plain_copy(tensor: Any) -> np.ndarray:
+    """Return a tensor as an array of its own, of a dtype that NumPy has.
 
     Args:
-        tensor: Tensor of any backend, or a variable's value.
+        tensor: Tensor of any backend, or a Keras variable.
     """
-    array = keras.ops.convert_to_numpy(tensor)
-    return np.array(plain(array))
+    return plain(host_copy(tensor))
 
 
 def write_back(variables: list[Any], values: list[Any]) -> None:
@@ -43,19 +43,6 @@ def write_back(variables: list[Any], values: list[Any]) -> None:
     for variable, value in zip(variables, values, strict=False):
         if value is not None:
             variable.assign(value)
-
-
-def is_finite(values: list[Any]) -> bool:
-    """Return whether no float is NaN or infinite.
-
-    Args:
-        values: List of arrays.
-    """
-    return all(
-        bool(np.isfinite(value).all())
-        for value in values
-        if value.dtype.kind == "f"
-    )
 
 
 def serialized(model: Any) -> Any:

@@ -27,16 +27,15 @@ def in_a_run(
         message: Str.
         remedies: Sequence of `Remedy`. Defaults to none.
     """
-    return Finding(
-        rule=rule,
-        severity=severity,
-        layers=[str(layer) for layer in layers],
-        first_step=int(first_step),
-        last_step=int(last_step),
-        epoch=trace.epoch_of(int(first_step)),
-        evidence=evidence,
-        message=message,
-        remedies=list(remedies),
+    return _finding(
+        rule,
+        severity,
+        layers,
+        (int(first_step), int(last_step)),
+        trace.epoch_of(int(first_step)),
+        evidence,
+        message,
+        remedies,
     )
 
 
@@ -51,13 +50,20 @@ def before_a_run(rule, severity, layers, evidence, message, remedies=()):
         message: Str.
         remedies: Sequence of `Remedy`. Defaults to none.
     """
+    return _finding(
+        rule, severity, layers, (0, 0), None, evidence, message, remedies
+    )
+
+
+def _finding(rule, severity, layers, steps, epoch, evidence, message, remedies):
+    first_step, last_step = steps
     return Finding(
         rule=rule,
         severity=severity,
         layers=[str(layer) for layer in layers],
-        first_step=0,
-        last_step=0,
-        epoch=None,
+        first_step=first_step,
+        last_step=last_step,
+        epoch=epoch,
         evidence=evidence,
         message=message,
         remedies=list(remedies),

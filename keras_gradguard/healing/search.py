@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 
-import keras
 import numpy as np
 
 from keras_gradguard import edits
@@ -15,6 +14,8 @@ from keras_gradguard.healing.attempt import Attempt
 from keras_gradguard.healing.progress import Progress
 from keras_gradguard.healing.trials import BETTER
 from keras_gradguard.healing.trials import Trials
+from keras_gradguard.models.values import host_copy
+from keras_gradguard.models.values import is_finite
 from keras_gradguard.preflight.judge import check
 from keras_gradguard.reporting.report import Report
 from keras_gradguard.trace.run_info import RunInfo
@@ -159,12 +160,9 @@ class Healer:
 
     def _start(self):
         """Return a copy to begin with; one that has trained begins anew."""
-        finite = all(
-            np.isfinite(keras.ops.convert_to_numpy(w)).all()
-            for w in self.model.trainable_variables
-        )
-        steps = self.model.optimizer.iterations
-        fresh = int(keras.ops.convert_to_numpy(steps)) == 0
+        weights = self.model.trainable_variables
+        finite = is_finite(host_copy(weight) for weight in weights)
+        fresh = int(host_copy(self.model.optimizer.iterations)) == 0
         return edits.copy(self.model, keep_weights=finite and fresh)
 
     def _improve(self, best, findings):

@@ -3,7 +3,6 @@
 import random
 
 import keras
-import numpy as np
 
 from keras_gradguard._validation import shown
 from keras_gradguard.models import graph
@@ -13,6 +12,8 @@ from keras_gradguard.models.builder import Edits
 from keras_gradguard.models.builder import compile_like
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_path
+from keras_gradguard.models.values import host_copy
+from keras_gradguard.models.values import is_finite
 
 OWNER = "Remedy.apply"
 
@@ -97,19 +98,11 @@ def copy_weights(pairs, fresh=()):
     for old, new in pairs:
         if graph.is_graph(old) or id(old) in fresh:
             continue
-        before = [_value(w) for w in getattr(old, "weights", [])]
+        before = [host_copy(w) for w in getattr(old, "weights", [])]
         after = [tuple(w.shape) for w in getattr(new, "weights", [])]
         fits = [value.shape for value in before] == after
-        finite = all(
-            value.dtype.kind != "f" or np.isfinite(value).all()
-            for value in before
-        )
-        if before and fits and finite:
+        if before and fits and is_finite(before):
             new.set_weights(before)
-
-
-def _value(variable):
-    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 @keras_private.without_tensorflow()

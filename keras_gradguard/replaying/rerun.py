@@ -10,8 +10,8 @@ from keras_gradguard import _backend
 from keras_gradguard.callbacks.watch import WatchingCallback
 from keras_gradguard.capsule.contents import Contents
 from keras_gradguard.capsule.faults import nonfinite_rows
-from keras_gradguard.capsule.state import host_copy
-from keras_gradguard.capsule.state import is_finite
+from keras_gradguard.capsule.state import plain_copy
+from keras_gradguard.models.values import is_finite
 from keras_gradguard.recording.recording import recording_of
 
 
@@ -186,4 +186,4 @@ class _Runner(WatchingCallback):
         getattr(self._model, "jax_state_sync", lambda: None)()
 
     def _state(self):
-        return [host_copy(variable.value) for variable in self._variables]
+        return [plain_copy(variable.value) for variable in self._variables]

@@ -1,8 +1,8 @@
 """JAX: the parts of the package that only it can do."""
 
 from keras_gradguard._backend.flag import Flag
+from keras_gradguard._backend.host_batches import data_like
 from keras_gradguard._backend.jax.batches import BatchTap
-from keras_gradguard._backend.jax.batches import data_like
 from keras_gradguard._backend.jax.branching import assert_in_graph
 from keras_gradguard._backend.jax.branching import branch
 from keras_gradguard._backend.jax.branching import chooses_after

@@ -34,36 +34,13 @@ class Outbox:
         self._waiting = []
 
     def post(self, result, vector):
-        """Send a vector off.
-
-        Args:
-            result: What the train step returns, `(logs, state)`.
-            vector: Float array of one axis.
-
-        Returns:
-            What the train step has to return.
-        """
         logs, state = result
         return {**logs, self._name: vector}, state
 
     def stage(self, vector):
-        """Have a vector sent off at the end of the step, by `post_staged`.
-
-        Args:
-            vector: Float array of one axis.
-        """
         self._staged = vector
 
     def post_staged(self, result, level):
-        """Send off what was staged, if it can be seen from outside.
-
-        Args:
-            result: What the train step returns.
-            level: The trace of the step.
-
-        Returns:
-            What the train step has to return.
-        """
         vector, self._staged = self._staged, None
         if vector is None or not at_level(vector, level):
             return result
@@ -72,14 +49,6 @@ class Outbox:
     in_logs = True
 
     def collect(self, logs):
-        """Take the vector out of the logs that came from a step, or several.
-
-        Args:
-            logs: Dict. One of several steps has one more axis.
-
-        Returns:
-            Dict of the other logs.
-        """
         if isinstance(logs, dict) and self._name in logs:
             logs = dict(logs)
             vector = logs.pop(self._name)
@@ -89,7 +58,6 @@ class Outbox:
         return logs
 
     def take_later(self):
-        """What arrived last, on its way to the host, or None."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return None
@@ -100,7 +68,6 @@ class Outbox:
         return latest
 
     def take(self):
-        """Host copy of what arrived since the last time, or None."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return None

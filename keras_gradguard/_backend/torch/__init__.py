@@ -1,6 +1,7 @@
 """torch: the parts of the package that only it can do."""
 
 from keras_gradguard._backend.flag import Flag
+from keras_gradguard._backend.host_batches import data_like
 from keras_gradguard._backend.single import each_whole
 from keras_gradguard._backend.single import keep_collectives_apart
 from keras_gradguard._backend.single import on_each_replica
@@ -8,7 +9,6 @@ from keras_gradguard._backend.single import reduce_over_replicas
 from keras_gradguard._backend.single import replica
 from keras_gradguard._backend.single import replicas
 from keras_gradguard._backend.torch.batches import BatchTap
-from keras_gradguard._backend.torch.batches import data_like
 from keras_gradguard._backend.torch.branching import assert_in_graph
 from keras_gradguard._backend.torch.branching import branch
 from keras_gradguard._backend.torch.branching import chooses_after

@@ -19,15 +19,6 @@ class Outbox(SideOutbox):
         self._value = None
 
     def post(self, result, vector):
-        """Send a vector off.
-
-        Args:
-            result: What the train step returns.
-            vector: Float tensor of one axis.
-
-        Returns:
-            What the train step has to return.
-        """
         if self._adds_up and self._value is not None:
             self._value += vector
         else:
