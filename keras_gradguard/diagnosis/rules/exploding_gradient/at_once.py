@@ -35,7 +35,8 @@ def at_once(trace):
     )
     # Infinite where the squares of float32 are: from 10^19 on.
     given = max([_size(trace, "output"), *np.nan_to_num(sizes)], default=0.0)
-    if certain_at_once(trace):
+    certain = certain_at_once(trace)
+    if certain:
         wanted = 1.0
     if not np.isfinite(came) or not given > AT_ONCE_SIGNAL * max(came, 1.0):
         return None
@@ -43,7 +44,7 @@ def at_once(trace):
     high = max(abs(loss) if np.isfinite(loss) else 0.0, norm)
     if not given > AT_ONCE_SIGNAL * (wanted if wanted > 1 else 1.0):
         return None
-    if not high > MOST * usual and not certain_at_once(trace):
+    if not high > MOST * usual and not certain:
         return None
     layers = _culprits(trace, sizes, came)
     what = f"The signal explodes at once: at step {step} "

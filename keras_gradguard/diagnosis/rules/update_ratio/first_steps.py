@@ -59,8 +59,12 @@ def thrown_at_start(trace):
             f"The loss went from {number(thrown.loss_first, 3)} to "
             f"{number(thrown.loss, 3)} and was still there at step {seen}."
         )
-    elif seen is None and moved >= HALF and _idle_since(learning, start):
-        seen = _idle_since(learning, start)
+    elif (
+        seen is None
+        and moved >= HALF
+        and (idle := _idle_since(learning, start))
+    ):
+        seen = idle
         text += f"Nothing was learnt up to step {seen}."
     elif seen is not None:
         text += (
