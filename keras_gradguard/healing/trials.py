@@ -14,8 +14,12 @@ from keras_gradguard.healing.skill import tasks_of
 from keras_gradguard.preflight import samples
 
 _ROWS = 2048
+# From here on a model is healed and not just better.
+GOOD = 0.3
 # Less than this is noise.
 BETTER = 0.02
+# A gain for which a change is kept though the finding stays.
+_MUCH_BETTER = 0.2
 # From so many batches on, a trial may leave out a last one that is smaller;
 # fewer are made smaller, all of them.
 _FEW_BATCHES = 4
@@ -32,7 +36,8 @@ class Trial:
         model: The same, trained.
         skill: Float.
         findings: List of `Finding`.
-        trace: `Trace` of the training.
+        outputs: List of arrays, what the trained model predicts.
+        trace: `Trace` of the training, None if it was not watched.
         error: Str. Why it failed, or "".
     """
 
@@ -40,6 +45,7 @@ class Trial:
     model: object
     skill: float
     findings: list
+    outputs: list = dataclasses.field(default_factory=list)
     trace: object = None
     error: str = ""
 
@@ -73,6 +79,7 @@ class Trials:
         self.sample = samples.take(x, y, _ROWS)
         self.batch_size = batch_size_of(self.rows)
         self._data, self._rows = _equal_batches(x, y, self.batch_size)
+        self._asked = _equal_batches(self.sample.x, self.sample.y, self._rows)
         self._tasks = tasks_of(model, self.sample.y)
         self.length, self.left = 1, 0
 
@@ -91,20 +98,28 @@ class Trials:
         """How many trainings there is still time for."""
         return self.left // self.length
 
-    def run(self, start):
-        """Train a copy of a model for a while, watched."""
+    def run(self, start, watched=True):
+        """Train a copy of a model for a while.
+
+        Args:
+            start: The model.
+            watched: Bool. Whether the rules look on; it is twice as much to
+                compile.
+        """
         model = edits.copy(start)
         monitor = GradientMonitor(on_finding="ignore", verbose=0)
         try:
-            history = self._fit(model, [monitor])
+            history = self._fit(model, [monitor] if watched else [])
         except Exception as error:
             text = str(error).splitlines()[0][:200] if str(error) else ""
             text = f"{type(error).__name__}: {text}"
             return Trial(start, model, -math.inf, [], error=text)
-        reached = self._skill(model, history)
-        return Trial(
-            start, model, reached, list(monitor.findings), monitor.trace
-        )
+        trial = Trial(start, model, math.nan, [])
+        if watched:
+            trial.findings = list(monitor.findings)
+            trial.trace = monitor.trace
+        self._measure(trial, history)
+        return trial
 
     def _fit(self, model, callbacks=()):
         self.left -= self.length
@@ -130,7 +145,7 @@ class Trials:
             if not close or self.left < 2 * self.length:
                 return
             for each in (trial, best):
-                each.skill = self._skill(each.model, self._fit(each.model))
+                self._measure(each, self._fit(each.model))
 
     def sees_again(self, trial, best):
         """Whether predictions follow the inputs now, and did not before.
@@ -140,16 +155,45 @@ class Trials:
         """
         if not math.isfinite(trial.skill):
             return False
-        x = self.sample.x
-        return is_blind(best.model, x) and not is_blind(trial.model, x)
+        return is_blind(best.outputs) and not is_blind(trial.outputs)
 
-    def _skill(self, model, history):
+    def may_keep(self, trial, best, gone):
+        """Whether a trial can be worth keeping, if the finding is `gone`."""
+        if trial.error or not math.isfinite(trial.skill):
+            return False
+        if is_better(trial.skill, best.skill, gone):
+            return True
+        if not gone:
+            return False
+        harmless = trial.skill >= best.skill
+        lags = best.skill >= GOOD and trial.skill >= _SHARE * best.skill
+        return harmless or lags or self.sees_again(trial, best)
+
+    def _measure(self, trial, history):
+        """Note what a trained model predicts, and its skill."""
+        (x, y), rows = self._asked
+        outputs = trial.model.predict(x, batch_size=rows, verbose=0)
+        trial.outputs = keras.tree.flatten(outputs)
         if self._tasks:
-            return skill(model, self.sample.x, self.sample.y, self._tasks)
+            trial.skill = skill(trial.model, x, y, self._tasks, trial.outputs)
+            return
         losses = history.history.get("loss", [])
         if not losses or not np.isfinite(losses[-1]):
-            return -math.inf
-        return float(1.0 - losses[-1] / (abs(losses[0]) + 1e-12))
+            trial.skill = -math.inf
+            return
+        trial.skill = float(1.0 - losses[-1] / (abs(losses[0]) + 1e-12))
+
+
+def is_better(after, before, gone):
+    """Tell whether a change is worth keeping."""
+    if math.isnan(after) or math.isnan(before):
+        return gone
+    if not math.isfinite(after):
+        return False
+    if gone and before >= GOOD:
+        return after >= before - BETTER
+    gain = BETTER if gone else _MUCH_BETTER
+    return after >= before + gain
 
 
 def _equal_batches(x, y, batch_size):

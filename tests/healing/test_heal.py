@@ -11,9 +11,9 @@ import keras_gradguard as kgg
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training as changes_of_training
 from keras_gradguard.diagnosis.rules.oscillating_loss import for_oscillating
-from keras_gradguard.healing.search import is_better
 from keras_gradguard.healing.skill import skill
 from keras_gradguard.healing.skill import tasks_of
+from keras_gradguard.healing.trials import is_better
 from keras_gradguard.trace.facts import OptimizerFacts
 from tests import models
 
