@@ -18,6 +18,7 @@ from keras_gradguard.healing.trials import is_better
 from keras_gradguard.models.values import host_copy
 from keras_gradguard.models.values import is_finite
 from keras_gradguard.preflight.judge import check
+from keras_gradguard.preflight.judge import checked
 from keras_gradguard.reporting.report import Report
 from keras_gradguard.trace.run_info import RunInfo
 
@@ -204,7 +205,8 @@ class Healer:
         trial = self.trials.run(changed)
         gone = _about(finding) not in {_about(f) for f in trial.findings}
         if self.trials.may_keep(trial, best, gone):
-            report = check(changed, self.x, self.y, self.trials.batch_size)
+            size = self.trials.batch_size
+            report = checked(changed, self.x, self.y, size, notes_too=False)
             trial.findings += _new(report.findings, trial.findings)
         rules = list(dict.fromkeys(f.rule for f in trial.findings))
         left = {_about(f) for f in trial.findings}
@@ -248,7 +250,7 @@ class Healer:
         else:
             done = [attempt.title for attempt in self.attempts if attempt.kept]
             note = f"Changed: {'; '.join(done)}."
-            healed = best.model
+            healed = self.trials.release(best)
         return healed, Report(
             best.findings,
             notes=[note, *self.notes],

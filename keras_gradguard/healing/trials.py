@@ -1,16 +1,19 @@
 """Short trainings that show what a change is worth."""
 
+import contextlib
 import dataclasses
 import math
 
 import keras
 import numpy as np
 
+from keras_gradguard import _backend
 from keras_gradguard import edits
 from keras_gradguard.callbacks.gradient_monitor import GradientMonitor
 from keras_gradguard.healing.skill import is_blind
 from keras_gradguard.healing.skill import skill
 from keras_gradguard.healing.skill import tasks_of
+from keras_gradguard.models.graph import values_of_a_row
 from keras_gradguard.preflight import samples
 
 _ROWS = 2048
@@ -23,6 +26,10 @@ _MUCH_BETTER = 0.2
 # From so many batches on, a trial may leave out a last one that is smaller;
 # fewer are made smaller, all of them.
 _FEW_BATCHES = 4
+# Values that a training computes in all. Of fewer, JAX on CPUs takes longer to
+# compile a good program than it gains: 10 to 20 ns for each value, against 0.3
+# to 1.2 s (two cores, nine nets).
+_SHORT = 2e7
 # One that lags behind by no more than this is given some more rounds.
 _SHARE, _ROUNDS = 0.7, 2
 
@@ -81,6 +88,7 @@ class Trials:
         self._data, self._rows = _equal_batches(x, y, self.batch_size)
         self._asked = _equal_batches(self.sample.x, self.sample.y, self._rows)
         self._tasks = tasks_of(model, self.sample.y)
+        self._arrays = not samples.gives_batches(x)
         self.length, self.left = 1, 0
 
     @property
@@ -125,15 +133,38 @@ class Trials:
         self.left -= self.length
         x, y = self._data
         arguments = {} if y is None else {"y": y}
-        if not samples.gives_batches(x):
+        if self._arrays:
             arguments["batch_size"] = self._rows
-        return model.fit(
-            x,
-            epochs=self.length,
-            verbose=0,
-            callbacks=[*callbacks, _StopOnNaN()],
-            **arguments,
-        )
+        with self._compiling(model):
+            return model.fit(
+                x,
+                epochs=self.length,
+                verbose=0,
+                callbacks=[*callbacks, _StopOnNaN()],
+                **arguments,
+            )
+
+    def _compiling(self, model):
+        """Context for a training: one that is short is compiled fast."""
+        values = values_of_a_row(model) if self._arrays else None
+        if values is None:
+            return contextlib.nullcontext()
+        rows = self.length * self.rows
+        steps = rows / max(1, self._rows)
+        if rows * values + steps * model.count_params() > _SHORT:
+            return contextlib.nullcontext()
+        return _backend.current().compiling_fast()
+
+    def release(self, trial):
+        """Return the model of a trial, to be compiled well by whoever uses it.
+
+        Args:
+            trial: `Trial`.
+        """
+        model = trial.model
+        model.train_function = None
+        model.test_function = model.predict_function = None
+        return model
 
     def train_on(self, trial, best):
         """Train both on while the one without the finding lags behind.
@@ -172,7 +203,8 @@ class Trials:
     def _measure(self, trial, history):
         """Note what a trained model predicts, and its skill."""
         (x, y), rows = self._asked
-        outputs = trial.model.predict(x, batch_size=rows, verbose=0)
+        with _backend.current().compiling_fast():
+            outputs = trial.model.predict(x, batch_size=rows, verbose=0)
         trial.outputs = keras.tree.flatten(outputs)
         if self._tasks:
             trial.skill = skill(trial.model, x, y, self._tasks, trial.outputs)

@@ -217,6 +217,28 @@ def test_healing_is_repeatable_under_a_seed():
     assert one[1] == other[1]
 
 
+def test_what_comes_back_trains_as_any_other_model():
+    model = classifier(layers.Dense(8, "tanh"), activation="softmax")
+    x, y = data()
+    healed, _ = kgg.heal(model, x, y, epochs=10, verbose=0)
+    assert healed is not model
+    twin = keras.models.clone_model(healed)
+    twin.set_weights(healed.get_weights())
+    before = healed.optimizer
+    twin.compile(type(before).from_config(before.get_config()), healed.loss)
+    twin.optimizer.build(twin.trainable_variables)
+    for new, old in zip(
+        twin.optimizer.variables, before.variables, strict=True
+    ):
+        new.assign(old)
+    for each in (healed, twin):
+        each.fit(x, y, epochs=2, shuffle=False, verbose=0)
+    for one, other in zip(
+        healed.get_weights(), twin.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_skill_is_read_off_predictions():
     x, y = data()
     one = classifier(activation="softmax")
