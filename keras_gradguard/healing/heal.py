@@ -11,8 +11,8 @@ from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
 from keras_gradguard._validation import shown
 from keras_gradguard.healing.attempt import Attempt
+from keras_gradguard.healing.attempt import failed
 from keras_gradguard.healing.search import Healer
-from keras_gradguard.healing.search import failed
 from keras_gradguard.reporting.report import Report
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from keras_gradguard.diagnosis.rules.progress import for_slow
 from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.healing.attempt import Attempt
+from keras_gradguard.healing.attempt import failed
 from keras_gradguard.healing.progress import Progress
 from keras_gradguard.healing.trials import GOOD
 from keras_gradguard.healing.trials import Trials
@@ -264,14 +264,6 @@ def _useless(run):
     if not run.skill < _USELESS:
         return []
     return ["after training it predicts no better than a constant"]
-
-
-def failed(finding, remedy, error):
-    """Return the `Attempt` of a remedy that could not be applied."""
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Attempt(
-        finding.rule, remedy.title, False, math.nan, math.nan, [], 0, first
-    )
 
 
 def _key(remedy):
