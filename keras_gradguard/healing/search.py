@@ -198,7 +198,9 @@ class Healer:
     def _attempt(self, best, finding, remedy):
         steps = self.epochs * self._steps_per_epoch
         try:
-            changed = _of_whole_run(remedy, steps).apply(best.start)
+            changed = self.trials.changed(
+                _of_whole_run(remedy, steps), best.start
+            )
         except (TypeError, ValueError) as error:
             self._note(failed(finding, remedy, error))
             return None

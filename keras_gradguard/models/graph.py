@@ -141,17 +141,18 @@ def values_of_a_row(model):
     """
     total = 0
     for site in sites(model):
-        steps = ()
         try:
             shapes = [t.shape for t in keras.tree.flatten(site.layer.output)]
             if isinstance(site.layer, _L.RNN | _L.Bidirectional):
-                steps = site.layer.input.shape[1:2]
+                # Each step gives as much, of which the last may be left.
+                steps = site.layer.input.shape[1]
+                shapes = [(None, steps, *s[-1:]) for s in shapes[:1]]
         except (AttributeError, ValueError):  # It is called several times.
             return None
         for shape in shapes:
-            if None in (*shape[1:], *steps):
+            if None in shape[1:]:
                 return None
-            total += math.prod(shape[1:]) * math.prod(steps)
+            total += math.prod(shape[1:])
     return total
 
 

@@ -9,6 +9,11 @@ import numpy as np
 
 from keras_gradguard._backend.jax.processes import whole
 
+# What is compiled in it is used in it alone. None in older releases.
+_APART: Any = (
+    jax.make_user_context() if hasattr(jax, "make_user_context") else None
+)
+
 
 def float64():
     enable: Any = getattr(jax, "enable_x64", None)
@@ -20,18 +25,21 @@ def float64():
 
 
 @contextlib.contextmanager
-def compiling_fast():
-    name = "jax_disable_most_optimizations"
-    if jax.default_backend() != "cpu":
+def compiling_fast(apart=False):
+    own: Any = contextlib.nullcontext()
+    if apart:
+        own = None if _APART is None else _APART("fast")
+    if jax.default_backend() != "cpu" or own is None:
         yield
         return
-    # There is no such option of a single function of Keras's. It is not part
-    # of what JAX caches by: a function that is used later is compiled anew
-    # only if it is made anew.
+    # There is no such option of a single function of Keras's. JAX keeps what
+    # was compiled so as if it had been compiled well.
+    name = "jax_disable_most_optimizations"
     before = jax.config.read(name)
     jax.config.update(name, True)
     try:
-        yield
+        with own:
+            yield
     finally:
         jax.config.update(name, before)
 
