@@ -24,13 +24,12 @@ import re
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
-import numpy as np
 from detection.field_sick import SICK
+from detection.gains import LEARNT
+from detection.gains import gain
 
 import keras_gradguard as kgg
 
-# A plain network gains nine tenths and more on each of the data sets.
-_LEARNT = 0.45
 # Some of the programs are short: no network learns in fewer steps.
 _STEPS = 500
 
@@ -39,37 +38,6 @@ def build(program, seed):
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     return program()
-
-
-def gain(model, x, y):
-    """Return how much better than a constant a model predicts."""
-    given = model.predict(x, verbose=0)
-    given = np.asarray(given[0] if isinstance(given, list) else given)
-    if not np.isfinite(given).all():
-        return float("nan")
-    y = np.asarray(y)
-    numbers = y.size == len(y) and not (y % 1).any()
-    if numbers and given.shape[-1] > 1:
-        y = y.astype("int64")
-        right = (given.argmax(-1).ravel() == y.ravel()).mean()
-        most = np.bincount(y.ravel()).max() / y.size
-        return float((right - most) / (1 - most))
-    if y.shape != given.shape:
-        y = y.reshape(given.shape)
-    if set(np.unique(y)) <= {0, 1}:
-        return _area(given.ravel(), y.ravel() > 0.5)
-    y, given = y.astype("float64"), given.astype("float64")
-    rest = np.square(y - given).mean() / np.square(y - y.mean(0)).mean()
-    return float(max(-1.0, 1 - rest))
-
-
-def _area(given, yes):
-    place = np.unique(given, return_inverse=True)[1]
-    counts = np.bincount(place)
-    rank = np.cumsum(counts) - (counts - 1) / 2
-    few = yes.sum()
-    mean = rank[place][yes].mean() - (few + 1) / 2
-    return float(2 * mean / max(1, len(yes) - few) - 1)
 
 
 def paste(program, seed, code):
@@ -171,7 +139,7 @@ def _print(line):
 
 def _score(lines):
     told = [line for line in lines if "first" in line]
-    healed = [line for line in told if line.get("after", -1) >= _LEARNT]
+    healed = [line for line in told if line.get("after", -1) >= LEARNT]
     ran = [line for line in lines if not line["failed"]]
     print(f"\nall remedies run in {len(ran)} of {len(lines)} programs")
     print(f"the first remedy makes {len(healed)} of {len(told)} learn")
