@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
 from keras_gradguard.diagnosis.remedies.code import expression
 from keras_gradguard.diagnosis.remedies.gradients import usual_loss
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import CLOSED
@@ -64,9 +65,10 @@ def for_no_slope(run):
 
 def of_some(trace):
     """Judge whether layers are cut off from the loss."""
-    mask = judged_layers(trace)
+    unreached = _unreached(trace)
+    mask = judged_layers(trace) | unreached
     count = min(OF_SOME, len(trace.steps))
-    first = trace.layer_norms(0, count)[:, mask]
+    first = np.where(unreached, 0.0, trace.layer_norms(0, count))[:, mask]
     if count < OF_ZEROS or not mask.any() or _closed(trace):
         return None
     zero = (first == 0).all(axis=0)
@@ -91,6 +93,26 @@ def of_some(trace):
     )
     fixes = for_cut_off()
     return _finding(trace, "cut_off", culprits, OF_SOME, text, fixes)
+
+
+def _unreached(trace):
+    """Return the bool mask (L,) of layers that ran, and got no gradient ever.
+
+    TensorFlow and torch have none for weights that the loss does not depend
+    on, where JAX has zeros. A layer that did not run has no activation.
+    """
+    ran = np.zeros(len(trace.layers), bool)
+    if len(trace.run.outputs) > 1:
+        # Some outputs are there to be looked at, and have no loss.
+        return ran
+    seen = ~np.isnan(trace.activation("mean")[:1]).all(axis=0)
+    sites = set(trace.sites[seen].tolist()) if seen.size else set()
+    reached = np.unique(trace.owners[trace.has_gradient])
+    for at, layer in enumerate(trace.layers.tolist()):
+        info = trace.info(layer)
+        ran[at] = layer in sites and info.get("trainable") is True
+        ran[at] &= bool(kernel_shapes(info)) and at not in reached
+    return ran
 
 
 def for_cut_off():

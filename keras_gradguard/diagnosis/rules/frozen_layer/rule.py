@@ -47,7 +47,7 @@ class FrozenLayer(Rule):
     * No layer ever moved in 100 steps although gradients arrive: the learning
       rate is zero. This is told of the whole model.
 
-    Layers that were made untrainable, or are unused, get no gradient at all
+    Layers that were made untrainable, or do not run, get no gradient at all
     and are no finding.
     """
 

@@ -79,6 +79,9 @@ def outweighed(trace):
             found = _while_idle(trace, norm, last, stop)
         if found is None and long[at]:
             found = _penalty_leads(trace, learning, int(at), stop)
+            if found is None and learning.gain[at] < 0:
+                # The loss falls only as the outputs shrink.
+                found = _activity(trace, stop)
         if found is None and run[at] >= wait and learning.stalled[at]:
             limit = CONSTANT if idle[at] else SHARP
             contrast = float(learning.contrast[at])
