@@ -1,7 +1,7 @@
 """Scores the verdicts on programs made after public reports.
 
     KERAS_BACKEND=torch python benchmarks/diagnosis_field.py
-        [--kept] [--only NAME] [--seeds 1,2] [--by monitor,check] [--lot]
+        [--kept] [--only NAME,NAME] [--seeds 1,2] [--by monitor,check] [--lot]
         [--runs DIR] [--again] [--score]
 
 Each program is trained, watched with defaults, and its trace is saved beside
@@ -58,7 +58,10 @@ def train(program, seed, path):
     facts = {}
     calls = [*fit.pop("callbacks", []), monitor, alarm]
     try:
-        model.fit(x, y, **{"verbose": 0, **fit}, callbacks=calls)
+        history = model.fit(x, y, **{"verbose": 0, **fit}, callbacks=calls)
+        held_out = history.history.get("val_accuracy")
+        if held_out:
+            facts["held_out"] = held_out[-1]
     except Exception as error:
         facts["error"] = f"{type(error).__name__}: {error}"[:300]
     if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
@@ -104,7 +107,9 @@ def one(name, point, rules, program, seed, by, folder, again):
 
 
 def learnt(line):
-    """Whether a program that should not learn did."""
+    """Whether a program that should not learn did, by validation if any."""
+    if line.get("held_out") is not None:
+        return line["held_out"] >= LEARNT
     at = line.get("gain", -1.0)
     return line["name"] not in kept_sick.LABELLED and at >= LEARNT
 
@@ -159,8 +164,12 @@ def table(lines, by):
 def score(lines):
     """Print a table for each judge, and one for both together."""
     judges = sorted({entry["by"] for entry in lines})
-    gains = {_key(e): e["gain"] for e in lines if "gain" in e}
-    lines = [{**e, **_gain(gains, e)} for e in lines]
+    facts = ("gain", "held_out")
+    known: dict = {}
+    for line in lines:
+        own = {k: line[k] for k in facts if k in line}
+        known[_key(line)] = {**known.get(_key(line), {}), **own}
+    lines = [{**e, **known[_key(e)]} for e in lines]
     for by in judges:
         table([e for e in lines if e["by"] == by], by)
     if len(judges) < 2:
@@ -174,13 +183,9 @@ def _key(line):
     return line["name"], line["backend"], line["seed"]
 
 
-def _gain(gains, line):
-    return {"gain": gains[_key(line)]} if _key(line) in gains else {}
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="", help="part of a name or a point")
+    parser.add_argument("--only", default="", help="parts of names or points")
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
@@ -200,7 +205,8 @@ def main():
     here = keras.backend.backend()
     done = {(*_key(e), e["by"]) for e in lines}
     for name, point, rules, program in programs:
-        if arguments.score or arguments.only not in f"{name} {point}":
+        wanted = arguments.only.split(",")
+        if arguments.score or not any(w in f"{name} {point}" for w in wanted):
             continue
         if arguments.lot and drawn(name) != here:
             continue

@@ -57,7 +57,7 @@ def images(optimizer, *stack, scale=1.0, channels=1, **fit):
 # 3
 
 
-@sick("A3", "output_mismatch")
+@sick("A3", "output_mismatch", labelled=True)
 def critic_without_bound():
     x, y = data.moons()
     return own(
@@ -142,7 +142,7 @@ def rate_grows_each_epoch():
 # 4
 
 
-@sick("A4", "frozen_layer")
+@sick("A4", "frozen_layer", labelled=True)
 def loss_of_signs():
     x, y = data.moons()
     return own(

@@ -35,6 +35,7 @@ _HOPELESS = (
     "one_hot_for_sparse",
     "numbers_for_categorical",
     "one_hot_for_one_unit",
+    "negative_targets",
 )
 _OF_THE_COURSE = (
     learnt.broadcast,
