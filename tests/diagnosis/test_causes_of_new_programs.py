@@ -150,3 +150,56 @@ def test_negative_targets_of_a_loss_of_counts_are_told():
     (told,) = kgg.check(model, x, y).ranked
     assert told.evidence["kind"] == "negative_targets"
     assert kgg.check(model, x, np.floor(np.exp(y))).findings == []
+
+
+def pasted(report, rule, **names):
+    """Run the first remedy of a rule's finding, and return the names."""
+    (told,) = [f for f in report.ranked if f.rule == rule]
+    exec(told.remedies[0].code, names)
+    return names
+
+
+def test_the_remedy_passes_the_gradient_through_what_cut_it_off():
+    x, y = waves()
+    report = watched(towers(True), x, y, epochs=8)
+    model = towers(True)
+    model.compile("adam", "mse")
+    names = pasted(report, "frozen_layer", model=model, x=x, y=y)
+    before = ops.convert_to_numpy(model.get_layer("far").kernel).copy()
+    names["model"].fit(x, y, epochs=1, verbose=0)
+    after = ops.convert_to_numpy(model.get_layer("far").kernel)
+    assert not np.array_equal(before, after)
+
+
+@keras.saving.register_keras_serializable("tests_of_new_programs")
+class Adds(layers.Layer):
+    """Adds the size of its inputs to the loss, many times over."""
+
+    def call(self, x):
+        self.add_loss(100 * ops.mean(ops.square(x)))
+        return x
+
+
+def test_the_remedy_of_an_added_loss_weakens_it_in_the_users_own_layer():
+    x, y = waves()
+
+    def coder():
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                layers.Dense(16, "tanh"),
+                layers.Dense(4),
+                Adds(),
+                layers.Dense(16, "tanh"),
+                layers.Dense(1),
+            ]
+        )
+        model.compile(keras.optimizers.Adam(1e-2), "mse")
+        return model
+
+    report = watched(coder(), x, y, epochs=25, optimizer="adam")
+    assert kinds(report)[0] == ("update_ratio", "penalty")
+    names = pasted(report, "update_ratio", model=coder(), x=x, y=y)
+    # Of the loss at the start nearly all had been added.
+    first = names["model"].evaluate(x, y, verbose=0)
+    assert first < 0.5 * coder().evaluate(x, y, verbose=0)

@@ -10,6 +10,7 @@ from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
 from keras_gradguard.diagnosis.remedies.code import expression
 from keras_gradguard.diagnosis.remedies.gradients import usual_loss
+from keras_gradguard.diagnosis.remedies.own_code import pass_through
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import CLOSED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_ALL
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_SOME
@@ -59,7 +60,7 @@ def for_no_slope(run):
             "into metrics.",
             usual_loss(run),
         ),
-        _straight_through(),
+        pass_through(run, []),
     ]
 
 
@@ -91,7 +92,7 @@ def of_some(trace):
         f"{names(culprits)}: the gradient is exactly zero, while other layers "
         f"get one. It is so at every step. {CUT_OFF}"
     )
-    fixes = for_cut_off()
+    fixes = for_cut_off(trace.run, culprits)
     return _finding(trace, "cut_off", culprits, OF_SOME, text, fixes)
 
 
@@ -115,15 +116,22 @@ def _unreached(trace):
     return ran
 
 
-def for_cut_off():
-    """Return remedies for layers that no gradient reaches."""
+def for_cut_off(run, layers):
+    """Return remedies for layers that no gradient reaches.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. The layers, in forward order.
+    """
     return [
+        pass_through(run, layers),
         Remedy(
             "Connect these layers to the output",
-            "A layer learns only if the loss depends on what it gives.",
+            "A layer learns only if the loss depends on what it gives. Where "
+            "your own code multiplies it by 0 or leaves it out, only that code "
+            "can be mended.",
             "model.summary(expand_nested=True)  # follow their outputs",
         ),
-        _straight_through(),
     ]
 
 
@@ -188,16 +196,6 @@ def _first_kernels(trace, layers):
         if layer in layers and len(shape) > 1:
             owned.setdefault(layer, path)
     return list(owned.values())
-
-
-def _straight_through():
-    return Remedy(
-        "Pass the gradient straight through",
-        "Forward the rounded value counts, backward the one before it.",
-        "def straight_through(value):\n"
-        "    step = keras.ops.round(value) - value\n"
-        "    return value + keras.ops.stop_gradient(step)",
-    )
 
 
 def _finding(trace, kind, layers, records, text, fixes):

@@ -89,7 +89,7 @@ class FrozenLayer(Rule):
                     {"kind": "cut_off", "grad_norm": 0.0, "threshold": 0.0},
                     f"{names(paths)}: the first gradient is exactly zero, "
                     f"while other layers get one. {no_gradient.CUT_OFF}",
-                    no_gradient.for_cut_off(),
+                    no_gradient.for_cut_off(start.run, paths),
                 )
             ]
         flat = len(first.norms) and not np.any(first.norms)
