@@ -1,13 +1,13 @@
 """Scores the verdicts on programs made after public reports.
 
     KERAS_BACKEND=torch python benchmarks/diagnosis_field.py
-        [--kept] [--only NAME,NAME] [--seeds 1,2] [--by monitor,check] [--lot]
+        [--kept 1] [--only NAME,NAME] [--seeds 1,2] [--by monitor,check] [--lot]
         [--runs DIR] [--again] [--score]
 
 Each program is trained, watched with defaults, and its trace is saved beside
 a line of JSON. `--again` has the rules judge the saved traces without
-training. `--by check` asks `check` before the fit. `--kept` takes the programs
-that no rule was made with, `--lot` only those whose backend, drawn by their
+training. `--by check` asks `check` before the fit. `--kept 1` and `--kept 2` take
+programs that no rule was made with, `--lot` only those whose backend, drawn by their
 name, is the one that runs. A program that is there already is left out, and
 `--score` only prints what is there. Told are for each point: sick programs
 found, the right rule among the first two causes, healthy ones flagged, and
@@ -25,6 +25,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import keras
 import numpy as np
 from detection import field_sides  # noqa: F401  it fills both sets
+from detection import kept_again
 from detection import kept_healthy
 from detection import kept_sick
 from detection.alarm import FirstAlarm
@@ -189,7 +190,8 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    for flag in ("kept", "lot", "again", "score"):
+    parser.add_argument("--kept", choices=("1", "2"))
+    for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     arguments = parser.parse_args()
     folder = pathlib.Path(arguments.runs)
@@ -198,8 +200,11 @@ def main():
     lines = []
     if out.exists() and not arguments.again:
         lines = [json.loads(text) for text in out.read_text().splitlines()]
-    sick = kept_sick.SICK if arguments.kept else SICK
-    fine = kept_healthy.HEALTHY if arguments.kept else HEALTHY
+    sick, fine = {
+        None: (SICK, HEALTHY),
+        "1": (kept_sick.SICK, kept_healthy.HEALTHY),
+        "2": (kept_again.SICK, kept_again.HEALTHY),
+    }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]
     here = keras.backend.backend()
