@@ -4,15 +4,16 @@
         [--only NAME,NAME] [--all] [--seeds 1] [--by monitor,check]
         [--kept 1] [--lot] [--score] [--out remedies.jsonl]
 
-Each program that does not learn is trained, watched; with `--kept 1` or `2` those
-that no rule was made with, with `--lot` those alone whose lot is the backend that
-runs. A program that is in the file already is left out. Every remedy of each
-cause is run with `exec` in the program, built anew, in the names `model`, `x`
-and `y`: it must run. After the first remedy the program trains again, for
-500 steps at least. It has learnt when it gains at least half of what a plain
-network gains on its data over a constant: of numbers the explained variance,
-of classes what accuracy gains over the most frequent one, of yes and no twice
-the area under the curve, less one.
+Each program that does not learn is trained, watched; with `--kept 1` or `2`
+those that no rule was made with, with `--lot` those alone whose lot is the
+backend that runs. A program that is in the file already is left out.
+
+Every remedy of each cause is run with `exec` in the program, built anew, in the
+names `model`, `x` and `y`: it must run. After the first remedy the program
+trains again, for 500 steps at least. It has learnt when it gains at least half
+of what a plain network gains on its data over a constant: of numbers the
+explained variance, of classes what accuracy gains over the most frequent one,
+of yes and no twice the area under the curve, less one.
 """
 
 import argparse
