@@ -49,24 +49,21 @@ def pass_through(run, layers):
         run: `RunInfo` of the run or the model.
         layers: List of str. Those that get none, in forward order.
     """
-    why = (
-        "Forward the rounded value counts, backward the one before it. Only "
-        "for layers of your own that keep the shape."
-    )
+    why = "Forward the rounded value counts, backward the one before it."
     title = "Pass the gradient straight through"
     path, _ = run.of_user(layers[-1]) if layers else ("", {})
     inside = str(path).count("/") > 1
     if not path or inside or run.model_kind == "subclassed":
         return Remedy(
             title,
-            f"{why} Write it where the value is rounded.",
+            why,
             "def straight_through(value):\n"
             "    step = keras.ops.round(value) - value\n"
             "    return value + keras.ops.stop_gradient(step)",
         )
     return Remedy(
         title,
-        why,
+        f"{why} It goes around layers of your own that keep the shape.",
         "def straight_through(call):\n"
         "    def through(x, *args, **kwargs):\n"
         "        y = call(x, *args, **kwargs)\n"
