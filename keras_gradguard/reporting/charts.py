@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard._text import number
 from keras_gradguard._text import unlike_neighbours
 from keras_gradguard.reporting.bins import StepBins
@@ -76,7 +77,7 @@ def through_time(trace, width=760, row_height=22):
         profiles.cells.T, profiles.gone.T, low, max(high, low + 1e-6)
     )
     labels = [
-        f"{layer} ({length} steps)"
+        f"{layer} ({count(length, 'step')})"
         for layer, length in zip(
             unlike_neighbours(list(profiles.layers)),
             profiles.lengths,

@@ -5,6 +5,7 @@ from html import escape
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard.reporting.charts import chart
 from keras_gradguard.reporting.charts import heatmap
 from keras_gradguard.reporting.charts import through_time
@@ -63,7 +64,7 @@ def finding_card(finding, trace):
             f'<p class="dim">Layers, culprits first: '
             f"{', '.join(shown[:_NAMED])}</p>"
         )
-        parts.append(_folded("more layers", shown[_NAMED:], ", "))
+        parts.append(_folded("more layer", shown[_NAMED:], ", "))
     # What helps against the cause helps against what follows.
     remedies = [] if finding.cause else [*map(_remedy, finding.remedies)]
     parts += remedies[:1]
@@ -86,7 +87,7 @@ def _folded(what, lines, between):
     if not lines:
         return ""
     return (
-        f"<details><summary>{len(lines)} {what}</summary>"
+        f"<details><summary>{count(len(lines), what)}</summary>"
         f"<p>{between.join(lines)}</p></details>"
     )
 
@@ -99,7 +100,8 @@ def _code(code):
     rest = "\n".join(lines[_CODE_LINES:])
     return [
         f'<pre tabindex="0"><code>{escape(head)}</code></pre>',
-        f"<details><summary>{len(lines) - _CODE_LINES} more lines</summary>"
+        f"<details><summary>{count(len(lines) - _CODE_LINES, 'more line')}"
+        "</summary>"
         f'<pre tabindex="0"><code>{escape(rest)}</code></pre></details>',
     ]
 
@@ -178,7 +180,7 @@ def _table(rows):
     rest = [line for i, line in enumerate(lines) if i not in shown]
     return (
         table([lines[i] for i in shown])
-        + f"<details><summary>{len(rest)} more layers</summary>"
+        + f"<details><summary>{count(len(rest), 'more layer')}</summary>"
         + f"{table(rest)}</details>"
     )
 

@@ -94,10 +94,8 @@ def trace_html(trace):
     Args:
         trace: `Trace`.
     """
-    count, total = len(trace.layers), len(trace.steps)
-    head = f"{total:,} records of {count:,} layers, {len(trace.epochs)} epochs"
-    parts = [f'<p class="verdict">Trace: {head}</p>']
-    if not total:
+    parts = [f'<p class="verdict">{escape(repr(trace)[1:-1])}</p>']
+    if not len(trace.steps):
         return _cell(parts)
     losses, loss = loss_so_far(trace)
     if loss:

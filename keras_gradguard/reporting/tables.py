@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard._text import number
 from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.told import medians
@@ -168,8 +169,8 @@ def verdict(trace, findings, not_judged=None):
     if trace is None:
         steps = layers = ""
     else:
-        steps = f" in {trace.records_seen:,} recorded steps"
-        layers = f" of {len(trace.layers)} layers"
+        steps = f" in {count(trace.records_seen, 'recorded step')}"
+        layers = f" of {count(len(trace.layers), 'layer')}"
     if not findings:
         if trace is not None and not len(trace.steps):
             reason = trace.meta.get("not_recorded")
@@ -180,7 +181,7 @@ def verdict(trace, findings, not_judged=None):
             return f"No problem found{_in_steps(trace)}; {_why(not_judged)}."
         return f"Healthy: nothing found{steps}{layers}."
     critical = sum(f.severity == "critical" for f in findings)
-    many = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
+    many = count(len(findings), "problem")
     worst = f", {critical} of them critical" if critical else ""
     if critical == len(findings):
         worst = ", critical"
@@ -190,8 +191,7 @@ def verdict(trace, findings, not_judged=None):
 def _in_steps(trace):
     if trace is None:
         return ""
-    many = "step" if trace.records_seen == 1 else "steps"
-    return f" in {trace.records_seen:,} {many}"
+    return f" in {count(trace.records_seen, 'step')}"
 
 
 def _why(reasons):
@@ -214,8 +214,8 @@ def clipping(trace):
     )
     skipped = int(trace.skipped.sum())
     if skipped:
-        many = "update was" if skipped == 1 else "updates were"
-        text += f" {skipped:,} nonfinite {many} skipped."
+        many = count(skipped, "nonfinite update was", "nonfinite updates were")
+        text += f" {many} skipped."
     return text
 
 

@@ -381,9 +381,11 @@ def test_what_could_not_be_read_is_said_on_the_page(page):
     assert line.size["height"] > 10
 
 
-def test_axe_core_finds_nothing(page):
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_core_finds_nothing(page, url, dark):
     if axe_core() is None:
-        pytest.skip("axe-core is not installed: npm install axe-core")
+        pytest.skip(f"axe-core is not installed: {axe_core.__doc__}")
+    page.open(url, dark)
     for run in ("sick", "resnet"):
         show(page, run)
         assert violations(page) == []
