@@ -1,6 +1,7 @@
 """A report as one page that opens offline: sections, one below the other."""
 
 import datetime
+import re
 from html import escape
 
 import numpy as np
@@ -19,6 +20,9 @@ from keras_gradguard.version import __version__
 
 # What a reader takes in at once; the rest is folded away.
 _NAMED, _CODE_LINES, _ROWS = 4, 5, 20
+# What must not be broken at its hyphen: "3.1e-5", "0-29".
+_HYPHENED = re.compile(r"[\d.]+(?:e-|-)\d+")
+_CODE = re.compile(r"`([^`]+)`")
 # Logs with a chart of their own, and those that come first.
 _MOST_LOGS = 6
 _LOGS_FIRST = {"loss": 0, "val_loss": 1}
@@ -54,17 +58,19 @@ def finding_card(finding, trace):
         f'<h2><span class="{escape(finding.severity)}">{escape(finding.rule)}'
         f"</span> since step {finding.first_step}{epoch}</h2>",
         f'<p class="dim">{escape(state(finding, trace))}</p>',
-        f"<p>{escape(finding.message)}</p>",
+        f"<p>{_prose(finding.message)}</p>",
     ]
     if finding.cause:
         parts.append(f"<p>Follows from <b>{escape(finding.cause)}</b>.</p>")
     if finding.layers:
         shown = [escape(layer) for layer in finding.layers]
+        # To fold a single one away saves nothing.
+        most = _NAMED if len(shown) > _NAMED + 1 else len(shown)
         parts.append(
             f'<p class="dim">Layers, culprits first: '
-            f"{', '.join(shown[:_NAMED])}</p>"
+            f"{', '.join(shown[:most])}</p>"
         )
-        parts.append(_folded("more layer", shown[_NAMED:], ", "))
+        parts.append(_folded("more layer", shown[most:], ", "))
     # What helps against the cause helps against what follows.
     remedies = [] if finding.cause else [*map(_remedy, finding.remedies)]
     parts += remedies[:1]
@@ -78,8 +84,14 @@ def finding_card(finding, trace):
 
 
 def _remedy(remedy):
-    parts = [f"<h3>{escape(remedy.title)}</h3>", f"<p>{escape(remedy.why)}</p>"]
+    parts = [f"<h3>{escape(remedy.title)}</h3>", f"<p>{_prose(remedy.why)}</p>"]
     return "\n".join([*parts, *(_code(remedy.code) if remedy.code else ())])
+
+
+def _prose(text):
+    """Return a sentence as HTML: code as such, numbers on one line."""
+    text = _CODE.sub(r"<code>\1</code>", escape(text))
+    return _HYPHENED.sub(r'<span class="number">\g<0></span>', text)
 
 
 def _folded(what, lines, between):
@@ -94,7 +106,7 @@ def _folded(what, lines, between):
 
 def _code(code):
     lines = code.splitlines()
-    if len(lines) <= _CODE_LINES:
+    if len(lines) <= _CODE_LINES + 1:
         return [f'<pre tabindex="0"><code>{escape(code)}</code></pre>']
     head = "\n".join(lines[:_CODE_LINES])
     rest = "\n".join(lines[_CODE_LINES:])

@@ -46,7 +46,15 @@ def draw_loss(axes, trace, findings):
         title += f": has not moved for {stood} epochs"
     axes.set_title(title, loc="left")
     if drawn:
-        axes.legend(fontsize="x-small", loc="upper right")
+        # Above, where it hides no line.
+        axes.legend(
+            fontsize="x-small",
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=3,
+            frameon=False,
+            borderaxespad=0.2,
+        )
     mark(axes, findings, label=True)
 
 

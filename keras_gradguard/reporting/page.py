@@ -29,8 +29,11 @@ table.runs th,table.runs td{text-align:left}
 table.runs td:nth-last-child(2){text-align:right}
 svg{width:100%;height:auto;display:block}
 svg text{fill:var(--fg);font:12px system-ui,sans-serif}
+svg .narrow{display:none}
+.number{white-space:nowrap}
 table{overflow-wrap:normal}
-@media(max-width:40rem){svg text{font-size:20px}pre{white-space:pre-wrap}
+@media(max-width:40rem){svg text{font-size:25px}svg .wide{display:none}
+svg .narrow{display:inline}pre{white-space:pre-wrap}
 table.runs thead{position:absolute;width:1px;height:1px;overflow:hidden;
 clip-path:inset(50%)}
 table.runs tr{display:block;padding:.5rem 0;

@@ -86,6 +86,9 @@ def _numbers(report):
     if not len(loss):
         loss = np.asarray(trace.extra.get("loss", ()), float)
         loss = loss[~np.isnan(loss)]
-    went = f"{number(loss[0])} to {number(loss[-1])}" if len(loss) else ""
+    went = ""
+    if len(loss):
+        ends = [number(x) if np.isfinite(x) else "NaN" for x in loss[[0, -1]]]
+        went = " to ".join(dict.fromkeys(ends))
     steps = int(trace.steps[-1]) + 1
     return layers[0] if layers else "", went, f"{steps:,}"

@@ -138,7 +138,8 @@ def binned(trace, bins=400):
         bins: Int. Largest number of bins.
 
     Returns:
-        `StepBins`; float array (bins, L) of mean log10, NaN where there is no
+        `StepBins`; float array (bins, L) of mean log10 of what is larger than
+        zero, minus infinity where all is exactly zero, NaN where there is no
         gradient; bool array (bins, L), whether any gradient was not finite.
     """
     norms = trace.get("grad_norm")
@@ -146,12 +147,12 @@ def binned(trace, bins=400):
     finite = np.isfinite(norms)
     active = np.zeros(len(trace.layers), bool)
     active[trace.owners[trace.has_gradient]] = True
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log10(np.where(finite, norms, 1).astype(np.float64))
-        # Exact zeros are drawn as the smallest float32.
-        logs = np.where(np.isneginf(logs), np.log10(1e-45), logs)
-        total = parts.sum(np.where(finite, logs, 0))
-        cells = total / parts.sum(finite * 1.0)
+    positive = finite & (norms > 0)
+    logs = np.log10(np.where(positive, norms, 1).astype(np.float64))
+    with np.errstate(invalid="ignore"):
+        cells = parts.sum(logs) / parts.sum(positive * 1.0)
+    zero = np.isnan(cells) & parts.any(finite)
+    cells = np.where(zero, -np.inf, cells)
     return parts, cells, parts.any(~finite & active)
 
 

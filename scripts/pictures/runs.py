@@ -17,17 +17,12 @@ class Block(layers.Layer):
     def __init__(self, width, activation, skip, **arguments):
         super().__init__(**arguments)
         self.skip = skip
+        start = "he_normal" if skip else "glorot_uniform"
         self.parts = [
-            layers.Dense(width, activation, name="expand"),
             layers.Dense(
-                width,
-                activation if not skip else None,
-                # As ResNets do it, each block begins as the identity.
-                kernel_initializer=keras.initializers.VarianceScaling(
-                    0.05 if skip else 1.0
-                ),
-                name="project",
+                width, activation, kernel_initializer=start, name="expand"
             ),
+            layers.Dense(width, None if skip else activation, name="project"),
         ]
 
     def build(self, shape):
@@ -36,7 +31,8 @@ class Block(layers.Layer):
 
     def call(self, x):
         y = self.parts[1](self.parts[0](x))
-        return x + y if self.skip else y
+        # Scaled, so that the signal stays as large over all blocks.
+        return x + 0.1 * y if self.skip else y
 
 
 class Stage(layers.Layer):
@@ -204,9 +200,9 @@ def train(folder):
         "resnet": (resnet, digits(True), adam(1e-3), many, 8, 64),
         "backbone": (backbone, digits(), adam(3e-4), many, 193, 31),
         "too_fast": (
-            *(lambda: dense(6, "relu"), moons(), sgd(1e30), binary, 5, 32),
+            *(lambda: dense(6, "relu"), moons(), sgd(1e6), binary, 5, 32),
         ),
-        "memory": (recurrent, remember(), adam(1e-3), binary, 20, 32),
+        "memory": (recurrent, remember(), adam(1e-3), binary, 60, 32),
     }
     for name, run in runs.items():
         if (folder / name / "trace.npz").is_file():

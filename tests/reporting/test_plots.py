@@ -60,6 +60,34 @@ def test_a_trace_draws_itself(sick):
         trace.plot(findings="vanishing_gradient")
 
 
+def test_only_who_knows_of_findings_says_healthy(healthy):
+    trace, findings = healthy
+    assert not findings
+    assert "Healthy" in plot(trace, findings).get_suptitle()
+    told = trace.plot().get_suptitle()
+    assert told == "GradGuard: Trace: 200 records of 4 layers, 10 epochs"
+
+
+def test_epochs_in_which_nothing_was_measured_break_no_line():
+    trace = Trace(["a"], ["a/k"], [0])
+    for epoch in range(30):
+        trace.append([epoch], np.ones((1, 1)))
+        once = epoch % 3 == 0
+        trace.append_updates(
+            *([epoch], np.ones((1, 1)), np.ones((1, 1))),
+            distance=np.full((1, 1), epoch if once else np.nan),
+        )
+        trace.append_epoch(epoch, epoch, {})
+    (shown,) = [
+        axes
+        for axes in trace.plot().axes
+        if axes.get_title(loc="left").startswith("Distance")
+    ]
+    (line,) = shown.lines
+    assert line.get_xdata().tolist() == list(range(1, 31, 3))
+    assert line.get_ydata().tolist() == list(range(0, 30, 3))
+
+
 def test_weights_over_epochs(sick):
     figure = sick[0].plot("weights")
     norm, percent, since, zero = figure.axes
@@ -119,7 +147,7 @@ def test_any_trace_is_drawn(value, total):
         for axes in weights.axes
         if axes.get_title(loc="left") == "Norm of the weights"
     ]
-    assert all(len(line.get_ydata()) == 1 for line in size.lines)
+    assert all(len(line.get_ydata()) == (not gone) for line in size.lines)
     weights.savefig("/dev/null", format="png")
 
 
