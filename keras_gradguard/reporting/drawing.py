@@ -53,6 +53,21 @@ def over_epochs(axes, epochs, values, trace, chosen):
     """Draw one line per layer through the epochs that were measured."""
     known = np.isfinite(values).any(axis=1)
     lines(axes, epochs[known], values[known], trace, chosen)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    if not known.any():
+        say_empty(axes, "not measured at the end of any epoch yet")
+
+
+def say_empty(axes, why):
+    """Say in a panel why it has no lines; ticks would mean nothing."""
+    axes.set(xticks=[], yticks=[])
+    axes.text(
+        *(0.5, 0.5, why),
+        transform=axes.transAxes,
+        horizontalalignment="center",
+        color="0.35",
+    )
 
 
 def bands(axes, x, low, high, chosen):

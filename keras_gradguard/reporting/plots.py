@@ -19,6 +19,7 @@ from keras_gradguard.reporting.drawing import lines
 from keras_gradguard.reporting.drawing import mark
 from keras_gradguard.reporting.drawing import name_rows
 from keras_gradguard.reporting.drawing import over_epochs
+from keras_gradguard.reporting.drawing import say_empty
 from keras_gradguard.reporting.drawing import say_norms
 from keras_gradguard.reporting.loss_plot import draw_loss
 from keras_gradguard.reporting.map_over_time import last_profiles
@@ -107,7 +108,10 @@ def plot(trace, findings=(), layers=None, judged=True):
     ratio = figure.add_subplot(grid[2, 1], sharex=loss)
     steps, ratios = trace.measured("update_ratio")
     _draw_series(ratio, steps, ratios, trace, chosen)
-    ratio.axhline(1e-3, color="0.4", linestyle="--", linewidth=1)
+    if np.isfinite(ratios).any():
+        ratio.axhline(1e-3, color="0.4", linestyle="--", linewidth=1)
+    else:
+        say_empty(ratio, "not measured yet")
     ratio.set_title("Update / weights (usual: about 1e-3)", loc="left")
     for axes in (norms, ratio):
         axes.set_xlabel("step")
@@ -161,7 +165,6 @@ def plot_weights(trace, layers=None):
         axes = figure.add_subplot(2, 2, at + 1)
         over_epochs(axes, history["epoch"] + 1, history[name], trace, chosen)
         axes.set_title(title, loc="left")
-        axes.set_xlabel("epoch")
         if at == 0 and len(chosen) <= _MANY and len(history["epoch"]):
             axes.legend(fontsize="x-small")
     return figure
@@ -308,9 +311,6 @@ def _draw_weights(left, right, trace, chosen):
         title = "Change of the weight norm per epoch [%]"
     over_epochs(right, epochs, moved, trace, chosen)
     right.set_title(title, loc="left", fontsize="medium")
-    for axes in (left, right):
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
     zero = history["zero_fraction"]
     zero = zero[:, chosen]
     if zero.size and np.nanmax(zero, initial=0.0) > 0:

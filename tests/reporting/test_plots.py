@@ -11,6 +11,7 @@ pytest.importorskip("matplotlib")
 from keras_gradguard import Trace
 from keras_gradguard.reporting.plots import plot
 from keras_gradguard.reporting.plots import plot_weights
+from tests.diagnosis.synthetic import make_trace
 
 pytestmark = pytest.mark.pure
 
@@ -86,6 +87,18 @@ def test_epochs_in_which_nothing_was_measured_break_no_line():
     (line,) = shown.lines
     assert line.get_xdata().tolist() == list(range(1, 31, 3))
     assert line.get_ydata().tolist() == list(range(0, 30, 3))
+
+
+def test_a_flat_loss_looks_flat_and_empty_panels_say_why():
+    trace = make_trace(np.ones((50, 2)), np.full(50, 0.69))
+    figure = plot(trace)
+    low, high = figure.axes[0].get_ylim()
+    assert high - low >= 0.99 * 0.2 * 0.69
+    assert low < 0.69 < high
+    told = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert told == ["not measured yet"] + 2 * [
+        "not measured at the end of any epoch yet"
+    ]
 
 
 def test_weights_over_epochs(sick):
