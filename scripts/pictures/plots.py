@@ -1,10 +1,15 @@
-"""Figures of `Trace.plot`: 6, 60 and 200 layers."""
+"""Figures of `Trace.plot`: 6, 10, 60 and 200 layers."""
 
 import sys
 
 import keras_gradguard as kgg
 
-_RUNS = {6: "moons_sigmoid", 60: "resnet", 200: "backbone"}
+_RUNS = {
+    6: "moons_sigmoid",
+    10: "ten_sigmoid",
+    60: "resnet",
+    200: "backbone",
+}
 
 
 def make(folder, runs):
