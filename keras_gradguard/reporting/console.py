@@ -114,6 +114,8 @@ def _print_finding(page, lines):
         before = f"{lines.profile_of}, from input to output: "
         after = f" ({span(lines.profile)})"
         room = page.width - 2 - len(before) - len(after)
+        if room < min(_FEWEST_BARS, len(lines.profile)):
+            before = before.replace("from input", "input")
         few = bands(lines.profile, max(_FEWEST_BARS, room))
         bars = sparkline(few, page.encoding)
         page.line(f"{before}{bars}{after}", indent=2)

@@ -30,7 +30,8 @@ for width in {_WIDTHS}:
 _STYLE = """body{margin:0;background:#1c1e26}pre{margin:0;padding:14px;
 color:#d8dae0;font:13px/1.35 "DejaVu Sans Mono",monospace;
 white-space:pre-wrap;word-break:break-all}"""
-_COLOURS = {"bold red": "#ff7b72", "bold yellow": "#e3b341"}
+# By the number of the colour in a terminal.
+_COLOURS = {1: "#ff7b72", 3: "#e3b341"}
 
 
 def make(folder, runs):
@@ -107,6 +108,5 @@ def _css(style):
 
     style = style if isinstance(style, Style) else Style.parse(style)
     css = "font-weight:bold;" if style.bold else ""
-    name = style.color.name if style.color else ""
-    colour = _COLOURS.get(f"bold {name}")
+    colour = _COLOURS.get(style.color.number) if style.color else None
     return css + (f"color:{colour}" if colour else "")

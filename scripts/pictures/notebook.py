@@ -8,12 +8,14 @@ from tests.tensorboard_plugin.browser import browsing
 
 _CELLS = (
     """import keras
+from sklearn.datasets import make_moons
 import keras_gradguard as kgg
-from scripts.pictures import runs
 
 keras.utils.set_random_seed(1)
-x, y = runs.moons()
-model = runs.dense(10, "sigmoid")
+x, y = make_moons(250, noise=0.05, random_state=42)
+layers = [keras.layers.Dense(10, "sigmoid", name=f"h{i}") for i in range(1, 10)]
+layers.append(keras.layers.Dense(1, "sigmoid", name="output"))
+model = keras.Sequential([keras.Input((2,)), *layers], name="net")
 model.compile("adam", "binary_crossentropy")
 monitor = kgg.GradientMonitor(verbose="auto")
 history = model.fit(x, y, epochs=20, verbose=0, callbacks=[monitor])""",
@@ -38,8 +40,9 @@ def make(folder, runs):
         with open(page_path, "w", encoding="utf-8") as file:
             file.write(html)
         with browsing(1000, 1500) as page:
-            page.phone(1000, 1500)
+            page.phone(1000, 400)
             page.chrome.get(f"file://{page_path}")
+            page.phone(1000, page.script("return document.body.scrollHeight"))
             page.chrome.save_screenshot(str(folder / "notebook.png"))
             wide = page.script("return document.documentElement.scrollWidth")
     sys.stdout.write(f"notebook.png {wide} px wide\n")

@@ -1,6 +1,7 @@
 """HTML reports and the index page: on a screen, on a phone, in print."""
 
 import base64
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ _PAPER = 794, 1123
 
 def make(folder, runs):
     """Make the pictures of the pages."""
-    commands.main(["report", str(runs)])
+    # Pages say where they lie: seen from beside them.
+    with contextlib.chdir(runs.parent):
+        commands.main(["report", runs.name])
     index = runs / "index.html"
     report = runs / "ten_sigmoid" / "report.html"
     for name, path, size, dark in (

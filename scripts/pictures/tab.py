@@ -9,6 +9,8 @@ from tests.tensorboard_plugin.conftest import serving
 
 def show(page, run):
     """Open a run."""
+    # They are read one after the other.
+    page.wait(lambda: run in page.text(".toolbar select"))
     page.choose("Run", run)
     page.wait(lambda: page.text(".panel h2").startswith(run))
     page.wait(lambda: page.all(".detail svg .line"))
