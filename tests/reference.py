@@ -101,7 +101,7 @@ def train(model, x, y, batch_size, epochs=1):
 
     rows = {"grad_norm": [], "weight_norm": [], "update_norm": []}
     for _ in range(epochs):
-        for start in range(0, len(x), batch_size):
+        for start in range(0, len(keras.tree.flatten(x)[0]), batch_size):
             part = slice(start, start + batch_size)
             batch = [
                 keras.tree.map_structure(lambda a, p=part: a[p], whole)
