@@ -200,3 +200,18 @@ def test_the_remedy_of_an_added_loss_weakens_it_in_the_users_own_layer():
     names["model"].fit(x, x, epochs=20, verbose=0)
     weak = names["model"].evaluate(x, x, verbose=0)
     assert weak < 0.5 * float(np.var(x, axis=0).mean()) < first
+
+
+def test_check_judges_a_model_of_which_one_output_has_no_loss():
+    x, y = waves()
+    inputs = keras.Input((4,))
+    hidden = layers.Dense(8, "tanh")(inputs)
+    outputs = {
+        "main": layers.Dense(1, name="main")(hidden),
+        "seen": layers.Dense(2, name="seen")(hidden),
+    }
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", {"main": "mse"})
+    report = kgg.check(model, x, {"main": y})
+    assert report.healthy is True
+    assert not report.not_judged
