@@ -215,3 +215,24 @@ def test_check_judges_a_model_of_which_one_output_has_no_loss():
     report = kgg.check(model, x, {"main": y})
     assert report.healthy is True
     assert not report.not_judged
+
+
+def test_check_tells_a_signal_that_explodes_and_not_the_rate():
+    def deep(size):
+        start = keras.initializers.RandomUniform(-size, size)
+        how = {"activation": "elu", "kernel_initializer": start}
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                *[layers.Dense(48, **how) for _ in range(5)],
+                layers.Dense(1),
+            ]
+        )
+        model.compile(keras.optimizers.SGD(1e-2), "mse")
+        return model
+
+    x, y = waves()
+    (told, *_) = kgg.check(deep(3.0), x, y).ranked
+    assert told.rule == "exploding_gradient"
+    assert "The signal explodes" in told.message
+    assert kgg.check(deep(0.2), x, y).findings == []
