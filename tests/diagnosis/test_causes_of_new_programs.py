@@ -236,3 +236,28 @@ def test_check_tells_a_signal_that_explodes_and_not_the_rate():
     assert told.rule == "exploding_gradient"
     assert "The signal explodes" in told.message
     assert kgg.check(deep(0.2), x, y).findings == []
+
+
+@pytest.mark.once
+def test_a_recurrent_layer_of_one_unit_is_told_and_made_wider():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 6, 3)).astype("float32")
+    y = (x[:, :, 0] > 0).sum(axis=1) // 2
+
+    def counts():
+        model = keras.Sequential(
+            [
+                keras.Input((6, 3)),
+                layers.SimpleRNN(1, name="narrow"),
+                layers.Dense(4, "softmax"),
+            ]
+        )
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    loss = "sparse_categorical_crossentropy"
+    report = watched(counts(), x, y, epochs=8, loss=loss)
+    (told,) = [f for f in report.ranked if f.rule == "poor_initialization"]
+    assert told.evidence["kind"] == "one_unit"
+    names = pasted(report, told.rule, model=counts(), x=x, y=y)
+    assert names["model"].get_layer("narrow").units == 16
