@@ -45,7 +45,7 @@ class FrozenLayer(Rule):
     * Averages of BatchNormalization keep over a twentieth of their start up to
       the planned end, training learns and validation does not.
     * No layer ever moved in 100 steps although gradients arrive: the learning
-      rate is zero. This is told of the whole model.
+      rate is zero. This is said of the whole model.
 
     Layers that were made untrainable, or do not run, get no gradient at all
     and are no finding.
