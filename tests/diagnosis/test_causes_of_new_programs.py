@@ -215,6 +215,9 @@ def test_check_judges_a_model_of_which_one_output_has_no_loss():
     report = kgg.check(model, x, {"main": y})
     assert report.healthy is True
     assert not report.not_judged
+    monitor = kgg.GradientMonitor(verbose=0)
+    model.fit(x, {"main": y}, epochs=8, verbose=0, callbacks=[monitor])
+    assert monitor.report().findings == []
 
 
 def test_check_tells_a_signal_that_explodes_and_not_the_rate():
