@@ -281,6 +281,8 @@ class GradientMonitor(WatchingCallback):
         if self.histogram_freq:
             self._watch.record_histograms()
         self._planned = run_info.facts(model, self.params)
+        if self.capsule is not None:
+            self._planned["capsule"] = True
         self._watch.guard(self._begin)
         self._notes = []
         self._keeper = keep(
