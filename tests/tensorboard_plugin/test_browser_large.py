@@ -330,7 +330,7 @@ def test_smoothing_forgets_as_tensorboard_does(page):
 
 def test_all_runs_in_a_table_and_several_compared(page):
     page.find("button.toggle").click()
-    page.wait(lambda: len(page.all(".runs tbody tr")) == 6)
+    page.wait(lambda: len(page.all(".runs tbody tr")) == 7)
     rows = {r.text.split()[0]: r.text for r in page.all(".runs tbody tr")}
     assert "dead_relu" in rows["sick"]
     assert "!" in rows["sick"]
