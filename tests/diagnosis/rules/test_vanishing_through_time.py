@@ -143,7 +143,7 @@ def test_it_explodes_through_time(rises):
     assert finding.message.startswith("The gradient of rnn explodes through ")
     assert ("The loss rises" in finding.message) is rises
     assert finding.remedies[0].title == "Use LSTM for rnn"
-    assert any("global_clipnorm" in r.code for r in finding.remedies)
+    assert any("clip" in r.title.lower() for r in finding.remedies)
     early, _ = told(run(1.1, blind=False, steps=300, rises=rises))
     assert [f.layers for f in early] == [["rnn/cell"]]
 
