@@ -130,7 +130,7 @@ export class TimesMap {
     context.textAlign = "right";
     context.fillText(
       one === null ? "last" : integer(one - 1), right, bottom + 5);
-    context.fillText("time step", this.left - 14, bottom + 5);
+    context.fillText("time", this.left - 12, bottom + 5);
   }
 
   hover(event) {
