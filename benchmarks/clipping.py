@@ -183,6 +183,8 @@ METHODS = {
     "peer: AdaGC": _peer(AdaGC()),
     "peer: AGC": _peer(AGC()),
     "AutoClip()": lambda inner: kgg.AutoClip(inner),
+    "AutoClip(ratio=2)": _ours("spikes", ratio=2.0),
+    "AutoClip(skip_above=4)": _ours("spikes", skip_above=4.0),
     "AutoClip('per_tensor')": _ours("per_tensor"),
     "AutoClip(percentile=10)": _ours("percentile"),
     "AutoClip(percentile=50)": _ours("percentile", percentile=50),
