@@ -220,20 +220,20 @@ def _first_layers(model, signals):
         weighted = [s for s in signals.values() if s.inputs]
         return weighted[:1]
     first = []
-    for site in graph.sites(model):
-        signal = signals.get(id(site.layer))
+    for node in graph.nodes(model):
+        signal = signals.get(id(node.layer))
         if signal is None or not signal.inputs:
             continue
-        if _has_weights_before(site):
+        if _has_weights_before(node):
             continue
-        if any(isinstance(a.layer, _NORMALIZE) for a in site.consumers):
+        if any(isinstance(a.layer, _NORMALIZE) for a in node.consumers):
             continue
         first.append(signal)
     return first
 
 
-def _has_weights_before(site):
-    stack, seen = list(site.sources), set()
+def _has_weights_before(node):
+    stack, seen = list(node.sources), set()
     while stack:
         before = stack.pop()
         if id(before) in seen:

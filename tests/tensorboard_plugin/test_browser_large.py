@@ -163,6 +163,26 @@ def test_effects_stand_under_their_cause_without_remedies(page):
     assert page.find(".finding .copy").text == "Copy"
 
 
+def test_a_card_does_not_list_its_layers_twice(page):
+    layers = ["net/a", "net/ab", "net/a.b", "net/c(1)"]
+
+    def counted(text, names=layers):
+        told = json.dumps([text, names])
+        return module(page, "findings", f"m.counted(...{told})")
+
+    text = "net/a, net/ab, net/a.b and net/c(1): the gradient is zero."
+    assert counted(text) == "4 layers: the gradient is zero."
+    text = "net/a, net/ab and 1,055 more layers validate with averages."
+    assert counted(text) == "1,057 layers validate with averages."
+    for text in (
+        "net/a and net/ab get nothing.",
+        "net/a gets less gradient than net/c(1).",
+        "net/a/x, net/a/y and net/a/z get nothing.",
+    ):
+        assert counted(text) == text
+    assert counted("net/a and 3 more layers.", layers[:1]).startswith("net/a")
+
+
 def test_picture_table_and_link_are_taken_along(page, tmp_path):
     page.chrome.execute_cdp_cmd(
         "Browser.setDownloadBehavior",
@@ -404,9 +424,11 @@ def test_what_could_not_be_read_is_said_on_the_page(page):
     assert line.size["height"] > 10
 
 
-def test_axe_core_finds_nothing(page):
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_core_finds_nothing(page, url, dark):
     if axe_core() is None:
-        pytest.skip("axe-core is not installed: npm install axe-core")
+        pytest.skip(f"axe-core is not installed: {axe_core.__doc__}")
+    page.open(url, dark)
     for run in ("sick", "resnet"):
         show(page, run)
         assert violations(page) == []

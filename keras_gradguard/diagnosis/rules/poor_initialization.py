@@ -59,12 +59,12 @@ class PoorInitialization(Rule):
       thousandth of it over the hidden layers;
     * kernels whose weights all start with one sign, at a gain above 0.7;
     * a gain above 5;
-    * a hidden layer of one unit with an activation, which is told besides.
+    * a hidden layer of one unit with an activation, which is reported too.
 
-    Many such nets learn all the same, above all shallow ones. A run is told of
-    only if it has not learnt after 30 records, or its gradient ran away. One
-    with weights of one sign, or a layer of one unit, also if it has not learnt
-    a good part by a third of the plan.
+    Many such nets learn all the same, above all shallow ones. A run is
+    reported only if it has not learnt after 30 records, or its gradient ran
+    away. One with weights of one sign, or a layer of one unit, also if it has
+    not learnt a good part by a third of the plan.
 
     References:
         - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html)
