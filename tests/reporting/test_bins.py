@@ -53,6 +53,13 @@ def test_each_record_is_in_the_part_of_its_step():
             assert positive[at].tolist() == (own > 0).any(axis=0).tolist()
 
 
+def test_what_is_not_known_does_not_count_beside_a_number():
+    parts = StepBins.of(np.arange(6), 3)
+    values = np.array([np.nan, 2.0, 3.0, np.nan, np.nan, np.nan])
+    for reduced in (parts.min(values), parts.max(values), parts.median(values)):
+        np.testing.assert_array_equal(reduced, [2.0, 3.0, np.nan])
+
+
 def test_steps_that_repeat_stay_together():
     parts = StepBins.of(np.array([0, 0, 1, 1, 1, 2]), 10)
     assert parts.sum(np.ones(6)).tolist() == [2, 3, 1]
