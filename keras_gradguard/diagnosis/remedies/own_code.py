@@ -81,3 +81,21 @@ def pass_through(run, layers):
         "        layer.call = straight_through(layer.call)\n"
         f"{compile_with(run)}",
     )
+
+
+def draw_anew(layers):
+    """Return the remedy that draws kernels at random that start equal.
+
+    Args:
+        layers: List of str. The layers that own them.
+    """
+    kernels = [f"{layer}/kernel" for layer in layers]
+    return Remedy(
+        "Draw these kernels at random",
+        "Units that start equal stay equal.",
+        f"kernels = {expression(kernels)}\n"
+        "draw = keras.initializers.GlorotUniform(seed=1)\n"
+        "for variable in model.trainable_variables:\n"
+        "    if variable.path in kernels:\n"
+        "        variable.assign(draw(variable.shape))",
+    )
