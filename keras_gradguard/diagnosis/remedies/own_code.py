@@ -68,7 +68,7 @@ def pass_through(run, layers):
         "    def through(x, *args, **kwargs):\n"
         "        y = call(x, *args, **kwargs)\n"
         '        same = getattr(x, "shape", None) == y.shape\n'
-        "        return x + keras.ops.stop_gradient(y - x) if same else y\n"
+        "        return y + (x - keras.ops.stop_gradient(x)) if same else y\n"
         "\n"
         "    return through\n"
         "\n"
