@@ -40,6 +40,7 @@ def url(tmp_path_factory):
     folder = tmp_path_factory.mktemp("large")
     made_up.write(folder / "resnet", made_up.resnet(160), [])
     made_up.write_deep(folder / "deep", 2000)
+    made_up.write(folder / "rnn", made_up.recurrent(), [])
     trace = made_up.sigmoid(200)
     told = [finding("vanishing_gradient", "dead_relu"), finding("dead_relu")]
     gone = [
@@ -104,6 +105,28 @@ def module(page, name, code):
         f"import('./static/{name}.js').then((m) => done({code}))"
         ".catch((error) => done(String(error)));"
     )
+
+
+def test_gradients_through_time_are_a_map(page):
+    show(page, "deep")
+    assert not page.find(".times").is_displayed()
+    show(page, "rnn")
+    page.wait(lambda: page.find(".times").is_displayed())
+    assert "at step 256" in page.text(".times .title")
+    assert "net/reader:" in page.text(".times-words")
+    # Dark at the first time step of what forgets, bright at the last.
+    colors = page.script(
+        "const map = document.querySelector('.times canvas');"
+        "const box = map.getBoundingClientRect();"
+        "const ratio = map.width / box.width;"
+        "const read = (x) => [...map.getContext('2d').getImageData("
+        "x * ratio, 9 * ratio, 1, 1).data].slice(0, 3);"
+        "return [read(box.width * 0.4), read(box.width - 18)];"
+    )
+    first, last = (sum(color) for color in colors)
+    assert first + 150 < last
+    page.move_to(".times canvas", 0.97, 0.1)
+    page.wait(lambda: "of 0 to 199" in page.text(".tooltip"))
 
 
 def test_exactly_zero_is_no_line_at_a_tenth(page):
@@ -327,7 +350,7 @@ def test_smoothing_forgets_as_tensorboard_does(page):
 
 def test_all_runs_in_a_table_and_several_compared(page):
     page.find("button.toggle").click()
-    page.wait(lambda: len(page.all(".runs tbody tr")) == 6)
+    page.wait(lambda: len(page.all(".runs tbody tr")) == 7)
     rows = {r.text.split()[0]: r.text for r in page.all(".runs tbody tr")}
     assert "dead_relu" in rows["sick"]
     assert "!" in rows["sick"]
