@@ -142,6 +142,7 @@ def test_a_shuffled_batch_is_known_by_its_checksum(tmp_path):
     )  # fmt: skip
     found = kgg.replay(tmp_path)
     assert (found.epoch, found.index, found.rows) == (1, 3, None)
+    assert f'without_batches(data, ["{found.checksum}"])' in str(found)
     assert found.checksum == kgg.batch_checksum(seen[15])
 
 
