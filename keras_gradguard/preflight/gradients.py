@@ -3,13 +3,12 @@
 import keras
 import numpy as np
 
+from keras_gradguard.diagnosis.evidence.stretches import INCOMPARABLE
 from keras_gradguard.findings.start import GradientStart
 from keras_gradguard.models.layers import forward_layers
 
 # Root mean square of the step that opens what weights of zero close.
 _FIRST_STEP = 0.01
-# Layers of this make are on other scales than those they stand between.
-_INCOMPARABLE = ("Normalization", "Embedding", "PReLU", "Scale")
 
 
 def first_gradient(model, passed):
@@ -103,12 +102,19 @@ def _gradient_profile(model, signals, grads):
     of = {
         id(v): g for v, g in zip(model.trainable_variables, grads, strict=True)
     }
+    if len(getattr(model, "outputs", None) or []) < 2:
+        # TensorFlow and torch have no gradient where JAX has zeros. Of several
+        # outputs some may have no loss.
+        of = {
+            id(v): np.zeros(v.shape) if of[id(v)] is None else of[id(v)]
+            for v in model.trainable_variables
+        }
     paths, norms = [], []
     for signal in signals.values():
         kind = type(signal.layer).__name__
         if id(signal.layer) in attention:
             continue
-        if any(word in kind for word in _INCOMPARABLE):
+        if any(word in kind for word in INCOMPARABLE):
             continue
         own = getattr(signal.layer, "trainable_variables", [])
         own = [of[id(v)] for v in own if of.get(id(v)) is not None]

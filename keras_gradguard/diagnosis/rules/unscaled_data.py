@@ -48,8 +48,8 @@ class UnscaledData(Rule):
     * targets of over 1000, or of over 10 where the first step of plain SGD
       overshoots.
 
-    Many nets learn from such data all the same. A run is told of only if it
-    has not learnt after 30 records, or its loss or gradient ran away.
+    Many nets learn from such data all the same. A run is reported only if
+    it has not learnt after 30 records, or its loss or gradient ran away.
     """
 
     id = "unscaled_data"
@@ -217,7 +217,7 @@ def judge_inputs(
         # Also where the model itself has scaled them down before.
         why = "Their size is then about 1 where they reach the weights."
         remedies.insert(0, changes.rescale_inputs(why, 1 / size))
-        if rescaling:
+        if rescaling and size * 255 >= 10 * _SMALL_INPUT:
             why = "The inputs are scaled once too often."
             remedies.insert(0, changes.leave_out(rescaling[-1:], why))
         text = f"The inputs are tiny{span}"

@@ -13,6 +13,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch import validation
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.same_inputs import (
+    same_inputs,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     intended_output,
 )
@@ -32,11 +35,13 @@ _HOPELESS = (
     "one_hot_for_sparse",
     "numbers_for_categorical",
     "one_hot_for_one_unit",
+    "negative_targets",
 )
 _OF_THE_COURSE = (
     learnt.broadcast,
     learnt.bottomless,
     learnt.rare_class,
+    same_inputs,
     validation.foreign_labels,
     learnt.constant_outputs,
 )
@@ -47,11 +52,11 @@ class OutputMismatch(Rule):
 
     The configuration of the last layer and of the loss is judged before the
     first step, the range of the targets with the first batch. What no training
-    makes up for (a softmax over one unit, labels outside the classes) is told
-    at once. The rest (ReLU before a crossentropy, targets that the activation
-    cannot reach) waits until the run has had 30 records and has not learnt.
-    Or it stalls after 100 without having learnt a good part, or its loss is
-    not finite. Of a shorter run it is told at its planned end. Models with
+    makes up for (a softmax over one unit, labels outside the classes) is
+    reported at once. The rest (ReLU before a crossentropy, targets that the
+    activation cannot reach) waits until the run has had 30 records and has not
+    learnt. Or it stalls after 100 without having learnt a good part, or its
+    loss is not finite. A shorter run is judged at its planned end. Models with
     several outputs are not judged.
 
     The course of the run shows more:
@@ -59,6 +64,7 @@ class OutputMismatch(Rule):
     * targets (n,) that meet outputs (n, 1) in a loss of one's own;
     * a loss that falls without end;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
+    * batches that all hold the same inputs, with other targets each time;
     * outputs that have become the same for every input, where no other cause
       is found;
     * a score of validation below half of chance, beside a good one of
