@@ -55,7 +55,7 @@ def _wide(folder, url, total):
             show(page, run)
             hover(page, *at)
             _shot(folder, page, name)
-        page.drag(".heatmap canvas", 0.02, 0.1, 0.6)
+        page.drag(".heatmap canvas", 0.3, 0.4, 0.6)
         page.wait(lambda: page.find(".steps button").is_enabled())
         page.wait(lambda: not page.all("main[aria-busy=true]"))
         hover(page, 0.5, 0.6)
