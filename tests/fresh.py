@@ -36,20 +36,24 @@ ALL_NEED = [
 HAS_FORK = hasattr(os, "fork")
 
 
-def run(program, *arguments, cwd=None, path=ROOT, backend=None, **environment):
+def run(program, *arguments, cwd=None, path=None, backend=None, **environment):
     """Run a program as `python program` or `python -c program` does.
 
     Args:
         program: Path of a file, or str. The code.
         *arguments: What the program finds in `sys.argv`.
         cwd: Path. The folder to run in.
-        path: What `PYTHONPATH` holds.
+        path: What `PYTHONPATH` holds. By default this repository, and what
+            it holds here.
         backend: Name. The one of this process by default.
         **environment: Variables besides those of this process.
 
     Returns:
         `subprocess.CompletedProcess` with text.
     """
+    if path is None:
+        here = os.environ.get("PYTHONPATH")
+        path = os.pathsep.join([str(ROOT), *([here] if here else [])])
     environment = {
         **os.environ,
         "PYTHONPATH": str(path),

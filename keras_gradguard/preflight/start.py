@@ -183,7 +183,10 @@ def _heads(model, data, signals, outputs):
     if not len(heads) == len(targets) == len(outputs):
         return [HeadStart(head) for head in heads]
     return [
-        HeadStart(head, samples.target_facts(target, output))
+        HeadStart(
+            head,
+            None if target is None else samples.target_facts(target, output),
+        )
         for head, target, output in zip(heads, targets, outputs, strict=True)
     ]
 

@@ -13,6 +13,7 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.signal import (
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     certain_outputs,
 )
+from keras_gradguard.diagnosis.rules.exploding_gradient.start import far_outputs
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     growth_over_depth,
 )
@@ -116,7 +117,7 @@ class ExplodingGradient(Rule):
             # What comes behind an index without a row says nothing.
             return []
         found = huge_output(start) or certain_outputs(start)
-        found = found or growth_over_depth(start)
+        found = found or far_outputs(start) or growth_over_depth(start)
         if found is None:
             return []
         layers, evidence, text = found

@@ -80,6 +80,7 @@ class FrozenLayer(Rule):
             return []
         missing = cut_off(first.norms)
         missing &= ~np.isin(first.paths, first.opening)
+        missing &= not no_gradient.some_without_loss(start.run)
         if missing.any() and np.isfinite(first.norms).all():
             paths = [first.paths[at] for at in np.flatnonzero(missing)]
             return [
