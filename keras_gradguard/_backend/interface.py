@@ -324,14 +324,8 @@ class Backend(Protocol):
     def run_whole(self, function, *arguments):
         """Run a function once, as one compiled program where steps are slow."""
 
-    def compiling_fast(self, apart=False):
-        """Context in which compiling takes less time, and running more.
-
-        Args:
-            apart: Whether what is compiled may not be used elsewhere, where
-                its last bits would be others than they were without. Where
-                that cannot be had, nothing is compiled fast.
-        """
+    def compiling_fast(self):
+        """Context in which compiling takes less time, and running more."""
 
     def compiled(self, function):
         """The function, compiled where the backend compiles at all."""

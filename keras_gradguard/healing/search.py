@@ -199,9 +199,7 @@ class Healer:
     def _attempt(self, best, finding, remedy):
         steps = self.epochs * self._steps_per_epoch
         try:
-            changed = self.trials.changed(
-                _of_whole_run(remedy, steps), best.start
-            )
+            changed = _of_whole_run(remedy, steps).apply(best.start)
         except (TypeError, ValueError) as error:
             self._note(failed(finding, remedy, error))
             return None

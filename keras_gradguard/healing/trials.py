@@ -19,8 +19,6 @@ from keras_gradguard.preflight import samples
 _ROWS = 2048
 # From here on a model is healed and not just better.
 GOOD = 0.3
-# Edits that give layers other initializers.
-_DRAWING = ("convert", "change_recurrent", "reinitialize")
 # Less than this is noise.
 BETTER = 0.02
 # A gain for which a change is kept though the finding stays.
@@ -107,19 +105,6 @@ class Trials:
     def most(self):
         """How many trainings there is still time for."""
         return self.left // self.length
-
-    def changed(self, remedy, model):
-        """Return what a remedy makes of a model.
-
-        New initializers are compiled fast, since each draws once.
-        """
-        actions = {remedy.action}
-        if remedy.action == edits.SEVERAL:
-            actions = {c["action"] for c in remedy.arguments["changes"]}
-        if not actions & set(_DRAWING):
-            return remedy.apply(model)
-        with _backend.current().compiling_fast(apart=True):
-            return remedy.apply(model)
 
     def run(self, start, watched=True):
         """Train a copy of a model for a while.

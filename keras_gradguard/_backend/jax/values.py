@@ -9,11 +9,6 @@ import numpy as np
 
 from keras_gradguard._backend.jax.processes import whole
 
-# What is compiled in it is used in it alone. None in older releases.
-_APART: Any = (
-    jax.make_user_context() if hasattr(jax, "make_user_context") else None
-)
-
 
 def float64():
     enable: Any = getattr(jax, "enable_x64", None)
@@ -25,11 +20,8 @@ def float64():
 
 
 @contextlib.contextmanager
-def compiling_fast(apart=False):
-    own: Any = contextlib.nullcontext()
-    if apart:
-        own = None if _APART is None else _APART("fast")
-    if jax.default_backend() != "cpu" or own is None:
+def compiling_fast():
+    if jax.default_backend() != "cpu":
         yield
         return
     # There is no such option of a single function of Keras's. JAX keeps what
@@ -38,8 +30,7 @@ def compiling_fast(apart=False):
     before = jax.config.read(name)
     jax.config.update(name, True)
     try:
-        with own:
-            yield
+        yield
     finally:
         jax.config.update(name, before)
 

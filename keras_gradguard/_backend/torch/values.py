@@ -14,8 +14,7 @@ def float64():
     return contextlib.nullcontext()
 
 
-def compiling_fast(apart=False):
-    del apart
+def compiling_fast():
     return contextlib.nullcontext()  # There is nothing to choose.
 
 
