@@ -51,7 +51,7 @@ def native(variable):
 
 def gradients_of(function):
     differentiate = jax.value_and_grad(function, has_aux=True)
-    program = None
+    program: Any = None
 
     def run(values, *rest):
         nonlocal program
