@@ -33,6 +33,7 @@ from detection import drawn
 from detection import planted
 from detection import programs
 from detection import published
+from detection.alarm import FirstAlarm
 
 import keras_gradguard as kgg
 
@@ -40,28 +41,6 @@ HERE = pathlib.Path(__file__).parent
 # Steps after which a run that is no longer needed is cut: an alarm comes
 # early or not at all.
 _MOST_STEPS = 40_000
-
-
-class FirstAlarm(keras.callbacks.Callback):
-    """Notes when a monitor found anything first, as a share of the plan."""
-
-    def __init__(self, monitor, epochs):
-        super().__init__()
-        self.monitor, self.epochs = monitor, epochs
-        self.share = None
-        self._epoch = 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.share is None and self.monitor.findings:
-            part = (batch + 1) / (self.params.get("steps") or batch + 1)
-            self.share = (self._epoch + part) / self.epochs
-
-    def on_epoch_end(self, epoch, logs=None):
-        if self.share is None and self.monitor.findings:
-            self.share = (epoch + 1) / self.epochs
 
 
 def run(case, seed, limit):

@@ -1,116 +1,240 @@
 """Scores the verdicts on programs made after public reports.
 
     KERAS_BACKEND=torch python benchmarks/diagnosis_field.py
-        [--only NAME] [--seeds 1,2] [--traces DIR] [--again]
+        [--kept 1] [--only NAME,NAME] [--seeds 1,2] [--by monitor,check] [--lot]
+        [--runs DIR] [--again] [--score]
 
-Each program is trained, watched with defaults, and its trace is saved. Then
-the rules judge the saved traces: `--again` judges them without training. Told
-are for each point: sick programs found, the right rule among the first two
-causes, healthy ones flagged, and verdicts of None.
+Each program is trained, watched with defaults, and its trace is saved beside
+a line of JSON. `--again` has the rules judge the saved traces without
+training. `--by check` asks `check` before the fit. `--kept 1` and `--kept 2`
+take programs that no rule was made with, `--lot` only those whose backend,
+drawn by their name, is the one that runs. A program that is there already is
+left out, and `--score` only prints what is there. Told are for each point: sick
+programs found, the right rule among the first two causes, healthy ones flagged,
+and verdicts of None. What learns all the same is not scored as sick.
 """
 
 import argparse
+import json
 import os
 import pathlib
+import random
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
+import numpy as np
 from detection import field_sides  # noqa: F401  it fills both sets
+from detection import kept_again
+from detection import kept_healthy
+from detection import kept_sick
+from detection.alarm import FirstAlarm
 from detection.field_healthy import HEALTHY
 from detection.field_sick import SICK
+from detection.gains import LEARNT
+from detection.gains import gain
 
 import keras_gradguard as kgg
 
-_SYMPTOMS = ("loss_plateau", "slow_convergence")
+_BACKENDS = ("jax", "tensorflow", "torch")
+
+
+def drawn(name):
+    """Return the backend that the lot gave a program."""
+    mine = kept_sick.ONLY.get(name, _BACKENDS)
+    return random.Random(name).choice(sorted(mine))
+
+
+def build(program, seed):
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    return program()
 
 
 def train(program, seed, path):
-    """Train a program and save its trace."""
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(seed)
-    model, x, y, fit = program()
+    """Train a program, save its trace, and return report and facts."""
+    model, x, y, fit = build(program, seed)
     monitor = kgg.GradientMonitor(verbose=0)
+    alarm = FirstAlarm(monitor, fit.get("epochs", 1))
+    facts = {}
+    calls = [*fit.pop("callbacks", []), monitor, alarm]
     try:
-        model.fit(x, y, **{"verbose": 0, **fit}, callbacks=[monitor])
+        history = model.fit(x, y, **{"verbose": 0, **fit}, callbacks=calls)
+        held_out = history.history.get("val_accuracy")
+        if held_out:
+            facts["held_out"] = held_out[-1]
     except Exception as error:
-        print(f"  {path.stem}: {type(error).__name__}: {error}"[:120])
+        facts["error"] = f"{type(error).__name__}: {error}"[:300]
+    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+        facts["gain"] = gain(model, x, y)
+    facts["alarm"] = alarm.share
     monitor.trace.save(path)
-    return monitor.report()
+    return monitor.report(), facts
 
 
-def judge(path):
-    """Return the report on a saved trace."""
-    return kgg.diagnose(kgg.Trace.load(path))
-
-
-def line(name, point, rules, report):
-    """Return what is to be counted of one run, and print it."""
+def told(report):
+    """Return what is to be counted of a report."""
     causes = [f for f in report.ranked if f.cause is None]
-    told = [f.rule for f in causes]
-    if rules is None:
-        fine = report.healthy is True
-        state = "ok" if fine else ("FLAGGED" if told else "none")
-    else:
-        right = set(rules) & set(told[:2])
-        state = "ok" if right else ("WRONG" if told else "MISSED")
-    loss = report.trace.logs.get("loss")
-    ends = "" if loss is None else f"{loss[0]:.4g}->{loss[-1]:.4g}"
-    print(f"{state:8}{point:6}{name:34}{ends:22}", report.healthy, told[:3])
-    if state not in ("ok",):
-        for finding in causes[:2]:
-            print(f"            {finding.rule}: {finding.message}")
-        print(f"            {report.verdict}")
     return {
-        "point": point,
-        "sick": rules is not None,
-        "found": report.healthy is False,
-        "right": state == "ok",
-        "none": report.healthy is None,
+        "healthy": report.healthy,
+        "told": [f.rule for f in causes],
+        "words": [f"{f.rule}: {f.message}" for f in causes[:2]],
+        "verdict": report.verdict,
     }
 
 
-def table(lines):
+def one(name, point, rules, program, seed, by, folder, again):
+    """Return the line of one program and one judge."""
+    backend = keras.backend.backend()
+    stem = f"{name}.{backend}.{seed}"
+    line = {"name": name, "point": point, "rules": rules, "seed": seed}
+    line |= {"backend": backend, "by": by}
+    if by == "check":
+        model, x, y, _ = build(program, seed)
+        try:
+            return line | told(kgg.check(model, x, y))
+        except Exception as error:
+            line["error"] = f"{type(error).__name__}: {error}"[:300]
+            return line | {"healthy": None, "told": [], "words": []}
+    path, facts = folder / f"{stem}.npz", folder / f"{stem}.facts.json"
+    if again and path.exists():
+        report = kgg.diagnose(kgg.Trace.load(path))
+        more = json.loads(facts.read_text()) if facts.exists() else {}
+    else:
+        report, more = train(program, seed, path)
+        facts.write_text(json.dumps(more))
+    line |= {"steps": int(report.trace.records_seen), **more}
+    return line | told(report)
+
+
+def learnt(line):
+    """Whether a program that should not learn did, by validation if any."""
+    if line.get("held_out") is not None:
+        return line["held_out"] >= LEARNT
+    at = line.get("gain", -1.0)
+    return line["name"] not in kept_sick.LABELLED and at >= LEARNT
+
+
+def state(line):
+    if line["rules"] is None:
+        if line["healthy"] is True:
+            return "ok"
+        return "FLAGGED" if line["healthy"] is False else "none"
+    right = set(line["rules"]) & set(line["told"][:2])
+    return "ok" if right else ("WRONG" if line["told"] else "MISSED")
+
+
+def show(line):
+    """Print a line, with what was said where it was not right."""
+    now = state(line)
+    print(
+        f"{now:8}{line['point']:5}{line['name']:32}{line['by']:8}"
+        f"{line['backend']:11}{line.get('gain', float('nan')):6.2f}",
+        line.get("steps", ""),
+        line["healthy"],
+        line["told"][:3],
+        line.get("error", ""),
+        flush=True,
+    )
+    if now != "ok":
+        for words in [*line["words"], line.get("verdict")]:
+            print(f"            {words}", flush=True)
+
+
+def table(lines, by):
     """Print the scores, by point and in all."""
-    print("\n| point | found | right of found | healthy flagged | None |")
+    print(f"\n| {by} | found | right of found | healthy flagged | None |")
     print("|---|---|---|---|---|")
     points = sorted({entry["point"] for entry in lines})
     for point in [*points, "all"]:
         here = [e for e in lines if point in (e["point"], "all")]
-        sick = [e for e in here if e["sick"]]
-        fine = [e for e in here if not e["sick"]]
-        found = [e for e in sick if e["found"]]
+        sick = [e for e in here if e["rules"] is not None and not learnt(e)]
+        fine = [e for e in here if e["rules"] is None]
+        found = [e for e in sick if e["healthy"] is False]
         print(
             f"| {point} | {len(found)}/{len(sick)} | "
-            f"{sum(e['right'] for e in found)}/{len(found)} | "
-            f"{sum(e['found'] for e in fine)}/{len(fine)} | "
-            f"{sum(e['none'] for e in here)} |"
+            f"{sum(state(e) == 'ok' for e in found)}/{len(found)} | "
+            f"{sum(e['healthy'] is False for e in fine)}/{len(fine)} | "
+            f"{sum(e['healthy'] is None for e in here)} |"
         )
+    alarms = [e["alarm"] for e in lines if e["rules"] and e.get("alarm")]
+    if alarms:
+        print(f"first told after {100 * np.median(alarms):.1f} % of the plan")
+
+
+def score(lines):
+    """Print a table for each judge, and one for both together."""
+    judges = sorted({entry["by"] for entry in lines})
+    facts = ("gain", "held_out")
+    known: dict = {}
+    for line in lines:
+        own = {k: line[k] for k in facts if k in line}
+        known[_key(line)] = {**known.get(_key(line), {}), **own}
+    lines = [{**e, **known[_key(e)]} for e in lines]
+    for by in judges:
+        table([e for e in lines if e["by"] == by], by)
+    if len(judges) < 2:
+        return
+    sick = [e for e in lines if e["rules"] is not None and not learnt(e)]
+    right = {_key(e) for e in sick if state(e) == "ok"}
+    print(f"\nright by either: {len(right)}/{len({_key(e) for e in sick})}")
+
+
+def _key(line):
+    return line["name"], line["backend"], line["seed"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="", help="part of a name or a point")
+    parser.add_argument("--only", default="", help="parts of names or points")
     parser.add_argument("--seeds", default="1")
-    parser.add_argument("--traces", default="runs/field")
-    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--by", default="monitor")
+    parser.add_argument("--runs", default="runs/field")
+    parser.add_argument("--kept", choices=("1", "2"))
+    for flag in ("lot", "again", "score"):
+        parser.add_argument(f"--{flag}", action="store_true")
     arguments = parser.parse_args()
-    folder = pathlib.Path(arguments.traces)
+    folder = pathlib.Path(arguments.runs)
     folder.mkdir(parents=True, exist_ok=True)
-    programs = [(n, p, r, f) for n, (p, r, f) in SICK.items()]
-    programs += [(n, p, None, f) for n, (p, f) in HEALTHY.items()]
+    out = folder / "lines.jsonl"
     lines = []
+    if out.exists() and not arguments.again:
+        lines = [json.loads(text) for text in out.read_text().splitlines()]
+    sick, fine = {
+        None: (SICK, HEALTHY),
+        "1": (kept_sick.SICK, kept_healthy.HEALTHY),
+        "2": (kept_again.SICK, kept_again.HEALTHY),
+    }[arguments.kept]
+    programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
+    programs += [(n, p, None, f) for n, (p, f) in fine.items()]
+    here = keras.backend.backend()
+    done = {(*_key(e), e["by"]) for e in lines}
     for name, point, rules, program in programs:
-        if arguments.only not in f"{name} {point}":
+        wanted = arguments.only.split(",")
+        if arguments.score or not any(w in f"{name} {point}" for w in wanted):
             continue
-        for seed in arguments.seeds.split(","):
-            path = folder / f"{name}.{keras.backend.backend()}.{seed}.npz"
-            if arguments.again and path.exists():
-                report = judge(path)
-            else:
-                report = train(program, int(seed), path)
-            lines.append(line(name, point, rules, report))
-    table(lines)
+        if arguments.lot and drawn(name) != here:
+            continue
+        for by in arguments.by.split(","):
+            for seed in map(int, arguments.seeds.split(",")):
+                if (name, here, seed, by) in done:
+                    continue
+                line = one(
+                    name,
+                    point,
+                    rules,
+                    program,
+                    seed,
+                    by,
+                    folder,
+                    arguments.again,
+                )
+                lines.append(line)
+                show(line)
+                if not arguments.again:
+                    with out.open("a") as file:
+                        file.write(json.dumps(line) + "\n")
+    score(lines)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_gradguard.diagnosis.rules.nonfinite_gradient import GROWTH
+from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import GROWTH
 from keras_gradguard.models import optimizers
 
 # A spike is told by the median of so many norms before it, not by fewer.

@@ -107,6 +107,13 @@ def _gradient_profile(model, signals, grads):
     of = {
         id(v): g for v, g in zip(model.trainable_variables, grads, strict=True)
     }
+    if len(getattr(model, "outputs", None) or []) < 2:
+        # TensorFlow and torch have no gradient where JAX has zeros. Of several
+        # outputs some may have no loss.
+        of = {
+            id(v): np.zeros(v.shape) if of[id(v)] is None else of[id(v)]
+            for v in model.trainable_variables
+        }
     paths, norms = [], []
     for signal in signals.values():
         kind = type(signal.layer).__name__

@@ -4,6 +4,11 @@
 ipykernel and jupyter_client. A kernel keeps the exception, and with it all
 that `fit` held. A session in which nothing was ever watched, interrupted at
 the same batch, is what the watched one is compared with.
+
+The data stop at the sixth batch until a file is there. Elsewhere a thread that
+sleeps is woken by the interrupt. On TensorFlow another thread fetches the
+data, and Python learns of the interrupt when the step has got them: so the
+file is made behind the interrupt.
 """
 
 import json
@@ -21,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 SECONDS = 300
 BATCHES = 8
 SETUP = """
-import hashlib, json, sys, time
+import hashlib, json, os, sys, time
 import keras, numpy as np
 import keras_gradguard as kgg
 
@@ -37,8 +42,8 @@ class Data(keras.utils.PyDataset):
         return 8
     def __getitem__(self, i):
         if i == self.stops_at:
-            print("WAITING", flush=True)
-            time.sleep(120)
+            while not os.path.exists(GO):
+                time.sleep(0.05)
         return x[32 * i : 32 * i + 32], y[32 * i : 32 * i + 32]
 
 model = keras.Sequential([
@@ -47,6 +52,12 @@ model = keras.Sequential([
     keras.layers.Dense(1, "sigmoid"),
 ])
 model.compile("adam", "binary_crossentropy")
+
+class Tell(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        print("TRAINED", batch, flush=True)
+    def on_test_batch_end(self, batch, logs=None):
+        print("TESTED", batch, flush=True)
 
 def watching():
     if not WATCH:
@@ -61,11 +72,18 @@ def state():
         [variable.path for variable in optimizer.variables],
     ]
 """
+# The cell, and what it says when it waits for the batch that does not come.
 INTERRUPTED = {
-    "in an epoch": "model.fit(Data(5), shuffle=False, verbose=0, "
-    "callbacks=watching())",
-    "in the validation": "model.fit(Data(), validation_data=Data(5), "
-    "shuffle=False, verbose=0, callbacks=watching())",
+    "in an epoch": (
+        "model.fit(Data(5), shuffle=False, verbose=0, "
+        "callbacks=[Tell(), *watching()])",
+        "TRAINED 4",
+    ),
+    "in the validation": (
+        "model.fit(Data(), validation_data=Data(5), shuffle=False, "
+        "verbose=0, callbacks=[Tell(), *watching()])",
+        "TESTED 4",
+    ),
 }
 AFTER = """
 kept = type(getattr(sys, "last_value", None)).__name__
@@ -89,7 +107,8 @@ class Kernel:
     """A kernel in a process of its own."""
 
     def __enter__(self):
-        path = Path(tempfile.mkdtemp()) / "connection.json"
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name) / "connection.json"
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ipykernel_launcher", "-f", str(path)],
@@ -115,6 +134,7 @@ class Kernel:
         self.client.stop_channels()
         self.process.terminate()
         self.process.wait(30)
+        self.folder.cleanup()
 
     def read(self, until=None):
         """What a cell printed or raised, up to a word or to its end."""
@@ -136,14 +156,19 @@ class Kernel:
         return self.read()
 
 
-def session(watch, fit):
+def session(watch, fit, waits):
     """Run the cells; `[kept, states, bits, steps]`."""
     with Kernel() as kernel:
-        kernel.run(f"WATCH = {watch}\n{SETUP}")
+        go = Path(kernel.folder.name) / "go"
+        kernel.run(f"WATCH = {watch}\nGO = {str(go)!r}\n{SETUP}")
         kernel.client.execute(fit)
-        kernel.read(until="WAITING")
-        time.sleep(0.5)
+        said = kernel.read(until=waits)
+        if waits not in said:
+            raise RuntimeError(f"it did not come so far: {said}")
+        time.sleep(1)
         os.kill(kernel.process.pid, signal.SIGINT)
+        time.sleep(1)
+        go.touch()
         said = kernel.read()
         if "KeyboardInterrupt" not in said:
             raise RuntimeError(f"it was not interrupted: {said}")
@@ -155,8 +180,8 @@ def session(watch, fit):
 
 def main():
     failed = False
-    for place, fit in INTERRUPTED.items():
-        plain, watched = session(False, fit), session(True, fit)
+    for place, (fit, waits) in INTERRUPTED.items():
+        plain, watched = (session(way, fit, waits) for way in (False, True))
         kept, states, bits, steps = watched
         outcome = {
             "exception kept": kept == plain[0] == "KeyboardInterrupt",

@@ -65,7 +65,7 @@ NUMBERS = {
             "and {BLIND[records]} records",
         ],
     },
-    "nonfinite_gradient": {"": ["only {_SKIPPED_IN_A_ROW} skipped updates"]},
+    "nonfinite_gradient": {"rule": ["only {SKIPPED_IN_A_ROW} skipped updates"]},
     "oscillating_loss": {
         "evidence.thrown": [
             "over {MOVED:g} of the weights",

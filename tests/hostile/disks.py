@@ -21,11 +21,11 @@ class FailingDisk:
         once: Bool. Whether the next ones work again.
 
     Attributes:
-        operations: Int. Operations so far.
+        operations: List of str. What was asked for so far: names of files.
     """
 
     def __init__(self, folder, at, once=False):
-        self.operations = 0
+        self.operations = []
         self._folder = str(folder)
         self._at = at
         self._once = once
@@ -36,7 +36,8 @@ class FailingDisk:
         if not str(path).startswith(self._folder):
             return
         with self._lock:
-            now, self.operations = self.operations, self.operations + 1
+            now = len(self.operations)
+            self.operations.append(os.path.basename(path))
         if self._at is None or now < self._at:
             return
         if now == self._at or not self._once:

@@ -129,21 +129,23 @@ def test_the_owner_of_a_large_file_may_say_so(tmp_path):
 
 
 def test_nothing_is_unpickled_or_written(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "of" / "files"  # and what is above is looked at
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
     header, arrays, _ = traces.whole("healthy")
     arrays["pinned"] = np.array([traces.Pickled()], dtype=object)
     with pytest.raises(ValueError, match="`pinned` holds object"):
-        load(header, arrays, tmp_path)
-    np.load(tmp_path / "case.npz", allow_pickle=True)["pinned"]
+        load(header, arrays, folder)
+    np.load(folder / "case.npz", allow_pickle=True)["pinned"]
     mark = pathlib.Path(traces.Pickled.mark)
     assert mark.exists(), "the trap would have told"
     mark.unlink()
     for case in traces.odd_files():
-        (tmp_path / "case.npz").write_bytes(case.data)
-        before = sorted(tmp_path.parent.rglob("*"))
+        (folder / "case.npz").write_bytes(case.data)
+        before = sorted(tmp_path.rglob("*"))
         with contextlib.suppress(ValueError):
-            Trace.load(tmp_path / "case.npz")
-        assert sorted(tmp_path.parent.rglob("*")) == before
+            Trace.load(folder / "case.npz")
+        assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_file_of_the_next_release_keeps_what_it_measured_more(tmp_path):

@@ -1,5 +1,7 @@
 """Norms of many tensors at once, against NumPy in float64."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from keras_gradguard._backend import host_norms
 from keras_gradguard._backend.segments import Segments
 
 SIZES = [0, 1, 3, 31, 32, 33, 100, 1 << 14, (1 << 14) + 1, 40_000]
+MEMORY = Path("/proc/self/clear_refs")
 IS_TF = keras.backend.backend() == "tensorflow"
 
 
@@ -116,3 +119,26 @@ def test_segments(sizes):
             np.testing.assert_array_equal(
                 wide, np.broadcast_to(part.max(-1, keepdims=True), part.shape)
             )
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch" or not MEMORY.exists(),
+    reason="piece by piece on torch; needs the kernel's marks of memory",
+)
+def test_changes_of_large_weights_take_the_memory_of_a_piece():
+    count = 1 << 24  # 64 MiB each
+    before, after = (keras.ops.full((count,), v) for v in (1.0, 1.5))
+
+    def mebibytes(key):
+        lines = MEMORY.with_name("status").read_text().splitlines()
+        return int(next(s for s in lines if key in s).split()[1]) / 1024
+
+    MEMORY.write_text("5")  # sets back the mark of the peak
+    first = mebibytes("VmRSS")
+    norms = _backend.current().change_norms([before], [after])
+    peak = mebibytes("VmHWM")
+    expected = np.sqrt(count) * np.array([1.0, 0.5])
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(norms), expected, rtol=1e-6
+    )
+    assert peak - first < 16

@@ -75,6 +75,10 @@ def test_weights_over_epochs(sick):
     assert set(zero.lines[0].get_ydata()) == {0.25}
 
 
+def draw(figure):
+    figure.savefig("/dev/null", format="png", dpi=20)
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 1.0])
 @pytest.mark.parametrize("total", [0, 1, 700])
@@ -90,8 +94,8 @@ def test_any_trace_is_drawn(value, total):
     if not total:
         assert not figure.axes
         assert "Nothing was recorded" in figure.texts[0].get_text()
-        figure.savefig("/dev/null", format="png")
-        plot_weights(trace).savefig("/dev/null", format="png")
+        draw(figure)
+        draw(plot_weights(trace))
         return
     loss, heat = figure.axes[:2]
     gone = not np.isfinite(value)
@@ -112,7 +116,7 @@ def test_any_trace_is_drawn(value, total):
     if not gone:
         drawn = np.concatenate([line.get_ydata() for line in norms.lines])
         assert set(drawn) == {value}
-    figure.savefig("/dev/null", format="png")
+    draw(figure)
     weights = plot_weights(trace)
     (size,) = [
         axes
@@ -120,7 +124,7 @@ def test_any_trace_is_drawn(value, total):
         if axes.get_title(loc="left") == "Norm of the weights"
     ]
     assert all(len(line.get_ydata()) == 1 for line in size.lines)
-    weights.savefig("/dev/null", format="png")
+    draw(weights)
 
 
 def test_pyplot_is_left_alone():

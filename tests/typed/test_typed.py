@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+import keras_gradguard as kgg
+
 pytestmark = pytest.mark.pure
 pytest.importorskip("mypy", reason="mypy is in the extra `dev`.")
 
@@ -32,48 +34,56 @@ def check(*arguments, cache):
     return done.stdout.splitlines()
 
 
+PROGRAM = (HERE / "mistakes.py").read_text()
+NAMES = [name for name in kgg.__all__ if not name.startswith("_")]
+
+
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("mypy")
-
-
-def errors_in(file, lines):
-    return [line for line in lines if line.startswith(f"tests/typed/{file}:")]
-
-
-def test_a_sound_program_passes(cache):
-    lines = check("tests/typed/sound.py", cache=cache)
-    assert lines == ["Success: no issues found in 1 source file"]
-
-
-def test_each_planted_mistake_is_found(cache, tmp_path):
-    # An unused `type: ignore` is an error: each of the ten is needed.
-    lines = check("tests/typed/mistakes.py", cache=cache)
-    assert lines == ["Success: no issues found in 1 source file"]
-    program = (HERE / "mistakes.py").read_text()
-    assert program.count("# type: ignore[") == 10
-    bare = tmp_path / "bare.py"
-    bare.write_text(
-        "\n".join(line.split("  # type")[0] for line in program.splitlines())
+def told(tmp_path_factory):
+    """What one run says of the package and of four programs that use it."""
+    folder = tmp_path_factory.mktemp("typed")
+    (folder / "bare.py").write_text(
+        "\n".join(line.split("  # type")[0] for line in PROGRAM.splitlines())
     )
-    *found, last = check(bare, cache=cache)
-    assert last.startswith("Found 10 errors in 1 file"), found
-
-
-def test_the_checker_sees_all_public_names(cache, tmp_path):
-    import keras_gradguard as kgg
-
-    program = tmp_path / "names.py"
-    names = [name for name in kgg.__all__ if not name.startswith("_")]
-    program.write_text(
+    (folder / "names.py").write_text(
         "import keras_gradguard as kgg\n"
-        + "".join(f"reveal_type(kgg.{name})\n" for name in names)
+        + "".join(f"reveal_type(kgg.{name})\n" for name in NAMES)
     )
-    told = [line for line in check(program, cache=cache) if "Revealed" in line]
-    assert len(told) == len(names)
-    assert not [line for line in told if '"Any"' in line]
+    return check(
+        "keras_gradguard",
+        "tests/typed/sound.py",
+        "tests/typed/mistakes.py",
+        folder / "bare.py",
+        folder / "names.py",
+        cache=folder / "cache",
+    )
 
 
-def test_the_package_has_no_errors(cache):
-    last = check("keras_gradguard", cache=cache)[-1]
-    assert last.startswith("Success: no issues found")
+def said_of(file, told):
+    return [line for line in told if f"{file}:" in line]
+
+
+def test_a_sound_program_passes(told):
+    assert not said_of("sound.py", told)
+    assert " 10 errors in 1 file (" in told[-1], told[-1]
+
+
+def test_each_planted_mistake_is_found(told):
+    # An unused `type: ignore` is an error: each of the ten is needed.
+    assert not said_of("mistakes.py", told)
+    assert PROGRAM.count("# type: ignore[") == 10
+    found = [line for line in said_of("bare.py", told) if " error: " in line]
+    assert len(found) == 10, found
+
+
+def test_the_checker_sees_all_public_names(told):
+    revealed = [line for line in said_of("names.py", told) if "Reveal" in line]
+    assert len(revealed) == len(NAMES)
+    assert not [line for line in revealed if '"Any"' in line]
+
+
+def test_the_package_has_no_errors(told):
+    errors = [line for line in told if " error: " in line]
+    assert not [e for e in errors if e.startswith("keras_gradguard/")]
+    checked = int(told[-1].split("checked ")[1].split()[0])
+    assert checked == 4 + len(list((ROOT / "keras_gradguard").rglob("*.py")))

@@ -53,15 +53,49 @@ def l2_norms(tensors, xla=None):
 def change_norms(before, after, xla=None):
     del xla
     size = pieces.size_for(before)
-    changes = []
-    for old, new in zip(before, after, strict=True):
-        pairs = pieces.of_pair(old.detach(), new.detach(), size)
-        norms = [
-            l2_norms([b.to(torch.float32) - a.to(torch.float32)])
-            for a, b in pairs
-        ]
-        changes.append(_together(norms))
+    room = _room_for_changes(before, size)
+    changes = [
+        _change_norm(old.detach(), new.detach(), size, room)
+        for old, new in zip(before, after, strict=True)
+    ]
     return torch.cat([l2_norms(before), torch.stack(changes)])
+
+
+def _room_for_changes(tensors, size):
+    """Memory that all differences take in turn.
+
+    A new tensor for each would grow the heap by each of them: the norm that
+    is kept lies in what the one before it has freed.
+    """
+    if not tensors or torch.compiler.is_compiling():
+        return None
+    most = max(t.numel() for t in tensors)
+    return torch.empty(
+        min(size, most), dtype=torch.float32, device=tensors[0].device
+    )
+
+
+def _change_norm(before, after, size, room):
+    norms = [
+        l2_norms([_difference(a, b, room)])
+        for a, b in pieces.of_pair(before, after, size)
+    ]
+    return torch.linalg.vector_norm(torch.cat(norms))
+
+
+def _difference(before, after, room):
+    """`after - before`, in float32."""
+    fits = (
+        room is not None
+        and type(before) is type(after) is torch.Tensor
+        and before.dtype is after.dtype is torch.float32
+        and before.device == after.device == room.device
+        and before.numel() <= room.numel()
+    )
+    if not fits:
+        return after.to(torch.float32) - before.to(torch.float32)
+    place = room[: before.numel()].view(before.shape)
+    return torch.sub(after, before, out=place)
 
 
 def zero_fractions(tensors):
@@ -78,11 +112,6 @@ def zero_fractions(tensors):
         nonzero = torch.stack(counts).sum().double()
         shares.append(1.0 - nonzero / max(1, tensor.numel()))
     return torch.stack(shares).float()
-
-
-def _together(norms):
-    """Norm of vectors of norms, all as one vector."""
-    return torch.linalg.vector_norm(torch.cat(norms).double())
 
 
 def _norm_by_pieces(tensor):

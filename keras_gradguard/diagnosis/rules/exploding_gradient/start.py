@@ -17,8 +17,31 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
 )
 
 
+def first_nonfinite(start):
+    """Find the first layer that gives NaN or infinity, and how it came there.
+
+    Args:
+        start: `Start`.
+
+    Returns:
+        Tuple of the `LayerStart`, and a bool: whether numbers had become so
+        large by then that their squares overflow. None if all is finite.
+    """
+    largest = 0.0
+    for layer in start.layers:
+        values = layer.output
+        if values.dtype.kind != "f":
+            continue
+        fine = np.isfinite(values)
+        largest = max(largest, float(np.abs(values[fine]).max(initial=0)))
+        if not fine.all():
+            limit = np.sqrt(float(np.finfo(values.dtype).max))
+            return layer, largest > limit
+    return None
+
+
 def huge_output(start):
-    """Find the first layer that gives NaN or infinity from finite inputs.
+    """Find the first layer whose outputs are huge, or have overflowed.
 
     Args:
         start: `Start`.
@@ -26,6 +49,9 @@ def huge_output(start):
     Returns:
         List of layers, evidence and message, or None.
     """
+    gone = first_nonfinite(start)
+    if gone is not None and not gone[1]:
+        return None
     for layer in start.layers:
         values = layer.output
         if values.dtype.kind != "f":

@@ -22,7 +22,7 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
 from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
     RUNAWAY,
 )
-from keras_gradguard.diagnosis.rules.nonfinite_gradient import GROWTH
+from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import GROWTH
 
 
 def to_nonfinite(trace):

@@ -7,8 +7,10 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
 from keras_gradguard.diagnosis.remedies.code import expression
 from keras_gradguard.diagnosis.remedies.gradients import usual_loss
+from keras_gradguard.diagnosis.remedies.own_code import pass_through
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import CLOSED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_ALL
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_SOME
@@ -58,15 +60,16 @@ def for_no_slope(run):
             "into metrics.",
             usual_loss(run),
         ),
-        _straight_through(),
+        pass_through(run, []),
     ]
 
 
 def of_some(trace):
     """Judge whether layers are cut off from the loss."""
-    mask = judged_layers(trace)
+    unreached = _unreached(trace)
+    mask = judged_layers(trace) | unreached
     count = min(OF_SOME, len(trace.steps))
-    first = trace.layer_norms(0, count)[:, mask]
+    first = np.where(unreached, 0.0, trace.layer_norms(0, count))[:, mask]
     if count < OF_ZEROS or not mask.any() or _closed(trace):
         return None
     zero = (first == 0).all(axis=0)
@@ -89,19 +92,46 @@ def of_some(trace):
         f"{names(culprits)}: the gradient is exactly zero, while other layers "
         f"get one. It is so at every step. {CUT_OFF}"
     )
-    fixes = for_cut_off()
+    fixes = for_cut_off(trace.run, culprits)
     return _finding(trace, "cut_off", culprits, OF_SOME, text, fixes)
 
 
-def for_cut_off():
-    """Return remedies for layers that no gradient reaches."""
+def _unreached(trace):
+    """Return the bool mask (L,) of layers that ran, and got no gradient ever.
+
+    TensorFlow and torch have none for weights that the loss does not depend
+    on, where JAX has zeros. A layer that did not run has no activation.
+    """
+    ran = np.zeros(len(trace.layers), bool)
+    if len(trace.run.outputs) > 1:
+        # Some outputs are there to be looked at, and have no loss.
+        return ran
+    seen = ~np.isnan(trace.activation("mean")[:1]).all(axis=0)
+    sites = set(trace.sites[seen].tolist()) if seen.size else set()
+    reached = np.unique(trace.owners[trace.has_gradient])
+    for at, layer in enumerate(trace.layers.tolist()):
+        info = trace.info(layer)
+        ran[at] = layer in sites and info.get("trainable") is True
+        ran[at] &= bool(kernel_shapes(info)) and at not in reached
+    return ran
+
+
+def for_cut_off(run, layers):
+    """Return remedies for layers that no gradient reaches.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. The layers, in forward order.
+    """
     return [
+        pass_through(run, layers),
         Remedy(
             "Connect these layers to the output",
-            "A layer learns only if the loss depends on what it gives.",
+            "A layer learns only if the loss depends on what it gives. Where "
+            "your own code multiplies it by 0 or leaves it out, only that code "
+            "can be mended.",
             "model.summary(expand_nested=True)  # follow their outputs",
         ),
-        _straight_through(),
     ]
 
 
@@ -166,16 +196,6 @@ def _first_kernels(trace, layers):
         if layer in layers and len(shape) > 1:
             owned.setdefault(layer, path)
     return list(owned.values())
-
-
-def _straight_through():
-    return Remedy(
-        "Pass the gradient straight through",
-        "Forward the rounded value counts, backward the one before it.",
-        "def straight_through(value):\n"
-        "    step = keras.ops.round(value) - value\n"
-        "    return value + keras.ops.stop_gradient(step)",
-    )
 
 
 def _finding(trace, kind, layers, records, text, fixes):

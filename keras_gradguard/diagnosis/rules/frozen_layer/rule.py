@@ -47,7 +47,7 @@ class FrozenLayer(Rule):
     * No layer ever moved in 100 steps although gradients arrive: the learning
       rate is zero. This is told of the whole model.
 
-    Layers that were made untrainable, or are unused, get no gradient at all
+    Layers that were made untrainable, or do not run, get no gradient at all
     and are no finding.
     """
 
@@ -89,7 +89,7 @@ class FrozenLayer(Rule):
                     {"kind": "cut_off", "grad_norm": 0.0, "threshold": 0.0},
                     f"{names(paths)}: the first gradient is exactly zero, "
                     f"while other layers get one. {no_gradient.CUT_OFF}",
-                    no_gradient.for_cut_off(),
+                    no_gradient.for_cut_off(start.run, paths),
                 )
             ]
         flat = len(first.norms) and not np.any(first.norms)

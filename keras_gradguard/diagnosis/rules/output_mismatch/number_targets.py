@@ -89,6 +89,47 @@ def judge_numbers(output, data):
     )
 
 
+# Losses that are for numbers above a limit, and why.
+_FROM = {
+    "poisson": (0.0, "counts, which are never negative"),
+    "mean_squared_logarithmic_error": (-1.0, "numbers above -1"),
+}
+
+
+def judge_counts(output, data):
+    """Judge targets that a loss is not made for, whatever the outputs.
+
+    Args:
+        output: `Output`.
+        data: `DataFacts`.
+
+    Returns:
+        `Finding` or None.
+    """
+    if output.loss_name not in _FROM:
+        return None
+    lowest, what = _FROM[output.loss_name]
+    span = max(data.target_max - data.target_min, 1e-12)
+    if (lowest - data.target_min) / span <= OVERSHOOT:
+        return None
+    return mismatch(
+        output,
+        "negative_targets",
+        f"{output.loss_name} is for {what}, but the targets go from "
+        f"{data.target_range}. Below that its least value lies elsewhere than "
+        "at the targets, so the loss falls and the predictions get no better.",
+        [
+            for_numbers(
+                output,
+                data,
+                "A squared error takes numbers of any sign.",
+                loss="mean_squared_error",
+            )
+        ],
+        **data.target_evidence,
+    )
+
+
 def _broadcast(output, data, width, columns):
     if columns == 1 and data.target_integer and output.activation == "softmax":
         return mismatch(

@@ -13,6 +13,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch import validation
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.same_inputs import (
+    same_inputs,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     intended_output,
 )
@@ -32,11 +35,13 @@ _HOPELESS = (
     "one_hot_for_sparse",
     "numbers_for_categorical",
     "one_hot_for_one_unit",
+    "negative_targets",
 )
 _OF_THE_COURSE = (
     learnt.broadcast,
     learnt.bottomless,
     learnt.rare_class,
+    same_inputs,
     validation.foreign_labels,
     learnt.constant_outputs,
 )
@@ -59,6 +64,7 @@ class OutputMismatch(Rule):
     * targets (n,) that meet outputs (n, 1) in a loss of one's own;
     * a loss that falls without end;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
+    * batches that all hold the same inputs, with other targets each time;
     * outputs that have become the same for every input, where no other cause
       is found;
     * a score of validation below half of chance, beside a good one of

@@ -12,6 +12,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
     judge_sparse,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.number_targets import (
+    judge_counts,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.number_targets import (
     judge_numbers,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
@@ -44,7 +47,7 @@ def judge_targets(output, data):
     elif loss in REGRESSION:
         found = judge_numbers(output, data)
     else:
-        found = None
+        found = judge_counts(output, data)
     return [found] if found is not None else []
 
 

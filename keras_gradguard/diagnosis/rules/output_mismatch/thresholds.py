@@ -32,6 +32,11 @@ OF_PLAN, FEWEST = 0.5, 500
 OVERSHOOT = 0.1
 
 
+# same_inputs
+# Batches that hold the same inputs, and each other targets.
+BATCHES = 4
+
+
 # validation
 # Who overfits guesses, and so comes down to chance. Below this share of it the
 # labels themselves are others.

@@ -21,7 +21,8 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import LEFT
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MOVED
 from keras_gradguard.findings.build import in_a_run
 
-# Its first step sets the weights anew, whatever the rate.
+# Its first step sets the weights anew, whatever the rate: it is for linear
+# models of sparse data.
 _ANEW = ("Ftrl",)
 
 
@@ -41,17 +42,22 @@ def thrown_at_start(trace):
     decay = trace.run.optimizer.weight_decay or 0.0
     decay *= trace.run.learning_rate or 0.0
     moved = moved_first(trace) - FIRST * decay
-    if trace.run.optimizer.name in _ANEW:
-        return None
     if not moved >= MOVED or not len(learning) or not len(trace.steps):
         return None
     start = int(trace.steps[0])
     if int(learning.steps[0]) != start or start > 0:
         return None
+    anew = trace.run.optimizer.name in _ANEW
     text = (
         f"The first steps are too large: {FIRST} of them changed the weights "
         f"by {number(moved)} of their size. "
     )
+    if anew:
+        text = (
+            f"The first step of {trace.run.optimizer.name} sets the weights "
+            "anew, near 0, whatever they start from. Layers of such weights "
+            "pass on next to nothing. "
+        )
     seen, thrown = _same_since(learning, start), thrown_at(trace)
     if thrown is not None and (seen is None or thrown.last_step < seen):
         seen = thrown.last_step
@@ -88,7 +94,9 @@ def thrown_at_start(trace):
         },
         message=text,
         remedies=[
-            training.lower_rate(
+            training.adam("It starts from the weights as they were drawn.")
+            if anew
+            else training.lower_rate(
                 trace.run,
                 10,
                 "The first steps then leave most of the weights as they are. "

@@ -19,6 +19,7 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.remedies.own_code import weaken_added
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AS_CONSTANT
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import CONSTANT
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import FADED
@@ -79,6 +80,9 @@ def outweighed(trace):
             found = _while_idle(trace, norm, last, stop)
         if found is None and long[at]:
             found = _penalty_leads(trace, learning, int(at), stop)
+            if found is None and learning.gain[at] < 0:
+                # The loss falls only as the outputs shrink.
+                found = _activity(trace, stop)
         if found is None and run[at] >= wait and learning.stalled[at]:
             limit = CONSTANT if idle[at] else SHARP
             contrast = float(learning.contrast[at])
@@ -238,10 +242,11 @@ def _added(trace, left, stop):
         f"{number(float(guess[0]))}. The weights of {names(layers)} shrank to "
         f"{number(least)} of their size, and nothing was learnt."
     )
-    fix = model.words(
-        "Weaken what is added to the loss",
+    fix = weaken_added(
+        trace.run,
         "`model.losses` lists it; the loss of the data must lead.",
-        "print(model.losses)",
+        loss - float(guess[0]),
+        float(guess[0]),
     )
     evidence = {
         "kind": "penalty",
@@ -268,11 +273,12 @@ def _collapsed(trace, contrast, stop, limit):
         f"the outputs vary by {number(100 * contrast)} % of what the targets "
         "do, and the loss is no lower than that of a constant."
     )
-    fix = model.words(
-        "Weaken what is added to the loss",
+    fix = weaken_added(
+        trace.run,
         "`model.losses` lists it. In a variational autoencoder, raise the "
         "weight of the divergence from 0, or keep it small.",
-        "print(model.losses)",
+        loss - most,
+        most,
     )
     evidence = {
         "kind": "penalty",

@@ -5,27 +5,23 @@ import numpy as np
 from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard._text import number
-from keras_gradguard._text import profile_text
 from keras_gradguard.diagnosis.evidence.harm import facts_of
+from keras_gradguard.diagnosis.evidence.logged import logged_loss
 from keras_gradguard.diagnosis.evidence.origin import OF_THE_LOSS
-from keras_gradguard.diagnosis.evidence.origin import OF_THE_SLOPE
-from keras_gradguard.diagnosis.evidence.origin import SQUARED
 from keras_gradguard.diagnosis.evidence.origin import origin_of
 from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
 from keras_gradguard.diagnosis.evidence.stretches import growth_before
 from keras_gradguard.diagnosis.evidence.stretches import layers_with_gradient
 from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
-from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
-    norms_by_layer,
+from keras_gradguard.diagnosis.rules.nonfinite_gradient import at_start
+from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import GROWTH
+from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import (
+    SKIPPED_IN_A_ROW,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
 
-# Calibration from 2**15 halves the scale at each skipped update.
-_SKIPPED_IN_A_ROW = 30
-# What counts as growth on the way to the first non-finite gradient.
-GROWTH = 100.0
 # Growth before says nothing where the step shows the origin itself.
 _CERTAIN = ("index", "data")
 
@@ -41,7 +37,8 @@ class NonfiniteGradient(Rule):
     has no row for, data that are not finite, weights that had gone before, a
     layer whose outputs are not finite. Where the outputs are finite and the
     loss is not, it is the loss function; where the loss is finite, its slope.
-    Else layers are told in the order of the way back.
+    Else layers are told in the order of the way back. A loss that is NaN all
+    along, beside finite gradients, is told at the end of an epoch.
     """
 
     id = "nonfinite_gradient"
@@ -50,14 +47,60 @@ class NonfiniteGradient(Rule):
         """See `Rule.check`."""
         gone = gone_records(trace)
         if not gone.any():
-            return []
+            return self._loss_alone(trace)
         applied = np.flatnonzero(gone & ~trace.skipped)
-        row = _first_run(gone & trace.skipped, _SKIPPED_IN_A_ROW)
+        row = _first_run(gone & trace.skipped, SKIPPED_IN_A_ROW)
         if len(applied) and (row is None or applied[0] <= row):
             return [self._applied(trace, gone, int(applied[0]))]
         if row is not None:
             return [self._skipped(trace, gone, row)]
         return []
+
+    def _loss_alone(self, trace):
+        """Tell of a loss that is NaN though each gradient is finite."""
+        per_epoch = np.asarray(logged_loss(trace), np.float64)
+        loss = trace.extra.get("loss")
+        bad = np.isnan(per_epoch)
+        known = loss is not None and np.isfinite(loss).any()
+        ends = [trace.data(f"output_{end}") for end in ("min", "max")]
+        if (
+            known
+            or not bad.any()
+            or not all(np.isfinite(e).any() for e in ends)
+        ):
+            return []
+        step = int(trace.epoch_steps[np.argmax(bad)])
+        return [
+            in_a_run(
+                trace,
+                rule=self.id,
+                severity="warning",
+                layers=[],
+                first_step=int(trace.steps[0]),
+                last_step=int(trace.steps[-1]),
+                evidence={
+                    "kind": "NaN",
+                    "origin": "loss",
+                    "loss_nonfinite": True,
+                    "threshold": "one epoch",
+                    "window": {
+                        "first_step": int(trace.steps[0]),
+                        "last_step": step,
+                    },
+                },
+                message=(
+                    "The loss is NaN, though outputs and gradients are finite. "
+                    f"{OF_THE_LOSS}. Zero times a logarithm of zero does so, "
+                    "too. No callback can follow such a loss."
+                ),
+                remedies=for_nonfinite(
+                    trace.run,
+                    list(trace.run.layers),
+                    "loss",
+                    facts=facts_of(trace),
+                ),
+            )
+        ]
 
     def _applied(self, trace, gone, at):
         norms = trace.layer_norms(at, at + 1)[0]
@@ -117,7 +160,7 @@ class NonfiniteGradient(Rule):
         )
 
     def _skipped(self, trace, gone, at):
-        last = at + _SKIPPED_IN_A_ROW - 1
+        last = at + SKIPPED_IN_A_ROW - 1
         norms = trace.layer_norms(at, at + 1)[0]
         bad = ~np.isfinite(norms) & layers_with_gradient(trace)
         layers = [str(layer) for layer in trace.layers[bad][::-1]]
@@ -132,15 +175,15 @@ class NonfiniteGradient(Rule):
             evidence={
                 "skipped": True,
                 "nonfinite_layers": len(layers),
-                "threshold": f"{_SKIPPED_IN_A_ROW} skipped updates in a row",
+                "threshold": f"{SKIPPED_IN_A_ROW} skipped updates in a row",
                 "window": {
                     "first_step": step,
                     "last_step": int(trace.steps[last]),
-                    "records": _SKIPPED_IN_A_ROW,
+                    "records": SKIPPED_IN_A_ROW,
                 },
             },
             message=(
-                f"From step {step} on, {_SKIPPED_IN_A_ROW} updates in a row "
+                f"From step {step} on, {SKIPPED_IN_A_ROW} updates in a row "
                 "were skipped: their gradients were not finite. It was so in "
                 f"{names(layers)}. Lowering the loss scale does not help, and "
                 "the model does not learn."
@@ -150,121 +193,7 @@ class NonfiniteGradient(Rule):
 
     def check_start(self, start):
         """Find NaN or infinity in the data, the first gradient, the loss."""
-        if start.nonfinite:
-            return [self._in_data(start)]
-        if start.beyond:
-            return [self._beyond(start)]
-        gradient = start.gradient
-        told = ("exploding_gradient", "vanishing_gradient")
-        if gradient is None or start.tells(*told):
-            return []
-        bad = [
-            path
-            for path, norm in zip(gradient.paths, gradient.norms, strict=True)
-            if not np.isfinite(norm)
-        ]
-        if bad and not start.tells("unscaled_data", "dead_relu"):
-            return [self._first_gradient(start, bad)]
-        if np.isfinite(gradient.loss) or not start.learns_in_principle:
-            return []
-        clue, what = _at_start(start)
-        return [
-            self.at_start(
-                "critical",
-                [],
-                {"kind": "loss_at_start", "loss": str(gradient.loss)},
-                f"The loss is {gradient.loss} for the first batch, before any "
-                f"training. All inputs and targets are finite.{what}",
-                for_nonfinite(start.run, [], clue or "layer"),
-            )
-        ]
-
-    def _first_gradient(self, start, bad):
-        gradient = start.gradient
-        message = (
-            f"The first gradient is not finite in {names(bad)}. That is before "
-            "any training."
-        )
-        clue, what = _at_start(start)
-        if len(bad) < len(gradient.paths) or not clue:
-            # Something in between: it grows beyond all bounds on its way.
-            profile = profile_text(gradient.norms)
-            what = f" Gradient norms from input to output: {profile}."
-            clue = "growth"
-        facts = start.heads[0].facts if len(start.heads) == 1 else None
-        return self.at_start(
-            "critical",
-            bad,
-            {
-                "kind": "gradient_at_start",
-                "grad_norm": norms_by_layer(gradient),
-                "loss": str(gradient.loss),
-                "origin": clue,
-            },
-            message + what,
-            for_nonfinite(start.run, bad, clue, facts=facts),
-        )
-
-    def _beyond(self, start):
-        layers = list(start.beyond)
-        top = max(index for index, _ in start.beyond.values())
-        first, *more = (
-            f"{layer} looks up the index {index}, but its table has the rows 0 "
-            f"to {rows - 1}."
-            for layer, (index, rows) in start.beyond.items()
-        )
-        return self.at_start(
-            "critical",
-            layers,
-            {
-                "kind": "index",
-                "indices": {k: list(v) for k, v in start.beyond.items()},
-            },
-            " ".join(
-                [
-                    first,
-                    "That gives NaN on JAX, an error or zeros elsewhere.",
-                    *more,
-                ]
-            ),
-            for_nonfinite(start.run, layers, "index", top),
-        )
-
-    def _in_data(self, start):
-        where = {"x": "inputs", "y": "targets"}
-        told = " and ".join(
-            f"{count(c['values'], 'value')} of the {where[name]} "
-            f"({count(c['rows'], 'row')})"
-            for name, c in start.nonfinite.items()
-        )
-        one = [c["values"] for c in start.nonfinite.values()] == [1]
-        are = "is" if one else "are"
-        return self.at_start(
-            "critical",
-            [],
-            {"kind": "data", "nonfinite": start.nonfinite},
-            f"{told} {are} NaN or infinite. One such value makes the loss and "
-            "all weights NaN.",
-            for_nonfinite(start.run, [], "data"),
-        )
-
-
-def _at_start(start):
-    """Return what outputs and loss say of the first gradient.
-
-    Returns:
-        Tuple of a clue, "" where there is none, and a sentence behind a space.
-    """
-    facts = [head.facts for head in start.heads]
-    if not facts or None in facts:
-        return "", ""
-    ends = [end for f in facts for end in (f.output_min, f.output_max)]
-    if None in ends or not (np.abs(ends) < SQUARED).all():
-        return "", ""
-    loss = start.gradient.loss
-    if np.isfinite(loss):
-        return "slope", f" The loss is finite ({number(loss)}), {OF_THE_SLOPE}."
-    return "loss", f" The outputs are finite. {OF_THE_LOSS}."
+        return at_start.judge(start, self.at_start)
 
 
 def _first_run(mask, length):

@@ -1,0 +1,37 @@
+"""How much better than a constant a trained model predicts."""
+
+import numpy as np
+
+# A plain network gains nine tenths and more on each of the data sets.
+LEARNT = 0.45
+
+
+def gain(model, x, y):
+    """Return how much better than a constant a model predicts."""
+    given = model.predict(x, verbose=0)
+    given = np.asarray(given[0] if isinstance(given, list) else given)
+    if not np.isfinite(given).all():
+        return float("nan")
+    y = np.asarray(y)
+    numbers = y.size == len(y) and not (y % 1).any()
+    if numbers and given.shape[-1] > 1:
+        y = y.astype("int64")
+        right = (given.argmax(-1).ravel() == y.ravel()).mean()
+        most = np.bincount(y.ravel()).max() / y.size
+        return float((right - most) / (1 - most))
+    if y.shape != given.shape:
+        y = y.reshape(given.shape)
+    if set(np.unique(y)) <= {0, 1}:
+        return _area(given.ravel(), y.ravel() > 0.5)
+    y, given = y.astype("float64"), given.astype("float64")
+    rest = np.square(y - given).mean() / np.square(y - y.mean(0)).mean()
+    return float(max(-1.0, 1 - rest))
+
+
+def _area(given, yes):
+    place = np.unique(given, return_inverse=True)[1]
+    counts = np.bincount(place)
+    rank = np.cumsum(counts) - (counts - 1) / 2
+    few = yes.sum()
+    mean = rank[place][yes].mean() - (few + 1) / 2
+    return float(2 * mean / max(1, len(yes) - few) - 1)

@@ -1,0 +1,83 @@
+"""Remedies for what is in the user's own layers, which nothing can rewrite.
+
+Their code goes around it: it replaces a method of the layers of this model.
+"""
+
+import math
+
+from keras_gradguard.diagnosis.remedies.code import compile_with
+from keras_gradguard.diagnosis.remedies.code import expression
+from keras_gradguard.diagnosis.remedies.code import name_of
+from keras_gradguard.findings.remedy import Remedy
+
+# What is left of an added loss, beside that of the data.
+_LEFT = 0.01
+
+
+def weaken_added(run, why, added, task):
+    """Return the remedy that multiplies all added losses by a small number.
+
+    Args:
+        run: `RunInfo` of the run.
+        why: Str. The reason.
+        added: Float. What was added to the first loss.
+        task: Float. What the data make of it.
+    """
+    factor = 10.0 ** math.floor(math.log10(max(1e-9, _LEFT * task / added)))
+    factor = min(0.1, factor)
+    return Remedy(
+        "Weaken what is added to the loss",
+        why,
+        "def weaken(layer):\n"
+        "    add = layer.add_loss\n"
+        "    layer.add_loss = lambda loss: add(\n"
+        "        keras.tree.map_structure("
+        f"lambda one: {factor:g} * one, loss)\n"
+        "    )\n"
+        '    for inner in getattr(layer, "layers", ()):\n'
+        "        weaken(inner)\n"
+        "\n"
+        "weaken(model)  # better: the same factor where the loss is added\n"
+        f"{compile_with(run)}",
+    )
+
+
+def pass_through(run, layers):
+    """Return the remedy that passes a gradient through what cuts it off.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. Those that get none, in forward order.
+    """
+    why = "Forward the rounded value counts, backward the one before it."
+    title = "Pass the gradient straight through"
+    path, _ = run.of_user(layers[-1]) if layers else ("", {})
+    inside = str(path).count("/") > 1
+    if not path or inside or run.model_kind == "subclassed":
+        return Remedy(
+            title,
+            why,
+            "def straight_through(value):\n"
+            "    step = keras.ops.round(value) - value\n"
+            "    return value + keras.ops.stop_gradient(step)",
+        )
+    return Remedy(
+        title,
+        f"{why} It goes around layers of your own that keep the shape.",
+        "def straight_through(call):\n"
+        "    def through(x, *args, **kwargs):\n"
+        "        y = call(x, *args, **kwargs)\n"
+        '        same = getattr(x, "shape", None) == y.shape\n'
+        "        return x + keras.ops.stop_gradient(y - x) if same else y\n"
+        "\n"
+        "    return through\n"
+        "\n"
+        "names = [layer.name for layer in model.layers]\n"
+        f"cut = {expression(name_of(path))}\n"
+        "last = names.index(cut) if cut in names else -1\n"
+        "for layer in model.layers[last + 1 :]:\n"
+        '    own = not type(layer).__module__.startswith("keras.")\n'
+        "    if own or isinstance(layer, keras.layers.Lambda):\n"
+        "        layer.call = straight_through(layer.call)\n"
+        f"{compile_with(run)}",
+    )

@@ -1,0 +1,7 @@
+"""The thresholds of the rule `nonfinite_gradient`, all of them."""
+
+# rule
+# Calibration from 2**15 halves the scale at each skipped update.
+SKIPPED_IN_A_ROW = 30
+# What counts as growth on the way to the first non-finite gradient.
+GROWTH = 100.0

@@ -1,0 +1,68 @@
+"""Batches whose targets belong to other inputs.
+
+The judgement takes a `Trace` and an `Output` and returns a finding with the
+step by which it was seen, or None.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BATCHES
+from keras_gradguard.findings.remedy import Remedy
+
+_SEEN = ("mean", "std", "min", "max")
+
+
+def same_inputs(trace, output):
+    """Judge whether each batch holds the same inputs, and other targets.
+
+    So a reader does that fills one array again and again and hands it out
+    each time: all that was handed out is then what was read last.
+    """
+    inputs, targets = _of(trace, "input"), _of(trace, "target")
+    # The last batch of an epoch may be smaller.
+    samples = trace.data("samples")
+    whole = np.flatnonzero(samples == samples[:1])
+    if len(whole) < BATCHES:
+        return None
+    first = whole[:BATCHES]
+    x, y = inputs[first], targets[first]
+    known = np.isfinite(x).all() and np.isfinite(y).all()
+    if not known or (x != x[0]).any() or len(np.unique(y, axis=0)) < BATCHES:
+        return None
+    if (inputs[whole] != x[0]).any():
+        return None
+    found = mismatch(
+        output,
+        "same_inputs",
+        "",
+        [_copies()],
+        batches=len(whole),
+        threshold=BATCHES,
+    )
+    text = (
+        f"All {len(whole)} batches that were measured hold the same inputs, "
+        "each with other targets. So the targets belong to other inputs, and "
+        "nothing can be learnt. A reader that fills one array again and again "
+        "hands out the same array each time."
+    )
+    step = int(trace.activation_steps[first[-1]])
+    return step, dataclasses.replace(found, message=text, layers=[])
+
+
+def _of(trace, part):
+    """Return (K, 4): what was measured of inputs or targets."""
+    return np.stack([trace.data(f"{part}_{name}") for name in _SEEN], axis=1)
+
+
+def _copies():
+    return Remedy(
+        "Hand out a copy of each batch",
+        "An array that is filled again changes all batches that hold it. "
+        "In the reader, write `page.copy()` where it says `page`.",
+        "batches = [x[at] for at in range(2)] if hasattr(x, '__getitem__') "
+        "else []\n"
+        "print([id(batch[0]) for batch in batches])  # equal: one array",
+    )
