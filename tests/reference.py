@@ -70,7 +70,9 @@ def _torch(model, x, y):
     outputs = model(x, training=True)
     _loss(model, x, y, outputs).backward()
     found = [
-        None if v.value.grad is None else v.value.grad.detach().cpu().numpy().copy()
+        None
+        if v.value.grad is None
+        else v.value.grad.detach().cpu().numpy().copy()
         for v in model.trainable_variables
     ]
     model.zero_grad()

@@ -113,7 +113,7 @@ class Beside:
             before = guard(_WEIGHTS, self._remember, model, args)
         vectors, self._errors = [None] * len(self._parts_of), []
         if any(self._parts.work(*parts) for parts in self._parts_of):
-            args, vectors = self._pass.look(args)
+            args, vectors = self._pass.look(args, before)
         result = function(*args)
         errors, self._errors = self._errors, None
         for parts, error in errors:
