@@ -1,7 +1,7 @@
 """What clipping does for a run with bad batches, side by side.
 
     KERAS_BACKEND=jax python benchmarks/clipping.py [--seeds 10] [--quick]
-        [--only transformer] [--steps 1000]
+    ... benchmarks/clipping.py transformer ROWS.jsonl [--steps 500] [--part 2]
 
 Three tasks, each trained once per clipper and seed, with the same data:
 
@@ -11,14 +11,18 @@ Three tasks, each trained once per clipper and seed, with the same data:
 - adding: an LSTM adds two marked numbers of a sequence; bad batches as above.
 - characters: a GRU predicts the next character of Keras's own documentation;
   one batch in 200 has shuffled targets and a loss times 1000.
-- the same by a small Transformer (2 blocks, width 32), at two rates, without
-  and with the bad batches.
+- the same by a small Transformer (2 blocks, width 32), at three rates, without
+  and with bad batches, one in 60. `transformer` runs this alone, two methods at
+  a call with `--part 2`, takes up where it was left, and writes
+  results/clipping_transformer.md once all are there. It takes optax's own
+  clipping along where optax is installed.
 
 The seeds run at once, under `jax.vmap`, the steps under `jax.lax.scan`. Writes
 results/clipping.md and results/clipping.png next to this file.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import time
@@ -179,6 +183,8 @@ METHODS = {
     "peer: AdaGC": _peer(AdaGC()),
     "peer: AGC": _peer(AGC()),
     "AutoClip()": lambda inner: kgg.AutoClip(inner),
+    "AutoClip(ratio=2)": _ours("spikes", ratio=2.0),
+    "AutoClip(skip_above=4)": _ours("spikes", skip_above=4.0),
     "AutoClip('per_tensor')": _ours("per_tensor"),
     "AutoClip(percentile=10)": _ours("percentile"),
     "AutoClip(percentile=50)": _ours("percentile", percentile=50),
@@ -191,7 +197,7 @@ METHODS = {
 }
 
 
-def train(make_model, loss_fn, wrap, data, learning_rate):
+def train(make_model, loss_fn, wrap, data, learning_rate, different=None):
     """Train one model per seed; return losses `(S, T)` and final variables.
 
     Args:
@@ -199,18 +205,26 @@ def train(make_model, loss_fn, wrap, data, learning_rate):
         loss_fn: Function of targets and outputs to one number.
         wrap: Function from an optimizer to the one to train with.
         data: Arrays `(S, T, ...)`: inputs, targets, factor of the loss.
-        learning_rate: Of Adam.
+        learning_rate: Of Adam: a number, or one for each of the S.
+        different: How many seeds there are; after so many they begin again.
     """
     seeds = data[0].shape[0]
+    rates = np.broadcast_to(learning_rate, seeds).astype("float32")
     model = make_model(0)
-    optimizer = wrap(keras.optimizers.Adam(learning_rate))
+    inner = keras.optimizers.Adam(1e-3)
+    optimizer = wrap(inner)
     optimizer.build(model.trainable_variables)
     starts = [
         [v.numpy() for v in make_model(seed).trainable_variables]
-        for seed in range(seeds)
+        for seed in range(different or seeds)
     ]
+    starts = [starts[lane % len(starts)] for lane in range(seeds)]
     weights = [np.stack(values) for values in zip(*starts, strict=True)]
-    state = [np.stack([v.numpy()] * seeds) for v in optimizer.variables]
+    state = [
+        rates if v is inner.learning_rate else np.stack([v.numpy()] * seeds)
+        for v in optimizer.variables
+    ]
+    assert any(values is rates for values in state)  # noqa: S101
     fixed = [v.value for v in model.non_trainable_variables]
 
     def loss_of(weights, x, y, factor):
@@ -318,35 +332,86 @@ def transformer(seed):
 TRANSFORMER = {
     "rate 3e-3": (3e-3, False),
     "rate 3e-3, corrupt batches": (3e-3, True),
+    "rate 1e-2": (1e-2, False),
     "rate 3e-2": (3e-2, False),
     "rate 3e-2, corrupt batches": (3e-2, True),
 }
 
 
-def transformer_table(seeds, steps):
+def transformer_rows(path, seeds, steps, part):
+    """Train with the next methods that a file lacks; return all its rows."""
     rng = np.random.default_rng(5)
-    test = character_data(rng, (500,))
-    table = {}
-    for rate, bad in TRANSFORMER.values():
-        x, y = character_data(rng, (seeds, steps, 16))
-        factors = np.ones((seeds, steps), "float32")
-        if bad:
-            y, factors = corrupt(rng, y)
-        for name, wrap in METHODS.items():
-            model, fixed, weights, _ = train(
-                transformer, crossentropy, wrap, (x, y, factors), rate
-            )
-            losses = test_losses(model, fixed, weights, crossentropy, *test)
-            print("transformer", rate, bad, name, losses, flush=True)
-            table.setdefault(name, []).append(
-                (np.median(losses), int(np.isfinite(losses).sum()))
-            )
-    return list(TRANSFORMER), table
+    test = character_data(rng, (200,))
+    x, y = character_data(rng, (seeds, steps, 16))
+    bad_y, factors = corrupt(rng, y.copy(), 1 / 60)
+    ones = np.ones_like(factors)
+    lanes = [
+        (x, bad_y, factors) if bad else (x, y, ones)
+        for _, bad in TRANSFORMER.values()
+    ]
+    data = tuple(np.concatenate(parts) for parts in zip(*lanes, strict=True))
+    rates = np.repeat([rate for rate, _ in TRANSFORMER.values()], seeds)
+    rows = {}
+    if path.exists():
+        lines = path.read_text().splitlines()
+        rows = {row["method"]: row for row in map(json.loads, lines)}
+    methods = {**METHODS, **optax_methods()}
+    for name in [name for name in methods if name not in rows][:part]:
+        started = time.process_time()
+        model, fixed, weights, _ = train(
+            transformer, crossentropy, methods[name], data, rates, seeds
+        )
+        losses = test_losses(model, fixed, weights, crossentropy, *test)
+        rows[name] = {
+            "method": name,
+            "seeds": seeds,
+            "steps": steps,
+            "losses": losses.reshape(-1, seeds).tolist(),
+            "cpu_seconds": time.process_time() - started,
+        }
+        print(rows[name], flush=True)
+        with path.open("a") as file:
+            file.write(json.dumps(rows[name]) + "\n")
+    return rows, all(name in rows for name in methods)
 
 
-def corrupt(rng, y):
-    """Shuffle the targets of one batch in 200, with a loss times 1000."""
-    corrupted = rng.random(y.shape[:2]) < 0.005
+class OptaxClipper(kgg.clippers.Clipper):
+    """What a transformation of optax, without state, does to gradients."""
+
+    def __init__(self, transformation):
+        self.transformation = transformation
+
+    def state_shapes(self, variables):
+        return {}
+
+    def clip(self, gradients, variables, norm, state):
+        weights = [ops.convert_to_tensor(v) for v in variables]
+        start = self.transformation.init(weights)
+        clipped, _ = self.transformation.update(gradients, start, weights)
+        return kgg.clippers.Clipped(clipped, norm, norm > 0, state)
+
+    def get_config(self):
+        return {}
+
+
+def optax_methods():
+    try:
+        import optax
+    except ImportError:
+        return {}
+    return {
+        "optax.clip_by_global_norm(1)": _peer(
+            OptaxClipper(optax.clip_by_global_norm(1.0))
+        ),
+        "optax.adaptive_grad_clip(0.01)": _peer(
+            OptaxClipper(optax.adaptive_grad_clip(0.01))
+        ),
+    }
+
+
+def corrupt(rng, y, share=0.005):
+    """Shuffle the targets of some batches, with a loss times 1000."""
+    corrupted = rng.random(y.shape[:2]) < share
     y[corrupted] = rng.permuted(y[corrupted], axis=-1)
     return y, np.where(corrupted, 1000.0, 1.0).astype("float32")
 
@@ -505,15 +570,25 @@ def rows(columns, table, seeds):
     return lines
 
 
-def report_transformer(columns, table, seeds, steps, seconds):
+def report_transformer(found):
+    some = next(iter(found.values()))
+    seeds, steps = some["seeds"], some["steps"]
+    cells = {
+        name: [
+            (np.median(losses), int(np.isfinite(losses).sum()))
+            for losses in row["losses"]
+        ]
+        for name, row in found.items()
+    }
+    seconds = sum(row["cpu_seconds"] for row in found.values())
     lines = [
         "# Clipping of a small Transformer",
         "",
-        f"`benchmarks/clipping.py --only transformer --seeds {seeds} --steps "
-        f"{steps}`, Keras {keras.__version__} on JAX, {seconds:.0f} s on CPU. "
-        "Median over the seeds of the loss on clean test data.",
+        f"`benchmarks/clipping.py transformer`, {steps} steps, {seeds} seeds, "
+        f"Keras {keras.__version__} on JAX, {seconds:.0f} CPU seconds. Median "
+        "over the seeds of the loss on clean test data.",
         "",
-        *rows(columns, table, seeds),
+        *rows(list(TRANSFORMER), cells, seeds),
         "",
     ]
     text = "\n".join(lines)
@@ -549,19 +624,22 @@ def report(columns, table, tasks, results, seeds, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("only", nargs="?", choices=["transformer"])
+    parser.add_argument("rows", nargs="?", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--only", choices=["transformer"])
+    parser.add_argument("--part", type=int)
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     seeds = 2 if arguments.quick else arguments.seeds
     steps = 200 if arguments.quick else arguments.steps
     RESULTS.mkdir(exist_ok=True)
-    started = time.perf_counter()
-    columns, table = transformer_table(min(seeds, 3), steps)
-    seconds = time.perf_counter() - started
-    report_transformer(columns, table, min(seeds, 3), steps, seconds)
     if arguments.only:
+        found, complete = transformer_rows(
+            arguments.rows, min(seeds, 3), steps, arguments.part
+        )
+        if complete:
+            report_transformer(found)
         return
     started = time.perf_counter()
     columns, table = regression_table(seeds, steps)

@@ -10,6 +10,8 @@ from sklearn.datasets import load_digits
 
 from keras_gradguard import GradientMonitor
 
+# Initializers take their seed when they are made, which is before `train`.
+keras.utils.set_random_seed(1)
 images, y = load_digits(return_X_y=True)
 images, y = images[:160], y[:160]
 x = np.zeros((160, 200, 8), "float32")

@@ -7,10 +7,12 @@ from keras_gradguard.reporting.told import first_sentence
 MOST = 20
 _MANY = (
     "values rows layers steps units samples epochs updates columns classes "
-    "inputs outputs problems records lines batches measurements"
+    "inputs outputs problems records lines batches measurements runs findings "
+    "weights parameters variables targets labels remedies"
 )
+_BETWEEN = "(?:more |ReLU |recorded |nonfinite )?"
 _PLURAL_OF_ONE = re.compile(
-    rf"(?<![\w.,/-])1 (?:more |ReLU )?(?:{'|'.join(_MANY.split())})\b"
+    rf"(?<![\w.,/-])1 {_BETWEEN}(?:{'|'.join(_MANY.split())})\b"
 )
 _ONE_HAVE = re.compile(r"\b1 (?:more )?\w+ (?:have|are|were|give|get)\b")
 _TWO_HAS = re.compile(r"\b\w+ and \w+ (?:flattens|passes|gives|gets|has)\b")
@@ -42,11 +44,16 @@ _BANNED = (
 )
 
 
+def disagreements(text):
+    """Return where a text says "1 steps" or "1 step have", a list of str."""
+    patterns = (_PLURAL_OF_ONE, _ONE_HAVE)
+    return [found for one in patterns for found in one.findall(text)]
+
+
 def faults(message):
     """Return what is wrong with the English of a message, a list of str."""
     found = [banned for banned in _BANNED if banned in _plain(message)]
-    for pattern in (_PLURAL_OF_ONE, _ONE_HAVE, _TWO_HAS):
-        found += pattern.findall(message)
+    found += disagreements(message) + _TWO_HAS.findall(message)
     if not message.endswith("."):
         found.append("no full stop at the end")
     first = first_sentence(message)

@@ -36,28 +36,32 @@ def _tensorflow(model, x, y):
 def _jax(model, x, y):
     import jax
 
-    def loss(trainable):
-        outputs, _, losses = model.stateless_call(
-            trainable,
-            [v.value for v in model.non_trainable_variables],
-            x,
-            training=True,
-            return_losses=True,
-        )
+    def loss(trainable, others, metrics, x, y):
+        outputs, _ = model.stateless_call(trainable, others, x, training=True)
         value, _ = model.stateless_compute_loss(
             trainable,
-            [v.value for v in model.non_trainable_variables],
-            [v.value for v in model.metrics_variables],
+            others,
+            metrics,
             x=x,
             y=y,
             y_pred=outputs,
             sample_weight=None,
             training=True,
         )
-        del losses
         return value
 
-    found = jax.grad(loss)([v.value for v in model.trainable_variables])
+    # Compiled as a whole, once: JAX would compile each operation of it.
+    made_for = [id(v) for v in model.trainable_variables]
+    known, gradient = vars(model).get("_twin", (None, None))
+    if known != made_for:
+        gradient = jax.jit(jax.grad(loss))
+        vars(model)["_twin"] = made_for, gradient
+    state = (
+        model.trainable_variables,
+        model.non_trainable_variables,
+        model.metrics_variables,
+    )
+    found = gradient(*([v.value for v in part] for part in state), x, y)
     return [np.asarray(g) for g in found]
 
 
@@ -98,7 +102,7 @@ def train(model, x, y, batch_size, epochs=1):
 
     rows = {"grad_norm": [], "weight_norm": [], "update_norm": []}
     for _ in range(epochs):
-        for start in range(0, len(x), batch_size):
+        for start in range(0, len(keras.tree.flatten(x)[0]), batch_size):
             part = slice(start, start + batch_size)
             batch = [
                 keras.tree.map_structure(lambda a, p=part: a[p], whole)

@@ -4,6 +4,8 @@
 independent twin.
 """
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -135,6 +137,12 @@ def test_the_demo_prints_and_writes_what_it_promises(tmp_path, capsys):
     (sick, healed) = run_demo(["circles"], tmp_path, epochs=10)
     out = capsys.readouterr().out
     assert f"on {keras.backend.backend()}" in out
+    # Also where its environment is not activated.
+    python, tensorboard = (
+        line.split()[0] for line in out.splitlines()[-2:] if line
+    )
+    assert shutil.which(python)
+    assert shutil.which(tensorboard)
     assert f"tensorboard --logdir {tmp_path}" in out
     assert [f.rule for f in sick[1].findings] == [
         "poor_initialization",

@@ -1,11 +1,10 @@
 """Each example runs by itself and says what it is there to show."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
+
+from tests import fresh
 
 pytest.importorskip("sklearn")
 
@@ -37,15 +36,7 @@ def test_each_example_is_known_here():
 @pytest.mark.once
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, tmp_path):
-    done = subprocess.run(
-        [sys.executable, path],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = fresh.run(path, cwd=tmp_path)
     assert not done.returncode, done.stderr
     assert "GradGuardWarning" not in done.stderr
     at = 0

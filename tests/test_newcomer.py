@@ -1,13 +1,12 @@
 """Each example of CONTRIBUTING is all that it takes, tried in a copy."""
 
-import os
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
+
+from tests import fresh
 
 pytestmark = pytest.mark.once
 
@@ -41,14 +40,6 @@ def test_each_example_is_all_that_it_takes(tmp_path):
     assert len(diffs) == 7
     for diff in diffs:
         apply(diff, tmp_path)
-    run = subprocess.run(
-        [sys.executable, str(PROGRAM), str(tmp_path / "run")],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    run = fresh.run(PROGRAM, tmp_path / "run", cwd=tmp_path, path=tmp_path)
     assert run.returncode == 0, run.stderr[-3000:]
     assert run.stdout.split()[-1] == "done"

@@ -3,14 +3,13 @@
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
 import keras_gradguard as kgg
+from tests import fresh
 
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = [
@@ -47,16 +46,8 @@ print("registered")
 """
 
 
-def run(code, *arguments, path=ROOT, cwd=None, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(path), **environment},
-        cwd=cwd,
-        timeout=300,
-        check=False,
-    )
+def run(code, *arguments, **how):
+    done = fresh.run(code, *arguments, **how)
     assert not done.returncode, done.stderr
     return done.stdout.strip()
 

@@ -34,6 +34,7 @@ from keras_gradguard.exceptions import GradGuardFinding
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
+from keras_gradguard.models.recurrent import not_measured
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.weights import WeightWatch
 from keras_gradguard.reporting import reporter
@@ -281,6 +282,8 @@ class GradientMonitor(WatchingCallback):
         if self.histogram_freq:
             self._watch.record_histograms()
         self._planned = run_info.facts(model, self.params)
+        if self.capsule is not None:
+            self._planned["capsule"] = True
         self._watch.guard(self._begin)
         self._notes = []
         self._keeper = keep(
@@ -537,16 +540,21 @@ class GradientMonitor(WatchingCallback):
 
     def _finish(self) -> None:
         self._judge(is_last=True)
-        self._tell_of_capsule()
+        self._add_notes()
         self._deliver(reporter.Ended(self.findings))
         self._reporters = []
         self._outlet.close()
         self._stop_keeping()
 
-    def _tell_of_capsule(self) -> None:
-        if self._keeper is None or self._keeper.written is None:
+    def _add_notes(self) -> None:
+        """Say what is no finding: layers left out, and where a capsule is."""
+        self._notes = []
+        if self.through_time:
+            self._notes += not_measured(self._model)
+        if self._keeper is not None and self._keeper.written is not None:
+            self._notes.append(self._keeper.note())
+        if not self._notes:
             return
-        self._notes = [self._keeper.note()]
         before = self.trace.meta.get("notes") or []
         before = [note for note in before if note not in self._notes]
         self.trace.meta["notes"] = [*before, *self._notes]

@@ -1,8 +1,11 @@
 """Whether a loss that was falling has been lost again."""
 
+import collections
+
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.capsule import faults
 
 WINDOW = 10
 # Of what was learnt, so much is lost; but a loss this many times as large, or
@@ -23,15 +26,29 @@ class LossesSoFar:
         self._finite: list[bool] = []
         self.first = self.good = float("nan")
         self._spread = 0.0
+        self._usual_norms, self._usual_losses = (
+            collections.deque[float](maxlen=faults.WINDOW) for _ in range(2)
+        )
+        self._spike: tuple[float, float] | None = None
 
-    def add(self, losses: np.ndarray | None, finite: np.ndarray) -> None:
+    def add(
+        self,
+        losses: np.ndarray | None,
+        finite: np.ndarray,
+        norms: np.ndarray,
+    ) -> None:
         """Take in records.
 
         Args:
             losses: Float array (n,), or None if they are not known.
             finite: Bool array (n,). Whether the update left finite weights.
+            norms: Float array (n,). Norms of the gradients that the updates
+                were made of, after clipping.
         """
         self._finite = [*self._finite, *finite.tolist()][-WINDOW:]
+        known = np.full(len(norms), np.nan) if losses is None else losses
+        for norm, loss in zip(norms.tolist(), known.tolist(), strict=True):
+            self._look(norm, loss)
         if losses is not None:
             known = np.asarray(losses, np.float64).tolist()
             self._latest = [*self._latest, *known][-WINDOW:]
@@ -39,9 +56,40 @@ class LossesSoFar:
             if np.isnan(self.first) and np.isfinite(known[:1]).any():
                 self.first = self.good = known[0]
 
+    def _look(self, norm: float, loss: float) -> None:
+        """Note a spike: both the gradient and the loss left their history.
+
+        A gradient alone may grow so where a network begins to learn.
+        """
+        usual = self._usual_norms
+        if (
+            self._spike is None
+            and np.isfinite(norm)
+            and faults.is_spike(norm, usual)
+            and (np.isnan(loss) or self._is_far(loss))
+        ):
+            self._spike = norm, float(np.median(usual))
+        if np.isfinite(norm):
+            self._usual_norms.append(norm)
+        if np.isfinite(loss):
+            self._usual_losses.append(loss)
+
+    def _is_far(self, loss: float) -> bool:
+        before = np.array(self._usual_losses)
+        if not len(before) or not np.isfinite(loss):
+            return False
+        usual = np.median(before)
+        away = _DEVIATIONS * deviation(before)
+        return bool(loss > usual + max(away, abs(usual)))
+
     def forget(self) -> None:
         """Begin anew after the weights were set back."""
-        self._latest, self._finite = [], []
+        self._latest, self._finite, self._spike = [], [], None
+
+    def leave_spike(self) -> bool:
+        """Let a spike be; return whether there was one."""
+        spike, self._spike = self._spike, None
+        return spike is not None
 
     @property
     def is_known(self) -> bool:
@@ -71,6 +119,13 @@ class LossesSoFar:
         if self.is_known:
             self.good, self._spread = self.late, self._deviation()
 
+    def why_spike(self) -> str | None:
+        """Return in words that one step was far out of its history, or None."""
+        if self._spike is None:
+            return None
+        norm, usual = (number(value, 3) for value in self._spike)
+        return f"one batch had a gradient of norm {norm}, usual is {usual}"
+
     def why_lost(self) -> str | None:
         """Return in words why the training has to go back, or None."""
         if self._finite and not self._finite[-1]:
@@ -92,5 +147,13 @@ class LossesSoFar:
         return max(most, _DEVIATIONS * self._spread)
 
     def _deviation(self) -> float:
-        latest = np.array(self._latest)
-        return 1.4826 * float(np.median(np.abs(latest - np.median(latest))))
+        return deviation(np.array(self._latest))
+
+
+def deviation(values: np.ndarray) -> float:
+    """Return the standard deviation, as the median tells it.
+
+    Args:
+        values: Float array (n,), not empty.
+    """
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))

@@ -36,7 +36,7 @@ class Reviver:
         self._model = model
         state = keras.random.SeedGenerator(seed).state
         self._seed = int(keras.ops.convert_to_numpy(state)[0])
-        self._sites: Any = graph.sites(model) if graph.is_graph(model) else None
+        self._nodes: Any = graph.nodes(model) if graph.is_graph(model) else None
 
     def revive(self, dead_units, epoch):
         """Revive the dead units of each layer, where that is well defined.
@@ -61,18 +61,18 @@ class Reviver:
         return told
 
     def _revive_layer(self, path, units, seeds):
-        if self._sites is None:
+        if self._nodes is None:
             raise NotDefined(
                 "the model is subclassed, so it is not known which layers "
                 "take its output"
             )
-        site = self._site(path)
-        source, norms = _source(site)
+        node = self._node(path)
+        source, norms = _source(node)
         changes = _fresh(source.layer, units, seeds)
         for norm in norms:
             changes.extend(_normalization(norm.layer, units))
         width = int(source.layer.kernel.shape[-1])
-        for consumer in _consumers(site):
+        for consumer in _consumers(node):
             changes.append(_without(consumer, units, width))
         for variable, _ in changes:
             if not variable.trainable and variable is source.layer.kernel:
@@ -80,10 +80,10 @@ class Reviver:
         for variable, (where, values) in changes:
             self._assign(variable, where, values)
 
-    def _site(self, path):
-        for site in self._sites:
-            if layers_lib.layer_path(site.layer) == path:
-                return site
+    def _node(self, path):
+        for node in self._nodes:
+            if layers_lib.layer_path(node.layer) == path:
+                return node
         raise NotDefined("it is not a layer of the graph")
 
     def _assign(self, variable, where, values):
@@ -94,32 +94,32 @@ class Reviver:
             _reset_moments(optimizer, variable, where, values)
 
 
-def _source(site):
+def _source(node):
     """The layer whose weights make the units, and norms in between."""
     norms = []
-    while not isinstance(site.layer, _KERNELS):
-        if isinstance(site.layer, _L.BatchNormalization):
-            norms.append(site)
+    while not isinstance(node.layer, _KERNELS):
+        if isinstance(node.layer, _L.BatchNormalization):
+            norms.append(node)
         elif not isinstance(
-            site.layer, (*graph.ACTIVATIONS, *graph.SAME_UNITS)
+            node.layer, (*graph.ACTIVATIONS, *graph.SAME_UNITS)
         ):
             raise NotDefined(
-                f"its input comes from a {type(site.layer).__name__}, not "
+                f"its input comes from a {type(node.layer).__name__}, not "
                 "from one Dense or Conv layer"
             )
-        if len(site.sources) != 1:
+        if len(node.sources) != 1:
             raise NotDefined("its input comes from several layers")
-        (site,) = site.sources
-        if len(site.consumers) != 1:
-            raise NotDefined(f"{site.layer.name} has other uses, too")
-    if getattr(site.layer, "data_format", None) == "channels_first":
+        (node,) = node.sources
+        if len(node.consumers) != 1:
+            raise NotDefined(f"{node.layer.name} has other uses, too")
+    if getattr(node.layer, "data_format", None) == "channels_first":
         raise NotDefined("it is in the format channels_first")
-    return site, norms
+    return node, norms
 
 
-def _consumers(site):
+def _consumers(node):
     """Pairs of a layer that takes the units, and its Flatten or None."""
-    found, stack = [], [(after, None) for after in site.consumers]
+    found, stack = [], [(after, None) for after in node.consumers]
     if not stack:
         raise NotDefined("its units are the outputs of the model")
     while stack:

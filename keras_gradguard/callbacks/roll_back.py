@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from keras_gradguard import _validation
+from keras_gradguard._text import count
 from keras_gradguard.callbacks.losses_so_far import WINDOW
 from keras_gradguard.callbacks.losses_so_far import LossesSoFar
 from keras_gradguard.callbacks.outlet import Outlet
@@ -12,6 +13,7 @@ from keras_gradguard.callbacks.saved_state import SavedState
 from keras_gradguard.callbacks.saved_state import is_between_updates
 from keras_gradguard.callbacks.saved_state import learning_rates
 from keras_gradguard.callbacks.watch import WatchingCallback
+from keras_gradguard.capsule.faults import global_norms
 from keras_gradguard.models import run_info
 from keras_gradguard.models.values import host_copy
 from keras_gradguard.recording.recording import recording_of
@@ -36,6 +38,12 @@ class RollBack(WatchingCallback):
     times as large as at the copy, or if a run that had learnt nothing has six
     times its first loss; always by six standard deviations of single batches
     at least. So it is for losses that are to fall, not for those of a GAN.
+
+    One abnormal step is undone, too: its gradient, after clipping, is finite
+    and over a hundred times the median of the last 64, and its loss far above
+    theirs. Adam's averages would remember such a batch for a thousand steps.
+    A capsule is written at the same gradients. Once `max_rollbacks` are used
+    up, such batches are left alone: they are the data's.
 
     It looks every ten batches. The copy is replaced when all is well then.
     There is one copy, in the memory of the host: as many bytes as the weights
@@ -131,6 +139,7 @@ class RollBack(WatchingCallback):
         self.rollbacks: list[dict[str, Any]] = []
         self._losses = LossesSoFar()
         self._state: Any = None
+        self._leaves_spikes = False
         # (epoch, batch) of now and of the copy.
         self._at = self._saved_at = (0, -1)
         self._unchecked = self._unsaved = 0
@@ -195,10 +204,13 @@ class RollBack(WatchingCallback):
 
     def on_block(self, block: Any) -> None:
         """Take in the losses of some updates."""
-        norms = block.grad_norm[:, block.has_gradient]
+        gradients = block.grad_norm[:, block.has_gradient]
         applied = ~block.skipped
         losses = None if block.loss is None else block.loss[applied]
-        self._losses.add(losses, np.isfinite(norms).all(axis=1)[applied])
+        norms = block.records["clipped_grad_norm"]
+        norms = global_norms(block) if norms is None else norms
+        finite = np.isfinite(gradients).all(axis=1)
+        self._losses.add(losses, finite[applied], norms[applied])
 
     def on_left(self) -> None:
         """Let go of the copy: an exception has left the fit."""
@@ -214,7 +226,7 @@ class RollBack(WatchingCallback):
     def _check(self) -> None:
         self._unchecked = 0
         self._watch.recording.flush()
-        reason = self._losses.why_lost()
+        reason = self._losses.why_lost() or self._why_spike()
         if reason is not None:
             self._go_back(reason)
             return
@@ -222,6 +234,23 @@ class RollBack(WatchingCallback):
             self._raise_again()
         if self._is_due() and is_between_updates(self._model):
             self._save()
+
+    def _why_spike(self) -> str | None:
+        """Return in words that a spike is to be undone, or None.
+
+        Where so many came, they are the data's, and that ends no training.
+        """
+        reason = self._losses.why_spike()
+        tries = len(self.rollbacks)
+        if reason is None or (self._state and tries < self.max_rollbacks):
+            return reason
+        self._losses.leave_spike()
+        if not self._leaves_spikes:
+            undone = f"That was undone {count(tries, 'time')}"
+            why = undone if self._state else "There is no copy yet"
+            self._say(f"{reason}. {why}, and training goes on with it.")
+        self._leaves_spikes = self._state is not None
+        return None
 
     def _is_due(self) -> bool:
         due = self._state is None or self._unsaved >= self.save_freq
@@ -235,19 +264,13 @@ class RollBack(WatchingCallback):
         """Give the rates back: what was lost has not been lost once more."""
         (before, lower), self._lowered = self._lowered, None
         self._since_change = 0
-        rates = learning_rates(self._model)
-        now = [float(host_copy(rate)) for rate in rates]
+        rates, now = self._rates()
         if not np.allclose(now, lower):
             return  # somebody else has set them
         for rate, value in zip(rates, before, strict=True):
             rate.assign(value)
-        if self.verbose:
-            epoch, batch = self._at
-            shown = ", ".join(f"{value:.3g}" for value in before)
-            say(
-                f"GradGuard {_OWNER}, epoch {epoch + 1}, batch {batch}: all "
-                f"is well, and the learning rate is {shown} again."
-            )
+        shown = ", ".join(f"{value:.3g}" for value in before)
+        self._say(f"all is well, and the learning rate is {shown} again.")
 
     def _save(self) -> None:
         state = SavedState(self._model, self._watch.recording.ring_ids)
@@ -263,8 +286,7 @@ class RollBack(WatchingCallback):
             model.stop_training = True
             self._tell(reason, "There is no copy yet, and training ends", True)
             return
-        rates = learning_rates(model)
-        lower = [float(host_copy(rate)) for rate in rates]
+        rates, lower = self._rates()
         self._state.restore()
         # NaN would stay in their means until the epoch ends.
         model.reset_metrics()
@@ -283,9 +305,7 @@ class RollBack(WatchingCallback):
             self._since_change = 0
             shown = ", ".join(f"{rate:.3g}" for rate in lower)
             what = (
-                f"the learning rate is {shown} now"
-                if lower
-                else "the learning rate stays"
+                f"the learning rate {f'is {shown} now' if lower else 'stays'}"
             )
         for rate, value in zip(rates, lower, strict=True):
             rate.assign(value)
@@ -316,9 +336,15 @@ class RollBack(WatchingCallback):
                 "ended": ended,
             }
         )
+        tries = f"{len(self.rollbacks)} of at most {self.max_rollbacks}"
+        self._say(f"{reason}. {what} ({tries}).")
+
+    def _rates(self) -> tuple[list, list]:
+        rates = learning_rates(self._model)
+        return rates, [float(host_copy(rate)) for rate in rates]
+
+    def _say(self, text: str) -> None:
         if self.verbose:
-            say(
-                f"GradGuard {_OWNER}, epoch {epoch + 1}, batch {batch}: "
-                f"{reason}. {what} ({len(self.rollbacks)} of at most "
-                f"{self.max_rollbacks})."
-            )
+            epoch, batch = self._at
+            where = f"epoch {epoch + 1}, batch {batch}"
+            say(f"GradGuard {_OWNER}, {where}: {text}")

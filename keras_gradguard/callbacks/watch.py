@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_gradguard import _backend
+from keras_gradguard._text import count
 from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import keras_private
@@ -144,8 +145,8 @@ class Watch:
 
     def _why_no_step(self):
         return (
-            f"the callback saw {self._batches} batches, but Keras's train "
-            f"step never ran: {self._callback.hint_for_loops}"
+            f"the callback saw {count(self._batches, 'batch', 'batches')}, but "
+            f"Keras's train step never ran: {self._callback.hint_for_loops}"
         )
 
     def finish(self, function):

@@ -45,6 +45,7 @@ class Keeper:
         self.written: str | None = None
         self._model: Any = None
         self._recording: Any = None
+        self._speaks = True
         self._runs = False
         self._inside = False
         self._patches = Patches()
@@ -70,7 +71,9 @@ class Keeper:
             recording: Its `Recording`, active.
             iterator: What the `fit` iterates over, or None.
         """
-        reason = self._why_not(model, recording, iterator)
+        rank, processes = _backend.current().process(model)
+        self._speaks = rank == 0
+        reason = self._why_not(model, recording, iterator, processes)
         if reason is not None:
             self._give_up(reason)
             return
@@ -80,16 +83,19 @@ class Keeper:
         recording.keepers.append(self)
         self._guard(self._start, iterator)
 
-    def _why_not(self, model, recording, iterator):
+    def _why_not(self, model, recording, iterator, processes):
         if recording.reason is not None:
             return recording.reason
-        processes = _backend.current().process(model)[1]
         strategy = getattr(model, "distribute_strategy", None)
         replicas = getattr(strategy, "num_replicas_in_sync", 1)
         if processes > 1 or replicas > 1:
-            return "training runs in several processes or on several devices"
-        if keras.distribution.distribution() is not None:
-            return "a `keras.distribution` is set"
+            return (
+                "training runs in several processes or on several replicas, "
+                "and the step would have to run again in all of them"
+            )
+        distribution = keras.distribution.distribution()
+        if not isinstance(distribution, keras.distribution.DataParallel | None):
+            return "the weights are sharded by a `keras.distribution`"
         if iterator is None or not hasattr(recording, "keepers"):
             return "it is kept in `fit` alone, and this is none"
         return None
@@ -334,6 +340,8 @@ class Keeper:
 
     def _give_up(self, reason):
         self.stop()
+        if not self._speaks:
+            return  # the first of several processes says it for all
         warnings.warn(
             f"{self._owner}: no `capsule` is kept, because {reason}. All "
             "else is recorded as before.",

@@ -1,5 +1,8 @@
 """Trains the cases of the demo and prints what was found."""
 
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -44,12 +47,24 @@ def run(cases, log_dir, epochs=None, seed=1):
     )
     print("\n".join(rows))
     print(f"\nDone in {time.perf_counter() - begin:.0f} s. Have a look:")
-    print(f"  python -m keras_gradguard report {log_dir}/{rows[0].split()[0]}")
+    programs = _programs()
+    print(f"  {programs}python -m keras_gradguard report {log_dir}")
     print(
-        f"  tensorboard --logdir {log_dir}    "
+        f"  {programs}tensorboard --logdir {log_dir}    "
         "then open http://localhost:6006/#keras_gradguard"
     )
     return done
+
+
+def _programs():
+    """Return what leads to the programs of this environment: "" if on PATH."""
+    folder = os.path.dirname(sys.executable)
+    found = shutil.which("python")
+    # A link in a virtual environment leads out of it: it is not followed.
+    if found and os.path.dirname(os.path.abspath(found)) == folder:
+        return ""
+    near = os.path.relpath(folder)
+    return f"{folder if near.startswith('..') else near}{os.sep}"
 
 
 def _train(case, log_dir, epochs, seed):

@@ -58,8 +58,8 @@ def change_recurrent(model, layer, kind):
         layer: Str. Path of the layer.
         kind: Str. `"LSTM"`, `"GRU"` or `"SimpleRNN"`.
     """
-    site = find(model, layer)
-    old = site.layer
+    node = find(model, layer)
+    old = node.layer
     if not isinstance(old, _L.SimpleRNN) or old.return_state:
         raise cannot(
             "change the recurrent layer", model, f"{old.name!r} is no plain one"

@@ -32,19 +32,19 @@ def change_output(
     configs: dict = {}
     replaced, fresh = {}, set()
     if units is not None or activation is not None:
-        site = find(model, layer)
-        if site.inner is not site.layer:
+        node = find(model, layer)
+        if node.inner is not node.layer:
             raise cannot("change the output", model, "it wraps a layer")
-        configs[id(site.layer)] = own = {}
+        configs[id(node.layer)] = own = {}
         if units is not None:
-            config = site.layer.get_config()
+            config = node.layer.get_config()
             name = "units" if "units" in config else "filters"
             if name not in config:
                 raise cannot("change the units", model, "it has none")
             own[name] = units
-            fresh.add(id(site.layer))
+            fresh.add(id(node.layer))
         if activation is not None:
-            behind = _following(site)
+            behind = _following(node)
             if not behind:
                 own["activation"] = activation
             for at, after in enumerate(behind):
@@ -59,9 +59,9 @@ def change_output(
     return rebuild(model, configs, replaced, fresh, **compiled)
 
 
-def _following(site):
+def _following(node):
     """Activations as layers of their own behind a layer."""
-    found, stack = [], list(site.consumers)
+    found, stack = [], list(node.consumers)
     while stack:
         after = stack.pop(0)
         if isinstance(after.layer, (*graph.ACTIVATIONS, _L.Softmax)):

@@ -55,7 +55,7 @@ def replace_layers(model: Any, *layers: Any) -> Any:
             f"model={shown(model)} (of type {type(model).__name__}). Change "
             "the layer where the model makes it."
         )
-    sites = graph.sites(model)
+    nodes = graph.nodes(model)
     replaced: dict[int, Any] = {}
     for layer in layers:
         if not isinstance(layer, keras.layers.Layer):
@@ -64,9 +64,9 @@ def replace_layers(model: Any, *layers: Any) -> Any:
                 f"{shown(layer)} (of type {type(layer).__name__}). Pass "
                 "layers one by one: replace_layers(model, first, second)."
             )
-        old = [s.layer for s in sites if s.layer.name == layer.name]
+        old = [s.layer for s in nodes if s.layer.name == layer.name]
         if not old:
-            known = [site.layer.name for site in sites]
+            known = [node.layer.name for node in nodes]
             raise ValueError(
                 f"{_OWNER}: each layer must have the name of one of the "
                 f"model's: {known}. Received: name={layer.name!r}. Pass "
@@ -90,9 +90,9 @@ def change_layers(model, layers):
     """
     configs, fresh = {}, set()
     for path, arguments in layers.items():
-        site = find(model, path)
-        configs[id(site.layer)] = dict(arguments)
-        fresh.add(id(site.layer))
+        node = find(model, path)
+        configs[id(node.layer)] = dict(arguments)
+        fresh.add(id(node.layer))
     return rebuild(model, configs=configs, fresh=fresh)
 
 

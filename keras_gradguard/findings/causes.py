@@ -24,7 +24,6 @@ SYMPTOMS = ("loss_plateau", "slow_convergence")
 # What has become of a finding that does not stand any more.
 ENDED = ("resolved", "withdrawn")
 # Of these two either may come first, and the first is the cause.
-_EITHER = ("dead_relu", "saturated_activation")
 _UNITS = ("dead_relu", "saturated_activation")
 _LOSS = ("oscillating_loss", "slow_convergence", "loss_plateau")
 _STUCK = ("vanishing_gradient", "frozen_layer", *SYMPTOMS)
@@ -160,7 +159,7 @@ def _root(rule, rules, begin, effects):
     for cause in sorted(rules, key=lambda rule: (_place(rule), rule)):
         if cause == rule or not _leads(cause, rule, effects):
             continue
-        if rule in _EITHER and not _came_first(cause, rule, begin):
+        if rule in _UNITS and not _came_first(cause, rule, begin):
             continue
         if rule in _STEPS and cause in _UNITS and begin[cause] > begin[rule]:
             continue
@@ -178,7 +177,7 @@ def _came_first(cause, rule, begin):
     if cause == "exploding_gradient":
         return begin[cause] <= begin[rule]
     # Layers that let nothing pass leave those behind nothing to do.
-    return cause not in _EITHER or begin[cause] < begin[rule]
+    return cause not in _UNITS or begin[cause] < begin[rule]
 
 
 def ended(history):

@@ -5,8 +5,6 @@ from typing import Any
 
 from keras_gradguard.findings.remedy import Remedy
 
-SEVERITIES = ("warning", "critical")
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Finding:

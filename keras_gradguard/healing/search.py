@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from keras_gradguard import edits
+from keras_gradguard._text import count
 from keras_gradguard.diagnosis.rules.progress import for_slow
 from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
@@ -93,8 +94,8 @@ class Healer:
             useless = _useless(best)
             note = (
                 f"{'Nothing' if useless else 'Healthy: nothing'} found before "
-                f"training and in {self.trials.length} epochs of it, so "
-                "nothing was changed."
+                f"training and in {count(self.trials.length, 'epoch')} of it, "
+                "so nothing was changed."
             )
             return self.model, Report(
                 [], notes=[note, *self.notes], not_judged=useless

@@ -65,14 +65,14 @@ _NOT_ELEMENTWISE = {"softmax", "log_softmax", "glu", "sparsemax"}
 
 
 @dataclasses.dataclass(slots=True)
-class Site:
+class Node:
     """A layer and its neighbours.
 
     Attributes:
         key: Where it is: names of the models around it and its own, by `/`.
         layer: The layer, or an operation of a functional graph.
-        sources: Sites whose output it takes, over all its calls.
-        consumers: Sites that take its output.
+        sources: Nodes whose output it takes, over all its calls.
+        consumers: Nodes that take its output.
     """
 
     key: str
@@ -151,14 +151,14 @@ def sublayers(layer):
     return list(found.values())
 
 
-def sites(model):
+def nodes(model):
     """List the layers of a model, nested models opened, in forward order.
 
     Args:
         model: A Sequential or functional model.
 
     Returns:
-        List of `Site`. A shared layer has one site.
+        List of `Node`. A shared layer has one node.
     """
     found: dict = {}
     _open(model, "", [], found)
@@ -166,7 +166,7 @@ def sites(model):
 
 
 def _open(model, prefix, before, found):
-    """Add the sites of a model; return those that its output comes from."""
+    """Add the nodes of a model; return those that its output comes from."""
     if isinstance(model, keras.Sequential):
         for layer in model.layers:
             before = _place(layer, prefix, before, found)
@@ -200,27 +200,27 @@ def _place(layer, prefix, sources, found):
         return _open(layer, f"{prefix}{layer.name}/", sources, found)
     if isinstance(layer, _L.InputLayer):
         return sources
-    site = found.setdefault(id(layer), Site(prefix + layer.name, layer))
+    node = found.setdefault(id(layer), Node(prefix + layer.name, layer))
     for source in sources:
-        if source not in site.sources:
-            site.sources.append(source)
-            source.consumers.append(site)
-    return [site]
+        if source not in node.sources:
+            node.sources.append(source)
+            source.consumers.append(node)
+    return [node]
 
 
-def source_activation(site):
-    """Return the site of the activation whose output a layer takes.
+def source_activation(node):
+    """Return the node of the activation whose output a layer takes.
 
     Args:
-        site: A `Site`.
+        node: A `Node`.
 
     Returns:
-        The `Site`, or None where the layer takes data, a normalized or linear
+        The `Node`, or None where the layer takes data, a normalized or linear
         signal, or a mixture.
     """
-    if len(site.sources) != 1:
+    if len(node.sources) != 1:
         return None
-    before = site.sources[0]
+    before = node.sources[0]
     if before.activation is not None:
         return before
     if isinstance(before.layer, KEPT):
@@ -228,20 +228,20 @@ def source_activation(site):
     return None
 
 
-def following_activation(site):
-    """Return the site of the activation that a layer's output goes into.
+def following_activation(node):
+    """Return the node of the activation that a layer's output goes into.
 
     Args:
-        site: A `Site`.
+        node: A `Node`.
 
     Returns:
-        The site itself where its activation is its own, or None.
+        The node itself where its activation is its own, or None.
     """
-    if site.activation is not None:
-        return site
-    if len(site.consumers) != 1:
+    if node.activation is not None:
+        return node
+    if len(node.consumers) != 1:
         return None
-    after = site.consumers[0]
+    after = node.consumers[0]
     if isinstance(after.layer, ACTIVATIONS):
         return after if after.activation is not None else None
     if isinstance(after.layer, (*KEPT, *NORMALIZATIONS)):
@@ -249,16 +249,16 @@ def following_activation(site):
     return None
 
 
-def is_output(site):
+def is_output(node):
     """Tell whether no layer with weights of its own comes after a layer.
 
     Args:
-        site: A `Site`.
+        node: A `Node`.
 
     Returns:
         True for the last layers of a model, and for what follows them.
     """
-    seen, stack = set(), list(site.consumers)
+    seen, stack = set(), list(node.consumers)
     while stack:
         after = stack.pop()
         if id(after) in seen:
@@ -273,18 +273,18 @@ def is_output(site):
     return True
 
 
-def feeds(site, names):
+def feeds(node, names):
     """Tell whether a layer's output goes into an operation of some name.
 
     Args:
-        site: A `Site`.
+        node: A `Node`.
         names: Class names.
 
     Returns:
         True or False; dropout, reshaping and normalization in between do not
         count.
     """
-    for after in site.consumers:
+    for after in node.consumers:
         if type(after.layer).__name__ in names:
             return True
         passes = (*KEPT, *NORMALIZATIONS, *ACTIVATIONS)

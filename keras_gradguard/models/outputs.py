@@ -64,11 +64,11 @@ def outputs_of(model):
     if not graph.is_graph(model) or not model.built:
         loss = losses[0] if losses else None
         return [Output(layer="", activation=None, **_loss_facts(loss))]
-    sites = {id(site.layer): site for site in graph.sites(model)}
+    nodes = {id(node.layer): node for node in graph.nodes(model)}
     ends = end_layers(model)
     losses = losses if losses is not None else [None] * len(ends)
     return [
-        describe(sites.get(id(end)), loss)
+        describe(nodes.get(id(end)), loss)
         for end, loss in zip(ends, losses, strict=False)
     ]
 
@@ -87,11 +87,11 @@ def end_layers(model):
     return ends
 
 
-def describe(site, loss):
+def describe(node, loss):
     """Return what is known of one output.
 
     Args:
-        site: `graph.Site` of the last layer, or None.
+        node: `graph.Node` of the last layer, or None.
         loss: Its loss as the user gave it, or None.
 
     Returns:
@@ -99,12 +99,12 @@ def describe(site, loss):
     """
     activation, units, name, kind, end = None, None, "", "", ""
     known, scale, offset = True, 1.0, 0.0
-    while site is not None:
-        layer = site.layer
+    while node is not None:
+        layer = node.layer
         if isinstance(layer, _L.Rescaling) and np.ndim(layer.scale) == 0:
             offset = offset + scale * float(np.mean(layer.offset))
             scale *= float(layer.scale)
-        inner = site.inner
+        inner = node.inner
         own = activation_name(inner)
         if activation is None and known and own is not None:
             passes = own == "linear" and not hasattr(inner, "kernel")
@@ -118,7 +118,7 @@ def describe(site, loss):
             break
         if own is None:
             known = False
-        site = site.sources[0] if len(site.sources) == 1 else None
+        node = node.sources[0] if len(node.sources) == 1 else None
     return Output(
         layer=name,
         kind=kind or "Dense",

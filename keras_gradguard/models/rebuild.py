@@ -113,7 +113,7 @@ def fresh_optimizer(model):
 
 
 def find(model, path):
-    """Return the site of a layer of a model.
+    """Return the node of a layer of a model.
 
     Args:
         model: A `Sequential` or functional model.
@@ -122,14 +122,14 @@ def find(model, path):
     Raises:
         ValueError: If there is none.
     """
-    sites = graph.sites(model)
+    nodes = graph.nodes(model)
     for name in (path, str(path).rsplit("/", maxsplit=1)[-1]):
-        for site in sites:
-            if name in (layer_path(site.layer), site.key, site.layer.name):
-                return site
+        for node in nodes:
+            if name in (layer_path(node.layer), node.key, node.layer.name):
+                return node
     raise ValueError(
         f"{OWNER}: `layer` must be one of "
-        f"{[site.key for site in sites]}. Received: layer={path!r}. Apply "
+        f"{[node.key for node in nodes]}. Received: layer={path!r}. Apply "
         "the remedy to the model that it was found in."
     )
 

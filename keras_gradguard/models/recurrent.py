@@ -73,13 +73,7 @@ def recurrences(model):
         List of `Recurrence`, in forward order.
     """
     layers = forward_layers(model)
-    loops = keras.layers.RNN, keras.layers.TimeDistributed
-    looped = {
-        id(inner)
-        for layer in layers
-        if isinstance(layer, loops)
-        for inner in forward_layers(layer)[1:]
-    }
+    looped = _looped(layers)
     found = []
     for layer in layers:
         if not isinstance(layer, keras.layers.RNN) or id(layer) in looped:
@@ -97,6 +91,53 @@ def recurrences(model):
         Recurrence(path, layer, cell)
         for path, (_, layer, cell) in zip(paths, found, strict=True)
     ]
+
+
+def _looped(layers):
+    """Return the ids of what is inside of a loop over time."""
+    loops = keras.layers.RNN, keras.layers.TimeDistributed
+    return {
+        id(inner)
+        for layer in layers
+        if isinstance(layer, loops)
+        for inner in forward_layers(layer)[1:]
+    }
+
+
+def not_measured(model):
+    """Return which layers recur and are none of `recurrences`, in words.
+
+    Args:
+        model: A Keras model.
+
+    Returns:
+        List of at most one sentence.
+    """
+    layers = forward_layers(model)
+    looped = _looped(layers)
+    why = []
+    for layer in layers:
+        if isinstance(layer, keras.layers.RNN):
+            if id(layer) in looped:
+                why.append((layer, "inside of another loop over time"))
+            elif not keras_private.loops_as_keras_does(layer):
+                why.append((layer, "it loops over time in its own way"))
+        elif isinstance(layer, _CELLS) and id(layer) not in looped:
+            why.append((layer, "a cell that no `RNN` layer runs"))
+    told = [f"{layer_path(layer)} ({reason})" for layer, reason in why[:5]]
+    if len(why) > len(told):
+        told.append(f"and {len(why) - len(told)} more")
+    if not told:
+        return []
+    return [f"Through time these are not measured: {', '.join(told)}."]
+
+
+_CELLS = (
+    keras.layers.SimpleRNNCell,
+    keras.layers.LSTMCell,
+    keras.layers.GRUCell,
+    keras.layers.StackedRNNCells,
+)
 
 
 def _leaves(cell):

@@ -3,14 +3,13 @@
 import keras
 import numpy as np
 
+from keras_gradguard.diagnosis.evidence.stretches import INCOMPARABLE
 from keras_gradguard.findings.start import GradientStart
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.preflight import probe
 
 # Root mean square of the step that opens what weights of zero close.
 _FIRST_STEP = 0.01
-# Layers of this make are on other scales than those they stand between.
-_INCOMPARABLE = ("Normalization", "Embedding", "PReLU", "Scale")
 
 
 def first_gradient(model, data, passed):
@@ -119,7 +118,7 @@ def _gradient_profile(model, signals, grads):
         kind = type(signal.layer).__name__
         if id(signal.layer) in attention:
             continue
-        if any(word in kind for word in _INCOMPARABLE):
+        if any(word in kind for word in INCOMPARABLE):
             continue
         own = getattr(signal.layer, "trainable_variables", [])
         own = [of[id(v)] for v in own if of.get(id(v)) is not None]

@@ -24,6 +24,8 @@ def total_loss(model, flat, targets, extra):
     for weight, loss, target, output in zip(
         weights or [1.0] * len(flat), losses, targets, flat, strict=True
     ):
+        if loss is not None and target is None:
+            raise ValueError("check: targets are missing for an output.")
         if loss is not None:
             total = total + weight * _mean_loss(loss, target, output)
     return total
@@ -31,13 +33,17 @@ def total_loss(model, flat, targets, extra):
 
 def _leaves(model, y):
     names = list(getattr(model, "output_names", None) or [])
-    if isinstance(y, dict) and names and set(y) == set(names):
-        return [y[name] for name in names]
+    if isinstance(y, dict) and names and set(y) <= set(names):
+        # Outputs without a loss may do without targets, as in `fit`.
+        return [y.get(name) for name in names]
     return [leaf for leaf in keras.tree.flatten(y) if leaf is not None]
 
 
 def targets_of(model, y):
-    """Return the targets of each output, a flat list; [] without targets."""
+    """Return the targets of each output, a flat list; [] without targets.
+
+    One of them is None where an output has none.
+    """
     return [] if y is None else _leaves(model, y)
 
 

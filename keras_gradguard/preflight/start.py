@@ -10,6 +10,7 @@ from keras_gradguard.findings.start import LayerStart
 from keras_gradguard.findings.start import Start
 from keras_gradguard.models import graph
 from keras_gradguard.models import outputs as configuration
+from keras_gradguard.models.recurrent import not_measured
 from keras_gradguard.models.run_info import run_info_of
 from keras_gradguard.preflight import building
 from keras_gradguard.preflight import losses
@@ -77,6 +78,7 @@ def measured(model, data, untrained, missing):
     if why is None:
         start.gradient = first_gradient(model, data, passed)
         start.through_time = _through_time(model, data, missing)
+        start.notes += not_measured(model)
     else:
         missing.append(why)
     return start
@@ -181,7 +183,10 @@ def _heads(model, data, signals, outputs):
     if not len(heads) == len(targets) == len(outputs):
         return [HeadStart(head) for head in heads]
     return [
-        HeadStart(head, samples.target_facts(target, output))
+        HeadStart(
+            head,
+            None if target is None else samples.target_facts(target, output),
+        )
         for head, target, output in zip(heads, targets, outputs, strict=True)
     ]
 
@@ -218,20 +223,20 @@ def _first_layers(model, signals):
         weighted = [s for s in signals.values() if s.inputs]
         return weighted[:1]
     first = []
-    for site in graph.sites(model):
-        signal = signals.get(id(site.layer))
+    for node in graph.nodes(model):
+        signal = signals.get(id(node.layer))
         if signal is None or not signal.inputs:
             continue
-        if _has_weights_before(site):
+        if _has_weights_before(node):
             continue
-        if any(isinstance(a.layer, _NORMALIZE) for a in site.consumers):
+        if any(isinstance(a.layer, _NORMALIZE) for a in node.consumers):
             continue
         first.append(signal)
     return first
 
 
-def _has_weights_before(site):
-    stack, seen = list(site.sources), set()
+def _has_weights_before(node):
+    stack, seen = list(node.sources), set()
     while stack:
         before = stack.pop()
         if id(before) in seen:

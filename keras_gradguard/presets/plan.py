@@ -82,62 +82,62 @@ class Plan:
         self.normalized: dict = {}
         self.block_ends: dict = {}
         self.deep = 0  # Converted layers with nothing between them.
-        found = graph.sites(model)
+        found = graph.nodes(model)
         self._swapped = {
-            id(site)
-            for site in found
-            if site.activation is not None and self._is_hidden(site)
+            id(node)
+            for node in found
+            if node.activation is not None and self._is_hidden(node)
         }
-        for index, site in enumerate(found):
-            self._visit(site, index)
+        for index, node in enumerate(found):
+            self._visit(node, index)
 
-    def _is_hidden(self, site: Any) -> Any:
-        """Tell whether the activation of a site is the pairing's to set."""
-        ours = site.kind not in (None, *_RECURRENT, *_ATTENTION)
-        if not (ours or isinstance(site.layer, graph.ACTIVATIONS)):
+    def _is_hidden(self, node: Any) -> Any:
+        """Tell whether the activation of a node is the pairing's to set."""
+        ours = node.kind not in (None, *_RECURRENT, *_ATTENTION)
+        if not (ours or isinstance(node.layer, graph.ACTIVATIONS)):
             return False
-        name = getattr(site.activation, "__name__", None)
-        gate = name in _GATES and graph.feeds(site, ("Multiply", "multiply"))
-        return not gate and not graph.is_output(site)
+        name = getattr(node.activation, "__name__", None)
+        gate = name in _GATES and graph.feeds(node, ("Multiply", "multiply"))
+        return not gate and not graph.is_output(node)
 
-    def _visit(self, site: Any, index: Any) -> None:
-        layer = site.layer
+    def _visit(self, node: Any, index: Any) -> None:
+        layer = node.layer
         seed = None if self.seed is None else child_seed(self.seed, index)
-        if hasattr(layer, "pairing") and site.kind is None:
-            self._set(site, "initializer", layer.pairing, self.name)
+        if hasattr(layer, "pairing") and node.kind is None:
+            self._set(node, "initializer", layer.pairing, self.name)
             self.configs[id(layer)] = {"pairing": self.name}
-        elif site.kind in _RECURRENT:
-            self._recurrent(site, seed)
-        elif site.kind in _ATTENTION:
+        elif node.kind in _RECURRENT:
+            self._recurrent(node, seed)
+        elif node.kind in _ATTENTION:
             return
-        elif site.kind is not None:
-            self._weights(site, seed)
+        elif node.kind is not None:
+            self._weights(node, seed)
         elif isinstance(layer, graph.ACTIVATIONS):
-            if id(site) in self._swapped:
-                self._activation_layer(site)
+            if id(node) in self._swapped:
+                self._activation_layer(node)
         elif isinstance(layer, _L.Dropout | _L.AlphaDropout):
-            self._dropout(site)
+            self._dropout(node)
 
-    def _set(self, site: Any, what: Any, before: Any, after: Any) -> None:
-        self.changes.append(Change(site.key, what, str(before), str(after)))
+    def _set(self, node: Any, what: Any, before: Any, after: Any) -> None:
+        self.changes.append(Change(node.key, what, str(before), str(after)))
 
-    def _weights(self, site: Any, seed: Any) -> None:
-        inner, updates = site.inner, {}
-        own = id(site) in self._swapped
-        follows = graph.following_activation(site)
-        merged = graph.feeds(site, _MERGES)
-        output = graph.is_output(site) and not own
+    def _weights(self, node: Any, seed: Any) -> None:
+        inner, updates = node.inner, {}
+        own = id(node) in self._swapped
+        follows = graph.following_activation(node)
+        merged = graph.feeds(node, _MERGES)
+        output = graph.is_output(node) and not own
         if output and not _is_bad(inner):
             return
         if merged and follows is None and _is_zeros(inner):
             return  # A residual branch that starts at nothing, on purpose.
-        scale, mode, variant = self._scale(site), self.row.mode, self.variant
+        scale, mode, variant = self._scale(node), self.row.mode, self.variant
         if output:
             scale, mode, variant = 1.0, "fan_avg", "uniform"
         elif scale == 1.0 and self.row.scale != 1.0:
             mode = "fan_in"
         initializers = kernel_arguments(
-            site.kind,
+            node.kind,
             scale,
             mode=mode,
             variant=variant,
@@ -146,48 +146,48 @@ class Plan:
             seed=seed,
         )
         if self.row.bias_variance and follows is not None and not output:
-            bias = get(self.name, layer=site.kind, seed=seed)
-            if graph.source_activation(site) and self.normalization is None:
+            bias = get(self.name, layer=node.kind, seed=seed)
+            if graph.source_activation(node) and self.normalization is None:
                 initializers["bias_initializer"] = bias["bias_initializer"]
         for argument, initializer in initializers.items():
             self._set(
-                site,
+                node,
                 "initializer",
                 _describe(getattr(inner, argument, None)),
                 _describe(initializer),
             )
             updates[argument] = keras.initializers.serialize(initializer)
         if own:
-            after = activation_for(self.row, site.kind)
-            self._set(site, "activation", _name(site.activation), _name(after))
+            after = activation_for(self.row, node.kind)
+            self._set(node, "activation", _name(node.activation), _name(after))
             updates["activation"] = _serialize(after)
             self.deep += self.normalization is None and not self.residual
-            if self.normalization and not _is_normalized(site):
-                self._set(site, "normalization", None, self.normalization)
-                self.normalized[id(site.layer)] = updates["activation"]
+            if self.normalization and not _is_normalized(node):
+                self._set(node, "normalization", None, self.normalization)
+                self.normalized[id(node.layer)] = updates["activation"]
                 updates["activation"] = "linear"
-        self.configs[id(site.layer)] = updates
+        self.configs[id(node.layer)] = updates
         end = follows if follows is not None else None
         if (
             self.residual
             and end is not None
             and id(end) in self._swapped
             and not graph.feeds(end, _MERGES)
-            and _keeps_shape(site.layer, end.layer)
+            and _keeps_shape(node.layer, end.layer)
         ):
             self._set(end, "residual", None, "ScaledAdd")
-            self.block_ends[id(end.layer)] = id(site.layer)
+            self.block_ends[id(end.layer)] = id(node.layer)
 
-    def _scale(self, site: Any) -> Any:
+    def _scale(self, node: Any) -> Any:
         """The variance that the signal coming in asks for."""
-        source = graph.source_activation(site)
+        source = graph.source_activation(node)
         if source is not None:
             if id(source) in self._swapped:
                 return self.row.scale
             return scale_for(source.activation)[0]
-        follows = graph.following_activation(site)
-        if site.sources and not isinstance(
-            site.sources[0].layer, graph.NORMALIZATIONS
+        follows = graph.following_activation(node)
+        if node.sources and not isinstance(
+            node.sources[0].layer, graph.NORMALIZATIONS
         ):
             return 1.0
         # Data or a normalized signal. A rectifier has no variance of its own
@@ -199,56 +199,56 @@ class Plan:
         homogeneous = abs(found.sensitivity / found.second_moment - 1) < 1e-6
         return self.row.scale if homogeneous else self.row.point
 
-    def _activation_layer(self, site: Any) -> None:
+    def _activation_layer(self, node: Any) -> None:
         after = self.row.activation
-        self._set(site, "activation", _name(site.activation), _name(after))
-        kind = f"{len(site.layer.output.shape) - 2}D"
+        self._set(node, "activation", _name(node.activation), _name(after))
+        kind = f"{len(node.layer.output.shape) - 2}D"
         after = activation_for(self.row, kind if kind != "0D" else "Dense")
         if isinstance(after, dict):
-            self.replaced[id(site.layer)] = (_L.PReLU, after["config"])
+            self.replaced[id(node.layer)] = (_L.PReLU, after["config"])
         else:
-            self.replaced[id(site.layer)] = (
+            self.replaced[id(node.layer)] = (
                 _L.Activation,
                 {"activation": _serialize(after)},
             )
-        if self.normalization and not _is_normalized(site):
-            self._set(site, "normalization", None, self.normalization)
-            self.normalized[id(site.layer)] = None
+        if self.normalization and not _is_normalized(node):
+            self._set(node, "normalization", None, self.normalization)
+            self.normalized[id(node.layer)] = None
 
-    def _dropout(self, site: Any) -> None:
+    def _dropout(self, node: Any) -> None:
         wanted = (
             _L.AlphaDropout if self.row.activation == "selu" else _L.Dropout
         )
-        plain = type(site.layer) in (_L.Dropout, _L.AlphaDropout)
-        source = graph.source_activation(site)
+        plain = type(node.layer) in (_L.Dropout, _L.AlphaDropout)
+        source = graph.source_activation(node)
         hidden = source is not None and id(source) in self._swapped
-        if plain and hidden and type(site.layer) is not wanted:
-            before = type(site.layer).__name__
-            self._set(site, "dropout", before, wanted.__name__)
-            config = site.layer.get_config()
-            self.replaced[id(site.layer)] = (
+        if plain and hidden and type(node.layer) is not wanted:
+            before = type(node.layer).__name__
+            self._set(node, "dropout", before, wanted.__name__)
+            config = node.layer.get_config()
+            self.replaced[id(node.layer)] = (
                 wanted,
                 {k: config[k] for k in ("rate", "noise_shape", "seed")},
             )
 
-    def _recurrent(self, site: Any, seed: Any) -> None:
+    def _recurrent(self, node: Any, seed: Any) -> None:
         """Gates keep their activations; a ReLU recurrence its identity."""
         name = "glorot_tanh"
-        rectified = getattr(site.inner.activation, "__name__", "") == "relu"
-        if site.kind == "SimpleRNN" and rectified:
+        rectified = getattr(node.inner.activation, "__name__", "") == "relu"
+        if node.kind == "SimpleRNN" and rectified:
             name = "he_relu"
-        arguments = get(name, layer=site.kind, seed=seed)
+        arguments = get(name, layer=node.kind, seed=seed)
         arguments.pop("activation")
         updates = {}
         for argument, value in arguments.items():
             if argument.endswith("initializer"):
-                before = getattr(site.inner, argument)
+                before = getattr(node.inner, argument)
                 self._set(
-                    site, "initializer", _describe(before), _describe(value)
+                    node, "initializer", _describe(before), _describe(value)
                 )
                 value = keras.initializers.serialize(value)
             updates[argument] = value
-        self.configs[id(site.layer)] = updates
+        self.configs[id(node.layer)] = updates
 
 
 def _is_bad(layer: Any) -> Any:
@@ -268,9 +268,9 @@ def _is_zeros(layer: Any) -> Any:
     )
 
 
-def _is_normalized(site: Any) -> Any:
+def _is_normalized(node: Any) -> Any:
     """Tell whether a normalization stands before or after already."""
-    near = site.sources if site.kind is None else site.consumers
+    near = node.sources if node.kind is None else node.consumers
     return any(isinstance(s.layer, graph.NORMALIZATIONS) for s in near)
 
 

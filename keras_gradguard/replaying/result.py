@@ -87,12 +87,14 @@ class Replay:
         )
 
     def _remedy(self):
+        why = "To see whether the batch is the cause, train without it:"
         if self.rows is None:
-            return []
+            told = f'["{self.checksum}"]'
+            return [why, f"  data = kgg.without_batches(data, {told})"]
         first, last = self.rows
         size = first // self.index if self.index else last - first + 1
         return [
-            "To see whether the batch is the cause, train without it:",
+            why,
             f"  data = kgg.without_batches((x, y), [{self.index}], "
             f"batch_size={size})",
         ]

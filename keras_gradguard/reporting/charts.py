@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard._text import number
 from keras_gradguard._text import unlike_neighbours
 from keras_gradguard.reporting.bins import StepBins
@@ -30,7 +31,7 @@ _VIRIDIS = np.array(
 # The axis of a chart spans this share of its values at least.
 _LEAST_SPAN = 0.2
 _CHART_POINTS = 300
-_GONE = np.array([214, 39, 40])
+_GONE, _ZERO = np.array([214, 39, 40]), np.array([0, 0, 0])
 _UNKNOWN = np.array([150, 150, 150])
 
 
@@ -40,7 +41,6 @@ def heatmap(trace, findings, width=760, row_height=14):
     count = len(trace.layers)
     known = cells[np.isfinite(cells)]
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
-    low = max(low, high - 12)
     height = count * max(2, min(row_height, 600 // max(1, count)))
     left, top = 190, 8
     first, span = parts.edges[0], parts.edges[-1] - parts.edges[0]
@@ -60,7 +60,8 @@ def heatmap(trace, findings, width=760, row_height=14):
         )
     legend = (
         f"From {number(10**low)} (dark) to {number(10**high)} (bright), "
-        "logarithmic; red: NaN or infinite; grey: no gradient."
+        "logarithmic; black: exactly 0; red: NaN or infinite; grey: no "
+        "gradient."
     )
     lines.append("</svg>")
     return f'{"".join(lines)}\n<p class="dim">{legend}</p>'
@@ -76,7 +77,7 @@ def through_time(trace, width=760, row_height=22):
         profiles.cells.T, profiles.gone.T, low, max(high, low + 1e-6)
     )
     labels = [
-        f"{layer} ({length} steps)"
+        f"{layer} ({count(length, 'step')})"
         for layer, length in zip(
             unlike_neighbours(list(profiles.layers)),
             profiles.lengths,
@@ -94,7 +95,7 @@ def through_time(trace, width=760, row_height=22):
         f"How much of the loss arrives at each time step, at step "
         f"{profiles.step}: the norm of its gradient with respect to the state, "
         f"from {number(10**low)} (dark) to {number(10**high)} (bright), "
-        "logarithmic; red: NaN or infinite; grey: masked."
+        "logarithmic; black: exactly 0; red: NaN or infinite; grey: masked."
     )
     return [
         "<h2>Gradients through time, layers by time steps</h2>",
@@ -106,26 +107,28 @@ def through_time(trace, width=760, row_height=22):
 
 def _map(pixels, labels, ends, label, size):
     """Return the lines of an SVG map, without its end."""
-    width, height = size
+    across, height = size
     left, top, count = 190, 8, len(labels)
     lines = [
-        f'<svg viewBox="0 0 {left + width + 10} {height + 60}" role="img" '
+        f'<svg viewBox="0 0 {left + across + 10} {height + 60}" role="img" '
         f'aria-label="{label}">',
-        f'<image x="{left}" y="{top}" width="{width}" height="{height}" '
+        f'<image x="{left}" y="{top}" width="{across}" height="{height}" '
         'preserveAspectRatio="none" style="image-rendering:pixelated" '
         f'href="data:image/png;base64,{_png(pixels)}"/>',
     ]
-    every = max(1, count * 14 // max(1, height))
-    names = unlike_neighbours([str(layer) for layer in labels[::every]])
-    for name, at in zip(names, range(0, count, every), strict=True):
-        y = top + (at + 0.5) * height / count + 4
-        lines.append(
-            f'<text x="{left - 6}" y="{y:.0f}" text-anchor="end">'
-            f"{escape(name)}</text>"
-        )
-    bottom = top + height + 16
+    # On a phone letters are larger, so that names are fewer and shorter.
+    for kind, size, width in (("wide", 14, 26), ("narrow", 28, 13)):
+        every = max(1, -(-count * size // max(1, height)))
+        names = unlike_neighbours([str(one) for one in labels[::every]], width)
+        for name, at in zip(names, range(0, count, every), strict=True):
+            y = top + (at + 0.5) * height / count + size * 0.3
+            lines.append(
+                f'<text class="{kind}" x="{left - 6}" y="{y:.0f}" '
+                f'text-anchor="end">{escape(name)}</text>'
+            )
+    bottom = top + height + 24
     for end, x, anchor in zip(
-        ends, (left, left + width), ("start", "end"), strict=True
+        ends, (left, left + across), ("start", "end"), strict=True
     ):
         lines.append(
             f'<text x="{x}" y="{bottom}" text-anchor="{anchor}">{end}</text>'
@@ -135,11 +138,13 @@ def _map(pixels, labels, ends, label, size):
 
 def _colours(cells, gone, low, high):
     """Return (L, bins, 3) uint8 pixels."""
-    share = (cells - low) / max(high - low, 1e-9)
+    zero = np.isneginf(cells)
+    share = (np.where(zero, low, cells) - low) / max(high - low, 1e-9)
     place = np.clip(np.nan_to_num(share), 0, 1) * (len(_VIRIDIS) - 1)
     at = np.minimum(place.astype(int), len(_VIRIDIS) - 2)
     part = (place - at)[..., None]
     colours = _VIRIDIS[at] * (1 - part) + _VIRIDIS[at + 1] * part
+    colours = np.where(zero[..., None], _ZERO, colours)
     colours = np.where(np.isnan(cells)[..., None], _UNKNOWN, colours)
     colours = np.where(gone[..., None], _GONE, colours)
     return colours.astype(np.uint8).transpose(1, 0, 2)
@@ -194,7 +199,7 @@ def chart(x, y, marks, label, width=760, height=150):
         return " ".join(f"{a:.1f},{b:.1f}" for a, b in pairs)
 
     lines = [
-        f'<svg viewBox="0 0 {left + width + 10} {height + 30}" role="img" '
+        f'<svg viewBox="0 0 {left + width + 10} {height + 40}" role="img" '
         f'aria-label="{escape(label)} over steps">',
     ]
     if len(x) > 2 * _CHART_POINTS:
@@ -221,7 +226,7 @@ def chart(x, y, marks, label, width=760, height=150):
         (span[1], "end", left + width),
     ):
         lines.append(
-            f'<text x="{at}" y="{top + height + 18}" text-anchor="{anchor}">'
+            f'<text x="{at}" y="{top + height + 24}" text-anchor="{anchor}">'
             f"step {step:.0f}</text>"
         )
     for step, rule in marks:

@@ -111,12 +111,14 @@ def _print_finding(page, lines):
     )
     page.line(lines.fact, indent=2)
     if len(lines.profile):
-        bars = sparkline(lines.profile, page.encoding)
-        page.line(
-            f"{lines.profile_of}, from input to output: {bars} "
-            f"({span(lines.profile)})",
-            indent=2,
-        )
+        before = f"{lines.profile_of}, from input to output: "
+        after = f" ({span(lines.profile)})"
+        room = page.width - 2 - len(before) - len(after)
+        if room < min(_FEWEST_BARS, len(lines.profile)):
+            before = before.replace("from input", "input")
+        few = bands(lines.profile, max(_FEWEST_BARS, room))
+        bars = sparkline(few, page.encoding)
+        page.line(f"{before}{bars}{after}", indent=2)
     if lines.loss:
         room = page.width - len(lines.loss) - 3
         most = min(len(lines.losses), max(_FEWEST_BARS, room))

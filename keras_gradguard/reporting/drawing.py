@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from keras_gradguard._text import number
+from keras_gradguard._text import unlike_neighbours
+
 # Rows of the map that have room for a name.
 _NAMED = 25
 _COLOURS = {"critical": "#b3261e", "warning": "#c77700"}
@@ -24,6 +27,7 @@ def mark(axes, findings, label=False):
                 color=colour,
                 fontsize="small",
                 verticalalignment="top",
+                bbox={"color": "white", "alpha": 0.8, "pad": 1},
             )
 
 
@@ -31,7 +35,8 @@ def lines(axes, x, values, trace, chosen):
     """Draw one line per layer, dark at the input, light at the output."""
     colours = depth_colours(len(chosen))
     style = "o-" if len(x) <= 20 else "-"
-    for colour, at in zip(colours, chosen, strict=True):
+    names = unlike_neighbours([str(trace.layers[at]) for at in chosen])
+    for colour, at, name in zip(colours, chosen, names, strict=True):
         series = np.where(np.isfinite(values[:, at]), values[:, at], np.nan)
         axes.plot(
             x,
@@ -40,8 +45,29 @@ def lines(axes, x, values, trace, chosen):
             color=colour,
             linewidth=1,
             markersize=3,
-            label=short(trace.layers[at]),
+            label=name,
         )
+
+
+def over_epochs(axes, epochs, values, trace, chosen):
+    """Draw one line per layer through the epochs that were measured."""
+    known = np.isfinite(values).any(axis=1)
+    lines(axes, epochs[known], values[known], trace, chosen)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    if not known.any():
+        say_empty(axes, "not measured at the end of any epoch yet")
+
+
+def say_empty(axes, why):
+    """Say in a panel why it has no lines; ticks would mean nothing."""
+    axes.set(xticks=[], yticks=[])
+    axes.text(
+        *(0.5, 0.5, why),
+        transform=axes.transAxes,
+        horizontalalignment="center",
+        color="0.35",
+    )
 
 
 def bands(axes, x, low, high, chosen):
@@ -85,16 +111,18 @@ def name_rows(axes, names, findings):
         if all(abs(i - other) >= every for other in rows):
             rows.append(i)
     rows.sort()
-    axes.set_yticks(rows, [short(names[i]) for i in rows], fontsize="x-small")
+    axes.set_yticks(
+        rows, unlike_neighbours([names[i] for i in rows]), fontsize="x-small"
+    )
     for row, label in zip(rows, axes.get_yticklabels(), strict=True):
         if names[row] in guilty:
             label.set_color(_COLOURS["critical"])
 
 
-def short(layer):
-    """Return the end of a long layer path."""
-    layer = str(layer)
-    return layer if len(layer) <= 28 else f"...{layer[-26:]}"
+def say_norms(bar):
+    """Label a bar of colours whose numbers are the log10 of norms."""
+    bar.ax.yaxis.set_major_formatter(lambda value, _: number(10**value))
+    bar.set_label("norm")
 
 
 def draw_over_time(figure, axes, profiles):
@@ -120,7 +148,7 @@ def draw_over_time(figure, axes, profiles):
         vmin=low,
         vmax=max(high, low + 1e-3),
     )
-    figure.colorbar(image, ax=axes, pad=0.01).set_label("log10")
+    say_norms(figure.colorbar(image, ax=axes, pad=0.01))
     axes.set_xticks([0, 1], ["first time step", "last"])
     every = max(1, len(cells) // _NAMED)
     shown = range(0, len(cells), every)

@@ -1,10 +1,12 @@
 """A report as one page that opens offline: sections, one below the other."""
 
 import datetime
+import re
 from html import escape
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard.reporting.charts import chart
 from keras_gradguard.reporting.charts import heatmap
 from keras_gradguard.reporting.charts import through_time
@@ -18,6 +20,9 @@ from keras_gradguard.version import __version__
 
 # What a reader takes in at once; the rest is folded away.
 _NAMED, _CODE_LINES, _ROWS = 4, 5, 20
+# What must not be broken at its hyphen: "3.1e-5", "0-29".
+_HYPHENED = re.compile(r"[\d.]+(?:e-|-)\d+")
+_CODE = re.compile(r"`([^`]+)`")
 # Logs with a chart of their own, and those that come first.
 _MOST_LOGS = 6
 _LOGS_FIRST = {"loss": 0, "val_loss": 1}
@@ -53,17 +58,19 @@ def finding_card(finding, trace):
         f'<h2><span class="{escape(finding.severity)}">{escape(finding.rule)}'
         f"</span> since step {finding.first_step}{epoch}</h2>",
         f'<p class="dim">{escape(state(finding, trace))}</p>',
-        f"<p>{escape(finding.message)}</p>",
+        f"<p>{_prose(finding.message)}</p>",
     ]
     if finding.cause:
         parts.append(f"<p>Follows from <b>{escape(finding.cause)}</b>.</p>")
     if finding.layers:
         shown = [escape(layer) for layer in finding.layers]
+        # To fold a single one away saves nothing.
+        most = _NAMED if len(shown) > _NAMED + 1 else len(shown)
         parts.append(
             f'<p class="dim">Layers, culprits first: '
-            f"{', '.join(shown[:_NAMED])}</p>"
+            f"{', '.join(shown[:most])}</p>"
         )
-        parts.append(_folded("more layers", shown[_NAMED:], ", "))
+        parts.append(_folded("more layer", shown[most:], ", "))
     # What helps against the cause helps against what follows.
     remedies = [] if finding.cause else [*map(_remedy, finding.remedies)]
     parts += remedies[:1]
@@ -77,8 +84,14 @@ def finding_card(finding, trace):
 
 
 def _remedy(remedy):
-    parts = [f"<h3>{escape(remedy.title)}</h3>", f"<p>{escape(remedy.why)}</p>"]
+    parts = [f"<h3>{escape(remedy.title)}</h3>", f"<p>{_prose(remedy.why)}</p>"]
     return "\n".join([*parts, *(_code(remedy.code) if remedy.code else ())])
+
+
+def _prose(text):
+    """Return a sentence as HTML: code as such, numbers on one line."""
+    text = _CODE.sub(r"<code>\1</code>", escape(text))
+    return _HYPHENED.sub(r'<span class="number">\g<0></span>', text)
 
 
 def _folded(what, lines, between):
@@ -86,20 +99,21 @@ def _folded(what, lines, between):
     if not lines:
         return ""
     return (
-        f"<details><summary>{len(lines)} {what}</summary>"
+        f"<details><summary>{count(len(lines), what)}</summary>"
         f"<p>{between.join(lines)}</p></details>"
     )
 
 
 def _code(code):
     lines = code.splitlines()
-    if len(lines) <= _CODE_LINES:
+    if len(lines) <= _CODE_LINES + 1:
         return [f'<pre tabindex="0"><code>{escape(code)}</code></pre>']
     head = "\n".join(lines[:_CODE_LINES])
     rest = "\n".join(lines[_CODE_LINES:])
     return [
         f'<pre tabindex="0"><code>{escape(head)}</code></pre>',
-        f"<details><summary>{len(lines) - _CODE_LINES} more lines</summary>"
+        f"<details><summary>{count(len(lines) - _CODE_LINES, 'more line')}"
+        "</summary>"
         f'<pre tabindex="0"><code>{escape(rest)}</code></pre></details>',
     ]
 
@@ -178,7 +192,7 @@ def _table(rows):
     rest = [line for i, line in enumerate(lines) if i not in shown]
     return (
         table([lines[i] for i in shown])
-        + f"<details><summary>{len(rest)} more layers</summary>"
+        + f"<details><summary>{count(len(rest), 'more layer')}</summary>"
         + f"{table(rest)}</details>"
     )
 

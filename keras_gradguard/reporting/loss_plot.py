@@ -6,6 +6,8 @@ from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.drawing import mark
 
 _POINTS = 150
+# As in the charts of the HTML report.
+_LEAST_SPAN = 0.2
 
 
 def draw_loss(axes, trace, findings):
@@ -37,6 +39,8 @@ def draw_loss(axes, trace, findings):
     positive = drawn and _spread(axes) > 100
     if positive:
         axes.set_yscale("log")
+    elif drawn:
+        _show_flat_as_flat(axes)
     title = "Loss"
     stood = _stood_still(trace)
     gone = ~np.isfinite(trace.logs.get("loss", np.zeros(0)))
@@ -46,7 +50,15 @@ def draw_loss(axes, trace, findings):
         title += f": has not moved for {stood} epochs"
     axes.set_title(title, loc="left")
     if drawn:
-        axes.legend(fontsize="x-small", loc="upper right")
+        # Above, where it hides no line.
+        axes.legend(
+            fontsize="x-small",
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=3,
+            frameon=False,
+            borderaxespad=0.2,
+        )
     mark(axes, findings, label=True)
 
 
@@ -69,6 +81,15 @@ def _spread(axes):
     if not len(values) or values.min() <= 0:
         return 1.0
     return values.max() / values.min()
+
+
+def _show_flat_as_flat(axes):
+    """Let the axis span a fifth of its values at least."""
+    low, high = axes.get_ylim()
+    missing = _LEAST_SPAN * max(abs(low), abs(high)) - (high - low)
+    if missing > 0:
+        axes.set_ylim(low - missing / 2, high + missing / 2)
+    axes.ticklabel_format(axis="y", useOffset=False)
 
 
 def _stood_still(trace):

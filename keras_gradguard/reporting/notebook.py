@@ -34,6 +34,7 @@ padding:.2em 1em .8em;margin:.8em 0}
 border-radius:6px;padding:.5em;background:transparent;color:inherit}
 .gradguard svg{width:100%;height:auto;display:block}
 .gradguard svg text{fill:currentColor;font:12px system-ui,sans-serif}
+.gradguard svg .narrow{display:none}.gradguard .number{white-space:nowrap}
 .gradguard table{border-collapse:collapse;font-size:.95em}
 .gradguard td,.gradguard th{padding:.2em .7em;text-align:left;
 border-bottom:1px solid var(--line)}
@@ -94,10 +95,8 @@ def trace_html(trace):
     Args:
         trace: `Trace`.
     """
-    count, total = len(trace.layers), len(trace.steps)
-    head = f"{total:,} records of {count:,} layers, {len(trace.epochs)} epochs"
-    parts = [f'<p class="verdict">Trace: {head}</p>']
-    if not total:
+    parts = [f'<p class="verdict">{escape(repr(trace)[1:-1])}</p>']
+    if not len(trace.steps):
         return _cell(parts)
     losses, loss = loss_so_far(trace)
     if loss:

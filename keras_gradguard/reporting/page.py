@@ -29,8 +29,20 @@ table.runs th,table.runs td{text-align:left}
 table.runs td:nth-last-child(2){text-align:right}
 svg{width:100%;height:auto;display:block}
 svg text{fill:var(--fg);font:12px system-ui,sans-serif}
+svg .narrow{display:none}
+.number{white-space:nowrap}
 table{overflow-wrap:normal}
-@media(max-width:40rem){svg text{font-size:20px}pre{white-space:pre-wrap}}
+@media(max-width:40rem){svg text{font-size:25px}svg .wide{display:none}
+svg .narrow{display:inline}pre{white-space:pre-wrap}
+table.runs thead{position:absolute;width:1px;height:1px;overflow:hidden;
+clip-path:inset(50%)}
+table.runs tr{display:block;padding:.5rem 0;
+border-bottom:1px solid var(--line)}
+table.runs td,table.runs td:nth-last-child(2){display:grid;gap:.6rem;
+grid-template-columns:6.5rem 1fr;border:0;padding:.1rem 0;text-align:left;
+overflow-wrap:anywhere}
+table.runs td::before{content:attr(data-title);color:var(--dim)}
+table.runs td:empty{display:none}}
 @media print{pre{white-space:pre-wrap}.finding,svg{break-inside:avoid}
 h2{break-after:avoid}.wide{overflow:visible}}
 a:focus,summary:focus,[tabindex]:focus{outline:2px solid currentColor}

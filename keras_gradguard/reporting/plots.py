@@ -18,6 +18,9 @@ from keras_gradguard.reporting.drawing import draw_over_time
 from keras_gradguard.reporting.drawing import lines
 from keras_gradguard.reporting.drawing import mark
 from keras_gradguard.reporting.drawing import name_rows
+from keras_gradguard.reporting.drawing import over_epochs
+from keras_gradguard.reporting.drawing import say_empty
+from keras_gradguard.reporting.drawing import say_norms
 from keras_gradguard.reporting.loss_plot import draw_loss
 from keras_gradguard.reporting.map_over_time import last_profiles
 from keras_gradguard.reporting.tables import binned
@@ -61,10 +64,11 @@ def plot_of(trace, what, layers, findings):
             fail(TypeError, owner, "findings", "a list of Finding", finding)
     if what == "weights":
         return plot_weights(trace, layers)
-    return plot(trace, findings, layers)
+    # Without findings nobody has said yet that there are none.
+    return plot(trace, findings, layers, judged=bool(findings))
 
 
-def plot(trace, findings=(), layers=None):
+def plot(trace, findings=(), layers=None, judged=True):
     """Draw what was recorded.
 
     Loss over steps with the findings marked; a heatmap of the gradient norms,
@@ -76,6 +80,7 @@ def plot(trace, findings=(), layers=None):
         trace: `keras_gradguard.Trace`.
         findings: List of `Finding` to mark. Defaults to none.
         layers: List of layer paths to show. Defaults to all.
+        judged: Bool. Whether `findings` are all there are. Defaults to True.
 
     Returns:
         A `matplotlib.figure.Figure`. Notebooks show it as it is;
@@ -103,7 +108,10 @@ def plot(trace, findings=(), layers=None):
     ratio = figure.add_subplot(grid[2, 1], sharex=loss)
     steps, ratios = trace.measured("update_ratio")
     _draw_series(ratio, steps, ratios, trace, chosen)
-    ratio.axhline(1e-3, color="0.4", linestyle="--", linewidth=1)
+    if np.isfinite(ratios).any():
+        ratio.axhline(1e-3, color="0.4", linestyle="--", linewidth=1)
+    else:
+        say_empty(ratio, "not measured yet")
     ratio.set_title("Update / weights (usual: about 1e-3)", loc="left")
     for axes in (norms, ratio):
         axes.set_xlabel("step")
@@ -122,7 +130,8 @@ def plot(trace, findings=(), layers=None):
             ncols=5,
             fontsize="small",
         )
-    figure.suptitle(f"GradGuard: {verdict(trace, list(findings))}", x=0.5)
+    told = verdict(trace, list(findings)) if judged else repr(trace)[1:-1]
+    figure.suptitle(f"GradGuard: {told}", x=0.5)
     return figure
 
 
@@ -154,9 +163,8 @@ def plot_weights(trace, layers=None):
     )
     for at, (name, title) in enumerate(panels):
         axes = figure.add_subplot(2, 2, at + 1)
-        lines(axes, history["epoch"] + 1, history[name], trace, chosen)
+        over_epochs(axes, history["epoch"] + 1, history[name], trace, chosen)
         axes.set_title(title, loc="left")
-        axes.set_xlabel("epoch")
         if at == 0 and len(chosen) <= _MANY and len(history["epoch"]):
             axes.legend(fontsize="x-small")
     return figure
@@ -200,25 +208,28 @@ def _draw_heatmap(figure, axes, trace, findings, chosen):
     )
     if not len(trace.steps) or not len(chosen):
         return
+    from matplotlib import colormaps
+
     parts, cells, gone = binned(trace)
     cells, gone = cells[:, chosen], gone[:, chosen]
     known = cells[np.isfinite(cells)]
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
-    # Beyond twelve decades the colours of the rest would be one.
-    low = max(low, high - 12)
+    zero = np.isneginf(cells)
     edges = parts.edges
     rows = np.arange(len(chosen) + 1) - 0.5
     mesh = axes.pcolormesh(
         edges,
         rows,
-        cells.T,
-        cmap="viridis",
+        np.where(zero, low - 1, cells).T,
+        # What is exactly 0 lies under all colours.
+        cmap=colormaps["viridis"].with_extremes(under="black"),
         vmin=low,
         vmax=max(high, low + 1e-3),
         rasterized=True,
     )
-    bar = figure.colorbar(mesh, ax=axes, pad=0.01)
-    bar.set_label("log10 of the norm")
+    say_norms(figure.colorbar(mesh, ax=axes, pad=0.01))
+    if zero.any():
+        axes.set_title("black: exactly 0", loc="right", fontsize="small")
     at, layer = np.nonzero(gone)
     if len(at):
         middle = (edges[at] + edges[at + 1]) / 2
@@ -291,26 +302,17 @@ def _empty(figure):
 def _draw_weights(left, right, trace, chosen):
     history = weight_history(trace)
     epochs = history["epoch"] + 1
-    lines(left, epochs, history["weight_norm"], trace, chosen)
+    over_epochs(left, epochs, history["weight_norm"], trace, chosen)
     left.set_title("Norm of the weights", loc="left")
     moved = history["since_start"]
     title = "Distance from the start / norm at the start"
     if not np.isfinite(moved).any():
         moved = history["percent_change"]
         title = "Change of the weight norm per epoch [%]"
-    lines(right, epochs, moved, trace, chosen)
+    over_epochs(right, epochs, moved, trace, chosen)
+    right.set_title(title, loc="left", fontsize="medium")
     zero = history["zero_fraction"]
     zero = zero[:, chosen]
-    if zero.size and np.isfinite(zero).any():
+    if zero.size and np.nanmax(zero, initial=0.0) > 0:
         share = number(100 * np.nanmax(zero))
-        right.annotate(
-            f"zero weights: up to {share} %",
-            (0.98, 0.04),
-            xycoords="axes fraction",
-            horizontalalignment="right",
-            fontsize="small",
-            color="0.35",
-        )
-    right.set_title(title, loc="left", fontsize="medium")
-    for axes in (left, right):
-        axes.set_xlabel("epoch")
+        right.set_xlabel(f"epoch (weights that are zero: up to {share} %)")

@@ -5,6 +5,7 @@ from html import escape
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard._text import number
 from keras_gradguard.reporting.page import to_page
 from keras_gradguard.reporting.page import tone
@@ -22,14 +23,18 @@ def to_index(runs, where):
         where: Str. The directory.
     """
     order = sorted(range(len(runs)), key=lambda at: (_rank(runs[at][2]), at))
-    head = "".join(f'<th scope="col">{title}</th>' for title in _TITLES)
+    head = "".join(
+        f'<th role="columnheader" scope="col">{title}</th>' for title in _TITLES
+    )
     lines = [_line(*runs[at]) for at in order]
     sick = sum(_rank(report) < 3 for _, _, report, _ in runs)
     body = (
-        f'<p class="verdict">{len(runs)} runs, {sick} with problems.</p>\n'
+        f'<p class="verdict">{count(len(runs), "run")}, {sick} with problems.'
+        "</p>\n"
         f'<p class="dim">{escape(where)}</p>\n'
-        f'<div class="wide" tabindex="0"><table class="runs"><thead><tr>{head}'
-        f"</tr></thead>\n<tbody>\n{''.join(lines)}</tbody></table></div>"
+        '<div class="wide" tabindex="0"><table class="runs" role="table">'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>\n'
+        f'<tbody role="rowgroup">\n{"".join(lines)}</tbody></table></div>'
     )
     return to_page("GradGuard runs", body)
 
@@ -55,8 +60,12 @@ def _line(name, link, report, written):
     else:
         cells = [_verdict(report), *map(escape, _numbers(report))]
     day = datetime.datetime.fromtimestamp(written).strftime("%Y-%m-%d %H:%M")
-    row = "".join(f"<td>{cell}</td>" for cell in (shown, *cells, day))
-    return f"<tr>{row}</tr>\n"
+    # On a phone, where the head has no room, each cell says what it is.
+    row = "".join(
+        f'<td role="cell" data-title="{title}">{cell}</td>'
+        for title, cell in zip(_TITLES, (shown, *cells, day), strict=True)
+    )
+    return f'<tr role="row">{row}</tr>\n'
 
 
 def _verdict(report):
@@ -77,6 +86,9 @@ def _numbers(report):
     if not len(loss):
         loss = np.asarray(trace.extra.get("loss", ()), float)
         loss = loss[~np.isnan(loss)]
-    went = f"{number(loss[0])} to {number(loss[-1])}" if len(loss) else ""
+    went = ""
+    if len(loss):
+        ends = [number(x) if np.isfinite(x) else "NaN" for x in loss[[0, -1]]]
+        went = " to ".join(dict.fromkeys(ends))
     steps = int(trace.steps[-1]) + 1
     return layers[0] if layers else "", went, f"{steps:,}"

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard._text import number
 from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.told import medians
@@ -137,7 +138,8 @@ def binned(trace, bins=400):
         bins: Int. Largest number of bins.
 
     Returns:
-        `StepBins`; float array (bins, L) of mean log10, NaN where there is no
+        `StepBins`; float array (bins, L) of mean log10 of what is larger than
+        zero, minus infinity where all is exactly zero, NaN where there is no
         gradient; bool array (bins, L), whether any gradient was not finite.
     """
     norms = trace.get("grad_norm")
@@ -145,12 +147,12 @@ def binned(trace, bins=400):
     finite = np.isfinite(norms)
     active = np.zeros(len(trace.layers), bool)
     active[trace.owners[trace.has_gradient]] = True
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log10(np.where(finite, norms, 1).astype(np.float64))
-        # Exact zeros are drawn as the smallest float32.
-        logs = np.where(np.isneginf(logs), np.log10(1e-45), logs)
-        total = parts.sum(np.where(finite, logs, 0))
-        cells = total / parts.sum(finite * 1.0)
+    positive = finite & (norms > 0)
+    logs = np.log10(np.where(positive, norms, 1).astype(np.float64))
+    with np.errstate(invalid="ignore"):
+        cells = parts.sum(logs) / parts.sum(positive * 1.0)
+    zero = np.isnan(cells) & parts.any(finite)
+    cells = np.where(zero, -np.inf, cells)
     return parts, cells, parts.any(~finite & active)
 
 
@@ -168,8 +170,8 @@ def verdict(trace, findings, not_judged=None):
     if trace is None:
         steps = layers = ""
     else:
-        steps = f" in {trace.records_seen:,} recorded steps"
-        layers = f" of {len(trace.layers)} layers"
+        steps = f" in {count(trace.records_seen, 'recorded step')}"
+        layers = f" of {count(len(trace.layers), 'layer')}"
     if not findings:
         if trace is not None and not len(trace.steps):
             reason = trace.meta.get("not_recorded")
@@ -180,7 +182,7 @@ def verdict(trace, findings, not_judged=None):
             return f"No problem found{_in_steps(trace)}; {_why(not_judged)}."
         return f"Healthy: nothing found{steps}{layers}."
     critical = sum(f.severity == "critical" for f in findings)
-    many = "1 problem" if len(findings) == 1 else f"{len(findings)} problems"
+    many = count(len(findings), "problem")
     worst = f", {critical} of them critical" if critical else ""
     if critical == len(findings):
         worst = ", critical"
@@ -190,8 +192,7 @@ def verdict(trace, findings, not_judged=None):
 def _in_steps(trace):
     if trace is None:
         return ""
-    many = "step" if trace.records_seen == 1 else "steps"
-    return f" in {trace.records_seen:,} {many}"
+    return f" in {count(trace.records_seen, 'step')}"
 
 
 def _why(reasons):
@@ -214,8 +215,8 @@ def clipping(trace):
     )
     skipped = int(trace.skipped.sum())
     if skipped:
-        many = "update was" if skipped == 1 else "updates were"
-        text += f" {skipped:,} nonfinite {many} skipped."
+        many = count(skipped, "nonfinite update was", "nonfinite updates were")
+        text += f" {many} skipped."
     return text
 
 

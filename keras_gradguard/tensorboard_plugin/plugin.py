@@ -199,12 +199,17 @@ def _profile(run, request):
     return views.profile(run, _integer(request, "step", 0, 2**62))
 
 
+def _times(run, request):
+    return views.times(run, _integer(request, "step", 0, 2**62))
+
+
 # What is shown of a run: a function of `RunData` and the request each.
 VIEWS = {
     "overview": _overview,
     "matrix": _matrix,
     "layer": _layer,
     "profile": _profile,
+    "times": _times,
 }
 
 

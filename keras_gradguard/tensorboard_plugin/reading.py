@@ -15,7 +15,11 @@ from keras_gradguard.reporting.tensorboard.chunks import BY_SITE
 from keras_gradguard.reporting.tensorboard.chunks import BY_VARIABLE
 from keras_gradguard.reporting.tensorboard.chunks import HIGH
 from keras_gradguard.reporting.tensorboard.chunks import METRICS
+from keras_gradguard.reporting.tensorboard.chunks import TIME_LENGTHS
+from keras_gradguard.reporting.tensorboard.chunks import TIME_NORMS
+from keras_gradguard.reporting.tensorboard.chunks import TIME_STEPS
 from keras_gradguard.reporting.tensorboard.chunks import unpack
+from keras_gradguard.trace.through_time import TIMES
 
 # JavaScript counts exactly up to here.
 _LAST_STEP = 2**53
@@ -132,6 +136,28 @@ class Reader:
                 high = None
             metrics[name] = (at, values, values if high is None else high)
         return steps, shared, metrics
+
+    def times(self, chunk, layers):
+        """Return the gradients through time of a chunk, or None.
+
+        Args:
+            chunk: `Chunk`.
+            layers: Int. Number of recurrent layers.
+
+        Returns:
+            Tuple of steps (M,), lengths (M, N) and norms (M, N, `TIMES`).
+        """
+        at = self._steps(chunk.arrays, TIME_STEPS)
+        if at is None:
+            return None
+        lengths = chunk.arrays.get(TIME_LENGTHS)
+        norms = chunk.arrays.get(TIME_NORMS)
+        shape = (len(at), layers)
+        fits = _is(lengths, "i", shape) and _is(norms, "f", (*shape, TIMES))
+        if not fits or lengths.min(initial=0) < 0:
+            self.leave_out("records: through_time does not fit its layers")
+            return None
+        return at, lengths, norms
 
     def _steps(self, arrays, name):
         steps = arrays.get(name)

@@ -15,6 +15,7 @@ from keras_gradguard.reporting.tensorboard.chunks import RECORDS_TAG
 from keras_gradguard.tensorboard_plugin.reading import Reader
 from keras_gradguard.tensorboard_plugin.reading import in_order
 from keras_gradguard.tensorboard_plugin.reading import is_step
+from keras_gradguard.trace.through_time import TIMES
 
 
 @dataclasses.dataclass(slots=True)
@@ -31,6 +32,9 @@ class RunData:
         meta: Dict of what is known of the run.
         steps: Int array (T,), rising.
         shared: Dict of name to float array (T,).
+        recurrent: List of N str. Layers measured through time.
+        times: Tuple of int arrays (K,) of steps and (K, N) of time steps, and
+            float array (K, N, `trace.through_time.TIMES`) of norms.
         metrics: Dict of name to (int array (M,), float array (M, R) of means,
             the same of maxima); R are the `rows` of the metric.
         epochs: List of [number, last step, dict of logs].
@@ -52,6 +56,8 @@ class RunData:
     meta: dict
     steps: np.ndarray
     shared: dict
+    recurrent: list
+    times: tuple
     metrics: dict
     epochs: list
     findings: list | None
@@ -63,7 +69,7 @@ class RunData:
     @property
     def nbytes(self):
         """Bytes of its arrays."""
-        arrays = [*self.shared.values()]
+        arrays = [*self.shared.values(), *self.times]
         for steps, values, high in self.metrics.values():
             arrays += [steps, values, *([] if high is values else [high])]
         return sum(array.nbytes for array in arrays)
@@ -112,6 +118,8 @@ def assemble(data):
         about.get("variables") or [], "layers: `variables`"
     )
     variables = variables or []
+    told = about.get("recurrent") or []
+    recurrent = reader.texts(told, "layers: `recurrent`") or []
     series = [
         reader.series(chunk, len(names), len(sites), len(variables))
         for chunk in chunks
@@ -143,6 +151,8 @@ def assemble(data):
         meta if isinstance(meta, dict) else {},
         steps,
         shared,
+        recurrent,
+        _times(reader, chunks, ends, len(recurrent)),
         _metrics(chunks, series, ends),
         _epochs(reader, chunks, ends),
         findings,
@@ -166,6 +176,8 @@ def _unknown(reader):
         meta={},
         steps=none,
         shared={},
+        recurrent=[],
+        times=_no_times(0),
         metrics={},
         epochs=[],
         findings=None,
@@ -230,6 +242,28 @@ def _metrics(chunks, series, ends):
                 high = np.concatenate(tops)[order]
             found[name] = (steps, mean, high)
     return found
+
+
+def _no_times(layers):
+    return (
+        np.zeros(0, np.int64),
+        np.zeros((0, layers), np.int64),
+        np.zeros((0, layers, TIMES), np.float32),
+    )
+
+
+def _times(reader, chunks, ends, layers):
+    found = [_no_times(layers)]
+    for chunk in chunks if layers else ():
+        part = reader.times(chunk, layers)
+        if part is not None:
+            keep = part[0] < ends.get(chunk.session, math.inf)
+            found.append(tuple(values[keep] for values in part))
+    steps, order = _in_order([part[0] for part in found])
+    return (
+        steps,
+        *(np.concatenate([part[i] for part in found])[order] for i in (1, 2)),
+    )
 
 
 def _in_order(parts):

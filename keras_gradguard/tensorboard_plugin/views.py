@@ -7,6 +7,7 @@ import numpy as np
 from keras_gradguard.reporting.tensorboard.chunks import METRICS
 from keras_gradguard.tensorboard_plugin import downsample
 from keras_gradguard.trace.series import SHOWN_STEPS
+from keras_gradguard.trace.through_time import times_of
 
 # In a matrix: infinity is itself, NaN is "not measured", and this is NaN.
 NAN_CODE = -1.0
@@ -48,6 +49,7 @@ def overview(run, points, first=None, last=None):
             series[name].update(low=numbers(low), high=numbers(high))
     return {
         "layers": run.layers,
+        "recurrent": run.recurrent if len(run.times[0]) else [],
         "classes": run.classes,
         "active": run.active.tolist(),
         "meta": run.meta,
@@ -240,6 +242,41 @@ def profile(run, step):
             ],
         }
     return {"step": int(step), "metrics": metrics}
+
+
+def times(run, step):
+    """Return gradients through time at one step, in all recurrent layers.
+
+    Args:
+        run: `RunData`.
+        step: Int.
+
+    Returns:
+        Dict of `step`, the last step up to this one at which it was measured
+        (the first one if there is none), and `layers`, a list of dicts with
+        `layer`, `length`, its time steps, and `times` and `norms`, those that
+        are known. Null and empty where nothing was measured.
+    """
+    steps, lengths, norms = run.times
+    if not len(steps):
+        return {"step": None, "layers": []}
+    row = max(0, int(np.searchsorted(steps, step, side="right")) - 1)
+    layers = []
+    for name, length, values in zip(
+        run.recurrent, lengths[row].tolist(), norms[row], strict=True
+    ):
+        at = times_of(length)
+        shown = values[: len(at)]
+        known = ~np.isnan(shown)
+        layers.append(
+            {
+                "layer": name,
+                "length": length,
+                "times": at[known].tolist(),
+                "norms": numbers(shown[known]),
+            }
+        )
+    return {"step": int(steps[row]), "layers": layers}
 
 
 def numbers(values):

@@ -87,6 +87,7 @@ _SCHEMA = {
         }
     ],
     "not_recorded": is_text,
+    "capsule": _flag,
     "epochs_planned": _whole,
     "steps_per_epoch": _whole,
     "layer_info": {

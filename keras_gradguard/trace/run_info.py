@@ -40,6 +40,7 @@ class RunInfo:
         sites: Dict from the path of an activation to a dict with
             `activation`, `can_die`, `saturates`.
         rescaling: Paths of the layers that only rescale, or None.
+        capsule: Whether the run was asked to keep a capsule.
     """
 
     backend: str | None = None
@@ -60,6 +61,7 @@ class RunInfo:
     layers: dict = dataclasses.field(default_factory=dict)
     sites: dict = dataclasses.field(default_factory=dict)
     rescaling: list | None = None
+    capsule: bool = False
 
     @classmethod
     def of(cls, meta):

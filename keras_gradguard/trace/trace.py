@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from keras_gradguard import _validation
 from keras_gradguard._optional import require
+from keras_gradguard._text import count
 from keras_gradguard._validation import check_choice
 from keras_gradguard.trace import file
 from keras_gradguard.trace.activations import ActivationMeasurements
@@ -742,8 +743,9 @@ class Trace:
 
     def __repr__(self) -> str:
         return (
-            f"<Trace: {len(self.steps)} records of {len(self.layers)} layers, "
-            f"{len(self.epochs)} epochs>"
+            f"<Trace: {count(len(self), 'record')} of "
+            f"{count(len(self.layers), 'layer')}, "
+            f"{count(len(self.epochs), 'epoch')}>"
         )
 
 

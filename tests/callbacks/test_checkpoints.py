@@ -1,7 +1,5 @@
 """What is saved during a watched fit is the user's alone."""
 
-import subprocess
-import sys
 import textwrap
 
 import keras
@@ -10,6 +8,7 @@ import pytest
 
 from keras_gradguard import DeadReLUDetector
 from keras_gradguard import GradientMonitor
+from tests import fresh
 from tests import models
 
 LOAD = """
@@ -69,13 +68,7 @@ def load_elsewhere(paths, folder):
     """Load models in a process that cannot import the package."""
     script = folder / "load.py"
     script.write_text(textwrap.dedent(LOAD))
-    done = subprocess.run(
-        [sys.executable, str(script), *map(str, paths)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        check=False,
-    )
+    done = fresh.run(script, *paths, cwd=folder)
     assert done.returncode == 0, done.stderr
     numbers = (line.split() for line in done.stdout.splitlines())
     return [(int(n), int(step), float(total)) for n, step, total in numbers]

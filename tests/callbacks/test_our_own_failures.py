@@ -8,7 +8,7 @@ import keras_gradguard as kgg
 from keras_gradguard import GradGuardWarning
 from keras_gradguard import _backend
 from keras_gradguard.recording.dispatcher import Dispatcher
-from keras_gradguard.recording.step.activations import ForwardTap
+from keras_gradguard.recording.step.gathering import Gathering
 from keras_gradguard.recording.step.gradients import GradientTap
 from keras_gradguard.recording.step.packing import Packing
 from tests import models
@@ -27,7 +27,7 @@ def parts():
         "snapshot": (backend.Ring, "snapshot"),
         "prepare": (GradientTap, "prepare"),
         "pack": (Packing, "pack_activations"),
-        "note": (ForwardTap, "_note_outputs"),
+        "note": (Gathering, "_note_outputs"),
         "deliver": (Dispatcher, "_deliver"),
     }
 

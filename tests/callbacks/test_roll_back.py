@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import keras_gradguard as kgg
+from keras_gradguard.callbacks.losses_so_far import LossesSoFar
 
 BATCH, BATCHES = 16, 60
 RNG = np.random.default_rng(0)
@@ -130,33 +131,82 @@ def test_the_rate_comes_back_where_all_is_well(capsys):
 SEEDS = 10
 
 
+# What a bad batch does to SGD are NaN, to Adam averages that remember it.
 @pytest.mark.once
-def test_it_ends_where_the_run_without_the_fault_ends():
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "bad"),
+    [(keras.optimizers.SGD, 0.05, 3e3), (keras.optimizers.Adam, 0.005, 1e3)],
+)
+def test_it_ends_where_the_run_without_the_fault_ends(optimizer, rate, bad):
     noise = np.random.default_rng(1).normal(size=Y.shape) * 0.3
     clean = (Y + noise).astype("float32")
     y = clean.copy()
-    y[40 * BATCH : 41 * BATCH] = 3e3
+    y[40 * BATCH : 41 * BATCH] = bad
     near = lost = 0
     for seed in range(SEEDS):
-        expected, plain, saved = (
-            make(0.05, seed, keras.optimizers.SGD) for _ in range(3)
-        )
+        expected, plain, saved = (make(rate, seed, optimizer) for _ in range(3))
         back = kgg.RollBack(save_freq=20, verbose=0, max_rollbacks=5)
-        fit(expected, clean, epochs=4)
-        for epoch in range(4):
-            # The bad batch comes once.
-            fit(plain, y if epoch == 1 else clean)
-        whole = np.concatenate([clean, y, clean, clean])
-        fit(saved, whole, back, x=np.concatenate([X] * 4))
+        x = np.concatenate([X] * 3)
+        fit(expected, np.concatenate([clean] * 3), x=x)
+        # The bad batch comes once.
+        fit(plain, np.concatenate([clean, y, clean]), x=x)
+        fit(saved, np.concatenate([clean, y, clean]), back, x=x)
         assert back.rollbacks
         losses = [
-            model.evaluate(X, clean, verbose=0)
+            model.evaluate(X, clean, batch_size=240, verbose=0)
             for model in (expected, plain, saved)
         ]
         near += losses[2] <= 1.1 * losses[0]
         lost += not losses[1] <= 1.1 * losses[0]
     assert near >= 8
     assert lost >= 8  # without it
+
+
+def test_a_finite_spike_is_undone():
+    model, back = make(), kgg.RollBack(save_freq=10, verbose=0)
+    keeps = Keeps(batch=49)
+    fit(model, with_fault(BATCHES - 1, 3e3), keeps, back)
+    (told,) = back.rollbacks
+    assert told["reason"].startswith("one batch had a gradient of norm")
+    assert (told["to_epoch"], told["to_batch"]) == (0, 49)
+    for one, other in zip(keeps.weights, arrays(model), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_spikes_that_keep_coming_are_the_data_s(capsys):
+    y = Y.copy()
+    for at in range(20, BATCHES, 8):
+        y[at * BATCH : (at + 1) * BATCH] = 3e3
+    model, back = make(), kgg.RollBack(save_freq=10, max_rollbacks=1)
+    history = fit(model, y, back, epochs=2)
+    assert [told["ended"] for told in back.rollbacks] == [False]
+    assert len(history.epoch) == 2
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("undone 1 time, and training goes on with it") == 1
+
+
+@pytest.mark.once
+def test_what_is_no_spike():
+    random = np.random.default_rng(0)
+    usual = random.uniform(0.8, 1.2, 64)
+    losses = random.uniform(0.8, 1.2, 64)
+
+    def told(norm, loss):
+        so_far = LossesSoFar()
+        so_far.add(losses, np.isfinite(losses), usual)
+        at = None if loss is None else np.array([loss])
+        so_far.add(at, np.array([True]), np.array([norm]))
+        return so_far.why_spike()
+
+    assert "of norm 150, usual is 1" in told(150.0, 5.0)
+    assert told(150.0, None)  # a model that tells no loss
+    assert told(60.0, 5.0) is None  # large, and a rare class may be so
+    # A network that leaves a plateau: its gradient grows, and it learns.
+    assert told(150.0, 0.9) is None
+    few = LossesSoFar()
+    few.add(losses[:10], np.isfinite(losses[:10]), usual[:10])
+    few.add(np.array([1e6]), np.array([True]), np.array([1e6]))
+    assert few.why_spike() is None
 
 
 @pytest.mark.once

@@ -33,7 +33,7 @@ def _without_kernels(monkeypatch):
 def fit(jit_compile, *callbacks):
     """Variables of model and optimizer after a fit, and the history."""
     keras.utils.set_random_seed(3)
-    model = models.mlp(activation="relu")
+    model = models.mlp(depth=1, activation="relu")
     optimizer = AutoClip(keras.optimizers.Adam(0.01), percentile=40)
     model.compile(optimizer, models.crossentropy(), jit_compile=jit_compile)
     x, y = models.dataset(64)

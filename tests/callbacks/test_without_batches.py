@@ -111,6 +111,80 @@ def test_loader_of_torch():
     np.testing.assert_allclose(total(wrapped, 2), [MEAN] * 2, rtol=1e-6)
 
 
+CHECKSUMS = [
+    kgg.batch_checksum((X[BATCHES[at]], Y[BATCHES[at]])) for at in LEFT_OUT
+]
+
+
+def test_checksums_of_arrays():
+    for wide in (X, X.astype("float64")):
+        x, y = kgg.without_batches((wide, Y), CHECKSUMS, batch_size=SIZE)
+        assert x[:, 0].tolist() == ROWS_LEFT
+        np.testing.assert_array_equal(y, -x)
+    both = [LEFT_OUT[0], CHECKSUMS[1].upper()]
+    x, _ = kgg.without_batches((X, Y), both, batch_size=SIZE)
+    assert x[:, 0].tolist() == ROWS_LEFT
+    with pytest.raises(ValueError, match="`fit` shuffled the rows"):
+        kgg.without_batches((X[::-1], Y), CHECKSUMS, batch_size=SIZE)
+
+
+class Shuffled(Dataset):
+    """Its batches come in another order in each epoch."""
+
+    order = (3, 0, 2, 4, 1, 5)
+
+    def __getitem__(self, index):
+        return super().__getitem__(self.order[index])
+
+    def on_epoch_end(self):
+        self.order = self.order[::-1]
+
+
+def test_checksums_of_a_shuffled_dataset():
+    data = Shuffled()
+    wrapped = kgg.without_batches(data, CHECKSUMS)
+    for _ in range(2):
+        got = [wrapped[at][0][:, 0].tolist() for at in range(6)]
+        # The next one comes in the place of each.
+        after = [data.order[(data.order.index(b) + 1) % 6] for b in LEFT_OUT]
+        expected = [b for b in data.order if b not in LEFT_OUT] + after
+        assert sorted(got) == sorted(BATCHES[b] for b in expected)
+        data.on_epoch_end()
+    total(wrapped, 2)
+    every = [kgg.batch_checksum((X[rows], Y[rows])) for rows in BATCHES]
+    with pytest.raises(ValueError, match="fewer than all"):
+        kgg.without_batches(Dataset(), every)[0]
+
+
+def test_checksums_of_what_comes():
+    batches = [(X[rows], Y[rows]) for rows in BATCHES]
+    wrapped = kgg.without_batches(iter(batches[::-1]), CHECKSUMS)
+    got = [x[:, 0].tolist() for x, _ in wrapped]
+    assert got == EXPECTED[::-1]
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(SIZE)
+        data = kgg.without_batches(data.shuffle(6), CHECKSUMS)
+        got = sorted(x.numpy()[:, 0].tolist() for x, _ in data)
+        np.testing.assert_allclose(total(data, 2), [MEAN] * 2, rtol=1e-6)
+    elif backend == "torch":
+        import torch
+
+        sampler = torch.utils.data.BatchSampler(range(ROWS), SIZE, False)
+        loader = torch.utils.data.DataLoader(
+            torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y)),
+            batch_sampler=list(sampler)[::-1],
+        )
+        data = kgg.without_batches(loader, CHECKSUMS)
+        got = sorted(x[:, 0].tolist() for x, _ in data)
+        with pytest.warns(UserWarning, match="ran out of data"):
+            found = total(data, 2)
+        np.testing.assert_allclose(found, [MEAN] * 2, rtol=1e-6)
+    assert sorted(got) == EXPECTED
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
@@ -120,6 +194,8 @@ def test_loader_of_torch():
         ((X, 3), TypeError, "a list of integers"),
         ((X, np.array(3)), TypeError, "a list of integers"),
         ((X, [True]), TypeError, "must be an integer"),
+        ((X, ["0e9c5c"]), ValueError, "checksums of 64 hexadecimal digits"),
+        ((X, "0" * 64), TypeError, "a list of integers or of checksums"),
         (((X, Y[1:]), [0]), ValueError, "arrays of one length"),
         ((5, [0]), TypeError, "arrays, a tf.data.Dataset"),
         ((Dataset(), [6]), ValueError, "below 6"),

@@ -8,6 +8,9 @@ from keras import ops
 
 import keras_gradguard as kgg
 
+# Rules are judged; that a trace is right is tested on each backend.
+pytestmark = pytest.mark.once
+
 
 def waves(rows=512, noise=0.0):
     rng = np.random.default_rng(0)

@@ -200,3 +200,67 @@ def test_the_remedy_of_an_added_loss_weakens_it_in_the_users_own_layer():
     names["model"].fit(x, x, epochs=20, verbose=0)
     weak = names["model"].evaluate(x, x, verbose=0)
     assert weak < 0.5 * float(np.var(x, axis=0).mean()) < first
+
+
+def test_check_judges_a_model_of_which_one_output_has_no_loss():
+    x, y = waves()
+    inputs = keras.Input((4,))
+    hidden = layers.Dense(8, "tanh")(inputs)
+    outputs = {
+        "main": layers.Dense(1, name="main")(hidden),
+        "seen": layers.Dense(2, name="seen")(hidden),
+    }
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", {"main": "mse"})
+    report = kgg.check(model, x, {"main": y})
+    assert report.healthy is True
+    assert not report.not_judged
+    monitor = kgg.GradientMonitor(verbose=0)
+    model.fit(x, {"main": y}, epochs=8, verbose=0, callbacks=[monitor])
+    assert monitor.report().findings == []
+
+
+def test_check_tells_a_signal_that_explodes_and_not_the_rate():
+    def deep(size):
+        start = keras.initializers.RandomUniform(-size, size)
+        how = {"activation": "elu", "kernel_initializer": start}
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                *[layers.Dense(48, **how) for _ in range(5)],
+                layers.Dense(1),
+            ]
+        )
+        model.compile(keras.optimizers.SGD(1e-2), "mse")
+        return model
+
+    x, y = waves()
+    (told, *_) = kgg.check(deep(3.0), x, y).ranked
+    assert told.rule == "exploding_gradient"
+    assert "The signal explodes" in told.message
+    assert kgg.check(deep(0.2), x, y).findings == []
+
+
+@pytest.mark.once
+def test_a_recurrent_layer_of_one_unit_is_told_and_made_wider():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 6, 3)).astype("float32")
+    y = (x[:, :, 0] > 0).sum(axis=1) // 2
+
+    def counts():
+        model = keras.Sequential(
+            [
+                keras.Input((6, 3)),
+                layers.SimpleRNN(1, name="narrow"),
+                layers.Dense(4, "softmax"),
+            ]
+        )
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    loss = "sparse_categorical_crossentropy"
+    report = watched(counts(), x, y, epochs=8, loss=loss)
+    (told,) = [f for f in report.ranked if f.rule == "poor_initialization"]
+    assert told.evidence["kind"] == "one_unit"
+    names = pasted(report, told.rule, model=counts(), x=x, y=y)
+    assert names["model"].get_layer("narrow").units == 16

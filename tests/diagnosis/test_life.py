@@ -1,10 +1,13 @@
 """Findings are raised, confirmed, resolved or withdrawn."""
 
 import numpy as np
+import pytest
 
 from keras_gradguard import Finding
 from keras_gradguard import Trace
 from keras_gradguard import diagnose
+
+pytestmark = pytest.mark.pure
 
 SOON = 200
 

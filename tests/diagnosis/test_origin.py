@@ -63,7 +63,7 @@ def test_a_slope_that_is_not_finite_where_the_loss_is():
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_a_step_that_was_not_measured_names_what_is_left(own):
+def test_a_step_that_was_not_measured_names_what_is_left(own, tmp_path):
     def underflows(t, p):
         # XLA takes the logarithm of one exponential for what it is.
         gap = ops.square(t - p)
@@ -85,6 +85,17 @@ def test_a_step_that_was_not_measured_names_what_is_left(own):
     data = "Look for NaN and infinity in the data"
     assert data in titles
     assert (titles[0] == data) is not own
+    capsule = "Run it again with a capsule, which names the batch"
+    code = finding.remedies[titles.index(capsule)].code
+    assert "python -m keras_gradguard replay runs/capsule" in code
+    if not own:
+        # Where one was kept, it is told of in the place of that.
+        model = dense(layers.Dense(8, "tanh"), layers.Dense(1))
+        model.compile("adam", "mse")
+        monitor = kgg.GradientMonitor(verbose=0, capsule=tmp_path)
+        model.fit(x, y, shuffle=False, verbose=0, callbacks=[monitor])
+        finding = monitor.report().ranked[0]
+        assert capsule not in [remedy.title for remedy in finding.remedies]
 
 
 def test_data_that_are_not_finite_are_told_as_such():

@@ -14,6 +14,7 @@ from keras_gradguard.diagnosis.rules.oscillating_loss import for_oscillating
 from keras_gradguard.healing.search import is_better
 from keras_gradguard.healing.skill import skill
 from keras_gradguard.healing.skill import tasks_of
+from keras_gradguard.healing.trials import Trials
 from keras_gradguard.trace.facts import OptimizerFacts
 from tests import models
 
@@ -309,3 +310,21 @@ def test_the_former_order_of_arguments_still_works():
     for arguments in [(report, x, y), (None, x, y)]:
         healed, _ = kgg.heal(model, *arguments, epochs=5, verbose=0)
         assert healed is model
+
+
+@pytest.mark.parametrize("rows", [20, 32, 50, 130, 1000])
+def test_trials_train_on_batches_of_one_size_and_leave_little_out(rows):
+    model = classifier()
+    trials = Trials(model, *data(rows), lambda _: 32)
+    seen = []
+
+    class Count(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(batch)
+
+    trials.length = 1
+    trials._fit(model, [Count()])
+    (x, _), size = trials._data, trials._rows
+    assert size <= 32
+    assert len(seen) * size == len(x) or len(x) == rows <= 32
+    assert len(x) > 0.95 * rows

@@ -211,6 +211,18 @@ def test_a_row_of_skips_warns_with_its_first_step():
         apply_norms(optimizer, [1.0, 1.0, np.nan, np.nan, np.nan])
 
 
+def test_each_row_of_skips_warns_once():
+    optimizer = kgg.AutoClip("sgd", warn_after=3)
+    bad = [np.nan] * 5
+    with pytest.warns(GradGuardWarning) as told:
+        apply_norms(optimizer, [1.0, *bad, 1.0, *bad])
+    messages = [str(w.message) for w in told if w.category is GradGuardWarning]
+    assert len(messages) == 2
+    for message, step in zip(messages, (1, 2), strict=True):
+        assert "3 updates in a row had" in message
+        assert f"since step {step}," in message
+
+
 def test_a_row_of_skips_warns_at_the_end_of_fit():
     x, y = make_data(bad_rows=range(8, 64))
     model = make_model(kgg.AutoClip("sgd", warn_after=5))

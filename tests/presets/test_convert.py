@@ -6,6 +6,9 @@ from keras_gradguard import layers as kgl
 from keras_gradguard import presets
 from keras_gradguard.exceptions import GradGuardWarning
 
+# What is drawn on each backend is judged by test_initializers.
+pytestmark = pytest.mark.once
+
 L = keras.layers
 
 

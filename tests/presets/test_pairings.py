@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 import textwrap
 
 import keras
@@ -9,6 +6,7 @@ import pytest
 
 from keras_gradguard import presets
 from keras_gradguard.presets import theory
+from tests import fresh
 from tests.presets import twin
 
 L = keras.layers
@@ -88,6 +86,7 @@ def test_for_activation():
     assert presets.for_activation(relu).scale == 0.5
 
 
+@pytest.mark.once
 def test_a_saved_model_needs_nothing_of_ours(tmp_path):
     path = tmp_path / "model.keras"
     names = [n for n in presets.names() if n != "squared_relu"]
@@ -106,17 +105,12 @@ def test_a_saved_model_needs_nothing_of_ours(tmp_path):
         model = keras.models.load_model({str(path)!r})
         print(len(model.layers))
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        env=os.environ,
-        check=False,
-    )
+    done = fresh.run(textwrap.dedent(code))
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout.split()[-1]) == len(model.layers)
 
 
+@pytest.mark.once
 def test_recurrent_layers():
     model = keras.Sequential(
         [

@@ -156,6 +156,11 @@ def test_one_set_of_files_and_one_voice(job):
     assert other["said"] == ""
     for text in (error, other_error):
         assert "GradGuardWarning" not in text
+    # No capsule of several processes can be replayed: the first says so.
+    (warned,) = chief["warned"]
+    assert "no `capsule` is kept, because training runs in several" in warned
+    assert other["warned"] == []
+    assert not list((folder / "capsule").iterdir())
 
 
 def test_a_finding_stops_all_processes_at_the_same_step(job):

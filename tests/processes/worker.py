@@ -120,10 +120,15 @@ def run(folder, scope=contextlib.nullcontext):
     x, y = (part[:, RANK].reshape(-1, part.shape[-1]) for part in (x, y))
     plain = fit(scope, clipped_adam, x, y, [])
     logs = folder / "logs"
-    monitor = kgg.GradientMonitor(log_dir=logs)
+    capsule = folder / "capsule"
+    monitor = kgg.GradientMonitor(log_dir=logs, capsule=capsule)
     detector = kgg.DeadReLUDetector(log_dir=logs)
     said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    with (
+        warnings.catch_warnings(record=True) as warned,
+        contextlib.redirect_stdout(said),
+    ):
+        warnings.simplefilter("always", kgg.GradGuardWarning)
         watched = fit(scope, clipped_adam, x, y, [detector, monitor])
 
     class Slow(keras.callbacks.Callback):
@@ -149,6 +154,11 @@ def run(folder, scope=contextlib.nullcontext):
     )
     told = {
         "said": said.getvalue(),
+        "warned": [
+            str(w.message)
+            for w in warned
+            if issubclass(w.category, kgg.GradGuardWarning)
+        ],
         "records": [monitor.trace.records_seen, len(plain)],
         "findings": [f.rule for f in stopper.findings],
         "batches": counter.batches,

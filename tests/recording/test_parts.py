@@ -17,7 +17,7 @@ from keras_gradguard.recording import parts as lib
 from keras_gradguard.recording.step import batch_statistics
 from keras_gradguard.recording.step import gradients
 from keras_gradguard.recording.step import packing
-from keras_gradguard.recording.step.activations import ForwardTap
+from keras_gradguard.recording.step.gathering import Gathering
 from keras_gradguard.recording.step.gradients import GradientTap
 from keras_gradguard.recording.step.histograms import HistogramRequests
 from keras_gradguard.recording.updates import Updates
@@ -29,7 +29,7 @@ LATER = 4  # a step that is measured in full
 READERS = {
     lib.GRADIENTS: (GradientTap, "_record_gradients"),
     lib.WEIGHTS: (None, "_remember"),
-    lib.ACTIVATIONS: (ForwardTap, "_note_outputs"),
+    lib.ACTIVATIONS: (Gathering, "_note_outputs"),
     lib.DATA: (batch_statistics, "pack"),
     lib.LOSS: (GradientTap, "_loss"),
     lib.HISTOGRAMS: (gradients, "octave_counts"),

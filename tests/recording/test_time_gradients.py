@@ -216,3 +216,39 @@ def test_some_layers_are_looked_at():
     )
     trace = watched(model, *data(), layers=["!first"]).trace
     assert [name[-6:] for name in trace.recurrent_layers] == ["second"]
+
+
+class OwnLoop(L.Layer):
+    """Calls a cell by a loop of its own."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.cell = L.GRUCell(UNITS, name="cell")
+
+    def call(self, x):
+        state = keras.ops.zeros_like(x[:, 0, :1]) + keras.ops.zeros((UNITS,))
+        for at in range(STEPS):
+            _, (state,) = self.cell(x[:, at], [state])
+        return state
+
+
+@pytest.mark.once
+def test_what_is_left_out_is_said():
+    inputs = keras.Input((STEPS, FEATURES))
+    both = L.Bidirectional(L.LSTM(2), name="both")(inputs)
+    frames = L.Reshape((2, STEPS // 2, FEATURES))(inputs)
+    inner = L.TimeDistributed(L.GRU(2, name="inner"), name="frames")(frames)
+    own = OwnLoop(name="own")(inputs)
+    joined = L.Concatenate()([both, L.Flatten()(inner), own])
+    model = keras.Model(inputs, L.Dense(1)(joined))
+    monitor = watched(model, *data())
+    assert len(monitor.trace.recurrent_layers) == 2
+    for report in (monitor.report(), kgg.check(model, *data())):
+        (note,) = [n for n in report.notes if n.startswith("Through time th")]
+        assert "inner (inside of another loop over time)" in note
+        assert "cell (a cell that no `RNN` layer runs)" in note
+        assert "both" not in note
+    model = keras.Sequential([keras.Input((STEPS, FEATURES)), L.GRU(2)])
+    model.add(L.Dense(1))
+    notes = watched(model, *data()).report().notes
+    assert not [note for note in notes if note.startswith("Through time th")]

@@ -3,10 +3,7 @@
 No GPU is here: see `tests/device.py` for what stands in for one.
 """
 
-import os
 import pathlib
-import subprocess
-import sys
 import warnings
 
 import keras
@@ -14,6 +11,7 @@ import numpy as np
 import pytest
 
 import keras_gradguard as kgg
+from tests import fresh
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="about torch's devices"
@@ -150,19 +148,8 @@ def test_numbers_are_those_of_the_cpu(monkeypatch):
 def test_step_runs_on_tensors_without_values(clipper):
     """With a device of its own: mixing devices fails, and reading values."""
     script = pathlib.Path(__file__).with_name("fake_device_step.py")
-    environment = {
-        **os.environ,
-        "KERAS_BACKEND": "torch",
-        "KERAS_TORCH_DEVICE": "standin:0",
-        "PYTHONPATH": str(pathlib.Path(kgg.__file__).parents[1]),
-    }
-    done = subprocess.run(
-        [sys.executable, str(script), clipper],
-        env=environment,
-        cwd=script.parents[2],
-        capture_output=True,
-        text=True,
-        timeout=300,
+    done = fresh.run(
+        script, clipper, backend="torch", KERAS_TORCH_DEVICE="standin:0"
     )
     if done.returncode == 3:
         pytest.skip("this torch cannot make up a device")

@@ -142,6 +142,7 @@ def test_a_shuffled_batch_is_known_by_its_checksum(tmp_path):
     )  # fmt: skip
     found = kgg.replay(tmp_path)
     assert (found.epoch, found.index, found.rows) == (1, 3, None)
+    assert f'without_batches(data, ["{found.checksum}"])' in str(found)
     assert found.checksum == kgg.batch_checksum(seen[15])
 
 
@@ -225,3 +226,42 @@ def other():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile("adam", "mse")
     return model
+
+
+@pytest.fixture
+def distribute():
+    """`keras.distribution.set_distribution`, taken back afterwards."""
+    if keras.backend.backend() != "jax":
+        pytest.skip("Keras 3.15 distributes on JAX")
+    before = keras.distribution.distribution()
+    yield keras.distribution.set_distribution
+    keras.distribution.set_distribution(before)
+
+
+def test_data_on_two_devices_are_replayed(tmp_path, distribute):
+    distribute(keras.distribution.DataParallel())
+    assert len(keras.distribution.list_devices()) == 2
+    model, x = planted.data()
+    run(model, x, tmp_path)
+    found = kgg.replay(tmp_path)
+    assert (found.index, found.layer, found.source) == (AT, "before", "batch")
+    assert found.exact
+    distribute(None)
+    assert kgg.replay(tmp_path).index == AT
+
+
+def test_sharded_weights_are_not_kept(tmp_path, distribute):
+    devices = keras.distribution.list_devices()
+    mesh = keras.distribution.DeviceMesh((1, 2), ("batch", "model"), devices)
+    layout = keras.distribution.LayoutMap(mesh)
+    layout["before/kernel"] = (None, "model")
+    distribute(
+        keras.distribution.ModelParallel(
+            layout_map=layout, batch_dim_name="batch"
+        )
+    )
+    monitor = monitor_of(tmp_path)
+    with pytest.warns(kgg.GradGuardWarning, match="weights are sharded"):
+        fit(planted.plain(), planted.numbers(), Y, monitor)
+    assert monitor.trace.records_seen == planted.BATCHES
+    assert not list(tmp_path.iterdir())

@@ -10,6 +10,7 @@ from keras_gradguard._text import unlike_neighbours
 from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.tables import binned
 from keras_gradguard.reporting.tables import layer_rows
+from tests.diagnosis.synthetic import make_trace
 
 pytestmark = pytest.mark.pure
 
@@ -52,6 +53,13 @@ def test_each_record_is_in_the_part_of_its_step():
             assert positive[at].tolist() == (own > 0).any(axis=0).tolist()
 
 
+def test_what_is_not_known_does_not_count_beside_a_number():
+    parts = StepBins.of(np.arange(6), 3)
+    values = np.array([np.nan, 2.0, 3.0, np.nan, np.nan, np.nan])
+    for reduced in (parts.min(values), parts.max(values), parts.median(values)):
+        np.testing.assert_array_equal(reduced, [2.0, 3.0, np.nan])
+
+
 def test_steps_that_repeat_stay_together():
     parts = StepBins.of(np.array([0, 0, 1, 1, 1, 2]), 10)
     assert parts.sum(np.ones(6)).tolist() == [2, 3, 1]
@@ -90,6 +98,16 @@ def test_a_map_of_a_long_run_is_true_to_its_steps():
     assert not gone.any()
     # One step of a hundred was a million times larger.
     assert parts.max(trace.get("grad_norm"))[-1] == pytest.approx(1e3)
+
+
+def test_exactly_zero_is_told_apart_from_what_is_small():
+    norms = np.full((100, 3), 1e-20)
+    norms[:, 1] = 0.0
+    norms[::2, 2] = 0.0
+    _, cells, gone = binned(make_trace(norms), bins=10)
+    np.testing.assert_allclose(cells[:, [0, 2]], -20.0, atol=1e-5)
+    assert np.isneginf(cells[:, 1]).all()
+    assert not gone.any()
 
 
 def test_names_of_rows_can_be_told_apart():

@@ -11,6 +11,7 @@ pytest.importorskip("matplotlib")
 from keras_gradguard import Trace
 from keras_gradguard.reporting.plots import plot
 from keras_gradguard.reporting.plots import plot_weights
+from tests.diagnosis.synthetic import make_trace
 
 pytestmark = pytest.mark.pure
 
@@ -58,6 +59,46 @@ def test_a_trace_draws_itself(sick):
         trace.plot(layers=["dense_33"])
     with pytest.raises(TypeError, match="`findings` must be"):
         trace.plot(findings="vanishing_gradient")
+
+
+def test_only_who_knows_of_findings_says_healthy(healthy):
+    trace, findings = healthy
+    assert not findings
+    assert "Healthy" in plot(trace, findings).get_suptitle()
+    told = trace.plot().get_suptitle()
+    assert told == "GradGuard: Trace: 200 records of 4 layers, 10 epochs"
+
+
+def test_epochs_in_which_nothing_was_measured_break_no_line():
+    trace = Trace(["a"], ["a/k"], [0])
+    for epoch in range(30):
+        trace.append([epoch], np.ones((1, 1)))
+        once = epoch % 3 == 0
+        trace.append_updates(
+            *([epoch], np.ones((1, 1)), np.ones((1, 1))),
+            distance=np.full((1, 1), epoch if once else np.nan),
+        )
+        trace.append_epoch(epoch, epoch, {})
+    (shown,) = [
+        axes
+        for axes in trace.plot().axes
+        if axes.get_title(loc="left").startswith("Distance")
+    ]
+    (line,) = shown.lines
+    assert line.get_xdata().tolist() == list(range(1, 31, 3))
+    assert line.get_ydata().tolist() == list(range(0, 30, 3))
+
+
+def test_a_flat_loss_looks_flat_and_empty_panels_say_why():
+    trace = make_trace(np.ones((50, 2)), np.full(50, 0.69))
+    figure = plot(trace)
+    low, high = figure.axes[0].get_ylim()
+    assert high - low >= 0.99 * 0.2 * 0.69
+    assert low < 0.69 < high
+    told = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert told == ["not measured yet"] + 2 * [
+        "not measured at the end of any epoch yet"
+    ]
 
 
 def test_weights_over_epochs(sick):
@@ -123,7 +164,7 @@ def test_any_trace_is_drawn(value, total):
         for axes in weights.axes
         if axes.get_title(loc="left") == "Norm of the weights"
     ]
-    assert all(len(line.get_ydata()) == 1 for line in size.lines)
+    assert all(len(line.get_ydata()) == (not gone) for line in size.lines)
     draw(weights)
 
 

@@ -134,3 +134,23 @@ def test_what_was_thinned_out_counts_as_seen(tmp_path):
     assert whole.steps[-1] == 3049
     whole.save(tmp_path / "trace.npz")
     assert Trace.load(tmp_path / "trace.npz").to_dict() == whole.to_dict()
+
+
+def test_findings_of_steps_that_are_made_again_are_those_of_the_new_part():
+    earlier, later = part(0, 12), part(8, 16)
+    for trace, steps in ((earlier, (2, 9)), (later, (10,))):
+        trace.remember(
+            [
+                Finding("frozen_layer", "warning", ["a"], at, at, 0, {}, "Now.")
+                for at in steps
+            ]
+        )
+    whole = joined(earlier, later)
+    assert [found["first_step"] for found in whole.found] == [2, 10]
+
+
+def test_a_gradient_of_either_part_is_one_of_the_run():
+    earlier, later = part(0, 8), part(8, 16)
+    earlier.set_has_gradient([True, False])
+    later.set_has_gradient([False, True])
+    assert joined(earlier, later).has_gradient.tolist() == [True, True]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_gradguard.reporting.spark import bands
+from keras_gradguard.reporting.spark import is_logarithmic
 from keras_gradguard.reporting.spark import sparkline
 
 pytestmark = pytest.mark.pure
@@ -48,3 +49,17 @@ def test_bands_are_medians_of_neighbours():
     assert np.isnan(shown[:1]).all()
     np.testing.assert_array_equal(shown[3:], [np.median(p) for p in parts[3:]])
     np.testing.assert_array_equal(bands(values, 100), values)
+
+
+@pytest.mark.parametrize(
+    ("values", "logarithmic"),
+    [
+        ([0.0, 1.0, 2.0], True),  # how far from zero only a logarithm shows
+        ([1.0, 2.0], False),
+        ([1e-6, 1.0], True),
+        ([-1.0, 0.0, 1e6], False),
+        ([0.0, 0.0], False),
+    ],
+)
+def test_what_only_a_logarithm_shows(values, logarithmic):
+    assert is_logarithmic(np.array(values)) is logarithmic

@@ -1,5 +1,6 @@
 """Checks a page with axe-core, where that is installed."""
 
+import importlib.util
 import os
 import pathlib
 
@@ -13,12 +14,19 @@ axe.run(document).then((result) => done(result.violations.map((rule) => [
 
 
 def axe_core():
-    """Path of `axe.min.js`, or None: `npm install axe-core` brings it."""
+    """Path of `axe.min.js`, or None.
+
+    `pip install --no-deps axe-playwright-python` brings it, as
+    `npm install axe-core` does; `AXE_CORE` may name another.
+    """
     named = os.environ.get("AXE_CORE")
+    places = [pathlib.Path(named)] if named else []
     root = pathlib.Path(__file__).parents[2]
-    local = root / "node_modules/axe-core/axe.min.js"
-    path = pathlib.Path(named) if named else local
-    return path if path.is_file() else None
+    places.append(root / "node_modules/axe-core/axe.min.js")
+    package = importlib.util.find_spec("axe_playwright_python")
+    if package is not None and package.origin:
+        places.append(pathlib.Path(package.origin).with_name("axe.min.js"))
+    return next((path for path in places if path.is_file()), None)
 
 
 def violations(page):

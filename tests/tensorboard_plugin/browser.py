@@ -147,6 +147,14 @@ class Page:
             },
         )
 
+    def scheme(self, dark):
+        """Look at pages as a person does whose system is dark, or light."""
+        value = "dark" if dark else "light"
+        self.chrome.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": value}]},
+        )
+
     def _at(self, selector, x, y):
         from selenium.webdriver.common.action_chains import ActionChains
 

@@ -5,6 +5,8 @@ import numpy as np
 from keras_gradguard import Trace
 from keras_gradguard import diagnose
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
+from keras_gradguard.trace.through_time import TIMES
+from keras_gradguard.trace.through_time import times_of
 
 _EACH = 250
 
@@ -157,3 +159,21 @@ def sigmoid(steps=480, activation="sigmoid", seed=0, layers=10):
     loss = 0.693 - drop * (1 - np.exp(-np.arange(steps) / (steps / 4)))
     loss = loss * noise(steps, 0.004, seed + 1)
     return trace_of(names, grads, loss, steps // 12, "net")
+
+
+def recurrent(steps=320):
+    """Two recurrent layers over 200 and 24 time steps; the first forgets."""
+    layers = [("net/reader", "SimpleRNN"), ("net/writer", "LSTM")]
+    layers.append(("net/output", "Dense"))
+    loss = 0.69 * noise(steps, 0.004)
+    grads = np.array([0.3, 0.2, 0.5]) * noise((steps, 3), 0.1)
+    trace = trace_of(layers, grads, loss, steps // 4, "reader")
+    lengths, norms = [200, 24], np.full((2, TIMES), np.nan)
+    for row, length, factor in zip(norms, lengths, (0.8, 0.97), strict=True):
+        times = times_of(length)
+        row[: len(times)] = 0.2 * factor ** (length - 1 - times)
+    for step in (0, 64, 128, 192, 256):
+        names = [name for name, _ in layers[:2]]
+        trace.append_time_gradients(step, names, lengths, norms)
+        norms = norms * 0.5
+    return trace

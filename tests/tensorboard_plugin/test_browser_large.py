@@ -40,6 +40,7 @@ def url(tmp_path_factory):
     folder = tmp_path_factory.mktemp("large")
     made_up.write(folder / "resnet", made_up.resnet(160), [])
     made_up.write_deep(folder / "deep", 2000)
+    made_up.write(folder / "rnn", made_up.recurrent(), [])
     trace = made_up.sigmoid(200)
     told = [finding("vanishing_gradient", "dead_relu"), finding("dead_relu")]
     gone = [
@@ -106,6 +107,28 @@ def module(page, name, code):
     )
 
 
+def test_gradients_through_time_are_a_map(page):
+    show(page, "deep")
+    assert not page.find(".times").is_displayed()
+    show(page, "rnn")
+    page.wait(lambda: page.find(".times").is_displayed())
+    assert "at step 256" in page.text(".times .title")
+    assert "net/reader:" in page.text(".times-words")
+    # Dark at the first time step of what forgets, bright at the last.
+    colors = page.script(
+        "const map = document.querySelector('.times canvas');"
+        "const box = map.getBoundingClientRect();"
+        "const ratio = map.width / box.width;"
+        "const read = (x) => [...map.getContext('2d').getImageData("
+        "x * ratio, 9 * ratio, 1, 1).data].slice(0, 3);"
+        "return [read(box.width * 0.4), read(box.width - 18)];"
+    )
+    first, last = (sum(color) for color in colors)
+    assert first + 150 < last
+    page.move_to(".times canvas", 0.97, 0.1)
+    page.wait(lambda: "of 0 to 199" in page.text(".tooltip"))
+
+
 def test_exactly_zero_is_no_line_at_a_tenth(page):
     show(page, "deep")
     page.move_to(CANVAS, 0.7, 0.2 * 500 / 538)
@@ -138,6 +161,26 @@ def test_effects_stand_under_their_cause_without_remedies(page):
     assert "2 problems found" in page.text(".verdict")
     page.find(".finding li summary").click()
     assert page.find(".finding .copy").text == "Copy"
+
+
+def test_a_card_does_not_list_its_layers_twice(page):
+    layers = ["net/a", "net/ab", "net/a.b", "net/c(1)"]
+
+    def counted(text, names=layers):
+        told = json.dumps([text, names])
+        return module(page, "findings", f"m.counted(...{told})")
+
+    text = "net/a, net/ab, net/a.b and net/c(1): the gradient is zero."
+    assert counted(text) == "4 layers: the gradient is zero."
+    text = "net/a, net/ab and 1,055 more layers validate with averages."
+    assert counted(text) == "1,057 layers validate with averages."
+    for text in (
+        "net/a and net/ab get nothing.",
+        "net/a gets less gradient than net/c(1).",
+        "net/a/x, net/a/y and net/a/z get nothing.",
+    ):
+        assert counted(text) == text
+    assert counted("net/a and 3 more layers.", layers[:1]).startswith("net/a")
 
 
 def test_picture_table_and_link_are_taken_along(page, tmp_path):
@@ -307,7 +350,7 @@ def test_smoothing_forgets_as_tensorboard_does(page):
 
 def test_all_runs_in_a_table_and_several_compared(page):
     page.find("button.toggle").click()
-    page.wait(lambda: len(page.all(".runs tbody tr")) == 6)
+    page.wait(lambda: len(page.all(".runs tbody tr")) == 7)
     rows = {r.text.split()[0]: r.text for r in page.all(".runs tbody tr")}
     assert "dead_relu" in rows["sick"]
     assert "!" in rows["sick"]
@@ -381,9 +424,11 @@ def test_what_could_not_be_read_is_said_on_the_page(page):
     assert line.size["height"] > 10
 
 
-def test_axe_core_finds_nothing(page):
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_core_finds_nothing(page, url, dark):
     if axe_core() is None:
-        pytest.skip("axe-core is not installed: npm install axe-core")
+        pytest.skip(f"axe-core is not installed: {axe_core.__doc__}")
+    page.open(url, dark)
     for run in ("sick", "resnet"):
         show(page, run)
         assert violations(page) == []

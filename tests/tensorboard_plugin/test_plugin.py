@@ -16,6 +16,7 @@ from keras_gradguard.reporting.tensorboard import chunks
 from keras_gradguard.reporting.tensorboard.writer import EventWriter
 from keras_gradguard.tensorboard_plugin.views import NAN_CODE
 from tests.tensorboard_plugin import conftest
+from tests.tensorboard_plugin import made_up
 
 pytestmark = pytest.mark.pure
 
@@ -36,9 +37,55 @@ def test_only_its_own_routes(client):
         "/profile",
         "/summaries",
         "/table",
+        "/times",
     }
     for route in ("/runs", "/overview", "/summaries", "/table"):
         assert client.get(route, method="POST").status_code == 405
+
+
+def test_gradients_through_time(tmp_path):
+    trace = made_up.recurrent()
+    made_up.write(tmp_path / "rnn", trace)
+    made_up.write(tmp_path / "mlp", made_up.sigmoid(50))
+    client = conftest.Client(tmp_path)
+    overview = client.json("/overview", run="rnn")
+    assert overview["recurrent"] == ["net/reader", "net/writer"]
+    for asked, step in ((0, 0), (100, 64), (9999, 256)):
+        answer = client.json("/times", run="rnn", step=asked)
+        assert answer["step"] == step
+        for shown in answer["layers"]:
+            steps, times, norms = trace.time_gradients(shown["layer"])
+            (at,) = np.flatnonzero(steps == step)
+            known = times[at] >= 0
+            assert shown["times"] == times[at][known].tolist()
+            np.testing.assert_allclose(
+                shown["norms"], norms[at][known], rtol=1e-5
+            )
+    assert [shown["length"] for shown in answer["layers"]] == [200, 24]
+    assert client.json("/overview", run="mlp")["recurrent"] == []
+    nothing = client.json("/times", run="mlp", step=3)
+    assert (nothing["step"], nothing["layers"]) == (None, [])
+
+
+def test_damaged_gradients_through_time_are_left_out(tmp_path):
+    trace = made_up.recurrent()
+    writer = EventWriter(tmp_path / "rnn")
+    writer.on_records(trace, 0)
+    header = {**writer._tab._header(), "epochs": []}
+    writer._tab._write(
+        300,
+        chunks.RECORDS_TAG,
+        header,
+        {
+            chunks.TIME_STEPS: np.arange(3),
+            chunks.TIME_NORMS: np.ones((3, 2, 5), "float32"),
+        },
+    )
+    writer.close(trace, [])
+    client = conftest.Client(tmp_path)
+    assert client.json("/times", run="rnn", step=999)["step"] == 256
+    told = client.json("/overview", run="rnn")["left_out"]["reasons"]
+    assert told == ["records: through_time does not fit its layers"]
 
 
 def test_runs_and_their_versions(client):

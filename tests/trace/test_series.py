@@ -62,3 +62,9 @@ def test_numbers_of_variables_make_that_of_their_layer(how):
     np.testing.assert_allclose(got[0, 1], expected)
     # A gradient that became NaN is seen, whatever is beside it.
     assert np.isnan(got[1, 1])
+    # A variable without a gradient does not count beside one that has it.
+    alone = sums.of_gradients(
+        how, -values, mask & [False, True, True, True], sizes
+    )
+    expected = {"max": -4, "mean": -4}.get(how, 4)
+    np.testing.assert_allclose(alone[0, 1], expected)

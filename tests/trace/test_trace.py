@@ -282,3 +282,14 @@ def test_measured_within_a_step_and_after_it():
     np.testing.assert_array_equal(
         trace.get("zero_fraction"), [[np.nan], [0.125]]
     )
+
+
+def test_blocks_count_what_is_not_finite_where_there_is_a_gradient():
+    trace = Trace(
+        ["a", "b"], ["a/k", "b/k"], [0, 1], has_gradient=[True, False]
+    )
+    norms = np.full((20, 2), np.nan)
+    norms[:, 0] = 1.0
+    norms[13:15, 0] = [np.nan, np.inf]
+    trace.append(np.arange(20), norms)
+    np.testing.assert_allclose(trace.blocks().nonfinite, [[0, 0], [0.2, 0]])

@@ -125,7 +125,7 @@ class Comparison:
         steps = f"over steps {self.steps[0]} to {self.steps[1]}"
         many, all_of = len(self.differ), len(self.layers)
         layers = "layer" if all_of == 1 else "layers"
-        verb = "differs" if many == 1 else "differ"
+        verb = "differs" if 1 in (many, all_of) else "differ"
         count = "None" if not many else str(many)
         return (
             f"{count} of {all_of} {layers} {verb} by more than "

@@ -11,7 +11,7 @@ from keras_gradguard.trace.blocks import BLOCK
 LOOK_BACK = 64
 # Their gradients live on another scale than those of kernels: per channel, or
 # only for the rows that a batch looked up.
-_INCOMPARABLE = ("Normalization", "Embedding", "PReLU", "Scale")
+INCOMPARABLE = ("Normalization", "Embedding", "PReLU", "Scale")
 # Projections of an attention layer that only choose what is attended to: where
 # that is all alike, as at the start, their gradient is next to nothing, and
 # that of the values is not.
@@ -47,7 +47,7 @@ def judged_layers(trace):
     for at, layer in enumerate(trace.layers):
         info = trace.info(layer)
         name = str(info.get("class") or "")
-        if any(word in name for word in _INCOMPARABLE):
+        if any(word in name for word in INCOMPARABLE):
             mask[at] = False
         if name == "EinsumDense" and info.get("name") in _CHOOSING:
             mask[at] = False

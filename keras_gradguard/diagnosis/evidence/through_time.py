@@ -53,6 +53,18 @@ class ThroughTime:
         return np.arange(max(0, count - MEASURED), count)
 
 
+def owners_of(trace, path):
+    """Return the layers with weights that belong to a recurrent layer.
+
+    Args:
+        trace: The `Trace`.
+        path: Str. Path of the recurrent layer.
+    """
+    layers = [str(layer) for layer in trace.layers]
+    own = [n for n in layers if n == path or n.startswith(f"{path}/")]
+    return own or [path]
+
+
 def _row(times, norms):
     norms = norms.astype(np.float64)
     there = (times >= 0) & ~np.isnan(norms)

@@ -145,7 +145,11 @@ def _for_own_loss(run, layers, facts):
     ]
 
 
-def for_nonfinite(run, layers, clue, top=0, facts=None):
+# Where the batch, or what the model made of it, is the suspect.
+_OF_THE_BATCH = ("data", "batch", "loss", "slope", "output", "layer")
+
+
+def for_nonfinite(run, layers, clue, top=0, facts=None, capsule=None):
     """Return remedies for NaN or infinite gradients; `clue` says the cause.
 
     Args:
@@ -155,7 +159,30 @@ def for_nonfinite(run, layers, clue, top=0, facts=None):
             `"slope"`, `"batch"`, `"output"`, `"weights"` or `"layer"`.
         top: Int. The largest index that was looked up, where one is known.
         facts: `DataFacts`, or None if nothing is known of the data.
+        capsule: Bool. Whether the run kept a capsule, None outside of one.
     """
+    found = _for_nonfinite(run, layers, clue, top, facts)
+    if capsule is False and clue in _OF_THE_BATCH:
+        # Behind what may cure it, before what only passes over it.
+        at = next(
+            (i for i, one in enumerate(found) if one.title == _SKIP), len(found)
+        )
+        found.insert(at, _KEEP_CAPSULE)
+    return found
+
+
+_SKIP = "Skip updates that are not finite"
+_KEEP_CAPSULE = Remedy(
+    "Run it again with a capsule, which names the batch",
+    "It keeps the steps before the fault. Replayed, bit for bit, they show "
+    "which batch, layer and operation made the first such number.",
+    'monitor = kgg.GradientMonitor(capsule="runs/capsule")\n'
+    "# model.fit(..., callbacks=[monitor]), and after the fault in a shell:\n"
+    "# python -m keras_gradguard replay runs/capsule",
+)
+
+
+def _for_nonfinite(run, layers, clue, top, facts):
     check_data = Remedy(
         "Look for NaN and infinity in the data",
         "One such value in a batch makes the loss and every gradient NaN.",
@@ -167,7 +194,7 @@ def for_nonfinite(run, layers, clue, top=0, facts=None):
             "percentile",
             nonfinite="skip",
         ),
-        title="Skip updates that are not finite",
+        title=_SKIP,
     )
     safe = Remedy(
         "Keep logarithms, roots and divisions away from zero",

@@ -42,6 +42,8 @@ _SURE = ("one_sided", "one_unit")
 _LONG, _OF_PLAN = 100, 0.3
 # Kinds of problems before the first step that keep a net from learning.
 _GRAVE = ("constant", "symmetric")
+# Units of a recurrent layer that had one.
+_UNITS = 16
 # Nor does one learn behind whose layers less of the signal is left, and whose
 # outputs differ by less from row to row.
 _DEAD, _SAME = 1e-3, 0.02
@@ -59,12 +61,12 @@ class PoorInitialization(Rule):
       thousandth of it over the hidden layers;
     * kernels whose weights all start with one sign, at a gain above 0.7;
     * a gain above 5;
-    * a hidden layer of one unit with an activation, which is told besides.
+    * a hidden layer of one unit with an activation, which is reported too.
 
-    Many such nets learn all the same, above all shallow ones. A run is told of
-    only if it has not learnt after 30 records, or its gradient ran away. One
-    with weights of one sign, or a layer of one unit, also if it has not learnt
-    a good part by a third of the plan.
+    Many such nets learn all the same, above all shallow ones. A run is
+    reported only if it has not learnt after 30 records, or its gradient ran
+    away. One with weights of one sign, or a layer of one unit, also if it has
+    not learnt a good part by a third of the plan.
 
     References:
         - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html)
@@ -183,7 +185,9 @@ def _kernels(trace):
     for at, layer in enumerate(trace.layers):
         info = trace.info(layer)
         kind = str(info.get("class") or "")
-        if not any(word in kind for word in _KINDS):
+        # Those of a cell count for their units alone.
+        cell = kind.endswith("Cell") and isinstance(info.get("units"), int)
+        if not cell and not any(word in kind for word in _KINDS):
             continue
         if any(word in kind for word in _OTHER):
             continue
@@ -208,7 +212,8 @@ def _kernels(trace):
                 "expected": np.sqrt(2 * fan_in / (fan_in + fan_out)),
                 "constant": rms == 0 or (by in _CONSTANT and shape[-1] > 1),
                 "one_sided": _one_sided(info.get("kernel_initializer")),
-                "units": int(shape[-1]),
+                "cell": cell,
+                "units": int(info["units"] if cell else shape[-1]),
                 "inputs": int(shape[-2]),
                 "activation": info.get("activation"),
                 "trained": bool(trace.has_gradient[i]),
@@ -246,6 +251,7 @@ def _judge(kernels):
 
 def _of_size(kernels):
     """Return what is wrong with the size of kernels, and which."""
+    kernels = [k for k in kernels if not k["cell"]]
     hidden = [k for k in kernels[:-1] if k["trained"]]
     constant = [k for k in hidden if k["constant"]]
     if constant:
@@ -321,6 +327,12 @@ def _remedies(run, kind, layers):
         "glorot_tanh",
         "Weights of both signs cancel, and the signal keeps its size.",
     )
+    if kind == "one_unit" and any("Cell" in _class(run, a) for a in layers):
+        wider = {run.of_user(layer)[0]: {"units": _UNITS} for layer in layers}
+        why = "Nothing but one number gets through a layer of one unit."
+        return [
+            changes.change_layers(f"Give it {_UNITS} units", why, wider),
+        ]
     if kind == "one_unit":
         alone = changes.leave_out(
             layers, "Nothing but one number gets through a layer of one unit."
@@ -330,6 +342,10 @@ def _remedies(run, kind, layers):
     if kind == "one_sided":
         return [glorot, *for_initialization(run, layers)]
     return for_initialization(run, layers)
+
+
+def _class(run, layer):
+    return str(run.info(layer).get("class"))
 
 
 def _what(kind, guilty):

@@ -33,9 +33,9 @@ class LossPlateau(Rule):
     """Finds a loss that stays where it began.
 
     * The loss has not fallen by 5 %, or no lower than that of a constant, and
-      the outputs do not follow the targets. This is told after half of the
-      planned steps, and 500 (2000 where the plan is not known). Healthy deep
-      tanh nets sit at their start for a quarter of the time, and healthy
+      the outputs do not follow the targets. This is reported after half of
+      the planned steps, and 500 (2000 where the plan is not known). Healthy
+      deep tanh nets sit at their start for a quarter of the time, and healthy
       narrow ones for some hundred steps, so nothing is said before.
     * Sooner, after 5 % of the planned steps and 100 records, where the outputs
       were the same for every input from the start.
@@ -57,9 +57,9 @@ class SlowConvergence(Rule):
 
     * All planned updates, if they went in one direction, would move the
       weights by less than 0.15 of their size. The limit is 0.015, if the
-      steps have grown since the start, as with momentum. This is told after
-      2 % of the plan, unless the steps grow, as in a warm-up, or the run has
-      learnt all the same, as in fine-tuning.
+      steps have grown since the start, as with momentum. This is reported
+      after 2 % of the plan, unless the steps grow, as in a warm-up, or the
+      run has learnt all the same, as in fine-tuning.
     * At the time of `loss_plateau` the loss is where that rule has it, but
       falls still.
 

@@ -48,8 +48,8 @@ class UnscaledData(Rule):
     * targets of over 1000, or of over 10 where the first step of plain SGD
       overshoots.
 
-    Many nets learn from such data all the same. A run is told of only if it
-    has not learnt after 30 records, or its loss or gradient ran away.
+    Many nets learn from such data all the same. A run is reported only if
+    it has not learnt after 30 records, or its loss or gradient ran away.
     """
 
     id = "unscaled_data"

@@ -56,25 +56,25 @@ def inspect_initialization(model: Any) -> list[InitializationProblem]:
             "layer in `keras.Sequential([layer])`."
         )
     if graph.is_graph(model):
-        found = graph.sites(model)
+        found = graph.nodes(model)
     else:
         # Nothing tells the order, so a layer is taken to follow its own kind.
         found = [
-            graph.Site(layer.path or layer.name, layer)
+            graph.Node(layer.path or layer.name, layer)
             for layer in graph.sublayers(model)
         ]
     known = graph.is_graph(model)
-    kernels = [k for site in found for k in kernels_of(site, known)]
+    kernels = [k for node in found for k in kernels_of(node, known)]
     problems: dict = {}
     for kernel in kernels:
         problem = judge_kernel(kernel)
         if problem is not None:
-            problems.setdefault(kernel.site.key, problem)
+            problems.setdefault(kernel.node.key, problem)
     for problem in judge_selu(kernels):
         problems.setdefault(problem.layer, problem)
     if known and not problems:
         # A stack is judged only where no single layer is to blame.
         for problem in judge_stacks(found, kernels):
             problems.setdefault(problem.layer, problem)
-    order = {site.key: i for i, site in enumerate(found)}
+    order = {node.key: i for i, node in enumerate(found)}
     return sorted(problems.values(), key=lambda p: order[p.layer])

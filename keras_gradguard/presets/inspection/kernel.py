@@ -24,7 +24,7 @@ def judge_kernel(kernel):
     """
     values, few = kernel.values, kernel.values.size < _FEW_WEIGHTS
     units = values.reshape(-1, values.shape[-1])
-    branch_end = graph.feeds(kernel.site, ("Add", "add", "ScaledAdd"))
+    branch_end = graph.feeds(kernel.node, ("Add", "add", "ScaledAdd"))
     if kernel.hidden and units.shape[1] > 1 and "conv" not in _layout(kernel):
         zero_branch = branch_end and not values.any()
         if np.ptp(values) == 0.0 and not zero_branch:
@@ -47,7 +47,7 @@ def judge_kernel(kernel):
             )
     if few or kernel.fan_in < _FEW_INPUTS:
         return None
-    free = getattr(kernel.site.inner, "kernel_constraint", None) is None
+    free = getattr(kernel.node.inner, "kernel_constraint", None) is None
     mean = float(values.mean())
     if free and abs(mean) > 0.5 * kernel.rms and kernel.fan_in >= 16:
         return kernel.problem(
@@ -92,7 +92,7 @@ def judge_selu(kernels):
         k
         for k in kernels
         if getattr(k.activation, "__name__", "") == "selu"
-        and graph.source_activation(k.site) is not None
+        and graph.source_activation(k.node) is not None
         and k.hidden
         and not k.normalized
     ]
@@ -107,12 +107,12 @@ def judge_selu(kernels):
             "times too large. SELU normalizes itself with LeCun's initializer "
             f"only: a standard deviation of {first.expected:.3g} here instead "
             f"of {first.rms:.3g}. He's is made for ReLU.",
-            [k.site.key for k in wide[1:]],
+            [k.node.key for k in wide[1:]],
         )
     ]
 
 
 def _layout(kernel):
     """A kernel of one filter a channel has no units to be symmetric."""
-    name = kernel.site.kind.lower()
+    name = kernel.node.kind.lower()
     return name if name.startswith(("depthwise", "separable")) else ""

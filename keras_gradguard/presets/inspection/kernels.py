@@ -28,7 +28,7 @@ class Kernel:
     """A kernel and what is needed to judge it.
 
     Attributes:
-        site: `graph.Site` of the layer that owns it.
+        node: `graph.Node` of the layer that owns it.
         values: Float64 array, the weights.
         fan_in: Float. Inputs that one output sums over.
         rms: Float. Root mean square of the weights.
@@ -41,7 +41,7 @@ class Kernel:
             scale.
     """
 
-    site: Any
+    node: Any
     values: object
     fan_in: float
     rms: float
@@ -76,38 +76,38 @@ class Kernel:
             else "Use kgg.presets.for_activation(activation)."
         )
         return InitializationProblem(
-            layers=(self.site.key, *layers),
+            layers=(self.node.key, *layers),
             kind=kind,
             measured_std=self.rms,
             expected_std=self.expected,
             activation=name,
-            message=f"{self.site.key}: {text} {fix}",
+            message=f"{self.node.key}: {text} {fix}",
             preset=self.preset,
             left=left,
         )
 
 
-def kernels_of(site, known):
-    """Yield the kernels of a site that can be judged.
+def kernels_of(node, known):
+    """Yield the kernels of a node that can be judged.
 
     Args:
-        site: `graph.Site`.
+        node: `graph.Node`.
         known: Bool. Whether it is known what comes before and after it.
 
     Yields:
         `Kernel`. None of frozen, recurrent and attention layers.
     """
-    layer = site.inner
-    if site.kind is None or site.kind in _UNJUDGED or site.kind not in LAYERS:
+    layer = node.inner
+    if node.kind is None or node.kind in _UNJUDGED or node.kind not in LAYERS:
         return
     if not layer.built or not layer.trainable:
         return
-    layouts = _layouts(site.kind)
-    source = graph.source_activation(site)
-    follows = graph.following_activation(site)
+    layouts = _layouts(node.kind)
+    source = graph.source_activation(node)
+    follows = graph.following_activation(node)
     before = source.activation if source else None
     if not known:
-        before = site.activation
+        before = node.activation
     fits = before if before is not None else _activation_of(follows)
     row = for_name_of(fits) if fits is not None else None
     scale = _scale(before)
@@ -129,17 +129,17 @@ def kernels_of(site, known):
         # Between the two kernels of a separable convolution is nothing.
         own = 1.0 if name == "pointwise_kernel" else scale
         yield Kernel(
-            site=site,
+            node=node,
             values=values,
             fan_in=fan_in,
             rms=float(np.sqrt(np.mean(values**2))),
             expected=float(np.sqrt(own / max(fan_in, 1e-12))),
             activation=fits,
             preset=row.name if row else None,
-            hidden=known and (name != last or not graph.is_output(site)),
+            hidden=known and (name != last or not graph.is_output(node)),
             normalized=any(
                 isinstance(after.layer, graph.NORMALIZATIONS)
-                for after in site.consumers
+                for after in node.consumers
             ),
         )
 
@@ -158,8 +158,8 @@ def _layouts(kind):
     return [("kernel", "dense")]
 
 
-def _activation_of(site):
-    return None if site is None else site.activation
+def _activation_of(node):
+    return None if node is None else node.activation
 
 
 def _scale(activation):

@@ -13,28 +13,28 @@ _STACK_LOST, _STACK_GROWN = 0.05, 20.0
 _FEWEST_LOST = 3
 
 
-def judge_stacks(sites, kernels):
+def judge_stacks(nodes, kernels):
     """Follow the signal's second moment through plain stacks of layers.
 
     Args:
-        sites: List of `graph.Site`, in forward order.
+        nodes: List of `graph.Node`, in forward order.
         kernels: List of `Kernel` of these.
 
     Returns:
         List of `InitializationProblem`, at most one.
     """
-    by_site: dict = {}
+    by_node: dict = {}
     for kernel in kernels:
-        by_site.setdefault(id(kernel.site), []).append(kernel)
+        by_node.setdefault(id(kernel.node), []).append(kernel)
     power: dict = {}
     stack: dict = {}
-    for site in sites:
-        q, chain = _merge(site, power, stack)
-        mine = by_site.get(id(site), [])
+    for node in nodes:
+        q, chain = _merge(node, power, stack)
+        mine = by_node.get(id(node), [])
         if mine:
             for kernel in mine:
                 q *= kernel.fan_in * kernel.rms**2
-            bias = getattr(site.inner, "bias", None)
+            bias = getattr(node.inner, "bias", None)
             if bias is not None:
                 bias = keras.ops.convert_to_numpy(bias).astype("float64")
                 q += float(np.mean(bias**2))
@@ -50,30 +50,30 @@ def judge_stacks(sites, kernels):
             elif (lost or std > _STACK_GROWN) and len(chain) > 1:
                 # One stack is enough: what follows is its echo.
                 return [_stack_problem(chain, std)]
-        elif site.kind is not None or not _passes(site):
+        elif node.kind is not None or not _passes(node):
             q, chain = 1.0, []
-        if site.activation is not None and 1e-30 < q < 1e30:
-            q = _after(site.activation, q)
+        if node.activation is not None and 1e-30 < q < 1e30:
+            q = _after(node.activation, q)
         if not np.isfinite(q):
             q, chain = 1.0, []
-        power[id(site)], stack[id(site)] = q, chain
+        power[id(node)], stack[id(node)] = q, chain
     return []
 
 
-def _passes(site):
-    return isinstance(site.layer, (*graph.KEPT, *graph.ACTIVATIONS)) or (
-        type(site.layer).__name__ in ("Add", "Concatenate", "Average")
+def _passes(node):
+    return isinstance(node.layer, (*graph.KEPT, *graph.ACTIVATIONS)) or (
+        type(node.layer).__name__ in ("Add", "Concatenate", "Average")
     )
 
 
-def _merge(site, power, stack):
-    if not site.sources:
+def _merge(node, power, stack):
+    if not node.sources:
         return 1.0, []
-    coming = [power.get(id(s), 1.0) for s in site.sources]
+    coming = [power.get(id(s), 1.0) for s in node.sources]
     # A sum over branches keeps the signal of the shortest one alive.
-    total = sum(coming) if type(site.layer).__name__ == "Add" else None
+    total = sum(coming) if type(node.layer).__name__ == "Add" else None
     q = total if total is not None else float(np.mean(coming))
-    return q, list(stack.get(id(site.sources[0]), []))
+    return q, list(stack.get(id(node.sources[0]), []))
 
 
 def _after(activation, q):
@@ -88,7 +88,7 @@ def _stack_problem(chain, std):
     worst = [k for k in chain if (k.ratio < 0.9 if lost else k.ratio > 1.1)]
     worst = worst or chain
     first = worst[-1] if len(worst) < 2 else worst[1]
-    rest = [k.site.key for k in worst if k is not first]
+    rest = [k.node.key for k in worst if k is not first]
     change = f"shrinks to {std:.2g} of" if lost else f"grows to {std:.2g} times"
     return first.problem(
         "vanishing_stack" if lost else "exploding_stack",

@@ -4,15 +4,9 @@ A `ForwardTap` looks at what the layers of one model give while a step runs.
 In the full variant of the step it measures each activation and the batch;
 where somebody counts dead units it also notes, in every step, which units
 gave anything but zero. Everything is read from copies without a gradient.
-
-Longer than 350 lines, since its patches run in one step, in an order that can
-only be seen in one place.
 """
 
 import contextlib
-import threading
-import weakref
-from typing import Any
 
 import keras
 import numpy as np
@@ -30,30 +24,13 @@ from keras_gradguard.recording.parts import DATA
 from keras_gradguard.recording.parts import LOSS
 from keras_gradguard.recording.parts import UNITS
 from keras_gradguard.recording.step import batch_statistics
-from keras_gradguard.recording.step import output_statistics
 from keras_gradguard.recording.step import packing
-from keras_gradguard.recording.step import side_by_side
+from keras_gradguard.recording.step.gathering import Gathering
 from keras_gradguard.recording.step.gradients import Mode
 from keras_gradguard.recording.step.packing import Packing
-from keras_gradguard.recording.step.packing import Seen
-from keras_gradguard.recording.step.replicas import PerReplica
 from keras_gradguard.trace.series import DATA_SERIES
 
 _ALL = ACTIVATIONS, DATA, LOSS, UNITS
-
-
-class _Step(threading.local):
-    """What is gathered while a step is traced or run, per thread."""
-
-    mode = Mode.OFF
-    counts = False
-    level: Any = None
-    seen: Any = None
-    data: Any = None
-    batch: Any = None
-    fit: Any = None
-    took_input = False
-    apart = False
 
 
 class ForwardTap:
@@ -73,15 +50,12 @@ class ForwardTap:
 
     def __init__(self, model, parts, apart=False):
         self.candidates = sites_lib.sites_of(model)
-        self.facts = {}
+        self._gathering = Gathering(model, self.candidates, parts, apart)
+        self.facts = self._gathering.facts
         self._packing = Packing()
         self._apart = apart
         self._parts = parts
-        self._loss_is_folded = False
         self._backend = _backend.current()
-        self._step = _Step()
-        self._loss = PerReplica()
-        self._model: Any = weakref.ref(model)
         self._latest = self._backend.Outbox("gradguard_activations", False)
         self._counts = self._backend.Outbox("gradguard_active", True)
 
@@ -95,14 +69,14 @@ class ForwardTap:
         Returns:
             Structure of what was gathered, for `packed`.
         """
-        here = self._step
-        self._parts.guard(_ALL, self._begin, Mode.FULL, False, arguments)
-        here.apart = self._apart
+        gathering = self._gathering
+        self._parts.guard(_ALL, gathering.begin, Mode.FULL, False, arguments)
+        gathering.here.apart = self._apart
         try:
             run()
-            return self._gathered()
+            return gathering.gathered()
         finally:
-            here.seen, here.mode = None, Mode.OFF
+            gathering.end()
 
     def packed(self, gathered, xp=ops):
         """Work out the statistics, in the step or on the host.
@@ -120,7 +94,7 @@ class ForwardTap:
             ACTIVATIONS, self._pack_activations, gathered, xp, or_=[]
         )
         vector = xp.concatenate([data, *seen], axis=0)
-        return self._of_all(vector) if xp is ops else vector
+        return self._gathering.of_all(vector) if xp is ops else vector
 
     def send(self, vector):
         """Send off what was gathered, from inside of the step.
@@ -148,19 +122,20 @@ class ForwardTap:
         # A TensorFlow graph folds a weighted loss into what Keras does next,
         # unless another reads it: then its last bits are others.
         weighted = keras_private.loss_weights(model) is not None
-        self._loss_is_folded = self._apart and weighted
+        self._gathering.loss_is_folded = self._apart and weighted
 
     def _watching(self, site):
         function = sites_lib.own_activation(site.layer)
+        gathering = self._gathering
 
         def make(original):
             def call(*args, **kwargs):
-                if self._step.seen is None:
+                if gathering.here.seen is None:
                     return original(*args, **kwargs)
-                self._guard(DATA, self._note_input, site, args)
+                gathering.note_input(site, _first(args))
                 if function is None:
                     outputs = original(*args, **kwargs)
-                    self._note(site, _first(args), outputs)
+                    gathering.note(site, _first(args), outputs)
                     return outputs
                 with self._tapped(site, function):
                     return original(*args, **kwargs)
@@ -172,25 +147,12 @@ class ForwardTap:
     def _looking_up(self, layer):
         def make(original):
             def call(inputs, *args, **kwargs):
-                if self._measures:
-                    self._guard(DATA, self._note_indices, layer, inputs)
+                self._gathering.note_indices(layer, inputs)
                 return original(inputs, *args, **kwargs)
 
             return call
 
         return make
-
-    def _note_indices(self, layer, inputs):
-        """Note which rows of a table are looked up, over all tables."""
-        indices = self._visible(inputs)
-        if indices is None:
-            return
-        low = ops.cast(ops.min(indices), "float32")
-        over = ops.cast(ops.max(indices), "float32") - (layer.input_dim - 1)
-        known = self._step.data.get("index")
-        if known is not None:
-            low, over = ops.minimum(low, known[0]), ops.maximum(over, known[1])
-        self._step.data["index"] = [low, over]
 
     @contextlib.contextmanager
     def _tapped(self, site, function):
@@ -198,7 +160,7 @@ class ForwardTap:
 
         def activation(inputs, *args, **kwargs):
             outputs = function(inputs, *args, **kwargs)
-            self._note(site, inputs, outputs)
+            self._gathering.note(site, inputs, outputs)
             return outputs
 
         owned = site.layer.__dict__
@@ -211,10 +173,7 @@ class ForwardTap:
     def _make_compute_loss(self, original):
         def compute_loss(*args, **kwargs):
             loss = original(*args, **kwargs)
-            if self._step.mode is not Mode.OFF:
-                self._guard(LOSS, self._keep_loss, loss)
-            if self._step.mode is Mode.FULL:
-                self._guard(DATA, self._note_batch, args, kwargs)
+            self._gathering.note_loss(loss, args, kwargs)
             return loss
 
         return compute_loss
@@ -231,24 +190,14 @@ class ForwardTap:
             counts: Whether to note which units are active, in every mode.
             arguments: What the train step was called with, a tuple.
         """
-        here = self._step
-        self._parts.guard(_ALL, self._begin, mode, counts, arguments)
+        gathering = self._gathering
+        self._parts.guard(_ALL, gathering.begin, mode, counts, arguments)
         try:
-            if self._apart and here.mode is Mode.FULL:
+            if self._apart and gathering.here.mode is Mode.FULL:
                 self._look_apart(model, arguments)
             yield
         finally:
-            here.seen, here.mode, here.counts = None, Mode.OFF, False
-
-    def _begin(self, mode, counts, arguments):
-        here = self._step
-        here.apart = False
-        here.data, here.batch, here.took_input = {}, {}, False
-        here.fit = None
-        self._loss.set(None)
-        here.level = self._backend.level(arguments)
-        here.seen = {} if mode is Mode.FULL or counts else None
-        here.mode, here.counts = mode, counts
+            gathering.end()
 
     def _look_apart(self, model, arguments):
         """Measure a forward pass that changes no variable.
@@ -256,7 +205,7 @@ class ForwardTap:
         A data structure of the user's own may not be understood; then there
         are no activations to be had.
         """
-        here = self._step
+        here = self._gathering.here
         here.apart = True
         try:
             x, _, _ = keras.utils.unpack_x_y_sample_weight(arguments[0])
@@ -267,12 +216,6 @@ class ForwardTap:
         finally:
             here.apart = False
 
-    @property
-    def _measures(self):
-        """Whether the layers that run now are to be measured."""
-        here = self._step
-        return here.mode is Mode.FULL and here.apart == self._apart
-
     def post(self, result):
         """Send off what was gathered. Call it inside of `step`.
 
@@ -282,39 +225,20 @@ class ForwardTap:
         Returns:
             What it has to return instead.
         """
-        here = self._step
+        here = self._gathering.here
         if here.counts:
             result = self._guard(UNITS, self._post_counts, result, or_=result)
         if here.mode is Mode.FULL and self._parts.work(ACTIVATIONS, DATA):
-            vector = self.packed(self._gathered())
+            vector = self.packed(self._gathering.gathered())
             result = self._latest.post(result, vector)
         return result
 
     def _post_counts(self, result):
-        counts = self._packing.pack_counts(self._step.seen)
+        counts = self._packing.pack_counts(self._gathering.here.seen)
         if counts is None:
             return result
         # Shares are told of them, so the mean is as good as the sum.
-        return self._counts.post(result, self._of_all(counts))
-
-    def _of_all(self, tensor):
-        """The mean over the processes that train the model."""
-        return self._backend.over_processes(self._model(), tensor)
-
-    def _gathered(self):
-        """Structure of tensors; sites as their places among the candidates."""
-        here = self._step
-        data = dict(here.data)
-        if self.loss is not None:
-            data["loss"] = [ops.reshape(self.loss, ())]
-        places = {site: i for i, site in enumerate(self.candidates)}
-        seen = [
-            (places[site], list(shown.calls))
-            for site, shown in (here.seen or {}).items()
-            if shown.calls
-        ]
-        fit = here.fit
-        return {"batch": here.batch, "data": data, "fit": fit, "seen": seen}
+        return self._counts.post(result, self._gathering.of_all(counts))
 
     def _pack_data(self, gathered, xp):
         return batch_statistics.pack(
@@ -331,12 +255,12 @@ class ForwardTap:
     @property
     def level(self):
         """Where the present step runs, as the backend tells it."""
-        return self._step.level
+        return self._gathering.here.level
 
     @property
     def loss(self):
         """Loss of the present step on this replica, None if not known."""
-        return None if self._loss_is_folded else self._loss.get()
+        return self._gathering.loss
 
     @property
     def outboxes(self):
@@ -396,111 +320,9 @@ class ForwardTap:
         vector = self._counts.take()
         return None if vector is None else self._packing.counts(vector)
 
-    # Gathering
-
     def _guard(self, part, function, *arguments, or_=None):
         return self._parts.guard((part,), function, *arguments, default=or_)
-
-    def _visible(self, tensor):
-        """A copy that may be used outside of the layer, or None."""
-        if not hasattr(tensor, "dtype"):
-            return None
-        tensor = self._backend.detach(tensor)
-        if not self._backend.at_level(tensor, self._step.level):
-            return None
-        return tensor
-
-    def _note(self, site, inputs, outputs):
-        here = self._step
-        if here.counts and site.can_die and site.whole and not here.apart:
-            self._guard(UNITS, self._note_units, site, outputs)
-        if self._measures:
-            self._guard(ACTIVATIONS, self._note_outputs, site, inputs, outputs)
-
-    def _note_units(self, site, outputs):
-        outputs = self._visible(outputs)
-        if outputs is not None and len(outputs.shape) > 1:
-            seen = self._step.seen.setdefault(site, Seen())
-            seen.outputs.append(outputs)
-
-    def _note_outputs(self, site, inputs, outputs):
-        outputs = self._visible(outputs)
-        if outputs is None or not len(outputs.shape):
-            return
-        seen = self._step.seen.setdefault(site, Seen())
-        inputs = self._visible(inputs)
-        seen.calls.append(output_statistics.of_call(site, inputs, outputs))
-
-    def _note_input(self, site, args):
-        here = self._step
-        if here.took_input or not self._measures:
-            return
-        inputs = _first(args)
-        if not _has_kernel(site.layer) or inputs is None:
-            return
-        inputs = self._visible(inputs)
-        if inputs is None:
-            return
-        here.took_input = True
-        self._note_data("input", inputs)
-        self.facts["input_shape"] = [d for d in inputs.shape[1:]]
-        self.facts["input_layer"] = site.path
-
-    def _keep_loss(self, loss):
-        loss = self._visible(loss)
-        if loss is None:
-            return
-        loss = self._of_all(ops.cast(loss, "float32"))
-        replicas = self._backend.replicas()
-        if replicas > 1:
-            # Keras divides it, so that the gradients add up.
-            loss = loss * replicas
-        self._loss.set(loss)
-
-    def _note_batch(self, args, kwargs):
-        names = ("x", "y", "y_pred", "sample_weight")
-        given = dict(zip(names, args, strict=False), **kwargs)
-        targets = self._leaves(given.get("y"))
-        outputs = self._leaves(given.get("y_pred"))
-        self.facts["outputs"] = len(outputs)
-        self.facts["weighted"] = given.get("sample_weight") is not None
-        if len(targets) == 1 and len(outputs) == 1:
-            self._note_data("target", targets[0])
-            self._note_data("output", outputs[0])
-            self._note_fit(targets[0], outputs[0])
-            self.facts["target_shape"] = list(targets[0].shape[1:])
-            self.facts["output_shape"] = list(outputs[0].shape[1:])
-            dtype = keras.backend.standardize_dtype(targets[0].dtype)
-            self.facts["target_dtype"] = dtype
-
-    def _note_fit(self, *both):
-        """Keep targets and outputs for the end of the step, if small."""
-        here = self._step
-        columns = map(batch_statistics.as_columns, both)
-        if all(side_by_side.is_small(column) for column in columns):
-            here.fit = both
-        else:
-            here.data["fit"] = batch_statistics.of_fit(*both)
-
-    def _note_data(self, part, tensor):
-        """Keep a small tensor for the end of the step, measure others."""
-        here = self._step
-        column = batch_statistics.as_columns(tensor)
-        if side_by_side.is_small(column):
-            here.batch[part] = column
-        else:
-            here.data[part] = batch_statistics.of(part, tensor)
-
-    def _leaves(self, structure):
-        leaves = [self._visible(t) for t in tree.flatten(structure)]
-        return [t for t in leaves if t is not None]
 
 
 def _first(args):
     return args[0] if args else None
-
-
-def _has_kernel(layer):
-    if isinstance(layer, keras.layers.RNN):
-        layer = layer.cell
-    return any(len(v.shape) > 1 for v in layer.trainable_variables)

@@ -46,6 +46,12 @@ SHOWN = {
 METRICS = tuple(SHOWN)
 BY_SITE = ("dead_share",)
 BY_VARIABLE = ("variable_norm",)
+# Gradients through time: steps, time steps there were `(M, N)`, and norms at
+# those that `trace.through_time.times_of` keeps, `(M, N, TIMES)`. The names of
+# the N recurrent layers are in the layers' event.
+TIME_STEPS, TIME_LENGTHS, TIME_NORMS = (
+    f"through_time/{part}" for part in ("step", "length", "norm")
+)
 # Behind a metric's name: the largest of the records that a point stands for,
 # where it stands for several. The metric itself is their mean.
 HIGH = "/high"

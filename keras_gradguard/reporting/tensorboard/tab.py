@@ -16,6 +16,7 @@ from keras_gradguard.reporting.tensorboard.points import lows
 from keras_gradguard.reporting.tensorboard.points import means
 from keras_gradguard.trace.series import SHOWN_MEASURED
 from keras_gradguard.trace.series import SHOWN_STEPS
+from keras_gradguard.trace.through_time import TIMES
 
 _OWNER = "GradientMonitor"
 # Every record at first, later one per thousandth of the run so far: 3,300 in
@@ -114,6 +115,7 @@ class TabSeries:
                 steps, values = trace.measured(name, since=since)
                 arrays.update(self._measured(name, steps, values, ends))
             arrays.update(self._dead_share(trace, ends))
+            arrays.update(self._through_time(trace, ends))
         if len(rows) > 1:
             self._write_layers(trace)
         epochs = self._epochs(trace)
@@ -174,6 +176,32 @@ class TabSeries:
         self._sites, steps, values = dead_share(trace, since)
         return self._measured("dead_share", steps, values, ends)
 
+    def _through_time(self, trace, ends):
+        """Return the gradients through time, like `_measured`."""
+        layers = trace.recurrent_layers.tolist()
+        if not layers:
+            return {}
+        since = self._done.get(_chunks.TIME_NORMS, -1)
+        steps, _, _ = trace.time_gradients(layers[0])
+        at = np.searchsorted(steps, ends) - 1
+        at = np.unique(at[at >= 0])
+        at = at[steps[at] > since]
+        if not len(at):
+            return {}
+        self._done[_chunks.TIME_NORMS] = int(steps[at[-1]])
+        shape = (len(at), len(layers))
+        lengths = np.zeros(shape, np.int64)
+        norms = np.full((*shape, TIMES), np.nan, np.float32)
+        for column, layer in enumerate(layers):
+            _, times, values = trace.time_gradients(layer)
+            lengths[:, column] = times[at].max(axis=1, initial=-1) + 1
+            norms[:, column, : values.shape[1]] = values[at]
+        return {
+            _chunks.TIME_STEPS: np.asarray(steps[at], np.int64),
+            _chunks.TIME_LENGTHS: lengths,
+            _chunks.TIME_NORMS: norms,
+        }
+
     def _measured(self, name, steps, values, ends):
         """Return the last measurement before each end of a point."""
         at = np.searchsorted(steps, ends) - 1
@@ -211,11 +239,13 @@ class TabSeries:
     def _write_layers(self, trace):
         active = np.zeros(len(trace.layers), bool)
         active[trace.owners[trace.has_gradient]] = True
-        if self._layers == (active.tolist(), self._sites):
+        recurrent = trace.recurrent_layers.tolist()
+        if self._layers == (active.tolist(), self._sites, recurrent):
             return
-        self._layers = (active.tolist(), self._sites)
+        self._layers = (active.tolist(), self._sites, recurrent)
         header = self._header()
         header["sites"] = self._sites
+        header["recurrent"] = recurrent
         header["layers"] = trace.layers.tolist()
         header["active"] = active.tolist()
         header["variables"] = trace.variables.tolist()

@@ -102,3 +102,10 @@ export async function getProfile(run, step) {
   const data = await get("profile", { run, step: Math.max(0, step) });
   return convertAll(data.metrics);
 }
+
+/** Gradients through time of the measurement up to a step. */
+export async function getTimes(run, step) {
+  const data = await get("times", { run, step: Math.max(0, step) });
+  return { ...data, layers: data.layers.map(
+    (layer) => ({ ...layer, norms: toNumbers(layer.norms) })) };
+}

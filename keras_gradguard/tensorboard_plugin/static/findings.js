@@ -91,8 +91,25 @@ function breakable(text) {
     (i ? [html("wbr"), part] : [part]));
 }
 
+/** A text in which a list of three layers and more is their number. */
+export function counted(text, layers) {
+  if (layers.length < 3) return text;
+  const names = [...layers].sort((a, b) => b.length - a.length)
+    .map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  const one = `(?:${names.join("|")})(?![\\w/])`;
+  const list = new RegExp(`(?<![\\w/])${one}(?:, ${one})*` +
+    ` and (?:${one}|([\\d,]+) more layers)`, "g");
+  return text.replace(list, (found, more) => {
+    const listed = found.split(/, | and /).length - (more ? 1 : 0);
+    const count = listed + Number((more ?? "0").replaceAll(",", ""));
+    return count > 2 ? `${integer(count)} layers` : found;
+  });
+}
+
 /** The first sentence, and the rest folded away. */
-function message(text, prefix) {
+function message(finding, prefix) {
+  // They stand below it, to be opened.
+  const text = counted(finding.message, finding.layers);
   const short = prefix ? text.replaceAll(prefix, "") : text;
   const end = short.search(/[.!?] [A-Z]/) + 1;
   const rest = short.slice(end).trim();
@@ -158,7 +175,7 @@ function card(finding, i, { layers, prefix, onPick }) {
   finding.cause
     ? html("p", { class: "follows" }, `Follows from ${finding.cause}`) : null,
   html("p", { class: "dim" }, life(finding)),
-  ...message(finding.message, prefix),
+  ...message(finding, prefix),
   ...(finding.layers.length ? [layerButtons(finding, layers, onPick)] : []),
   // An effect goes when its cause does: it has no remedies of its own.
   ...(finding.remedies?.length && !finding.cause
@@ -175,7 +192,7 @@ function goneList(gone, prefix) {
       ? `Resolved at step ${integer(finding.resolved_step ?? 0)}: `
       : "Withdrawn: "),
     `${finding.rule} since step ${integer(finding.first_step)}. `,
-    ...message(finding.message, prefix)));
+    ...message(finding, prefix)));
   return [html("details", { class: "gone" },
     html("summary", {}, `${many(gone.length, "finding")} no longer ` +
       `${gone.length === 1 ? "stands" : "stand"}`),

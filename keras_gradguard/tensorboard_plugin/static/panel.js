@@ -13,6 +13,7 @@ import { LineChart } from "./linechart.js";
 import { pick, withRows } from "./rows.js";
 import { TimeScale } from "./scale.js";
 import { CHARTS } from "./series.js";
+import { TimesMap } from "./times.js";
 
 const RIGHT = 14;
 
@@ -44,6 +45,7 @@ export class RunPanel {
       onGroup: (path) => this.actions.onFilter(path),
     });
     this.detail = new Detail(tooltip);
+    this.times = new TimesMap(tooltip);
     this.build();
     this.observer = new ResizeObserver(() => this.draw());
     this.observer.observe(this.charts);
@@ -68,7 +70,7 @@ export class RunPanel {
               onclick: () => saveTable(this) }, "CSV"))),
         this.marks, this.map.element));
     this.charts = html("div", { class: "charts" }, this.stack,
-      ...(this.full ? [this.detail.element] : []));
+      ...(this.full ? [this.times.element, this.detail.element] : []));
     this.aside = html("section", { class: "findings",
       "aria-label": `Findings in run ${this.run}` });
     this.element = html("section", { class: "panel",
@@ -234,6 +236,7 @@ export class RunPanel {
       const table = METRICS[this.metric].reversed ? REVERSED : TABLE;
       this.map.draw(this.time, width, scale, table);
     }
+    this.times.draw(this.time.left, width);
     this.detail.draw();
   }
 
@@ -247,6 +250,9 @@ export class RunPanel {
   /** Show a cell, {layer: path, step}, if this run has it. */
   async select(cell) {
     const layer = cell ? this.rowOf(cell) : -1;
+    if (this.full && this.overview) {
+      await this.times.show(this, cell?.step ?? this.overview.last_step);
+    }
     if (layer < 0) {
       this.map.select(null);
       this.detail.element.hidden = true;

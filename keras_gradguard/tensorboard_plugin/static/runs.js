@@ -3,7 +3,7 @@
 import { toNumber } from "./api.js";
 import { html } from "./dom.js";
 import { SIGNS } from "./findings.js";
-import { integer, number, shorten } from "./format.js";
+import { integer, many, number, shorten } from "./format.js";
 
 export const MOST_COMPARED = 20;
 
@@ -67,7 +67,7 @@ export class RunsTable {
     const waiting = this.begun?.length
       ? ` Started and without records yet: ${this.begun.join(", ")}.` : "";
     this.note.textContent =
-      `${integer(shown.length)} of ${integer(this.runs.length)} runs.${waiting}`;
+      `${integer(shown.length)} of ${many(this.runs.length, "run")}.${waiting}`;
     this.enable();
   }
 

@@ -56,6 +56,9 @@ def test_a_layer_that_fades_from_a_step_on():
     assert row.ratio == pytest.approx(1e-3, rel=0.3)
     assert "net/b: grad_norm is " in str(found)
     assert "times less), since step 300." in str(found)
+    times = str(found).split("in b (")[1].split(" times less")[0]
+    times = float(times.replace(",", ""))
+    assert times == pytest.approx(row.a / row.b, rel=0.06)
     assert found.steps == (0, 639)
 
 

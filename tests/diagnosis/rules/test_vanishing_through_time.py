@@ -37,7 +37,7 @@ def profile(factor, length=LENGTH):
     return norms
 
 
-def run(factor, *, learns=False, blind=True, steps=1200):
+def run(factor, *, learns=False, blind=True, steps=1200, rises=False):
     trace = Trace(
         ["rnn/cell", "head"],
         ["rnn/cell/kernel", "head/kernel"],
@@ -55,6 +55,8 @@ def run(factor, *, learns=False, blind=True, steps=1200):
     loss = 2.3 + 0.01 * rng.normal(size=steps)
     if learns:
         loss = 2.3 * np.exp(-at / (steps / 8)) + 0.05
+    if rises:
+        loss = 2.3 + at / 20
     measured = [0, 1, 2, 4, 16, *range(64, steps, 64)]
     for step in measured:
         trace.append_time_gradients(
@@ -128,6 +130,35 @@ def test_half_of_it_by_outputs_that_differ():
 )
 def test_it_is_silent_where_that_is_not_the_cause(healthy):
     assert told(run(**healthy))[0] == []
+
+
+@pytest.mark.parametrize("rises", [False, True])
+def test_it_explodes_through_time(rises):
+    (finding,), _ = told(run(1.1, blind=False, rises=rises))
+    assert finding.rule == "exploding_gradient"
+    assert finding.severity == ("critical" if rises else "warning")
+    assert finding.layers == ["rnn/cell"]
+    grown = 1.1 ** (LENGTH - 1)
+    assert finding.evidence["growth"] == pytest.approx(grown, rel=1e-5)
+    assert finding.message.startswith("The gradient of rnn explodes through ")
+    assert ("The loss rises" in finding.message) is rises
+    assert finding.remedies[0].title == "Use LSTM for rnn"
+    assert any("clip" in r.title.lower() for r in finding.remedies)
+    early, _ = told(run(1.1, blind=False, steps=300, rises=rises))
+    assert [f.layers for f in early] == [["rnn/cell"]]
+
+
+@pytest.mark.parametrize(
+    "healthy",
+    [
+        {"factor": 1.1, "learns": True},  # clipped, and it learns
+        {"factor": 1.03},  # 360-fold
+        {"factor": 1.038},  # 1700-fold, as a sum over 200 outputs may be
+        {"factor": 1.1, "steps": 90},
+    ],
+)
+def test_nothing_explodes(healthy):
+    assert told(run(**healthy, blind=False))[0] == []
 
 
 def test_a_run_that_was_not_measured_is_not_judged():

@@ -5,6 +5,9 @@ import pytest
 from keras_gradguard import layers as kgl
 from keras_gradguard import presets
 
+# Weights are judged, wherever they are from.
+pytestmark = pytest.mark.once
+
 L = keras.layers
 INIT = keras.initializers
 

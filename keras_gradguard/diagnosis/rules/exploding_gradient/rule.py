@@ -13,6 +13,7 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.signal import (
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     certain_outputs,
 )
+from keras_gradguard.diagnosis.rules.exploding_gradient.start import far_outputs
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     growth_over_depth,
 )
@@ -21,6 +22,9 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import burst
 from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import runaway
 from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import (
     to_nonfinite,
+)
+from keras_gradguard.diagnosis.rules.exploding_gradient.through_time import (
+    through_time,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
@@ -33,13 +37,14 @@ _WAYS = (
     runaway,
     over_time,
     over_depth,
+    through_time,
 )
 
 
 class ExplodingGradient(Rule):
     """Finds gradients that grow without bound.
 
-    Seven ways to show it, each scale-free:
+    Eight ways to show it, each scale-free:
 
     * at the first step the outputs are 1000 times as large as inputs and
       targets. The loss or the gradient is a million times what such targets
@@ -59,7 +64,12 @@ class ExplodingGradient(Rule):
       and no gradient is finite: critical;
     * it is over 1000 times larger near the input than at the output for 100
       records while the loss stalls and has not fallen by 15 %: warning.
-      AUTOTRAINER warns from 70 on; deep tanh nets that learn reach 140.
+      AUTOTRAINER warns from 70 on; deep tanh nets that learn reach 140;
+    * through time: at the first time step of a recurrent layer it is over 1000
+      times as large as at the last, and over ten times the number of time
+      steps. Three measurements in a row must show it, while the loss stalls as
+      over depth (warning), or is over twice the first (critical). It takes
+      `GradientMonitor(through_time=True)`.
 
     References:
         - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
@@ -107,7 +117,7 @@ class ExplodingGradient(Rule):
             # What comes behind an index without a row says nothing.
             return []
         found = huge_output(start) or certain_outputs(start)
-        found = found or growth_over_depth(start)
+        found = found or far_outputs(start) or growth_over_depth(start)
         if found is None:
             return []
         layers, evidence, text = found

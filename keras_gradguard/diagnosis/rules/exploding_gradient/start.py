@@ -84,8 +84,52 @@ def certain_outputs(start):
     Returns:
         List of layers, evidence and message, or None.
     """
-    gradient, inputs = start.gradient, start.inputs
-    if not no_slope_at_ends(start) or inputs is None or not start.layers:
+    grown = _grown(start) if no_slope_at_ends(start) else None
+    if grown is None:
+        return None
+    return _of_signal(
+        start,
+        *grown,
+        "The outputs are 0 and 1 exactly, where the loss has no slope, so "
+        "every gradient is zero.",
+    )
+
+
+def far_outputs(start):
+    """Find layers that grew the signal far beyond all that is wanted.
+
+    Args:
+        start: `Start`.
+
+    Returns:
+        List of layers, evidence and message, or None.
+    """
+    grown = _grown(start)
+    facts = start.heads[0].facts if len(start.heads) == 1 else None
+    if grown is None or facts is None or start.gradient is None:
+        return None
+    size = facts.target_mean, facts.target_std
+    ends = facts.output_min, facts.output_max
+    if None in (*size, *ends):
+        return None
+    wanted = max(float(np.hypot(*size)), grown[0])
+    if not max(map(abs, ends)) > START_SIGNAL * wanted:
+        return None
+    return _of_signal(
+        start,
+        *grown,
+        f"What is wanted has a size of {number(float(np.hypot(*size)))}. The "
+        "loss and its first gradient are as much too large.",
+    )
+
+
+def _grown(start):
+    """Return the sizes of what comes in, and of what each layer gives.
+
+    None if they are not known, or none of them is far above the inputs.
+    """
+    inputs = start.inputs
+    if inputs is None or not start.layers or start.tells("unscaled_data"):
         return None
     facts = inputs.facts
     if facts.input_mean is None or facts.input_std is None:
@@ -95,9 +139,11 @@ def certain_outputs(start):
         float(np.sqrt(np.mean(np.square(layer.output, dtype=np.float64))))
         for layer in start.layers
     ]
+    return (came, sizes) if max(sizes) > START_SIGNAL * came else None
+
+
+def _of_signal(start, came, sizes, so):
     largest = int(np.argmax(sizes))
-    if not sizes[largest] > START_SIGNAL * came or start.tells("unscaled_data"):
-        return None
     before = np.array([came, *sizes[:-1]])
     growth = np.array(sizes) / np.maximum(before, 1e-30)
     order = np.argsort(-growth, kind="stable")
@@ -105,14 +151,13 @@ def certain_outputs(start):
     evidence = {
         "kind": "at_start",
         "signal": sizes[largest],
-        "loss": float(gradient.loss),
+        "loss": float(start.gradient.loss),
         "threshold": START_SIGNAL,
     }
     text = (
         f"The signal explodes on its way through the layers: from "
         f"{number(came)} to {number(sizes[largest])} in "
-        f"{start.layers[largest].path}. The outputs are 0 and 1 exactly, "
-        "where the loss has no slope, so every gradient is zero."
+        f"{start.layers[largest].path}. {so}"
     )
     return layers, evidence, text
 

@@ -44,11 +44,16 @@ def to_nonfinite(trace):
     first, stop = int(trace.steps[start]), int(trace.steps[at])
     begin = number(norms[start - low])
     end = number(norms[-1])
+    before = int(trace.steps[at - 1])
     text = (
         f"The gradient norm grew from {begin} to {end} and then was not "
-        f"finite. That was at steps {first}, {int(trace.steps[at - 1])} and "
-        f"{stop}."
+        f"finite. That was at steps {first}, {before} and {stop}."
     )
+    if begin == end:
+        text = (
+            f"The gradient norm was {end} at step {before}, and not finite at "
+            f"step {stop}."
+        )
     if update > HUGE_UPDATE:
         text += (
             f" One update changed the weights of {layer} by "

@@ -32,3 +32,15 @@ START_SIGNAL = 1e3
 HUGE_UPDATE = 10.0
 BURST = {"records": 64, "growth": 100.0, "loss": 10.0, "after": 30}
 RUNAWAY = {"records": 256, "each": 100.0, "both": 1e6}
+
+
+# through_time
+# As over depth; Pascanu et al. (2013) show growth by a factor at each time
+# step, so what a sum over time steps can give is left alone.
+THROUGH_TIME = {
+    "grows": 1e3,
+    "each": 10.0,
+    "window": 10,
+    "learned": 0.15,
+    "stalled": 0.02,
+}

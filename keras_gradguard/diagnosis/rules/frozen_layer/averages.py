@@ -5,6 +5,7 @@ The judgement takes a `Trace` and returns a `Finding`, or None.
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
@@ -42,9 +43,10 @@ def stale_averages(trace):
     late = int(trace.epoch_steps[np.flatnonzero(bad)[-1]])
     updates = stop - first + 1
     kept = momentum**updates
+    moved = count(updates, "update has", "updates have")
     text = (
         f"Training is sound, validation is not: {names(layers)} validate with "
-        f"averages that {updates:,} updates have hardly moved. They keep "
+        f"averages that {moved} hardly moved. They keep "
         f"{number(100 * kept)} % of their start, at a momentum of "
         f"{momentum:g}."
     )

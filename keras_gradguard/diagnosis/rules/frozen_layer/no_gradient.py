@@ -66,6 +66,8 @@ def for_no_slope(run):
 
 def of_some(trace):
     """Judge whether layers are cut off from the loss."""
+    if some_without_loss(trace.run):
+        return None
     unreached = _unreached(trace)
     mask = judged_layers(trace) | unreached
     count = min(OF_SOME, len(trace.steps))
@@ -96,6 +98,18 @@ def of_some(trace):
     return _finding(trace, "cut_off", culprits, OF_SOME, text, fixes)
 
 
+def some_without_loss(run):
+    """Whether some outputs are there to be looked at alone.
+
+    What leads to them alone gets no gradient, and is meant so.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+    """
+    losses = [output.loss for output in run.outputs]
+    return len(losses) > 1 and None in losses
+
+
 def _unreached(trace):
     """Return the bool mask (L,) of layers that ran, and got no gradient ever.
 
@@ -103,9 +117,6 @@ def _unreached(trace):
     on, where JAX has zeros. A layer that did not run has no activation.
     """
     ran = np.zeros(len(trace.layers), bool)
-    if len(trace.run.outputs) > 1:
-        # Some outputs are there to be looked at, and have no loss.
-        return ran
     seen = ~np.isnan(trace.activation("mean")[:1]).all(axis=0)
     sites = set(trace.sites[seen].tolist()) if seen.size else set()
     reached = np.unique(trace.owners[trace.has_gradient])

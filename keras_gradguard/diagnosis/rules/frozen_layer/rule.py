@@ -45,7 +45,7 @@ class FrozenLayer(Rule):
     * Averages of BatchNormalization keep over a twentieth of their start up to
       the planned end, training learns and validation does not.
     * No layer ever moved in 100 steps although gradients arrive: the learning
-      rate is zero. This is told of the whole model.
+      rate is zero. This is said of the whole model.
 
     Layers that were made untrainable, or do not run, get no gradient at all
     and are no finding.
@@ -80,6 +80,7 @@ class FrozenLayer(Rule):
             return []
         missing = cut_off(first.norms)
         missing &= ~np.isin(first.paths, first.opening)
+        missing &= not no_gradient.some_without_loss(start.run)
         if missing.any() and np.isfinite(first.norms).all():
             paths = [first.paths[at] for at in np.flatnonzero(missing)]
             return [

@@ -155,7 +155,11 @@ class NonfiniteGradient(Rule):
             },
             message=f"At step {step} the gradient became {kind}; {what}.",
             remedies=for_nonfinite(
-                trace.run, layers, clue, facts=facts_of(trace)
+                trace.run,
+                layers,
+                clue,
+                facts=facts_of(trace),
+                capsule=trace.run.capsule,
             ),
         )
 

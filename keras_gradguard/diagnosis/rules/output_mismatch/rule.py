@@ -52,11 +52,11 @@ class OutputMismatch(Rule):
 
     The configuration of the last layer and of the loss is judged before the
     first step, the range of the targets with the first batch. What no training
-    makes up for (a softmax over one unit, labels outside the classes) is told
-    at once. The rest (ReLU before a crossentropy, targets that the activation
-    cannot reach) waits until the run has had 30 records and has not learnt.
-    Or it stalls after 100 without having learnt a good part, or its loss is
-    not finite. Of a shorter run it is told at its planned end. Models with
+    makes up for (a softmax over one unit, labels outside the classes) is
+    reported at once. The rest (ReLU before a crossentropy, targets that the
+    activation cannot reach) waits until the run has had 30 records and has not
+    learnt. Or it stalls after 100 without having learnt a good part, or its
+    loss is not finite. A shorter run is judged at its planned end. Models with
     several outputs are not judged.
 
     The course of the run shows more:

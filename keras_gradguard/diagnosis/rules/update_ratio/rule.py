@@ -50,7 +50,7 @@ class UpdateRatio(Rule):
     """Finds updates far too large or too small for the weights.
 
     Before the first step the learning rate is judged, where no schedule sets
-    it. One that no published recipe for the optimizer comes near is told.
+    it. One that no published recipe for the optimizer comes near is reported.
 
     About 1e-3 of the weights per step is usual. Layers with kernels are
     judged, in 5 measurements in a row:
@@ -61,7 +61,7 @@ class UpdateRatio(Rule):
       loss stalls likewise. Small steps later on are a schedule, or a run that
       has converged.
 
-    Where next to nothing was learnt, more is told:
+    Where next to nothing was learnt, more is reported:
 
     * a penalty or a weight decay under which the weights shrank to a third,
       or an added loss under which the outputs are a constant;
@@ -73,8 +73,8 @@ class UpdateRatio(Rule):
     * one of two networks that train each other has won, by the logs of their
       losses.
 
-    A run that had learnt is told, if its loss lies by the first again for 50
-    records.
+    A run that had learnt is reported if its loss lies by the first again for
+    50 records.
 
     Without a recorded loss nothing is said: large steps of a run that learns
     are no problem.

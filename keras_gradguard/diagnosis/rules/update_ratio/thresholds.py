@@ -2,7 +2,6 @@
 
 # rule
 MEASURED = 5
-RULE_LONG = 100
 # A first step that replaces this share of the weights, in the median layer,
 # and one that needs ten million to change them.
 REPLACED, RULE_LOST = 1.0, 1e-7

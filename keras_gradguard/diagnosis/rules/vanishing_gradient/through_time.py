@@ -8,6 +8,7 @@ from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.through_time import MEASURED
 from keras_gradguard.diagnosis.evidence.through_time import ThroughTime
+from keras_gradguard.diagnosis.evidence.through_time import owners_of
 from keras_gradguard.diagnosis.evidence.unmoved import Unmoved
 from keras_gradguard.diagnosis.remedies.recurrent import for_forgetting
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import FALL
@@ -61,7 +62,7 @@ def _finding(trace, guilty, stop, limit, blind, progress):
     halving = float(np.median(worst.halving[latest]))
     start = int(trace.steps[0])
     at = int(np.searchsorted(trace.blocks().last_step, stop, "right")) - 1
-    names = [path for each in guilty for path in _owners(trace, each.layer)]
+    names = [path for each in guilty for path in owners_of(trace, each.layer)]
     evidence = {
         "kind": "through_time",
         "arrives": {each.layer: arrives(each) for each in guilty},
@@ -91,13 +92,6 @@ def _finding(trace, guilty, stop, limit, blind, progress):
         ),
         remedies=for_forgetting(trace.run, names, length),
     )
-
-
-def _owners(trace, path):
-    """Return the layers with weights that belong to a recurrent layer."""
-    layers = [str(layer) for layer in trace.layers]
-    own = [n for n in layers if n == path or n.startswith(f"{path}/")]
-    return own or [path]
 
 
 def share_text(share):

@@ -1,39 +1,13 @@
-"""Draws the picture of docs/gradient_norm.md.
+"""The picture of docs/gradient_norm.md: the net of the README and its cure."""
 
-    KERAS_BACKEND=torch python scripts/draw_gradient_norms.py
-
-Trains the sick net of the README and its cure, and draws what the gradients
-of their layers did.
-"""
-
-import pathlib
-
-import keras
 import numpy as np
 from matplotlib import colors
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from sklearn.datasets import make_moons
 
 import keras_gradguard as kgg
 
-PICTURE = pathlib.Path(__file__).parents[1] / "docs/images/gradient_norm.png"
 COLOURS = {"sigmoid": "#b3261e", "relu": "#1b6e3c"}
-
-
-def train(activation):
-    """Return the trace of a net of ten layers, trained for 20 epochs."""
-    keras.utils.set_random_seed(1)
-    x, y = make_moons(250, noise=0.05, random_state=42)
-    hidden = [
-        keras.layers.Dense(10, activation, name=f"h{i}") for i in range(1, 10)
-    ]
-    output = keras.layers.Dense(1, "sigmoid", name="output")
-    model = keras.Sequential([keras.Input((2,)), *hidden, output], name="net")
-    model.compile("adam", "binary_crossentropy")
-    monitor = kgg.GradientMonitor(verbose=0)
-    model.fit(x, y, epochs=20, verbose=0, callbacks=[monitor])
-    return monitor.trace
 
 
 def draw(traces):
@@ -78,5 +52,10 @@ def draw(traces):
     return figure
 
 
-if __name__ == "__main__":
-    draw({name: train(name) for name in COLOURS}).savefig(PICTURE, dpi=110)
+def make(folder, runs):
+    """Make the picture."""
+    traces = {
+        name: kgg.Trace.load(runs / f"ten_{name}" / "trace.npz")
+        for name in COLOURS
+    }
+    draw(traces).savefig(folder / "gradient_norm.png", dpi=110)
