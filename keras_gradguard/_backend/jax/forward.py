@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotRunAgainError
+from keras_gradguard._backend.jax.bundle import Bundle
 from keras_gradguard._backend.jax.values import is_here
 from keras_gradguard._backend.jax.values import on_host
 from keras_gradguard._backend.losses import computes_loss
@@ -80,10 +81,13 @@ class _Look:
         self._sharded = sharding is not None
         # Decided once, so that all processes compile alike.
         self._packs: Any = False if pack is None else None
+        self._bundles = False
 
         def look(*arguments):
             gathered = gather(lambda: run(*arguments), arguments)
-            return pack(gathered) if self._packs else gathered
+            if self._packs:
+                return pack(gathered)
+            return Bundle.of(gathered) if self._bundles else gathered
 
         self._function: Any = jax.jit(look, out_shardings=sharding)
 
@@ -92,7 +96,8 @@ class _Look:
             return None
         if self._packs is None:
             leaves = jax.tree_util.tree_leaves(state)
-            self._packs = self._sharded or not all(map(is_here, leaves))
+            self._packs = self._sharded or not all(map(_is_in_one, leaves))
+            self._bundles = not all(map(is_here, leaves))
         try:
             # Not around `next`: to shuffle the data is a draw as well.
             with randomness.kept():
@@ -150,6 +155,11 @@ class _Later:
         except Exception as error:
             self._look.fail(error)
             return None
+
+
+def _is_in_one(array):
+    """Whether an array lies in one piece, on one device of this process."""
+    return array.is_fully_addressable and len(array.devices()) == 1
 
 
 def _kind_of(batch):
