@@ -335,6 +335,17 @@ class Backend(Protocol):
     def compiled(self, function):
         """The function, compiled where the backend compiles at all."""
 
+    def compile_ahead(self, function, *arguments):
+        """Begin to compile a function while something else runs.
+
+        Args:
+            function: What `compiled` returned.
+            *arguments: Arguments like those that it will be called with.
+
+        Returns:
+            The function to call in its place, which waits until it is done.
+        """
+
     # Norms and counts
 
     def barrier(self, tensors, xla=None):

@@ -55,11 +55,16 @@ def test_the_batch_is_the_one_of_its_step():
 
 @pytest.mark.skipif(not IS_JAX, reason="how JAX brings a look to the host")
 def test_from_an_accelerator_the_same_comes(monkeypatch):
+    from keras_gradguard._backend import jax as backend
     from keras_gradguard._backend.jax import forward
 
     here = watched()
     monkeypatch.setattr(forward, "is_here", lambda array: False)
+    for module in (backend, forward):
+        monkeypatch.setattr(module, "on_host", lambda tensors: None)
     there = watched()
+    for name in ("weight_norm", "update_norm", "zero_fraction"):
+        np.testing.assert_allclose(there.get(name), here.get(name), rtol=2e-6)
     for name in DATA_SERIES:
         np.testing.assert_array_equal(there.data(name), here.data(name))
     for name in OUTPUT_STATISTICS:

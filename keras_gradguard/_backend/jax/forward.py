@@ -1,7 +1,6 @@
 """JAX: a pass forward beside the compiled step."""
 
 import itertools
-import threading
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ import numpy as np
 
 from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotRunAgainError
+from keras_gradguard._backend.jax.ahead import Ahead
 from keras_gradguard._backend.jax.bundle import Bundle
 from keras_gradguard._backend.jax.values import is_here
 from keras_gradguard._backend.jax.values import on_host
@@ -108,7 +108,9 @@ class _Look:
                 self._seen.add(kind)
                 if self._sharded:
                     return self._function(state, batch)
-                return _Later(self, traced, state, batch, kept)
+                function = Ahead(self._function, traced)
+                copied = _copies_of(traced.jaxpr, (state, batch), kept)
+                return _Later(self, function, copied)
         except Exception as error:
             self.fail(error)
             return None
@@ -130,28 +132,15 @@ class _Later:
     # A look that is compiled while the step is, and so runs behind it: on
     # copies, since the step takes its state with it.
 
-    def __init__(self, look, traced, state, batch, kept):
-        self._look = look
-        self._lowered = traced.lower()
-        self._arguments = _copies_of(traced.jaxpr, (state, batch), kept)
-        self._found: Any = None
-        self._thread = threading.Thread(target=self._compile, daemon=True)
-        self._thread.start()
-
-    def _compile(self):
-        try:
-            self._found = self._lowered.compile()
-        except Exception as error:
-            self._found = error
+    def __init__(self, look, function, arguments):
+        self._look, self._function = look, function
+        self._arguments = arguments
 
     def result(self):
         """What the look gives, None if it failed."""
-        self._thread.join()
         arguments, self._arguments = self._arguments, None
         try:
-            if isinstance(self._found, Exception):
-                raise self._found
-            return self._found(*arguments)
+            return self._function(*arguments)
         except Exception as error:
             self._look.fail(error)
             return None
