@@ -60,6 +60,8 @@ def paste(program, seed, code):
 def learnt(program, seed, code):
     """Return what a program gains that trains after code has run."""
     names, fit = paste(program, seed, code)
+    if "without the callback" in code:
+        fit.pop("callbacks", None)
     size = fit.get("batch_size", 32) if hasattr(names["x"], "shape") else 1
     steps = -(-len(names["x"]) // size)
     fit = {"verbose": 0, **fit}

@@ -66,5 +66,5 @@ def faults(message):
 
 
 def _plain(message):
-    # Where a long profile was cut there are three dots.
-    return message.replace("...", "")
+    # Where a long profile was cut there are three dots; "None of" is English.
+    return message.replace("...", "0").replace("None of", "No one of")

@@ -12,6 +12,8 @@ from keras_gradguard._backend.operations import STATE
 
 # What counts as larger than usual.
 _TENFOLD = 10.0
+# What torch, JAX and TensorFlow call a cast.
+_CASTS = ("to", "convert_element_type", "cast")
 
 
 @dataclasses.dataclass(slots=True, frozen=True)
@@ -102,9 +104,22 @@ def find_growth(step, usual):
 
 
 def _first_in_a_layer(found, places):
-    """The first operation that a layer asked for, else the first."""
+    """The first operation that a layer asked for, else the first.
+
+    A cast is none: what is computed of its result is.
+    """
     of_layers = [at for at in places if found[at].label >= 0]
-    return of_layers[0] if of_layers else places[0]
+    at = of_layers[0] if of_layers else places[0]
+    while found[at].name.lower() in _CASTS:
+        users = [
+            later
+            for later in range(at + 1, len(found))
+            if at in found[later].inputs and found[later].kind == OPERATION
+        ]
+        if not users:
+            break
+        at = users[0]
+    return at
 
 
 def _key(operation):

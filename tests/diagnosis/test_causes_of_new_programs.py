@@ -264,3 +264,19 @@ def test_a_recurrent_layer_of_one_unit_is_told_and_made_wider():
     assert told.evidence["kind"] == "one_unit"
     names = pasted(report, told.rule, model=counts(), x=x, y=y)
     assert names["model"].get_layer("narrow").units == 16
+
+
+@pytest.mark.once
+def test_the_rate_to_keep_is_that_before_a_callback_lowered_it():
+    x, y = waves()
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(16, "tanh"), layers.Dense(1)]
+    )
+    model.compile(keras.optimizers.SGD(0.05), "mse")
+    monitor = kgg.GradientMonitor(verbose=0)
+    down = keras.callbacks.LearningRateScheduler(lambda e, rate: rate * 0.01)
+    calls = [down, monitor]
+    model.fit(x, y, epochs=20, verbose=0, callbacks=calls)
+    (told,) = [f for f in monitor.report().ranked if f.rule == "update_ratio"]
+    assert told.evidence["kind"] == "schedule"
+    assert "learning_rate = 0.05\n" in told.remedies[0].code

@@ -49,6 +49,19 @@ def test_infinity_in_the_code_is_no_fault():
     assert origin_of(step) == ("sub", None)
 
 
+def test_a_cast_is_not_named():
+    step = step_of(
+        ("batch", [], [NAN]),
+        ("to", [0], [NAN]),
+        ("Cast", [1], [NAN]),
+        (STATE, [], [1.0]),
+        ("exp", [3], [2.7]),
+        ("sub", [2, 4], [NAN]),
+        loss=5,
+    )
+    assert origin_of(step) == ("sub", "batch")
+
+
 def test_infinity_that_was_computed_is_one():
     step = step_of(
         ("batch", [], [0.0, 1.0]),

@@ -68,7 +68,7 @@ def pass_through(run, layers):
         "    def through(x, *args, **kwargs):\n"
         "        y = call(x, *args, **kwargs)\n"
         '        same = getattr(x, "shape", None) == y.shape\n'
-        "        return x + keras.ops.stop_gradient(y - x) if same else y\n"
+        "        return y + (x - keras.ops.stop_gradient(x)) if same else y\n"
         "\n"
         "    return through\n"
         "\n"
@@ -80,4 +80,22 @@ def pass_through(run, layers):
         "    if own or isinstance(layer, keras.layers.Lambda):\n"
         "        layer.call = straight_through(layer.call)\n"
         f"{compile_with(run)}",
+    )
+
+
+def draw_anew(layers):
+    """Return the remedy that draws kernels at random that start equal.
+
+    Args:
+        layers: List of str. The layers that own them.
+    """
+    kernels = [f"{layer}/kernel" for layer in layers]
+    return Remedy(
+        "Draw these kernels at random",
+        "Units that start equal stay equal.",
+        f"kernels = {expression(kernels)}\n"
+        "draw = keras.initializers.GlorotUniform(seed=1)\n"
+        "for variable in model.trainable_variables:\n"
+        "    if variable.path in kernels:\n"
+        "        variable.assign(draw(variable.shape))",
     )

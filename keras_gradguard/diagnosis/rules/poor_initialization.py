@@ -18,6 +18,7 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.own_code import draw_anew
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
 
@@ -61,7 +62,8 @@ class PoorInitialization(Rule):
       thousandth of it over the hidden layers;
     * kernels whose weights all start with one sign, at a gain above 0.7;
     * a gain above 5;
-    * a hidden layer of one unit with an activation, which is reported too.
+    * a hidden layer of one unit with an activation, a recurrent one as well,
+      which is reported too.
 
     Many such nets learn all the same, above all shallow ones. A run is
     reported only if it has not learnt after 30 records, or its gradient ran
@@ -341,6 +343,10 @@ def _remedies(run, kind, layers):
         return [alone, changes.several([alone, glorot], why)]
     if kind == "one_sided":
         return [glorot, *for_initialization(run, layers)]
+    inside = [str(layer) for layer in layers if str(layer).count("/") > 1]
+    if kind == "constant" and inside and len(inside) == len(layers):
+        # In layers of the user's own, which nothing builds anew.
+        return [draw_anew(inside), *for_initialization(run, layers)]
     return for_initialization(run, layers)
 
 

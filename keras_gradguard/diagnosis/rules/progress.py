@@ -180,7 +180,7 @@ def _unmoved(trace, rule):
         f"against {number(progress.first, 4)} at the start"
     )
     if blind[at]:
-        text += ", and the outputs are the same for every input."
+        text += ". The outputs are the same for every input."
         fixes = for_plateau(trace)
     elif falling:
         text += ": it falls, but far too slowly."

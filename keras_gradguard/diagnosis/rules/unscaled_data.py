@@ -217,7 +217,7 @@ def judge_inputs(
         # Also where the model itself has scaled them down before.
         why = "Their size is then about 1 where they reach the weights."
         remedies.insert(0, changes.rescale_inputs(why, 1 / size))
-        if rescaling:
+        if rescaling and size * 255 >= 10 * _SMALL_INPUT:
             why = "The inputs are scaled once too often."
             remedies.insert(0, changes.leave_out(rescaling[-1:], why))
         text = f"The inputs are tiny{span}"

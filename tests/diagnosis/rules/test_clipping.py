@@ -99,7 +99,7 @@ def test_outliers_and_runs_that_learn_are_none():
 
 def test_a_constant_that_nothing_reaches_is_found():
     (finding,) = found(make(lognormal(2500), 1000.0))
-    assert "None of the first 2000 updates was clipped" in finding.message
+    assert "None of the first 2,000 updates was clipped" in finding.message
 
 
 def test_a_threshold_that_waits_for_a_spike_is_none():

@@ -112,7 +112,7 @@ class Clipping(Rule):
             "window": _window(steps[part]),
         }
         text = (
-            f"None of the first {window} updates was clipped. The threshold "
+            f"None of the first {window:,} updates was clipped. The threshold "
             f"is {number(limit)}, the largest gradient norm {number(largest)}. "
             "Even a spike ten times as large would pass."
         )

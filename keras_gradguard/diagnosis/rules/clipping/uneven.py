@@ -71,8 +71,8 @@ def _finding(trace, steps, threshold, norm, hard):
         },
         message=(
             f"{count} of {len(steps)} updates from step {first} on lost more "
-            f"than nine tenths of their gradient to AutoClip: the threshold "
-            f"is {number(limit)}, their norms are about {number(large)}. So "
+            "than nine tenths of their gradient to AutoClip. The threshold is "
+            f"{number(limit)}, and their norms are about {number(large)}. So "
             "many are no outliers. What one kind of batch says, such as those "
             "with a rare class, is lost, and nothing was learnt."
         ),

@@ -5,6 +5,9 @@ from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import EPSILON
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import LARGE
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
+    MANY_CLASSES,
+)
 from keras_gradguard.trace.facts import columns_of
 from keras_gradguard.trace.facts import known
 from keras_gradguard.trace.facts import rms
@@ -103,14 +106,16 @@ def judge_binary(output, data):
                 loss="sparse_categorical_crossentropy",
             )
         )
-    if not data.target_integer:
-        remedies.append(
+    if not remedies or (classes or 0) > MANY_CLASSES:
+        # So many whole numbers are counts or prices rather than classes.
+        remedies.insert(
+            0,
             for_numbers(
                 output,
                 data,
                 "Numbers of any size are predicted without an activation.",
                 loss="mean_squared_error",
-            )
+            ),
         )
     remedies.append(
         model.words(

@@ -10,6 +10,8 @@ MANY = 1.5
 EPSILON = 1e-3
 # From here on a network has far to go until it gives such numbers.
 LARGE = 10.0
+# Whole numbers beyond are counts more often than classes.
+MANY_CLASSES = 20
 
 
 # learnt

@@ -61,6 +61,9 @@ def ended_early(trace):
         return None
     stop = int(learning.steps[seen[0]])
     highest, left = float(np.nanmax(rates)), float(rates[ended[0]])
+    if not trace.run.optimizer.schedule:
+        # A callback may have lowered it before it was logged first.
+        highest = max(highest, trace.run.learning_rate or 0.0)
     part = f" of {plan:,} planned" if plan is not None else ""
     text = (
         f"The learning rate ends too early: it is {number(left)} from step "
@@ -77,16 +80,7 @@ def ended_early(trace):
     )
     fixes = [constant]
     if not trace.run.optimizer.schedule:
-        # A callback sets it at each epoch, whatever the optimizer is told.
-        epochs = trace.run.epochs_planned or 10
-        fixes = [
-            model.words(
-                "Leave out the callback that lowers the learning rate",
-                f"It then stays at {number(highest)} for the whole run.",
-                f"model.optimizer.learning_rate = {highest:.3g}\n"
-                f"model.fit(x, y, epochs={epochs})  # without the callback",
-            )
-        ]
+        fixes = [_without_callback(trace, "lowers", highest)]
     elif plan is not None:
         why = "It counts steps, which are batches and not epochs."
         whole = dataclasses.replace(
@@ -149,6 +143,9 @@ def lost_again(trace):
             trace.run, 10, "Smaller steps do not throw away what was learnt."
         )
     ]
+    if rising and not trace.run.optimizer.schedule:
+        rate = float(min(rates[0], trace.run.learning_rate or rates[0]))
+        fixes.insert(0, _without_callback(trace, "raises", rate))
     evidence = {
         "kind": "lost",
         "loss_first": float(first),
@@ -158,6 +155,17 @@ def lost_again(trace):
         "window": {"first_step": since, "last_step": stop},
     }
     return _finding(trace, "critical", since, evidence, text, fixes)
+
+
+def _without_callback(trace, does, rate):
+    # It sets the rate at each epoch, whatever the optimizer is told.
+    return model.words(
+        f"Leave out the callback that {does} the learning rate",
+        f"It then stays at {number(rate)} for the whole run.",
+        f"model.optimizer.learning_rate = {rate:.3g}\n"
+        f"model.fit(x, y, epochs={trace.run.epochs_planned or 10})"
+        "  # without the callback",
+    )
 
 
 def _rates(trace):

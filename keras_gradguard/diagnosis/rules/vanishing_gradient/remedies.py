@@ -3,9 +3,14 @@
 import dataclasses
 
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
+from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import DEEP
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    LARGE_RATE,
+)
 
 _SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
 
@@ -53,7 +58,28 @@ def for_vanishing(run, layers):
         "gives every layer a gradient of like size.",
         normalization="batch",
     )
+    fixes = [paired, normalized, skips]
     if len(run.layers) > DEEP:
         # So many factors multiply to next to nothing however they start.
-        return [skips, normalized, paired]
-    return [paired, normalized, skips]
+        fixes = [skips, normalized, paired]
+    return [*_smaller_steps(run), *fixes]
+
+
+def _smaller_steps(run):
+    """Return a lower rate for blocks that keep the signal's size themselves.
+
+    Normalization and attention do, so that no depth explains a gradient that
+    vanishes there; steps so large that they ruin the weights do.
+    """
+    kinds = [str(info.get("class")) for info in run.layers.values()]
+    held = any("Normalization" in k or k == "EinsumDense" for k in kinds)
+    usual = RANGES.get(run.optimizer.name, (0, 0, float("inf")))[2]
+    if not held or not (run.learning_rate or 0) > LARGE_RATE * usual:
+        return []
+    why = (
+        "The layers keep the size of the signal themselves, so depth is not "
+        "the cause. Such blocks want small first steps, or a rate that warms "
+        "up."
+    )
+    lower = lower_rate(run, 10, why)
+    return [dataclasses.replace(lower, title="Lower the learning rate")]

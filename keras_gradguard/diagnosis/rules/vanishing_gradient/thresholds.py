@@ -23,3 +23,8 @@ WHOLE = 1e-6
 FALL = 0.05
 # What `check` notes of a first gradient through time.
 NOTED, GROWS = 1e-3, 1e3
+
+
+# remedies
+# A rate so many times the usual one is the first to suspect.
+LARGE_RATE = 5.0
