@@ -103,6 +103,7 @@ def test_a_loss_that_is_nan_while_gradients_are_finite_is_told():
     assert report.healthy is False
 
 
+@pytest.mark.once
 def test_a_penalty_on_outputs_is_told_while_the_loss_falls_still():
     x, y = waves(2000)
     quiet = layers.Dense(
@@ -144,6 +145,7 @@ def test_a_reader_that_refills_one_array_is_told(copies):
         assert found[0] == "same_inputs"
 
 
+@pytest.mark.once
 def test_negative_targets_of_a_loss_of_counts_are_told():
     x, y = waves()
     model = keras.Sequential([keras.Input((4,)), layers.Dense(1, "softplus")])
@@ -172,6 +174,7 @@ def test_the_remedy_passes_the_gradient_through_what_cut_it_off():
     assert not np.array_equal(before, after)
 
 
+@pytest.mark.once
 def test_the_remedy_of_an_added_loss_weakens_it_in_the_users_own_layer():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(512, 2)) @ rng.normal(size=(2, 8))

@@ -248,6 +248,15 @@ def test_zoom_by_pointer_keyboard_and_numbers(page):
     zoomed(page, 0, 1999)
 
 
+def test_steps_that_another_run_lacks_are_not_kept(page):
+    show(page, "deep")
+    page.drag(CANVAS, 0.8, 0.9, 0.5)
+    page.wait(lambda: steps_shown(page)[0] > 1000)
+    show(page, "relu_1")
+    zoomed(page, 0, 99)
+    assert page.all(".detail svg .line")
+
+
 def test_one_step_that_stands_out_is_seen_in_the_whole_run(page):
     show(page, "deep")
     spike = int(0.7213 * 2000)

@@ -112,9 +112,18 @@ def _rescaled(run, facts):
     return found
 
 
-def usual_loss(run):
-    """Return the code that trains by the loss that is usual for the output."""
+def usual_loss(run, facts=None):
+    """Return the code that trains by the loss that is usual for the output.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        facts: `DataFacts`, or None if nothing is known of the targets.
+    """
     of_classes = {"softmax": "sparse_categorical_crossentropy"}
+    if run.output is not None and facts is not None:
+        width, columns = columns_of(run.output, facts)
+        if known(width, columns) and width == columns > 1:
+            of_classes["softmax"] = "categorical_crossentropy"
     of_classes["sigmoid"] = "binary_crossentropy"
     output = run.output
     kind = None if output is None else output.activation
@@ -140,7 +149,7 @@ def _for_own_loss(run, layers, facts):
             "Train by Keras's own loss until yours is safe",
             "All else then shows that it learns. The remedies below tell how "
             "to mend your loss.",
-            usual_loss(run),
+            usual_loss(run, facts),
         )
     ]
 

@@ -73,8 +73,15 @@ export function markers(findings, time, onPick) {
   return row;
 }
 
+/** Text in which `code` stands between backticks. */
+function withCode(text) {
+  return (text ?? "").split(/`([^`]+)`/).map((part, i) =>
+    (i % 2 ? html("code", {}, part) : part));
+}
+
 function remedyItem(remedy) {
-  const parts = [html("strong", {}, remedy.title), ". ", remedy.why];
+  const parts = [html("strong", {}, remedy.title), ". ",
+    ...withCode(remedy.why)];
   if (remedy.code) {
     parts.push(html("details", {},
       html("summary", {}, "Code"),

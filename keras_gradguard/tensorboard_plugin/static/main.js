@@ -200,12 +200,29 @@ class Tab {
     }
   }
 
-  async fetchAll(panels) {
+  async load(panels) {
     await Promise.all(panels.map(async (panel) => {
       this.loaded.delete(panel.run);
       await panel.load({ ...this.view });
       this.loaded.add(panel.run);
     }));
+  }
+
+  /** Whether no run that is shown has any of the steps that are asked for. */
+  zoomedOut() {
+    const { zoom } = this.view;
+    const known = this.panels.filter(({ overview }) => overview);
+    return zoom !== null && known.length > 0 && known.every(({ overview }) =>
+      overview.last_step < zoom[0] || overview.first_step > zoom[1]);
+  }
+
+  async fetchAll(panels) {
+    await this.load(panels);
+    if (this.zoomedOut()) {
+      // Those of another run, which was longer.
+      this.view.zoom = null;
+      await this.load(this.panels);
+    }
     const [first] = this.panels;
     this.options.show(this.view, this.panels);
     this.toolbar.setMetrics(new Set(
