@@ -54,7 +54,7 @@ class Bundle:
     def read(self):
         """The structure, with NumPy arrays."""
         chunks, treedef = self._layout
-        leaves = {}
+        leaves: dict = {}
         for array, chunk in zip(self.arrays, chunks, strict=True):
             leaves.update(zip(chunk, np.asarray(array), strict=True))
         ordered = [leaves[i] for i in range(len(leaves))]
