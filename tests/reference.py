@@ -67,15 +67,16 @@ def _jax(model, x, y):
 
 def _torch(model, x, y):
     import keras
-    import torch
 
     saved = model.get_weights()
     model.zero_grad()
-    x, y = keras.tree.map_structure(torch.as_tensor, (x, y))
+    x, y = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y))
     outputs = model(x, training=True)
     _loss(model, x, y, outputs).backward()
     found = [
-        None if v.value.grad is None else v.value.grad.detach().numpy().copy()
+        None
+        if v.value.grad is None
+        else v.value.grad.detach().cpu().numpy().copy()
         for v in model.trainable_variables
     ]
     model.zero_grad()

@@ -206,22 +206,30 @@ class ForwardPass(Protocol):
             function: That.
         """
 
-    def look(self, args):
+    def look(self, args, kept=None):
         """Look at the batch of the coming execution.
+
+        What has to be compiled first is compiled while the step is, and looks
+        behind it at copies of what the step took.
 
         Args:
             args: Arguments of the `train_function`.
+            kept: Dict from variables' `id` to copies that there are already
+                of what they hold, or None.
 
         Returns:
-            The arguments to use instead, and a list of a vector, a structure
-            that is to be packed, or None for each look that was added.
+            The arguments to use instead, and a list of something to `take`,
+            or None, for each look that was added.
         """
 
     def take(self, vector):
-        """The vector on its way to the host; call it after the execution.
+        """What a look found, on its way to the host; behind the execution.
 
         Args:
             vector: What `look` returned.
+
+        Returns:
+            A vector, a structure that is to be packed, or None.
         """
 
 
@@ -329,6 +337,17 @@ class Backend(Protocol):
 
     def compiled(self, function):
         """The function, compiled where the backend compiles at all."""
+
+    def compile_ahead(self, function, *arguments):
+        """Begin to compile a function while something else runs.
+
+        Args:
+            function: What `compiled` returned.
+            *arguments: Arguments like those that it will be called with.
+
+        Returns:
+            The function to call in its place, which waits until it is done.
+        """
 
     # Norms and counts
 

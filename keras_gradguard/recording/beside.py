@@ -67,6 +67,7 @@ class Beside:
                 before, after, False
             )
         )
+        self._begun = False
         self._errors: Any = None
         self.updates: Any = None
 
@@ -113,7 +114,7 @@ class Beside:
             before = guard(_WEIGHTS, self._remember, model, args)
         vectors, self._errors = [None] * len(self._parts_of), []
         if any(self._parts.work(*parts) for parts in self._parts_of):
-            args, vectors = self._pass.look(args)
+            args, vectors = self._pass.look(args, before)
         result = function(*args)
         errors, self._errors = self._errors, None
         for parts, error in errors:
@@ -148,10 +149,22 @@ class Beside:
             copies = self._backend.copies(present)
         else:
             copies = [np.array(copy) for copy in copies]
-        return {
+        before = {
             id(variable): copy
             for variable, copy in zip(variables, copies, strict=True)
         }
+        self._begin_to_compile(before)
+        return before
+
+    def _begin_to_compile(self, before):
+        """Compile what compares the weights while the step is compiled."""
+        for tap in self._taps:
+            copies = [before[id(v)] for v in tap.recorded]
+            if copies and not self._begun and _are_on_device(copies):
+                self._begun = True
+                self._on_device = self._backend.compile_ahead(
+                    self._on_device, copies, copies
+                )
 
     def _compare(self, model, result, before):
         values = self._backend.values_after(model, result)
@@ -166,7 +179,11 @@ class Beside:
             self.updates.note(tap, norms, before[id(count)], after)
 
     def _change(self, before, after):
-        if not all(isinstance(copy, np.ndarray) for copy in before):
+        if _are_on_device(before):
             return self._on_device(before, after)
         # To wait for the step costs less than to compile a function.
         return host_norms.change_norms(before, self._backend.on_host(after))
+
+
+def _are_on_device(copies):
+    return not all(isinstance(copy, np.ndarray) for copy in copies)

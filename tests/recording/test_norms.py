@@ -15,6 +15,18 @@ MEMORY = Path("/proc/self/clear_refs")
 IS_TF = keras.backend.backend() == "tensorflow"
 
 
+@pytest.fixture
+def accelerator(monkeypatch):
+    """JAX takes on a CPU the way that it takes on an accelerator."""
+    if keras.backend.backend() != "jax":
+        pytest.skip("one way on all devices")
+    import jax
+
+    monkeypatch.setattr(
+        jax.lax, "platform_dependent", lambda *, cpu, default: default()
+    )
+
+
 def norms_of(arrays, xla):
     if xla == "host":
         return host_norms.l2_norms(arrays)
@@ -54,6 +66,24 @@ def test_norms_next_to_the_largest_float32_and_the_smallest(size, xla):
         array[-2:] = value
     exact = [np.linalg.norm(a.astype("float64")) for a in arrays]
     np.testing.assert_allclose(norms_of(arrays, xla), exact, rtol=2e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30, 1e38])
+def test_norms_as_an_accelerator_takes_them(scale, accelerator):
+    random = np.random.default_rng(0)
+    arrays = [
+        (random.uniform(-2, 2, size=n) * scale).astype("float32")
+        for n in (*SIZES, 100_003, 512 * 300)
+    ]
+    exact = [np.linalg.norm(a.astype("float64")) for a in arrays]
+    with np.errstate(over="ignore"):
+        exact = np.asarray(exact).astype("float32")
+    np.testing.assert_allclose(norms_of(arrays, True), exact, rtol=2e-6)
+    bad = arrays[-1].copy()
+    bad[7] = np.nan
+    found = norms_of([*arrays[:-1], bad], True)
+    np.testing.assert_allclose(found[:-1], exact[:-1], rtol=2e-6)
+    assert np.isnan(found[-1])
 
 
 @pytest.mark.parametrize("xla", [False, True, "host"])

@@ -2,6 +2,7 @@
 
 from keras_gradguard._backend.flag import Flag
 from keras_gradguard._backend.host_batches import data_like
+from keras_gradguard._backend.jax.ahead import compile_ahead
 from keras_gradguard._backend.jax.batches import BatchTap
 from keras_gradguard._backend.jax.branching import assert_in_graph
 from keras_gradguard._backend.jax.branching import branch
@@ -82,6 +83,7 @@ __all__ = [
     "branch",
     "change_norms",
     "chooses_after",
+    "compile_ahead",
     "compiled",
     "compiles_steps",
     "compiling_fast",

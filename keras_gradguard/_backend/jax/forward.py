@@ -6,10 +6,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
+import numpy as np
 
 from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotRunAgainError
+from keras_gradguard._backend.jax.ahead import Ahead
+from keras_gradguard._backend.jax.bundle import Bundle
 from keras_gradguard._backend.jax.values import is_here
+from keras_gradguard._backend.jax.values import on_host
 from keras_gradguard._backend.losses import computes_loss
 
 
@@ -27,17 +31,21 @@ def values_after(model, result):
 
 
 def _values(model, state):
+    known = _by_variable(model, state)
+    return lambda variable: known[id(variable)]
+
+
+def _by_variable(model, state):
     variables = (
         model.trainable_variables,
         model.non_trainable_variables,
         model.optimizer.variables,
     )
-    known = {
+    return {
         id(variable): value
         for group, values in zip(variables, state, strict=False)
         for variable, value in zip(group, values, strict=True)
     }
-    return lambda variable: known[id(variable)]
 
 
 def gradients_at_taps(run):
@@ -68,43 +76,118 @@ class _Look:
 
     def __init__(self, model, run, gather, on_failure, pack):
         self._on_failure = on_failure
-        self._checked = False
+        self._seen: set = set()
         sharding = _replicated(model)
         self._sharded = sharding is not None
         # Decided once, so that all processes compile alike.
         self._packs: Any = False if pack is None else None
+        self._bundles = False
 
         def look(*arguments):
             gathered = gather(lambda: run(*arguments), arguments)
-            return pack(gathered) if self._packs else gathered
+            if self._packs:
+                return pack(gathered)
+            return Bundle.of(gathered) if self._bundles else gathered
 
         self._function: Any = jax.jit(look, out_shardings=sharding)
 
-    def __call__(self, state, batch):
+    def __call__(self, state, batch, kept):
         if self._function is None:
             return None
         if self._packs is None:
             leaves = jax.tree_util.tree_leaves(state)
-            self._packs = self._sharded or not all(map(is_here, leaves))
+            self._packs = self._sharded or not all(map(_is_in_one, leaves))
+            self._bundles = not all(map(is_here, leaves))
         try:
             # Not around `next`: to shuffle the data is a draw as well.
             with randomness.kept():
-                self._check(state, batch)
-                return self._function(state, batch)
+                kind = _kind_of(batch)
+                if kind in self._seen:
+                    return self._function(state, batch)
+                traced = self._trace(state, batch)
+                self._seen.add(kind)
+                if self._sharded:
+                    return self._function(state, batch)
+                function = Ahead(self._function, traced)
+                copied = _copies_of(traced.jaxpr, (state, batch), kept)
+                return _Later(self, function, copied)
         except Exception as error:
-            self._function = None
-            self._on_failure(error)
+            self.fail(error)
             return None
 
-    def _check(self, state, batch):
-        """Raise where the pass does something besides computing."""
-        if self._checked:
-            return
-        effects = self._function.trace(state, batch).jaxpr.effects
-        if effects:
+    def fail(self, error):
+        self._function = None
+        self._on_failure(error)
+
+    def _trace(self, state, batch):
+        """Trace it; raise where it does something besides computing."""
+        traced = self._function.trace(state, batch)
+        if effects := traced.jaxpr.effects:
             kinds = sorted({type(effect).__name__ for effect in effects})
             raise CannotRunAgainError(f"calls back to Python ({kinds[0]})")
-        self._checked = True
+        return traced
+
+
+class _Later:
+    # A look that is compiled while the step is, and so runs behind it: on
+    # copies, since the step takes its state with it.
+
+    def __init__(self, look, function, arguments):
+        self._look, self._function = look, function
+        self._arguments = arguments
+
+    def result(self):
+        """What the look gives, None if it failed."""
+        arguments, self._arguments = self._arguments, None
+        try:
+            return self._function(*arguments)
+        except Exception as error:
+            self._look.fail(error)
+            return None
+
+
+def _is_in_one(array):
+    """Whether an array lies in one piece, on one device of this process."""
+    return array.is_fully_addressable and len(array.devices()) == 1
+
+
+def _kind_of(batch):
+    leaves, structure = jax.tree_util.tree_flatten(batch)
+    return structure, tuple(
+        (np.shape(leaf), str(leaf.dtype)) for leaf in leaves
+    )
+
+
+def _copies_of(jaxpr, arguments, kept):
+    """Arguments of a function that another one may take away meanwhile.
+
+    Args:
+        jaxpr: The function's, closed.
+        arguments: Its arguments.
+        kept: Dict from the `id` of an array to a copy that there is already.
+    """
+    leaves, structure = jax.tree_util.tree_flatten(arguments)
+    inner = jaxpr.jaxpr
+    used = {id(v) for equation in inner.eqns for v in equation.invars}
+    used |= {id(v) for v in inner.outvars}
+    wanted = [
+        i
+        for i, variable in enumerate(inner.invars)
+        if id(variable) in used and id(leaves[i]) not in kept
+    ]
+    ours = [i for i in wanted if isinstance(leaves[i], jax.Array)]
+    arrays = [leaves[i] for i in ours]
+    held = on_host(arrays)
+    made = copies(arrays) if held is None else map(np.array, held)
+    found = dict(zip(ours, made, strict=True))
+    for i in wanted:
+        if i not in found:  # a generator may refill its arrays
+            found[i] = np.array(leaves[i])
+    for i, leaf in enumerate(leaves):
+        # What is not used is not read: a shape stands for it.
+        found.setdefault(i, kept.get(id(leaf), leaf))
+    ordered = [found[i] for i in range(len(leaves))]
+    return jax.tree_util.tree_unflatten(structure, ordered)
 
 
 class ForwardPass:
@@ -127,15 +210,21 @@ class ForwardPass:
     def wrap(self, function):
         return function
 
-    def look(self, args):
+    def look(self, args, kept=None):
         state, iterator = args
         batch = next(iterator)
         args = state, itertools.chain([batch], iterator)
-        return args, [look(state, batch) for look in self._looks]
+        values = _by_variable(self._model, state)
+        kept = kept or {}
+        copied = {id(values[key]): copy for key, copy in kept.items()}
+        return args, [look(state, batch, copied) for look in self._looks]
 
     def take(self, vector):
-        if isinstance(vector, jax.Array):
-            vector.copy_to_host_async()
+        if isinstance(vector, _Later):
+            vector = vector.result()
+        for leaf in jax.tree_util.tree_leaves(vector):
+            if isinstance(leaf, jax.Array) and not is_here(leaf):
+                leaf.copy_to_host_async()
         return vector
 
 

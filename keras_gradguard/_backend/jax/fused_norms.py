@@ -21,6 +21,10 @@ _SMALL = 1 << 14
 # XLA splits longer rows into several kernels.
 _ROW = 32
 _FAR = 2.0**80  # a power of two rounds nothing
+# Sums that a large tensor is reduced to at first. An accelerator sums each in
+# a block of its own; the next kernel is then one for all tensors, where XLA
+# would else start a small one for each.
+_PARTS = 512
 
 
 def l2_norms(tensors):
@@ -132,16 +136,30 @@ def _norms_of_large(tensors):
             norms.append(ops.sqrt(ops.sum(parts * parts)) * back)
         return ops.stack(norms, axis=0)
 
-    return _safe_norms(sums, scaled)
+    def in_two_steps(factor=None):
+        rows = [_in_parts(tensor) for tensor in tensors]
+        parts = rows if factor is None else [r * factor for r in rows]
+        first = [ops.sum(part * part, axis=1) for part in parts]
+        return ops.sum(ops.stack(first, axis=0), axis=1)
+
+    return _safe_norms(sums, scaled, sums if is_sharded() else in_two_steps)
 
 
-def _safe_norms(sums, scaled):
+def _in_parts(flat):
+    missing = -flat.size % _PARTS
+    if missing:
+        flat = ops.pad(flat, [[0, missing]])
+    return ops.reshape(flat, (_PARTS, -1))
+
+
+def _safe_norms(sums, scaled, sums_on_accelerator=None):
     """Norms from sums of squares, whatever the size of what is summed.
 
     Args:
         sums: Function of an optional factor to the sums of the squares of what
             is multiplied with it.
         scaled: Function to the norms, by two passes.
+        sums_on_accelerator: What to take instead of `sums` beside a CPU.
     """
 
     def chosen():
@@ -150,7 +168,7 @@ def _safe_norms(sums, scaled):
         return ops.cond(safe, lambda: ops.sqrt(plain), scaled)
 
     def side_by_side():
-        return safe_roots(sums, _FAR)
+        return safe_roots(sums_on_accelerator or sums, _FAR)
 
     return jax.lax.platform_dependent(cpu=chosen, default=side_by_side)
 

@@ -71,5 +71,7 @@ class Outbox:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return None
+        for vector in waiting:  # all on their way before one is waited for
+            vector.copy_to_host_async()
         steps = [np.atleast_2d(np.asarray(v)) for v in waiting]
         return np.concatenate(steps).sum(axis=0)

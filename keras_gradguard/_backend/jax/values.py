@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from keras_gradguard._backend.jax.bundle import Bundle
 from keras_gradguard._backend.jax.processes import whole
 
 
@@ -107,6 +108,8 @@ def constant(values, dtype, like):
 
 
 def to_numpy(tensor):
+    if isinstance(tensor, Bundle):
+        return tensor.read()
     if isinstance(tensor, tuple):
         store, cursor = (np.asarray(whole(part)) for part in tensor)
         last = np.zeros((1, store.shape[1]), store.dtype)

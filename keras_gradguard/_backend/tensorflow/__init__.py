@@ -46,6 +46,7 @@ from keras_gradguard._backend.tensorflow.strategy import replica
 from keras_gradguard._backend.tensorflow.strategy import replicas
 from keras_gradguard._backend.tensorflow.values import at_level
 from keras_gradguard._backend.tensorflow.values import batch_sizes
+from keras_gradguard._backend.tensorflow.values import compile_ahead
 from keras_gradguard._backend.tensorflow.values import compiled
 from keras_gradguard._backend.tensorflow.values import compiles_steps
 from keras_gradguard._backend.tensorflow.values import compiling_fast
@@ -78,6 +79,7 @@ __all__ = [
     "branch",
     "change_norms",
     "chooses_after",
+    "compile_ahead",
     "compiled",
     "compiles_steps",
     "compiling_fast",

@@ -64,6 +64,11 @@ def compiled(function):
     return tf.function(function)
 
 
+def compile_ahead(function, *arguments):
+    del arguments
+    return function
+
+
 def constant(values, dtype, like):
     del like
     return tf.constant(values, dtype)

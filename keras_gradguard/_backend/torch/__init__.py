@@ -42,6 +42,7 @@ from keras_gradguard._backend.torch.sparse import values_of
 from keras_gradguard._backend.torch.sparse import with_values
 from keras_gradguard._backend.torch.values import at_level
 from keras_gradguard._backend.torch.values import batch_sizes
+from keras_gradguard._backend.torch.values import compile_ahead
 from keras_gradguard._backend.torch.values import compiled
 from keras_gradguard._backend.torch.values import compiles_steps
 from keras_gradguard._backend.torch.values import compiling_fast
@@ -73,6 +74,7 @@ __all__ = [
     "branch",
     "change_norms",
     "chooses_after",
+    "compile_ahead",
     "compiled",
     "compiles_steps",
     "compiling_fast",

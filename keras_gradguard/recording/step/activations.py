@@ -293,12 +293,11 @@ class ForwardTap:
             A `Measurement`.
         """
         step, vector = latest
+        vector = tree.map_structure(self._to_numpy, vector)
         if isinstance(vector, dict):
             # What is small is worked out here: nothing has to be compiled.
-            arrays = tree.map_structure(self._to_numpy, vector)
             with np.errstate(all="ignore"):
-                vector = self.packed(arrays, host_ops)
-        vector = self._backend.to_numpy(vector)
+                vector = self.packed(vector, host_ops)
         data = self._guard(DATA, packing.data_of, vector, or_={})
         seen = self._guard(
             ACTIVATIONS, self._packing.activations_of, vector, or_=None

@@ -87,9 +87,11 @@ def certain_outputs(start):
     grown = _grown(start) if no_slope_at_ends(start) else None
     if grown is None:
         return None
+    came, sizes = grown
     return _of_signal(
         start,
-        *grown,
+        came,
+        sizes,
         "The outputs are 0 and 1 exactly, where the loss has no slope, so "
         "every gradient is zero.",
     )
@@ -115,9 +117,11 @@ def far_outputs(start):
     wanted = max(float(np.hypot(*size)), grown[0])
     if not max(map(abs, ends)) > START_SIGNAL * wanted:
         return None
+    came, sizes = grown
     return _of_signal(
         start,
-        *grown,
+        came,
+        sizes,
         f"What is wanted has a size of {number(float(np.hypot(*size)))}. The "
         "loss and its first gradient are as much too large.",
     )

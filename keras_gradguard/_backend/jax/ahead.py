@@ -1,0 +1,39 @@
+"""JAX: functions that are compiled while something else runs."""
+
+import threading
+from typing import Any
+
+
+class Ahead:
+    """A function that a thread compiles; XLA does not need Python for it.
+
+    Args:
+        function: What `jax.jit` returned.
+        traced: What its `trace` returned.
+    """
+
+    def __init__(self, function, traced):
+        self._function = function
+        self._lowered = traced.lower()
+        self._error: Any = None
+        self._thread = threading.Thread(target=self._compile, daemon=True)
+        self._thread.start()
+
+    def _compile(self):
+        try:
+            # JAX keeps what it compiled, also for calls of the function.
+            self._lowered.compile()
+        except Exception as error:
+            self._error = error
+
+    def __call__(self, *arguments):
+        """Call the function, once it is compiled."""
+        self._thread.join()
+        self._lowered = None
+        if self._error is not None:
+            raise self._error
+        return self._function(*arguments)
+
+
+def compile_ahead(function, *arguments):
+    return Ahead(function, function.trace(*arguments))

@@ -1,0 +1,98 @@
+"""The first look at a batch, which runs behind the step it belongs to."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gradguard as kgg
+from keras_gradguard import _backend
+from keras_gradguard.trace.series import DATA_SERIES
+from keras_gradguard.trace.series import OUTPUT_STATISTICS
+
+IS_JAX = keras.backend.backend() == "jax"
+
+
+def batches_in_one_array(count, rows=8):
+    """Each batch takes the place of the one before; its mean is its number."""
+    x, y = np.zeros((rows, 5), "float32"), np.zeros((rows, 1), "float32")
+    for i in range(count):
+        x[:] = np.random.default_rng(i).normal(size=x.shape)
+        x += i - x.mean()
+        y[:] = i
+        yield x, y
+
+
+def watched(steps=6):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(40, "relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(40, "tanh"),
+            keras.layers.Dense(1, kernel_initializer="zeros"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.1), "mse")
+    monitor = kgg.GradientMonitor(verbose=0, on_finding="ignore")
+    data = batches_in_one_array(steps)
+    model.fit(data, steps_per_epoch=steps, verbose=0, callbacks=[monitor])
+    return monitor.trace
+
+
+def test_the_batch_is_the_one_of_its_step():
+    trace = watched()
+    row = list(trace.activation_steps).index(0)
+    # The output is 0, so the loss of the step tells which batch it was; Keras
+    # looks ahead in a generator, so it need not be the first.
+    number = round(float(np.sqrt(trace.extra["loss"][0])))
+    batch = [x.copy() for x, _ in batches_in_one_array(6)][number]
+    for name, value in (("input_min", batch.min()), ("input_std", batch.std())):
+        assert trace.data(name)[row] == pytest.approx(value, rel=1e-5)
+    assert trace.data("target_mean")[row] == number
+
+
+@pytest.mark.skipif(not IS_JAX, reason="how JAX brings a look to the host")
+def test_from_an_accelerator_the_same_comes(monkeypatch):
+    from keras_gradguard._backend import jax as backend
+    from keras_gradguard._backend.jax import forward
+
+    here = watched()
+    monkeypatch.setattr(forward, "is_here", lambda array: False)
+    for module in (backend, forward):
+        monkeypatch.setattr(module, "on_host", lambda tensors: None)
+    there = watched()
+    for name in ("weight_norm", "update_norm", "zero_fraction"):
+        np.testing.assert_allclose(there.get(name), here.get(name), rtol=2e-6)
+    for name in DATA_SERIES:
+        np.testing.assert_array_equal(there.data(name), here.data(name))
+    for name in OUTPUT_STATISTICS:
+        np.testing.assert_array_equal(
+            there.activation(name), here.activation(name)
+        )
+
+
+@pytest.mark.skipif(not IS_JAX, reason="how JAX brings a look to the host")
+def test_a_bundle_keeps_each_leaf():
+    import jax
+
+    from keras_gradguard._backend.jax.bundle import Bundle
+
+    random = np.random.default_rng(0)
+    structure = {
+        "many": [random.normal(size=(3, 2)).astype("float32")] * 40,
+        "size": 12_582_912,
+        "of": {"none": None, "flags": np.asarray([True, False])},
+        "odd": np.asarray([np.nan, np.inf, -0.0], "float32"),
+    }
+    structure["many"] = [a * i for i, a in enumerate(structure["many"])]
+    bundle = jax.jit(lambda: Bundle.of(structure))()
+    assert len(bundle.arrays) < 6
+    found = _backend.current().to_numpy(bundle)
+    assert found["of"]["none"] is None
+    assert found["size"] == structure["size"]
+    for a, b in zip(structure["many"], found["many"], strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(found["of"]["flags"], [True, False])
+    np.testing.assert_array_equal(found["odd"], structure["odd"])
