@@ -1,9 +1,12 @@
-"""Wall time of `kgg.heal(epochs=E)` against a plain `fit` of E epochs.
+"""Time of `kgg.heal(epochs=E)` against a plain `fit` of E epochs.
 
     KERAS_BACKEND=jax python benchmarks/heal_cost.py [--only NAME]
+        [--before CHECKOUT]
 
 Nine sick networks; each number is taken in a process of its own, which
 compiles everything anew, plain and heal by turns. The imports are left out.
+CPU time, of all threads of the process, is disturbed less by what else runs.
+`--before` names a checkout of an earlier version, which takes its turn.
 """
 
 import argparse
@@ -183,7 +186,7 @@ def one(name, way):
 
     keras.utils.set_random_seed(0)
     model, (x, y), epochs = program(name)
-    start = time.perf_counter()
+    start = time.perf_counter(), time.process_time()
     if way == "plain":
         model.fit(x, y, epochs=epochs, verbose=0)
         said = {}
@@ -193,47 +196,86 @@ def one(name, way):
             "healthy": report.healthy,
             "tried": [str(attempt) for attempt in report.attempts],
         }
-    print(json.dumps({"seconds": time.perf_counter() - start, **said}))
+    wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
+    print(json.dumps({"wall": wall, "cpu": cpu, **said}))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="part of a name")
+    parser.add_argument("--before", help="checkout of an earlier version")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, default=_RUNS)
     arguments = parser.parse_args()
     if arguments.one:
         one(*arguments.one)
         return
-    print("| program | plain, s | heal, s | ratio | trials | healthy |")
-    print("|---|---|---|---|---|---|")
-    ratios = []
+    here = pathlib.Path(__file__).resolve().parent.parent
+    ways = {"plain": here, "heal": here}
+    if arguments.before:
+        ways["before"] = pathlib.Path(arguments.before).resolve()
+    table = _Table(list(ways))
     for name in PROGRAMS:
         if arguments.only not in name:
             continue
-        seconds = {"plain": [], "heal": []}
+        lines = {way: [] for way in ways}
         for _ in range(arguments.runs):
-            for way, taken in seconds.items():
-                line = _apart(name, way)
-                taken.append(line["seconds"])
-        plain, heal = (statistics.median(s) for s in seconds.values())
-        ratios.append(heal / plain)
-        print(
-            f"| {name} | {plain:.1f} | {heal:.1f} | {ratios[-1]:.1f} "
-            f"| {len(line['tried'])} | {line['healthy']} |",
-            flush=True,
-        )
-        for text in line["tried"]:
-            print(f"<!-- {text} -->")
-    print(
-        f"\nMedian {statistics.median(ratios):.1f}, {max(ratios):.1f} at most."
-    )
+            for way, folder in ways.items():
+                lines[way].append(_apart(name, way, folder))
+        table.row(name, lines)
+    table.end()
 
 
-def _apart(name, way):
-    command = [sys.executable, __file__, "--one", name, way]
+class _Table:
+    """Prints seconds and ratios of the ways, a row for each program."""
+
+    def __init__(self, ways):
+        self._ratios = {}
+        heads = [f"{way}, s (CPU)" for way in ways]
+        heads += [f"{way} / plain (CPU)" for way in ways[1:]]
+        heads += ["trials", "healthy"]
+        print(f"| program | {' | '.join(heads)} |")
+        print("|---" * (len(heads) + 1) + "|")
+
+    def row(self, name, lines):
+        """Print the row of a program."""
+        taken = {
+            way: [
+                statistics.median(r[c] for r in runs) for c in ("wall", "cpu")
+            ]
+            for way, runs in lines.items()
+        }
+        cells = [f"{wall:.1f} ({cpu:.1f})" for wall, cpu in taken.values()]
+        for way, both in list(taken.items())[1:]:
+            pair = zip(both, taken["plain"], strict=True)
+            ratios = [one / plain for one, plain in pair]
+            self._ratios.setdefault(way, []).append(ratios)
+            cells.append("{:.1f} ({:.1f})".format(*ratios))
+        others = [runs[-1] for way, runs in lines.items() if way != "plain"]
+        cells.append(", ".join(str(len(line["tried"])) for line in others))
+        cells.append(", ".join(str(line["healthy"]) for line in others))
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+        for way, runs in lines.items():
+            for text in runs[-1].get("tried", ()):
+                print(f"<!-- {way}: {text} -->")
+
+    def end(self):
+        """Print what holds for all programs together."""
+        for way, ratios in self._ratios.items():
+            for kind, values in zip(
+                ("wall", "CPU"), zip(*ratios, strict=True), strict=True
+            ):
+                print(
+                    f"\n{way}, {kind}: median {statistics.median(values):.1f}, "
+                    f"{max(values):.1f} at most."
+                )
+
+
+def _apart(name, way, folder):
+    path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
-        command,
+        [sys.executable, __file__, "--one", name, way],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -291,18 +291,18 @@ class Backend(Protocol):
     def float64(self):
         """Context in which new tensors may be float64."""
 
-    def gradients(self, function, values, *rest):
-        """Run a function once, and its gradient, as one compiled program.
+    def gradients_of(self, function):
+        """A function and its gradient, as one program that is compiled once.
 
         Args:
-            function: Callable of `values` and `rest` that returns a scalar
-                and a structure of tensors.
-            values: List of tensors to differentiate by.
-            *rest: Structures of tensors.
+            function: Callable of a list of tensors to differentiate by, and
+                of structures of tensors, that returns a scalar and a structure
+                of tensors.
 
         Returns:
-            The scalar, a list of the gradients, None where there is none, and
-            the structure.
+            Callable of the same, always of the same shapes, that returns the
+            scalar, a list of the gradients, None where there is none, and the
+            structure.
         """
 
     def gradients_at_taps(self, run):
@@ -331,6 +331,9 @@ class Backend(Protocol):
 
     def run_whole(self, function, *arguments):
         """Run a function once, as one compiled program where steps are slow."""
+
+    def compiling_fast(self):
+        """Context in which compiling takes less time, and running more."""
 
     def compiled(self, function):
         """The function, compiled where the backend compiles at all."""

@@ -50,6 +50,14 @@ class Attempt:
         )
 
 
+def failed(finding, remedy, error):
+    """Return the `Attempt` of a remedy that could not be applied."""
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return Attempt(
+        finding.rule, remedy.title, False, math.nan, math.nan, [], 0, first
+    )
+
+
 def share(skill):
     """Return a skill as people read it: two places, "none" if not finite."""
     if skill != skill:

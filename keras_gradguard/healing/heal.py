@@ -11,8 +11,8 @@ from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_int
 from keras_gradguard._validation import shown
 from keras_gradguard.healing.attempt import Attempt
+from keras_gradguard.healing.attempt import failed
 from keras_gradguard.healing.search import Healer
-from keras_gradguard.healing.search import failed
 from keras_gradguard.reporting.report import Report
 
 
@@ -50,7 +50,8 @@ def heal(
             which gives its batches once, will not do.
         y: Targets, if `x` does not bring them.
         report: A `Report` on it, of `check`, `diagnose` or a monitor, or None
-            to make one: `check`, then a watched training of a copy. It may
+            to make one: `check`, then a watched training of a copy where
+            `check` names no grave cause, or no remedy for it helps. It may
             stand in the place of `x`, too, before the data.
         epochs: Int. Epochs that one plain training would take. Defaults to
             those of `report`'s run, else to some 2000 steps.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 
 import numpy as np
 
@@ -12,23 +11,22 @@ from keras_gradguard.diagnosis.rules.progress import for_slow
 from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.healing.attempt import Attempt
+from keras_gradguard.healing.attempt import failed
 from keras_gradguard.healing.progress import Progress
-from keras_gradguard.healing.trials import BETTER
+from keras_gradguard.healing.trials import GOOD
 from keras_gradguard.healing.trials import Trials
+from keras_gradguard.healing.trials import is_better
 from keras_gradguard.models.values import host_copy
 from keras_gradguard.models.values import is_finite
 from keras_gradguard.preflight.judge import check
+from keras_gradguard.preflight.judge import checked
 from keras_gradguard.reporting.report import Report
 from keras_gradguard.trace.run_info import RunInfo
 
 # One trial is a tenth of what is to be spent: twice one plain training.
 _TRIALS = 10
 _STEPS = 2000
-# From here on a model is healed and not just better.
-_GOOD = 0.3
 _PLAIN_CAUSES = ("output_mismatch", "unscaled_data")
-# A gain for which a change is kept though the finding stays.
-_MUCH_BETTER = 0.2
 # How far all steps of a run together should be able to move the weights.
 _REACH = 3.0
 # A trial shows at once whether larger steps were too large.
@@ -84,10 +82,11 @@ class Healer:
             )
         self.progress.start(self.model, self.trials.length, self.trials.most)
         first = self._first_findings()
-        original = best = self.trials.run(self._start())
-        if self.report is None:
-            known = {finding.rule for finding in first}
-            first += [f for f in best.findings if f.rule not in known]
+        # What is to be cured first may be known; then its skill will do.
+        known = self.report is not None or _is_curable(first)
+        original = best = self.trials.run(self._start(), watched=not known)
+        if not known:
+            first += _new(best.findings, first)
         best.findings = first
         self.progress.unchanged(best)
         if not first:
@@ -111,9 +110,14 @@ class Healer:
         while self.trials.affordable:
             # A model that is clean but learns little is tried further.
             todo = best.findings
-            if not todo and best.skill < _GOOD:
+            if not todo and best.skill < GOOD:
                 todo = [*first, *self._too_slow(best)]
             better = self._improve(best, todo)
+            if better is None and self._may_know_more(best):
+                seen = self.trials.run(best.start)
+                best.findings += _new(seen.findings, best.findings)
+                best.trace = seen.trace
+                continue
             if better is None:
                 break
             best = better
@@ -159,6 +163,15 @@ class Healer:
             )
         ]
 
+    def _may_know_more(self, best):
+        """Whether a watched training may tell what is still unknown."""
+        return (
+            self.report is None
+            and best.trace is None
+            and not best.error
+            and self.trials.affordable
+        )
+
     def _start(self):
         """Return a copy to begin with; one that has trained begins anew."""
         weights = self.model.trainable_variables
@@ -191,16 +204,15 @@ class Healer:
             self._note(failed(finding, remedy, error))
             return None
         trial = self.trials.run(changed)
-        if not trial.error:
-            found = {f.rule for f in trial.findings}
-            report = check(changed, self.x, self.y, self.trials.batch_size)
-            trial.findings += [
-                f for f in report.findings if f.rule not in found
-            ]
+        gone = _about(finding) not in {_about(f) for f in trial.findings}
+        if self.trials.may_keep(trial, best, gone):
+            size = self.trials.batch_size
+            report = checked(changed, self.x, self.y, size, notes_too=False)
+            trial.findings += _new(report.findings, trial.findings)
         rules = list(dict.fromkeys(f.rule for f in trial.findings))
         left = {_about(f) for f in trial.findings}
         gone = _about(finding) not in left and not trial.error
-        if gone and best.skill >= _GOOD:
+        if gone and best.skill >= GOOD:
             self.trials.train_on(trial, best)
         kept = is_better(trial.skill, best.skill, gone)
         kept = kept or (gone and self.trials.sees_again(trial, best))
@@ -239,7 +251,7 @@ class Healer:
         else:
             done = [attempt.title for attempt in self.attempts if attempt.kept]
             note = f"Changed: {'; '.join(done)}."
-            healed = best.model
+            healed = self.trials.release(best)
         return healed, Report(
             best.findings,
             notes=[note, *self.notes],
@@ -253,14 +265,6 @@ def _useless(run):
     if not run.skill < _USELESS:
         return []
     return ["after training it predicts no better than a constant"]
-
-
-def failed(finding, remedy, error):
-    """Return the `Attempt` of a remedy that could not be applied."""
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return Attempt(
-        finding.rule, remedy.title, False, math.nan, math.nan, [], 0, first
-    )
 
 
 def _key(remedy):
@@ -286,6 +290,21 @@ def _of_whole_run(remedy, steps):
         action=edits.SEVERAL,
         arguments={"changes": longer},
     )
+
+
+def _is_curable(findings):
+    """Whether one of the gravest has a remedy that can be applied."""
+    return any(
+        finding.severity == "critical"
+        and any(remedy.apply is not None for remedy in finding.remedies)
+        for finding in findings
+    )
+
+
+def _new(findings, known):
+    """Return those whose rules have not been told."""
+    rules = {finding.rule for finding in known}
+    return [finding for finding in findings if finding.rule not in rules]
 
 
 def _about(finding):
@@ -323,15 +342,3 @@ def _together(findings):
     first = next(iter(chosen.values()))[0]
     together = Remedy(titles, "They spoil each other's cure.", apply=apply)
     return first, together, [remedy for _, remedy in chosen.values()]
-
-
-def is_better(after, before, gone):
-    """Tell whether a change is worth keeping."""
-    if math.isnan(after) or math.isnan(before):
-        return gone
-    if not math.isfinite(after):
-        return False
-    if gone and before >= _GOOD:
-        return after >= before - BETTER
-    gain = BETTER if gone else _MUCH_BETTER
-    return after >= before + gain

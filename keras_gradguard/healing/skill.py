@@ -59,7 +59,7 @@ def _is_classes(head, target):
     return head.loss_name in _CLASS_LOSSES or (bounded and np.ptp(values) <= 20)
 
 
-def skill(model, x, y, tasks):
+def skill(model, x, y, tasks, outputs=None):
     """Return how good the predictions are, averaged over outputs.
 
     For classes the mean of two shares: of the accuracy that the most frequent
@@ -71,11 +71,14 @@ def skill(model, x, y, tasks):
         x: Structure of arrays.
         y: Structure of arrays.
         tasks: List from `tasks_of`.
+        outputs: List of arrays, the predictions for `x`. Defaults to asking
+            the model.
 
     Returns:
         Float: 1 is perfect, 0 is knowing nothing, `-inf` is not finite.
     """
-    outputs = keras.tree.flatten(model.predict(x, verbose=0))
+    if outputs is None:
+        outputs = keras.tree.flatten(model.predict(x, verbose=0))
     heads = configuration.outputs_of(model)
     targets = losses.targets_of(model, y)
     if not len(outputs) == len(targets) == len(heads) == len(tasks):
@@ -93,14 +96,13 @@ def skill(model, x, y, tasks):
     return float(np.mean(found))
 
 
-def is_blind(model, x):
-    """Whether a model predicts the same for every input.
+def is_blind(outputs):
+    """Whether predictions are the same for every input.
 
     Args:
-        model: A Keras model.
-        x: Structure of arrays.
+        outputs: List of arrays, the predictions of a model.
     """
-    for output in keras.tree.flatten(model.predict(x, verbose=0)):
+    for output in outputs:
         output = np.asarray(output, np.float64)
         scale = np.abs(output).max(initial=0.0)
         if not np.isfinite(scale):

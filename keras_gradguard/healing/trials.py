@@ -1,24 +1,35 @@
 """Short trainings that show what a change is worth."""
 
+import contextlib
 import dataclasses
 import math
 
 import keras
 import numpy as np
 
+from keras_gradguard import _backend
 from keras_gradguard import edits
 from keras_gradguard.callbacks.gradient_monitor import GradientMonitor
 from keras_gradguard.healing.skill import is_blind
 from keras_gradguard.healing.skill import skill
 from keras_gradguard.healing.skill import tasks_of
+from keras_gradguard.models.graph import values_of_a_row
 from keras_gradguard.preflight import samples
 
 _ROWS = 2048
+# From here on a model is healed and not just better.
+GOOD = 0.3
 # Less than this is noise.
 BETTER = 0.02
+# A gain for which a change is kept though the finding stays.
+_MUCH_BETTER = 0.2
 # From so many batches on, a trial may leave out a last one that is smaller;
 # fewer are made smaller, all of them.
 _FEW_BATCHES = 4
+# Values that a training computes in all. Of fewer, JAX on CPUs takes longer to
+# compile a good program than it gains: 10 to 20 ns for each value, against 0.3
+# to 1.2 s (two cores, nine nets).
+_SHORT = 2e7
 # One that lags behind by no more than this is given some more rounds.
 _SHARE, _ROUNDS = 0.7, 2
 
@@ -32,7 +43,8 @@ class Trial:
         model: The same, trained.
         skill: Float.
         findings: List of `Finding`.
-        trace: `Trace` of the training.
+        outputs: List of arrays, what the trained model predicts.
+        trace: `Trace` of the training, None if it was not watched.
         error: Str. Why it failed, or "".
     """
 
@@ -40,6 +52,7 @@ class Trial:
     model: object
     skill: float
     findings: list
+    outputs: list = dataclasses.field(default_factory=list)
     trace: object = None
     error: str = ""
 
@@ -73,7 +86,9 @@ class Trials:
         self.sample = samples.take(x, y, _ROWS)
         self.batch_size = batch_size_of(self.rows)
         self._data, self._rows = _equal_batches(x, y, self.batch_size)
+        self._asked = _equal_batches(self.sample.x, self.sample.y, self._rows)
         self._tasks = tasks_of(model, self.sample.y)
+        self._arrays = not samples.gives_batches(x)
         self.length, self.left = 1, 0
 
     @property
@@ -91,34 +106,65 @@ class Trials:
         """How many trainings there is still time for."""
         return self.left // self.length
 
-    def run(self, start):
-        """Train a copy of a model for a while, watched."""
+    def run(self, start, watched=True):
+        """Train a copy of a model for a while.
+
+        Args:
+            start: The model.
+            watched: Bool. Whether the rules look on; it is twice as much to
+                compile.
+        """
         model = edits.copy(start)
         monitor = GradientMonitor(on_finding="ignore", verbose=0)
         try:
-            history = self._fit(model, [monitor])
+            history = self._fit(model, [monitor] if watched else [])
         except Exception as error:
             text = str(error).splitlines()[0][:200] if str(error) else ""
             text = f"{type(error).__name__}: {text}"
             return Trial(start, model, -math.inf, [], error=text)
-        reached = self._skill(model, history)
-        return Trial(
-            start, model, reached, list(monitor.findings), monitor.trace
-        )
+        trial = Trial(start, model, math.nan, [])
+        if watched:
+            trial.findings = list(monitor.findings)
+            trial.trace = monitor.trace
+        self._measure(trial, history)
+        return trial
 
     def _fit(self, model, callbacks=()):
         self.left -= self.length
         x, y = self._data
         arguments = {} if y is None else {"y": y}
-        if not samples.gives_batches(x):
+        if self._arrays:
             arguments["batch_size"] = self._rows
-        return model.fit(
-            x,
-            epochs=self.length,
-            verbose=0,
-            callbacks=[*callbacks, _StopOnNaN()],
-            **arguments,
-        )
+        with self._compiling(model):
+            return model.fit(
+                x,
+                epochs=self.length,
+                verbose=0,
+                callbacks=[*callbacks, _StopOnNaN()],
+                **arguments,
+            )
+
+    def _compiling(self, model):
+        """Context for a training: one that is short is compiled fast."""
+        values = values_of_a_row(model) if self._arrays else None
+        if values is None:
+            return contextlib.nullcontext()
+        rows = self.length * self.rows
+        steps = rows / max(1, self._rows)
+        if rows * values + steps * model.count_params() > _SHORT:
+            return contextlib.nullcontext()
+        return _backend.current().compiling_fast()
+
+    def release(self, trial):
+        """Return the model of a trial, to be compiled well by whoever uses it.
+
+        Args:
+            trial: `Trial`.
+        """
+        model = trial.model
+        model.train_function = None
+        model.test_function = model.predict_function = None
+        return model
 
     def train_on(self, trial, best):
         """Train both on while the one without the finding lags behind.
@@ -130,7 +176,7 @@ class Trials:
             if not close or self.left < 2 * self.length:
                 return
             for each in (trial, best):
-                each.skill = self._skill(each.model, self._fit(each.model))
+                self._measure(each, self._fit(each.model))
 
     def sees_again(self, trial, best):
         """Whether predictions follow the inputs now, and did not before.
@@ -140,16 +186,46 @@ class Trials:
         """
         if not math.isfinite(trial.skill):
             return False
-        x = self.sample.x
-        return is_blind(best.model, x) and not is_blind(trial.model, x)
+        return is_blind(best.outputs) and not is_blind(trial.outputs)
 
-    def _skill(self, model, history):
+    def may_keep(self, trial, best, gone):
+        """Whether a trial can be worth keeping, if the finding is `gone`."""
+        if trial.error or not math.isfinite(trial.skill):
+            return False
+        if is_better(trial.skill, best.skill, gone):
+            return True
+        if not gone:
+            return False
+        harmless = trial.skill >= best.skill
+        lags = best.skill >= GOOD and trial.skill >= _SHARE * best.skill
+        return harmless or lags or self.sees_again(trial, best)
+
+    def _measure(self, trial, history):
+        """Note what a trained model predicts, and its skill."""
+        (x, y), rows = self._asked
+        with _backend.current().compiling_fast():
+            outputs = trial.model.predict(x, batch_size=rows, verbose=0)
+        trial.outputs = keras.tree.flatten(outputs)
         if self._tasks:
-            return skill(model, self.sample.x, self.sample.y, self._tasks)
+            trial.skill = skill(trial.model, x, y, self._tasks, trial.outputs)
+            return
         losses = history.history.get("loss", [])
         if not losses or not np.isfinite(losses[-1]):
-            return -math.inf
-        return float(1.0 - losses[-1] / (abs(losses[0]) + 1e-12))
+            trial.skill = -math.inf
+            return
+        trial.skill = float(1.0 - losses[-1] / (abs(losses[0]) + 1e-12))
+
+
+def is_better(after, before, gone):
+    """Tell whether a change is worth keeping."""
+    if math.isnan(after) or math.isnan(before):
+        return gone
+    if not math.isfinite(after):
+        return False
+    if gone and before >= GOOD:
+        return after >= before - BETTER
+    gain = BETTER if gone else _MUCH_BETTER
+    return after >= before + gain
 
 
 def _equal_batches(x, y, batch_size):

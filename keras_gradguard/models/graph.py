@@ -5,6 +5,7 @@ need no config.
 """
 
 import dataclasses
+import math
 
 import keras
 
@@ -126,6 +127,33 @@ def is_graph(model):
         True or False.
     """
     return isinstance(model, keras.Sequential | keras.Function)
+
+
+def values_of_a_row(model):
+    """Return how many values the layers of a model compute of each row.
+
+    Args:
+        model: A `Sequential` or functional model, built.
+
+    Returns:
+        Int, steps of recurrent layers included; None where the shapes of the
+        data decide it.
+    """
+    total = 0
+    for node in nodes(model):
+        try:
+            shapes = [t.shape for t in keras.tree.flatten(node.layer.output)]
+            if isinstance(node.layer, _L.RNN | _L.Bidirectional):
+                # Each step gives as much, of which the last may be left.
+                steps = node.layer.input.shape[1]
+                shapes = [(None, steps, *s[-1:]) for s in shapes[:1]]
+        except (AttributeError, ValueError):  # It is called several times.
+            return None
+        for shape in shapes:
+            if None in shape[1:]:
+                return None
+            total += math.prod(shape[1:])
+    return total
 
 
 def sublayers(layer):

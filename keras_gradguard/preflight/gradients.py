@@ -6,18 +6,16 @@ import numpy as np
 from keras_gradguard.diagnosis.evidence.stretches import INCOMPARABLE
 from keras_gradguard.findings.start import GradientStart
 from keras_gradguard.models.layers import forward_layers
-from keras_gradguard.preflight import probe
 
 # Root mean square of the step that opens what weights of zero close.
 _FIRST_STEP = 0.01
 
 
-def first_gradient(model, data, passed):
+def first_gradient(model, passed):
     """Return the loss and its first gradient.
 
     Args:
         model: A built Keras model.
-        data: `samples.Samples` that it was run on.
         passed: The `probe.Pass`, with gradients.
 
     Returns:
@@ -33,11 +31,11 @@ def first_gradient(model, data, passed):
         paths,
         norms,
         _kernels(model, grads),
-        _opening(model, data, passed, paths, norms),
+        _opening(model, passed, paths, norms),
     )
 
 
-def _opening(model, data, passed, paths, norms):
+def _opening(model, passed, paths, norms):
     """Return the layers that no gradient reaches before the first step alone.
 
     Weights that start at exactly zero close the branch before them: the last
@@ -60,11 +58,9 @@ def _opening(model, data, passed, paths, norms):
     if not moved:
         return []
     try:
-        again = probe.run(model, data.x, data.y, values)
+        again = passed.again(values)
     except Exception:
         return sorted(closed)  # nothing that would be told is known
-    if again.error is not None:
-        return sorted(closed)
     paths, norms = _gradient_profile(model, again.signals, again.grads)
     return [
         path

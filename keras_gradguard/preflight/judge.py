@@ -83,6 +83,21 @@ def check(model: Any, x: Any, y: Any = None, batch_size: int = 32) -> Report:
     >>> [finding.rule for finding in report.findings]
     ['output_mismatch']
     """
+    return checked(model, x, y, batch_size)
+
+
+def checked(
+    model: Any, x: Any, y: Any, batch_size: int, notes_too: bool = True
+) -> Report:
+    """Do what `check` does.
+
+    Args:
+        model: As for `check`.
+        x: As for `check`.
+        y: As for `check`.
+        batch_size: As for `check`.
+        notes_too: Bool. Whether to measure what is only told in a note.
+    """
     if not isinstance(model, keras.Model):
         raise TypeError(
             "check: `model` must be a Keras model. Received: "
@@ -100,7 +115,7 @@ def check(model: Any, x: Any, y: Any = None, batch_size: int = 32) -> Report:
     try:
         model, fresh = building.built(model, data.x, batch_size, notes)
         with probe.random_state_kept():
-            return _check(model, data, fresh, notes)
+            return _check(model, data, fresh, notes, notes_too)
     except building.CannotRun as error:
         if not building.trains_its_own_way(model):
             raise ValueError(str(error)) from error
@@ -117,10 +132,12 @@ def _unseen(model: Any, why: str, notes: list[str]) -> Report:
     return Report(found, notes=[*notes, *missing], not_judged=missing)
 
 
-def _check(model: Any, data: Any, fresh: bool, notes: list[str]) -> Report:
+def _check(
+    model: Any, data: Any, fresh: bool, notes: list[str], notes_too: bool
+) -> Report:
     missing: list[str] = []
     untrained = fresh or _untrained(model)
-    start = starts.measured(model, data, untrained, missing)
+    start = starts.measured(model, data, untrained, missing, notes_too)
     found = _judge(start)
     if start.nonfinite:
         found = [f for f in found if not f.evidence.get("trains")]

@@ -10,6 +10,7 @@ import dataclasses
 import inspect
 import random
 import sys
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -78,6 +79,8 @@ class Pass:
         grads: List, one entry for each of `model.trainable_variables`: array,
             or None where there is none; [] without a loss.
         error: The exception for which there is no loss, or None.
+        again: Callable of a list of arrays that makes the same pass, with
+            them as values of the trainable variables. None without a loss.
     """
 
     signals: dict
@@ -85,9 +88,10 @@ class Pass:
     loss: float | None = None
     grads: list = dataclasses.field(default_factory=list)
     error: Exception | None = None
+    again: Callable | None = None
 
 
-def run(model, x, y=None, values=None):
+def run(model, x, y=None):
     """Run a model in training mode, and note what its layers give.
 
     Layers that run inside another one's loop over time are not looked at.
@@ -98,24 +102,19 @@ def run(model, x, y=None, values=None):
         y: Structure of targets, with which the loss that the model is
             compiled with, one of Keras's, and its gradients are computed. None
             computes neither.
-        values: List of arrays that the trainable variables are taken to have.
-            Defaults to what they have.
 
     Returns:
         A `Pass`.
     """
     forward = _Forward(model)
     own = _values(model.trainable_variables)
-    values = (
-        own if values is None else [ops.convert_to_tensor(v) for v in values]
-    )
     rest = _values(model.non_trainable_variables)
     moving, whole = _taken_apart(x)
     backend = _backend.current()
     if y is None:
         noted = backend.run_whole(
             lambda values, rest, parts: forward(values, rest, whole(parts))[1],
-            values,
+            own,
             rest,
             moving,
         )
@@ -126,19 +125,26 @@ def run(model, x, y=None, values=None):
         extra, noted = forward(values, rest, whole(parts))
         return losses.total_loss(model, noted[0], targets, extra), noted
 
+    gradients = backend.gradients_of(loss_of)
+
+    def once(values):
+        loss, grads, noted = gradients(values, rest, moving, targets)
+        passed = forward.passed(noted)
+        passed.loss = float(ops.convert_to_numpy(loss))
+        passed.grads = [None if g is None else _array(g) for g in grads]
+        passed.again = again
+        return passed
+
+    def again(values):
+        return once([ops.convert_to_tensor(value) for value in values])
+
     try:
-        loss, grads, noted = backend.gradients(
-            loss_of, values, rest, moving, targets
-        )
+        return once(own)
     except Exception as error:
         # The model may run all the same.
         passed = run(model, x)
         passed.error = error
         return passed
-    passed = forward.passed(noted)
-    passed.loss = float(ops.convert_to_numpy(loss))
-    passed.grads = [None if g is None else _array(g) for g in grads]
-    return passed
 
 
 def through_time(model, x, y):

@@ -39,7 +39,7 @@ def configured(model):
     return Start(run_info_of(model), heads)
 
 
-def measured(model, data, untrained, missing):
+def measured(model, data, untrained, missing, notes_too=True):
     """Run a model forward and backward and return what it showed.
 
     Args:
@@ -47,6 +47,8 @@ def measured(model, data, untrained, missing):
         data: `samples.Samples`.
         untrained: Bool. Whether its weights are those it starts with.
         missing: List of str. What cannot be judged is added to it.
+        notes_too: Bool. Whether to measure gradients through time, of which
+            no finding comes.
 
     Returns:
         `Start`.
@@ -76,8 +78,9 @@ def measured(model, data, untrained, missing):
             f"{type(passed.error).__name__}: {error[0][:200] if error else ''}"
         )
     if why is None:
-        start.gradient = first_gradient(model, data, passed)
-        start.through_time = _through_time(model, data, missing)
+        start.gradient = first_gradient(model, passed)
+        if notes_too:
+            start.through_time = _through_time(model, data, missing)
         start.notes += not_measured(model)
     else:
         missing.append(why)

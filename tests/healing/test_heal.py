@@ -11,10 +11,11 @@ import keras_gradguard as kgg
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training as changes_of_training
 from keras_gradguard.diagnosis.rules.oscillating_loss import for_oscillating
-from keras_gradguard.healing.search import is_better
 from keras_gradguard.healing.skill import skill
 from keras_gradguard.healing.skill import tasks_of
 from keras_gradguard.healing.trials import Trials
+from keras_gradguard.healing.trials import is_better
+from keras_gradguard.models.graph import values_of_a_row
 from keras_gradguard.trace.facts import OptimizerFacts
 from tests import models
 
@@ -216,6 +217,44 @@ def test_healing_is_repeatable_under_a_seed():
     for a, b in zip(one[0], other[0], strict=True):
         np.testing.assert_array_equal(a, b)
     assert one[1] == other[1]
+
+
+@pytest.mark.parametrize("sequences", [True, False])
+def test_the_work_of_a_recurrent_layer_is_that_of_all_its_steps(sequences):
+    model = keras.Sequential(
+        [
+            keras.Input((6, 3)),
+            layers.LSTM(4, return_sequences=sequences),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    flat = 6 * 4 if sequences else 4
+    assert values_of_a_row(model) == 6 * 4 + flat + 2
+    free = keras.Sequential([keras.Input((None, 3)), layers.LSTM(4)])
+    assert values_of_a_row(free) is None
+
+
+def test_what_comes_back_trains_as_any_other_model():
+    model = classifier(layers.Dense(8, "tanh"), activation="softmax")
+    x, y = data()
+    healed, _ = kgg.heal(model, x, y, epochs=10, verbose=0)
+    assert healed is not model
+    twin = keras.models.clone_model(healed)
+    twin.set_weights(healed.get_weights())
+    before = healed.optimizer
+    twin.compile(type(before).from_config(before.get_config()), healed.loss)
+    twin.optimizer.build(twin.trainable_variables)
+    for new, old in zip(
+        twin.optimizer.variables, before.variables, strict=True
+    ):
+        new.assign(np.array(keras.ops.convert_to_numpy(old)))
+    for each in (healed, twin):
+        each.fit(x, y, epochs=2, shuffle=False, verbose=0)
+    for one, other in zip(
+        healed.get_weights(), twin.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_skill_is_read_off_predictions():

@@ -47,11 +47,12 @@ from keras_gradguard._backend.jax.values import at_level
 from keras_gradguard._backend.jax.values import batch_sizes
 from keras_gradguard._backend.jax.values import compiled
 from keras_gradguard._backend.jax.values import compiles_steps
+from keras_gradguard._backend.jax.values import compiling_fast
 from keras_gradguard._backend.jax.values import constant
 from keras_gradguard._backend.jax.values import copy
 from keras_gradguard._backend.jax.values import detach
 from keras_gradguard._backend.jax.values import float64
-from keras_gradguard._backend.jax.values import gradients
+from keras_gradguard._backend.jax.values import gradients_of
 from keras_gradguard._backend.jax.values import is_end_of_data
 from keras_gradguard._backend.jax.values import level
 from keras_gradguard._backend.jax.values import native
@@ -85,6 +86,7 @@ __all__ = [
     "compile_ahead",
     "compiled",
     "compiles_steps",
+    "compiling_fast",
     "constant",
     "copies",
     "copy",
@@ -94,8 +96,8 @@ __all__ = [
     "detach",
     "each_whole",
     "float64",
-    "gradients",
     "gradients_at_taps",
+    "gradients_of",
     "in_stateless_scope",
     "is_end_of_data",
     "is_sparse",

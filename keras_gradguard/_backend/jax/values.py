@@ -1,5 +1,6 @@
 """Arrays and variables of JAX."""
 
+import contextlib
 from typing import Any
 
 import jax
@@ -19,6 +20,22 @@ def float64():
     return enable(True)
 
 
+@contextlib.contextmanager
+def compiling_fast():
+    if jax.default_backend() != "cpu":
+        yield
+        return
+    # There is no such option of a single function of Keras's. JAX keeps what
+    # was compiled so as if it had been compiled well.
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
+    jax.config.update(name, True)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
+
+
 def read(variable):
     # Value of a Keras variable as an array.
     value = getattr(variable, "value", variable)
@@ -33,25 +50,41 @@ def native(variable):
     return variable
 
 
-def gradients(function, values, *rest):
+def gradients_of(function):
     differentiate = jax.value_and_grad(function, has_aux=True)
-    (value, more), grads = run_whole(differentiate, list(values), *rest)
-    return value, list(grads), more
+    program: Any = None
+
+    def run(values, *rest):
+        nonlocal program
+        arguments = list(values), *rest
+        if program is None:
+            program = _program(differentiate, arguments)
+        try:
+            (value, more), grads = program(*arguments)
+        except (TypeError, ValueError):  # Compiled for values elsewhere.
+            program = _program(differentiate, arguments)
+            (value, more), grads = program(*arguments)
+        return value, list(grads), more
+
+    return run
 
 
 def run_whole(function, *arguments):
     # Step by step, each operation would be compiled by itself.
-    program = jax.jit(function).lower(*arguments)
+    return _program(function, arguments)(*arguments)
+
+
+def _program(function, arguments):
+    lowered = jax.jit(function).lower(*arguments)
     if jax.default_backend() != "cpu":
-        return program.compile()(*arguments)
-    # What runs once is not worth the time to make it fast.
+        return lowered.compile()
+    # What runs once or twice is not worth the time to make it fast.
     try:
-        compiled = program.compile(
+        return lowered.compile(
             compiler_options={"xla_backend_optimization_level": "0"}
         )
     except jax.errors.JaxRuntimeError:  # No such option in this release.
-        compiled = program.compile()
-    return compiled(*arguments)
+        return lowered.compile()
 
 
 def take_flat(tensor, positions):

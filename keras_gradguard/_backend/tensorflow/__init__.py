@@ -49,11 +49,12 @@ from keras_gradguard._backend.tensorflow.values import batch_sizes
 from keras_gradguard._backend.tensorflow.values import compile_ahead
 from keras_gradguard._backend.tensorflow.values import compiled
 from keras_gradguard._backend.tensorflow.values import compiles_steps
+from keras_gradguard._backend.tensorflow.values import compiling_fast
 from keras_gradguard._backend.tensorflow.values import constant
 from keras_gradguard._backend.tensorflow.values import copy
 from keras_gradguard._backend.tensorflow.values import detach
 from keras_gradguard._backend.tensorflow.values import float64
-from keras_gradguard._backend.tensorflow.values import gradients
+from keras_gradguard._backend.tensorflow.values import gradients_of
 from keras_gradguard._backend.tensorflow.values import is_end_of_data
 from keras_gradguard._backend.tensorflow.values import level
 from keras_gradguard._backend.tensorflow.values import native
@@ -81,6 +82,7 @@ __all__ = [
     "compile_ahead",
     "compiled",
     "compiles_steps",
+    "compiling_fast",
     "constant",
     "copies",
     "copy",
@@ -90,8 +92,8 @@ __all__ = [
     "detach",
     "each_whole",
     "float64",
-    "gradients",
     "gradients_at_taps",
+    "gradients_of",
     "is_end_of_data",
     "is_sparse",
     "keep_collectives_apart",

@@ -10,6 +10,10 @@ def float64():
     return contextlib.nullcontext()
 
 
+def compiling_fast():
+    return contextlib.nullcontext()  # There is nothing to choose.
+
+
 def read(variable):
     value = getattr(variable, "value", variable)
     if isinstance(value, tf.Variable):
@@ -25,16 +29,19 @@ def native(variable):
     return getattr(variable, "_value", variable)
 
 
-def gradients(function, values, *rest):
-    values = [tf.convert_to_tensor(value) for value in values]
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(values)
-        value, more = function(values, *rest)
-    grads = [
-        None if grad is None else tf.convert_to_tensor(grad)
-        for grad in tape.gradient(value, values)
-    ]
-    return value, grads, more
+def gradients_of(function):
+    def run(values, *rest):
+        values = [tf.convert_to_tensor(value) for value in values]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(values)
+            value, more = function(values, *rest)
+        grads = [
+            None if grad is None else tf.convert_to_tensor(grad)
+            for grad in tape.gradient(value, values)
+        ]
+        return value, grads, more
+
+    return run
 
 
 def run_whole(function, *arguments):

@@ -45,11 +45,12 @@ from keras_gradguard._backend.torch.values import batch_sizes
 from keras_gradguard._backend.torch.values import compile_ahead
 from keras_gradguard._backend.torch.values import compiled
 from keras_gradguard._backend.torch.values import compiles_steps
+from keras_gradguard._backend.torch.values import compiling_fast
 from keras_gradguard._backend.torch.values import constant
 from keras_gradguard._backend.torch.values import copy
 from keras_gradguard._backend.torch.values import detach
 from keras_gradguard._backend.torch.values import float64
-from keras_gradguard._backend.torch.values import gradients
+from keras_gradguard._backend.torch.values import gradients_of
 from keras_gradguard._backend.torch.values import is_end_of_data
 from keras_gradguard._backend.torch.values import level
 from keras_gradguard._backend.torch.values import native
@@ -76,6 +77,7 @@ __all__ = [
     "compile_ahead",
     "compiled",
     "compiles_steps",
+    "compiling_fast",
     "constant",
     "copy",
     "count_calls",
@@ -84,8 +86,8 @@ __all__ = [
     "detach",
     "each_whole",
     "float64",
-    "gradients",
     "gradients_at_taps",
+    "gradients_of",
     "is_end_of_data",
     "is_sparse",
     "keep_collectives_apart",

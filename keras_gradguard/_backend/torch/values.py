@@ -14,6 +14,10 @@ def float64():
     return contextlib.nullcontext()
 
 
+def compiling_fast():
+    return contextlib.nullcontext()  # There is nothing to choose.
+
+
 def read(variable):
     # Value of a Keras variable as a detached tensor.
     value = getattr(variable, "value", variable)
@@ -29,11 +33,14 @@ def native(variable):
     return getattr(variable, "_value", variable)
 
 
-def gradients(function, values, *rest):
-    values = [value.detach().requires_grad_() for value in values]
-    value, more = function(values, *rest)
-    grads = torch.autograd.grad(value, values, allow_unused=True)
-    return value.detach(), list(grads), more
+def gradients_of(function):
+    def run(values, *rest):
+        values = [value.detach().requires_grad_() for value in values]
+        value, more = function(values, *rest)
+        grads = torch.autograd.grad(value, values, allow_unused=True)
+        return value.detach(), list(grads), more
+
+    return run
 
 
 def run_whole(function, *arguments):

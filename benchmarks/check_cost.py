@@ -1,0 +1,150 @@
+"""Time of `kgg.check` against a fit of three epochs of the same program.
+
+    KERAS_BACKEND=jax python benchmarks/check_cost.py [--only NAME]
+        [--before CHECKOUT]
+
+Small programs as people publish them. Each number is taken in a process of its
+own, which compiles everything anew, by turns. A fit of a tiny net comes first,
+so that what Keras does once in a process is in no number. CPU time, of all
+threads, is disturbed less by what else runs. `--before` names a checkout of an
+earlier version, which takes its turn. The bar: half of the fit or two seconds,
+whichever is more.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+_ROWS = 64
+# Of `models`, and of the programs that the tests of `check` leave alone.
+_MODELS = ("tiny_mlp", "wide_mlp", "cnn", "transformer")
+_PROGRAMS = (
+    "conv_autoencoder",
+    "unet",
+    "resnet",
+    "mbconv",
+    "mixer",
+    "text_transformer",
+    "lstm_forecast",
+    "gru_words",
+    "encoder_decoder",
+    "layer_without_config",
+    "functional_subclass",
+    "pretrained_backbone",
+)
+
+
+def program(name):
+    """Return a compiled model and its data."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    if name in _MODELS:
+        import models
+
+        builder, _ = models.MODELS[name]
+        model, data, loss, _ = builder()
+        model.compile(keras.optimizers.Adam(1e-4), loss)
+        return (model, *data(_ROWS))
+    sys.path.append(str(ROOT))
+    from tests.preflight import programs
+
+    return getattr(programs, name)()
+
+
+def one(name, way):
+    """Time one way in this process, and print the line."""
+    import keras
+    import numpy as np
+
+    import keras_gradguard as kgg
+
+    small = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    small.compile("sgd", "mse")
+    small.fit(np.zeros((4, 2)), np.zeros(4), verbose=0)
+    model, x, y = program(name)
+    kgg.check  # noqa: B018  imports what it needs
+    start = time.perf_counter(), time.process_time()
+    if way == "fit":
+        model.fit(x, y, epochs=3, verbose=0)
+        said = []
+    else:
+        said = [finding.rule for finding in kgg.check(model, x, y).findings]
+    wall, cpu = time.perf_counter() - start[0], time.process_time() - start[1]
+    print(json.dumps({"wall": wall, "cpu": cpu, "said": said}))
+
+
+def _apart(name, way, folder):
+    path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, __file__, "--one", name, way],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", default="", help="part of a name")
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--before", help="checkout of an earlier version")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        one(*arguments.one)
+        return
+    ways = {"fit": ROOT, "check": ROOT}
+    if arguments.before:
+        ways["before"] = pathlib.Path(arguments.before).resolve()
+    heads = [f"{way}, s (CPU)" for way in ways]
+    heads += [f"{way} / fit (CPU)" for way in list(ways)[1:]]
+    heads += ["within the bar"]
+    print(f"| program | {' | '.join(heads)} |")
+    print("|---" * (len(heads) + 1) + "|")
+    for name in _MODELS + _PROGRAMS:
+        if arguments.only not in name:
+            continue
+        lines = {way: [] for way in ways}
+        for _ in range(arguments.runs):
+            for way, folder in ways.items():
+                lines[way].append(_apart(name, way, folder))
+        print(_row(name, lines), flush=True)
+
+
+def _row(name, lines):
+    taken = {
+        way: [
+            statistics.median(run[c] for run in runs) for c in ("wall", "cpu")
+        ]
+        for way, runs in lines.items()
+    }
+    cells = [f"{wall:.2f} ({cpu:.2f})" for wall, cpu in taken.values()]
+    for both in list(taken.values())[1:]:
+        pair = zip(both, taken["fit"], strict=True)
+        cells.append("{:.2f} ({:.2f})".format(*(a / b for a, b in pair)))
+    within = [
+        "yes" if checked <= max(2, fit / 2) else "no"
+        for checked, fit in zip(taken["check"], taken["fit"], strict=True)
+    ]
+    cells.append("{} ({})".format(*within))
+    if (
+        "before" in lines
+        and lines["before"][-1]["said"] != (lines["check"][-1]["said"])
+    ):
+        cells[-1] += ", says something else"
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
