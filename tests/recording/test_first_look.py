@@ -6,10 +6,12 @@ import pytest
 
 import keras_gradguard as kgg
 from keras_gradguard import _backend
+from keras_gradguard.recording.step.gradients import GradientTap
 from keras_gradguard.trace.series import DATA_SERIES
 from keras_gradguard.trace.series import OUTPUT_STATISTICS
 
 IS_JAX = keras.backend.backend() == "jax"
+IS_TORCH = keras.backend.backend() == "torch"
 
 
 def batches_in_one_array(count, rows=8):
@@ -96,3 +98,30 @@ def test_a_bundle_keeps_each_leaf():
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(found["of"]["flags"], [True, False])
     np.testing.assert_array_equal(found["odd"], structure["odd"])
+
+
+@pytest.mark.skipif(not IS_TORCH, reason="measured beside the step")
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_detector_alone_copies_no_weights(alone, monkeypatch):
+    copied = []
+    remember = GradientTap._remember_weights
+    monkeypatch.setattr(
+        GradientTap,
+        "_remember_weights",
+        lambda tap: (copied.append(tap), remember(tap)),
+    )
+    detector = kgg.DeadReLUDetector(verbose=0)
+    monitor = kgg.GradientMonitor(verbose=0, on_finding="ignore")
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(8, "relu"),
+            keras.layers.Dense(1),
+        ]
+    )
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
+    callbacks = [detector] if alone else [detector, monitor]
+    model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=callbacks)
+    assert bool(copied) is not alone
+    assert len(detector.history) == 1
