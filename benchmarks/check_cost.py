@@ -16,9 +16,10 @@ import json
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import time
+
+from apart import apart
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -81,19 +82,6 @@ def one(name, way):
     print(json.dumps({"wall": wall, "cpu": cpu, "said": said}))
 
 
-def _apart(name, way, folder):
-    path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
-    done = subprocess.run(
-        [sys.executable, __file__, "--one", name, way],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="part of a name")
@@ -118,7 +106,7 @@ def main():
         lines = {way: [] for way in ways}
         for _ in range(arguments.runs):
             for way, folder in ways.items():
-                lines[way].append(_apart(name, way, folder))
+                lines[way].append(apart(__file__, name, way, folder))
         print(_row(name, lines), flush=True)
 
 

@@ -14,9 +14,9 @@ import json
 import os
 import pathlib
 import statistics
-import subprocess
-import sys
 import time
+
+from apart import apart
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 _RUNS = 3
@@ -221,7 +221,7 @@ def main():
         lines = {way: [] for way in ways}
         for _ in range(arguments.runs):
             for way, folder in ways.items():
-                lines[way].append(_apart(name, way, folder))
+                lines[way].append(apart(__file__, name, way, folder))
         table.row(name, lines)
     table.end()
 
@@ -269,19 +269,6 @@ class _Table:
                     f"\n{way}, {kind}: median {statistics.median(values):.1f}, "
                     f"{max(values):.1f} at most."
                 )
-
-
-def _apart(name, way, folder):
-    path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
-    done = subprocess.run(
-        [sys.executable, __file__, "--one", name, way],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        cwd=pathlib.Path(__file__).parent,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

@@ -72,9 +72,14 @@ class Dispatcher:
         elif not self._backend.compiles_steps():
             for tap in taps:
                 tap.updates = updates
+                tap.wants_updates = self._wants_updates
         else:
             return None
         return updates
+
+    def _wants_updates(self):
+        """Whether a copy of the weights is worth its memory."""
+        return self._recording.update_freq > 0
 
     def prepare(self):
         """Make the variants while the variables hold their values.
@@ -121,7 +126,7 @@ class Dispatcher:
                     self._model(),
                     function,
                     args,
-                    weights=self._recording.update_freq > 0,
+                    weights=self._wants_updates(),
                 )
             else:
                 result = function(*args)

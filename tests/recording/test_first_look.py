@@ -6,20 +6,19 @@ import pytest
 
 import keras_gradguard as kgg
 from keras_gradguard import _backend
+from keras_gradguard.recording.step.gradients import GradientTap
 from keras_gradguard.trace.series import DATA_SERIES
 from keras_gradguard.trace.series import OUTPUT_STATISTICS
 
 IS_JAX = keras.backend.backend() == "jax"
+IS_TORCH = keras.backend.backend() == "torch"
 
 
-def batches_in_one_array(count, rows=8):
-    """Each batch takes the place of the one before; its mean is its number."""
-    x, y = np.zeros((rows, 5), "float32"), np.zeros((rows, 1), "float32")
+def batches(count, rows=8):
+    """Each batch has targets that are its number."""
     for i in range(count):
-        x[:] = np.random.default_rng(i).normal(size=x.shape)
-        x += i - x.mean()
-        y[:] = i
-        yield x, y
+        x = np.random.default_rng(i).normal(size=(rows, 5)).astype("float32")
+        yield x, np.full((rows, 1), i, "float32")
 
 
 def watched(steps=6):
@@ -36,7 +35,7 @@ def watched(steps=6):
     )
     model.compile(keras.optimizers.Adam(0.1), "mse")
     monitor = kgg.GradientMonitor(verbose=0, on_finding="ignore")
-    data = batches_in_one_array(steps)
+    data = batches(steps)
     model.fit(data, steps_per_epoch=steps, verbose=0, callbacks=[monitor])
     return monitor.trace
 
@@ -44,10 +43,9 @@ def watched(steps=6):
 def test_the_batch_is_the_one_of_its_step():
     trace = watched()
     row = list(trace.activation_steps).index(0)
-    # The output is 0, so the loss of the step tells which batch it was; Keras
-    # looks ahead in a generator, so it need not be the first.
+    # The output is 0, so the loss of the step tells which batch it was.
     number = round(float(np.sqrt(trace.extra["loss"][0])))
-    batch = [x.copy() for x, _ in batches_in_one_array(6)][number]
+    batch = list(batches(6))[number][0]
     for name, value in (("input_min", batch.min()), ("input_std", batch.std())):
         assert trace.data(name)[row] == pytest.approx(value, rel=1e-5)
     assert trace.data("target_mean")[row] == number
@@ -73,6 +71,27 @@ def test_from_an_accelerator_the_same_comes(monkeypatch):
         )
 
 
+@pytest.mark.skipif(not IS_JAX, reason="how JAX looks behind the step")
+def test_what_looks_later_has_copies_of_its_own():
+    import jax
+
+    from keras_gradguard._backend.jax.forward import _copies_of
+
+    state = {"w": jax.numpy.ones((3,)), "unused": jax.numpy.ones((2,))}
+    kept = jax.numpy.zeros((4,))
+    batch = np.arange(3, dtype="float32")
+    function = jax.jit(lambda s, b, k: (s["w"] * b).sum() + k.sum())
+    arguments = state, batch, kept
+    traced = function.trace(*arguments)
+    ready = np.full((4,), 2.0, "float32")
+    found = _copies_of(traced.jaxpr, arguments, {id(kept): ready})
+    batch[:] = 100  # a reader fills it again
+    state["w"].delete()  # the step takes it
+    assert found[2] is ready
+    assert function(*found) == 11.0
+    assert found[0]["unused"] is state["unused"]
+
+
 @pytest.mark.skipif(not IS_JAX, reason="how JAX brings a look to the host")
 def test_a_bundle_keeps_each_leaf():
     import jax
@@ -96,3 +115,30 @@ def test_a_bundle_keeps_each_leaf():
         np.testing.assert_array_equal(a, b)
     np.testing.assert_array_equal(found["of"]["flags"], [True, False])
     np.testing.assert_array_equal(found["odd"], structure["odd"])
+
+
+@pytest.mark.skipif(not IS_TORCH, reason="measured beside the step")
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_detector_alone_copies_no_weights(alone, monkeypatch):
+    copied = []
+    remember = GradientTap._remember_weights
+    monkeypatch.setattr(
+        GradientTap,
+        "_remember_weights",
+        lambda tap: (copied.append(tap), remember(tap)),
+    )
+    detector = kgg.DeadReLUDetector(verbose=0)
+    monitor = kgg.GradientMonitor(verbose=0, on_finding="ignore")
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(8, "relu"),
+            keras.layers.Dense(1),
+        ]
+    )
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
+    callbacks = [detector] if alone else [detector, monitor]
+    model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=callbacks)
+    assert bool(copied) is not alone
+    assert len(detector.history) == 1

@@ -16,7 +16,8 @@ class Ahead:
         self._function = function
         self._lowered = traced.lower()
         self._error: Any = None
-        self._thread = threading.Thread(target=self._compile, daemon=True)
+        # No daemon: a program that ends meanwhile waits, and does not crash.
+        self._thread = threading.Thread(target=self._compile)
         self._thread.start()
 
     def _compile(self):

@@ -100,6 +100,7 @@ class GradientTap:
         updates: `Updates` that keep what is measured outside of the record, or
             None where it stands in there.
         measures_updates: Whether full steps measure updates.
+        wants_updates: Callable that tells whether anybody asks for them.
         find_skipped: Callable that tells whether the update being recorded
             will be skipped, a bool tensor or False.
     """
@@ -122,6 +123,7 @@ class GradientTap:
         self.layout: Any = None
         self.updates: Any = None
         self.measures_updates = True
+        self.wants_updates = lambda: True
         self._rows = rows
         self._ring = ring
         self._xla = xla
@@ -237,7 +239,8 @@ class GradientTap:
             if self.mode is not Mode.OFF:
                 self._guard(GRADIENTS, self.prepare)
                 self._guard(HISTOGRAMS, self.prepare_histograms)
-            if self.mode is Mode.FULL and self.measures_updates:
+            measures = self.measures_updates and self.wants_updates()
+            if self.mode is Mode.FULL and measures:
                 self._guard(WEIGHTS, self._remember_weights)
             return original(grads, trainable_variables)
 

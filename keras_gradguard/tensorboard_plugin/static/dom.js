@@ -41,3 +41,15 @@ export function themeColor(name) {
   const style = getComputedStyle(document.documentElement);
   return style.getPropertyValue(`--${name}`).trim();
 }
+
+/** Give a canvas a size in CSS pixels; returns its context, in those. */
+export function sized(canvas, width, height) {
+  const ratio = window.devicePixelRatio || 1;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
+  const context = canvas.getContext("2d");
+  context.scale(ratio, ratio);
+  return context;
+}

@@ -2,7 +2,7 @@
 
 import { drawCells } from "./cells.js";
 import { TABLE } from "./colormap.js";
-import { html, themeColor } from "./dom.js";
+import { html, sized, themeColor } from "./dom.js";
 import { Gutter } from "./gutter.js";
 
 const STEPS = 22;
@@ -10,17 +10,6 @@ const EPOCHS = 16;
 const HELP = "Arrow keys move over layers and steps, with Shift by ten. " +
   "Enter shows a layer's series and the profile over depth. Plus and minus " +
   "zoom in and out, 0 shows the whole run.";
-
-function sized(canvas, width, height) {
-  const ratio = window.devicePixelRatio || 1;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  canvas.style.width = `${width}px`;
-  canvas.style.height = `${height}px`;
-  const context = canvas.getContext("2d");
-  context.scale(ratio, ratio);
-  return context;
-}
 
 /**
  * The heat map of a run. `onHover` and `onSelect` get {layer, step, column}

@@ -2,7 +2,7 @@
 
 import { getTimes } from "./api.js";
 import { indexOf, pattern, TABLE } from "./colormap.js";
-import { html, themeColor } from "./dom.js";
+import { html, sized, themeColor } from "./dom.js";
 import { integer, number, shorten } from "./format.js";
 import { mapScale } from "./scale.js";
 
@@ -10,17 +10,6 @@ const ROW = 20;
 const AXIS = 20;
 const DECADES = 1e12;
 const WORDS = 6;
-
-function sized(canvas, width, height) {
-  const ratio = window.devicePixelRatio || 1;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  canvas.style.width = `${width}px`;
-  canvas.style.height = `${height}px`;
-  const context = canvas.getContext("2d");
-  context.scale(ratio, ratio);
-  return context;
-}
 
 /** Index of the time step that is known nearest to a place. */
 function nearest(times, place) {

@@ -61,8 +61,13 @@ def _copies():
     return Remedy(
         "Hand out a copy of each batch",
         "An array that is filled again changes all batches that hold it. "
-        "In the reader, write `page.copy()` where it says `page`.",
-        "batches = [x[at] for at in range(2)] if hasattr(x, '__getitem__') "
-        "else []\n"
-        "print([id(batch[0]) for batch in batches])  # equal: one array",
+        "In the reader, write `page.copy()` where it says `page`, or train on "
+        "copies of what a generator gives.",
+        "import numpy as np\n"
+        "\n"
+        "def copied(batches):\n"
+        "    for batch in batches:\n"
+        "        yield keras.tree.map_structure(np.array, batch)\n"
+        "\n"
+        "# model.fit(copied(reader()), ...)",
     )
