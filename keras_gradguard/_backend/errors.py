@@ -15,3 +15,19 @@ class CannotRunAgainError(Exception):
             f"the model {what}, which would draw or do something twice if it "
             "were called beside the step"
         )
+
+
+class CannotBeCalledError(Exception):
+    """A model with a train step of its own cannot be called beside it.
+
+    Args:
+        error: The exception that the call raised.
+    """
+
+    is_notice = True
+
+    def __init__(self, error):
+        super().__init__(
+            "the model has a train step of its own, and to call the model "
+            f"itself on what that step gets raised {type(error).__name__}"
+        )

@@ -1,9 +1,12 @@
 """A train step that applies optimizers of its own, as that of a GAN."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 
+from keras_gradguard import GradGuardWarning
 from keras_gradguard import GradientMonitor
 from tests import models
 
@@ -57,6 +60,24 @@ def test_each_layer_is_recorded_with_the_optimizer_that_moves_it():
         update[measured], rates * trace.get("grad_norm")[measured], rtol=1e-3
     )
     assert monitor.findings == []
+
+
+def test_a_model_without_a_call_is_no_bug():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        watched()
+    said = " ".join(
+        str(w.message)
+        for w in caught
+        if issubclass(w.category, GradGuardWarning)
+    )
+    assert "bug" not in said
+    if keras.backend.backend() == "tensorflow":
+        # There the pass is a call of the model, which a GAN has not.
+        assert "cannot be measured, because the model has a train step" in said
+        assert "What goes on: gradients" in said
+    else:
+        assert not said
 
 
 def test_watching_two_optimizers_changes_nothing():

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
 from keras_gradguard._backend import randomness
+from keras_gradguard._backend.errors import CannotBeCalledError
 from keras_gradguard._backend.errors import CannotRunAgainError
 from keras_gradguard._backend.losses import computes_loss
 from keras_gradguard._backend.tensorflow.values import native
@@ -232,7 +233,12 @@ def _forward_of(model, custom):
     def forward(data, scope):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with scope:
-            outputs = model(x, **kwargs)
+            try:
+                outputs = model(x, **kwargs)
+            except Exception as error:
+                if custom:
+                    raise CannotBeCalledError(error) from error
+                raise
             if custom and not computes:
                 return None
             # It may compute the loss of something else than the outputs.
