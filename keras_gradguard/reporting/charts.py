@@ -29,7 +29,7 @@ _VIRIDIS = np.array(
     ]
 )
 # The axis of a chart spans this share of its values at least.
-_LEAST_SPAN = 0.2
+LEAST_SPAN = 0.2
 _CHART_POINTS = 300
 _GONE, _ZERO = np.array([214, 39, 40]), np.array([0, 0, 0])
 _UNKNOWN = np.array([150, 150, 150])
@@ -246,7 +246,7 @@ def _range(values, logarithmic):
     low, high = float(values.min()), float(values.max())
     if logarithmic:
         return low, high
-    least = _LEAST_SPAN * max(abs(low), abs(high)) or 1.0
+    least = LEAST_SPAN * max(abs(low), abs(high)) or 1.0
     missing = max(0.0, least - (high - low)) / 2
     below = low - missing
     return (0.0 if low >= 0 > below else below), high + missing

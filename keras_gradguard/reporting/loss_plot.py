@@ -3,11 +3,10 @@
 import numpy as np
 
 from keras_gradguard.reporting.bins import StepBins
+from keras_gradguard.reporting.charts import LEAST_SPAN
 from keras_gradguard.reporting.drawing import mark
 
 _POINTS = 150
-# As in the charts of the HTML report.
-_LEAST_SPAN = 0.2
 
 
 def draw_loss(axes, trace, findings):
@@ -86,7 +85,7 @@ def _spread(axes):
 def _show_flat_as_flat(axes):
     """Let the axis span a fifth of its values at least."""
     low, high = axes.get_ylim()
-    missing = _LEAST_SPAN * max(abs(low), abs(high)) - (high - low)
+    missing = LEAST_SPAN * max(abs(low), abs(high)) - (high - low)
     if missing > 0:
         axes.set_ylim(low - missing / 2, high + missing / 2)
     axes.ticklabel_format(axis="y", useOffset=False)

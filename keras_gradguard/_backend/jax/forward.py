@@ -179,15 +179,13 @@ def _copies_of(jaxpr, arguments, kept):
     arrays = [leaves[i] for i in ours]
     held = on_host(arrays)
     made = copies(arrays) if held is None else map(np.array, held)
-    found = dict(zip(ours, made, strict=True))
-    for i in wanted:
-        if i not in found:  # a generator may refill its arrays
-            found[i] = np.array(leaves[i])
-    for i, leaf in enumerate(leaves):
-        # What is not used is not read: a shape stands for it.
-        found.setdefault(i, kept.get(id(leaf), leaf))
-    ordered = [found[i] for i in range(len(leaves))]
-    return jax.tree_util.tree_unflatten(structure, ordered)
+    # What is not used stays as it is, even if it is gone by then.
+    found = [kept.get(id(leaf), leaf) for leaf in leaves]
+    for i in set(wanted) - set(ours):  # a generator may refill its arrays
+        found[i] = np.array(leaves[i])
+    for i, copy in zip(ours, made, strict=True):
+        found[i] = copy
+    return jax.tree_util.tree_unflatten(structure, found)
 
 
 class ForwardPass:

@@ -62,11 +62,10 @@ export class TimesMap {
     const known = this.layers.flatMap(({ norms }) =>
       norms.filter((norm) => Number.isFinite(norm) && norm > 0));
     const high = Math.max(...known);
-    this.scale = mapScale(
-      [Math.max(Math.min(...known), high / DECADES)], [high]);
+    const low = Math.max(Math.min(...known), high / DECADES);
+    this.scale = mapScale([low], [high]);
     this.note.textContent = known.length
-      ? `dark ${number(Math.max(Math.min(...known), high / DECADES))}, ` +
-        `bright ${number(high)}` : "";
+      ? `dark ${number(low)}, bright ${number(high)}` : "";
     this.draw();
   }
 

@@ -17,6 +17,13 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
 )
 
 
+def _of_numbers(start):
+    """Yield the layers that give floating-point numbers, and those."""
+    for layer in start.layers:
+        if layer.output.dtype.kind == "f":
+            yield layer, layer.output
+
+
 def first_nonfinite(start):
     """Find the first layer that gives NaN or infinity, and how it came there.
 
@@ -28,10 +35,7 @@ def first_nonfinite(start):
         large by then that their squares overflow. None if all is finite.
     """
     largest = 0.0
-    for layer in start.layers:
-        values = layer.output
-        if values.dtype.kind != "f":
-            continue
+    for layer, values in _of_numbers(start):
         fine = np.isfinite(values)
         largest = max(largest, float(np.abs(values[fine]).max(initial=0)))
         if not fine.all():
@@ -52,10 +56,7 @@ def huge_output(start):
     gone = first_nonfinite(start)
     if gone is not None and not gone[1]:
         return None
-    for layer in start.layers:
-        values = layer.output
-        if values.dtype.kind != "f":
-            continue
+    for layer, values in _of_numbers(start):
         bad = ~np.isfinite(values)
         if bad.any() or float(np.abs(values).max(initial=0)) > HUGE:
             what = "NaN or infinity" if bad.any() else "numbers above 1e30"
@@ -114,15 +115,15 @@ def far_outputs(start):
     ends = facts.output_min, facts.output_max
     if None in (*size, *ends):
         return None
-    wanted = max(float(np.hypot(*size)), grown[0])
-    if not max(map(abs, ends)) > START_SIGNAL * wanted:
-        return None
     came, sizes = grown
+    wanted = float(np.hypot(*size))
+    if not max(map(abs, ends)) > START_SIGNAL * max(wanted, came):
+        return None
     return _of_signal(
         start,
         came,
         sizes,
-        f"What is wanted has a size of {number(float(np.hypot(*size)))}. The "
+        f"What is wanted has a size of {number(wanted)}. The "
         "loss and its first gradient are as much too large.",
     )
 
