@@ -426,7 +426,11 @@ def _drawn_here(name):
                 return original(shape, *args, dtype=dtype, seed=seed, **kwargs)
             rng = np.random.default_rng(numbers)
             values = draws[name](rng, shape, *args, **kwargs)
+            # To convert it on the device would be compiled, too.
             dtype = dtype or keras.config.floatx()
+            values = values.astype(
+                "float64" if dtype == "float64" else "float32"
+            )
             return keras.ops.convert_to_tensor(values, dtype)
 
         return draw

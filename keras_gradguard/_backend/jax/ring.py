@@ -4,12 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from keras_gradguard._backend import ring_layout
-
-
-@jax.jit
-def _copies(arrays):
-    """Copies of several arrays, by one dispatch."""
-    return [jnp.copy(array) for array in arrays]
+from keras_gradguard._backend.jax.values import copies
 
 
 class Ring:
@@ -60,10 +55,10 @@ class Ring:
             variable.value if state is None else state[id(variable)]
             for variable in self.variables
         ]
-        copies = _copies(arrays)  # the originals are donated
-        for array in copies:
+        copied = copies(arrays)  # the originals are donated
+        for array in copied:
             array.copy_to_host_async()
-        return tuple(copies)
+        return tuple(copied)
 
     @property
     def variables(self):
