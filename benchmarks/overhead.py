@@ -39,6 +39,7 @@ from apart import head
 from apart import medians
 from first_fit import STEPS
 from first_fit import first_fit
+from models import LARGE
 from models import MODELS
 
 import keras_gradguard as kgg
@@ -249,7 +250,11 @@ def _fit(model, x, y, batch_size, make):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--models", nargs="*", default=list(MODELS))
+    parser.add_argument(
+        "--models",
+        nargs="*",
+        default=[name for name in MODELS if name not in LARGE],
+    )
     parser.add_argument(
         "--variants",
         nargs="*",
