@@ -2,16 +2,26 @@
 
 import jax
 import jax.numpy as jnp
+import keras
+import numpy as np
 
 from keras_gradguard._backend import ring_layout
 from keras_gradguard._backend.jax.values import copies
+
+
+class _Zeros(keras.initializers.Zeros):
+    # From the host: JAX compiles a function for each shape of zeros.
+    def __call__(self, shape, dtype=None, **more):
+        if more:
+            return super().__call__(shape, dtype, **more)
+        return jnp.asarray(np.zeros(shape, dtype), dtype)
 
 
 class Ring:
     def __init__(self, rows, columns, optimizer, name):
         self.rows = rows
         self._store = optimizer.add_variable(
-            (rows, ring_layout.HEAD + columns), "zeros", "float32", name=name
+            (rows, ring_layout.HEAD + columns), _Zeros(), "float32", name=name
         )
         self._cursor = optimizer.add_variable(
             (), "zeros", "int32", name=f"{name}_cursor"
