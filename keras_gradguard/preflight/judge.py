@@ -20,7 +20,7 @@ from keras_gradguard.reporting.report import Report
 _MOST_ROWS, _FEWEST_ROWS = 256, 64
 # Values that layers may compute for them, and the rows that are taken anyhow:
 # a layer of so many values has each unit at many places of a row.
-_MOST_VALUES, _ROWS_OF_LARGE = 2e7, 32
+_MOST_VALUES, _ROWS_OF_LARGE = 1e7, 32
 
 
 def static_findings(model: Any) -> list[Finding]:
