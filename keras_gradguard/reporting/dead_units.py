@@ -113,15 +113,15 @@ def _notes(detector):
     if detector.revived:
         total = sum(
             n
-            for told in detector.revived
-            for n in told.values()
+            for result in detector.revived
+            for n in result.values()
             if isinstance(n, int)
         )
         lines.append(f"  Revived {count(total, 'unit')}.")
         reasons = {
             path: reason
-            for told in detector.revived
-            for path, reason in told.items()
+            for result in detector.revived
+            for path, reason in result.items()
             if isinstance(reason, str)
         }
         lines += [

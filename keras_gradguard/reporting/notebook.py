@@ -5,6 +5,7 @@ from html import escape
 import numpy as np
 
 from keras_gradguard.reporting.bins import StepBins
+from keras_gradguard.reporting.brief import loss_so_far
 from keras_gradguard.reporting.charts import heatmap
 from keras_gradguard.reporting.html import finding_card
 from keras_gradguard.reporting.lives import what_became_of
@@ -13,7 +14,6 @@ from keras_gradguard.reporting.spark import bands
 from keras_gradguard.reporting.spark import sparkline
 from keras_gradguard.reporting.tables import layer_rows
 from keras_gradguard.reporting.tables import verdict
-from keras_gradguard.reporting.told import loss_so_far
 
 _BARS, _ROWS = 24, 20
 # Only below the class, so that the notebook's own look stays as it is.

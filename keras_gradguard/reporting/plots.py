@@ -130,8 +130,8 @@ def plot(trace, findings=(), layers=None, judged=True):
             ncols=5,
             fontsize="small",
         )
-    told = verdict(trace, list(findings)) if judged else repr(trace)[1:-1]
-    figure.suptitle(f"GradGuard: {told}", x=0.5)
+    title = verdict(trace, list(findings)) if judged else repr(trace)[1:-1]
+    figure.suptitle(f"GradGuard: {title}", x=0.5)
     return figure
 
 

@@ -95,16 +95,16 @@ def assemble(data):
         A `RunData`, or None if there is nothing that tells of layers.
     """
     reader = Reader()
-    told = [
+    named = [
         (chunk, names)
         for chunk in reader.chunks(data.get(LAYERS_TAG, ()), "layers", "layers")
         if (names := reader.texts(chunk.header["layers"], "layers: `layers`"))
     ]
-    if not told:
+    if not named:
         return _unknown(reader) if reader.left_out else None
-    about, names = told[-1][0].header, told[-1][1]
+    about, names = named[-1][0].header, named[-1][1]
     # Sessions of another model cannot stand in one picture with the last.
-    of_this = [chunk for chunk, layers in told if layers == names]
+    of_this = [chunk for chunk, layers in named if layers == names]
     same = {chunk.session for chunk in of_this}
     chunks = [
         chunk
@@ -118,8 +118,8 @@ def assemble(data):
         about.get("variables") or [], "layers: `variables`"
     )
     variables = variables or []
-    told = about.get("recurrent") or []
-    recurrent = reader.texts(told, "layers: `recurrent`") or []
+    recurrent = about.get("recurrent") or []
+    recurrent = reader.texts(recurrent, "layers: `recurrent`") or []
     series = [
         reader.series(chunk, len(names), len(sites), len(variables))
         for chunk in chunks
@@ -289,8 +289,8 @@ def _last_step(chunks, steps):
     if not len(steps):
         return -1
     # The last chunk is of the session that has the last word.
-    told = chunks[-1].header.get("last_step")
-    return max(int(steps[-1]), told if is_step(told) else -1)
+    last = chunks[-1].header.get("last_step")
+    return max(int(steps[-1]), last if is_step(last) else -1)
 
 
 def _findings(reader, chunks, ends, sessions):
