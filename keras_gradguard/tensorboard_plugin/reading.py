@@ -307,5 +307,5 @@ def _is_remedy(data):
     )
 
 
-def _cut(text, most=60):
-    return text if len(text) <= most else f"{text[:most]}..."
+def _cut(text):
+    return text if len(text) <= 60 else f"{text[:60]}..."
