@@ -366,6 +366,7 @@ def test_layers_that_see_other_numbers_of_samples():
         np.testing.assert_allclose(share, expected, rtol=1e-6)
 
 
+@pytest.mark.once
 def test_patience_and_rare_units():
     keras.utils.set_random_seed(0)
     model = deep_mlp(width=4, depth=1)
