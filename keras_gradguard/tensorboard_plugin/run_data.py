@@ -113,28 +113,16 @@ def assemble(data):
         )
         if chunk.session in same
     ]
-    sites = reader.texts(about.get("sites") or [], "layers: `sites`") or []
-    variables = reader.texts(
-        about.get("variables") or [], "layers: `variables`"
+    sites, variables, recurrent = (
+        reader.texts(about.get(name) or [], f"layers: `{name}`") or []
+        for name in ("sites", "variables", "recurrent")
     )
-    variables = variables or []
-    recurrent = about.get("recurrent") or []
-    recurrent = reader.texts(recurrent, "layers: `recurrent`") or []
     series = [
         reader.series(chunk, len(names), len(sites), len(variables))
         for chunk in chunks
     ]
     ends = _first_steps(chunks, series)
     steps, shared = _shared(chunks, series, ends)
-    active = np.zeros(len(names), bool)
-    for chunk in of_this:
-        mask = reader.flags(chunk.header.get("active"), len(names))
-        if mask is not None:
-            active |= mask
-    with_gradient = np.zeros(len(variables), bool)
-    if variables:
-        mask = reader.flags(about.get("variables_active"), len(variables))
-        with_gradient = ~with_gradient if mask is None else mask
     classes = reader.texts(about.get("classes"), "layers: `classes`")
     if classes is None or len(classes) != len(names):
         classes = [""] * len(names)
@@ -146,8 +134,8 @@ def assemble(data):
         sites,
         variables,
         classes,
-        active,
-        with_gradient,
+        _active(reader, of_this, len(names)),
+        _with_gradient(reader, about, len(variables)),
         meta if isinstance(meta, dict) else {},
         steps,
         shared,
@@ -161,6 +149,24 @@ def assemble(data):
         _last_step(chunks, steps),
         reader.left_out,
     )
+
+
+def _active(reader, chunks, layers):
+    """Which layers got a gradient in any session."""
+    active = np.zeros(layers, bool)
+    for chunk in chunks:
+        mask = reader.flags(chunk.header.get("active"), layers)
+        if mask is not None:
+            active |= mask
+    return active
+
+
+def _with_gradient(reader, about, variables):
+    """Which variables get a gradient; all where it is not known."""
+    if not variables:
+        return np.zeros(0, bool)
+    mask = reader.flags(about.get("variables_active"), variables)
+    return np.ones(variables, bool) if mask is None else mask
 
 
 def _unknown(reader):
