@@ -4,6 +4,7 @@ from html import escape
 
 import numpy as np
 
+from keras_gradguard.findings.causes import ranked
 from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.brief import loss_so_far
 from keras_gradguard.reporting.charts import heatmap
@@ -76,12 +77,15 @@ def run_html(trace, findings):
     """
     if not len(trace.steps):
         return _cell(["<p>GradGuard: nothing was recorded yet.</p>"])
-    worst = "critical" if findings else "good"
-    if findings and all(f.severity != "critical" for f in findings):
-        worst = "warning"
+    findings = ranked(findings)
+    if findings:
+        kind = findings[0].severity
+    else:
+        # What could not be judged yet is not green.
+        kind = "dim" if trace.meta.get("not_judged") else "good"
     _, loss = loss_so_far(trace)
     parts = [
-        f'<p class="verdict {worst}">{escape(verdict(trace, findings))}</p>',
+        f'<p class="verdict {kind}">{escape(verdict(trace, findings))}</p>',
         f'<p class="dim">Step {trace.steps[-1]:,}. {escape(loss)}</p>',
         *[finding_card(finding, trace) for finding in findings],
         *_map(trace, findings),
