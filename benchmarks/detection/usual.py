@@ -456,6 +456,7 @@ def diabetes_near_its_ceiling():
 @usual("table")
 def three_quantiles():
     x, y = waves(800, noise=0.3)
+
     def pinball(t, p):
         at = ops.convert_to_tensor([0.1, 0.5, 0.9], "float32")
         gap = t - p
