@@ -14,6 +14,7 @@ from keras_gradguard.preflight import building
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight import start as starts
+from keras_gradguard.preflight.first_batch import first_rows
 from keras_gradguard.reporting.report import Report
 
 _MOST_ROWS, _FEWEST_ROWS = 256, 64
@@ -106,20 +107,29 @@ def checked(
         )
     batch_size = check_int("check", "batch_size", batch_size, minimum=1)
     rows = int(np.clip(4 * batch_size, _FEWEST_ROWS, _MOST_ROWS))
+    fixed = building.fixed_batch(model)
     with probe.random_state_kept():
-        data = samples.take(x, y, rows, batch_size)
-    notes: list[str] = [*data.notes]
+        data = samples.take(x, y, rows, fixed or batch_size)
+    if fixed is not None:
+        data = first_rows(data, fixed)
     why = building.cannot_run(model)
     if why is not None:
-        return _unseen(model, why, notes)
-    try:
-        model, fresh = building.built(model, data.x, batch_size, notes)
-        with probe.random_state_kept():
-            return _check(model, data, fresh, notes, notes_too)
-    except building.CannotRun as error:
-        if not building.trains_its_own_way(model):
-            raise ValueError(str(error)) from error
-        return _unseen(model, str(error), notes)
+        return _unseen(model, why, [*data.notes])
+    failed = None
+    for rows_of_batch in (data, first_rows(data, batch_size)):
+        # Some models take a batch of `batch_size` and no other: a graph's.
+        told = [*data.notes]
+        try:
+            ready, fresh = building.built(
+                model, rows_of_batch.x, batch_size, told
+            )
+            with probe.random_state_kept():
+                return _check(ready, rows_of_batch, fresh, told, notes_too)
+        except building.CannotRun as error:
+            failed = failed or error
+    if not building.trains_its_own_way(model):
+        raise ValueError(str(failed)) from failed
+    return _unseen(model, str(failed), [*data.notes])
 
 
 def _unseen(model: Any, why: str, notes: list[str]) -> Report:
