@@ -144,8 +144,8 @@ class Quantizer(layers.Layer):
         )
 
     def call(self, x):
-        away = ops.sum(ops.square(x[:, None] - self.rows[None]), -1)
-        near = ops.take(self.rows, ops.argmin(away, axis=1), axis=0)
+        away = ops.sum(ops.square(x[..., None, :] - self.rows), -1)
+        near = ops.take(self.rows, ops.argmin(away, axis=-1), axis=0)
         self.add_loss(0.25 * ops.mean(ops.square(x - ops.stop_gradient(near))))
         self.add_loss(ops.mean(ops.square(near - ops.stop_gradient(x))))
         return x + ops.stop_gradient(near - x)
