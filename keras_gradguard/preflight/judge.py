@@ -115,7 +115,7 @@ def checked(
     why = building.cannot_run(model)
     if why is not None:
         return _unseen(model, why, [*data.notes])
-    failed = None
+    failed: building.CannotRun | None = None
     for rows_of_batch in (data, first_rows(data, batch_size)):
         # Some models take a batch of `batch_size` and no other: a graph's.
         told = [*data.notes]
