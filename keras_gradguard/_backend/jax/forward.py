@@ -1,5 +1,6 @@
 """JAX: a pass forward beside the compiled step."""
 
+import functools
 import itertools
 from typing import Any
 
@@ -12,14 +13,10 @@ from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotRunAgainError
 from keras_gradguard._backend.jax.ahead import Ahead
 from keras_gradguard._backend.jax.bundle import Bundle
+from keras_gradguard._backend.jax.values import copies
 from keras_gradguard._backend.jax.values import is_here
 from keras_gradguard._backend.jax.values import on_host
 from keras_gradguard._backend.losses import computes_loss
-
-
-@jax.jit
-def copies(values):
-    return [jnp.copy(value) for value in values]
 
 
 def values_before(model, args):
@@ -111,7 +108,7 @@ class _Look:
                 if self._sharded:
                     return self._function(state, batch)
                 function = Ahead(self._function, traced)
-                copied = _copies_of(traced.jaxpr, (state, batch), kept)
+                copied = _copies_of(traced.jaxpr, (state, batch), kept())
                 return _Later(self, function, copied)
         except Exception as error:
             self.fail(error)
@@ -216,9 +213,12 @@ class ForwardPass:
         state, iterator = args
         batch = next(iterator)
         args = state, itertools.chain([batch], iterator)
-        values = _by_variable(self._model, state)
-        kept = kept or {}
-        copied = {id(values[key]): copy for key, copy in kept.items()}
+
+        @functools.cache
+        def copied():  # a first look alone asks
+            values = _by_variable(self._model, state)
+            return {id(values[key]): c for key, c in (kept or {}).items()}
+
         return args, [look(state, batch, copied) for look in self._looks]
 
     def take(self, vector):
