@@ -28,9 +28,12 @@ def cannot_run(model: Any) -> str | None:
 
 def fixed_batch(model: Any) -> int | None:
     """Return the rows of a batch that a model is made for, None if any."""
-    if not graph.is_graph(model) or not model.built:
+    if not graph.is_graph(model):
         return None
-    sizes = {tensor.shape[0] for tensor in model.inputs}
+    try:
+        sizes = {tensor.shape[0] for tensor in model.inputs}
+    except (AttributeError, ValueError):
+        return None  # A `Sequential` that does not know its inputs yet.
     return min(sizes - {None}, default=None)
 
 

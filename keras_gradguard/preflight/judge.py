@@ -111,17 +111,15 @@ def checked(
         )
     batch_size = check_int("check", "batch_size", batch_size, minimum=1)
     rows = _rows(model, batch_size)
-    fixed = building.fixed_batch(model)
     with probe.random_state_kept():
-        data = samples.take(x, y, rows, fixed or batch_size)
-    if fixed is not None:
-        data = first_rows(data, fixed)
+        data = samples.take(x, y, rows, batch_size)
     why = building.cannot_run(model)
     if why is not None:
         return _unseen(model, why, [*data.notes])
     failed: building.CannotRun | None = None
-    for rows_of_batch in (data, first_rows(data, batch_size)):
-        # Some models take a batch of `batch_size` and no other: a graph's.
+    whole = building.fixed_batch(model) or batch_size
+    for rows_of_batch in (data, first_rows(data, whole)):
+        # Some models take a batch of one size and no other: a graph's.
         told = [*data.notes]
         try:
             ready, fresh = building.built(
