@@ -37,9 +37,9 @@ class OscillatingLoss(Rule):
       twenty epochs (or stretches of 100 records where an epoch is longer). It
       goes up by over 10 % three times, and is not a fifth lower in the end.
 
-    A run that has learnt (by outputs that follow the targets, by a score, by
-    a loss that fell by nine tenths, or by one that is as low as noisy targets
-    let it be) may swing as it likes. Stretches that cut epochs into parts
+    A run that has learnt may swing as it likes: its outputs follow the targets,
+    its score is good, or its loss fell by nine tenths. So may one whose loss is
+    as low as noisy targets let it be. Stretches that cut epochs into parts
     differ by the batches in them: such changes do not count.
 
     References:
