@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_gradguard import _backend
 from keras_gradguard import edits
+from keras_gradguard._text import error_in_words
 from keras_gradguard.callbacks.gradient_monitor import GradientMonitor
 from keras_gradguard.healing.skill import is_blind
 from keras_gradguard.healing.skill import skill
@@ -76,7 +77,7 @@ class Trials:
             batch.
 
     Attributes:
-        sample: `Sample` of the data, by which skill is measured.
+        sample: `Samples` of the data, by which skill is measured.
         batch_size: Int.
         length: Int. Epochs of a training; to be set.
         left: Int. Epochs that may still be spent; to be set.
@@ -119,8 +120,7 @@ class Trials:
         try:
             history = self._fit(model, [monitor] if watched else [])
         except Exception as error:
-            text = str(error).splitlines()[0][:200] if str(error) else ""
-            text = f"{type(error).__name__}: {text}"
+            text = error_in_words(error)
             return Trial(start, model, -math.inf, [], error=text)
         trial = Trial(start, model, math.nan, [])
         if watched:

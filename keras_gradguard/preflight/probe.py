@@ -294,7 +294,7 @@ def _with_a_row(layer, args):
     """Keep the indices that an embedding looks up inside its table.
 
     torch, and TensorFlow on CPUs, would raise at one outside; that it is there
-    is told from what the layer was given.
+    is read off what the layer was given.
     """
     if not isinstance(layer, keras.layers.Embedding) or not args:
         return args
@@ -327,6 +327,8 @@ def _tensors(x):
             return leaf
         if leaf.dtype == np.float64:
             leaf = leaf.astype(keras.config.floatx())
-        return ops.convert_to_tensor(leaf)
+        # Without a dtype, JAX compiles what takes it in; it has no 8 bytes.
+        dtype = leaf.dtype.name if leaf.dtype.itemsize < 8 else None
+        return ops.convert_to_tensor(leaf, dtype)
 
     return keras.tree.map_structure(convert, x)

@@ -63,9 +63,11 @@ class RunWriter(Reporter):
         OSError: If the directory cannot be written.
     """
 
+    work = "writing into `log_dir`"
+
     def __init__(self, log_dir):
         self.log_dir = Path(log_dir)
-        with naming_log_dir("RunWriter", log_dir):
+        with naming_log_dir("GradientMonitor", log_dir):
             self.log_dir.mkdir(parents=True, exist_ok=True)
             remove_drafts(self.log_dir, (TRACE, FINDINGS, RUN))
             self._earlier, self._earlier_findings = self._read_earlier()
@@ -85,11 +87,11 @@ class RunWriter(Reporter):
         self._append_findings(findings)
 
     def on_judged(self, findings, history, trace):
-        """Append what has become of those that were told."""
+        """Append what has become of those that were written."""
         self._history = history
-        told = self._written
+        before = self._written
         self._append_findings(
-            [f for f in history if told.get(f.key, f.status) != f.status]
+            [f for f in history if before.get(f.key, f.status) != f.status]
         )
 
     def _append_findings(self, findings):
@@ -118,8 +120,8 @@ class RunWriter(Reporter):
         self._write_epochs(whole)
         self._write_layers(whole)
         # A finding's last step moves on; the file ends with the final state.
-        told = [*findings, *ended(self._history)]
-        lines = [json.dumps(f.to_dict(), allow_nan=False) + "\n" for f in told]
+        last = [*findings, *ended(self._history)]
+        lines = [json.dumps(f.to_dict(), allow_nan=False) + "\n" for f in last]
         if whole is not trace:
             lines = self._lines_before(first_step(trace)) + lines
         text = "".join(lines).encode()
