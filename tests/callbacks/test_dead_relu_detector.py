@@ -1,5 +1,7 @@
 """`DeadReLUDetector` against a forward pass over the very batches."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -345,6 +347,41 @@ def test_share_where_a_smaller_batch_is_laid_out_otherwise():
     for path, outputs in mlp_float64(model, x).items():
         expected = (outputs > 0).mean(axis=0)
         np.testing.assert_allclose(detector.share[path], expected, rtol=1e-6)
+
+
+class OneActivation(keras.Model):
+    """Calls one ReLU behind layers of different widths."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide, self.narrow = layers.Dense(8), layers.Dense(5)
+        self.act = layers.ReLU(name="act")
+        self.head = layers.Dense(1)
+
+    def call(self, x):
+        return self.head(self.act(self.narrow(self.act(self.wide(x)))))
+
+
+def test_one_activation_layer_behind_layers_of_different_widths():
+    keras.utils.set_random_seed(0)
+    model = OneActivation()
+    x, y = data(0, rows=2 * BATCH + 5)
+    model(x[:2])
+    model.wide.bias.assign([-1e3, *[0] * 7])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    detector = kgg.DeadReLUDetector(verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", kgg.GradGuardWarning)
+        fit(model, x, y, [detector], epochs=1)
+    h, wanted = x.astype("float64"), []
+    for layer in (model.wide, model.narrow):
+        kernel, bias = (np.asarray(w, "float64") for w in layer.get_weights())
+        h = np.maximum(h @ kernel + bias, 0)
+        wanted += list((h > 0).mean(axis=0))
+    (share,), (dead,) = detector.share.values(), detector.dead_units.values()
+    np.testing.assert_allclose(share, wanted, rtol=1e-6)
+    np.testing.assert_array_equal(dead, np.flatnonzero(np.equal(wanted, 0)))
+    assert 0 in dead
 
 
 class Interrupts(keras.callbacks.Callback):

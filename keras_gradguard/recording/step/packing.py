@@ -72,8 +72,14 @@ class Packing:
                 continue
             (i,) = run.positions
             calls = [_active(table) for table in tables[i]]
-            parts.append(output_statistics.largest(calls))
-            units.append(int(parts[-1].shape[0]))
+            widths = [int(call.shape[0]) for call in calls]
+            if len(set(widths)) == 1:
+                parts.append(output_statistics.largest(calls))
+                units.append(widths[0])
+            else:
+                # No two of them are the same units.
+                parts += calls
+                units.append(sum(widths))
         self._counts = sites, units
         backend = _backend.current()
         samples = backend.batch_sizes([o[0] for o in outputs])
