@@ -1,7 +1,13 @@
 """Numbers and names as people read them."""
 
+import re
+import sys
+
 import numpy as np
 
+# Bold and colours, which Keras puts into its errors.
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+_LISTING = "Arguments received by"
 _NAMED = ((9, "billion"), (6, "million"))
 
 
@@ -57,6 +63,24 @@ def count(number, thing, things=None):
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
+def error_in_words(error, limit=300):
+    """Return an exception as one line: its class, and what it says.
+
+    Without the escapes for bold, line breaks and lists of arguments that
+    Keras adds, and cut where it is long.
+
+    Args:
+        error: Exception.
+        limit: Int. Characters to keep of what it says. Defaults to 300.
+    """
+    text = _ESCAPES.sub("", str(error)).split(_LISTING)[0]
+    text = " ".join(text.split())
+    if len(text) > limit:
+        text = text[:limit].rstrip()
+    name = type(error).__name__
+    return f"{name}: {text.rstrip('.')}" if text else name
+
+
 def showable(text, stream):
     """Return a text with question marks for what a stream's encoding lacks.
 
@@ -68,6 +92,28 @@ def showable(text, stream):
     """
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, errors="replace").decode(encoding)
+
+
+def put_out(text):
+    """Write a text to stdout, where there is one and it takes it.
+
+    A program without a console has none, and a pipe may be gone: that must
+    end no training.
+
+    Args:
+        text: Str.
+
+    Returns:
+        The exception that kept it from being written, or None.
+    """
+    if sys.stdout is None:
+        return None
+    try:
+        sys.stdout.write(showable(text, sys.stdout))
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        return error
+    return None
 
 
 def names(layers, limit=4):

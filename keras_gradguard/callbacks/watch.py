@@ -1,5 +1,6 @@
 """What the callbacks have in common: a recording that never hurts a run."""
 
+import contextlib
 import threading
 import warnings
 from typing import Any
@@ -8,6 +9,7 @@ import keras
 
 from keras_gradguard import _backend
 from keras_gradguard._text import count
+from keras_gradguard._text import error_in_words
 from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import keras_private
@@ -172,6 +174,9 @@ class Watch:
 
     def on_left(self):
         """Let the callback finish: an exception has left the `fit`."""
+        if self.armed and self.recording.reason is not None:
+            # No warning: the user reads the exception itself.
+            self._note_reason(self.recording.reason)
         self.guard(self._callback.on_left)
         self.armed = False
         self.recording = None
@@ -193,20 +198,23 @@ class Watch:
             return
         self.armed = False
         warnings.warn(
-            f"{self.owner}: recording failed with "
-            f"{type(error).__name__}: {error}. {_TELL_US} This is a bug of "
-            "keras-gradguard; please report it with this message.",
+            f"{self.owner}: recording failed with {error_in_words(error)}. "
+            f"{_TELL_US} This is a bug of keras-gradguard; please report it "
+            "with this message.",
             GradGuardWarning,
             stacklevel=2,
         )
 
-    def _tell_blind(self, reason):
-        if self.reason is not None:
-            return
+    def _note_reason(self, reason):
         self.reason = reason
         trace = getattr(self._callback, "trace", None)
         if trace is not None:
             trace.meta["not_recorded"] = reason
+
+    def _tell_blind(self, reason):
+        if self.reason is not None:
+            return
+        self._note_reason(reason)
         if not self.speaks:
             return
         warnings.warn(
@@ -232,6 +240,9 @@ class WatchingCallback(Callback):
 
     def __init__(self):
         super().__init__()
+        # What a backend needs is imported now, and not by the first step.
+        with contextlib.suppress(RuntimeError):  # `fit` tells
+            _backend.current()
         self._watch = Watch(self._owner, self)
 
     def set_model(self, model: Any) -> None:

@@ -5,7 +5,11 @@ import dataclasses
 import warnings
 from typing import Any
 
+from keras_gradguard._text import error_in_words
 from keras_gradguard.exceptions import GradGuardWarning
+
+# What users call the callbacks.
+_USUAL_NAMES = {"GradientMonitor": "monitor", "DeadReLUDetector": "detector"}
 
 
 class Reporter:
@@ -13,7 +17,12 @@ class Reporter:
 
     A subclass has those of the methods that it needs; the others do nothing.
     Each may raise: `Guarded` says it once and goes on without the reporter.
+
+    Attributes:
+        work: Str. What it does, as the user is told where that fails.
     """
+
+    work = "reporting"
 
     def on_judged(self, findings, history, trace):
         """Take in what the rules say now; called at each of their looks.
@@ -139,14 +148,16 @@ class Guarded:
 
     Args:
         reporter: The reporter.
+        owner: Str. Name of the callback, as the user is told.
 
     Attributes:
         reporter: The reporter.
         failed: Bool. Whether it was dropped.
     """
 
-    def __init__(self, reporter):
+    def __init__(self, reporter, owner="GradientMonitor"):
         self.reporter = reporter
+        self._owner = owner
         self.failed = False
 
     def deliver(self, event, trace):
@@ -162,11 +173,11 @@ class Guarded:
             event.tell(self.reporter, trace)
         except Exception as error:
             self.abandon()
-            name = type(self.reporter).__name__
             warnings.warn(
-                f"{name}: reporting failed and is off for the rest of the "
-                f"run: {type(error).__name__}: {error}. Training goes on and "
-                "`monitor.trace` is complete.",
+                f"{self._owner}: {self.reporter.work} failed and is off for "
+                f"the rest of the run: {error_in_words(error)}. Training goes "
+                f"on and `{_USUAL_NAMES.get(self._owner, 'callback')}.trace` "
+                "is complete.",
                 GradGuardWarning,
                 stacklevel=3,
             )
