@@ -2,10 +2,10 @@
 
 import dataclasses
 
+from keras_gradguard.diagnosis.remedies.code import CLIPS
+from keras_gradguard.diagnosis.remedies.expressions import is_clipped
 from keras_gradguard.diagnosis.remedies.paste import written
 from keras_gradguard.findings.causes import ranked
-
-_UNCLIPPED = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
 def fitted(run, findings):
@@ -43,6 +43,8 @@ def changes_of(remedy):
 
 def _fits(run, remedy):
     for action, arguments in changes_of(remedy):
+        if action == "clip" and is_clipped(run.optimizer.call):
+            return False
         if action != "convert":
             continue
         if arguments.get("normalization") and _normalized(run):
@@ -89,7 +91,7 @@ class _Agreement:
             self.side = self.side or self._side(action, arguments)
             changed = arguments.get("arguments")
             if action == "change_optimizer" and isinstance(changed, dict):
-                self.unclips |= any(key in _UNCLIPPED for key in changed)
+                self.unclips |= any(key in CLIPS for key in changed)
         return True
 
     def _side(self, action, arguments):

@@ -45,6 +45,9 @@ _LONG, _OF_PLAN = 100, 0.3
 _GRAVE = ("constant", "symmetric")
 # Units of a recurrent layer that had one.
 _UNITS = 16
+# More layers than these are given a pairing, in one line.
+_FEW = 2
+_CONSTANT = "constant"
 # Nor does one learn behind whose layers less of the signal is left, and whose
 # outputs differ by less from row to row.
 _DEAD, _SAME = 1e-3, 0.02
@@ -149,7 +152,12 @@ class PoorInitialization(Rule):
                     ],
                 },
                 first.message + rest,
-                for_initialization(start.run, layers, first.preset),
+                for_initialization(
+                    start.run,
+                    layers,
+                    first.preset,
+                    all(p.kind == _CONSTANT for p in problems),
+                ),
             )
         ]
 
@@ -347,7 +355,25 @@ def _remedies(run, kind, layers):
     if kind == "constant" and inside and len(inside) == len(layers):
         # In layers of the user's own, which nothing builds anew.
         return [draw_anew(inside), *for_initialization(run, layers)]
-    return for_initialization(run, layers)
+    return for_initialization(run, layers, constant=kind == "constant")
+
+
+def _random(run, layers):
+    """Return the remedy for a few kernels that start equal, or []."""
+    known = [run.info(layer) for layer in layers]
+    plain = all(i.get("call") and i.get("kernel_initializer") for i in known)
+    if not plain or not 0 < len(layers) <= _FEW:
+        return []
+    shown = " and ".join(str(at).rsplit("/", maxsplit=1)[-1] for at in layers)
+    # What Keras takes where nothing is said.
+    usual = {"kernel_initializer": "glorot_uniform"}
+    return [
+        changes.change_layers(
+            f"Let the weights of {shown} start at random",
+            "Units that start equal get the same gradient, and stay equal.",
+            {str(layer): usual for layer in layers},
+        )
+    ]
 
 
 def _class(run, layer):
@@ -379,17 +405,19 @@ def _what(kind, guilty):
     )
 
 
-def for_initialization(run, layers, preset=None):
+def for_initialization(run, layers, preset=None, constant=False):
     """Return remedies for weights that no training should start from.
 
     Args:
         run: `RunInfo` of the run or the model.
         layers: List of str. The layers.
         preset: Str or None. Name of the pairing that fits.
+        constant: Bool. Whether they start equal, and no more is wrong.
     """
     preset = preset if preset not in (None, "linear") else "he_relu"
-    del layers
+    alone = _random(run, layers) if constant else []
     return [
+        *alone,
         changes.convert(
             preset,
             "Its weights keep the size of the signal from layer to layer.",
