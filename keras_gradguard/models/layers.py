@@ -206,6 +206,7 @@ def unique(names):
 _HOLDERS = (
     keras.layers.RNN,
     keras.layers.Wrapper,
+    keras.layers.Bidirectional,
     keras.layers.MultiHeadAttention,
     keras.layers.GroupQueryAttention,
 )

@@ -39,11 +39,11 @@ def unbounded(run):
     Args:
         run: `RunInfo` of the run or the model.
     """
-    known = recurrent_layers(run, list(run.layers))
     return [
         path
-        for path, info in known.items()
-        if info.get("activation") not in (None, *_BOUNDED)
+        for path, info in run.layers.items()
+        if recurrent_layers(run, [path])
+        and info.get("activation") not in (None, *_BOUNDED)
     ]
 
 
