@@ -114,7 +114,7 @@ def in_place(run, made):
     if not weights:
         return "\n".join(rest)
     lines = [
-        "if not model.built:",
+        "if not model.built:  # it has no weights before its first call",
         "    model(keras.tree.map_structure(lambda v: v[:1], x))",
         "weights = {w.path: w for w in model.trainable_variables}",
     ]
@@ -269,7 +269,8 @@ def of_one_output(run, code, layers):
     # What compiles and builds comes after the data.
     last = max(i for i, line in enumerate(lines) if _of_targets(line))
     lines.insert(last + 1, back)
-    return "\n".join([f"every, y = y, y[{expression(key)}]", *lines])
+    first = f"every, y = y, y[{expression(key)}]  # the targets of {name}"
+    return "\n".join([first, *lines])
 
 
 def _of_targets(line):

@@ -77,7 +77,7 @@ def test_targets_of_one_output_of_several(compiled, first, last):
     scale = model.scale_targets("", 5.0, 2.0)
     (text,) = code_of(run, scale, layers=["net/price"])
     lines = text.split("\n")
-    assert (lines[0], lines[-1]) == (first, last)
+    assert (lines[0], lines[-1]) == (f"{first}  # the targets of price", last)
     y = [np.arange(4.0), np.arange(4)]
     names = {"y": {"price": y[0], "kind": y[1]} if compiled else y}
     exec(text, names)
