@@ -131,6 +131,10 @@ class RunInfo:
         found = found if isinstance(found, dict) else {}
         return {k: v for k, v in found.items() if isinstance(v, list)}
 
+    def is_held(self, layer):
+        """Return whether a layer is in one of the user's own."""
+        return any(str(layer).startswith(f"{own}/") for own in self.own_layers)
+
     def info(self, layer):
         """Return what is known of a layer path, a dict; {} if nothing is."""
         return self.layers.get(str(layer), {})

@@ -37,19 +37,14 @@ def change_layers(run, changes):
     for layer, arguments in changes.items():
         path, info = run.of_user(layer)
         made[path] = (info, arguments)
-    held = {p: c for p, c in made.items() if _is_held(run, p)}
+    # In the user's own code, which nothing builds anew.
+    own = run.model_kind == "subclassed"
+    held = {p: c for p, c in made.items() if own or run.is_held(p)}
     free = {p: c for p, c in made.items() if p not in held}
     lines = [in_place(run, held)] if held else []
     if free:
         lines.append(_put_changed(run, free))
     return "\n".join(lines)
-
-
-def _is_held(run, path):
-    """Whether a layer is in the user's own code, which nothing builds anew."""
-    if run.model_kind == "subclassed":
-        return True
-    return any(path.startswith(f"{own}/") for own in run.own_layers)
 
 
 def _put_changed(run, made):

@@ -59,8 +59,8 @@ class PoorInitialization(Rule):
 
     * a hidden kernel that is constant: all its units stay the same;
     * a gain below a tenth of Glorot's, or several that multiply to less than a
-      thousandth of it over the hidden layers. Branches that the signal passes
-      by are not judged so;
+      thousandth of it over the hidden layers. Branches in layers of your own
+      that the signal passes by are not judged so;
     * kernels whose weights all start with one sign, at a gain above 0.7;
     * a gain above 5;
     * a hidden layer of one unit with an activation, a recurrent one as well,
@@ -232,11 +232,13 @@ def _kernels(trace):
 
 
 def _passes_beside(trace, layer):
-    """Whether layers behind get a whole signal, though one passes none on.
+    """Whether layers behind one in the user's own code get a whole signal.
 
     It is in a branch then, as those of residual blocks are, which often start
     small on purpose.
     """
+    if not trace.run.is_held(layer):
+        return False
     std = trace.activation("std")[:1]
     at = np.flatnonzero(trace.sites == layer)
     if not len(std) or not len(at):

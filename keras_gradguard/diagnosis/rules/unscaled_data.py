@@ -10,7 +10,6 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.diagnosis.remedies.code import UNIT_SCALE
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     intended_output,
 )
@@ -129,15 +128,7 @@ class UnscaledData(Rule):
 
 def _without_actions(finding):
     """Several inputs: nothing says which of them to change."""
-    told = [
-        changes.words(
-            "Normalize the inputs",
-            "Each of them, by its own mean and spread.",
-            f"{UNIT_SCALE}x = keras.tree.map_structure(unit_scale, x)"
-            "  # the same for validation data and predictions",
-        )
-    ]
-    return dataclasses.replace(finding, remedies=told)
+    return dataclasses.replace(finding, remedies=[changes.normalize_each()])
 
 
 def judge_inputs(
