@@ -61,6 +61,14 @@ def test_what_clips_already_is_not_told_to_clip():
     assert "learning_rate" in several
 
 
+def test_one_report_names_one_learning_rate():
+    facts = run_of().optimizer
+    told = [training.learning_rate(facts, "", to) for to in (0.05, 0.02, 0.05)]
+    up = training.learning_rate(facts, "", 0.5)
+    texts = code_of(run_of(), *told, up, model.several([up], ""))
+    assert texts == ["model.optimizer.learning_rate = 0.05"] * 2
+
+
 @pytest.mark.parametrize(
     ("compiled", "first", "last"),
     [
