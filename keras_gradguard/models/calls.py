@@ -180,6 +180,13 @@ def _value(value):
         raise _Untellable
     home = str(value.get("module"))
     kind = getattr(_HOMES.get(home), str(name), None)
+    if kind is None and home.startswith("keras."):
+        # On torch, optimizers are subclasses of the same name.
+        homes = (
+            h for h, module in _HOMES.items() if hasattr(module, str(name))
+        )
+        home = next(homes, home)
+        kind = getattr(_HOMES.get(home), str(name), None)
     if kind is None and home.startswith(tuple(_OURS)):
         kind = keras.saving.get_registered_object(value["registered_name"])
         home = _home_of(kind)[0]

@@ -42,18 +42,22 @@ def edges_of_own_code(model):
 
     Returns:
         Dict with `layers`, from the path of each layer of no class of Keras's
-        to the names of such functions, and `loss`, a list of these names.
+        to the names of such functions; `front`, the paths of those before the
+        first layer with a kernel; and `loss`, a list of these names.
     """
-    layers = {}
+    layers: dict = {}
+    front = None
     for layer in forward_layers(model)[1:]:
         function = _own_function(layer)
         if function is not None:
             layers[layer_path(layer)] = _edges(function)
+        if front is None and hasattr(layer, "kernel"):
+            front = list(layers)
     own = getattr(model, "loss", None)
     if "compute_loss" in vars(type(model)):
         own = type(model).compute_loss
     loss = _edges(own) if isinstance(own, types.FunctionType) else []
-    return {"layers": layers, "loss": loss}
+    return {"layers": layers, "front": front or [], "loss": loss}
 
 
 def _own_function(layer):

@@ -131,6 +131,12 @@ class RunInfo:
         found = found if isinstance(found, dict) else {}
         return {k: v for k, v in found.items() if isinstance(v, list)}
 
+    @property
+    def own_in_front(self):
+        """List of the paths of own layers before the first with a kernel."""
+        front = self.own_code.get("front")
+        return [at for at in front or () if at in self.own_layers]
+
     def is_held(self, layer):
         """Return whether a layer is in one of the user's own."""
         return any(str(layer).startswith(f"{own}/") for own in self.own_layers)

@@ -29,26 +29,26 @@ def rates_of(trace):
 
 
 def risen_by(trace, step):
-    """Return what the rate was in most steps before one, where it has risen.
+    """Return what the rate was in most steps before it rose, or None.
 
     A rate that warms up from zero has been half of what it is then in half of
     the steps, so it is not told.
 
     Args:
         trace: `Trace`.
-        step: Int.
+        step: Int. What comes after it does not count.
 
     Returns:
-        Float, or None where it was no third of the rate at that step.
+        Float, or None where it was a third of the largest rate, or more.
     """
     steps, rates = rates_of(trace)
-    before = steps <= step
-    if before.sum() < 3:
+    known = steps <= step
+    steps, rates = steps[known], rates[known]
+    top = int(np.argmax(rates)) if len(rates) else 0
+    if top < 2:
         return None
-    steps, rates = steps[before], rates[before]
-    spans = np.diff(np.append(steps, step + 1.0))
-    order = np.argsort(rates, kind="stable")
+    spans = np.diff(steps[: top + 1])
+    order = np.argsort(rates[:top], kind="stable")
     half = np.searchsorted(np.cumsum(spans[order]), spans.sum() / 2)
-    usual = float(rates[order][min(half, len(rates) - 1)])
-    reached = float(rates[-1])
-    return usual if usual > 0 and reached > _RISEN * usual else None
+    usual = float(rates[order[half]])
+    return usual if 0 < usual < rates[top] / _RISEN else None

@@ -170,22 +170,29 @@ def _named(told):
     return parts
 
 
-def broken(told, target=""):
-    """Return a call as one line, or with a line for each argument.
+def broken(told, target="", width=_WIDTH):
+    """Return a call as one line, or its arguments in lines of their own.
 
     Args:
         told: A call.
         target: Str. What stands before it.
+        width: Int. Characters of a line.
     """
     short = f"{target}{expression(told)}"
-    if len(short) <= _WIDTH or not is_call(told):
+    if len(short) <= width or not is_call(told):
         return short
-    inside = ""
-    for name, value in _named(told):
-        part = broken(value, name) if is_call(value) else None
-        part = f"{name}{expression(value)}" if part is None else part
-        inside += "".join(f"    {line}\n" for line in f"{part},".split("\n"))
-    return f"{target}{told['call']}(\n{inside})"
+    width -= 4
+    inside = ", ".join(_arguments(told))
+    if len(inside) > width:
+        parts = [
+            broken(value, name, width - 1)
+            if is_call(value)
+            else f"{name}{expression(value)}"
+            for name, value in _named(told)
+        ]
+        inside = "".join(f"{part},\n" for part in parts).rstrip("\n")
+    lines = "".join(f"    {line}\n" for line in inside.split("\n"))
+    return f"{target}{told['call']}(\n{lines})"
 
 
 def complete(code):

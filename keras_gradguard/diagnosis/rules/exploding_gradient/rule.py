@@ -129,5 +129,5 @@ class ExplodingGradient(Rule):
 
 def _remedies(trace, growth):
     found = for_exploding(trace.run, growth.layers, facts_of(trace))
-    before = risen_by(trace, growth.first_step)
+    before = risen_by(trace, growth.told_at)
     return found if before is None else [keep_rate(trace, before), *found]
