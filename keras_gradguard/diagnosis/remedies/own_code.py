@@ -63,14 +63,21 @@ def pass_through(run, layers):
         )
     return Remedy(
         title,
-        f"{why} It goes around layers of your own that keep the shape.",
-        "def straight_through(call):\n"
+        f"{why} It goes around layers of your own that keep the shape, and "
+        "holds what comes in near to what they give.",
+        "def straight_through(layer):\n"
+        "    call, stop = layer.call, keras.ops.stop_gradient\n"
+        "\n"
         "    def through(x, *args, **kwargs):\n"
         "        y = call(x, *args, **kwargs)\n"
-        '        same = getattr(x, "shape", None) == y.shape\n'
-        "        return y + (x - keras.ops.stop_gradient(x)) if same else y\n"
+        '        if getattr(x, "shape", None) != y.shape:\n'
+        "            return y\n"
+        "        for one, other in ((x, y), (y, x)):\n"
+        "            gap = keras.ops.square(one - stop(other))\n"
+        "            layer.add_loss(0.1 * keras.ops.mean(gap))\n"
+        "        return y + (x - stop(x))\n"
         "\n"
-        "    return through\n"
+        "    layer.call = through\n"
         "\n"
         "names = [layer.name for layer in model.layers]\n"
         f"cut = {expression(name_of(path))}\n"
@@ -78,7 +85,7 @@ def pass_through(run, layers):
         "for layer in model.layers[last + 1 :]:\n"
         '    own = not type(layer).__module__.startswith("keras.")\n'
         "    if own or isinstance(layer, keras.layers.Lambda):\n"
-        "        layer.call = straight_through(layer.call)\n"
+        "        straight_through(layer)\n"
         f"{compile_with(run)}",
     )
 
