@@ -9,6 +9,7 @@ from keras_gradguard.diagnosis.remedies.code import use_loss
 from keras_gradguard.diagnosis.remedies.own_code import off_the_edge
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
+from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
 from keras_gradguard.diagnosis.remedies.recurrent import unbounded
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.findings.remedy import Remedy
@@ -46,9 +47,14 @@ def for_exploding(run, layers, facts=None):
         title="Lower the learning rate",
     )
     gates = "Its gates keep the state from growing."
-    found = for_recurrent(run, [*layers, *unbounded(run)], gates)
-    if found:
-        return [*found, lower]
+    listed = [*layers, *unbounded(run)]
+    if recurrent_layers(run, listed):
+        bound = training.clip(
+            "A bound on the steps keeps a state that multiplies over many "
+            "time steps from throwing the weights off.",
+            threshold=1.0,
+        )
+        return [*for_recurrent(run, listed, gates), bound, lower]
     weights = [
         model.convert(
             "elu",

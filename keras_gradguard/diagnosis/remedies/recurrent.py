@@ -1,7 +1,6 @@
 """What to change in recurrent layers."""
 
 from keras_gradguard.diagnosis.remedies import model
-from keras_gradguard.diagnosis.remedies import training
 
 _PLAIN = ("SimpleRNN",)
 _BOUNDED = ("tanh", "sigmoid", "hard_sigmoid", "softsign")
@@ -93,16 +92,7 @@ def for_recurrent(run, layers, why):
             changed = [model.recurrent(path, kind, because) for path in plain]
             # All at once: one that still grows is enough.
             found.append(_together([*changed, *others], because))
-    if not plain:
-        found += others
-    found.append(
-        training.clip(
-            "A bound on the steps keeps a state that multiplies over many "
-            "time steps from throwing the weights off.",
-            threshold=1.0,
-        )
-    )
-    return found
+    return found if plain else others
 
 
 def for_forgetting(run, layers, time_steps):

@@ -20,9 +20,7 @@ def for_vanishing(run, layers):
     gates = "Its gates let the gradient pass over many time steps."
     found = for_recurrent(run, layers, gates)
     if recurrent_layers(run, layers):
-        # What is behind them in depth is not what is missing, and no bound on
-        # large steps lets more through.
-        found = [one for one in found if one.action != "clip"]
+        # What is behind them in depth is not what is missing.
         return found or [*_flat_gates(), *_smaller_steps(run)]
     kinds = {run.info(layer).get("activation") for layer in layers}
     squashing = sorted(kind for kind in kinds if kind in _SATURATING)
