@@ -34,7 +34,7 @@ _OURS = {
 _FUNCTIONS = (keras.losses, keras.metrics, keras.activations)
 # What Keras calls some initializers by.
 _ALIASES = {"uniform": "random_uniform", "normal": "random_normal"}
-# Arguments of `compile`, and what they are unless told otherwise.
+# Arguments of `compile`, and what they are where nothing is said.
 _COMPILED = {
     "loss": None,
     "loss_weights": None,
@@ -90,22 +90,22 @@ def compiled_with(model):
             config = model.get_compile_config() or {}
     except Exception:
         return {}
-    told = {}
+    given = {}
     for key, default in _COMPILED.items():
         try:
             value = _entries(config.get(key, default))
         except _Untellable:
             continue
         if not _same(default, value) and value != []:
-            told[key] = value
-    return told
+            given[key] = value
+    return given
 
 
 def _home_of(kind):
     """Return the module of Keras that a class is from, and the class there."""
-    for start, ours in _OURS.items():
+    for start, where in _OURS.items():
         if kind.__module__.startswith(start):
-            return ours, kind
+            return where, kind
     for name, home in _HOMES.items():
         public: Any = getattr(home, kind.__name__, None)
         # On torch, optimizers are subclasses of the same name.
@@ -129,7 +129,7 @@ def _defaults(kind):
 
 def _call(home, kind, config):
     defaults = _defaults(kind)
-    told = {}
+    given = {}
     for key, default in defaults.items():
         if key not in config or key in ("name", "dtype"):
             continue
@@ -141,19 +141,19 @@ def _call(home, kind, config):
             continue
         value = _value(config[key])
         if not _same(default, value):
-            told[key] = value
+            given[key] = value
     if home == "keras.layers":
         policy = _value(config.get("dtype"))
         if policy not in (None, keras.config.dtype_policy().name):
-            told["dtype"] = policy
+            given["dtype"] = policy
         if config.get("trainable") is False:
-            told["trainable"] = False
-        told["name"] = config["name"]
+            given["trainable"] = False
+        given["name"] = config["name"]
     elif home in ("keras.losses", "keras.metrics"):
         name = config.get("name")
         if name not in (None, defaults.get("name")):
-            told["name"] = name
-    return {"call": f"{home}.{kind.__name__}", "arguments": told}
+            given["name"] = name
+    return {"call": f"{home}.{kind.__name__}", "arguments": given}
 
 
 def _value(value):

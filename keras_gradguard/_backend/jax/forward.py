@@ -1,5 +1,6 @@
 """JAX: a pass forward beside the compiled step."""
 
+import functools
 import itertools
 from typing import Any
 
@@ -74,7 +75,7 @@ def loss_beside(model, arguments):
 class _Look:
     # One function of a batch, until it fails.
 
-    def __init__(self, model, run, gather, on_failure, pack):
+    def __init__(self, model, run, gather, on_failure, pack, shorten):
         self._on_failure = on_failure
         self._seen: set = set()
         sharding = _replicated(model)
@@ -87,7 +88,9 @@ class _Look:
             gathered = gather(lambda: run(*arguments), arguments)
             if self._packs:
                 return pack(gathered)
-            return Bundle.of(gathered) if self._bundles else gathered
+            if not self._bundles:
+                return gathered
+            return Bundle.of(shorten(gathered) if shorten else gathered)
 
         self._function: Any = jax.jit(look, out_shardings=sharding)
 
@@ -109,7 +112,7 @@ class _Look:
                 if self._sharded:
                     return self._function(state, batch)
                 function = Ahead(self._function, traced)
-                copied = _copies_of(traced.jaxpr, (state, batch), kept)
+                copied = _copies_of(traced.jaxpr, (state, batch), kept())
                 return _Later(self, function, copied)
         except Exception as error:
             self.fail(error)
@@ -194,7 +197,7 @@ class ForwardPass:
         self._model, self._custom = model, custom
         self._looks: list = []
 
-    def add(self, gather, send, on_failure, of_loss, pack=None):
+    def add(self, gather, send, on_failure, of_loss, pack=None, shorten=None):
         del send
         if of_loss:
             run = _loss_of(self._model)
@@ -203,7 +206,9 @@ class ForwardPass:
             # on is left out by XLA.
             custom = self._model.train_step
             run = custom if self._custom else _forward_of(self._model)
-        self._looks.append(_Look(self._model, run, gather, on_failure, pack))
+        self._looks.append(
+            _Look(self._model, run, gather, on_failure, pack, shorten)
+        )
 
     def wrap(self, function):
         return function
@@ -212,9 +217,12 @@ class ForwardPass:
         state, iterator = args
         batch = next(iterator)
         args = state, itertools.chain([batch], iterator)
-        values = _by_variable(self._model, state)
-        kept = kept or {}
-        copied = {id(values[key]): copy for key, copy in kept.items()}
+
+        @functools.cache
+        def copied():  # a first look alone asks
+            values = _by_variable(self._model, state)
+            return {id(values[key]): c for key, c in (kept or {}).items()}
+
         return args, [look(state, batch, copied) for look in self._looks]
 
     def take(self, vector):
