@@ -28,6 +28,7 @@ from detection import field_sides  # noqa: F401  it fills both sets
 from detection import kept_again
 from detection import kept_healthy
 from detection import kept_sick
+from detection import usual_own
 from detection.alarm import FirstAlarm
 from detection.field_healthy import HEALTHY
 from detection.field_sick import SICK
@@ -190,7 +191,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    parser.add_argument("--kept", choices=("1", "2"))
+    parser.add_argument("--kept", choices=("1", "2", "3"))
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     arguments = parser.parse_args()
@@ -204,6 +205,7 @@ def main():
         None: (SICK, HEALTHY),
         "1": (kept_sick.SICK, kept_healthy.HEALTHY),
         "2": (kept_again.SICK, kept_again.HEALTHY),
+        "3": ({}, usual_own.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]

@@ -10,13 +10,18 @@ from keras_gradguard._validation import shown
 from keras_gradguard.diagnosis.remedies.fitting import fitted
 from keras_gradguard.diagnosis.rules import RULES
 from keras_gradguard.findings.finding import Finding
+from keras_gradguard.models import graph
 from keras_gradguard.preflight import building
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight import start as starts
+from keras_gradguard.preflight.first_batch import first_rows
 from keras_gradguard.reporting.report import Report
 
 _MOST_ROWS, _FEWEST_ROWS = 256, 64
+# Values that layers may compute for them, and the rows that are taken anyhow:
+# a layer of so many values has each unit at many places of a row.
+_MOST_VALUES, _ROWS_OF_LARGE = 1e7, 32
 
 
 def static_findings(model: Any) -> list[Finding]:
@@ -105,21 +110,38 @@ def checked(
             "layer in `keras.Sequential([layer])`."
         )
     batch_size = check_int("check", "batch_size", batch_size, minimum=1)
-    rows = int(np.clip(4 * batch_size, _FEWEST_ROWS, _MOST_ROWS))
+    rows = _rows(model, batch_size)
     with probe.random_state_kept():
         data = samples.take(x, y, rows, batch_size)
-    notes: list[str] = [*data.notes]
     why = building.cannot_run(model)
     if why is not None:
-        return _unseen(model, why, notes)
-    try:
-        model, fresh = building.built(model, data.x, batch_size, notes)
-        with probe.random_state_kept():
-            return _check(model, data, fresh, notes, notes_too)
-    except building.CannotRun as error:
-        if not building.trains_its_own_way(model):
-            raise ValueError(str(error)) from error
-        return _unseen(model, str(error), notes)
+        return _unseen(model, why, [*data.notes])
+    failed: building.CannotRun | None = None
+    whole = building.fixed_batch(model) or batch_size
+    for rows_of_batch in (data, first_rows(data, whole)):
+        # Some models take a batch of one size and no other: a graph's.
+        told = [*data.notes]
+        try:
+            ready, fresh = building.built(
+                model, rows_of_batch.x, batch_size, told
+            )
+            with probe.random_state_kept():
+                return _check(ready, rows_of_batch, fresh, told, notes_too)
+        except building.CannotRun as error:
+            failed = failed or error
+    if not building.trains_its_own_way(model):
+        raise ValueError(str(failed)) from failed
+    return _unseen(model, str(failed), [*data.notes])
+
+
+def _rows(model: Any, batch_size: int) -> int:
+    """Rows to look at: fewer where each is long or large."""
+    rows = int(np.clip(4 * batch_size, _FEWEST_ROWS, _MOST_ROWS))
+    known = graph.is_graph(model) and model.built
+    values = graph.values_of_a_row(model) if known else None
+    if not values:
+        return rows
+    return int(np.clip(_MOST_VALUES // values, _ROWS_OF_LARGE, rows))
 
 
 def _unseen(model: Any, why: str, notes: list[str]) -> Report:
