@@ -258,7 +258,7 @@ PROGRAMS = {
     clip_that_cuts_all: ("fit", ("momentum=0.9", "nesterov=True"), ("clip",)),
     penalty_on_convolutions: (
         "fit",
-        ('padding="same"', "dilation_rate=", "strides=", "Conv1D(16"),
+        ('padding="same"', "dilation_rate=", "strides=", "Conv1D("),
         ("L2(3",),
     ),
     relu_on_the_output: ("check", ('name="out"',), ("Adam",)),
