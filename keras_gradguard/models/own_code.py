@@ -46,7 +46,7 @@ def edges_of_own_code(model):
         first layer with a kernel; and `loss`, a list of these names.
     """
     layers: dict = {}
-    front = None
+    front: list | None = None
     for layer in forward_layers(model)[1:]:
         function = _own_function(layer)
         if function is not None:
@@ -75,7 +75,8 @@ def _edges(function, deep=_DEEP):
     code = getattr(function, "__code__", None)
     if code is None:
         return []
-    found, names = set(), set()
+    found: set[str] = set()
+    names: set[str] = set()
     stack = [code]
     while stack:
         code = stack.pop()

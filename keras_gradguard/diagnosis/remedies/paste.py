@@ -73,7 +73,7 @@ class _Draft:
 
     def _clipped(self, told):
         """Return the optimizer in `AutoClip`, which goes inside of others."""
-        leading, more = self.around
+        leading, more = self.around or ([], {})
 
         def wrap(leaf):
             return call("kgg.AutoClip", leaf, *leading, **more)
