@@ -275,9 +275,9 @@ def _rates(optimizer):
     try:
         start = int(keras.ops.convert_to_numpy(optimizer.iterations))
         ends = getattr(schedule, "boundaries", ())
-        steps = {start, *(start + n for n in _SCHEDULED)}
         # It holds to the boundary, and jumps behind it.
-        steps = sorted(steps | {int(end) + 1 for end in ends if end >= start})
+        behind = {int(end) + 1 for end in ends if end >= start}
+        steps = sorted({start, *(start + n for n in _SCHEDULED)} | behind)
         rates = [keras.ops.convert_to_numpy(schedule(step)) for step in steps]
         return [
             [step, float(rate)] for step, rate in zip(steps, rates, strict=True)

@@ -113,6 +113,12 @@ def of_leaf(told, change):
     return {**told, "arguments": {**told["arguments"], **changed}}
 
 
+def leaf_of(told):
+    """Return the call of the optimizer that others wrap."""
+    inner = told["arguments"].get("inner_optimizer")
+    return leaf_of(inner) if is_call(inner) else told
+
+
 def is_clipped(told):
     """Return whether the call of an optimizer is wrapped with `AutoClip`."""
     if not is_call(told):

@@ -9,6 +9,7 @@ from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.expressions import complete
 from keras_gradguard.diagnosis.remedies.expressions import expression
 from keras_gradguard.diagnosis.remedies.expressions import is_call
+from keras_gradguard.diagnosis.remedies.expressions import leaf_of
 from keras_gradguard.diagnosis.remedies.expressions import of_leaf
 from keras_gradguard.diagnosis.remedies.expressions import with_changes
 from keras_gradguard.diagnosis.remedies.expressions import without
@@ -201,11 +202,9 @@ class _Draft:
             )
             return
         told = self.optimizer
-        leaves: list = []
         present = None
         if told is not None:
-            of_leaf(told, lambda leaf: leaves.append(leaf) or leaf)
-            present = leaves[0]["arguments"].get("learning_rate")
+            present = leaf_of(told)["arguments"].get("learning_rate")
             self.optimizer = with_changes(told, {"learning_rate": value})
         self.run = dataclasses.replace(self.run, learning_rate=value)
         if isinstance(present, dict) or self.run.optimizer.schedule:
