@@ -45,8 +45,11 @@ from keras_gradguard.trace.trace import Trace
 
 _OWNER = "GradientMonitor"
 _ON_FINDING = ("warn", "stop", "raise", "ignore")
-# Before that, hardly a rule can tell anything.
-_FIRST_LOOK = 16
+# The first look is after this share of the plan, within these bounds: before,
+# hardly a rule can tell anything. Looks are as dense as that up to the second
+# share of the plan, and to so many records.
+_OF_PLAN, _FIRST_LOOK = 0.025, (2, 16)
+_EARLY, _EARLY_RECORDS = 0.1, 64
 # Epochs shorter than this are not flushed and measured one by one.
 _SHORT_EPOCH = 128
 
@@ -232,7 +235,7 @@ class GradientMonitor(WatchingCallback):
         # What else the report of the latest fit says.
         self._notes: list[str] = []
         self.trace = Trace([], [], [])
-        self._judged = Judge(self.rules, _FIRST_LOOK)
+        self._judged = Judge(self.rules)
         self._outlet = Outlet(_OWNER)
         self._reporters: list = []
         self._weights: Any = None
@@ -256,7 +259,7 @@ class GradientMonitor(WatchingCallback):
         self.trace = Trace([], [], [])
         self._outlet.begin(model)
         self._watch.speaks = self._outlet.is_chief
-        self._judged = Judge(self.rules, _FIRST_LOOK, self._outlet.is_alone)
+        self._judged = self._new_judge()
         self._weights = self._first_weights = None
         self._activity = Activity()
         self._records, self._measured_at, self._logged = 0, 0, 0
@@ -447,6 +450,16 @@ class GradientMonitor(WatchingCallback):
             self._begin_trace()
             # What the configuration alone tells need not wait.
             self._judge()
+
+    def _new_judge(self) -> Judge:
+        """A judge who looks early where few steps are planned."""
+        low, high = _FIRST_LOOK
+        plan = (self.params.get("epochs") or 0) * (
+            self.params.get("steps") or 0
+        )
+        look = min(high, max(low, int(_OF_PLAN * plan))) if plan else high
+        early = max(_EARLY_RECORDS, int(_EARLY * plan))
+        return Judge(self.rules, look, self._outlet.is_alone, early)
 
     def _make_table(self) -> Any:
         """Table of the layers that are looked at."""

@@ -25,6 +25,7 @@ class Judge:
     Args:
         rules: List of rules.
         first_look: Int. Number of records before the first look.
+        early: Int. Up to so many records the clock counts for nothing.
         by_clock: Bool. Whether looks may wait where judging would be felt.
             False where several processes have to look at the same steps.
 
@@ -36,12 +37,13 @@ class Judge:
             healthy.
     """
 
-    def __init__(self, rules, first_look=1, by_clock=True):
+    def __init__(self, rules, first_look=1, by_clock=True, early=0):
         self.findings = []
         self.history: list = []
         self.not_judged = ["nothing was recorded"]
         self._rules = rules
-        self._looked_at = first_look / _MOST_GROWTH
+        self._looked_at = first_look / _GROWTH
+        self._early = early
         self._latest = None
         # What was last said of each finding, by its key.
         self._said: dict = {}
@@ -63,6 +65,8 @@ class Judge:
         if records < _GROWTH * self._looked_at:
             return False
         if not self._by_clock or records >= _MOST_GROWTH * self._looked_at:
+            return True
+        if records <= self._early:
             return True
         elapsed = time.monotonic() - self._began
         return self._spent <= _SHARE_OF_TIME * elapsed

@@ -63,7 +63,17 @@ class RingDrain:
     @property
     def is_due(self):
         """Whether it is time to copy the rings."""
-        return self._waiting >= self._period
+        return self._waiting >= self._period or self.is_prompt
+
+    @property
+    def is_prompt(self):
+        """Whether the present records are wanted now, not with the next copy.
+
+        So it is each time the run has doubled. What shows in the first steps
+        is then known while the run is young, and there are few such waits.
+        """
+        done = self._executions
+        return done >= 2 and done & (done - 1) == 0 and self._waiting > 0
 
     def note_execution(self):
         """Note that an execution left something to read."""

@@ -12,6 +12,15 @@ OF_KERAS_SHARE = 0.95
 RECORDS = 30
 # By then a run that is not starved has begun to learn.
 OF_PLAN, MOST = 0.02, 100
+# A clip that leaves so little, where all planned steps together would move the
+# weights by less than this of their size: told after so many records.
+AT_ONCE = {
+    "left": 1e-3,
+    "reach": 0.015,
+    "measured": 3,
+    "of_plan": 0.025,
+    "records": (4, 16),
+}
 
 
 # uneven

@@ -9,6 +9,7 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies.code import call
 from keras_gradguard.diagnosis.remedies.code import compile_with
@@ -21,6 +22,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BEYOND
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
     BOTTOMLESS,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BROADCAST
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import CONSTANT
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FEWEST
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import GAIN
@@ -46,8 +48,9 @@ def broadcast(trace, output):
     run = learning.steps - int(trace.steps[0])
     with np.errstate(invalid="ignore"):
         small = learning.contrast < 0.5
+    wait = of_plan(trace, *BROADCAST)
     seen = np.flatnonzero(
-        (run >= PATIENCE) & small & ~learning.good & learning.stalled
+        (run >= wait) & small & ~learning.good & learning.stalled
     )
     if not len(seen):
         return None

@@ -68,7 +68,8 @@ class OutputMismatch(Rule):
     * outputs that have become the same for every input, where no other cause
       is found;
     * a score of validation below half of chance, beside a good one of
-      training.
+      training; or, in the first six epochs, below half of that one while the
+      loss of validation is above that of a constant and rises.
 
     Notes:
         The loss is not trusted: Keras computes a crossentropy from what goes

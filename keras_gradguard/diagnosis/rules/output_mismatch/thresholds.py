@@ -16,6 +16,8 @@ MANY_CLASSES = 20
 
 # learnt
 PATIENCE = 100
+# Shapes that do not fit show early: share of the plan, fewest and most steps.
+BROADCAST = 0.05, 40, 100
 # A class that so few targets belong to hardly counts in the loss.
 RARE = 0.01
 # Accuracies that differ by this share of what is missing to 1 are the same.
@@ -44,3 +46,6 @@ BATCHES = 4
 # labels themselves are others.
 OF_CHANCE = 0.5
 EPOCHS = 3
+# Within so many epochs nobody overfits: of the score of training, and of the
+# loss of a constant.
+YOUNG, OF_SCORE, WORSE = 6, 0.5, 1.3

@@ -26,6 +26,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
+from keras_gradguard.diagnosis.rules.update_ratio.over_time import never_begins
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
@@ -38,6 +39,7 @@ _OF_THE_COURSE = (
     outweighed,
     thrown_at_start,
     ended_early,
+    never_begins,
     lost_again,
     one_side_won,
 )
@@ -66,7 +68,7 @@ class UpdateRatio(Rule):
     * a penalty or a weight decay under which the weights shrank to a third,
       or an added loss under which the outputs are a constant;
     * a schedule that takes the learning rate away in the first third of the
-      run;
+      run, or whose warm-up takes longer than the run;
     * weights in float16 under an epsilon that is nothing there;
     * first steps that change the weights by 0.2, where the outputs are the
       same for every input since;

@@ -47,6 +47,16 @@ SHARE = 0.3
 # loss of the data lies within this of a constant prediction's, or the outputs
 # vary by less than this.
 OUTWEIGHED_LONG, OF_PLAN, AS_CONSTANT, SAME = 100, 0.2, 0.95, 0.02
+# What is so strong that it is told at once: a decay that takes this share off
+# the weights at each step, a penalty so many times the loss of a constant whose
+# gradient is this part of the whole. By this share of the plan, and at least
+# and at most so many records. The weights of a layer that is of use have a norm
+# of 1 at least, and the sum of their sizes is so many times that.
+SHARP_DECAY, TENFOLD, ALONE = 0.01, 10.0, (0.9, 1.1)
+AT_ONCE_RECORDS = 0.025, 5, 16
+SUM_OF_SIZES = 3.0
+# An added loss of so many times the rest at first and after these records.
+ADDED, ADDED_WAIT = (20.0, 10.0), (0.04, 16, 64)
 # A penalty of which so little is left has had its way.
 GONE = 0.1
 # Outputs that vary by less than this share of the targets are near a constant;
@@ -63,6 +73,9 @@ ENDED = 0.02
 EARLY = 0.35
 AT_ONCE = 0.1
 OVER_TIME_PATIENCE = 30
+# A rate that ends within so many steps, and this share of the plan, leaves no
+# time to learn: told by so much of the plan behind that.
+SUDDEN = {"steps": 60, "of_plan": 0.1, "wait": (0.025, 4, 16)}
 # What a run had learnt, and what is left of it where it is lost.
 LEARNT, OVER_TIME_LOST = 0.5, 0.1
 BLOCKS = 5
