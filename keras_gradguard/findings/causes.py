@@ -80,8 +80,7 @@ _KINDS = {
         ("vanishing_gradient", "frozen_layer", *_UNITS, *_LOSS),
         ("output_mismatch", "unscaled_data", "poor_initialization", *_UNITS),
     ),
-    # A loss that is NaN beside outputs that are finite, before any step: to scale
-    # data may hide it.
+    # A loss that is NaN beside outputs that are finite, before any step.
     "loss_function": (
         ("exploding_gradient", "update_ratio", *_LOSS),
         ("output_mismatch", "exploding_gradient"),

@@ -42,7 +42,10 @@ def flat_at(trace):
     share = trace.activation("saturated_fraction")[: len(learning), sites]
     with np.errstate(invalid="ignore"):
         flat = np.fmax.reduce(share, axis=1) >= _FLAT
-        return _all_along(trace, flat & ~(learning.follows >= _FOLLOWS))
+    seen = _all_along(trace, flat)
+    if seen is None or learning.follows[learning.at(seen)] >= _FOLLOWS:
+        return None
+    return seen
 
 
 def out_of_reach_at(trace, size):

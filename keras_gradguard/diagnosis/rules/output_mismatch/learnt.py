@@ -23,10 +23,12 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
     BOTTOMLESS,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BROADCAST
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import COLLAPSED
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import CONSTANT
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FEWEST
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import GAIN
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_PLAN
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_SHORT
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import PATIENCE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import RARE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import SAME
@@ -210,7 +212,15 @@ def constant_outputs(trace, output):
     if not len(learning) or not learning.numbers:
         return None
     run = learning.steps - int(trace.steps[0])
-    due = max(FEWEST, OF_PLAN * (planned_steps(trace) or 4 * FEWEST))
+    plan = planned_steps(trace)
+    due = max(FEWEST, OF_PLAN * (plan or 4 * FEWEST))
+    if plan is not None and plan <= FEWEST:
+        # So short a run is over soon. Some begin with outputs that differ,
+        # and lose that; others are only slow, and get more time.
+        with np.errstate(invalid="ignore"):
+            widest = np.fmax.accumulate(learning.contrast)
+            lost = learning.contrast < COLLAPSED * widest
+        due = np.where(lost, OF_PLAN, OF_SHORT) * plan
     with np.errstate(invalid="ignore"):
         small = learning.contrast < CONSTANT
         small &= ~(learning.gain >= 0.02) & ~learning.good

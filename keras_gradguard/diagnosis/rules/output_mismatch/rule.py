@@ -10,6 +10,9 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.harm import wanting_at
 from keras_gradguard.diagnosis.rules.output_mismatch import learnt
 from keras_gradguard.diagnosis.rules.output_mismatch import validation
+from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
+    below_zero,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
 )
@@ -56,8 +59,9 @@ class OutputMismatch(Rule):
     reported at once. The rest (ReLU before a crossentropy, targets that the
     activation cannot reach) waits until the run has had 30 records and has not
     learnt. Or it stalls after 100 without having learnt a good part, or its
-    loss is not finite. A shorter run is judged at its planned end. Models with
-    several outputs are not judged.
+    loss is not finite. A shorter run is judged at its planned end. Of models
+    with several outputs it is only judged whether the loss is below 0, where
+    none of its parts can be.
 
     The course of the run shows more:
 
@@ -94,9 +98,12 @@ class OutputMismatch(Rule):
     def check(self, trace):
         """See `Rule.check`."""
         output = trace.run.output
-        if output is None:
-            return []
         first = began(trace)
+        if output is None:
+            told = below_zero(trace) if len(trace.steps) else None
+            return (
+                [] if told is None else [dated(trace, told[1], first, told[0])]
+            )
         facts = facts_of(trace)
         found = judge_targets(output, facts)
         found = found or judge_pairing(output)

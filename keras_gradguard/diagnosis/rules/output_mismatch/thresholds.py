@@ -30,6 +30,19 @@ BOTTOMLESS, BEYOND = 30.0, 4.0
 # Outputs that vary by less than this share of the targets are a constant.
 CONSTANT = 0.1
 OF_PLAN, FEWEST = 0.5, 500
+# In plans of no more than that: share of the plan, and of how much the outputs
+# once varied, where they did.
+OF_SHORT, COLLAPSED = 0.8, 0.2
+# Losses that no targets that fit take below 0.
+NEVER_BELOW = (
+    "mean_squared_error",
+    "mean_absolute_error",
+    "huber",
+    "log_cosh",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+)
 
 
 # number_targets

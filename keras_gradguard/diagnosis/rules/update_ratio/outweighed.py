@@ -79,6 +79,7 @@ def outweighed(trace):
     with np.errstate(invalid="ignore"):
         # Outputs that follow by the draw of the weights shrink with these.
         falls = ~(learning.follows >= 0.35) | learning.shrunk
+        falls |= learning.contrast < SAME
         falls &= ~learning.good
     run = learning.steps - start
     long = run >= (

@@ -16,6 +16,8 @@ HALF = 0.5
 # Outputs that differed by so much at first, and by this share of it now.
 DIFFERED, LEFT = 0.02, 0.05
 FIRST_STEPS_PATIENCE = 30
+# By so much of the plan where half of the weights are gone.
+SAME_AT_ONCE = 0.025, 6, 30
 
 
 # half
