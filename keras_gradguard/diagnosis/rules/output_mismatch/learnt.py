@@ -11,6 +11,7 @@ from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.remedies.code import call
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
@@ -25,6 +26,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BROADCAST
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import COLLAPSED
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import CONSTANT
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FASTER
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FEWEST
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import GAIN
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_PLAN
@@ -93,6 +95,8 @@ def bottomless(trace, output):
         )
         far = size > BEYOND * np.fmax(wanted, 1e-6)
         far |= learning.crossentropy
+        # One that has a floor falls more and more slowly.
+        far |= (size > np.fmax(wanted, 1e-6)) & _faster(trace, learning)
         fell = (learning.fallen > BOTTOMLESS) & (learning.late < -1)
         # Faster and faster, or at least no slower.
         bad = fell & far & ~learning.stalled
@@ -117,6 +121,23 @@ def bottomless(trace, output):
         ],
         loss_now=float(learning.late[at]),
     )
+
+
+def _faster(trace, learning):
+    """Return (K,): the loss fell more in the last third than in the first."""
+    progress, blocks = Progress.of(trace), trace.blocks()
+    found = np.zeros(len(learning), bool)
+    if not progress.per_batch:
+        return found
+    at = np.searchsorted(blocks.last_step, learning.steps, "right")
+    for i, end in enumerate(at.tolist()):
+        if end < 6:
+            continue
+        thirds = [
+            part.mean() for part in np.array_split(progress.loss[:end], 3)
+        ]
+        found[i] = thirds[1] - thirds[2] > FASTER * (thirds[0] - thirds[1]) > 0
+    return found
 
 
 def rare_class(trace, output):
@@ -179,8 +200,8 @@ def rare_class(trace, output):
 def _missed(trace, learning, numbers):
     """Return (K,): the share that accuracy misses if one class is given.
 
-    Where all outputs lie at one side of a half, or accuracy stays the same
-    over the epochs, what is missing to 1 is the share of the other class.
+    Where all outputs of an epoch lie at one side of a half, or accuracy stays
+    the same over two, what is missing to 1 is the share of the other class.
     """
     found = np.full(len(learning), np.nan)
     series = trace.logs.get("accuracy", trace.logs.get("binary_accuracy"))
@@ -191,14 +212,23 @@ def _missed(trace, learning, numbers):
     high = trace.data("output_max")[:count]
     with np.errstate(invalid="ignore"):
         one = (high < 0.5) | (low > 0.5)
+    ends = trace.epoch_steps
     for at, step in enumerate(learning.steps):
-        done = int(np.searchsorted(trace.epoch_steps, step, "right"))
+        done = int(np.searchsorted(ends, step, "right"))
         last = series[max(0, done - 2) : done]
-        if len(last) < 2 or not np.isfinite(last).all():
+        if not len(last) or not np.isfinite(last).all():
             continue
         miss = 1 - float(last[-1])
         same = abs(float(last[0]) - float(last[-1])) <= SAME * miss
-        if miss > 0 and same and (numbers or one[at]):
+        same &= len(last) > 1 and (numbers or bool(one[at]))
+        if not numbers:
+            begin = ends[done - 2] if done > 1 else -1
+            within = (learning.steps > begin) & (
+                learning.steps <= ends[done - 1]
+            )
+            # All of an epoch: its accuracy is the share of the other class.
+            same |= bool(one[within].all()) and np.count_nonzero(within) > 1
+        if miss > 0 and same:
             found[at] = miss
     return found
 

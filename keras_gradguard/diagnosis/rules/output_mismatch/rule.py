@@ -13,6 +13,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch import validation
 from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
     below_zero,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.own_step import (
+    constant_of_own_step,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
 )
@@ -47,6 +50,7 @@ _OF_THE_COURSE = (
     same_inputs,
     validation.foreign_labels,
     learnt.constant_outputs,
+    constant_of_own_step,
 )
 
 
@@ -70,7 +74,8 @@ class OutputMismatch(Rule):
     * a class that 1 % of the targets belong to, where nothing else was learnt;
     * batches that all hold the same inputs, with other targets each time;
     * outputs that have become the same for every input, where no other cause
-      is found;
+      is found; in a train step of one's own, what a last layer of one unit
+      gives;
     * a score of validation below half of chance, beside a good one of
       training; or, in the first six epochs, below half of that one while the
       loss of validation is above that of a constant and rises.

@@ -27,6 +27,8 @@ GAIN = 0.1
 # A loss that fell by so many times its first size, and outputs that grew so
 # far beyond the targets, have no floor.
 BOTTOMLESS, BEYOND = 30.0, 4.0
+# Or that fell by so many times as much in the last third as in the one before.
+FASTER = 1.5
 # Outputs that vary by less than this share of the targets are a constant.
 CONSTANT = 0.1
 OF_PLAN, FEWEST = 0.5, 500
@@ -43,6 +45,16 @@ NEVER_BELOW = (
     "categorical_crossentropy",
     "sparse_categorical_crossentropy",
 )
+
+
+# own_step
+# Of what the last layer's outputs varied by, and of the first loss.
+OWN_STEP = {
+    "left": 0.35,
+    "fallen": 0.05,
+    "of_plan": 0.3,
+    "records": (60, 500),
+}
 
 
 # number_targets

@@ -51,6 +51,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SAME
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SHARE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SHARP
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SUM_OF_SIZES
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SURELY_ADDED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import TENFOLD
 from keras_gradguard.findings.build import in_a_run
 
@@ -349,7 +350,8 @@ def _collapsed(trace, contrast, stop, limit):
     """
     most = most_of(trace)
     loss = float(trace.data("loss")[0]) if most > 0 else math.nan
-    if not contrast < limit or not most < (1 - SHARE) * loss:
+    # The bound is a safe one: what lies above it was added for certain.
+    if not contrast < limit or not most < (1 - SURELY_ADDED) * loss:
         return None
     text = (
         f"An added loss outweighs the task. The first loss was {number(loss)}, "
@@ -368,7 +370,7 @@ def _collapsed(trace, contrast, stop, limit):
         "kind": "penalty",
         "share": 1 - most / loss,
         "contrast": contrast,
-        "threshold": SHARE,
+        "threshold": SURELY_ADDED,
     }
     return _finding(trace, [], stop, evidence, text, [fix])
 

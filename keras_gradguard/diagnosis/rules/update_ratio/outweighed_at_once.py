@@ -72,12 +72,8 @@ def added_leads(trace, learning, first):
         learning: `Learning` of it.
         first: Float. The first loss.
     """
-    most = np.fmax(most_of(trace), guess_of(trace, 1)[:1])
-    loss = trace.extra.get("loss")
-    if not len(most) or not most[0] > 0 or loss is None:
-        return None
-    most = float(most[0])
-    if not first > ADDED[0] * most:
+    most, loss = most_of(trace), trace.extra.get("loss")
+    if loss is None or not most > 0 or not first > ADDED[0] * most:
         return None
     wait = of_plan(trace, *ADDED_WAIT)
     run = learning.steps - int(trace.steps[0]) + 1

@@ -49,7 +49,7 @@ def ended_early(trace):
     ended = np.flatnonzero(low)
     if not len(ended):
         return None
-    end = int(steps[ended[0]])
+    end = _end_of(steps, rates, int(ended[0]))
     if plan is not None and end - start > EARLY * plan:
         return None
     run = learning.steps - end
@@ -110,6 +110,17 @@ def ended_early(trace):
         "window": {"first_step": end, "last_step": stop},
     }
     return _finding(trace, "warning", end, evidence, text, fixes)
+
+
+def _end_of(steps, rates, at):
+    """Return the step by which a rate has ended, between two that are known."""
+    limit = ENDED * float(np.nanmax(rates[: at + 1]))
+    before, now = (float(rates[i]) for i in (max(0, at - 1), at))
+    if at < 1 or not before > limit >= now > 0:
+        return int(steps[at])
+    # Most schedules fall by a factor at each step.
+    part = np.log(before / limit) / np.log(before / now)
+    return int(np.ceil(steps[at - 1] + part * (steps[at] - steps[at - 1])))
 
 
 def never_begins(trace):

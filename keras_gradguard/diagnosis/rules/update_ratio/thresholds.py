@@ -58,7 +58,9 @@ SHARP_DECAY, TENFOLD, ALONE = 0.01, 10.0, (0.9, 1.1)
 AT_ONCE_RECORDS = 0.025, 5, 16
 SUM_OF_SIZES = 3.0
 # An added loss of so many times the rest at first and after these records.
-ADDED, ADDED_WAIT = (20.0, 10.0), (0.04, 16, 64)
+ADDED, ADDED_WAIT = (8.0, 4.0), (0.04, 16, 64)
+# Of the first loss, beyond what outputs and targets can make.
+SURELY_ADDED = 0.1
 # A penalty of which so little is left has had its way.
 GONE = 0.1
 # Outputs that vary by less than this share of the targets are near a constant;
