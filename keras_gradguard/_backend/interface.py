@@ -182,7 +182,7 @@ class ForwardPass(Protocol):
         custom: Whether the model's train step is the user's own.
     """
 
-    def add(self, gather, send, on_failure, of_loss, pack=None):
+    def add(self, gather, send, on_failure, of_loss, pack=None, shorten=None):
         """Add something to look for, before `wrap`.
 
         Args:
@@ -197,6 +197,8 @@ class ForwardPass(Protocol):
                 the user's own does not compute it by `compute_loss`.
             pack: Function to a vector, where `gather` returns a structure. On
                 the host that may be done later.
+            shorten: Function of such a structure to one with fewer numbers,
+                for where the way to the host is long.
         """
 
     def wrap(self, function):

@@ -61,7 +61,14 @@ class Beside:
         self._pass = self._backend.ForwardPass(model, instrument.xla, custom)
         forward = instrument.forward
         self._parts_of: list = []
-        self._add(_PASS, forward.gather, forward.send, False, forward.packed)
+        self._add(
+            _PASS,
+            forward.gather,
+            forward.send,
+            of_loss=False,
+            pack=forward.packed,
+            shorten=forward.shortened,
+        )
         self._on_device = self._backend.compiled(
             lambda before, after: self._backend.change_norms(
                 before, after, False
@@ -77,15 +84,15 @@ class Beside:
         Args:
             tap: A `TimeTap`.
         """
-        self._add(_TIME, tap.gather, tap.send, True)
+        self._add(_TIME, tap.gather, tap.send, of_loss=True)
 
-    def _add(self, parts, gather, send, of_loss, pack=None):
+    def _add(self, parts, gather, send, **options):
         self._parts_of.append(parts)
 
         def fail(error):
             self._fail(parts, error)
 
-        self._pass.add(gather, send, fail, of_loss, pack)
+        self._pass.add(gather, send, fail, **options)
 
     def wrap(self, function):
         """The step, where the pass belongs into the same function.

@@ -63,7 +63,7 @@ def twin(which, inputs, outputs):
     return table, magnitude, share
 
 
-def gathered(shown, xp):
+def gathered(shown, xp, folded):
     calls = []
     for which, of_site in shown:
         kept = [
@@ -74,10 +74,12 @@ def gathered(shown, xp):
             )
             for i, o in of_site
         ]
-        if xp is host_ops:
-            kept = [tuple(map(on_host, call)) for call in kept]
         calls.append((which, kept))
-    return calls
+    if folded:
+        calls = output_statistics.over_samples(calls)
+    if xp is not host_ops:
+        return calls
+    return [(w, [tuple(map(on_host, c)) for c in kept]) for w, kept in calls]
 
 
 def on_host(kept):
@@ -86,12 +88,14 @@ def on_host(kept):
     return None if kept is None else ops.convert_to_numpy(kept)
 
 
-@pytest.mark.parametrize("xp", [ops, host_ops])
-def test_statistics_of_layers(xp):
+@pytest.mark.parametrize(
+    ("xp", "folded"), [(ops, False), (host_ops, False), (host_ops, True)]
+)
+def test_statistics_of_layers(xp, folded):
     packing, shown = Packing(), seen()
     vector = ops.convert_to_numpy(
         xp.concatenate(
-            packing.pack_activations(gathered(shown, xp), xp), axis=0
+            packing.pack_activations(gathered(shown, xp, folded), xp), axis=0
         )
     )
     data = np.zeros(len(DATA_SERIES), "float32")

@@ -8,6 +8,7 @@ import pytest
 
 from keras_gradguard import _backend
 from keras_gradguard._backend import host_norms
+from keras_gradguard._backend import host_ops
 from keras_gradguard._backend.segments import Segments
 
 SIZES = [0, 1, 3, 31, 32, 33, 100, 1 << 14, (1 << 14) + 1, 40_000]
@@ -123,18 +124,19 @@ def test_what_the_host_reads_changes_as_the_device_says(scale, dtype):
         np.testing.assert_array_equal(view, keras.ops.convert_to_numpy(tensor))
 
 
-@pytest.mark.parametrize("sizes", [[3, 1, 4], [2, 2], [0, 3], [1, 1, 1]])
-def test_segments(sizes):
+@pytest.mark.parametrize("xp", [keras.ops, host_ops])
+@pytest.mark.parametrize("sizes", [[3, 1, 4], [2, 2], [0, 3], [1, 1, 1], [3, 0]])
+def test_segments(sizes, xp):
     random = np.random.default_rng(0)
     values = random.normal(size=(2, sum(sizes))).astype("float32")
     parts = np.split(values, np.cumsum(sizes)[:-1], axis=1)
-    segments = Segments(sizes)
+    segments = Segments(sizes, xp)
 
     def close(found, expected):
         found = keras.ops.convert_to_numpy(found)
         np.testing.assert_allclose(found, np.stack(expected, -1), rtol=1e-5)
 
-    tensor = keras.ops.convert_to_tensor(values)
+    tensor = xp.convert_to_tensor(values)
     close(segments.sum(tensor), [p.sum(-1) for p in parts])
     close(segments.max(tensor), [p.max(-1, initial=-np.inf) for p in parts])
     close(segments.min(tensor), [p.min(-1, initial=np.inf) for p in parts])

@@ -74,7 +74,7 @@ def loss_beside(model, arguments):
 class _Look:
     # One function of a batch, until it fails.
 
-    def __init__(self, model, run, gather, on_failure, pack):
+    def __init__(self, model, run, gather, on_failure, pack, shorten):
         self._on_failure = on_failure
         self._seen: set = set()
         sharding = _replicated(model)
@@ -87,7 +87,9 @@ class _Look:
             gathered = gather(lambda: run(*arguments), arguments)
             if self._packs:
                 return pack(gathered)
-            return Bundle.of(gathered) if self._bundles else gathered
+            if not self._bundles:
+                return gathered
+            return Bundle.of(shorten(gathered) if shorten else gathered)
 
         self._function: Any = jax.jit(look, out_shardings=sharding)
 
@@ -194,7 +196,7 @@ class ForwardPass:
         self._model, self._custom = model, custom
         self._looks: list = []
 
-    def add(self, gather, send, on_failure, of_loss, pack=None):
+    def add(self, gather, send, on_failure, of_loss, pack=None, shorten=None):
         del send
         if of_loss:
             run = _loss_of(self._model)
@@ -203,7 +205,9 @@ class ForwardPass:
             # on is left out by XLA.
             custom = self._model.train_step
             run = custom if self._custom else _forward_of(self._model)
-        self._looks.append(_Look(self._model, run, gather, on_failure, pack))
+        self._looks.append(
+            _Look(self._model, run, gather, on_failure, pack, shorten)
+        )
 
     def wrap(self, function):
         return function

@@ -24,6 +24,7 @@ from keras_gradguard.recording.parts import DATA
 from keras_gradguard.recording.parts import LOSS
 from keras_gradguard.recording.parts import UNITS
 from keras_gradguard.recording.step import batch_statistics
+from keras_gradguard.recording.step import output_statistics
 from keras_gradguard.recording.step import packing
 from keras_gradguard.recording.step.gathering import Gathering
 from keras_gradguard.recording.step.gradients import Mode
@@ -77,6 +78,20 @@ class ForwardTap:
             return gathering.gathered()
         finally:
             gathering.end()
+
+    def shortened(self, gathered):
+        """Fewer numbers that give the same statistics, inside of the step.
+
+        Args:
+            gathered: What `gather` returned.
+        """
+        return self._guard(
+            ACTIVATIONS, self._shorten, gathered, or_={**gathered, "seen": []}
+        )
+
+    def _shorten(self, gathered):
+        seen = output_statistics.over_samples(gathered["seen"])
+        return {**gathered, "seen": seen}
 
     def packed(self, gathered, xp=ops):
         """Work out the statistics, in the step or on the host.

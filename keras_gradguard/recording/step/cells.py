@@ -13,6 +13,9 @@ from keras import ops
 
 from keras_gradguard.recording.step import side_by_side
 
+# XLA compiles a kernel the longer, the more tensors it reads.
+_TOGETHER = 16
+
 # In the step: sums over what makes one cell. They are kept as dicts, which
 # leave a function of JAX as they are; small tensors are kept whole.
 
@@ -101,6 +104,56 @@ def _float(number):
     return ops.cast(number, "float32")
 
 
+def over_samples(many):
+    """Fold the rows of cells into one, where the way to the host is long.
+
+    Sums of the same shape are taken together, so that it costs few kernels.
+
+    Args:
+        many: List of dicts of sums, as the functions above return them.
+
+    Returns:
+        List of dicts of sums whose mean over the one row is that of all. What
+        varies between the rows is in `"scatter"`.
+    """
+    alike: dict = {}
+    for i, sums in enumerate(many):
+        if "size" in sums:
+            alike.setdefault(sums["sum"].shape, []).append(i)
+    folded = list(many)
+    for places in alike.values():
+        for at in range(0, len(places), _TOGETHER):
+            chosen = places[at : at + _TOGETHER]
+            for i, sums in zip(chosen, _folded(many, chosen), strict=True):
+                folded[i] = sums
+    return folded
+
+
+def _folded(many, places):
+    """Fold some of the sums, which have one shape."""
+    kept = [dict(many[i]) for i in places]
+    for sums in kept:
+        if "nonzero" in sums:
+            sums["active"] = ops.cast(sums["nonzero"] > 0, "float32")
+    totals = ops.stack([sums["sum"] for sums in kept], axis=0)
+    means = ops.mean(totals, axis=1, keepdims=True)
+    between = ops.mean(ops.square(totals - means), axis=1, keepdims=True)
+    rest = [
+        (sums, name)
+        for sums in kept
+        for name in sums
+        if name not in ("size", "sum")
+    ]
+    table = ops.stack([sums[name] for sums, name in rest], axis=0)
+    table = ops.mean(table, axis=1, keepdims=True)
+    for i, (sums, name) in enumerate(rest):
+        sums[name] = table[i]
+    for i, sums in enumerate(kept):
+        sums["sum"] = means[i]
+        sums["scatter"] = sums["scatter"] + between[i] / sums["size"]
+    return kept
+
+
 # Behind it, in the step or on the host.
 
 
@@ -146,9 +199,13 @@ def of_outputs(sums, xp):
     cells, size = of_inputs(sums), _size(sums)
     nonzero = sums["nonzero"]
     cells.parts["zero"] = (size - nonzero) / size
-    cells.parts["active"] = (
-        nonzero / size if "samples" in sums else xp.cast(nonzero > 0, "float32")
-    )
+    if "samples" in sums:
+        cells.parts["active"] = nonzero / size
+    else:
+        active = sums.get("active")
+        if active is None:
+            active = xp.cast(nonzero > 0, "float32")
+        cells.parts["active"] = active
     for name in ("magnitude", "beyond"):
         if name in sums:
             cells.parts[name] = sums[name] / size

@@ -34,6 +34,25 @@ def of_call(site, inputs, outputs):
     )
 
 
+def over_samples(seen):
+    """Fold the samples of what was kept, where the way to the host is long.
+
+    Args:
+        seen: List of tuples: a site or what names it, and what `of_call`
+            kept of each of its calls.
+
+    Returns:
+        The same with fewer numbers.
+    """
+    parts = [part for _, calls in seen for call in calls for part in call]
+    folded = iter(
+        cells_lib.over_samples([p for p in parts if isinstance(p, dict)])
+    )
+    parts = [next(folded) if isinstance(p, dict) else p for p in parts]
+    pairs = iter(zip(parts[::2], parts[1::2], strict=True))
+    return [(site, [next(pairs) for _ in calls]) for site, calls in seen]
+
+
 class Calls:
     """Statistics of calls, several of which may be of one layer.
 
