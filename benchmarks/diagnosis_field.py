@@ -217,6 +217,8 @@ def main():
             continue
         if arguments.lot and drawn(name) != here:
             continue
+        if here not in kept_sick.ONLY.get(name, _BACKENDS):
+            continue
         for by in arguments.by.split(","):
             for seed in map(int, arguments.seeds.split(",")):
                 if (name, here, seed, by) in done:

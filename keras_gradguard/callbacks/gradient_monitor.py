@@ -50,6 +50,8 @@ _ON_FINDING = ("warn", "stop", "raise", "ignore")
 # share of the plan, and to so many records.
 _OF_PLAN, _FIRST_LOOK = 0.025, (2, 16)
 _EARLY, _EARLY_RECORDS = 0.1, 64
+# Looks at these shares of the plan, where judging is not felt.
+_SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 # Epochs shorter than this are not flushed and measured one by one.
 _SHORT_EPOCH = 128
 
@@ -266,6 +268,7 @@ class GradientMonitor(WatchingCallback):
         self._raise = None
         if recording is None:
             recording = recording_of(model, self.update_freq)
+            recording.wanted |= set(self._looks())
         self._reporters = [
             reporter.Guarded(
                 reporter_for(self.verbose if self._outlet.is_chief else 0)
@@ -459,7 +462,16 @@ class GradientMonitor(WatchingCallback):
         )
         look = min(high, max(low, int(_OF_PLAN * plan))) if plan else high
         early = max(_EARLY_RECORDS, int(_EARLY * plan))
-        return Judge(self.rules, look, self._outlet.is_alone, early)
+        return Judge(
+            self.rules, look, self._outlet.is_alone, early, self._looks()
+        )
+
+    def _looks(self) -> list[int]:
+        """Records by which a share of the plan is over."""
+        plan = (self.params.get("epochs") or 0) * (
+            self.params.get("steps") or 0
+        )
+        return [int(share * plan) + 1 for share in _SHARES] if plan else []
 
     def _make_table(self) -> Any:
         """Table of the layers that are looked at."""

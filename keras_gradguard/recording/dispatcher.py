@@ -57,6 +57,7 @@ class Dispatcher:
             self._updates,
             numbered=numbered,
             by_clock=self._backend.process(model)[1] == 1,
+            wanted=recording.wanted,
         )
         self._measured = []
         self._through_time = []

@@ -35,9 +35,13 @@ class RingDrain:
             `note_steps` tells, since each optimizer counts for itself.
         by_clock: Bool. Whether the time that passes decides how long records
             wait, too.
+        wanted: Iterable of int. Executions after which the records are wanted
+            at once.
     """
 
-    def __init__(self, taps, parts, updates, numbered=False, by_clock=True):
+    def __init__(
+        self, taps, parts, updates, numbered=False, by_clock=True, wanted=()
+    ):
         self._taps = taps
         self._parts = parts
         self._updates = updates
@@ -53,6 +57,7 @@ class RingDrain:
         self._period = _SHORTEST_PERIOD
         self._by_clock = by_clock
         self._executions = 0
+        self._wanted = frozenset(wanted)
         self._drained_at = time.monotonic()
 
     @property
@@ -73,7 +78,8 @@ class RingDrain:
         is then known while the run is young, and there are few such waits.
         """
         done = self._executions
-        return done >= 2 and done & (done - 1) == 0 and self._waiting > 0
+        doubled = done >= 2 and done & (done - 1) == 0
+        return self._waiting > 0 and (doubled or done in self._wanted)
 
     def note_execution(self):
         """Note that an execution left something to read."""

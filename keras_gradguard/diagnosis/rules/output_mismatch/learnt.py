@@ -285,4 +285,4 @@ def _waits(trace):
     plan = planned_steps(trace)
     if not plan:
         return PATIENCE
-    return max(min(PATIENCE, 0.5 * plan), 0.2 * plan)
+    return max(min(PATIENCE, 0.3 * plan), 0.2 * plan)

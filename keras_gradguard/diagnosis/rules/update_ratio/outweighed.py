@@ -37,6 +37,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import CONSTANT
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import FADED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import GONE
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import LESS
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import OF_PLAN
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
     OUTWEIGHED_LONG,
@@ -104,6 +105,9 @@ def outweighed(trace):
                 # The loss falls only as the outputs shrink.
                 found = _activity(trace, stop)
         if found is None and run[at] >= wait and learning.stalled[at]:
+            widest = float(np.nanmax(learning.contrast[: at + 1], initial=0))
+            if not learning.contrast[at] < LESS * widest:
+                continue  # outputs that come to differ are on their way
             limit = CONSTANT if idle[at] else SHARP
             contrast = float(learning.contrast[at])
             found = _collapsed(trace, contrast, stop, limit)

@@ -66,6 +66,8 @@ GONE = 0.1
 # Outputs that vary by less than this share of the targets are near a constant;
 # by less than that where the loss alone would be one of a run that learns.
 CONSTANT, SHARP = 0.3, 0.1
+# Of what they varied by before.
+LESS = 0.8
 # Penalties that leave a network free to learn, and decays of AdamW's kind.
 OUTWEIGHED_USUAL = {"penalty": 1e-4, "decay": 4e-3}
 
