@@ -125,7 +125,9 @@ def test_what_the_host_reads_changes_as_the_device_says(scale, dtype):
 
 
 @pytest.mark.parametrize("xp", [keras.ops, host_ops])
-@pytest.mark.parametrize("sizes", [[3, 1, 4], [2, 2], [0, 3], [1, 1, 1], [3, 0]])
+@pytest.mark.parametrize(
+    "sizes", [[3, 1, 4], [2, 2], [0, 3], [1, 1, 1], [3, 0]]
+)
 def test_segments(sizes, xp):
     random = np.random.default_rng(0)
     values = random.normal(size=(2, sum(sizes))).astype("float32")
