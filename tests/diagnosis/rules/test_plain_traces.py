@@ -87,7 +87,8 @@ def own_step(spread):
     info["dense_2"]["units"] = 1
     meta = {
         "layer_info": info,
-        "own_loss": "model",
+        "model_kind": "subclassed",
+        "loss_name": None,
         "outputs": [{"activation": None}],
         "epochs_planned": 30,
         "steps_per_epoch": 10,
