@@ -9,7 +9,7 @@ a line of JSON. `--again` has the rules judge the saved traces without
 training. `--by check` asks `check` before the fit. `--kept 1`, `2` and `3`
 take programs that no rule was made with, `--lot` only those whose backend,
 drawn by their name, is the one that runs. A program that is there already is
-left out, and `--score` only prints what is there. Told are for each point: sick
+left out, and `--score` only prints what is there. For each point that is: sick
 programs found, the right rule among the first two causes, healthy ones flagged,
 and verdicts of None. What learns all the same is not scored as sick.
 """

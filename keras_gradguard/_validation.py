@@ -131,14 +131,13 @@ def check_number(
     return number
 
 
-def check_bool(owner, name, value, hint=""):
+def check_bool(owner, name, value):
     """Return `value`, or raise if it is no bool.
 
     Args:
         owner: Class or function that took the argument.
         name: Name of the argument.
         value: What was passed.
-        hint: One sentence that tells the fix.
 
     Returns:
         The value.
@@ -147,9 +146,7 @@ def check_bool(owner, name, value, hint=""):
         TypeError: If `value` is no bool.
     """
     if not isinstance(value, bool):
-        fail(
-            TypeError, owner, name, "True or False", value, hint, show_type=True
-        )
+        fail(TypeError, owner, name, "True or False", value, show_type=True)
     return value
 
 
@@ -179,14 +176,13 @@ def check_choice(owner, name, value, choices, hint=""):
     return value
 
 
-def check_names(owner, name, value, hint=""):
+def check_names(owner, name, value):
     """Return `value` as a list of str, or raise.
 
     Args:
         owner: Class or function that took the argument.
         name: Name of the argument.
         value: What was passed: any iterable of str, but no str.
-        hint: One sentence that tells the fix.
 
     Returns:
         List of str.
@@ -196,40 +192,31 @@ def check_names(owner, name, value, hint=""):
     """
     what = "a sequence of str"
     if isinstance(value, str | bytes | dict):
-        fail(TypeError, owner, name, what, value, hint, show_type=True)
+        fail(TypeError, owner, name, what, value, show_type=True)
     try:
         names = list(value)
     except TypeError:
-        fail(TypeError, owner, name, what, value, hint, show_type=True)
+        fail(TypeError, owner, name, what, value, show_type=True)
     for entry in names:
         if not isinstance(entry, str):
-            hint = hint or f"One entry is of type {type(entry).__name__}."
+            hint = f"One entry is of type {type(entry).__name__}."
             fail(TypeError, owner, name, what, value, hint)
     return [str(entry) for entry in names]
 
 
-def check_dict(owner, name, value, hint=""):
+def check_dict(owner, name, value):
     """Return `value`, an empty dict for None, or raise if it is no dict.
 
     Args:
         owner: Class or function that took the argument.
         name: Name of the argument.
         value: What was passed.
-        hint: One sentence that tells the fix.
 
     Raises:
         TypeError: If it is neither a dict nor None.
     """
     if value is not None and not isinstance(value, Mapping):
-        fail(
-            TypeError,
-            owner,
-            name,
-            "a dict or None",
-            value,
-            hint,
-            show_type=True,
-        )
+        fail(TypeError, owner, name, "a dict or None", value, show_type=True)
     return {} if value is None else value
 
 

@@ -253,10 +253,10 @@ def _report_all(options, folder, inside):
         if not options.json:
             print(f"{name}: {report.verdict}")
     if options.json:
-        told = [
+        entries = [
             {"run": report.run_dir, **report.to_dict()} for report in reports
         ]
-        print(json.dumps(told, indent=2, allow_nan=False))
+        print(json.dumps(entries, indent=2, allow_nan=False))
     if write:
         index.parent.mkdir(parents=True, exist_ok=True)
         text = to_index(runs, str(folder))

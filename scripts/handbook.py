@@ -26,7 +26,7 @@ PICTURES = PAGES.parent / "images" / "handbook"
 # Panels of `monitor.plot()` that show it, besides the loss.
 RATIO = "Update / weights"
 SHOWN = dict.fromkeys(("update_ratio", "slow_convergence", "clipping"), RATIO)
-COLOURS, DPI, WIDTH = 64, 80, 76
+COLOURS, DPI, WIDTH = 128, 80, 76
 # Powers of ten within which a picture has one colour.
 FLAT = 0.01
 
@@ -99,8 +99,8 @@ def program(rule, printed):
     code = (PROGRAMS / f"{rule}.py").read_text(encoding="utf-8").strip()
     shown = "\n".join(
         line
-        for told in printed.strip().splitlines()
-        for line in textwrap.wrap(told, WIDTH)
+        for whole in printed.strip().splitlines()
+        for line in textwrap.wrap(whole, WIDTH)
     )
     return (
         f"```python\n{code}\n```\n\nIt prints (your numbers differ a little):"
@@ -146,7 +146,9 @@ def draw(rule, monitor):
     PICTURES.mkdir(parents=True, exist_ok=True)
     file = io.BytesIO()
     figure.savefig(file, dpi=DPI, bbox_inches="tight", facecolor="white")
-    image = Image.open(file).convert("RGB").quantize(COLOURS)
+    image = Image.open(file).convert("RGB")
+    # Dots between two colours would make small letters pale.
+    image = image.quantize(COLOURS, dither=Image.Dither.NONE)
     image.save(PICTURES / f"{rule}.png", optimize=True)
 
 

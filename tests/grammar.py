@@ -2,7 +2,7 @@
 
 import re
 
-from keras_gradguard.reporting.told import first_sentence
+from keras_gradguard.reporting.brief import first_sentence
 
 MOST = 20
 _MANY = (

@@ -3,24 +3,7 @@
 from keras import ops
 
 
-def by_branch(condition, values, others):
-    """One of two lists of values.
-
-    A `where` would be fused with the update and change its bits.
-    """
-    return ops.cond(condition, lambda: values, lambda: others)
-
-
-def choose_after(
-    condition,
-    then,
-    otherwise,
-    variables,
-    *,
-    read,
-    snapshot=None,
-    select=by_branch,
-):
+def choose_after(condition, then, otherwise, variables, *, read):
     """Run `then` and `otherwise`, and keep what one of them assigned.
 
     Args:
@@ -28,16 +11,12 @@ def choose_after(
         then: Function without arguments.
         otherwise: Function without arguments.
         variables: Every Keras variable that either of them changes.
-        read: Function from a variable to its value.
-        snapshot: The same where a later assignment changes that value, to one
-            that stays. Defaults to `read`.
-        select: Function of `condition` and two lists of values to the list
-            that it stands for. Defaults to `by_branch`.
+        read: Function from a variable to its value, which later assignments
+            leave as it is.
     """
-    snapshot = snapshot or read
-    before = [snapshot(v) for v in variables]
+    before = [read(v) for v in variables]
     then()
-    after = [snapshot(v) for v in variables]
+    after = [read(v) for v in variables]
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)
     otherwise()
@@ -46,7 +25,8 @@ def choose_after(
         other = read(variable)
         if value is not other:
             pairs.append((variable, value, other))
-    changed, values, others = zip(*pairs, strict=True)
-    values = select(condition, list(values), list(others))
+    changed, values, others = map(list, zip(*pairs, strict=True))
+    # A `where` would be fused with the update and change its bits.
+    values = ops.cond(condition, lambda: values, lambda: others)
     for variable, value in zip(changed, values, strict=True):
         variable.assign(value)

@@ -392,11 +392,11 @@ class DeadReLUDetector(WatchingCallback):
         model = self.model
         if self._reviver is None:
             self._reviver = Reviver(model, self.seed)
-        told = self._reviver.revive(self.dead_units, epoch)
+        revived = self._reviver.revive(self.dead_units, epoch)
         for path, units in self.dead_units.items():
-            if isinstance(told.get(path), int):
+            if isinstance(revived.get(path), int):
                 self._counts.forget(path, units)
-        self.revived.append(told)
+        self.revived.append(revived)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows of it."""

@@ -552,7 +552,7 @@ class GradientMonitor(WatchingCallback):
             self._raise = GradGuardFinding(sure[0])
 
     def _call(self, finding: Any) -> None:
-        """Let the user's function know; its failure is told, and no more."""
+        """Let the user's function know; where it fails, warn and go on."""
         try:
             self.on_finding(finding)
         except Exception as error:

@@ -92,7 +92,7 @@ class LayerChoice:
             weights: Bool. Whether a layer with weights must be left.
 
         Raises:
-            ValueError: As told.
+            ValueError: As said there.
         """
         if self.all:
             return

@@ -49,7 +49,7 @@ def check(batches: Any) -> LeftOut:
         batches: List of integers and checksums.
     """
     try:
-        # Of a str, letters would be told.
+        # Of a str, its letters would be listed.
         given = None if isinstance(batches, str) else list(batches)
     except TypeError:
         given = None

@@ -28,7 +28,7 @@ def watch(
 
     The step has to run, or its `tf.function` or `jax.jit` has to be traced,
     inside of the `with`: a step that was compiled before is not seen, and you
-    are told so.
+    get a warning.
 
     Args:
         model: Keras model that holds all variables that are trained. It need

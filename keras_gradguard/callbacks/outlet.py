@@ -18,7 +18,7 @@ class Outlet:
 
     Processes that train one model together have one voice, that of the first:
     it prints and writes, and the others keep their (equal) trace in memory. A
-    directory has one writer; a second one is told so, once per fit.
+    directory has one writer; a second one gets a warning, once per fit.
 
     Args:
         owner: Name of the callback's class.

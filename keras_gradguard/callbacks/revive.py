@@ -49,16 +49,16 @@ class Reviver:
             Dict from layer path to the number of revived units, or to a str:
             why they were left alone. Layers without dead units are left out.
         """
-        told: dict[str, int | str] = {}
+        result: dict[str, int | str] = {}
         for at, (path, units) in enumerate(dead_units.items()):
             if not len(units):
                 continue
             try:
                 self._revive_layer(path, units, (self._seed, epoch, at))
-                told[path] = len(units)
+                result[path] = len(units)
             except NotDefined as reason:
-                told[path] = str(reason)
-        return told
+                result[path] = str(reason)
+        return result
 
     def _revive_layer(self, path, units, seeds):
         if self._nodes is None:

@@ -1,4 +1,4 @@
-"""How the dead units of each layer can be told: by output or by gradient."""
+"""How the dead units of each layer are found: by output or by gradient."""
 
 from keras_gradguard.recording.step.unit_gradients import UnitGradient
 from keras_gradguard.recording.step.unit_gradients import unit_gradient

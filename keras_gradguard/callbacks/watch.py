@@ -33,8 +33,8 @@ _TELL_US = "Training goes on unwatched."
 class Watch:
     """Connects a callback to the recording of the model it trains.
 
-    A failure inside it is told once, and the callback goes deaf; it never
-    stops a training. If nothing could be recorded, that is told, with the
+    A failure inside it makes one warning, and the callback goes deaf; it never
+    stops a training. If nothing could be recorded, a warning says so, with the
     reason.
 
     Args:
@@ -140,7 +140,7 @@ class Watch:
             if self._batches:
                 self._tell_blind(self._why_no_step())
         elif not recording.recorded and not recording.failed:
-            # What failed was told when it did.
+            # What failed was reported when it did.
             self._tell_blind(recording.why_nothing())
 
     def _why_no_step(self):

@@ -7,7 +7,7 @@ import numpy as np
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import GROWTH
 from keras_gradguard.models import optimizers
 
-# A spike is told by the median of so many norms before it, not by fewer.
+# A spike is judged by the median of so many norms before it, not by fewer.
 WINDOW, _FEWEST = 64, 16
 
 

@@ -41,7 +41,7 @@ def diagnose(
 
     Returns:
         A `Report`. Its findings are in order of `first_step`; what began at
-        the same step is told cause first. `Finding.cause` names the rule of
+        the same step has its cause first. `Finding.cause` names the rule of
         the finding that another follows from.
 
     Raises:
@@ -83,8 +83,8 @@ def diagnose(
         stand, history = lived(trace, found, effects_of(chosen))
         stand = fitted(trace.run, stand)
         # One finding has one text, wherever it is read.
-        told = {finding.key: finding for finding in stand}
-        history = [told.get(finding.key, finding) for finding in history]
+        standing = {finding.key: finding for finding in stand}
+        history = [standing.get(finding.key, finding) for finding in history]
     return Report(
         stand,
         trace,

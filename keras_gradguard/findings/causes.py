@@ -19,7 +19,7 @@ ORDER = (
     "loss_plateau",
     "clipping",
 )
-# That the loss stays where it is needs no telling where the cause is told.
+# That the loss stays where it is needs no saying where its cause is named.
 SYMPTOMS = ("loss_plateau", "slow_convergence")
 # What has become of a finding that does not stand any more.
 ENDED = ("resolved", "withdrawn")
@@ -65,7 +65,7 @@ _KINDS = {
         ),
         ("output_mismatch", "unscaled_data"),
     ),
-    # The loss that they throw about is told beside it.
+    # The loss that they throw about is reported beside it.
     "first_steps": (
         ("vanishing_gradient", "frozen_layer", *_UNITS, *SYMPTOMS),
         (
@@ -91,7 +91,7 @@ _KINDS = {
         ("output_mismatch", "unscaled_data", "exploding_gradient"),
     ),
 }
-# Outputs that have become a constant: whatever is told besides is the cause,
+# Outputs that have become a constant: whatever else is found is the cause,
 # but that the loss stays where it is.
 _LAST = "constant_outputs"
 # Units that were dead or saturated at the first step are a cause of steps that
@@ -115,7 +115,7 @@ def trace_causes(findings, effects):
     Returns:
         List of `Finding` in the same order; `cause` is the id of the rule of
         the finding that leads, None for those that lead. A loss that stays
-        where it is, for a cause that is told, is left out.
+        where it is, for a cause that is named, is left out.
     """
     rules: dict = {}
     begin: dict = {}
@@ -199,7 +199,7 @@ def ended(history):
 
 
 def ranked(findings):
-    """Return findings as they are told: causes first, effects behind theirs.
+    """Return findings in a report's order: causes first, effects behind theirs.
 
     Causes are in order of severity, then of the way in which one leads to the
     next; so are the effects of each.
@@ -219,12 +219,12 @@ def ranked(findings):
             key=lambda f: (_place(_name(f)), f.first_step),
         )
 
-    out, told = [], set()
+    out, placed = [], set()
     leading = [f for f in findings if f.cause is None or f.cause not in rules]
     for finding in sorted(leading, key=key):
         out.append(finding)
         # One that names a cause which is not there has effects of nobody.
-        if finding.rule in rules and finding.rule not in told:
-            told.add(finding.rule)
+        if finding.rule in rules and finding.rule not in placed:
+            placed.add(finding.rule)
             out += effects(finding.rule)
     return out

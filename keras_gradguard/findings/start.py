@@ -107,7 +107,7 @@ class Start:
         gradient: `GradientStart`, or None where no loss can be computed.
         through_time: List of `ThroughTime` of one measurement, of each
             recurrent layer.
-        told: List of `Finding`. What was found so far, causes first.
+        found: List of `Finding`. What was found so far, causes first.
         notes: List of str. What is worth a word and no finding, since many
             such models train all the same.
     """
@@ -122,7 +122,7 @@ class Start:
     trained: bool = False
     gradient: GradientStart | None = None
     through_time: list[Any] = dataclasses.field(default_factory=list)
-    told: list[Any] = dataclasses.field(default_factory=list)
+    found: list[Any] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 
     def tells(self, *rules):
@@ -131,13 +131,13 @@ class Start:
         Args:
             *rules: Rule ids.
         """
-        return any(finding.rule in rules for finding in self.told)
+        return any(finding.rule in rules for finding in self.found)
 
     @property
     def learns_in_principle(self):
-        """Bool. Whether data and outputs allow to learn, as far as is told."""
+        """Bool. Whether data and outputs allow to learn, as far as is known."""
         return not self.tells("unscaled_data") and all(
             finding.evidence.get("trains")
-            for finding in self.told
+            for finding in self.found
             if finding.rule == "output_mismatch"
         )

@@ -302,7 +302,7 @@ def _is_curable(findings):
 
 
 def _new(findings, known):
-    """Return those whose rules have not been told."""
+    """Return those whose rules did not report anything yet."""
     rules = {finding.rule for finding in known}
     return [finding for finding in findings if finding.rule not in rules]
 

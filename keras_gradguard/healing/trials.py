@@ -76,7 +76,7 @@ class Trials:
             batch.
 
     Attributes:
-        sample: `Sample` of the data, by which skill is measured.
+        sample: `Samples` of the data, by which skill is measured.
         batch_size: Int.
         length: Int. Epochs of a training; to be set.
         left: Int. Epochs that may still be spent; to be set.

@@ -29,7 +29,7 @@ _HOMES = {
 _FUNCTIONS = (keras.losses, keras.metrics, keras.activations)
 # What Keras calls some initializers by.
 _ALIASES = {"uniform": "random_uniform", "normal": "random_normal"}
-# Arguments of `compile`, and what they are unless told otherwise.
+# Arguments of `compile`, and what they are where nothing is said.
 _COMPILED = {
     "loss": None,
     "loss_weights": None,
@@ -85,15 +85,15 @@ def compiled_with(model):
             config = model.get_compile_config() or {}
     except Exception:
         return {}
-    told = {}
+    given = {}
     for key, default in _COMPILED.items():
         try:
             value = _entries(config.get(key, default))
         except _Untellable:
             continue
         if not _same(default, value):
-            told[key] = value
-    return told
+            given[key] = value
+    return given
 
 
 def _home_of(kind):
@@ -121,7 +121,7 @@ def _defaults(kind):
 
 def _call(home, kind, config):
     defaults = _defaults(kind)
-    told = {}
+    given = {}
     for key, default in defaults.items():
         if key not in config or key in ("name", "dtype"):
             continue
@@ -133,19 +133,19 @@ def _call(home, kind, config):
             continue
         value = _value(config[key])
         if not _same(default, value):
-            told[key] = value
+            given[key] = value
     if home == "keras.layers":
         policy = _value(config.get("dtype"))
         if policy not in (None, keras.config.dtype_policy().name):
-            told["dtype"] = policy
+            given["dtype"] = policy
         if config.get("trainable") is False:
-            told["trainable"] = False
-        told["name"] = config["name"]
+            given["trainable"] = False
+        given["name"] = config["name"]
     elif home in ("keras.losses", "keras.metrics"):
         name = config.get("name")
         if name not in (None, defaults.get("name")):
-            told["name"] = name
-    return {"call": f"{home}.{kind.__name__}", "arguments": told}
+            given["name"] = name
+    return {"call": f"{home}.{kind.__name__}", "arguments": given}
 
 
 def _value(value):

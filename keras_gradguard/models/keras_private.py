@@ -182,7 +182,7 @@ def tap_dataset(iterator, through):
 def batch_rows(iterator):
     """Return the batch size of arrays that are not shuffled, else None.
 
-    What adapts data for `fit` is told by its class, since 3.0.
+    What adapts data for `fit` is known by its class, since 3.0.
 
     Args:
         iterator: What `epoch_iterator` returned.

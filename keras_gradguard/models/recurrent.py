@@ -124,12 +124,12 @@ def not_measured(model):
                 why.append((layer, "it loops over time in its own way"))
         elif isinstance(layer, _CELLS) and id(layer) not in looped:
             why.append((layer, "a cell that no `RNN` layer runs"))
-    told = [f"{layer_path(layer)} ({reason})" for layer, reason in why[:5]]
-    if len(why) > len(told):
-        told.append(f"and {len(why) - len(told)} more")
-    if not told:
+    shown = [f"{layer_path(layer)} ({reason})" for layer, reason in why[:5]]
+    if len(why) > len(shown):
+        shown.append(f"and {len(why) - len(shown)} more")
+    if not shown:
         return []
-    return [f"Through time these are not measured: {', '.join(told)}."]
+    return [f"Through time these are not measured: {', '.join(shown)}."]
 
 
 _CELLS = (

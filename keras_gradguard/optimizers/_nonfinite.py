@@ -40,7 +40,7 @@ class NonfiniteGuard:
             infinite before the first.
         runs_both_sides: Whether it runs the update and the skip, and then
             chooses.
-        observer: `ClipObserver` that is told of each skip, or None.
+        observer: `ClipObserver` that is called at each skip, or None.
     """
 
     def __init__(self, policy, warn_after, exact, inner, skip_above=None):

@@ -1,4 +1,4 @@
-"""Who may watch the updates of an `AutoClip`, and what they are told.
+"""Who may watch the updates of an `AutoClip`, and what they learn.
 
 `AutoClip._observe(observer)` is the one way in: nothing of the optimizer is
 replaced. It holds one observer at a time, which is no part of its state.

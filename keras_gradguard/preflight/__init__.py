@@ -1,4 +1,4 @@
-"""The check before training, and what can be told without any data."""
+"""The check before training, and what can be said without any data."""
 
 from keras_gradguard.preflight.judge import check
 from keras_gradguard.preflight.judge import static_findings

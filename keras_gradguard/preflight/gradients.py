@@ -60,7 +60,7 @@ def _opening(model, passed, paths, norms):
     try:
         again = passed.again(values)
     except Exception:
-        return sorted(closed)  # nothing that would be told is known
+        return sorted(closed)  # nothing to report is known
     paths, norms = _gradient_profile(model, again.signals, again.grads)
     return [
         path

@@ -57,7 +57,7 @@ def check(model: Any, x: Any, y: Any = None, batch_size: int = 32) -> Report:
         x: Inputs as `fit` takes them: array, list or dict of arrays, or a
             `tf.data.Dataset`, `PyDataset` or loader, of which the first
             batches are read. A generator loses one batch, and a `tf.data`
-            pipeline that shuffles has begun one of its passes: told in the
+            pipeline that shuffles has begun one of its passes: said in the
             notes.
         y: Targets, if `x` does not bring them. Without, what needs them is
             left out and the report says so.
@@ -96,7 +96,7 @@ def checked(
         x: As for `check`.
         y: As for `check`.
         batch_size: As for `check`.
-        notes_too: Bool. Whether to measure what is only told in a note.
+        notes_too: Bool. Whether to measure what only a note says.
     """
     if not isinstance(model, keras.Model):
         raise TypeError(
@@ -148,8 +148,8 @@ def _check(
 def _judge(start: Any) -> list[Finding]:
     """Ask all rules, causes before their effects."""
     for rule in RULES:
-        start.told += rule().check_start(start)
-    return fitted(start.run, start.told)
+        start.found += rule().check_start(start)
+    return fitted(start.run, start.found)
 
 
 def _untrained(model: Any) -> bool:

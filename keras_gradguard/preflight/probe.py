@@ -294,7 +294,7 @@ def _with_a_row(layer, args):
     """Keep the indices that an embedding looks up inside its table.
 
     torch, and TensorFlow on CPUs, would raise at one outside; that it is there
-    is told from what the layer was given.
+    is read off what the layer was given.
     """
     if not isinstance(layer, keras.layers.Embedding) or not args:
         return args

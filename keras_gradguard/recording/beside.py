@@ -148,7 +148,7 @@ class Beside:
         variables = list(model.trainable_variables)
         known = {id(v) for v in variables}
         for tap in self._taps:
-            own = [*tap.recorded, keras_private.counter(tap.optimizer)]
+            own = [*tap.records.expected, keras_private.counter(tap.optimizer)]
             variables += [v for v in own if id(v) not in known]
         present = [values(v) for v in variables]
         copies = self._backend.on_host(present)
@@ -166,7 +166,7 @@ class Beside:
     def _begin_to_compile(self, before):
         """Compile what compares the weights while the step is compiled."""
         for tap in self._taps:
-            copies = [before[id(v)] for v in tap.recorded]
+            copies = [before[id(v)] for v in tap.records.expected]
             if copies and not self._begun and _are_on_device(copies):
                 self._begun = True
                 self._on_device = self._backend.compile_ahead(
@@ -178,8 +178,8 @@ class Beside:
         for tap in self._taps:
             count = keras_private.counter(tap.optimizer)
             norms = self._change(
-                [before[id(v)] for v in tap.recorded],
-                [values(v) for v in tap.recorded],
+                [before[id(v)] for v in tap.records.expected],
+                [values(v) for v in tap.records.expected],
             )
             # A copy stays, where the next step takes its state with it.
             (after,) = self._backend.copies([values(count)])

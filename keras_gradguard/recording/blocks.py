@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_gradguard.recording.step.gradients import SKIPPED
+from keras_gradguard.recording.step.records import SKIPPED
 from keras_gradguard.trace.series import RECORDED
 from keras_gradguard.trace.series import UPDATED
 

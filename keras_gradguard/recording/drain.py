@@ -135,7 +135,9 @@ class RingDrain:
 
     def _snapshots(self, state):
         return [
-            None if tap.records is None else tap.records.snapshot(state)
+            None
+            if tap.records.ring is None
+            else tap.records.ring.snapshot(state)
             for tap in self._taps
         ]
 
@@ -152,7 +154,9 @@ class RingDrain:
             part, cursor = read_part(
                 tap, store, self._read[i], self._pending_numbers
             )
-            filled = max(filled, (cursor - self._read[i]) / tap.records.rows)
+            filled = max(
+                filled, (cursor - self._read[i]) / tap.records.ring.rows
+            )
             self._read[i] = cursor
             parts.append(part)
         self._adapt(filled)
@@ -188,9 +192,9 @@ class RingDrain:
         """Leave out the records that an earlier fit left in the rings."""
         self._read = [
             0
-            if tap.records is None
+            if tap.records.ring is None
             else ring_layout.written(
-                self._backend.to_numpy(tap.records.snapshot())
+                self._backend.to_numpy(tap.records.ring.snapshot())
             )
             for tap in self._taps
         ]

@@ -130,7 +130,7 @@ class Instrument:
             and not self.parts.failed
             and (time or self.time is None)
             and (self.beside is None) != beside.can_measure(model, self.taps)
-            and all(tap.is_current() for tap in self.taps)
+            and all(tap.records.is_current for tap in self.taps)
         )
 
     def attach(self, model):

@@ -210,7 +210,7 @@ class LoopRecording:
                 self._functions.append(function)
                 self._backend.count_calls(function, self._ran, self._patches)
             for tap in self._taps:
-                tap.is_compiled_by_xla(xla)
+                tap.records.xla = xla
                 tap.mode = Mode.FULL
                 if not traced and not self._is_full(tap.optimizer):
                     tap.mode = Mode.NORMS
@@ -256,9 +256,9 @@ class LoopRecording:
     def _deliver(self, last):
         self._waiting = 0
         present = [
-            (i, tap, self._backend.to_numpy(tap.records.snapshot()))
+            (i, tap, self._backend.to_numpy(tap.records.ring.snapshot()))
             for i, tap in enumerate(self._taps)
-            if tap.records is not None
+            if tap.records.ring is not None
         ]
         if not present:
             return
@@ -276,7 +276,9 @@ class LoopRecording:
         for i, tap, store in present:
             before = self._read[i]
             part, self._read[i] = read_part(tap, store, before, numbers)
-            fullest = max(fullest, (self._read[i] - before) / tap.records.rows)
+            fullest = max(
+                fullest, (self._read[i] - before) / tap.records.ring.rows
+            )
             parts.append(part)
         if fullest < 0.25:
             self._period = min(2 * self._period, 256)

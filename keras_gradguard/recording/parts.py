@@ -61,18 +61,18 @@ class Parts:
             parts = (*parts, LOSS)
         fresh = [part for part in ALL if part in parts and self.work(part)]
         self.failed.update(fresh)
-        told = [part for part in fresh if part in self.wanted]
-        if told and self.on_failure is not None:
-            self.on_failure(self._sentences(told, error))
+        lost = [part for part in fresh if part in self.wanted]
+        if lost and self.on_failure is not None:
+            self.on_failure(self._sentences(lost, error))
 
-    def _sentences(self, told, error):
+    def _sentences(self, lost, error):
         left = [p for p in ALL if p in self.wanted and self.work(p)]
         on = f" What goes on: {_listed(left)}." if left else ""
         if getattr(error, "is_notice", False):
-            return f"{_listed(told)} cannot be measured, because {error}.{on}"
+            return f"{_listed(lost)} cannot be measured, because {error}.{on}"
         on = on or " Training goes on unwatched."
         return (
-            f"the recording of {_listed(told)} failed with "
+            f"the recording of {_listed(lost)} failed with "
             f"{type(error).__name__}: {error}.{on} This is a bug of "
             "keras-gradguard; please report it with this message."
         )

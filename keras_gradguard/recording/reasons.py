@@ -26,13 +26,13 @@ def why_blind(model):
             "would change how it is fused; to have it recorded, call "
             "`model.compile` without `jit_compile=True`"
         )
-    told = [
+    reasons = [
         optimizers.why_unreadable(leaf)
         for optimizer in optimizers.all_of(model)
         for leaf in optimizers.leaves(optimizer)
     ]
-    if told and all(told):
-        return told[0]
+    if reasons and all(reasons):
+        return reasons[0]
     return None
 
 

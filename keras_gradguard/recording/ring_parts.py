@@ -8,7 +8,7 @@ import numpy as np
 from keras_gradguard._backend import ring_layout
 from keras_gradguard.models import optimizers
 from keras_gradguard.recording.record import Layout
-from keras_gradguard.recording.step.gradients import UNMEASURED
+from keras_gradguard.recording.step.records import UNMEASURED
 from keras_gradguard.trace.series import UPDATED
 
 
@@ -64,21 +64,23 @@ def read_part(tap, store, cursor, numbers=None):
             before = cursor - 1
         steps, rows = _numbered(numbers, len(steps), cursor - before)
         flags, values = flags[rows], values[rows]
-    n = len(tap.variables)
-    records = tap.layout.split(values)
+    n = len(tap.records.variables)
+    records = tap.records.layout.split(values)
     if tap.derives_clipping:
-        present = records["grad_norm"][:, np.asarray(tap.has_gradient, bool)]
+        present = records["grad_norm"][
+            :, np.asarray(tap.records.has_gradient, bool)
+        ]
         records["clipped_grad_norm"] = optimizers.clipped_norm(
             tap.optimizer, present
         )
-    updates = values[:, tap.layout.updates]
+    updates = values[:, tap.records.layout.updates]
     measured = (updates[:, :n] != UNMEASURED).all(axis=1)
     if not tap.amends:
         updates = np.zeros((len(updates), len(UPDATED) * n), "float32")
         measured = np.zeros(len(updates), bool)
     part = Part(
-        variables=tap.variables,
-        has_gradient=[cursor > 0 and has for has in tap.has_gradient],
+        variables=tap.records.variables,
+        has_gradient=[cursor > 0 and has for has in tap.records.has_gradient],
         steps=steps,
         flags=flags,
         records=records,
@@ -94,11 +96,11 @@ def unread_part(tap):
     Args:
         tap: `GradientTap`.
     """
-    n = len(tap.recorded)
+    n = len(tap.records.expected)
     layout = Layout(n, False)
     none = np.zeros((0,), "int64")
     return Part(
-        variables=tap.recorded,
+        variables=tap.records.expected,
         has_gradient=[False] * n,
         steps=none,
         flags=none,

@@ -58,7 +58,7 @@ class Updates:
                 step = execution if self._numbered else last - 1
                 found[id(tap)][step] = to_numpy(norms)
         return {
-            id(tap): _arrays(found[id(tap)], 2 * len(tap.recorded))
+            id(tap): _arrays(found[id(tap)], 2 * len(tap.records.expected))
             for tap in self._taps
         }
 

@@ -198,7 +198,7 @@ def _judged(model, contents, variables, found):
     """Look at the operations of the step at fault, and say what it was."""
     batch = contents.batches[found.at]
     labels = Labels(model)
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "layer": None,
         "operation": None,
         "backward": False,
@@ -207,7 +207,7 @@ def _judged(model, contents, variables, found):
     }
     if found.kind == "update":
         owner = _owner_of(model, variables, found.variable)
-        told |= {"layer": owner, "operation": "the optimizer's update"}
+        fields |= {"layer": owner, "operation": "the optimizer's update"}
         what = "the gradient was finite, and the update made weights of it "
         what += "that are not"
     elif found.kind is None and contents.reason != "spike":
@@ -222,7 +222,7 @@ def _judged(model, contents, variables, found):
             if data is not None:
                 write_back(variables, found.before)
                 steps.append(operations_of(model, labels, data))
-        what = _tell(told, labels, steps, found)
+        what = _say(fields, labels, steps, found)
     return Replay(
         reason=contents.reason,
         epoch=batch.epoch,
@@ -233,7 +233,7 @@ def _judged(model, contents, variables, found):
         exact=is_exact(contents, found),
         replayed=found.at + 1,
         what=f"{what}.",
-        **told,
+        **fields,
     )
 
 
@@ -241,13 +241,13 @@ def _batch_before(contents, at):
     return contents.batches[at - 1].data if at else contents.previous
 
 
-def _tell(told, labels, steps, found):
-    """Fill in what the operations tell, and return it in words."""
+def _say(fields, labels, steps, found):
+    """Fill in what the operations show, and return it in words."""
     step = steps[0]
     if step.error is not None or found.kind == "error":
         error = step.error or found.error
         if step.broken >= 0:
-            _name(told, labels, step.operations[step.broken])
+            _name(fields, labels, step.operations[step.broken])
         return f"the step raised {type(error).__name__}"
     origin = find_origin(step)
     if origin is None and len(steps) > 1:
@@ -260,18 +260,18 @@ def _tell(told, labels, steps, found):
             else "the gradient was a spike, and no operation stands out"
         )
     operation = step.operations[origin.at]
-    _name(told, labels, operation)
-    told["source"] = origin.source
+    _name(fields, labels, operation)
+    fields["source"] = origin.source
     if found.kind is None:
         return said_of_growth(origin.before, operation.largest)
     return _in_words(step, origin, labels)
 
 
-def _name(told, labels, operation):
-    told["layer"] = labels.name(operation.label)
-    told["operation"] = naming.name_of(operation)
-    told["backward"] = operation.backward
-    told["line"] = naming.line_of(operation)
+def _name(fields, labels, operation):
+    fields["layer"] = labels.name(operation.label)
+    fields["operation"] = naming.name_of(operation)
+    fields["backward"] = operation.backward
+    fields["line"] = naming.line_of(operation)
 
 
 def _in_words(step, origin, labels):

@@ -170,7 +170,7 @@ class _Runner(WatchingCallback):
         self._watch.finish(lambda: None)
 
     def on_left(self) -> None:
-        """Do nothing: an error is told by who ran it."""
+        """Do nothing: who ran it reports an error."""
 
     def on_block(self, block: Any) -> None:
         """Take in the records of some steps."""

@@ -89,8 +89,8 @@ class Replay:
     def _remedy(self):
         why = "To see whether the batch is the cause, train without it:"
         if self.rows is None:
-            told = f'["{self.checksum}"]'
-            return [why, f"  data = kgg.without_batches(data, {told})"]
+            batches = f'["{self.checksum}"]'
+            return [why, f"  data = kgg.without_batches(data, {batches})"]
         first, last = self.rows
         size = first // self.index if self.index else last - first + 1
         return [

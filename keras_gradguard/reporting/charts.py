@@ -31,33 +31,30 @@ _VIRIDIS = np.array(
 # The axis of a chart spans this share of its values at least.
 LEAST_SPAN = 0.2
 _CHART_POINTS = 300
+# Where what is drawn begins, and how wide it is; how high a chart is.
+_LEFT, _TOP, _WIDTH, _HEIGHT = 190, 8, 760, 150
+# The most of a row of each map.
+_ROW, _ROW_OVER_TIME = 14, 22
 _GONE, _ZERO = np.array([214, 39, 40]), np.array([0, 0, 0])
 _UNKNOWN = np.array([150, 150, 150])
 
 
-def heatmap(trace, findings, width=760, row_height=14):
+def heatmap(trace, findings):
     """Return gradient norms, layers by steps, as HTML."""
     parts, cells, gone = binned(trace, bins=300)
     count = len(trace.layers)
     known = cells[np.isfinite(cells)]
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
-    height = count * max(2, min(row_height, 600 // max(1, count)))
-    left, top = 190, 8
-    first, span = parts.edges[0], parts.edges[-1] - parts.edges[0]
+    height = count * max(2, min(_ROW, 600 // max(1, count)))
     lines = _map(
         _colours(cells, gone, low, high),
         trace.layers,
-        (f"step {first}", f"step {trace.steps[-1]}"),
+        (f"step {parts.edges[0]}", f"step {trace.steps[-1]}"),
         "Heatmap of gradient norms",
-        (width, height),
+        height,
     )
-    for finding in findings:
-        x = left + width * np.clip((finding.first_step - first) / span, 0, 1)
-        lines.append(
-            f'<line x1="{x:.0f}" x2="{x:.0f}" y1="{top}" y2="{top + height}" '
-            'stroke="#d62728" stroke-dasharray="4 3"><title>'
-            f"{escape(finding.rule)}</title></line>"
-        )
+    marks = [(f.first_step, f.rule) for f in findings]
+    lines += _marks(marks, parts.edges[0], parts.edges[-1], height)
     legend = (
         f"From {number(10**low)} (dark) to {number(10**high)} (bright), "
         "logarithmic; black: exactly 0; red: NaN or infinite; grey: no "
@@ -67,7 +64,7 @@ def heatmap(trace, findings, width=760, row_height=14):
     return f'{"".join(lines)}\n<p class="dim">{legend}</p>'
 
 
-def through_time(trace, width=760, row_height=22):
+def through_time(trace):
     """Return gradients through time, layers by time steps, as HTML lines."""
     profiles = last_profiles(trace)
     if profiles is None:
@@ -89,7 +86,7 @@ def through_time(trace, width=760, row_height=22):
         labels,
         ("first time step", "last"),
         "Heatmap of gradients through time",
-        (width, row_height * len(labels)),
+        _ROW_OVER_TIME * len(labels),
     )
     legend = (
         f"How much of the loss arrives at each time step, at step "
@@ -105,14 +102,13 @@ def through_time(trace, width=760, row_height=22):
     ]
 
 
-def _map(pixels, labels, ends, label, size):
+def _map(pixels, labels, ends, label, height):
     """Return the lines of an SVG map, without its end."""
-    across, height = size
-    left, top, count = 190, 8, len(labels)
+    count = len(labels)
     lines = [
-        f'<svg viewBox="0 0 {left + across + 10} {height + 60}" role="img" '
+        f'<svg viewBox="0 0 {_LEFT + _WIDTH + 10} {height + 60}" role="img" '
         f'aria-label="{label}">',
-        f'<image x="{left}" y="{top}" width="{across}" height="{height}" '
+        f'<image x="{_LEFT}" y="{_TOP}" width="{_WIDTH}" height="{height}" '
         'preserveAspectRatio="none" style="image-rendering:pixelated" '
         f'href="data:image/png;base64,{_png(pixels)}"/>',
     ]
@@ -121,17 +117,39 @@ def _map(pixels, labels, ends, label, size):
         every = max(1, -(-count * size // max(1, height)))
         names = unlike_neighbours([str(one) for one in labels[::every]], width)
         for name, at in zip(names, range(0, count, every), strict=True):
-            y = top + (at + 0.5) * height / count + size * 0.3
+            y = _TOP + (at + 0.5) * height / count + size * 0.3
             lines.append(
-                f'<text class="{kind}" x="{left - 6}" y="{y:.0f}" '
+                f'<text class="{kind}" x="{_LEFT - 6}" y="{y:.0f}" '
                 f'text-anchor="end">{escape(name)}</text>'
             )
-    bottom = top + height + 24
-    for end, x, anchor in zip(
-        ends, (left, left + across), ("start", "end"), strict=True
-    ):
+    return lines + _ends(ends, height)
+
+
+def _ends(ends, height):
+    """Return the names of both ends of the axis across."""
+    y, (first, last) = _TOP + height + 24, ends
+    return [
+        f'<text x="{_LEFT}" y="{y}" text-anchor="start">{first}</text>',
+        f'<text x="{_LEFT + _WIDTH}" y="{y}" text-anchor="end">{last}</text>',
+    ]
+
+
+def _marks(marks, first, last, height):
+    """Return a line at each marked step, that of an axis that ends there.
+
+    Args:
+        marks: List of (step, rule).
+        first: Number. Step at which the axis begins.
+        last: Number. Step at which it ends.
+        height: Number. Height of what is drawn.
+    """
+    lines = []
+    for step, rule in marks:
+        x = _LEFT + _WIDTH * np.clip((step - first) / (last - first), 0, 1)
         lines.append(
-            f'<text x="{x}" y="{bottom}" text-anchor="{anchor}">{end}</text>'
+            f'<line x1="{x:.0f}" x2="{x:.0f}" y1="{_TOP}" '
+            f'y2="{_TOP + height}" stroke="#d62728" stroke-dasharray="4 3">'
+            f"<title>{escape(rule)}</title></line>"
         )
     return lines
 
@@ -173,7 +191,7 @@ def _png(pixels):
     return base64.b64encode(data).decode()
 
 
-def chart(x, y, marks, label, width=760, height=150):
+def chart(x, y, marks, label):
     """Return a line chart as SVG, logarithmic where all is positive.
 
     Of a long series the median of each part is drawn, and behind it what lies
@@ -188,18 +206,17 @@ def chart(x, y, marks, label, width=760, height=150):
     logarithmic = y.min() > 0 and y.max() / y.min() > 100
     low, high = _range(y, logarithmic)
     scale = np.log10 if logarithmic else np.asarray
-    left, top = 190, 8
 
     def place(steps, values):
-        across = left + width * (steps - span[0]) / (span[1] - span[0])
+        across = _LEFT + _WIDTH * (steps - span[0]) / (span[1] - span[0])
         share = (scale(values) - scale(low)) / (scale(high) - scale(low))
-        return zip(across, top + height * (1 - share), strict=True)
+        return zip(across, _TOP + _HEIGHT * (1 - share), strict=True)
 
     def points(pairs):
         return " ".join(f"{a:.1f},{b:.1f}" for a, b in pairs)
 
     lines = [
-        f'<svg viewBox="0 0 {left + width + 10} {height + 40}" role="img" '
+        f'<svg viewBox="0 0 {_LEFT + _WIDTH + 10} {_HEIGHT + 40}" role="img" '
         f'aria-label="{escape(label)} over steps">',
     ]
     if len(x) > 2 * _CHART_POINTS:
@@ -216,27 +233,13 @@ def chart(x, y, marks, label, width=760, height=150):
         f'<polyline points="{points(place(x, y))}" fill="none" '
         'stroke="#3b7dd8" stroke-width="1.5"/>',
     ]
-    for value, at in ((high, top + 10), (low, top + height)):
+    for value, at in ((high, _TOP + 10), (low, _TOP + _HEIGHT)):
         lines.append(
-            f'<text x="{left - 6}" y="{at}" text-anchor="end">'
+            f'<text x="{_LEFT - 6}" y="{at}" text-anchor="end">'
             f"{number(value)}</text>"
         )
-    for step, anchor, at in (
-        (span[0], "start", left),
-        (span[1], "end", left + width),
-    ):
-        lines.append(
-            f'<text x="{at}" y="{top + height + 24}" text-anchor="{anchor}">'
-            f"step {step:.0f}</text>"
-        )
-    for step, rule in marks:
-        at = left + width * (step - span[0]) / (span[1] - span[0])
-        at = min(max(at, left), left + width)
-        lines.append(
-            f'<line x1="{at:.0f}" x2="{at:.0f}" y1="{top}" '
-            f'y2="{top + height}" stroke="#d62728" stroke-dasharray="4 3">'
-            f"<title>{escape(rule)}</title></line>"
-        )
+    lines += _ends([f"step {step:.0f}" for step in span], _HEIGHT)
+    lines += _marks(marks, *span, _HEIGHT)
     lines.append("</svg>")
     return "".join(lines)
 

@@ -8,6 +8,7 @@ from typing import Any
 from keras_gradguard._text import showable
 from keras_gradguard.findings.causes import ENDED
 from keras_gradguard.findings.causes import ranked
+from keras_gradguard.reporting.brief import brief
 from keras_gradguard.reporting.layer_table import layer_table
 from keras_gradguard.reporting.layer_table import span
 from keras_gradguard.reporting.lives import end_of
@@ -17,7 +18,6 @@ from keras_gradguard.reporting.spark import can_show
 from keras_gradguard.reporting.spark import sparkline
 from keras_gradguard.reporting.tables import clipping
 from keras_gradguard.reporting.tables import verdict
-from keras_gradguard.reporting.told import told
 
 _COLOURS = {"critical": "bold red", "warning": "bold yellow"}
 _SIGNS = {"critical": "✖", "warning": "!"}
@@ -55,11 +55,11 @@ class ConsoleReporter(Reporter):
         for finding in findings:
             self._told[finding.key] = finding.status
             page.line("")
-            _print_finding(page, told(finding, trace))
+            _print_finding(page, brief(finding, trace))
         page.flush()
 
     def on_judged(self, findings, history, trace):
-        """Print what has become of those that were told, once each."""
+        """Print what has become of those that were printed, once each."""
         if not self.verbose:
             return
         page = _Page()
@@ -131,7 +131,7 @@ def _print_finding(page, lines):
 def _print_remedy(page, finding, place, trace, shown):
     """Print a finding of the summary, with the code of its first remedy."""
     indent = 4 if finding.cause else 2
-    where = told(finding, trace).where
+    where = brief(finding, trace).where
     page.line(
         (f"{place}  ", ""),
         (finding.rule, _COLOURS.get(finding.severity, "")),

@@ -4,10 +4,10 @@ import sys
 
 import numpy as np
 
-from keras_gradguard._optional import require
 from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard._text import showable
+from keras_gradguard.reporting.drawing import new_figure
 
 _OWNER = "DeadReLUDetector.plot"
 _SHOWN = 8
@@ -113,15 +113,15 @@ def _notes(detector):
     if detector.revived:
         total = sum(
             n
-            for told in detector.revived
-            for n in told.values()
+            for result in detector.revived
+            for n in result.values()
             if isinstance(n, int)
         )
         lines.append(f"  Revived {count(total, 'unit')}.")
         reasons = {
             path: reason
-            for told in detector.revived
-            for path, reason in told.items()
+            for result in detector.revived
+            for path, reason in result.items()
             if isinstance(reason, str)
         }
         lines += [
@@ -198,16 +198,13 @@ def plot(detector):
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    require("matplotlib", "plot", _OWNER)
-    from matplotlib.figure import Figure
-
     paths = _worst(detector)
     left_out = len(detector.share) - len(paths)
     width = max([len(detector.share[path]) for path in paths], default=1)
     grid = np.full((max(1, len(paths)), width), np.nan)
     for at, path in enumerate(paths):
         grid[at, : len(detector.share[path])] = detector.share[path]
-    figure = Figure(figsize=(9, 1.6 + 0.38 * len(grid)), layout="constrained")
+    figure = new_figure((9, 1.6 + 0.38 * len(grid)), _OWNER)
     axes = figure.add_subplot()
     image = axes.imshow(
         np.ma.masked_invalid(grid),

@@ -1,13 +1,41 @@
 """Pieces of figures: lines, bands, rows with names, marks of findings."""
 
+import io
+from typing import Any
+
 import numpy as np
 
+from keras_gradguard._optional import require
 from keras_gradguard._text import number
 from keras_gradguard._text import unlike_neighbours
 
 # Rows of the map that have room for a name.
 _NAMED = 25
 _COLOURS = {"critical": "#b3261e", "warning": "#c77700"}
+
+
+def new_figure(size, owner):
+    """Return a figure that notebooks show without pyplot.
+
+    Args:
+        size: Width and height in inches.
+        owner: Str. What draws, for the error where matplotlib is missing.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    figure_module: Any = require("matplotlib.figure", "plot", owner)
+    agg = require("matplotlib.backends.backend_agg", "plot", owner)
+
+    class Figure(figure_module.Figure):
+        def _repr_png_(self):
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=80)
+            return buffer.getvalue()
+
+    figure = Figure(figsize=size, layout="constrained")
+    agg.FigureCanvasAgg(figure)
+    return figure
 
 
 def mark(axes, findings, label=False):

@@ -144,8 +144,8 @@ def _curves(report):
     for name, series in shown[:_MOST_LOGS]:
         parts.append(f"<h2>{escape(name)} per epoch</h2>")
         parts.append(chart(trace.epoch_steps, series, marks, name))
-    told = any(name == "loss" for name, _ in shown)
-    if not told and batch is not None and np.isfinite(batch).sum() > 1:
+    shows = any(name == "loss" for name, _ in shown)
+    if not shows and batch is not None and np.isfinite(batch).sum() > 1:
         parts.append("<h2>loss per batch</h2>")
         parts.append(chart(trace.steps, batch, marks, "loss"))
     parts.append("<h2>Global gradient norm</h2>")
@@ -186,8 +186,8 @@ def _table(rows):
 
     if len(lines) <= 2 * _ROWS:
         return table(lines)
-    told = [bool(row["rules"]) for row in rows]
-    shown = [i for i, found in enumerate(told) if found][:_ROWS]
+    named = [bool(row["rules"]) for row in rows]
+    shown = [i for i, found in enumerate(named) if found][:_ROWS]
     shown = shown or [*range(_ROWS)]
     rest = [line for i, line in enumerate(lines) if i not in shown]
     return (

@@ -85,7 +85,7 @@ def _column(key, numbers, groups, trace, findings):
     """Return the texts of a column."""
     if key == "finding":
         layers = [str(layer) for layer in trace.layers]
-        told = []
+        hits = []
         for group in groups:
             inside = {layers[at] for at in group}
             hit = [
@@ -93,8 +93,8 @@ def _column(key, numbers, groups, trace, findings):
                 for at, finding in enumerate(findings)
                 if inside & set(map(str, finding.layers))
             ]
-            told.append(" ".join(hit))
-        return told
+            hits.append(" ".join(hit))
+        return hits
     unit = {name: unit for name, _, unit in COLUMNS}[key]
     factor = 100.0 if unit else 1.0
     return [span(factor * numbers[key][group], unit) for group in groups]

@@ -4,7 +4,9 @@ from html import escape
 
 import numpy as np
 
+from keras_gradguard.findings.causes import ranked
 from keras_gradguard.reporting.bins import StepBins
+from keras_gradguard.reporting.brief import loss_so_far
 from keras_gradguard.reporting.charts import heatmap
 from keras_gradguard.reporting.html import finding_card
 from keras_gradguard.reporting.lives import what_became_of
@@ -13,7 +15,6 @@ from keras_gradguard.reporting.spark import bands
 from keras_gradguard.reporting.spark import sparkline
 from keras_gradguard.reporting.tables import layer_rows
 from keras_gradguard.reporting.tables import verdict
-from keras_gradguard.reporting.told import loss_so_far
 
 _BARS, _ROWS = 24, 20
 # Only below the class, so that the notebook's own look stays as it is.
@@ -76,12 +77,15 @@ def run_html(trace, findings):
     """
     if not len(trace.steps):
         return _cell(["<p>GradGuard: nothing was recorded yet.</p>"])
-    worst = "critical" if findings else "good"
-    if findings and all(f.severity != "critical" for f in findings):
-        worst = "warning"
+    findings = ranked(findings)
+    if findings:
+        kind = findings[0].severity
+    else:
+        # What could not be judged yet is not green.
+        kind = "dim" if trace.meta.get("not_judged") else "good"
     _, loss = loss_so_far(trace)
     parts = [
-        f'<p class="verdict {worst}">{escape(verdict(trace, findings))}</p>',
+        f'<p class="verdict {kind}">{escape(verdict(trace, findings))}</p>',
         f'<p class="dim">Step {trace.steps[-1]:,}. {escape(loss)}</p>',
         *[finding_card(finding, trace) for finding in findings],
         *_map(trace, findings),

@@ -53,7 +53,7 @@ def to_page(title, body):
     """Return a page without any external resource.
 
     Args:
-        title: Str. Told at the top, and in the tab of a browser.
+        title: Str. Stands at the top, and in the tab of a browser.
         body: Str. HTML.
     """
     title = escape(title)

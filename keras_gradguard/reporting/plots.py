@@ -1,11 +1,7 @@
 """Figures of a trace, without pyplot and its global state."""
 
-import io
-from typing import Any
-
 import numpy as np
 
-from keras_gradguard._optional import require
 from keras_gradguard._text import number
 from keras_gradguard._validation import check_choice
 from keras_gradguard._validation import check_names
@@ -18,6 +14,7 @@ from keras_gradguard.reporting.drawing import draw_over_time
 from keras_gradguard.reporting.drawing import lines
 from keras_gradguard.reporting.drawing import mark
 from keras_gradguard.reporting.drawing import name_rows
+from keras_gradguard.reporting.drawing import new_figure
 from keras_gradguard.reporting.drawing import over_epochs
 from keras_gradguard.reporting.drawing import say_empty
 from keras_gradguard.reporting.drawing import say_norms
@@ -91,7 +88,7 @@ def plot(trace, findings=(), layers=None, judged=True):
         ValueError: If a layer is unknown.
     """
     chosen = _choose(trace, layers)
-    figure = _figure((11, 13))
+    figure = new_figure((11, 13), _OWNER)
     if not len(trace.steps):
         return _empty(figure)
     profiles = last_profiles(trace)
@@ -130,8 +127,8 @@ def plot(trace, findings=(), layers=None, judged=True):
             ncols=5,
             fontsize="small",
         )
-    told = verdict(trace, list(findings)) if judged else repr(trace)[1:-1]
-    figure.suptitle(f"GradGuard: {told}", x=0.5)
+    title = verdict(trace, list(findings)) if judged else repr(trace)[1:-1]
+    figure.suptitle(f"GradGuard: {title}", x=0.5)
     return figure
 
 
@@ -153,7 +150,7 @@ def plot_weights(trace, layers=None):
         ValueError: If a layer is unknown.
     """
     chosen = _choose(trace, layers)
-    figure = _figure((11, 7))
+    figure = new_figure((11, 7), _OWNER)
     history = weight_history(trace)
     panels = (
         ("weight_norm", "Norm of the weights"),
@@ -165,25 +162,8 @@ def plot_weights(trace, layers=None):
         axes = figure.add_subplot(2, 2, at + 1)
         over_epochs(axes, history["epoch"] + 1, history[name], trace, chosen)
         axes.set_title(title, loc="left")
-        if at == 0 and len(chosen) <= _MANY and len(history["epoch"]):
+        if at == 0 and 0 < len(chosen) <= _MANY and len(history["epoch"]):
             axes.legend(fontsize="x-small")
-    return figure
-
-
-def _figure(size):
-    figure_module: Any = require("matplotlib.figure", "plot", _OWNER)
-    agg = require("matplotlib.backends.backend_agg", "plot", _OWNER)
-
-    class Figure(figure_module.Figure):
-        """A figure that notebooks show without pyplot."""
-
-        def _repr_png_(self):
-            buffer = io.BytesIO()
-            self.savefig(buffer, format="png", dpi=80)
-            return buffer.getvalue()
-
-    figure = Figure(figsize=size, layout="constrained")
-    agg.FigureCanvasAgg(figure)
     return figure
 
 

@@ -25,7 +25,7 @@ class Report:
     """Findings on a run, with what to do about them.
 
     `str(report)` is the verdict in words. A healthy run is one line. What
-    follows from another finding is told behind it, without remedies of its
+    follows from another finding stands behind it, without remedies of its
     own.
 
     Args:
@@ -35,7 +35,7 @@ class Report:
         attempts: List of `Attempt`. What `heal` tried, in order.
         not_judged: List of str. Why a run without findings may not be called
             healthy. Defaults to none.
-        history: List of `Finding`. All that were told, those that are
+        history: List of `Finding`. All that were made, those that are
             resolved or withdrawn, too. Defaults to `findings`.
 
     Attributes:

@@ -134,7 +134,7 @@ class Guarded:
     """Passes events on to a reporter until one fails, then drops it.
 
     A full disk or a directory that vanished costs the reports, not the run:
-    the first failure is told in one warning, and the trace in memory stays
+    the first failure makes one warning, and the trace in memory stays
     whole.
 
     Args:
@@ -174,6 +174,6 @@ class Guarded:
     def abandon(self):
         """Have the reporter close what it holds open, whatever its state."""
         self.failed = True
-        # What fails once fails again, and was told.
+        # What fails once fails again, and was reported.
         with contextlib.suppress(Exception):
             self.reporter.abandon()

@@ -85,11 +85,11 @@ class RunWriter(Reporter):
         self._append_findings(findings)
 
     def on_judged(self, findings, history, trace):
-        """Append what has become of those that were told."""
+        """Append what has become of those that were written."""
         self._history = history
-        told = self._written
+        before = self._written
         self._append_findings(
-            [f for f in history if told.get(f.key, f.status) != f.status]
+            [f for f in history if before.get(f.key, f.status) != f.status]
         )
 
     def _append_findings(self, findings):
@@ -118,8 +118,8 @@ class RunWriter(Reporter):
         self._write_epochs(whole)
         self._write_layers(whole)
         # A finding's last step moves on; the file ends with the final state.
-        told = [*findings, *ended(self._history)]
-        lines = [json.dumps(f.to_dict(), allow_nan=False) + "\n" for f in told]
+        last = [*findings, *ended(self._history)]
+        lines = [json.dumps(f.to_dict(), allow_nan=False) + "\n" for f in last]
         if whole is not trace:
             lines = self._lines_before(first_step(trace)) + lines
         text = "".join(lines).encode()

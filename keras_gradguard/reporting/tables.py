@@ -5,7 +5,7 @@ import numpy as np
 from keras_gradguard._text import count
 from keras_gradguard._text import number
 from keras_gradguard.reporting.bins import StepBins
-from keras_gradguard.reporting.told import medians
+from keras_gradguard.reporting.brief import medians
 from keras_gradguard.trace.tables import FIRST_STEPS
 
 COLUMNS = (

@@ -187,20 +187,20 @@ class Reader:
 
     def gone(self, chunk):
         """Return the findings of a chunk that do not stand any more."""
-        told = chunk.header.get("gone", [])
-        if not isinstance(told, list):
+        gone = chunk.header.get("gone", [])
+        if not isinstance(gone, list):
             self.leave_out("findings: `gone` is no list")
             return []
-        return self._good(told)
+        return self._good(gone)
 
     def not_judged(self, chunk):
         """Return why a run without findings may not be called healthy."""
         reasons = chunk.header.get("not_judged", [])
         return self.texts(reasons, "findings: `not_judged`") or []
 
-    def _good(self, told):
-        good = [f for f in told if _is_finding(f)]
-        for _ in range(len(told) - len(good)):
+    def _good(self, findings):
+        good = [f for f in findings if _is_finding(f)]
+        for _ in range(len(findings) - len(good)):
             self.leave_out("findings: one lacks what a finding must have")
         return good
 
@@ -307,5 +307,5 @@ def _is_remedy(data):
     )
 
 
-def _cut(text, most=60):
-    return text if len(text) <= most else f"{text[:most]}..."
+def _cut(text):
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -95,16 +95,16 @@ def assemble(data):
         A `RunData`, or None if there is nothing that tells of layers.
     """
     reader = Reader()
-    told = [
+    named = [
         (chunk, names)
         for chunk in reader.chunks(data.get(LAYERS_TAG, ()), "layers", "layers")
         if (names := reader.texts(chunk.header["layers"], "layers: `layers`"))
     ]
-    if not told:
+    if not named:
         return _unknown(reader) if reader.left_out else None
-    about, names = told[-1][0].header, told[-1][1]
+    about, names = named[-1][0].header, named[-1][1]
     # Sessions of another model cannot stand in one picture with the last.
-    of_this = [chunk for chunk, layers in told if layers == names]
+    of_this = [chunk for chunk, layers in named if layers == names]
     same = {chunk.session for chunk in of_this}
     chunks = [
         chunk
@@ -113,28 +113,16 @@ def assemble(data):
         )
         if chunk.session in same
     ]
-    sites = reader.texts(about.get("sites") or [], "layers: `sites`") or []
-    variables = reader.texts(
-        about.get("variables") or [], "layers: `variables`"
+    sites, variables, recurrent = (
+        reader.texts(about.get(name) or [], f"layers: `{name}`") or []
+        for name in ("sites", "variables", "recurrent")
     )
-    variables = variables or []
-    told = about.get("recurrent") or []
-    recurrent = reader.texts(told, "layers: `recurrent`") or []
     series = [
         reader.series(chunk, len(names), len(sites), len(variables))
         for chunk in chunks
     ]
     ends = _first_steps(chunks, series)
     steps, shared = _shared(chunks, series, ends)
-    active = np.zeros(len(names), bool)
-    for chunk in of_this:
-        mask = reader.flags(chunk.header.get("active"), len(names))
-        if mask is not None:
-            active |= mask
-    with_gradient = np.zeros(len(variables), bool)
-    if variables:
-        mask = reader.flags(about.get("variables_active"), len(variables))
-        with_gradient = ~with_gradient if mask is None else mask
     classes = reader.texts(about.get("classes"), "layers: `classes`")
     if classes is None or len(classes) != len(names):
         classes = [""] * len(names)
@@ -146,8 +134,8 @@ def assemble(data):
         sites,
         variables,
         classes,
-        active,
-        with_gradient,
+        _active(reader, of_this, len(names)),
+        _with_gradient(reader, about, len(variables)),
         meta if isinstance(meta, dict) else {},
         steps,
         shared,
@@ -161,6 +149,24 @@ def assemble(data):
         _last_step(chunks, steps),
         reader.left_out,
     )
+
+
+def _active(reader, chunks, layers):
+    """Which layers got a gradient in any session."""
+    active = np.zeros(layers, bool)
+    for chunk in chunks:
+        mask = reader.flags(chunk.header.get("active"), layers)
+        if mask is not None:
+            active |= mask
+    return active
+
+
+def _with_gradient(reader, about, variables):
+    """Which variables get a gradient; all where it is not known."""
+    if not variables:
+        return np.zeros(0, bool)
+    mask = reader.flags(about.get("variables_active"), variables)
+    return np.ones(variables, bool) if mask is None else mask
 
 
 def _unknown(reader):
@@ -289,8 +295,8 @@ def _last_step(chunks, steps):
     if not len(steps):
         return -1
     # The last chunk is of the session that has the last word.
-    told = chunks[-1].header.get("last_step")
-    return max(int(steps[-1]), told if is_step(told) else -1)
+    last = chunks[-1].header.get("last_step")
+    return max(int(steps[-1]), last if is_step(last) else -1)
 
 
 def _findings(reader, chunks, ends, sessions):

@@ -47,8 +47,8 @@ def tone(run):
 
 
 def _loss(run):
-    told = [epoch[2]["loss"] for epoch in run.epochs if "loss" in epoch[2]]
-    values = np.array([float(value) for value in told])
+    losses = [epoch[2]["loss"] for epoch in run.epochs if "loss" in epoch[2]]
+    values = np.array([float(value) for value in losses])
     if not len(values):
         values = run.shared.get("batch_loss", np.zeros(0))
         values = values[~np.isnan(values)] if len(values) else values

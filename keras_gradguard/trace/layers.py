@@ -27,7 +27,7 @@ class TraceVariables:
         sizes: Float array (V,) or None.
         sums: `LayerSums`, from numbers per variable to numbers per layer.
         seen_gradient: Bool array (V,). Variables whose gradient was seen.
-        said_gradient: Bool array (V,), what `say_gradient` was told, or None.
+        said_gradient: Bool array (V,), what `say_gradient` got, or None.
 
     Raises:
         TypeError: If an argument is of the wrong type.

@@ -81,7 +81,7 @@ class RunInfo:
         known |= {
             "optimizer": optimizer,
             "learning_rate": next(filter(_positive, rates), None),
-            # Where it is told to be not one number, it is none.
+            # Where it is known to be not one number, it is none.
             "loss_weight": known.get("loss_weight")
             if "loss_weight" in meta
             else 1.0,

@@ -127,11 +127,12 @@ def compare(model, x, y, watched, **arguments):
     return detector
 
 
-def test_ten_layer_mlp_over_twenty_seeds():
+def test_ten_layer_mlp_over_many_seeds():
     model = deep_mlp()
     model.compile(keras.optimizers.SGD(0.05), "mse")
     dead = 0
-    for seed in range(20):
+    seeds = 20 if IS_TORCH else 6
+    for seed in range(seeds):
         draw = keras.initializers.HeUniform(seed=seed)
         for layer in model.layers:
             layer.kernel.assign(draw(layer.kernel.shape))
@@ -140,7 +141,7 @@ def test_ten_layer_mlp_over_twenty_seeds():
         detector = compare(model, *data(seed), mlp_float64)
         assert len(detector.dead_units) == 9
         dead += sum(len(units) for units in detector.dead_units.values())
-    assert dead > 20  # there is something to find
+    assert dead > seeds  # there is something to find
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -366,6 +367,7 @@ def test_layers_that_see_other_numbers_of_samples():
         np.testing.assert_allclose(share, expected, rtol=1e-6)
 
 
+@pytest.mark.once
 def test_patience_and_rare_units():
     keras.utils.set_random_seed(0)
     model = deep_mlp(width=4, depth=1)
@@ -428,8 +430,8 @@ def test_xla():
 
 def test_run_eagerly():
     keras.utils.set_random_seed(4)
-    # Few layers: on JAX each operation of each shape is compiled.
-    check(deep_mlp(depth=3), *data(4), mlp_float64, {"run_eagerly": True})
+    # One layer: on JAX each operation of each shape is compiled.
+    check(deep_mlp(depth=1), *data(4), mlp_float64, {"run_eagerly": True})
 
 
 @pytest.mark.parametrize("method", ["activation", "gradient"])
@@ -639,6 +641,7 @@ def test_revive_is_deterministic_and_resets_moments():
     assert detector.revived[0][first.layers[0].path] >= 1
 
 
+@pytest.mark.once
 def test_summary_plot_and_bad_arguments(capsys):
     keras.utils.set_random_seed(0)
     model = deep_mlp(width=8, depth=3)
@@ -687,6 +690,7 @@ def test_a_wholly_dead_layer_is_told_early_and_written(tmp_path, capsys):
     assert events.Scalars(tag)[-1].value == 1.0
 
 
+@pytest.mark.once
 def test_a_healthy_net_is_told_nothing(capsys):
     keras.utils.set_random_seed(0)
     model = deep_mlp(width=16, depth=2)
@@ -698,6 +702,7 @@ def test_a_healthy_net_is_told_nothing(capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.once
 def test_layers_that_cannot_be_seen_are_named():
     inputs = keras.Input((3, 5))
     inner = layers.Dense(4, activation="relu", name="inner")

@@ -108,6 +108,7 @@ def test_dead_fraction_counts_every_unit_once():
     assert history["dead_fraction"][-1] == pytest.approx(dead / 14, rel=1e-6)
 
 
+@pytest.mark.once
 def test_others_read_them(tmp_path, capsys):
     path = tmp_path / "log.csv"
     monitor = GradientMonitor(verbose=0, log_metrics=True)
@@ -126,6 +127,7 @@ def test_others_read_them(tmp_path, capsys):
     assert "grad_norm_max: " in capsys.readouterr().out
 
 
+@pytest.mark.once
 def test_every_key_is_there_when_nothing_could_be_recorded():
     monitor = GradientMonitor(verbose=0, log_metrics=True)
     model = build()
@@ -137,10 +139,12 @@ def test_every_key_is_there_when_nothing_could_be_recorded():
     assert all(isinstance(value, float) for value in logs.values())
 
 
+@pytest.mark.once
 def test_logs_stay_as_they_are_by_default():
     assert {*fit(build(), GradientMonitor(verbose=0)).history} == {"loss"}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("value", "error", "match"),
     [
@@ -163,6 +167,7 @@ def sick(**arguments):
     return monitor
 
 
+@pytest.mark.once
 def test_a_function_gets_each_finding():
     seen = []
     monitor = sick(on_finding=seen.append)
@@ -170,6 +175,7 @@ def test_a_function_gets_each_finding():
     assert "nonfinite_gradient" in {f.rule for f in seen}
 
 
+@pytest.mark.once
 def test_a_function_that_fails_is_told_and_training_goes_on():
     def fail(finding):
         raise RuntimeError("no network")
@@ -180,6 +186,7 @@ def test_a_function_that_fails_is_told_and_training_goes_on():
     assert len(monitor.trace.steps) == 12
 
 
+@pytest.mark.once
 def test_on_finding_takes_a_choice_or_a_function():
     with pytest.raises(ValueError, match="function that takes the finding"):
         GradientMonitor(on_finding="shout")

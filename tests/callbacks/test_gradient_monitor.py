@@ -67,6 +67,7 @@ class Fails(Rule):
         raise ZeroDivisionError("in a rule")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
@@ -100,6 +101,7 @@ def test_bad_arguments(arguments, error, text):
         GradientMonitor(**arguments)
 
 
+@pytest.mark.once
 def test_a_log_dir_that_cannot_be_written_stops_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     model = models.mlp()
@@ -112,6 +114,7 @@ def test_a_log_dir_that_cannot_be_written_stops_before_training(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.once
 def test_a_model_without_an_optimizer():
     model = models.mlp()
     model.compile(optimizer=None, loss=models.crossentropy())
@@ -142,6 +145,7 @@ def test_a_step_that_bypasses_the_optimizer_is_told_once():
     assert len(ours) == 1
 
 
+@pytest.mark.once
 def test_a_failing_rule_warns_once_and_training_goes_on():
     with pytest.warns(GradGuardWarning, match="in a rule") as caught:
         model = fit(GradientMonitor(rules=[Fails()], verbose=0))
@@ -149,6 +153,7 @@ def test_a_failing_rule_warns_once_and_training_goes_on():
     assert int(model.optimizer.iterations) == 40
 
 
+@pytest.mark.once
 def test_findings_are_printed_as_they_come(capsys):
     monitor = GradientMonitor(rules=[AlwaysFinds()])
     fit(monitor)
@@ -159,6 +164,7 @@ def test_findings_are_printed_as_they_come(capsys):
     assert out.count("found for the test") == 1
 
 
+@pytest.mark.once
 def test_on_finding_stop_ends_training():
     monitor = GradientMonitor(
         rules=[AlwaysFinds()], on_finding="stop", verbose=0
@@ -182,6 +188,7 @@ class Passes(Rule):
         ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("on_finding", ["stop", "raise"])
 def test_what_passes_is_told_but_ends_nothing(on_finding):
     monitor = GradientMonitor(
@@ -222,6 +229,7 @@ def test_on_finding_raise_raises_the_finding():
     assert caught.value.finding.rule == "frozen_layer"
 
 
+@pytest.mark.once
 def test_on_finding_ignore_only_keeps_it():
     monitor = GradientMonitor(
         rules=[AlwaysFinds()], on_finding="ignore", verbose=0
@@ -280,6 +288,7 @@ def test_nonfinite_gradients_are_found_where_they_began():
     assert finding.layers
 
 
+@pytest.mark.once
 def test_the_saved_trace_gives_the_same_findings(tmp_path):
     monitor = GradientMonitor(tmp_path / "run", verbose=0)
     keras.utils.set_random_seed(0)
@@ -301,6 +310,7 @@ def test_the_saved_trace_gives_the_same_findings(tmp_path):
     )
 
 
+@pytest.mark.once
 def test_a_log_dir_that_vanishes_costs_one_warning_a_writer(tmp_path):
     class Removes(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -317,6 +327,7 @@ def test_a_log_dir_that_vanishes_costs_one_warning_a_writer(tmp_path):
     assert len(monitor.trace.steps) == 60
 
 
+@pytest.mark.once
 def test_the_trace_knows_the_run():
     monitor = GradientMonitor(verbose=0)
     fit(monitor, epochs=3)
@@ -349,6 +360,7 @@ def test_weights_over_epochs():
     assert zero.tolist() == [0, 1, 0, 1, 0, 1]  # biases start at zero
 
 
+@pytest.mark.once
 def test_plot_gives_a_figure():
     pytest.importorskip("matplotlib")
     monitor = GradientMonitor(verbose=0)
@@ -356,6 +368,7 @@ def test_plot_gives_a_figure():
     assert len(monitor.plot().axes) >= 4
 
 
+@pytest.mark.once
 def test_report_before_any_fit():
     monitor = GradientMonitor()
     report = monitor.report()

@@ -109,6 +109,7 @@ def test_a_callback_alone_says_it(callback, batches, recwarn):
     assert made.report().healthy is None
 
 
+@pytest.mark.once
 def test_the_reason_stands_in_the_run(tmp_path):
     with pytest.warns(kgg.GradGuardWarning, match="never ran"):
         train(Driven(kgg.GradientMonitor(tmp_path, verbose=0)))

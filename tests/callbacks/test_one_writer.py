@@ -15,6 +15,8 @@ import keras_gradguard as kgg
 from keras_gradguard.reporting.claim import LOCK
 from tests import models
 
+pytestmark = pytest.mark.once
+
 
 def fit(*callbacks, epochs=2, **kwargs):
     model = models.mlp(activation="relu")

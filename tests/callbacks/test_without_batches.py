@@ -47,6 +47,7 @@ ROWS_LEFT = [row for batch in EXPECTED for row in batch]
 MEAN = np.mean(ROWS_LEFT)
 
 
+@pytest.mark.once
 def test_arrays():
     x, named = kgg.without_batches((X, {"a": Y}), LEFT_OUT, batch_size=SIZE)
     assert x[:, 0].tolist() == ROWS_LEFT
@@ -55,6 +56,7 @@ def test_arrays():
     np.testing.assert_allclose(found, [MEAN], rtol=1e-6)
 
 
+@pytest.mark.once
 def test_py_dataset():
     data = Dataset()
     wrapped = kgg.without_batches(data, LEFT_OUT)
@@ -66,6 +68,7 @@ def test_py_dataset():
     assert data.epochs == plain.epochs
 
 
+@pytest.mark.once
 def test_generator():
     def forever():
         while True:
@@ -116,6 +119,7 @@ CHECKSUMS = [
 ]
 
 
+@pytest.mark.once
 def test_checksums_of_arrays():
     for wide in (X, X.astype("float64")):
         x, y = kgg.without_batches((wide, Y), CHECKSUMS, batch_size=SIZE)
@@ -140,6 +144,7 @@ class Shuffled(Dataset):
         self.order = self.order[::-1]
 
 
+@pytest.mark.once
 def test_checksums_of_a_shuffled_dataset():
     data = Shuffled()
     wrapped = kgg.without_batches(data, CHECKSUMS)
@@ -185,6 +190,7 @@ def test_checksums_of_what_comes():
     assert sorted(got) == EXPECTED
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [

@@ -85,6 +85,7 @@ REMEDIES = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", REMEDIES)
 def test_each_change_gives_a_model_that_trains_and_touches_nothing(name):
     metrics = None if name == "output" else ["mae"]
@@ -109,6 +110,7 @@ def test_each_change_gives_a_model_that_trains_and_touches_nothing(name):
     }
 
 
+@pytest.mark.once
 def test_the_gradients_of_several_batches_are_averaged():
     healed = apply("accumulate", net())
     assert healed.optimizer.gradient_accumulation_steps == 2
@@ -118,6 +120,7 @@ def test_the_gradients_of_several_batches_are_averaged():
         apply("accumulate", healed)
 
 
+@pytest.mark.once
 def test_several_changes_are_made_one_after_the_other():
     healed = apply("several", net(optimizer="sgd"))
     assert type(healed.optimizer).__name__ == "Adam"
@@ -131,6 +134,7 @@ def apply(name, model):
     return REMEDIES[name].apply(model)
 
 
+@pytest.mark.once
 def test_the_output_layer_changes_and_the_rest_keeps_its_weights():
     model = net()
     healed = apply("output", model)
@@ -140,6 +144,7 @@ def test_the_output_layer_changes_and_the_rest_keeps_its_weights():
     assert same(healed.layers[0].weights, model.layers[0].weights)
 
 
+@pytest.mark.once
 def test_an_activation_of_its_own_is_changed_where_it_stands():
     model = net(
         layers.Dense(1, name="out"),
@@ -155,6 +160,7 @@ def test_an_activation_of_its_own_is_changed_where_it_stands():
     assert same(healed.layers[0].weights, model.layers[0].weights)
 
 
+@pytest.mark.once
 def test_inputs_come_in_at_unit_scale():
     healed = apply("inputs", net())
     scaled = keras.ops.convert_to_numpy(healed.layers[0](X))
@@ -181,6 +187,7 @@ def test_targets_are_learnt_at_unit_scale_and_predicted_at_theirs():
     )
 
 
+@pytest.mark.once
 def test_the_optimizer_changes_as_it_says():
     model = net(optimizer=keras.optimizers.Adam(1e-3, beta_1=0.5))
     assert rate(apply("rate", model)) == pytest.approx(1e-2)
@@ -203,6 +210,7 @@ def test_the_optimizer_changes_as_it_says():
         apply("clip", clipped)
 
 
+@pytest.mark.once
 def test_layers_are_left_out_where_the_shape_allows():
     model = net()
     healed = apply("fewer", model)
@@ -214,6 +222,7 @@ def test_layers_are_left_out_where_the_shape_allows():
         changes.leave_out(["net/out"], "").apply(model)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
 def test_a_plain_recurrent_layer_is_exchanged(kind):
     model = net(
@@ -239,6 +248,7 @@ def test_functional_models_too():
         healed.fit(X, np.abs(Y) % 3 // 1, epochs=1, verbose=0)
 
 
+@pytest.mark.once
 def test_what_cannot_be_done_is_said():
     subclassed = models.Subclassed()
     subclassed(X[:1])
@@ -259,6 +269,7 @@ def test_what_cannot_be_done_is_said():
         apply("inputs", tokens)
 
 
+@pytest.mark.once
 def test_a_remedy_without_an_action_has_nothing_to_apply():
     assert changes.words("t", "w", "c").apply is None
     assert kgg.Remedy("t", "w").apply is None

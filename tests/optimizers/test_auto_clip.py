@@ -426,6 +426,7 @@ def test_jax_data_parallel_equals_one_device():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -440,6 +441,7 @@ def test_wrong_arguments(arguments, error, message):
         kgg.AutoClip(*arguments)
 
 
+@pytest.mark.once
 def test_wrong_clipper_arguments():
     with pytest.raises(ValueError, match=r"pass 10\.0, not 0\.1"):
         kgg.AutoClip("sgd", percentile=120)
@@ -451,6 +453,7 @@ def test_wrong_clipper_arguments():
         kgg.AutoClip("sgd", warn_after=0)
 
 
+@pytest.mark.once
 def test_wrong_inner_optimizers():
     optimizers = keras.optimizers
     with pytest.raises(ValueError, match="Swap the two"):

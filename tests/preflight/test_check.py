@@ -55,6 +55,7 @@ def test_softmax_on_one_unit():
     assert finding.first_step == 0
 
 
+@pytest.mark.once
 def test_labels_that_do_not_fit():
     model = net(
         layers.Dense(8, "relu"),
@@ -79,6 +80,7 @@ def test_vanishing_before_the_first_step():
     assert kgg.check(shallow, *numbers()).healthy
 
 
+@pytest.mark.once
 def test_weights_that_no_training_should_start_from():
     model = net(*stack(3, 16, "relu", "zeros"), layers.Dense(1))
     report = kgg.check(model, *numbers())
@@ -86,6 +88,7 @@ def test_weights_that_no_training_should_start_from():
     assert report.findings[0].layers[0].endswith("h0")
 
 
+@pytest.mark.once
 def test_a_dead_layer_is_the_cause_and_told_once():
     dead = layers.Dense(
         8, "relu", bias_initializer=keras.initializers.Constant(-12), name="d"
@@ -96,6 +99,7 @@ def test_a_dead_layer_is_the_cause_and_told_once():
     assert finding.severity == "critical"
 
 
+@pytest.mark.once
 def test_a_few_silent_units_are_no_finding():
     biases = np.array([-12.0] * 4 + [0.0] * 4)
     model = net(layers.Dense(8, "relu", name="h"), layers.Dense(1))
@@ -103,6 +107,7 @@ def test_a_few_silent_units_are_no_finding():
     assert kgg.check(model, *numbers()).healthy
 
 
+@pytest.mark.once
 def test_saturated_layers():
     wide = keras.initializers.RandomNormal(stddev=1000, seed=0)
     model = net(
@@ -118,6 +123,7 @@ def test_a_signal_that_overflows():
     assert "exploding_gradient" in rules(kgg.check(model, *numbers()))
 
 
+@pytest.mark.once
 def test_raw_pixels_unless_the_model_rescales_them():
     x = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1))
     body = [layers.Conv2D(4, 3, activation="relu"), layers.Flatten()]
@@ -133,6 +139,7 @@ def test_raw_pixels_unless_the_model_rescales_them():
     assert kgg.check(scaled, x.astype("float32"), y).healthy
 
 
+@pytest.mark.once
 def test_uneven_features_unless_the_model_normalizes_them():
     x, y = numbers()
     x = x * np.array([1e3, 1, 1, 1, 1, 1, 1, 0.1])
@@ -146,6 +153,7 @@ def test_uneven_features_unless_the_model_normalizes_them():
     assert kgg.check(normalized, x, y).healthy
 
 
+@pytest.mark.once
 def test_nan_in_the_data():
     x, y = numbers()
     x[3, 2] = np.nan
@@ -159,6 +167,7 @@ def test_nan_in_the_data():
     }
 
 
+@pytest.mark.once
 def test_a_first_step_that_replaces_the_weights():
     model = net(
         layers.Dense(64, "relu"),
@@ -249,6 +258,7 @@ def test_data_that_come_in_batches():
     assert rules(kgg.check(model, data)) == ["output_mismatch"]
 
 
+@pytest.mark.once
 def test_what_could_not_be_judged_is_said():
     x, y = numbers()
     model = keras.Sequential([keras.Input((8,)), layers.Dense(1)])
@@ -311,6 +321,7 @@ def test_the_model_and_its_later_training_are_untouched():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.once
 def test_arguments_are_checked():
     model = net(layers.Dense(1))
     x, y = numbers()
@@ -328,6 +339,7 @@ def test_arguments_are_checked():
         kgg.check(model, x, y, batch_size=0)
 
 
+@pytest.mark.once
 def test_static_findings_need_no_data_and_leave_out_what_trains():
     model = net(
         *stack(3, 8, "relu"),

@@ -36,6 +36,7 @@ def everything():
     return keras.Model(stack.input, L.Dense(3, "softmax")(y))
 
 
+@pytest.mark.once
 def test_every_layer_type_ends_at_unit_variance():
     model = everything()
     lstm = next(x for x in model.layers if isinstance(x, L.LSTM))
@@ -62,6 +63,7 @@ def test_deep_plain_gelu_has_unit_variance_everywhere():
         hidden = array(layer(hidden))
 
 
+@pytest.mark.once
 def test_a_seed_repeats():
     one, two = convolutions(), convolutions()
     presets.lsuv(one, data(16, 8, 8, 4), seed=5)
@@ -90,6 +92,7 @@ def test_a_subclassed_model_and_frozen_layers():
     np.testing.assert_array_equal(frozen, array(model.blocks[1].kernel))
 
 
+@pytest.mark.once
 def test_a_failure_half_way_leaves_the_model_untouched():
     model = keras.Sequential(
         [
@@ -109,6 +112,7 @@ def test_a_failure_half_way_leaves_the_model_untouched():
     assert model.layers[2].activation.__name__ == "relu"
 
 
+@pytest.mark.once
 def test_what_does_not_converge_is_said():
     model = keras.Sequential([keras.Input((4,)), L.Dense(4)])
     model.layers[0].bias.assign([9.0, -9.0, 9.0, -9.0])
@@ -116,6 +120,7 @@ def test_what_does_not_converge_is_said():
         presets.lsuv(model, data(32, 4))
 
 
+@pytest.mark.once
 def test_errors_teach():
     with pytest.raises(TypeError, match=r"`model` must be a Keras model"):
         presets.lsuv(L.Dense(3), data(4, 4))

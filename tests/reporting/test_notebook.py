@@ -1,5 +1,6 @@
 """What a notebook shows, in cells of a real one."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -50,6 +51,24 @@ def test_nothing_recorded_is_said():
     trace = kgg.Trace([], [], [])
     assert "0 records" in trace._repr_html_()
     assert "nothing was recorded yet" in run_html(trace, [])
+
+
+def test_a_run_that_is_not_judged_yet_is_not_green():
+    trace = make_trace(steady(np.ones(3)), np.full(200, 0.7))
+    assert 'class="verdict good"' in run_html(trace, [])
+    trace.meta["not_judged"] = ["20 steps are too few"]
+    shown = run_html(trace, [])
+    assert 'class="verdict dim"' in shown
+    assert "20 steps are too few" in shown
+
+
+def test_a_run_shows_causes_first_as_a_report_does(sick):
+    trace, (cause,) = sick
+    effect = dataclasses.replace(
+        cause, rule="loss_plateau", first_step=0, cause=cause.rule
+    )
+    shown = run_html(trace, [effect, cause])
+    assert shown.index(cause.rule) < shown.index("loss_plateau")
 
 
 _CELLS = (

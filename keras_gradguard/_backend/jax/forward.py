@@ -1,5 +1,6 @@
 """JAX: a pass forward beside the compiled step."""
 
+import functools
 import itertools
 from typing import Any
 
@@ -111,7 +112,7 @@ class _Look:
                 if self._sharded:
                     return self._function(state, batch)
                 function = Ahead(self._function, traced)
-                copied = _copies_of(traced.jaxpr, (state, batch), kept)
+                copied = _copies_of(traced.jaxpr, (state, batch), kept())
                 return _Later(self, function, copied)
         except Exception as error:
             self.fail(error)
@@ -216,9 +217,12 @@ class ForwardPass:
         state, iterator = args
         batch = next(iterator)
         args = state, itertools.chain([batch], iterator)
-        values = _by_variable(self._model, state)
-        kept = kept or {}
-        copied = {id(values[key]): copy for key, copy in kept.items()}
+
+        @functools.cache
+        def copied():  # a first look alone asks
+            values = _by_variable(self._model, state)
+            return {id(values[key]): c for key, c in (kept or {}).items()}
+
         return args, [look(state, batch, copied) for look in self._looks]
 
     def take(self, vector):

@@ -111,8 +111,8 @@ class Comparison:
             (f"Found only in {a}", _told(self.findings_only_a)),
             (f"Found only in {b}", _told(self.findings_only_b)),
         ]
-        told = [f"{what}: {listed(names)}." for what, names in ends if names]
-        return "\n".join([*lines, *([""] if told else []), *told])
+        shown = [f"{what}: {listed(names)}." for what, names in ends if names]
+        return "\n".join([*lines, *([""] if shown else []), *shown])
 
     def __repr__(self) -> str:
         return f"<Comparison: {len(self.differ)} of {len(self.layers)} differ>"

@@ -161,7 +161,7 @@ def _number(value):
 
 
 def dated(trace, finding, first, seen):
-    """Return a finding that is told of the steps from `first` to `seen`."""
+    """Return a finding on the steps from `first` to `seen`."""
     return dataclasses.replace(
         finding,
         first_step=first,

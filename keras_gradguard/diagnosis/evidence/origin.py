@@ -61,12 +61,12 @@ def origin_of(trace, at, weights_gone):
             if not _finite(trace, part, seen, unknown=True):
                 return Origin("data", f"the {part}s are not finite", [])
     # NaN also means "not recorded": it counts beside a recorded loss.
-    told = loss is not None and (
+    recorded = loss is not None and (
         not np.isnan(loss) or bool(np.isfinite(trace.extra["loss"]).any())
     )
     measured = np.nan if seen is None else float(trace.data("loss")[seen])
-    told |= seen is not None and _finite(trace, "output", seen)
-    if told and loss is not None and np.isfinite(loss):
+    recorded |= seen is not None and _finite(trace, "output", seen)
+    if recorded and loss is not None and np.isfinite(loss):
         what = f"the loss is finite ({number(loss)}), {OF_THE_SLOPE}"
         return Origin("slope", what, [])
     if seen is not None and _finite(trace, "output", seen):
@@ -77,7 +77,7 @@ def origin_of(trace, at, weights_gone):
         return Origin("loss", what, [])
     if seen is not None and not _finite(trace, "output", seen, unknown=True):
         return _in_the_layers(trace, seen)
-    if told:
+    if recorded:
         what = "the loss of that batch was not finite"
         before = _in_order_before(trace, step)
         if before is None:

@@ -1,4 +1,4 @@
-"""From when on a loss that stays where it began is told."""
+"""From when on a loss that stays where it began is reported."""
 
 import dataclasses
 

@@ -49,9 +49,9 @@ def _normalizations_behind(run, layer):
 
 
 def _far(info, name):
-    told = info.get("call")
-    told = told.get("arguments") if isinstance(told, dict) else None
-    made = told.get(name) if isinstance(told, dict) else None
+    call = info.get("call")
+    given = call.get("arguments") if isinstance(call, dict) else None
+    made = given.get(name) if isinstance(given, dict) else None
     drawn = made.get("arguments") if isinstance(made, dict) else None
     if not isinstance(drawn, dict):
         return False

@@ -70,7 +70,7 @@ def said_of(rules, trace):
 
 
 def options_of(rules):
-    """Return what `adjust` was told, as `rules` takes it.
+    """Return what `adjust` was given, as `rules` takes it.
 
     Args:
         rules: List of `Rule`.

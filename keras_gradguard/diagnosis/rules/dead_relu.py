@@ -98,7 +98,7 @@ class DeadReLU(Rule):
         hits = [hit for hit in (whole, *most) if hit is not None]
         if not hits:
             return []
-        # Told of is what was complete first.
+        # What was complete first is reported.
         last, limit = min(hits, key=lambda hit: hit[0])
         if limit is _ALL:
             dead = gone

@@ -79,7 +79,7 @@ class Rule(abc.ABC):
         Args:
             start: `keras_gradguard.findings.start.Start`. Rules whose findings
                 may be the cause of one of this rule were asked before:
-                `start.told` holds what they said.
+                `start.found` holds what they said.
 
         Returns:
             List of `Finding`, empty if nothing is wrong or this rule judges

@@ -252,7 +252,7 @@ class ForwardTap:
         counts = self._packing.pack_counts(self._gathering.here.seen)
         if counts is None:
             return result
-        # Shares are told of them, so the mean is as good as the sum.
+        # Shares are made of them, so the mean is as good as the sum.
         return self._counts.post(result, self._gathering.of_all(counts))
 
     def _pack_data(self, gathered, xp):

@@ -199,8 +199,8 @@ def of_fit(targets, outputs, ops=ops):
         for part in (targets, outputs)
     ]
     both = ops.sum((targets / sizes[0]) * (outputs / sizes[1]))
-    told = ops.logical_and(samples > 1, whole)
-    return [samples, ops.where(told, ops.clip(both, -1.0, 1.0), nan)]
+    known = ops.logical_and(samples > 1, whole)
+    return [samples, ops.where(known, ops.clip(both, -1.0, 1.0), nan)]
 
 
 def _off_one(values, ops):

@@ -222,7 +222,9 @@ class HistogramRequests:
                     continue
                 step, values = found
                 last = step if last is None else max(last, step)
-                rows[[table.index[id(v)] for v in tap.variables]] = values
+                rows[[table.index[id(v)] for v in tap.records.variables]] = (
+                    values
+                )
             if last is not None:
                 found = GradientHistogram.unpack(last, rows, table.sizes)
                 delivered.append((found, asking))

@@ -30,7 +30,7 @@ class Growth:
 
     @property
     def told_at(self):
-        """Int. Step from which on it could be told."""
+        """Int. Step from which on it could be seen."""
         return self.evidence["window"]["last_step"]
 
 

@@ -62,7 +62,7 @@ def _signals_that_explode(trace):
     with np.errstate(invalid="ignore"):
         over = size > DEEP_SIGNAL * max(start, 1e-30)
         huge = over | np.isnan(size)
-    # The output alone is told of by `output_mismatch`. NaN that no large
+    # `output_mismatch` reports the output alone. NaN that no large
     # number came before did not grow: something made it.
     if not huge[:-1].any() or not over.any():
         return nothing

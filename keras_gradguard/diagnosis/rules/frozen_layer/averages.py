@@ -22,7 +22,7 @@ from keras_gradguard.findings.remedy import Remedy
 def stale_averages(trace):
     """Judge whether validation runs on averages that are still the first ones.
 
-    Of their start, averages keep `momentum ** updates`. Told where that is
+    Of their start, averages keep `momentum ** updates`. Reported where that is
     over a twentieth at the planned end, too, so that the run cannot outgrow
     it, and where training has learnt and validation has not.
 

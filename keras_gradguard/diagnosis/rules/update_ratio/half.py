@@ -24,7 +24,7 @@ def half_precision(trace):
     """Judge weights in float16 that a small epsilon throws about.
 
     Squares of small gradients are 0 in float16, and the step is divided by
-    epsilon alone. Told once the run fares badly.
+    epsilon alone. Reported once the run fares badly.
     """
     optimizer = trace.run.optimizer
     epsilon = optimizer.epsilon

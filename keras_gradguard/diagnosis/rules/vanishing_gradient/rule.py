@@ -182,15 +182,15 @@ class VanishingGradient(Rule):
         notes = [note_of(layer) for layer in start.through_time]
         start.notes += [note for note in notes if note is not None]
         gradient = start.gradient
-        told = ("unscaled_data", "dead_relu", "exploding_gradient")
-        if gradient is None or start.tells(*told):
+        leading = ("unscaled_data", "dead_relu", "exploding_gradient")
+        if gradient is None or start.tells(*leading):
             return []
         paths, norms = gradient.paths, gradient.norms
         few = len(norms) < FEWEST_LAYERS or not norms.any()
         if few or not np.isfinite(norms).all():
             return []
         if cut_off(norms).any():
-            return []  # that nothing arrives at all is told as such
+            return []  # another finding says that nothing arrives at all
         later = np.maximum.accumulate(norms[::-1])[::-1][1:]
         # What reaches a layer before it has come around this one.
         reach = np.maximum.accumulate(norms)[:-1]
@@ -256,7 +256,7 @@ def _first_hit(below_of, progress, level, where):
         progress: `Progress` of the run.
         level: Dict with `ratio`, `window` and, where the loss is judged,
             `learned` and `stalled`.
-        where: Bool array (B,). Blocks that may be told of.
+        where: Bool array (B,). Blocks that may be reported.
 
     Returns:
         Tuple (last block, window, limit, below) or None.

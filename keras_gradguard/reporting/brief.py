@@ -24,7 +24,7 @@ _OF_THE_LOSS = ("oscillating_loss", "slow_convergence", "loss_plateau")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Told:
+class Brief:
     """What is said of a finding, line by line.
 
     Attributes:
@@ -51,7 +51,7 @@ class Told:
     do: str
 
 
-def told(finding, trace):
+def brief(finding, trace):
     """Return the four lines of a finding.
 
     Args:
@@ -63,7 +63,7 @@ def told(finding, trace):
     do = ""
     if finding.remedies and not finding.cause:
         do = finding.remedies[0].title
-    return Told(
+    return Brief(
         finding.rule,
         finding.severity,
         _where(finding, trace),
@@ -152,21 +152,14 @@ def loss_so_far(trace):
     few = max(1, len(values) // _ENDS)
     first = float(np.median(values[:few]))
     last = float(np.median(values[-few:]))
+    before, after = number(first, 3), number(last, 3)
     if not np.isfinite(loss[-1]):
-        return (
-            loss,
-            f"The loss went from {number(first, 3)} to {number(loss[-1], 3)}.",
-        )
+        return loss, f"The loss went from {before} to {number(loss[-1], 3)}."
     if abs(last - first) <= _STILL * abs(first):
-        now = f"{number(first, 3)}, now {number(last, 3)}"
-        now = (
-            now
-            if f"{number(first, 3)}" != f"{number(last, 3)}"
-            else f"{number(last, 3)}"
-        )
+        now = before if before == after else f"{before}, now {after}"
         return loss, f"The loss has hardly moved: {now}."
     way = "fell" if last < first else "rose"
-    return loss, f"The loss {way} from {number(first, 3)} to {number(last, 3)}."
+    return loss, f"The loss {way} from {before} to {after}."
 
 
 def _losses(trace):

@@ -5,10 +5,10 @@ import pytest
 
 from keras_gradguard import Finding
 from keras_gradguard import Trace
-from keras_gradguard.reporting.told import depth_profile
-from keras_gradguard.reporting.told import first_sentence
-from keras_gradguard.reporting.told import loss_so_far
-from keras_gradguard.reporting.told import named_run
+from keras_gradguard.reporting.brief import depth_profile
+from keras_gradguard.reporting.brief import first_sentence
+from keras_gradguard.reporting.brief import loss_so_far
+from keras_gradguard.reporting.brief import named_run
 from tests.diagnosis.synthetic import make_trace
 from tests.diagnosis.synthetic import steady
 
