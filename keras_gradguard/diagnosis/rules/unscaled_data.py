@@ -56,10 +56,10 @@ class UnscaledData(Rule):
       overshoots.
 
     Many nets learn from such data all the same. A run is reported only if
-    it has not learnt after 30 records, or its loss or gradient ran away. Or
-    its first 17 records (fewer of a short plan) show that it cannot: outputs
-    that are the same for every input all along, a hidden layer that is flat,
-    targets that the outputs come no nearer to.
+    it has not learnt after 30 records, or its loss or gradient ran away. The
+    first 17 records, fewer of a short plan, may show that it cannot. Outputs
+    are the same for every input all along, or a hidden layer is flat, or the
+    outputs come no nearer to the targets.
     """
 
     id = "unscaled_data"

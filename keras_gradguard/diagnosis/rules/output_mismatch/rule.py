@@ -77,8 +77,8 @@ class OutputMismatch(Rule):
       is found; in a train step of one's own, what a last layer of one unit
       gives;
     * a score of validation below half of chance, beside a good one of
-      training; or, in the first six epochs, below half of that one while the
-      loss of validation is above that of a constant and rises.
+      training. In the first six epochs half of that one is enough. The loss of
+      validation then has to be above that of a constant, and to rise.
 
     Notes:
         The loss is not trusted: Keras computes a crossentropy from what goes
