@@ -30,10 +30,10 @@ from keras_gradguard.findings.remedy import Remedy
 class FrozenLayer(Rule):
     """Finds trainable layers whose weights do not change.
 
-    * The gradient is exactly zero in every layer in the first 10 records, though
-      no unit is dead or saturated: the loss does not depend on the weights. Of
-      a short plan 4 % is enough, and 3 records. So it is where some layers get
-      no gradient by the structure of the model.
+    * The gradient is exactly zero in every layer in the first 10 records,
+      though no unit is dead or saturated: the loss does not depend on the
+      weights. Of a short plan 4 % is enough, and 3 records. So it is where
+      some layers get no gradient by the structure of the model.
     * It is zero in some layers for 4 % of the plan, 16 to 100 records. The
       layers behind get a whole one: these are cut off from the loss.
     * A layer with a kernel gets a gradient of exactly zero for 100 records,
