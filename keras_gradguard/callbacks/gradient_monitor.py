@@ -36,6 +36,7 @@ from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
 from keras_gradguard.models.recurrent import not_measured
 from keras_gradguard.recording.recording import recording_of
+from keras_gradguard.recording.schedule import full_executions
 from keras_gradguard.recording.weights import WeightWatch
 from keras_gradguard.reporting import reporter
 from keras_gradguard.reporting.live import reporter_for
@@ -49,8 +50,10 @@ _ON_FINDING = ("warn", "stop", "raise", "ignore")
 # hardly a rule can tell anything. Looks are as dense as that up to the second
 # share of the plan, and to so many records.
 _OF_PLAN, _FIRST_LOOK = 0.025, (2, 16)
-_EARLY, _EARLY_RECORDS = 0.1, 64
-# Looks at these shares of the plan, where judging is not felt.
+_EARLY, _EARLY_RECORDS = 0.05, 64
+# Looks at these shares of the plan, where judging is not felt; of longer plans
+# those at doublings are as dense.
+_MOST_LOOKED_AT = 20_000
 _SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 # Epochs shorter than this are not flushed and measured one by one.
 _SHORT_EPOCH = 128
@@ -467,11 +470,13 @@ class GradientMonitor(WatchingCallback):
         )
 
     def _looks(self) -> list[int]:
-        """Records by which a share of the plan is over."""
-        plan = (self.params.get("epochs") or 0) * (
-            self.params.get("steps") or 0
-        )
-        return [int(share * plan) + 1 for share in _SHARES] if plan else []
+        """Records by which a share of the plan is over, and was measured."""
+        steps = self.params.get("steps") or 0
+        plan = (self.params.get("epochs") or 0) * steps
+        seen = full_executions(steps, min(plan, _MOST_LOOKED_AT))
+        shares = [share * plan for share in _SHARES]
+        found = [[at for at in seen if at >= share][:1] for share in shares]
+        return sorted({at for first in found for at in first})
 
     def _make_table(self) -> Any:
         """Table of the layers that are looked at."""

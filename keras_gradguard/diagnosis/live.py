@@ -17,7 +17,7 @@ from keras_gradguard.findings.causes import trace_causes
 # would be felt, they wait until it has grown fourfold.
 _GROWTH, _MOST_GROWTH = 2, 4
 _SHARE_OF_TIME = 0.01
-_SHARE_AT_MARKS = 0.03
+_SHARE_AT_MARKS = 0.02
 
 
 class Judge:

@@ -19,6 +19,8 @@ _SECONDS = 1.0
 # clocks: records wait for this share of the run so far.
 _SHARE_OF_RUN = 8
 _SHORTEST_PERIOD = 8
+# From here on records are wanted each time a run has doubled.
+_FIRST_PROMPT = 16
 
 
 class RingDrain:
@@ -78,7 +80,7 @@ class RingDrain:
         is then known while the run is young, and there are few such waits.
         """
         done = self._executions
-        doubled = done >= 2 and done & (done - 1) == 0
+        doubled = done >= _FIRST_PROMPT and done & (done - 1) == 0
         return self._waiting > 0 and (doubled or done in self._wanted)
 
     def note_execution(self):
