@@ -11,15 +11,17 @@ earlier version, which takes its turn. The bar: half of the fit or two seconds,
 whichever is more.
 """
 
-import argparse
 import json
 import os
 import pathlib
-import statistics
 import sys
 import time
 
-from apart import apart
+from apart import BEFORE
+from apart import by_turns
+from apart import head
+from apart import medians
+from apart import options
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -83,40 +85,24 @@ def one(name, way):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="", help="part of a name")
-    parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--before", help="checkout of an earlier version")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = options(__doc__, runs=1).parse_args()
     if arguments.one:
         one(*arguments.one)
         return
-    ways = {"fit": ROOT, "check": ROOT}
-    if arguments.before:
-        ways["before"] = pathlib.Path(arguments.before).resolve()
-    heads = [f"{way}, s (CPU)" for way in ways]
-    heads += [f"{way} / fit (CPU)" for way in list(ways)[1:]]
-    heads += ["within the bar"]
-    print(f"| program | {' | '.join(heads)} |")
-    print("|---" * (len(heads) + 1) + "|")
-    for name in _MODELS + _PROGRAMS:
-        if arguments.only not in name:
-            continue
-        lines = {way: [] for way in ways}
-        for _ in range(arguments.runs):
-            for way, folder in ways.items():
-                lines[way].append(apart(__file__, name, way, folder))
+    ways = ["fit", "check", *([BEFORE] if arguments.before else [])]
+    head(
+        "program",
+        *(f"{way}, s (CPU)" for way in ways),
+        *(f"{way} / fit (CPU)" for way in ways[1:]),
+        "within the bar",
+    )
+    names = _MODELS + _PROGRAMS
+    for name, lines in by_turns(__file__, names, ("fit", "check"), arguments):
         print(_row(name, lines), flush=True)
 
 
 def _row(name, lines):
-    taken = {
-        way: [
-            statistics.median(run[c] for run in runs) for c in ("wall", "cpu")
-        ]
-        for way, runs in lines.items()
-    }
+    taken = medians(lines, "wall", "cpu")
     cells = [f"{wall:.2f} ({cpu:.2f})" for wall, cpu in taken.values()]
     for both in list(taken.values())[1:]:
         pair = zip(both, taken["fit"], strict=True)
@@ -126,10 +112,8 @@ def _row(name, lines):
         for checked, fit in zip(taken["check"], taken["fit"], strict=True)
     ]
     cells.append("{} ({})".format(*within))
-    if (
-        "before" in lines
-        and lines["before"][-1]["said"] != (lines["check"][-1]["said"])
-    ):
+    said = [runs[-1]["said"] for way, runs in lines.items() if way != "fit"]
+    if any(other != said[0] for other in said):
         cells[-1] += ", says something else"
     return f"| {name} | {' | '.join(cells)} |"
 

@@ -9,17 +9,18 @@ CPU time, of all threads of the process, is disturbed less by what else runs.
 `--before` names a checkout of an earlier version, which takes its turn.
 """
 
-import argparse
 import json
 import os
-import pathlib
 import statistics
 import time
 
-from apart import apart
+from apart import BEFORE
+from apart import by_turns
+from apart import head
+from apart import medians
+from apart import options
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
-_RUNS = 3
 
 
 def digits():
@@ -186,6 +187,7 @@ def one(name, way):
 
     keras.utils.set_random_seed(0)
     model, (x, y), epochs = program(name)
+    kgg.heal  # noqa: B018  imports what it needs
     start = time.perf_counter(), time.process_time()
     if way == "plain":
         model.fit(x, y, epochs=epochs, verbose=0)
@@ -201,74 +203,47 @@ def one(name, way):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="", help="part of a name")
-    parser.add_argument("--before", help="checkout of an earlier version")
-    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--runs", type=int, default=_RUNS)
-    arguments = parser.parse_args()
+    arguments = options(__doc__, runs=3).parse_args()
     if arguments.one:
         one(*arguments.one)
         return
-    here = pathlib.Path(__file__).resolve().parent.parent
-    ways = {"plain": here, "heal": here}
-    if arguments.before:
-        ways["before"] = pathlib.Path(arguments.before).resolve()
-    table = _Table(list(ways))
-    for name in PROGRAMS:
-        if arguments.only not in name:
-            continue
-        lines = {way: [] for way in ways}
-        for _ in range(arguments.runs):
-            for way, folder in ways.items():
-                lines[way].append(apart(__file__, name, way, folder))
-        table.row(name, lines)
-    table.end()
+    ways = ["plain", "heal", *([BEFORE] if arguments.before else [])]
+    head(
+        "program",
+        *(f"{way}, s (CPU)" for way in ways),
+        *(f"{way} / plain (CPU)" for way in ways[1:]),
+        "trials",
+        "healthy",
+    )
+    found = {way: [] for way in ways[1:]}
+    for name, lines in by_turns(
+        __file__, PROGRAMS, ("plain", "heal"), arguments
+    ):
+        _row(name, lines, found)
+    for way, ratios in found.items():
+        for i, kind in enumerate(("wall", "CPU")):
+            values = [both[i] for both in ratios]
+            print(
+                f"\n{way}, {kind}: median {statistics.median(values):.1f}, "
+                f"{max(values):.1f} at most."
+            )
 
 
-class _Table:
-    """Prints seconds and ratios of the ways, a row for each program."""
-
-    def __init__(self, ways):
-        self._ratios = {}
-        heads = [f"{way}, s (CPU)" for way in ways]
-        heads += [f"{way} / plain (CPU)" for way in ways[1:]]
-        heads += ["trials", "healthy"]
-        print(f"| program | {' | '.join(heads)} |")
-        print("|---" * (len(heads) + 1) + "|")
-
-    def row(self, name, lines):
-        """Print the row of a program."""
-        taken = {
-            way: [
-                statistics.median(r[c] for r in runs) for c in ("wall", "cpu")
-            ]
-            for way, runs in lines.items()
-        }
-        cells = [f"{wall:.1f} ({cpu:.1f})" for wall, cpu in taken.values()]
-        for way, both in list(taken.items())[1:]:
-            pair = zip(both, taken["plain"], strict=True)
-            ratios = [one / plain for one, plain in pair]
-            self._ratios.setdefault(way, []).append(ratios)
-            cells.append("{:.1f} ({:.1f})".format(*ratios))
-        others = [runs[-1] for way, runs in lines.items() if way != "plain"]
-        cells.append(", ".join(str(len(line["tried"])) for line in others))
-        cells.append(", ".join(str(line["healthy"]) for line in others))
-        print(f"| {name} | {' | '.join(cells)} |", flush=True)
-        for way, runs in lines.items():
-            for text in runs[-1].get("tried", ()):
-                print(f"<!-- {way}: {text} -->")
-
-    def end(self):
-        """Print what holds for all programs together."""
-        for way, ratios in self._ratios.items():
-            for kind, values in zip(
-                ("wall", "CPU"), zip(*ratios, strict=True), strict=True
-            ):
-                print(
-                    f"\n{way}, {kind}: median {statistics.median(values):.1f}, "
-                    f"{max(values):.1f} at most."
-                )
+def _row(name, lines, found):
+    """Print the row of a program, and note its ratios by their way."""
+    taken = medians(lines, "wall", "cpu")
+    cells = [f"{wall:.1f} ({cpu:.1f})" for wall, cpu in taken.values()]
+    for way, ratios in found.items():
+        pair = zip(taken[way], taken["plain"], strict=True)
+        ratios.append([one / plain for one, plain in pair])
+        cells.append("{:.1f} ({:.1f})".format(*ratios[-1]))
+    others = [lines[way][-1] for way in found]
+    cells.append(", ".join(str(len(line["tried"])) for line in others))
+    cells.append(", ".join(str(line["healthy"]) for line in others))
+    print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    for way in found:
+        for text in lines[way][-1]["tried"]:
+            print(f"<!-- {way}: {text} -->")
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 from pathlib import Path
+
+from apart import apart
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -42,6 +42,11 @@ def peak(key="VmHWM"):
     text = Path("/proc/self/status").read_text()
     line = next(s for s in text.splitlines() if s.startswith(key))
     return int(line.split()[1]) / MIB
+
+
+def mark_peak():
+    """Set the mark of the peak back."""
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def warm_up(kgg):
@@ -76,7 +81,7 @@ def fit(name, way):
 
         def on_train_batch_begin(self, batch, logs=None):
             self.all = max(self.all, peak())
-            Path("/proc/self/clear_refs").write_text("5")
+            mark_peak()
 
         def on_train_batch_end(self, batch, logs=None):
             self.each.append(peak())
@@ -118,17 +123,6 @@ def fit(name, way):
     }
 
 
-def in_process(name, way):
-    """The peaks of one fit in a process of its own."""
-    told = subprocess.run(
-        [sys.executable, __file__, "--one", name, way],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return json.loads(told.stdout.strip().splitlines()[-1])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", nargs="*", default=["dense"])
@@ -145,7 +139,7 @@ def main():
         taken = {way: [] for way in arguments.ways}
         for _ in range(arguments.rounds):
             for way in arguments.ways:
-                taken[way].append(in_process(name, way))
+                taken[way].append(apart(__file__, name, way))
         medians = {
             way: {k: statistics.median(t[k] for t in runs) for k in runs[0]}
             for way, runs in taken.items()

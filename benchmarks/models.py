@@ -73,6 +73,18 @@ def transformer():
     return model, data, _crossentropy(), 16
 
 
+def dense_1e8():
+    """A hundred million parameters, batch 32: with Adam 1.6 GiB."""
+    model = keras.Sequential([keras.Input((5000,))])
+    for _ in range(4):
+        model.add(
+            layers.Dense(
+                5000, activation="relu", kernel_initializer="he_normal"
+            )
+        )
+    return model, _data((5000,), (5000,)), "mse", 32
+
+
 def _crossentropy():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -95,4 +107,7 @@ MODELS = {
     "cnn": (cnn, 60),
     "transformer": (transformer, 40),
     "deep_mlp": (deep_mlp, 300),
+    "dense_1e8": (dense_1e8, 40),
 }
+# Taken only where they are asked for.
+LARGE = ("dense_1e8",)

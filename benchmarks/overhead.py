@@ -10,6 +10,10 @@ fits of both, and the median for the CPU time of all threads; other programs
 disturb the latter two less. Each timed fit runs through two epochs of data,
 after one fit that compiles.
 
+"First fit" is the same ratio for a fit of four steps, the first of a process of
+its own, compiling included, and in brackets that of CPU time; "peak memory" is
+the process's in MiB, and how far above that of the other fit. It needs Linux.
+
     KERAS_BACKEND=jax python benchmarks/overhead.py
     KERAS_BACKEND=tensorflow python benchmarks/overhead.py --jit
     KERAS_BACKEND=torch python benchmarks/overhead.py --models cnn --rounds 20
@@ -18,6 +22,7 @@ after one fit that compiles.
 import argparse
 import dataclasses
 import gc
+import json
 import os
 import platform
 import statistics
@@ -29,6 +34,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from apart import apart
+from apart import head
+from apart import medians
+from first_fit import STEPS
+from first_fit import first_fit
+from models import LARGE
 from models import MODELS
 
 import keras_gradguard as kgg
@@ -144,13 +155,12 @@ def measure(name, names, rounds, jit, longer, minutes):
     fits, against, models = {}, {}, {}
     _, data, loss, batch_size = builder()
     x, y = data(per_epoch * batch_size)
-    jit_compile = jit if keras.backend.backend() == "tensorflow" else "auto"
     for variant, made in variants(names, x, y, batch_size).items():
         if made.optimizer not in models:
             keras.utils.set_random_seed(0)
             models[made.optimizer] = builder()[0]
             models[made.optimizer].compile(
-                made.optimizer(), loss, jit_compile=jit_compile
+                made.optimizer(), loss, jit_compile=jit
             )
         against[variant] = made.against
         model = models[made.optimizer]
@@ -182,6 +192,37 @@ def measure(name, names, rounds, jit, longer, minutes):
     }
 
 
+def first_fits(name, names, runs, more):
+    """Cells of the columns "first fit" and "peak memory": variant -> two.
+
+    Each fit runs in a process of its own; the variants take turns.
+    """
+    known = variants(names, None, None, None)
+    lines = {variant: [] for variant in known}
+    for _ in range(runs):
+        for variant in known:
+            lines[variant].append(apart(__file__, name, variant, more=more))
+    if not runs:
+        return dict.fromkeys(known, ("", ""))
+    taken = medians(lines, "wall", "cpu", "peak")
+    cells = {}
+    for variant, (wall, cpu, peak) in taken.items():
+        base = taken[known[variant].against]
+        cells[variant] = (
+            f"{wall / base[0]:.2f} ({cpu / base[1]:.2f})",
+            f"{peak:.0f} ({peak - base[2]:+.0f})",
+        )
+    return cells
+
+
+def one(name, variant, jit):
+    """Take a first fit in this process, and print the line."""
+    _, data, _, size = MODELS[name][0]()
+    made = variants([variant], *data(STEPS * size), size)[variant]
+    taken = first_fit(name, made.callbacks(), made.optimizer(), jit)
+    print(json.dumps(taken))
+
+
 def _time(fit):
     """Return wall and CPU time of a fit in seconds, an array."""
     gc.collect()
@@ -209,7 +250,11 @@ def _fit(model, x, y, batch_size, make):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--models", nargs="*", default=list(MODELS))
+    parser.add_argument(
+        "--models",
+        nargs="*",
+        default=[name for name in MODELS if name not in LARGE],
+    )
     parser.add_argument(
         "--variants",
         nargs="*",
@@ -227,18 +272,35 @@ def main():
     parser.add_argument(
         "--longer", type=int, default=1, help="times as many steps in a fit"
     )
+    parser.add_argument(
+        "--first", type=int, default=3, help="first fits of each; 0: none"
+    )
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    jit = "auto"
+    if keras.backend.backend() == "tensorflow":
+        jit = arguments.jit
+    if arguments.one:
+        one(*arguments.one, jit)
+        return
     backend = keras.backend.backend() + (" XLA" if arguments.jit else "")
     print(
         f"{backend}, keras {keras.__version__}, {os.cpu_count()} cores "
         f"{platform.machine()}, {arguments.rounds} rounds, "
         f"{arguments.longer} times as long\n"
     )
-    print(
-        "| model | variant | us/step | against | ratio | quartiles | fastest "
-        "| CPU |"
+    head(
+        "model",
+        "variant",
+        "us/step",
+        "against",
+        "ratio",
+        "quartiles",
+        "fastest",
+        "CPU",
+        "first fit (CPU)",
+        "peak memory",
     )
-    print("|---|---|---|---|---|---|---|---|")
     for name in arguments.models:
         names = arguments.variants
         if names == ["all"]:
@@ -247,16 +309,19 @@ def main():
             name,
             names,
             arguments.rounds,
-            arguments.jit,
+            jit,
             arguments.longer,
             arguments.minutes,
         )
+        more = ["--jit"] if arguments.jit else []
+        firsts = first_fits(name, names, arguments.first, more)
         for variant, row in rows.items():
             micros, base, fastest, wall, (_, cpu, _) = row
             low, median, high = wall
             print(
                 f"| {name} | {variant} | {micros:.0f} | {base} | {median:.3f} "
-                f"| {low:.3f} to {high:.3f} | {fastest:.3f} | {cpu:.3f} |",
+                f"| {low:.3f} to {high:.3f} | {fastest:.3f} | {cpu:.3f} "
+                f"| {' | '.join(firsts[variant])} |",
                 flush=True,
             )
 

@@ -4,6 +4,7 @@ import ast
 import inspect
 import pathlib
 import sys
+import threading
 
 import keras
 import numpy as np
@@ -370,6 +371,32 @@ def native():
         np.testing.assert_array_equal(array(own), [2.0, 2.0, 2.0])
 
 
+def compiles_draws():
+    assert keras_private.compiles_draws() == (BACKEND == "jax")
+
+
+def draws_replaced():
+    def draw():
+        return array(keras.initializers.RandomNormal(2.0, 3.0, seed=5)((4, 2)))
+
+    def half(rng, shape, mean, stddev):
+        return rng.uniform(mean, stddev, shape) / 2
+
+    before, other = draw(), []
+    thread = threading.Thread(target=lambda: other.append(draw()))
+    with keras_private.draws_replaced({"normal": half}):
+        with keras_private.draws_replaced({"normal": half}):
+            assert (draw() != before).all()
+        first, second = draw(), draw()
+        thread.start()
+        thread.join()
+    assert (first >= 1).all()
+    assert (first < 1.5).all()
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(other[0], before)
+    np.testing.assert_array_equal(draw(), before)
+
+
 CHECKS = (
     children,
     own_variables,
@@ -393,6 +420,8 @@ CHECKS = (
     averages,
     accumulators,
     rate,
+    compiles_draws,
+    draws_replaced,
     without_tensorflow,
     calls_of,
     build_from,

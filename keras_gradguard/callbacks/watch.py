@@ -1,5 +1,6 @@
 """What the callbacks have in common: a recording that never hurts a run."""
 
+import contextlib
 import threading
 import warnings
 from typing import Any
@@ -232,6 +233,9 @@ class WatchingCallback(Callback):
 
     def __init__(self):
         super().__init__()
+        # What a backend needs is imported now, and not by the first step.
+        with contextlib.suppress(RuntimeError):  # `fit` tells
+            _backend.current()
         self._watch = Watch(self._owner, self)
 
     def set_model(self, model: Any) -> None:

@@ -8,6 +8,7 @@ from keras_gradguard.edits import replace
 from keras_gradguard.edits import training
 from keras_gradguard.models import keras_private
 from keras_gradguard.models import rebuild
+from keras_gradguard.models.host_draws import drawing_on_host
 from keras_gradguard.models.rebuild import OWNER
 from keras_gradguard.models.rebuild import check_model
 from keras_gradguard.models.rebuild import copy
@@ -36,11 +37,13 @@ EDITS: dict[str, Callable] = {
 
 
 @keras_private.without_tensorflow()
+@drawing_on_host()
 def apply(model, action, arguments):
     """Return a new model with a change made.
 
     The new model is compiled as the old one, with a fresh optimizer. Layers
     that the change leaves alone keep their weights. The old one is untouched.
+    On JAX new weights are drawn by NumPy, which compiles nothing.
 
     Args:
         model: A `Sequential` or functional model, built.

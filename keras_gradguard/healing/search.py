@@ -18,7 +18,6 @@ from keras_gradguard.healing.trials import Trials
 from keras_gradguard.healing.trials import is_better
 from keras_gradguard.models.values import host_copy
 from keras_gradguard.models.values import is_finite
-from keras_gradguard.preflight.judge import check
 from keras_gradguard.preflight.judge import checked
 from keras_gradguard.reporting.report import Report
 from keras_gradguard.trace.run_info import RunInfo
@@ -129,7 +128,8 @@ class Healer:
     def _first_findings(self):
         if self.report is not None:
             return list(self.report.findings)
-        report = check(self.model, self.x, self.y, self.trials.batch_size)
+        size = self.trials.batch_size
+        report = checked(self.model, self.x, self.y, size, notes_too=False)
         self.notes += report.notes
         return report.findings
 

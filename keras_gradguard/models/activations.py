@@ -28,6 +28,18 @@ _BOUNDS = {
     "softsign": (np.sqrt(FLAT) - 1, 1 - np.sqrt(FLAT)),
 }
 _NEVER_ZERO = ("linear", "softmax", "log_softmax", "sparsemax", "glu")
+# Of these it is known; to ask one, JAX compiles it.
+_ZERO_BELOW = ("relu", "relu6")
+_NOWHERE_ZERO = (
+    "elu",
+    "exponential",
+    "gelu",
+    "leaky_relu",
+    "mish",
+    "selu",
+    "silu",
+    "softplus",
+)
 # Negative and positive inputs at which a half-line of zeros shows. Farther
 # out, float32 makes zeros of GELU.
 _PROBES = np.array([-4.0, -3.5, 3.5, 4.0], "float32")
@@ -187,6 +199,13 @@ def _is_zero_on_a_side(function):
     name = layers_lib.activation_name(function)
     if name in _NEVER_ZERO or name in _BOUNDS:
         return False
+    for names in (_ZERO_BELOW, _NOWHERE_ZERO):
+        if name in names and function is getattr(keras.activations, name):
+            return names is _ZERO_BELOW
+    return _shows_zeros(function)
+
+
+def _shows_zeros(function):
     try:
         backend = _backend.current()
         with backend.own_cpu():

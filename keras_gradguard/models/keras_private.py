@@ -8,9 +8,13 @@ Longer than 350 lines, since it is the one list of all that is private.
 
 import contextlib
 import sys
+import threading
 
 import keras
+import numpy as np
 from keras import tree
+from keras.src import backend
+from keras.src.random.seed_generator import draw_seed
 from keras.src.utils import module_utils
 
 from keras_gradguard.models.patches import Patches
@@ -372,6 +376,75 @@ def rate(optimizer):
 
 
 # Of Keras itself
+
+_DRAWING = threading.local()
+_DRAWERS = threading.Lock()
+_drawn_by: list = []  # what to undo, while some thread draws its own way
+
+
+def compiles_draws():
+    """Whether the backend compiles a function for each shape it draws."""
+    return keras.backend.backend() == "jax"
+
+
+@contextlib.contextmanager
+def draws_replaced(draws):
+    """Let the calling thread draw random numbers in another way.
+
+    Initializers and `keras.random` have taken these functions from the module
+    `random` of the backend since 3.0; nothing public stands in between.
+
+    Args:
+        draws: Dict from the name of a function to one that takes a NumPy
+            generator and what the replaced one takes, but `dtype` and `seed`,
+            and returns an array.
+    """
+    before = getattr(_DRAWING, "draws", None)
+    with _DRAWERS:
+        if not _drawn_by:
+            patches = Patches()
+            for name in draws:
+                patches.replace(backend.random, name, _drawn_here(name))
+            _drawn_by.append(patches)
+        else:
+            _drawn_by.append(None)
+    _DRAWING.draws = draws
+    try:
+        yield
+    finally:
+        _DRAWING.draws = before
+        with _DRAWERS:
+            _drawn_by.pop() if len(_drawn_by) > 1 else _drawn_by.pop().undo()
+
+
+def _drawn_here(name):
+    def make(original):
+        def draw(shape, *args, dtype=None, seed=None, **kwargs):
+            draws = getattr(_DRAWING, "draws", None)
+            numbers = None if draws is None else _numbers(seed)
+            if numbers is None:
+                return original(shape, *args, dtype=dtype, seed=seed, **kwargs)
+            rng = np.random.default_rng(numbers)
+            values = draws[name](rng, shape, *args, **kwargs)
+            # To convert it on the device would be compiled, too.
+            dtype = dtype or keras.config.floatx()
+            values = values.astype(
+                "float64" if dtype == "float64" else "float32"
+            )
+            return keras.ops.convert_to_tensor(values, dtype)
+
+        return draw
+
+    return make
+
+
+def _numbers(seed):
+    """Return the integers of a seed, None where they are not known yet."""
+    try:
+        drawn = keras.ops.convert_to_numpy(draw_seed(seed))
+    except Exception:
+        return None  # inside a function that is traced, or no seed
+    return [int(number) for number in np.ravel(drawn)]
 
 
 @contextlib.contextmanager

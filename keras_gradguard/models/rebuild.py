@@ -10,6 +10,7 @@ from keras_gradguard.models import keras_private
 from keras_gradguard.models.builder import Builder
 from keras_gradguard.models.builder import Edits
 from keras_gradguard.models.builder import compile_like
+from keras_gradguard.models.host_draws import drawing_on_host
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_path
 from keras_gradguard.models.values import host_copy
@@ -44,6 +45,7 @@ def check_model(owner, model):
         )
 
 
+@drawing_on_host()
 def copy(model, keep_weights=True):
     """Return a copy of a model, compiled, with a fresh optimizer.
 

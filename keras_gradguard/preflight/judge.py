@@ -10,6 +10,7 @@ from keras_gradguard._validation import shown
 from keras_gradguard.diagnosis.remedies.fitting import fitted
 from keras_gradguard.diagnosis.rules import RULES
 from keras_gradguard.findings.finding import Finding
+from keras_gradguard.models import graph
 from keras_gradguard.preflight import building
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
@@ -17,6 +18,9 @@ from keras_gradguard.preflight import start as starts
 from keras_gradguard.reporting.report import Report
 
 _MOST_ROWS, _FEWEST_ROWS = 256, 64
+# Values that layers may compute for them, and the rows that are taken anyhow:
+# a layer of so many values has each unit at many places of a row.
+_MOST_VALUES, _ROWS_OF_LARGE = 1e7, 32
 
 
 def static_findings(model: Any) -> list[Finding]:
@@ -105,7 +109,7 @@ def checked(
             "layer in `keras.Sequential([layer])`."
         )
     batch_size = check_int("check", "batch_size", batch_size, minimum=1)
-    rows = int(np.clip(4 * batch_size, _FEWEST_ROWS, _MOST_ROWS))
+    rows = _rows(model, batch_size)
     with probe.random_state_kept():
         data = samples.take(x, y, rows, batch_size)
     notes: list[str] = [*data.notes]
@@ -120,6 +124,16 @@ def checked(
         if not building.trains_its_own_way(model):
             raise ValueError(str(error)) from error
         return _unseen(model, str(error), notes)
+
+
+def _rows(model: Any, batch_size: int) -> int:
+    """Rows to look at: fewer where each is long or large."""
+    rows = int(np.clip(4 * batch_size, _FEWEST_ROWS, _MOST_ROWS))
+    known = graph.is_graph(model) and model.built
+    values = graph.values_of_a_row(model) if known else None
+    if not values:
+        return rows
+    return int(np.clip(_MOST_VALUES // values, _ROWS_OF_LARGE, rows))
 
 
 def _unseen(model: Any, why: str, notes: list[str]) -> Report:

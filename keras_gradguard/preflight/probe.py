@@ -327,6 +327,8 @@ def _tensors(x):
             return leaf
         if leaf.dtype == np.float64:
             leaf = leaf.astype(keras.config.floatx())
-        return ops.convert_to_tensor(leaf)
+        # Without a dtype, JAX compiles what takes it in; it has no 8 bytes.
+        dtype = leaf.dtype.name if leaf.dtype.itemsize < 8 else None
+        return ops.convert_to_tensor(leaf, dtype)
 
     return keras.tree.map_structure(convert, x)

@@ -356,3 +356,27 @@ def test_static_findings_need_no_data_and_leave_out_what_trains():
         "update_ratio",
     ]
     assert preflight.static_findings(keras.Sequential()) == []
+
+
+def test_circles_of_the_tutorials_are_noted():
+    # Weights of one sign and a layer of one unit: both, and no finding.
+    init = keras.initializers.RandomUniform(0.0, 1.0)
+    options = {"activation": "tanh", "kernel_initializer": init}
+    hidden = [keras.layers.Dense(5, **options) for _ in range(3)]
+    narrow = keras.layers.Dense(1, name="narrow", **options)
+    model = keras.Sequential(
+        [
+            keras.Input((2,)),
+            *hidden,
+            narrow,
+            keras.layers.Dense(1, "sigmoid", kernel_initializer=init),
+        ]
+    )
+    model.compile("sgd", "binary_crossentropy")
+    x = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+    report = kgg.check(model, x, (x[:, :1] > 0) * 1)
+    assert not report.findings
+    sided, unit = report.notes
+    assert "one sign" in sided
+    assert "1 more layer has such weights" in sided
+    assert "narrow: a hidden layer of one unit" in unit

@@ -11,7 +11,6 @@ from keras_gradguard._backend.jax.branching import known_now
 from keras_gradguard._backend.jax.counting import bin_counts
 from keras_gradguard._backend.jax.counting import bits
 from keras_gradguard._backend.jax.forward import ForwardPass
-from keras_gradguard._backend.jax.forward import copies
 from keras_gradguard._backend.jax.forward import gradients_at_taps
 from keras_gradguard._backend.jax.forward import loss_beside
 from keras_gradguard._backend.jax.forward import values_after
@@ -49,6 +48,7 @@ from keras_gradguard._backend.jax.values import compiled
 from keras_gradguard._backend.jax.values import compiles_steps
 from keras_gradguard._backend.jax.values import compiling_fast
 from keras_gradguard._backend.jax.values import constant
+from keras_gradguard._backend.jax.values import copies
 from keras_gradguard._backend.jax.values import copy
 from keras_gradguard._backend.jax.values import detach
 from keras_gradguard._backend.jax.values import float64

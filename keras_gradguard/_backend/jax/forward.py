@@ -13,14 +13,10 @@ from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotRunAgainError
 from keras_gradguard._backend.jax.ahead import Ahead
 from keras_gradguard._backend.jax.bundle import Bundle
+from keras_gradguard._backend.jax.values import copies
 from keras_gradguard._backend.jax.values import is_here
 from keras_gradguard._backend.jax.values import on_host
 from keras_gradguard._backend.losses import computes_loss
-
-
-@jax.jit
-def copies(values):
-    return [jnp.copy(value) for value in values]
 
 
 def values_before(model, args):

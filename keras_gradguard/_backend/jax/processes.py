@@ -2,7 +2,6 @@
 
 import jax
 import keras
-from jax.experimental import multihost_utils
 
 
 def process(model):
@@ -38,4 +37,6 @@ def whole(array):
         return array
     if array.is_fully_replicated:
         return array
+    from jax.experimental import multihost_utils
+
     return multihost_utils.process_allgather(array, tiled=True)

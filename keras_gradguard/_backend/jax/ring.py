@@ -2,21 +2,26 @@
 
 import jax
 import jax.numpy as jnp
+import keras
+import numpy as np
 
 from keras_gradguard._backend import ring_layout
+from keras_gradguard._backend.jax.values import copies
 
 
-@jax.jit
-def _copies(arrays):
-    """Copies of several arrays, by one dispatch."""
-    return [jnp.copy(array) for array in arrays]
+class _Zeros(keras.initializers.Zeros):
+    # From the host: JAX compiles a function for each shape of zeros.
+    def __call__(self, shape, dtype=None, **more):
+        if more:
+            return super().__call__(shape, dtype, **more)
+        return jnp.asarray(np.zeros(shape, dtype), dtype)
 
 
 class Ring:
     def __init__(self, rows, columns, optimizer, name):
         self.rows = rows
         self._store = optimizer.add_variable(
-            (rows, ring_layout.HEAD + columns), "zeros", "float32", name=name
+            (rows, ring_layout.HEAD + columns), _Zeros(), "float32", name=name
         )
         self._cursor = optimizer.add_variable(
             (), "zeros", "int32", name=f"{name}_cursor"
@@ -60,10 +65,10 @@ class Ring:
             variable.value if state is None else state[id(variable)]
             for variable in self.variables
         ]
-        copies = _copies(arrays)  # the originals are donated
-        for array in copies:
+        copied = copies(arrays)  # the originals are donated
+        for array in copied:
             array.copy_to_host_async()
-        return tuple(copies)
+        return tuple(copied)
 
     @property
     def variables(self):

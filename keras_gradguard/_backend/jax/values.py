@@ -118,6 +118,23 @@ def to_numpy(tensor):
     return np.asarray(whole(tensor))
 
 
+@jax.jit
+def _copies(arrays):
+    return [jnp.copy(array) for array in arrays]
+
+
+def copies(values):
+    # That outlive the step, which takes its state with it.
+    if all(map(is_here, values)):
+        # Takes 50 us longer than a function, but none is compiled.
+        with contextlib.suppress(TypeError):  # JAX before 0.4.31
+            return [
+                jax.device_put(value, value.sharding, may_alias=False)
+                for value in values
+            ]
+    return _copies(values)
+
+
 def on_host(tensors):
     if not all(is_here(array) for array in tensors):
         return None

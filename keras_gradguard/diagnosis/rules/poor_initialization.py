@@ -134,20 +134,12 @@ class PoorInitialization(Rule):
         problems = grave or start.weights
         if not problems:
             return []
+        if not grave:
+            start.notes += _notes(problems)
+            return []
         first = problems[0]
         layers = list(dict.fromkeys(p.layer for p in problems))
         layers += [key for key in first.layers[1:] if key not in layers]
-        more = len(problems) - 1
-        rest = ""
-        if more:
-            have = "has" if more == 1 else "have"
-            rest = f" {count(more, 'more layer')} {have} such weights."
-        if not grave:
-            start.notes.append(
-                f"{first.message}{rest} Many such models learn all the same. "
-                "`GradientMonitor` says so if this one does not."
-            )
-            return []
         return [
             self.at_start(
                 "critical",
@@ -160,7 +152,7 @@ class PoorInitialization(Rule):
                         {"layer": p.layer, "kind": p.kind} for p in problems
                     ],
                 },
-                first.message + rest,
+                first.message + _rest(problems),
                 for_initialization(start.run, layers, first.preset),
             )
         ]
@@ -174,6 +166,25 @@ def _plain_at(trace, kind):
     if kind in ("one_sided", "wide"):
         found.append(flat_at(trace))
     return min((step for step in found if step is not None), default=None)
+
+
+def _notes(problems):
+    """Return what is unusual about weights, one sentence for each kind."""
+    kinds: dict = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind, []).append(problem)
+    return [
+        f"{alike[0].message}{_rest(alike)} Many such models learn all the "
+        "same. `GradientMonitor` says so if this one does not."
+        for alike in kinds.values()
+    ]
+
+
+def _rest(problems):
+    more = len(problems) - 1
+    have = "has" if more == 1 else "have"
+    what = "one unit" if problems[0].kind == "one_unit" else "such weights"
+    return f" {count(more, 'more layer')} {have} {what}." if more else ""
 
 
 def _behind_at(trace, learning, kind):

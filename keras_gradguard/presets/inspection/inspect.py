@@ -8,6 +8,7 @@ from keras_gradguard._validation import shown
 from keras_gradguard.models import graph
 from keras_gradguard.presets.inspection.kernel import judge_kernel
 from keras_gradguard.presets.inspection.kernel import judge_selu
+from keras_gradguard.presets.inspection.kernel import judge_width
 from keras_gradguard.presets.inspection.kernels import kernels_of
 from keras_gradguard.presets.inspection.problem import InitializationProblem
 from keras_gradguard.presets.inspection.stacks import judge_stacks
@@ -20,8 +21,9 @@ def inspect_initialization(model: Any) -> list[InitializationProblem]:
 
     Looks at the weights as they are and at what comes before and after each
     layer: constant or symmetric units, weights that are all of one sign, far
-    too wide or narrow for their inputs, He under SELU, and plain stacks whose
-    signal dies or blows up, such as Glorot's default under deep ReLU. It is
+    too wide or narrow for their inputs, He under SELU, plain stacks whose
+    signal dies or blows up, such as Glorot's default under deep ReLU, and
+    hidden layers of one unit. It is
     silent on the defaults of Keras in shallow models, before normalizations,
     on output layers that start at zero, frozen layers, embeddings, attention
     and recurrent layers.
@@ -75,6 +77,10 @@ def inspect_initialization(model: Any) -> list[InitializationProblem]:
     if known and not problems:
         # A stack is judged only where no single layer is to blame.
         for problem in judge_stacks(found, kernels):
+            problems.setdefault(problem.layer, problem)
+    for kernel in kernels:
+        problem = judge_width(kernel)
+        if problem is not None:
             problems.setdefault(problem.layer, problem)
     order = {node.key: i for i, node in enumerate(found)}
     return sorted(problems.values(), key=lambda p: order[p.layer])

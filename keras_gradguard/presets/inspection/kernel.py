@@ -1,5 +1,7 @@
 """Judges kernels one by one: constant, symmetric, too wide or too narrow."""
 
+import dataclasses
+
 import numpy as np
 
 from keras_gradguard._text import count
@@ -9,6 +11,9 @@ from keras_gradguard.models import graph
 _WIDE, _NARROW = 4.0, 0.1
 # He's weights are 1.41 times as wide as SELU's.
 _SELU_WIDE = 1.25
+# So many weights are all of one sign once in two thousand draws; with less than
+# half the size that fits they do not add up to much.
+_MANY, _ADDS_UP = 12, 0.5
 # Below these a handful of draws says nothing.
 _FEW_INPUTS, _FEW_WEIGHTS = 8, 64
 
@@ -45,11 +50,8 @@ def judge_kernel(kernel):
                 f"its {units.shape[1]} units have only {distinct} different "
                 "sets of weights, and equal units stay equal for ever.",
             )
-    if few or kernel.fan_in < _FEW_INPUTS:
-        return None
-    free = getattr(kernel.node.inner, "kernel_constraint", None) is None
-    mean = float(values.mean())
-    if free and abs(mean) > 0.5 * kernel.rms and kernel.fan_in >= 16:
+    if _is_one_sided(kernel):
+        mean = float(values.mean())
         return kernel.problem(
             "not_centered",
             f"nearly all its weights have one sign: their mean is {mean:.3g}, "
@@ -57,6 +59,8 @@ def judge_kernel(kernel):
             "little but the sum of their inputs. Weights should have mean 0 "
             f"and a standard deviation of {kernel.expected:.3g}.",
         )
+    if few or kernel.fan_in < _FEW_INPUTS:
+        return None
     if kernel.normalized:
         return None
     says = (
@@ -110,6 +114,47 @@ def judge_selu(kernels):
             [k.node.key for k in wide[1:]],
         )
     ]
+
+
+def judge_width(kernel):
+    """Return what is wrong with a hidden layer of one unit.
+
+    Args:
+        kernel: `Kernel`.
+
+    Returns:
+        `InitializationProblem` or None.
+    """
+    node = kernel.node
+    narrow = (
+        node.kind == "Dense"
+        and kernel.values.shape[-1] == 1
+        and kernel.values.shape[0] > 1
+        and node.activation is not None
+        and node.consumers
+        and all(after.kind == "Dense" for after in node.consumers)
+    )
+    if not narrow:
+        return None
+    text = "a hidden layer of one unit squeezes everything into one number."
+    return dataclasses.replace(
+        kernel.problem("one_unit", text),
+        message=f"{node.key}: {text} Give it more units, or leave it out.",
+        preset=None,
+    )
+
+
+def _is_one_sided(kernel):
+    """Whether weights that are free to have any sign have one."""
+    values = kernel.values
+    if getattr(kernel.node.inner, "kernel_constraint", None) is not None:
+        return False
+    alike = values.min() >= 0 or values.max() <= 0
+    if values.size >= _MANY and kernel.fan_in > 1 and alike:
+        return kernel.ratio > _ADDS_UP
+    if values.size < _FEW_WEIGHTS or kernel.fan_in < 2 * _FEW_INPUTS:
+        return False
+    return abs(float(values.mean())) > 0.5 * kernel.rms
 
 
 def _layout(kernel):

@@ -9,9 +9,9 @@ class InitializationProblem:
 
     Attributes:
         layers: Where: names by `/`, the culprit first.
-        kind: `"constant"`, `"symmetric"`, `"not_centered"`, `"too_wide"`,
-            `"too_narrow"`, `"wrong_pairing"`, `"vanishing_stack"` or
-            `"exploding_stack"`.
+        kind: `"constant"`, `"symmetric"`, `"not_centered"`, `"one_unit"`,
+            `"too_wide"`, `"too_narrow"`, `"wrong_pairing"`,
+            `"vanishing_stack"` or `"exploding_stack"`.
         measured_std: Root mean square of the first layer's weights.
         expected_std: What fits its inputs and their activation.
         activation: Name of the activation that the weights must fit.

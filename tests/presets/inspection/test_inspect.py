@@ -53,6 +53,34 @@ def test_weights_between_0_and_1():
     assert found[0].measured_std == pytest.approx(3**-0.5, rel=0.05)
 
 
+@pytest.mark.parametrize("low", [0.0, -1.0])
+def test_few_weights_of_one_sign(low):
+    init = INIT.RandomUniform(low, low + 1.0)
+    small = mlp(3, "tanh", width=5, inputs=2, kernel_initializer=init)
+    assert kinds(small) == ["not_centered"] * 2  # the first has ten weights
+    assert kinds(mlp(3, "tanh", width=5, inputs=2)) == []
+    free = mlp(
+        3,
+        "tanh",
+        width=5,
+        kernel_initializer=INIT.RandomUniform(0.0, 0.2),
+        kernel_constraint="non_neg",
+    )
+    assert "not_centered" not in kinds(free)
+
+
+def test_a_hidden_layer_of_one_unit():
+    model = mlp(2, "tanh", width=1, inputs=5)
+    found = presets.inspect_initialization(model)
+    assert [(p.kind, p.layer) for p in found] == [("one_unit", "h0")]
+    assert kinds(mlp(2, None, width=1, inputs=5)) == []  # a factorization
+    # A gate of one unit multiplies what passes by.
+    inputs = keras.Input((5,))
+    gate = L.Dense(1, "sigmoid")(inputs)
+    outputs = L.Dense(1)(L.Multiply()([inputs, gate]))
+    assert kinds(keras.Model(inputs, outputs)) == []
+
+
 @pytest.mark.parametrize(
     ("std", "kind"), [(1.0, "too_wide"), (0.001, "too_narrow")]
 )
