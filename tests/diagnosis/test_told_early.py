@@ -84,6 +84,13 @@ def test_what_outweighs_the_task_a_hundredfold_is_told_early(way):
     assert fit(1e-4).history == []
 
 
+def test_check_tells_a_decay_that_no_weight_outlasts():
+    for decay, told in ((100.0, [("update_ratio", "decay")]), (0.01, [])):
+        model = net()
+        model.compile(keras.optimizers.AdamW(3e-3, weight_decay=decay), "mse")
+        assert kinds(kgg.check(model, *waves())) == told
+
+
 def test_inputs_that_all_look_alike_are_told_early():
     x, y = waves()
     model = keras.Sequential(

@@ -279,7 +279,7 @@ def _judge(kernels):
         for one, behind in itertools.pairwise(kernels)
         if one["units"] == 1
         and behind["inputs"] == 1
-        and one["inputs"] > 1
+        and (one["inputs"] > 1 or one["cell"])
         and one["activation"] not in (None, "linear")
     ]
     if narrow:

@@ -19,16 +19,18 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import model
-from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.own_code import weaken_added
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed_at_once import (
     added_leads,
 )
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed_at_once import (
-    decays_at_once,
+    decay_of_a_step,
 )
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed_at_once import (
     penalty_leads,
+)
+from keras_gradguard.diagnosis.rules.update_ratio.outweighed_at_once import (
+    weaken_decay,
 )
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AS_CONSTANT
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
@@ -51,6 +53,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SAME
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SHARE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SHARP
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SHARP_DECAY
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SUM_OF_SIZES
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SURELY_ADDED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import TENFOLD
@@ -125,7 +128,7 @@ def _at_once(trace, learning, steps, norm):
     last = int(np.searchsorted(steps, stop, "right")) - 1
     if last < 1 or learning.good[max(0, learning.at(stop))]:
         return None
-    if decays_at_once(trace):
+    if decay_of_a_step(trace.run) >= SHARP_DECAY:
         with np.errstate(all="ignore"):
             left = norm[last].astype(np.float64) / norm[0]
         found = _decay(trace, left, stop)
@@ -300,11 +303,7 @@ def _decay(trace, left, stop):
         f"{number(100 * float(min(left[at] for at in faded)))} % of their "
         "size, and nothing was learnt."
     )
-    fix = training.set_optimizer_arguments(
-        "Weaken the weight decay",
-        "AdamW's default is 0.004.",
-        weight_decay=OUTWEIGHED_USUAL["decay"],
-    )
+    fix = weaken_decay()
     evidence = {
         "kind": "decay",
         "weight_decay": float(decay),

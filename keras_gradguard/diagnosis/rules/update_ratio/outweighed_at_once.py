@@ -7,27 +7,59 @@ import math
 
 import numpy as np
 
+from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.baseline import most_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADDED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADDED_WAIT
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ALONE
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
+    OUTWEIGHED_USUAL,
+)
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SHARP_DECAY
 
 
-def decay_of_a_step(trace):
-    """Return the share of the weights that each step takes off, or 0."""
-    optimizer = trace.run.optimizer
-    decay, rate = optimizer.weight_decay, trace.run.learning_rate
+def decay_of_a_step(run):
+    """Return the share of the weights that each step takes off, or 0.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+    """
+    decay, rate = run.optimizer.weight_decay, run.learning_rate
+    if rate is None:
+        rate = run.optimizer.learning_rate
     if rate is None or decay is None or not decay > 0:
         return 0.0
     return float(rate * decay)
 
 
-def decays_at_once(trace):
-    """Whether no weight can last under the decay, whatever the task."""
-    return decay_of_a_step(trace) >= SHARP_DECAY
+def decay_at_start(run):
+    """Return evidence, text and remedy of a decay no weight lasts under."""
+    part, decay = decay_of_a_step(run), run.optimizer.weight_decay
+    if part < SHARP_DECAY:
+        return None
+    text = (
+        f"The weight decay outweighs the task: each step takes "
+        f"{number(100 * part)} % off the weights, whatever the data say. It is "
+        f"{number(decay)}."
+    )
+    evidence = {
+        "kind": "decay",
+        "weight_decay": float(decay),
+        "threshold": SHARP_DECAY,
+    }
+    return evidence, text, [weaken_decay()]
+
+
+def weaken_decay():
+    """Return the remedy of a decay that is too strong."""
+    return training.set_optimizer_arguments(
+        "Weaken the weight decay",
+        "AdamW's default is 0.004.",
+        weight_decay=OUTWEIGHED_USUAL["decay"],
+    )
 
 
 def penalty_leads(trace, slopes, total, least, records):

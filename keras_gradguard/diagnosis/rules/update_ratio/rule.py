@@ -24,6 +24,9 @@ from keras_gradguard.diagnosis.rules.update_ratio.first_steps import (
 from keras_gradguard.diagnosis.rules.update_ratio.half import half_precision
 from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
+from keras_gradguard.diagnosis.rules.update_ratio.outweighed_at_once import (
+    decay_at_start,
+)
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import never_begins
@@ -211,7 +214,11 @@ class UpdateRatio(Rule):
         found = []
         if start.gradient is not None and not start.tells(*told):
             found = self._first_step(start)
-        return found or judge_learning_rate(start.run.optimizer)
+        found = found or judge_learning_rate(start.run.optimizer)
+        decay = None if found else decay_at_start(start.run)
+        if decay is not None:
+            found = [self.at_start("critical", [], *decay)]
+        return found
 
     def _first_step(self, start):
         optimizer = start.run.optimizer
