@@ -6,7 +6,7 @@
 
 Each program is trained, watched with defaults, and its trace is saved beside
 a line of JSON. `--again` has the rules judge the saved traces without
-training. `--by check` asks `check` before the fit. `--kept 1`, `2` and `3`
+training. `--by check` asks `check` before the fit. `--kept 1` to `4`
 take programs that no rule was made with, `--lot` only those whose backend,
 drawn by their name, is the one that runs. A program that is there already is
 left out, and `--score` only prints what is there. For each point that is: sick
@@ -29,6 +29,7 @@ from detection import kept_again
 from detection import kept_healthy
 from detection import kept_sick
 from detection import kept_third
+from detection import usual_own
 from detection.alarm import FirstAlarm
 from detection.field_healthy import HEALTHY
 from detection.field_sick import SICK
@@ -191,7 +192,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    parser.add_argument("--kept", choices=("1", "2", "3"))
+    parser.add_argument("--kept", choices=("1", "2", "3", "4"))
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     arguments = parser.parse_args()
@@ -205,7 +206,8 @@ def main():
         None: (SICK, HEALTHY),
         "1": (kept_sick.SICK, kept_healthy.HEALTHY),
         "2": (kept_again.SICK, kept_again.HEALTHY),
-        "3": (kept_third.SICK, kept_third.HEALTHY),
+        "3": ({}, usual_own.HEALTHY),
+        "4": (kept_third.SICK, kept_third.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]

@@ -1,7 +1,12 @@
 """Numbers and names as people read them."""
 
+import re
+
 import numpy as np
 
+# Bold and colours, which Keras puts into its errors.
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+_LISTING = "Arguments received by"
 _NAMED = ((9, "billion"), (6, "million"))
 
 
@@ -55,6 +60,24 @@ def count(number, thing, things=None):
         things: Str. The name of several. Defaults to `thing` with an s.
     """
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
+def error_in_words(error, limit=300):
+    """Return an exception as one line: its class, and what it says.
+
+    Without the escapes for bold, line breaks and lists of arguments that
+    Keras adds, and cut where it is long.
+
+    Args:
+        error: Exception.
+        limit: Int. Characters to keep of what it says. Defaults to 300.
+    """
+    text = _ESCAPES.sub("", str(error)).split(_LISTING)[0]
+    text = " ".join(text.split())
+    if len(text) > limit:
+        text = text[:limit].rstrip()
+    name = type(error).__name__
+    return f"{name}: {text.rstrip('.')}" if text else name
 
 
 def showable(text, stream):

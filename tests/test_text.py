@@ -2,6 +2,7 @@
 
 import pytest
 
+from keras_gradguard._text import error_in_words
 from keras_gradguard._text import many_times
 from keras_gradguard._text import names
 from keras_gradguard._text import number
@@ -80,3 +81,16 @@ def test_long_profiles_lose_their_middle():
     assert profile_text([1, 2]) == "1, 2"
     assert profile_text([1] * 40).count(",") == 12
     assert "..." in profile_text([1] * 40)
+
+
+def test_an_error_is_one_line_in_words():
+    error = ValueError(
+        "Exception encountered when calling Dense.call().\n\n"
+        "\x1b[1mshapes differ.\x1b[0m\n\nArguments received by Dense.call():\n"
+    )
+    assert error_in_words(error) == (
+        "ValueError: Exception encountered when calling Dense.call(). "
+        "shapes differ"
+    )
+    assert error_in_words(KeyError()) == "KeyError"
+    assert error_in_words(OSError("x" * 400), 4) == "OSError: xxxx"

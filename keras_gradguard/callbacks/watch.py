@@ -9,6 +9,7 @@ import keras
 
 from keras_gradguard import _backend
 from keras_gradguard._text import count
+from keras_gradguard._text import error_in_words
 from keras_gradguard.callbacks.base import Callback
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import keras_private
@@ -194,9 +195,9 @@ class Watch:
             return
         self.armed = False
         warnings.warn(
-            f"{self.owner}: recording failed with "
-            f"{type(error).__name__}: {error}. {_TELL_US} This is a bug of "
-            "keras-gradguard; please report it with this message.",
+            f"{self.owner}: recording failed with {error_in_words(error)}. "
+            f"{_TELL_US} This is a bug of keras-gradguard; please report it "
+            "with this message.",
             GradGuardWarning,
             stacklevel=2,
         )

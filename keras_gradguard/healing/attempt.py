@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from keras_gradguard._text import error_in_words
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Attempt:
@@ -52,7 +54,7 @@ class Attempt:
 
 def failed(finding, remedy, error):
     """Return the `Attempt` of a remedy that could not be applied."""
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    first = error_in_words(error)
     return Attempt(
         finding.rule, remedy.title, False, math.nan, math.nan, [], 0, first
     )

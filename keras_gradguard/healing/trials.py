@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_gradguard import _backend
 from keras_gradguard import edits
+from keras_gradguard._text import error_in_words
 from keras_gradguard.callbacks.gradient_monitor import GradientMonitor
 from keras_gradguard.healing.skill import is_blind
 from keras_gradguard.healing.skill import skill
@@ -119,8 +120,7 @@ class Trials:
         try:
             history = self._fit(model, [monitor] if watched else [])
         except Exception as error:
-            text = str(error).splitlines()[0][:200] if str(error) else ""
-            text = f"{type(error).__name__}: {text}"
+            text = error_in_words(error)
             return Trial(start, model, -math.inf, [], error=text)
         trial = Trial(start, model, math.nan, [])
         if watched:

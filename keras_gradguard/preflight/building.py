@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_gradguard._text import error_in_words
 from keras_gradguard.models import graph
 from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
@@ -23,6 +24,17 @@ def cannot_run(model: Any) -> str | None:
     if own or graph.is_graph(model):
         return None
     return f"{type(model).__name__} has no `call` of its own."
+
+
+def fixed_batch(model: Any) -> int | None:
+    """Return the rows of a batch that a model is made for, None if any."""
+    if not graph.is_graph(model):
+        return None
+    try:
+        sizes = {tensor.shape[0] for tensor in model.inputs}
+    except (AttributeError, ValueError):
+        return None  # A `Sequential` that does not know its inputs yet.
+    return min(sizes - {None}, default=None)
 
 
 def trains_its_own_way(model: Any) -> bool:
@@ -85,8 +97,9 @@ def failure(error: Exception) -> CannotRun:
     """Return what to raise where a model fails on its data."""
     return CannotRun(
         "check: running the model failed on the first batch with "
-        f"{type(error).__name__}: {error}. Expected `x` as `fit` takes it. "
-        "Compare its shapes and types with the model's inputs."
+        f"{error_in_words(error)}. Expected `x` as `fit` takes it. Compare "
+        "its shapes and types with the model's inputs. Where the rows of a "
+        "batch belong together, pass the `batch_size` of `fit`."
     )
 
 

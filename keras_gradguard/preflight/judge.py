@@ -15,6 +15,7 @@ from keras_gradguard.preflight import building
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight import start as starts
+from keras_gradguard.preflight.first_batch import first_rows
 from keras_gradguard.reporting.report import Report
 
 _MOST_ROWS, _FEWEST_ROWS = 256, 64
@@ -112,18 +113,25 @@ def checked(
     rows = _rows(model, batch_size)
     with probe.random_state_kept():
         data = samples.take(x, y, rows, batch_size)
-    notes: list[str] = [*data.notes]
     why = building.cannot_run(model)
     if why is not None:
-        return _unseen(model, why, notes)
-    try:
-        model, fresh = building.built(model, data.x, batch_size, notes)
-        with probe.random_state_kept():
-            return _check(model, data, fresh, notes, notes_too)
-    except building.CannotRun as error:
-        if not building.trains_its_own_way(model):
-            raise ValueError(str(error)) from error
-        return _unseen(model, str(error), notes)
+        return _unseen(model, why, [*data.notes])
+    failed: building.CannotRun | None = None
+    whole = building.fixed_batch(model) or batch_size
+    for rows_of_batch in (data, first_rows(data, whole)):
+        # Some models take a batch of one size and no other: a graph's.
+        told = [*data.notes]
+        try:
+            ready, fresh = building.built(
+                model, rows_of_batch.x, batch_size, told
+            )
+            with probe.random_state_kept():
+                return _check(ready, rows_of_batch, fresh, told, notes_too)
+        except building.CannotRun as error:
+            failed = failed or error
+    if not building.trains_its_own_way(model):
+        raise ValueError(str(failed)) from failed
+    return _unseen(model, str(failed), [*data.notes])
 
 
 def _rows(model: Any, batch_size: int) -> int:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_gradguard._text import error_in_words
 from keras_gradguard.diagnosis.evidence.through_time import ThroughTime
 from keras_gradguard.findings.start import HeadStart
 from keras_gradguard.findings.start import InputStart
@@ -72,10 +73,9 @@ def measured(model, data, untrained, missing, notes_too=True):
     if untrained and not start.trained:
         start.weights = inspect_initialization(model)
     if why is None and passed.error is not None:
-        error = str(passed.error).splitlines()
         why = (
             "Gradients were not judged: computing the loss failed with "
-            f"{type(passed.error).__name__}: {error[0][:200] if error else ''}"
+            f"{error_in_words(passed.error)}."
         )
     if why is None:
         start.gradient = first_gradient(model, passed)
@@ -136,10 +136,9 @@ def _through_time(model, data, missing):
     try:
         found = probe.through_time(model, data.x, data.y)
     except Exception as error:
-        text = str(error).splitlines()
         missing.append(
             "Gradients through time were not judged: computing them failed "
-            f"with {type(error).__name__}: {text[0][:200] if text else ''}"
+            f"with {error_in_words(error)}."
         )
         return []
     if found is None:

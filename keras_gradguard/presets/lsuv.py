@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gradguard._text import error_in_words
 from keras_gradguard._validation import check_int
 from keras_gradguard._validation import check_number
 from keras_gradguard._validation import shown
@@ -122,7 +123,7 @@ def lsuv(
         raise ValueError(
             "presets.lsuv: `x` must be a batch that the model takes. "
             f"Received: x={shown(x)} (of type {type(x).__name__}), on which "
-            f"it failed with {type(error).__name__}: {str(error)[:300]}."
+            f"it failed with {error_in_words(error)}."
         ) from error
     saved = [
         (w, np.copy(ops.convert_to_numpy(w))) for w in _kernel_variables(model)

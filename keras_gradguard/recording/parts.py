@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from keras_gradguard._text import error_in_words
+
 GRADIENTS, WEIGHTS, ACTIVATIONS = "gradients", "weights", "activations"
 DATA, LOSS = "batch data", "the loss of each step"
 HISTOGRAMS, UNITS = "histograms", "counts of units"
@@ -73,8 +75,8 @@ class Parts:
         on = on or " Training goes on unwatched."
         return (
             f"the recording of {_listed(lost)} failed with "
-            f"{type(error).__name__}: {error}.{on} This is a bug of "
-            "keras-gradguard; please report it with this message."
+            f"{error_in_words(error)}.{on} This is a bug of keras-gradguard; "
+            "please report it with this message."
         )
 
 

@@ -43,6 +43,8 @@ class ConsoleReporter(Reporter):
             Defaults to 1.
     """
 
+    work = "printing"
+
     def __init__(self, verbose=1):
         self.verbose = 1 if verbose == "auto" else verbose
         self._told = {}

@@ -38,6 +38,8 @@ class LiveReporter(Reporter):
     than a fiftieth of the time; findings and the end are drawn at once.
     """
 
+    work = "the live cell"
+
     def __init__(self):
         self._shown: Any = None
         self._took, self._last = 0.0, 0.0

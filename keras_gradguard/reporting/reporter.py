@@ -5,6 +5,7 @@ import dataclasses
 import warnings
 from typing import Any
 
+from keras_gradguard._text import error_in_words
 from keras_gradguard.exceptions import GradGuardWarning
 
 
@@ -13,7 +14,12 @@ class Reporter:
 
     A subclass has those of the methods that it needs; the others do nothing.
     Each may raise: `Guarded` says it once and goes on without the reporter.
+
+    Attributes:
+        work: Str. What it does, as the user is told where that fails.
     """
+
+    work = "reporting"
 
     def on_judged(self, findings, history, trace):
         """Take in what the rules say now; called at each of their looks.
@@ -162,11 +168,10 @@ class Guarded:
             event.tell(self.reporter, trace)
         except Exception as error:
             self.abandon()
-            name = type(self.reporter).__name__
             warnings.warn(
-                f"{name}: reporting failed and is off for the rest of the "
-                f"run: {type(error).__name__}: {error}. Training goes on and "
-                "`monitor.trace` is complete.",
+                f"GradientMonitor: {self.reporter.work} failed and is off for "
+                f"the rest of the run: {error_in_words(error)}. Training goes "
+                "on and `monitor.trace` is complete.",
                 GradGuardWarning,
                 stacklevel=3,
             )

@@ -63,9 +63,11 @@ class RunWriter(Reporter):
         OSError: If the directory cannot be written.
     """
 
+    work = "writing into `log_dir`"
+
     def __init__(self, log_dir):
         self.log_dir = Path(log_dir)
-        with naming_log_dir("RunWriter", log_dir):
+        with naming_log_dir("GradientMonitor", log_dir):
             self.log_dir.mkdir(parents=True, exist_ok=True)
             remove_drafts(self.log_dir, (TRACE, FINDINGS, RUN))
             self._earlier, self._earlier_findings = self._read_earlier()

@@ -198,6 +198,8 @@ def _in_steps(trace):
 def _why(reasons):
     """Join reasons to a sentence: the first leads, the rest explain it."""
     lead, *rest = [reason.rstrip(".") for reason in reasons]
+    if lead[1:2].islower():
+        lead = lead[0].lower() + lead[1:]
     return f"{lead}: {'; '.join(rest)}" if rest else lead
 
 

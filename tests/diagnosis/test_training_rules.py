@@ -503,3 +503,16 @@ def test_no_trace_makes_a_rule_raise(data):
     report = diagnose(trace)
     assert str(report)
     report.to_dict()
+
+
+def test_parts_of_short_epochs_differ_by_the_batches_in_them():
+    """Epochs of 12 batches that are alike, each in an order of its own."""
+    rng = np.random.default_rng(3)
+    batches = 0.5 * (1 + 0.4 * rng.normal(size=12))
+    loss = np.concatenate([rng.permutation(batches) for _ in range(60)])
+    grads = np.ones((720, 3))
+    meta = {"steps_per_epoch": 12, "epochs": 60}
+    assert "oscillating_loss" not in ids(run(loss, grads, **meta))
+    # Epochs that differ are told all the same.
+    swing = np.repeat(np.where(np.arange(60) % 2, 1.5, 0.7), 12)
+    assert "oscillating_loss" in ids(run(loss * swing, grads, **meta))

@@ -37,8 +37,10 @@ class OscillatingLoss(Rule):
       twenty epochs (or stretches of 100 records where an epoch is longer). It
       goes up by over 10 % three times, and is not a fifth lower in the end.
 
-    A run that has learnt (by outputs that follow the targets, by a score, or
-    by a loss that fell by nine tenths) may swing as it likes.
+    A run that has learnt may swing as it likes: its outputs follow the targets,
+    its score is good, or its loss fell by nine tenths. So may one whose loss is
+    as low as noisy targets let it be. Stretches that cut epochs into parts
+    differ by the batches in them: such changes do not count.
 
     References:
         - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
@@ -122,12 +124,14 @@ def _swings(trace, blocks, progress, learning, limit):
         mean = loss.mean(axis=1)
         noise = loss.std(axis=1) / np.sqrt(size) / np.abs(mean)
         if per_epoch is not None and per_epoch <= 1000:
-            noise = np.zeros(count)
+            noise = _of_parts(trace, 10 * size, per_epoch) / np.abs(mean)
         change = np.diff(mean) / np.minimum(np.abs(mean[1:]), np.abs(mean[:-1]))
         large = np.abs(change) > np.maximum(limit, 2 * noise[1:])
         up = change > np.maximum(_SWINGS["up"], 2 * noise[1:])
     ends = blocks.last_step[size - 1 :: size][:count]
-    good = learning.by_block(blocks)[0][size - 1 :: size][:count]
+    good = (learning.by_block(blocks)[0] | _at_ceiling(learning, blocks))[
+        size - 1 :: size
+    ][:count]
     between = units - 1
     many = count_within(large, between) > 0.5 * between
     many &= count_within(up, between) >= _SWINGS["ups"]
@@ -156,6 +160,37 @@ def _swings(trace, blocks, progress, learning, limit):
         )
         return start, stop, evidence, text
     return None
+
+
+def _of_parts(trace, size, per_epoch):
+    """Return by how much stretches differ that cut epochs into parts.
+
+    Whole epochs have all samples in them. Of an epoch of n batches, a part
+    differs from the whole by no more than half of it, drawn at random, does.
+
+    Args:
+        trace: The `Trace`.
+        size: Int. Records of a stretch.
+        per_epoch: Int. Batches of an epoch.
+    """
+    if size % per_epoch == 0:
+        return 0.0
+    change = np.diff(trace.extra["loss"].astype(np.float64))
+    change = np.abs(change[np.isfinite(change)])
+    if not len(change):
+        return 0.0
+    # From the median of normal differences to the deviation of one batch.
+    batch = float(np.median(change)) / 0.954
+    return batch * np.sqrt(min(size, per_epoch / 2)) / size
+
+
+def _at_ceiling(learning, blocks):
+    """Return (B,): the loss is as low as the outputs' correlation has it."""
+    at = np.searchsorted(learning.steps, blocks.last_step, "right") - 1
+    reached = np.zeros(len(blocks), bool)
+    if len(learning):
+        reached[at >= 0] = learning.at_ceiling[at[at >= 0]]
+    return reached
 
 
 def for_oscillating(trace, moved=None):

@@ -16,6 +16,7 @@ from keras import tree
 from keras_gradguard import _backend
 from keras_gradguard import stats
 from keras_gradguard._backend import host_ops
+from keras_gradguard._text import error_in_words
 from keras_gradguard.models import activations as sites_lib
 from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
@@ -227,7 +228,7 @@ class ForwardTap:
             with keras.StatelessScope(collect_losses=True):
                 model(x, training=True)
         except Exception as error:
-            self.facts["not_measured"] = f"{type(error).__name__}: {error}"
+            self.facts["not_measured"] = error_in_words(error)
         finally:
             here.apart = False
 

@@ -74,9 +74,11 @@ class EventWriter(Reporter):
         OSError: If the file cannot be written.
     """
 
+    work = "writing TensorBoard's events"
+
     def __init__(self, log_dir):
         folder = Path(log_dir)
-        with naming_log_dir("EventWriter", log_dir):
+        with naming_log_dir("GradientMonitor", log_dir):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = EventFile(folder, first=_import_modules)
             try:
