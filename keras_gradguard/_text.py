@@ -1,6 +1,7 @@
 """Numbers and names as people read them."""
 
 import re
+import sys
 
 import numpy as np
 
@@ -91,6 +92,28 @@ def showable(text, stream):
     """
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, errors="replace").decode(encoding)
+
+
+def put_out(text):
+    """Write a text to stdout, where there is one and it takes it.
+
+    A program without a console has none, and a pipe may be gone: that must
+    end no training.
+
+    Args:
+        text: Str.
+
+    Returns:
+        The exception that kept it from being written, or None.
+    """
+    if sys.stdout is None:
+        return None
+    try:
+        sys.stdout.write(showable(text, sys.stdout))
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        return error
+    return None
 
 
 def names(layers, limit=4):

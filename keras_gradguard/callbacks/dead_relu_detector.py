@@ -194,7 +194,9 @@ class DeadReLUDetector(WatchingCallback):
         self._reviver: Any = None
         self._facts: dict = {}
         self._speaks = bool(self.verbose) and self._outlet.is_chief
-        self._console = ConsoleReporter(int(self._speaks))
+        self._console = reporter.Guarded(
+            ConsoleReporter(int(self._speaks)), type(self).__name__
+        )
         self._events: Any = None
 
     # Keras calls these
@@ -408,7 +410,7 @@ class DeadReLUDetector(WatchingCallback):
         records = len(self.trace.activation_steps)
         _, fresh = self._judged.look(self.trace, records)
         if fresh and "GradientMonitor" not in self._watch.recording.owners:
-            reporter.Found(fresh).tell(self._console, self.trace)
+            self._console.deliver(reporter.Found(fresh), self.trace)
 
     def _finish(self) -> None:
         if self._speaks:

@@ -1,8 +1,6 @@
 """What `heal` says while it works."""
 
-import sys
-
-from keras_gradguard._text import showable
+from keras_gradguard._text import put_out
 from keras_gradguard.healing.attempt import share
 
 
@@ -42,5 +40,5 @@ class Progress:
     def _say(self, text):
         if not self._verbose:
             return
-        sys.stdout.write(showable(f"{text}\n", sys.stdout))
-        sys.stdout.flush()
+        if put_out(f"{text}\n") is not None:
+            self._verbose = 0  # What could not be said is in the report.

@@ -3,9 +3,11 @@
 import shutil
 import sys
 import textwrap
+import warnings
 from typing import Any
 
 from keras_gradguard._text import showable
+from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.findings.causes import ENDED
 from keras_gradguard.findings.causes import ranked
 from keras_gradguard.reporting.brief import brief
@@ -236,13 +238,17 @@ class _Page:
 
     def flush(self):
         """Print the lines."""
-        for text in self._lines:
+        lines, self._lines = self._lines, []
+        if sys.stdout is None:
+            return  # As `print` does in a program without a console.
+        for text in lines:
             self._console.print(text, soft_wrap=True)
-        self._lines = []
 
 
 def say(text):
     """Print a paragraph as the reporter prints its own.
+
+    Where stdout is gone, it becomes a warning: no training ends for it.
 
     Args:
         text: Str.
@@ -251,7 +257,10 @@ def say(text):
     # Keras's progress bar leaves its line open.
     page.line("")
     page.line(text)
-    page.flush()
+    try:
+        page.flush()
+    except (OSError, ValueError):
+        warnings.warn(text, GradGuardWarning, stacklevel=2)
 
 
 def _first_lines(code):

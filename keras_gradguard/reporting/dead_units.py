@@ -1,12 +1,14 @@
 """Dead units: a table for the terminal, a map of all units."""
 
-import sys
+import warnings
 
 import numpy as np
 
 from keras_gradguard._text import count
+from keras_gradguard._text import error_in_words
 from keras_gradguard._text import names
-from keras_gradguard._text import showable
+from keras_gradguard._text import put_out
+from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.reporting.drawing import new_figure
 
 _OWNER = "DeadReLUDetector.plot"
@@ -168,8 +170,14 @@ def print_summary(detector, everything=False):
             to False.
     """
     text = table(detector) if everything else short_table(detector)
-    sys.stdout.write(showable(f"\n{text}\n", sys.stdout))
-    sys.stdout.flush()
+    error = put_out(f"\n{text}\n")
+    if error is not None:
+        warnings.warn(
+            f"DeadReLUDetector: printing failed: {error_in_words(error)}. "
+            "`detector.summary()` has what it would have said.",
+            GradGuardWarning,
+            stacklevel=2,
+        )
 
 
 def _worst(detector):

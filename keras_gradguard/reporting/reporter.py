@@ -8,6 +8,9 @@ from typing import Any
 from keras_gradguard._text import error_in_words
 from keras_gradguard.exceptions import GradGuardWarning
 
+# What users call the callbacks.
+_USUAL_NAMES = {"GradientMonitor": "monitor", "DeadReLUDetector": "detector"}
+
 
 class Reporter:
     """Shows or writes down a run, as it goes on and at its end.
@@ -145,14 +148,16 @@ class Guarded:
 
     Args:
         reporter: The reporter.
+        owner: Str. Name of the callback, as the user is told.
 
     Attributes:
         reporter: The reporter.
         failed: Bool. Whether it was dropped.
     """
 
-    def __init__(self, reporter):
+    def __init__(self, reporter, owner="GradientMonitor"):
         self.reporter = reporter
+        self._owner = owner
         self.failed = False
 
     def deliver(self, event, trace):
@@ -169,9 +174,10 @@ class Guarded:
         except Exception as error:
             self.abandon()
             warnings.warn(
-                f"GradientMonitor: {self.reporter.work} failed and is off for "
+                f"{self._owner}: {self.reporter.work} failed and is off for "
                 f"the rest of the run: {error_in_words(error)}. Training goes "
-                "on and `monitor.trace` is complete.",
+                f"on and `{_USUAL_NAMES.get(self._owner, 'callback')}.trace` "
+                "is complete.",
                 GradGuardWarning,
                 stacklevel=3,
             )
