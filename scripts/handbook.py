@@ -147,8 +147,10 @@ def draw(rule, monitor):
     file = io.BytesIO()
     figure.savefig(file, dpi=DPI, bbox_inches="tight", facecolor="white")
     image = Image.open(file).convert("RGB")
-    # Dots between two colours would make small letters pale.
-    image = image.quantize(COLOURS, dither=Image.Dither.NONE)
+    # Dots between two colours would make small letters pale, and the usual
+    # choice of colours leaves out that of a few letters.
+    kept = Image.Quantize.MAXCOVERAGE
+    image = image.quantize(COLOURS, kept, dither=Image.Dither.NONE)
     image.save(PICTURES / f"{rule}.png", optimize=True)
 
 

@@ -17,6 +17,7 @@ FILES = (
     "pyproject.toml",
     "conda/meta.yaml",
     "keras_gradguard/version.py",
+    "README.md",
 )
 
 
@@ -44,6 +45,7 @@ def ready(tmp_path):
         else:
             text = text.replace(__version__, "9.9.9")
         target.write_text(text, "utf-8")
+    load().write_badges(tmp_path)
     return tmp_path
 
 
@@ -58,6 +60,7 @@ def test_what_is_ready(ready):
         ("CITATION.cff", "9.9.9", "9.9.8", "CITATION.cff says 9.9.8"),
         ("conda/meta.yaml", "9.9.9", "9.9.8", "meta.yaml says 9.9.8"),
         ("pyproject.toml", "/somebody/", "/OWNER/", "OWNER stands"),
+        ("README.md", "/somebody/", "/else/", "other badges"),
         ("keras_gradguard/version.py", "9.9.9", "9.9.8", "the version 9.9.8"),
     ],
 )
@@ -65,6 +68,13 @@ def test_what_is_not(ready, name, old, new, told):
     path = ready / name
     path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
     assert told in " ".join(load().problems("v9.9.9", ready))
+
+
+def test_the_badge_of_ci_has_the_address_of_the_project(ready):
+    first = (ready / "README.md").read_text("utf-8").splitlines()[0]
+    ci = "https://github.com/somebody/keras-gradguard/actions/workflows/ci.yml"
+    assert f"({ci}/badge.svg)" in first
+    assert (ROOT / ".github" / "workflows" / "ci.yml").exists()
 
 
 def test_the_placeholder_stands_in_one_file():

@@ -174,6 +174,9 @@ class Watch:
 
     def on_left(self):
         """Let the callback finish: an exception has left the `fit`."""
+        if self.armed and self.recording.reason is not None:
+            # No warning: the user reads the exception itself.
+            self._note_reason(self.recording.reason)
         self.guard(self._callback.on_left)
         self.armed = False
         self.recording = None
@@ -202,13 +205,16 @@ class Watch:
             stacklevel=2,
         )
 
-    def _tell_blind(self, reason):
-        if self.reason is not None:
-            return
+    def _note_reason(self, reason):
         self.reason = reason
         trace = getattr(self._callback, "trace", None)
         if trace is not None:
             trace.meta["not_recorded"] = reason
+
+    def _tell_blind(self, reason):
+        if self.reason is not None:
+            return
+        self._note_reason(reason)
         if not self.speaks:
             return
         warnings.warn(

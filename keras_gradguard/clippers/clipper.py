@@ -150,18 +150,36 @@ class NormClipper(Clipper):
             after the step.
         """
 
+    def target(self, norm: Tensor, threshold: Tensor, state: dict) -> Tensor:
+        """The norm that a gradient above the threshold is brought down to.
+
+        Args:
+            norm: float32 scalar, the norm it has.
+            threshold: float32 scalar, what `threshold` gave for it.
+            state: Dict of tensors, the state before the step.
+
+        Returns:
+            float32 scalar, at most `threshold`. Defaults to that itself.
+        """
+        del norm, state
+        return threshold
+
     def clip(
         self, gradients: list, variables: list, norm: Tensor, state: dict
     ) -> Clipped:
         del variables
-        threshold, state = self.threshold(norm, state)
+        threshold, after = self.threshold(norm, state)
         threshold = ops.cast(threshold, "float32")
         is_clipped = norm > threshold
+        target = threshold
         # Where it is known that nothing is, the gradients need no copy.
         if not self.only_observes and _may_be(is_clipped):
-            coefficient = functional.clip_coefficient(norm, threshold)
+            target = self.target(norm, threshold, state)
+            if target is not threshold:
+                target = ops.where(is_clipped, target, threshold)
+            coefficient = functional.clip_coefficient(norm, target)
             gradients = [functional.scale(g, coefficient) for g in gradients]
-        return Clipped(gradients, threshold, is_clipped, state)
+        return Clipped(gradients, threshold, is_clipped, after, lambda: target)
 
 
 def _may_be(condition: Any) -> bool:

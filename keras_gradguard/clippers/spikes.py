@@ -12,6 +12,9 @@ from keras_gradguard._validation import check_number
 from keras_gradguard.clippers import functional
 from keras_gradguard.clippers.clipper import NormClipper
 
+# Multiple of the threshold up to which a spike is recorded.
+_KEPT = 2.0
+
 
 @keras.saving.register_keras_serializable(package="keras_gradguard")
 class Spikes(NormClipper):
@@ -19,19 +22,22 @@ class Spikes(NormClipper):
 
     A norm that at least a `share` of the last `window` steps reached is common:
     it is the data's. The threshold is `ratio` times the largest common norm,
-    and only what is above it is brought down to it. So batches that hold a
-    rare class, and have gradients thirty times those of the others, stay as
-    they are, while a corrupt batch moves the weights about as far as a large
-    ordinary one.
+    and only what is above it is clipped. So batches that hold a rare class,
+    and have gradients thirty times those of the others, stay as they are.
+
+    A norm `k` times the threshold is brought down to `1 / k` of it, but to no
+    less than the median of the norms: the further off a batch is, the more
+    likely it is corrupt, and it then moves the weights as far as a usual one.
 
     The current norm is not among those it is compared with, and a single norm
     is never common once there are two: neither the second update nor one after
     a first spike lets a spike pass. The first update is not clipped, as there
-    is nothing to compare it with. Norms are recorded as they were before
-    clipping, so that a lasting rise is followed within a few steps. Norms that
-    are zero or not finite are not recorded. What matters and comes in fewer
-    steps than `share`, such as a reward in one batch of a hundred, cannot be
-    told from a corrupt batch by its norm: lower `share`, or raise `ratio`.
+    is nothing to compare it with. A spike is recorded as no more than twice the
+    threshold. So a few corrupt batches in a row do not raise it much, and
+    a lasting rise is followed in a few rounds. Norms that are zero or not
+    finite are not recorded. What matters and comes in fewer steps than
+    `share`, such as a reward in one batch of a hundred, cannot be told from a
+    corrupt batch by its norm: lower `share`, or raise `ratio`.
 
     Args:
         ratio: Float >= 1, multiple of the largest common norm at which a norm
@@ -98,11 +104,17 @@ class Spikes(NormClipper):
         fits = common < functional.NO_THRESHOLD / self.ratio
         usable = ops.where(fits, common, ops.zeros_like(common))
         limit = ops.where(fits, usable * self.ratio, limit)
-        ranking = functional.replace_sorted(ranking, history[-1], norm)
+        kept = ops.minimum(norm, _KEPT * limit)
         return limit, {
-            "history": functional.push(history, norm),
-            "ranking": ranking,
+            "history": functional.push(history, kept),
+            "ranking": functional.replace_sorted(ranking, history[-1], kept),
         }
+
+    def target(self, norm: Any, threshold: Any, state: dict[str, Any]) -> Any:
+        usual = functional.percentile(state["ranking"], 50.0)
+        return ops.maximum(
+            ops.minimum(usual, threshold), threshold * (threshold / norm)
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {

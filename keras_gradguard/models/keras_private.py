@@ -422,7 +422,7 @@ def _drawn_here(name):
         def draw(shape, *args, dtype=None, seed=None, **kwargs):
             draws = getattr(_DRAWING, "draws", None)
             numbers = None if draws is None else _numbers(seed)
-            if numbers is None:
+            if draws is None or numbers is None:
                 return original(shape, *args, dtype=dtype, seed=seed, **kwargs)
             rng = np.random.default_rng(numbers)
             values = draws[name](rng, shape, *args, **kwargs)

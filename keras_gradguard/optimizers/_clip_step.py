@@ -147,7 +147,8 @@ class ClipStep:
         threshold = ops.cast(clipped.threshold, "float32")
         self._update.latest = (None, clipped.norm)
         if by_norm:
-            after = ops.minimum(norm, threshold)
+            target = threshold if clipped.norm is None else clipped.norm()
+            after = ops.minimum(norm, target)
             self._update.latest = (threshold, lambda: after)
         self._record(norm, threshold, clipped, before)
         replicas = backend.replicas()

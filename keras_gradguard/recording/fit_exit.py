@@ -98,6 +98,12 @@ class FitExit:
             return True
         return self._frame_id is not None and self._is_running()
 
+    @property
+    def error(self):
+        """The exception that is being handled in the `fit`, or None."""
+        error = sys.exc_info()[1]
+        return None if id(error) == self._outer_error else error
+
     def _is_running(self):
         """Whether `fit` is still on the stack of some thread."""
         for top in list(sys._current_frames().values()):

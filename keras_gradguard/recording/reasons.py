@@ -1,8 +1,13 @@
 """Why a model cannot be recorded, or nothing came of it."""
 
+import re
+
 import keras
 
 from keras_gradguard.models import optimizers
+
+_COLOURS = re.compile("\x1b\\[[0-9;]*m")
+_LONGEST = 160
 
 
 def why_nothing(model):
@@ -14,6 +19,20 @@ def why_nothing(model):
         "custom `train_step` has to end in "
         "`self.optimizer.apply(gradients, variables)`"
     )
+
+
+def why_left(error):
+    """Return why a `fit` that an exception leaves has no record.
+
+    Args:
+        error: The exception, or None where it is not known.
+    """
+    if error is None:
+        return "an exception ended `fit` in its first step"
+    told = " ".join(_COLOURS.sub("", str(error)).split())
+    told = told if len(told) <= _LONGEST else told[: _LONGEST - 3] + "..."
+    said = f": {told.rstrip('.:')}" if told else ""
+    return f"{type(error).__name__} ended `fit` in its first step{said}"
 
 
 def why_blind(model):

@@ -288,6 +288,8 @@ class Recording:
         if not self.active:
             return
         self._flush_quietly()
+        if not self.recorded and self.reason is None:
+            self.reason = reasons.why_left(self._exit.error)
         self.detach()
         subscribers, self._subscribers = self._subscribers, []
         for subscriber in subscribers:

@@ -8,6 +8,7 @@ from keras_gradguard._text import count
 from keras_gradguard._text import error_in_words
 from keras_gradguard._text import names
 from keras_gradguard._text import put_out
+from keras_gradguard._text import unlike_neighbours
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.reporting.drawing import new_figure
 
@@ -17,8 +18,9 @@ _SHOWN = 8
 _USUAL = 0.6
 # Layers that a summary lists.
 _LISTED = 20
-# Layers of a figure that a screen can hold.
-_DRAWN = 40
+# Rows of a figure that a screen can hold with their names.
+_DRAWN = 30
+_DEAD = "#d1495b"
 
 
 def rows(detector):
@@ -180,20 +182,6 @@ def print_summary(detector, everything=False):
         )
 
 
-def _worst(detector):
-    """Return the layers to draw, in forward order: of many, the worst."""
-    paths = list(detector.share)
-    if len(paths) <= _DRAWN:
-        return paths
-    dead = detector.dead_units
-    share = [
-        len(dead.get(path, ())) / max(1, len(detector.share[path]))
-        for path in paths
-    ]
-    worst = np.argsort(-np.array(share), kind="stable")[:_DRAWN]
-    return [paths[at] for at in sorted(worst)]
-
-
 def plot(detector):
     """Draw layers x units, the share of active samples of each.
 
@@ -206,42 +194,50 @@ def plot(detector):
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    paths = _worst(detector)
-    left_out = len(detector.share) - len(paths)
-    width = max([len(detector.share[path]) for path in paths], default=1)
-    grid = np.full((max(1, len(paths)), width), np.nan)
+    paths = list(detector.share)
+    dead = [detector.dead_units.get(path, np.zeros(0, int)) for path in paths]
+    units = [len(detector.share[path]) for path in paths]
+    grid = np.full((max(1, len(paths)), max([1, *units])), np.nan)
     for at, path in enumerate(paths):
-        grid[at, : len(detector.share[path])] = detector.share[path]
-    figure = new_figure((9, 1.6 + 0.38 * len(grid)), _OWNER)
+        grid[at, : units[at]] = detector.share[path]
+    # In thin rows a cross would hide its neighbours: the cell is red instead.
+    thin = len(paths) > _DRAWN
+    if thin:
+        for at, gone in enumerate(dead):
+            grid[at, gone] = -1
+    height = 1.6 + 0.38 * min(len(grid), _DRAWN)
+    figure = new_figure((9, height), _OWNER)
+    from matplotlib import colormaps
+
     axes = figure.add_subplot()
     image = axes.imshow(
         np.ma.masked_invalid(grid),
         aspect="auto",
         interpolation="nearest",
-        cmap="viridis",
+        cmap=colormaps["viridis"].with_extremes(under=_DEAD),
         vmin=0,
         vmax=1,
     )
     axes.set_facecolor("0.92")
-    for at, path in enumerate(paths):
-        dead = detector.dead_units.get(path, np.zeros(0, int))
+    for at, gone in enumerate([] if thin else dead):
         axes.scatter(
-            dead,
-            np.full(len(dead), at),
+            gone,
+            np.full(len(gone), at),
             marker="x",
-            color="#d1495b",
+            color=_DEAD,
             s=26,
             linewidths=1.6,
-            label="dead" if at == 0 else None,
         )
-    labels = [
-        f"{path}  {len(detector.dead_units.get(path, ()))}/"
-        f"{len(detector.share[path])}"
-        for path in paths
-    ]
-    axes.set_yticks(range(len(paths)), labels)
-    more = f"; {left_out} layers with fewer dead units are not shown"
-    axes.set_xlabel("unit (a cross: dead)" + (more if left_out else ""))
+    named = range(0, len(paths), -(-len(paths) // _DRAWN) or 1)
+    names_of = unlike_neighbours([paths[at] for at in named])
+    axes.set_yticks(
+        named,
+        [
+            f"{name}  {len(dead[at])}/{units[at]}"
+            for name, at in zip(names_of, named, strict=True)
+        ],
+    )
+    axes.set_xlabel(f"unit ({'red' if thin else 'a cross'}: dead)")
     figure.colorbar(image, ax=axes, label="share of active samples")
     figure.suptitle(_verdict(detector), fontsize="medium")
     return figure

@@ -31,7 +31,8 @@ def _make_small(path):
     from PIL import Image
 
     picture = Image.open(path).convert("RGB")
-    few = picture.quantize(256, dither=Image.Dither.NONE)
+    kept = Image.Quantize.MAXCOVERAGE  # also the colour of a few letters
+    few = picture.quantize(256, kept, dither=Image.Dither.NONE)
     few.save(path, optimize=True)
 
 

@@ -691,6 +691,32 @@ def test_a_wholly_dead_layer_is_told_early_and_written(tmp_path, capsys):
 
 
 @pytest.mark.once
+def test_a_plot_of_many_layers_shows_all_of_them_and_each_dead_unit():
+    pytest.importorskip("matplotlib")
+    keras.utils.set_random_seed(0)
+    heights = []
+    for depth in (31, 60):
+        model = deep_mlp(width=3, depth=depth)
+        model.layers[4].bias.assign([0, -1e3, 0])
+        model.compile(keras.optimizers.SGD(0.0), "mse")
+        detector = kgg.DeadReLUDetector(verbose=0)
+        fit(model, *data(0), [detector], epochs=1)
+        figure = detector.plot()
+        heights.append(figure.get_size_inches()[1])
+        assert figure._repr_png_().startswith(b"\x89PNG")
+        (image,) = figure.axes[0].images
+        shown = np.asarray(image.get_array())
+        assert shown.shape == (depth, 3)
+        assert shown[4, 1] < 0
+        for row, path in zip(shown, detector.share, strict=True):
+            dead = detector.dead_units[path]
+            np.testing.assert_array_equal(np.flatnonzero(row < 0), dead)
+            left = np.delete(np.arange(3), dead)
+            np.testing.assert_allclose(row[left], detector.share[path][left])
+    assert heights[0] == heights[1]
+
+
+@pytest.mark.once
 def test_a_healthy_net_is_told_nothing(capsys):
     keras.utils.set_random_seed(0)
     model = deep_mlp(width=16, depth=2)

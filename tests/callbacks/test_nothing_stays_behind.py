@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_gradguard import DeadReLUDetector
 from keras_gradguard import GradientMonitor
 from tests import models
 
@@ -120,8 +121,12 @@ def test_after_an_exception_in_the_train_step(backend, recwarn):
     model = Breaks(inputs, keras.layers.Dense(3)(inputs))
     model.compile("adam", models.crossentropy())
     model.broken = True
+    first, detector = GradientMonitor(verbose=0), DeadReLUDetector(verbose=0)
     with pytest.raises(Exception, match="no step"):
-        fit(model, GradientMonitor(verbose=0))
+        fit(model, first, detector)
+    for callback in (first, detector):
+        reason = "because RuntimeError ended `fit` in its first step"
+        assert reason in str(callback.report())
     patched = {"apply", "_clip_gradients", "_backend_apply_gradients"}
     assert not patched & set(model.optimizer.__dict__)
     assert not [w for w in recwarn if "GradGuard" in w.category.__name__]

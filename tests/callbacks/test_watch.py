@@ -135,6 +135,8 @@ LOOPS = {
     "compiled inside": by_hand("compiled inside"),
     "xla": by_hand("xla"),
 }
+# Elsewhere the others are the same program once more.
+DIFFER = {"jax": [*LOOPS][:4], "torch": [*LOOPS][:2]}
 
 
 class Watched:
@@ -171,7 +173,7 @@ def fits():
     return monitor.trace
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", DIFFER.get(keras.backend.backend(), LOOPS))
 def test_a_loop_is_recorded_as_fit_is_and_nothing_changes(loop, fits):
     plain, optimizer = made()
     LOOPS[loop](plain, optimizer, batches(), Unwatched())
@@ -183,13 +185,12 @@ def test_a_loop_is_recorded_as_fit_is_and_nothing_changes(loop, fits):
     ours = watched.monitor.trace
     assert ours.layers.tolist() == fits.layers.tolist()
     assert ours.steps.tolist() == list(range(STEPS))
-    for name in ("grad_norm",):
-        np.testing.assert_allclose(
-            ours.get(name, by="variable"),
-            fits.get(name, by="variable"),
-            rtol=1e-5,
-            atol=1e-6,
-        )
+    np.testing.assert_allclose(
+        ours.get("grad_norm", by="variable"),
+        fits.get("grad_norm", by="variable"),
+        rtol=1e-5,
+        atol=1e-6,
+    )
     np.testing.assert_allclose(
         ours.clipped_grad_norm, fits.clipped_grad_norm, rtol=1e-5
     )

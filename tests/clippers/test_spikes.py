@@ -24,17 +24,17 @@ def thresholds(clipper, norms):
 
 def twin(norms, ratio, share, window):
     """The same in float64, from the sorted norms before each."""
-    found = []
-    for i in range(len(norms)):
-        before = np.sort(norms[max(0, i - window) : i])[::-1]
-        if not len(before):
-            found.append(np.inf)
-            continue
-        last = len(before) - 1
-        few = np.clip(last / 10, 1.0, 3.0)
-        rank = min(max(share * last, few), last)
-        common = np.interp(rank, np.arange(len(before)), before)
+    found, kept = [], []
+    for norm in norms:
+        before = np.sort(kept[-window:])[::-1]
+        common = np.inf
+        if len(before):
+            last = len(before) - 1
+            few = np.clip(last / 10, 1.0, 3.0)
+            rank = min(max(share * last, few), last)
+            common = np.interp(rank, np.arange(len(before)), before)
         found.append(ratio * common)
+        kept.append(min(norm, 2 * found[-1]))
     return found
 
 
@@ -74,7 +74,14 @@ def test_rare_spikes_never_pass():
 def test_a_lasting_rise_is_followed():
     norms = np.where(np.arange(600) < 300, 1.0, 50.0)
     limits = thresholds(kgg.clippers.Spikes(), norms)
-    assert limits[320] == pytest.approx(200.0)
+    assert limits[330] == pytest.approx(200.0)
+
+
+def test_corrupt_batches_in_a_row_do_not_become_common():
+    norms = np.ones(100)
+    norms[[9, 14, 16, 20, 24, 25]] = 1e3
+    limits = thresholds(kgg.clippers.Spikes(), norms)
+    assert max(limits[1:]) < 250.0  # not 4000
 
 
 @pytest.mark.parametrize("percentile", [10.0, 50.0, 90.0])
@@ -134,16 +141,30 @@ def one_weight(optimizer):
     return lambda gradient: optimizer.apply([ops.array([gradient])], [variable])
 
 
+def test_a_spike_weighs_the_less_the_larger_it_is():
+    optimizer = kgg.AutoClip(keras.optimizers.SGD(1.0))
+    apply = one_weight(optimizer)
+    weight = optimizer._trainable_variables[0]
+    moved = []
+    for gradient in (1.0, 1.0, 1.0, 4.0, 8.0, 1e3, 1.0):
+        before = float(ops.convert_to_numpy(weight.value)[0])
+        apply(gradient)
+        moved.append(before - float(ops.convert_to_numpy(weight.value)[0]))
+    # The threshold is 4; the square of it over 8 is 2, the median 1.
+    assert moved == pytest.approx([1.0, 1.0, 1.0, 4.0, 2.0, 1.0, 1.0])
+    assert optimizer.threshold > 1.0
+
+
 def test_skip_above_leaves_out_what_is_far_too_large():
     optimizer = kgg.AutoClip(keras.optimizers.SGD(1.0), skip_above=10.0)
     apply = one_weight(optimizer)
     for gradient in (1.0, 1.0, 30.0, 50.0, 1.0):
         apply(gradient)
-    # The threshold is 4: 30 is clipped to it, 50 is more than ten times it.
+    # The threshold is 4: 30 is clipped to 1, 50 is more than ten times it.
     assert optimizer.skipped_steps == 1
     assert int(optimizer.iterations) == 4
     weight = optimizer._trainable_variables[0]
-    assert float(ops.convert_to_numpy(weight.value)[0]) == pytest.approx(-7.0)
+    assert float(ops.convert_to_numpy(weight.value)[0]) == pytest.approx(-4.0)
 
 
 def test_skip_above_gives_in_to_what_lasts():

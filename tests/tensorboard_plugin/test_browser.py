@@ -145,6 +145,9 @@ def test_hovering_tells_layer_step_and_value(page):
     assert not page.find(".tooltip").is_displayed()
     page.move_to(".chart", 0.6, 0.5)
     assert "loss" in page.find(".tooltip").text
+    # Where another run takes its place, nothing of this one stays.
+    show(page, "relu_clipped")
+    assert not page.find(".tooltip").is_displayed()
 
 
 def test_clicking_opens_the_layer_and_the_depth(page):

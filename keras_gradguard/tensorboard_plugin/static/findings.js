@@ -5,13 +5,15 @@ import { html } from "./dom.js";
 import { integer, many, shorten, withoutCommonStart } from "./format.js";
 
 /** The verdict on a run: {text, tone}. */
-export function verdict({ findings, not_judged: reasons = [] }) {
+export function verdict({ findings, not_judged: reasons = [],
+  first_step: first, last_step: last }) {
   if (!findings?.length) {
     if (findings === null) {
       return { text: "Nothing found so far", tone: "pending" };
     }
     return reasons.length
-      ? { text: `No problem found; ${reasons[0]}`, tone: "unknown" }
+      ? { text: `No problem found in ${many(last + 1 - first, "step")}; ${
+        reasons[0]}`, tone: "unknown" }
       : { text: "Healthy: nothing found", tone: "good" };
   }
   const bad = findings.filter((f) => f.severity === "critical").length;

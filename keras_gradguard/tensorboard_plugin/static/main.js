@@ -140,6 +140,7 @@ class Tab {
   clear() {
     for (const panel of this.panels) panel.destroy();
     this.panels = [];
+    this.tooltip.hide();
     this.comparison = null;
     this.loaded = new Set();
     this.stage.replaceChildren();
