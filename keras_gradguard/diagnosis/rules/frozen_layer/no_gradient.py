@@ -94,7 +94,7 @@ def _cut_off(trace, count, certain=False):
         return None
     if _zero_products(trace, [str(layer) for layer in layers[zero]]):
         return _zeros(trace, [str(layer) for layer in layers[zero]], count)
-    told = zero & unreached[mask] if certain else zero
+    told = zero & (unreached if certain else _ran(trace))[mask]
     if not told.any():
         return None
     culprits = [str(layer) for layer in layers[told]]
@@ -109,6 +109,24 @@ def _cut_off(trace, count, certain=False):
     )
     fixes = for_cut_off(trace.run, culprits)
     return _finding(trace, "cut_off", culprits, count, text, fixes)
+
+
+def _ran(trace):
+    """Return the bool mask (L,) of layers that ran, or that may have.
+
+    On JAX one that did not run has gradients of zero. What is inside of a
+    layer runs with it, where it was not measured by itself.
+    """
+    measured = trace.activation("mean")[:1]
+    seen = ~np.isnan(measured).all(axis=0) if measured.size else []
+    sites = set(trace.sites[seen].tolist()) if len(seen) else set()
+    known, ran = set(trace.sites.tolist()), np.ones(len(trace.layers), bool)
+    for at, layer in enumerate(trace.layers.tolist() if sites else ()):
+        parts = layer.split("/")
+        above = ["/".join(parts[:end]) for end in range(1, len(parts))]
+        ran[at] = layer in sites
+        ran[at] |= layer not in known and any(path in sites for path in above)
+    return ran
 
 
 def _moved(trace, records):
