@@ -96,7 +96,7 @@ def test_inputs_that_all_look_alike_are_told_early():
     model = keras.Sequential(
         [keras.Input((4,)), layers.Dense(24, "tanh"), layers.Dense(1)]
     )
-    report = watched(model, 400 + x, y)
+    report = watched(model, 4000 + x, y)
     assert kinds(report)[0] == ("unscaled_data", "large")
     assert told_at(report, "unscaled_data") <= EARLY
 
