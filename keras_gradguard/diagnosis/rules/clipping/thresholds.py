@@ -1,5 +1,7 @@
 """The thresholds of the rule `clipping`, all of them."""
 
+from typing import Any
+
 # rule
 ALWAYS = {"window": 500}
 NEVER = {"window": 2000, "ratio": 0.1}
@@ -14,7 +16,7 @@ RECORDS = 30
 OF_PLAN, MOST = 0.02, 100
 # A clip that leaves so little, where all planned steps together would move the
 # weights by less than this of their size: told after so many records.
-AT_ONCE = {
+AT_ONCE: dict[str, Any] = {
     "left": 1e-3,
     "reach": 0.015,
     "measured": 3,

@@ -219,7 +219,7 @@ def _missed(trace, learning, numbers):
         if not len(last) or not np.isfinite(last).all():
             continue
         miss = 1 - float(last[-1])
-        same = abs(float(last[0]) - float(last[-1])) <= SAME * miss
+        same = bool(abs(float(last[0]) - float(last[-1])) <= SAME * miss)
         same &= len(last) > 1 and (numbers or bool(one[at]))
         if not numbers:
             begin = ends[done - 2] if done > 1 else -1
@@ -227,7 +227,8 @@ def _missed(trace, learning, numbers):
                 learning.steps <= ends[done - 1]
             )
             # All of an epoch: its accuracy is the share of the other class.
-            same |= bool(one[within].all()) and np.count_nonzero(within) > 1
+            many = int(np.count_nonzero(within)) > 1
+            same = same or (many and bool(one[within].all()))
         if miss > 0 and same:
             found[at] = miss
     return found

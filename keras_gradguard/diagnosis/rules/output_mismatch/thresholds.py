@@ -1,5 +1,7 @@
 """The thresholds of the rule `output_mismatch`, all of them."""
 
+from typing import Any
+
 # rule
 # Standard deviations within which most targets lie.
 MANY = 1.5
@@ -49,7 +51,7 @@ NEVER_BELOW = (
 
 # own_step
 # Of what the last layer's outputs varied by, and of the first loss.
-OWN_STEP = {
+OWN_STEP: dict[str, Any] = {
     "left": 0.35,
     "fallen": 0.05,
     "of_plan": 0.3,

@@ -35,10 +35,10 @@ def foreign_labels(trace, output):
             bad = good & (held_out < OF_CHANCE * chance)
         seen = np.flatnonzero(count_within(bad, EPOCHS) == EPOCHS)
         apart = good & _apart(trace, score, held_out)
-        seen = [*seen[:1], *_soon(apart)]
-        if not seen:
+        told = [*seen[:1].tolist(), *_soon(apart)]
+        if not told:
             continue
-        at = int(min(seen))
+        at = min(told)
         found = mismatch(
             output,
             "foreign_labels",

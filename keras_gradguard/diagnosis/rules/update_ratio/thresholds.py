@@ -1,5 +1,7 @@
 """The thresholds of the rule `update_ratio`, all of them."""
 
+from typing import Any
+
 # rule
 MEASURED = 5
 # A first step that replaces this share of the weights, in the median layer,
@@ -81,7 +83,7 @@ AT_ONCE = 0.1
 OVER_TIME_PATIENCE = 30
 # A rate that ends within so many steps, and this share of the plan, leaves no
 # time to learn: told by so much of the plan behind that.
-SUDDEN = {"steps": 60, "of_plan": 0.1, "wait": (0.025, 4, 16)}
+SUDDEN: dict[str, Any] = {"steps": 60, "of_plan": 0.1, "wait": (0.025, 4, 16)}
 # What a run had learnt, and what is left of it where it is lost.
 LEARNT, OVER_TIME_LOST = 0.5, 0.1
 BLOCKS = 5
