@@ -155,11 +155,7 @@ def _plain_at(trace, finding):
 
 def _without_actions(finding):
     """Several inputs: nothing says which of them to change."""
-    told = [
-        dataclasses.replace(remedy, action=None, apply=None)
-        for remedy in finding.remedies
-    ]
-    return dataclasses.replace(finding, remedies=told)
+    return dataclasses.replace(finding, remedies=[changes.normalize_each()])
 
 
 def judge_inputs(

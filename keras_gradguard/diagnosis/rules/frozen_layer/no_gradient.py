@@ -9,7 +9,7 @@ from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
-from keras_gradguard.diagnosis.remedies.code import expression
+from keras_gradguard.diagnosis.remedies.expressions import expression
 from keras_gradguard.diagnosis.remedies.gradients import usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import pass_through
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import CLOSED

@@ -134,7 +134,7 @@ class NonfiniteGradient(Rule):
                 f"{count(min(at, LOOK_BACK), 'step')}"
             )
         elif clue == "unknown":
-            clue = "data" if everywhere else "layer"
+            clue = "unknown" if everywhere else "layer"
         return in_a_run(
             trace,
             rule=self.id,

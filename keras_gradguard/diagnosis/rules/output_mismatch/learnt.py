@@ -12,8 +12,8 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
-from keras_gradguard.diagnosis.remedies.code import call
 from keras_gradguard.diagnosis.remedies.code import compile_with
+from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
     for_numbers,
 )

@@ -443,7 +443,9 @@ def _weaken(trace, layers, why, keys, to):
     changes: dict = {}
     for layer in layers:
         path, info = trace.run.of_user(layer)
-        own = {key: _l2(to) for key in keys if info.get(key)}
+        # Attention hands its own on to the layers in it, and hides it.
+        inner = trace.run.info(layer)
+        own = {k: _l2(to) for k in keys if info.get(k) or inner.get(k)}
         if own:
             changes[path] = own
     return model.change_layers("Weaken the penalty", why, changes)

@@ -11,8 +11,9 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.evidence.rates import rates_of
+from keras_gradguard.diagnosis.evidence.rates import risen_by
 from keras_gradguard.diagnosis.evidence.stretches import Progress
-from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AT_ONCE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import BLOCKS
@@ -39,7 +40,7 @@ def ended_early(trace):
     if not len(learning) or not len(trace.steps):
         return None
     start = int(trace.steps[0])
-    steps, rates = _rates(trace)
+    steps, rates = rates_of(trace)
     with np.errstate(invalid="ignore"):
         low = rates <= ENDED * np.fmax.accumulate(rates) if len(rates) else []
         if len(rates) and trace.run.optimizer.schedule:
@@ -94,7 +95,7 @@ def ended_early(trace):
     )
     fixes = [constant]
     if not trace.run.optimizer.schedule:
-        fixes = [_without_callback(trace, "lowers", highest)]
+        fixes = [training.without_callback(trace, "lowers", highest)]
     elif plan is not None:
         why = "It counts steps, which are batches and not epochs."
         whole = dataclasses.replace(
@@ -133,7 +134,7 @@ def never_begins(trace):
     learning = Learning.of(trace)
     if plan is None or not schedule or len(trace.steps) < few:
         return None
-    steps, rates = _rates(trace)
+    steps, rates = rates_of(trace)
     start, stop = int(trace.steps[0]), int(trace.steps[few - 1])
     if not np.isfinite(rates).all() or int(steps[0]) != start:
         return None
@@ -197,7 +198,7 @@ def lost_again(trace):
         f"{number(float(loss[last]))}. It had fallen from {number(first)} to "
         f"{number(float(best[begin]))}. A step was too large."
     )
-    _, rates = _rates(trace)
+    _, rates = rates_of(trace)
     rising = len(rates) and np.nanmax(rates) > 3 * rates[0]
     if rising:
         text += (
@@ -211,7 +212,9 @@ def lost_again(trace):
     ]
     if rising and not trace.run.optimizer.schedule:
         rate = float(min(rates[0], trace.run.learning_rate or rates[0]))
-        fixes.insert(0, _without_callback(trace, "raises", rate))
+        fixes.insert(0, training.without_callback(trace, "raises", rate))
+    elif rising and (before := risen_by(trace, since)) is not None:
+        fixes.insert(0, training.keep_rate(trace, before))
     evidence = {
         "kind": "lost",
         "loss_first": float(first),
@@ -221,35 +224,6 @@ def lost_again(trace):
         "window": {"first_step": since, "last_step": stop},
     }
     return _finding(trace, "critical", since, evidence, text, fixes)
-
-
-def _without_callback(trace, does, rate):
-    # It sets the rate at each epoch, whatever the optimizer is told.
-    return model.words(
-        f"Leave out the callback that {does} the learning rate",
-        f"It then stays at {number(rate)} for the whole run.",
-        f"model.optimizer.learning_rate = {rate:.3g}\n"
-        f"model.fit(x, y, epochs={trace.run.epochs_planned or 10})"
-        "  # without the callback",
-    )
-
-
-def _rates(trace):
-    """Return steps and learning rates, of a schedule or of the epochs' logs."""
-    pairs = trace.run.optimizer.schedule
-    if pairs:
-        table = np.array([pair[:2] for pair in pairs], np.float64)
-        return table[:, 0], table[:, 1]
-    logged = trace.logs.get("learning_rate")
-    if (
-        logged is None
-        or not np.isfinite(logged).all()
-        or not (logged > 0).any()
-    ):
-        return np.zeros(0), np.zeros(0)
-    # An epoch's rate holds from the end of the one before.
-    ends = np.concatenate([trace.steps[:1], trace.epoch_steps[:-1]])
-    return ends.astype(np.float64), logged
 
 
 def _finding(trace, severity, first, evidence, text, fixes):
