@@ -135,7 +135,9 @@ class RunInfo:
     def own_in_front(self):
         """List of the paths of own layers before the first with a kernel."""
         front = self.own_code.get("front")
-        return [at for at in front or () if at in self.own_layers]
+        front = front if isinstance(front, list) else []
+        known = self.own_layers
+        return [at for at in front if isinstance(at, str) and at in known]
 
     def is_held(self, layer):
         """Return whether a layer is in one of the user's own."""

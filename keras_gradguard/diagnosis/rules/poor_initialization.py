@@ -17,6 +17,8 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.evidence.soon import alike_at
+from keras_gradguard.diagnosis.evidence.soon import flat_at
 from keras_gradguard.diagnosis.remedies.initialization import for_initialization
 from keras_gradguard.diagnosis.remedies.initialization import for_kernels
 from keras_gradguard.diagnosis.rules.rule import Rule
@@ -41,6 +43,10 @@ _CONSTANT = ("Zeros", "Ones", "Constant")
 # steps and this share of the plan.
 _SURE = ("one_sided", "one_unit")
 _LONG, _OF_PLAN = 100, 0.3
+# Nothing gets past a layer of one unit: by so many steps and share of the plan.
+_NO_WAY_ROUND = 16, 0.04
+# These show in the outputs of the first steps; small weights grow.
+_SHOWN = ("constant", "one_sided", "one_unit", "wide")
 # Kinds of problems before the first step that keep a net from learning.
 _GRAVE = ("constant", "symmetric")
 # Nor does one learn behind whose layers less of the signal is left, and whose
@@ -68,8 +74,10 @@ class PoorInitialization(Rule):
 
     Many such nets learn all the same, above all shallow ones. A run is
     reported only if it has not learnt after 30 records, or its gradient ran
-    away. One with weights of one sign, or a layer of one unit, also if it has
-    not learnt a good part by a third of the plan.
+    away. One with weights of one sign also if it has not learnt a good part by
+    a third of the plan, one with a layer of one unit by a twenty-fifth. The
+    first 17 records, fewer of a short plan, are enough where the outputs are
+    the same for every input all along, or a layer is flat.
 
     References:
         - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html)
@@ -102,12 +110,16 @@ class PoorInitialization(Rule):
         if not judged:
             return []
         (kind, guilty), *more = judged
-        seen, severity = harmed_at(trace), "critical"
-        if seen is None and kind in _SURE:
-            seen, severity = _behind_at(trace, learning), "warning"
-        if seen is None:
+        harmed = harmed_at(trace)
+        seen = [harmed, _plain_at(trace, kind)]
+        if kind in _SURE:
+            seen.append(_behind_at(trace, learning, kind))
+        seen = [step for step in seen if step is not None]
+        if not seen:
             return []
-        found = _finding(trace, kind, guilty, seen, more)
+        # Who is only behind, or begins badly, may learn all the same.
+        severity = "warning" if harmed is None else "critical"
+        found = _finding(trace, kind, guilty, min(seen), more)
         return [dataclasses.replace(found, severity=severity)]
 
     def check_start(self, start):
@@ -152,6 +164,16 @@ class PoorInitialization(Rule):
         ]
 
 
+def _plain_at(trace, kind):
+    """Return the step by which the start shows that nothing passes, or None."""
+    if kind not in _SHOWN:
+        return None
+    found = [alike_at(trace)]
+    if kind in ("one_sided", "wide"):
+        found.append(flat_at(trace))
+    return min((step for step in found if step is not None), default=None)
+
+
 def _notes(problems):
     """Return what is unusual about weights, one sentence for each kind."""
     kinds: dict = {}
@@ -171,7 +193,7 @@ def _rest(problems):
     return f" {count(more, 'more layer')} {have} {what}." if more else ""
 
 
-def _behind_at(trace, learning):
+def _behind_at(trace, learning, kind):
     """Return the step by which a run should have learnt and had not, or None.
 
     Where it learns later, the finding is resolved.
@@ -182,7 +204,10 @@ def _behind_at(trace, learning):
     if plan is None or (wide and data.input_shape == data.target_shape):
         return None
     run = learning.steps - int(trace.steps[0])
-    behind = (run >= max(_LONG, _OF_PLAN * plan)) & ~learning.good
+    wait = max(_LONG, _OF_PLAN * plan)
+    if kind == "one_unit":
+        wait = max(_NO_WAY_ROUND[0], _NO_WAY_ROUND[1] * plan)
+    behind = (run >= wait) & ~learning.good
     seen = np.flatnonzero(behind)
     return int(learning.steps[seen[0]]) if len(seen) else None
 
@@ -279,7 +304,7 @@ def _judge(kernels):
         for one, behind in itertools.pairwise(kernels)
         if one["units"] == 1
         and behind["inputs"] == 1
-        and one["inputs"] > 1
+        and (one["inputs"] > 1 or one["cell"])
         and one["activation"] not in (None, "linear")
     ]
     if narrow:

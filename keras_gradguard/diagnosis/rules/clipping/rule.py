@@ -36,7 +36,9 @@ class Clipping(Rule):
 
     * Starved: Keras's own `clipnorm`, `clipvalue` or `global_clipnorm` leaves
       less than a twentieth of the gradient in 95 % of the steps, the steps of
-      the optimizer grow with the gradient, and nothing was learnt.
+      the optimizer grow with the gradient, and nothing was learnt. After 16
+      records, and fewer of a short plan, where it leaves less than a thousandth
+      and all planned steps together would not move the weights.
 
     References:
         - [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063), who set the

@@ -65,6 +65,7 @@ class NonfiniteGradient(Rule):
         ends = [trace.data(f"output_{end}") for end in ("min", "max")]
         if (
             known
+            or not len(trace.steps)
             or not bad.any()
             or not all(np.isfinite(e).any() for e in ends)
         ):
