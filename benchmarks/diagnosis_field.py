@@ -6,7 +6,7 @@
 
 Each program is trained, watched with defaults, and its trace is saved beside
 a line of JSON. `--again` has the rules judge the saved traces without
-training. `--by check` asks `check` before the fit. `--kept 1` and `--kept 2`
+training. `--by check` asks `check` before the fit. `--kept 1` to `4`
 take programs that no rule was made with, `--lot` only those whose backend,
 drawn by their name, is the one that runs. A program that is there already is
 left out, and `--score` only prints what is there. For each point that is: sick
@@ -28,6 +28,7 @@ from detection import field_sides  # noqa: F401  it fills both sets
 from detection import kept_again
 from detection import kept_healthy
 from detection import kept_sick
+from detection import kept_third
 from detection import usual_own
 from detection.alarm import FirstAlarm
 from detection.field_healthy import HEALTHY
@@ -191,7 +192,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    parser.add_argument("--kept", choices=("1", "2", "3"))
+    parser.add_argument("--kept", choices=("1", "2", "3", "4"))
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     arguments = parser.parse_args()
@@ -206,6 +207,7 @@ def main():
         "1": (kept_sick.SICK, kept_healthy.HEALTHY),
         "2": (kept_again.SICK, kept_again.HEALTHY),
         "3": ({}, usual_own.HEALTHY),
+        "4": (kept_third.SICK, kept_third.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]
@@ -216,6 +218,8 @@ def main():
         if arguments.score or not any(w in f"{name} {point}" for w in wanted):
             continue
         if arguments.lot and drawn(name) != here:
+            continue
+        if here not in kept_sick.ONLY.get(name, _BACKENDS):
             continue
         for by in arguments.by.split(","):
             for seed in map(int, arguments.seeds.split(",")):

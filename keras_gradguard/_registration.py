@@ -142,7 +142,7 @@ def _at_rest():
     """Whether none of our modules is being imported."""
     return not any(
         _is_loading(module)
-        for name, module in list(sys.modules.items())
+        for name, module in sys.modules.copy().items()
         if name.startswith("keras_gradguard.")
     )
 

@@ -113,7 +113,13 @@ class Outbox(Protocol):
         """What arrived last, on its way to the host, or None."""
 
     def take(self):
-        """Host copy of what arrived since the last time, or None."""
+        """Host copy of what arrived since the last time, or None.
+
+        The latest may stay on its way: it comes with the next call, at once.
+        """
+
+    def forget(self):
+        """Drop what nobody took."""
 
 
 class Flag(Protocol):

@@ -30,3 +30,6 @@ class SideOutbox(abc.ABC):
     @abc.abstractmethod
     def take(self):
         """Host copy of what arrived since the last time, or None."""
+
+    def forget(self):
+        self.take()

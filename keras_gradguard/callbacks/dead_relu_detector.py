@@ -50,7 +50,9 @@ class DeadReLUDetector(WatchingCallback):
     GELU, SELU and others cannot die and are left out.
 
     A unit counts as active for a sample if any of its outputs (over
-    positions, time steps and calls) is not exactly zero. With dropout behind
+    positions, time steps and calls) is not exactly zero. An activation layer
+    that is called on tensors of different widths has the units of all its
+    calls, one call after the other. With dropout behind
     the activation nothing changes; what a frozen layer, a regularizer or a
     blocked gradient do to the gradient plays no role but for
     `method="gradient"`.

@@ -36,6 +36,7 @@ from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import run_info
 from keras_gradguard.models.recurrent import not_measured
 from keras_gradguard.recording.recording import recording_of
+from keras_gradguard.recording.schedule import full_executions
 from keras_gradguard.recording.weights import WeightWatch
 from keras_gradguard.reporting import reporter
 from keras_gradguard.reporting.live import reporter_for
@@ -45,8 +46,15 @@ from keras_gradguard.trace.trace import Trace
 
 _OWNER = "GradientMonitor"
 _ON_FINDING = ("warn", "stop", "raise", "ignore")
-# Before that, hardly a rule can tell anything.
-_FIRST_LOOK = 16
+# The first look is after this share of the plan, within these bounds: before,
+# hardly a rule can tell anything. Looks are as dense as that up to the second
+# share of the plan, and to so many records.
+_OF_PLAN, _FIRST_LOOK = 0.025, (2, 16)
+_EARLY, _EARLY_RECORDS = 0.05, 64
+# Looks at these shares of the plan, where judging is not felt; of longer plans
+# those at doublings are as dense.
+_MOST_LOOKED_AT = 20_000
+_SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 # Epochs shorter than this are not flushed and measured one by one.
 _SHORT_EPOCH = 128
 
@@ -232,7 +240,7 @@ class GradientMonitor(WatchingCallback):
         # What else the report of the latest fit says.
         self._notes: list[str] = []
         self.trace = Trace([], [], [])
-        self._judged = Judge(self.rules, _FIRST_LOOK)
+        self._judged = Judge(self.rules)
         self._outlet = Outlet(_OWNER)
         self._reporters: list = []
         self._weights: Any = None
@@ -256,13 +264,14 @@ class GradientMonitor(WatchingCallback):
         self.trace = Trace([], [], [])
         self._outlet.begin(model)
         self._watch.speaks = self._outlet.is_chief
-        self._judged = Judge(self.rules, _FIRST_LOOK, self._outlet.is_alone)
+        self._judged = self._new_judge()
         self._weights = self._first_weights = None
         self._activity = Activity()
         self._records, self._measured_at, self._logged = 0, 0, 0
         self._raise = None
         if recording is None:
             recording = recording_of(model, self.update_freq)
+            recording.wanted |= set(self._looks())
         self._reporters = [
             reporter.Guarded(
                 reporter_for(self.verbose if self._outlet.is_chief else 0)
@@ -447,6 +456,27 @@ class GradientMonitor(WatchingCallback):
             self._begin_trace()
             # What the configuration alone tells need not wait.
             self._judge()
+
+    def _new_judge(self) -> Judge:
+        """A judge who looks early where few steps are planned."""
+        low, high = _FIRST_LOOK
+        plan = (self.params.get("epochs") or 0) * (
+            self.params.get("steps") or 0
+        )
+        look = min(high, max(low, int(_OF_PLAN * plan))) if plan else high
+        early = max(_EARLY_RECORDS, int(_EARLY * plan))
+        return Judge(
+            self.rules, look, self._outlet.is_alone, early, self._looks()
+        )
+
+    def _looks(self) -> list[int]:
+        """Records by which a share of the plan is over, and was measured."""
+        steps = self.params.get("steps") or 0
+        plan = (self.params.get("epochs") or 0) * steps
+        seen = full_executions(steps, min(plan, _MOST_LOOKED_AT))
+        shares = [share * plan for share in _SHARES]
+        found = [[at for at in seen if at >= share][:1] for share in shares]
+        return sorted({at for first in found for at in first})
 
     def _make_table(self) -> Any:
         """Table of the layers that are looked at."""

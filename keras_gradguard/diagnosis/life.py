@@ -112,7 +112,8 @@ def told_at(finding):
 def _outgrown_at(trace, finding, seen):
     """Return the step from which on the model has learnt, or None."""
     slow = finding.rule in _OUTGROWN and finding.severity == "warning"
-    if not slow and finding.evidence.get("kind") not in _KINDS:
+    soon = finding.evidence.get("soon") is True
+    if not (slow or soon or finding.evidence.get("kind") in _KINDS):
         return None
     learning = Learning.of(trace)
     good = learning.good

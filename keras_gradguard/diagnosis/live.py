@@ -17,6 +17,7 @@ from keras_gradguard.findings.causes import trace_causes
 # would be felt, they wait until it has grown fourfold.
 _GROWTH, _MOST_GROWTH = 2, 4
 _SHARE_OF_TIME = 0.01
+_SHARE_AT_MARKS = 0.02
 
 
 class Judge:
@@ -25,6 +26,8 @@ class Judge:
     Args:
         rules: List of rules.
         first_look: Int. Number of records before the first look.
+        early: Int. Up to so many records the clock counts for nothing.
+        marks: List of int. Numbers of records at which to look, too.
         by_clock: Bool. Whether looks may wait where judging would be felt.
             False where several processes have to look at the same steps.
 
@@ -36,12 +39,13 @@ class Judge:
             healthy.
     """
 
-    def __init__(self, rules, first_look=1, by_clock=True):
+    def __init__(self, rules, first_look=1, by_clock=True, early=0, marks=()):
         self.findings = []
         self.history: list = []
         self.not_judged = ["nothing was recorded"]
         self._rules = rules
-        self._looked_at = first_look / _MOST_GROWTH
+        self._looked_at = first_look / _GROWTH
+        self._early, self._marks = early, tuple(marks)
         self._latest = None
         # What was last said of each finding, by its key.
         self._said: dict = {}
@@ -60,11 +64,17 @@ class Judge:
         """
         if any(0 <= wanted <= step for wanted in self._second_looks.values()):
             return True
+        elapsed = time.monotonic() - self._began
+        if any(self._looked_at < mark <= records for mark in self._marks):
+            few = self._spent <= _SHARE_AT_MARKS * elapsed
+            if few or not self._by_clock:
+                return True
         if records < _GROWTH * self._looked_at:
             return False
         if not self._by_clock or records >= _MOST_GROWTH * self._looked_at:
             return True
-        elapsed = time.monotonic() - self._began
+        if records <= self._early:
+            return True
         return self._spent <= _SHARE_OF_TIME * elapsed
 
     def look(self, trace, records, is_last=False):

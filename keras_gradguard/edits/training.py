@@ -9,6 +9,8 @@ from keras_gradguard.models.rebuild import fresh_optimizer
 from keras_gradguard.models.rebuild import rebuild
 from keras_gradguard.optimizers.auto_clip import AutoClip
 
+_CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
+
 
 def _leaf_rate(model):
     leaves = optimizers.leaves(model.optimizer) if model.compiled else []
@@ -133,5 +135,19 @@ def clip(model, clipper="norm", **arguments):
     _leaf_rate(model)
     if optimizers.adaptive_clippers(model.optimizer):
         raise cannot("clip the gradient", model, "it is clipped already")
-    wrapped = AutoClip(fresh_optimizer(model), clipper, **arguments)
-    return rebuild(model, optimizer=wrapped)
+
+    def wrap(optimizer):
+        config = optimizer.get_config()
+        inner = getattr(optimizer, "inner_optimizer", None)
+        if inner is not None:
+            # As that of a loss scale, which must stay outermost.
+            made = keras.saving.serialize_keras_object(wrap(inner))
+            return type(optimizer).from_config(
+                {**config, "inner_optimizer": made}
+            )
+        config |= dict.fromkeys(_CLIPS)
+        return AutoClip(
+            type(optimizer).from_config(config), clipper, **arguments
+        )
+
+    return rebuild(model, optimizer=wrap(fresh_optimizer(model)))

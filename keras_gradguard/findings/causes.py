@@ -80,6 +80,11 @@ _KINDS = {
         ("vanishing_gradient", "frozen_layer", *_UNITS, *_LOSS),
         ("output_mismatch", "unscaled_data", "poor_initialization", *_UNITS),
     ),
+    # A loss that is NaN beside outputs that are finite, before any step.
+    "loss_function": (
+        ("exploding_gradient", "update_ratio", *_LOSS),
+        ("output_mismatch", "exploding_gradient"),
+    ),
     "one_side": ((*_UNITS, "vanishing_gradient", "exploding_gradient"), ()),
     "lost": (
         (*_UNITS, "vanishing_gradient", *_LOSS),
@@ -129,6 +134,10 @@ def trace_causes(findings, effects):
 def _name(finding):
     """Return the rule of a finding, or its kind where that stands apart."""
     kind = finding.evidence.get("kind")
+    if finding.rule == "nonfinite_gradient":
+        own = finding.evidence.get("origin") == "loss" and kind == "NaN"
+        if own and finding.first_step == 0:
+            return "loss_function"
     if finding.rule in _OF_RULES and (kind in _KINDS or kind == _LAST):
         return kind
     return finding.rule

@@ -175,11 +175,17 @@ class Builder:
         new.trainable = model.trainable
         return compile_like(new, model)
 
-    def copy_weights(self):
-        """Copy what was not re-initialized."""
+    def copy_weights(self, frozen=False):
+        """Copy what was not re-initialized.
+
+        Args:
+            frozen: Bool. Whether to copy those of frozen layers alone.
+        """
         plan = self.plan
         for old, new in self.clones.values():
             if graph.is_graph(old) or id(old) in plan.configs:
+                continue
+            if frozen and old.trainable:
                 continue
             values = getattr(old, "weights", [])
             if values and id(old) not in plan.replaced:

@@ -25,6 +25,11 @@ _HOMES = {
         "constraints",
     )
 }
+# Classes of this package that stand among them, and where they are public.
+_OURS = {
+    "keras_gradguard.optimizers.": "kgg",
+    "keras_gradguard.clippers.": "kgg.clippers",
+}
 # Where Keras's own functions are, which it finds by their names.
 _FUNCTIONS = (keras.losses, keras.metrics, keras.activations)
 # What Keras calls some initializers by.
@@ -91,13 +96,16 @@ def compiled_with(model):
             value = _entries(config.get(key, default))
         except _Untellable:
             continue
-        if not _same(default, value):
+        if not _same(default, value) and value != []:
             given[key] = value
     return given
 
 
 def _home_of(kind):
     """Return the module of Keras that a class is from, and the class there."""
+    for start, where in _OURS.items():
+        if kind.__module__.startswith(start):
+            return where, kind
     for name, home in _HOMES.items():
         public: Any = getattr(home, kind.__name__, None)
         # On torch, optimizers are subclasses of the same name.
@@ -172,6 +180,16 @@ def _value(value):
         raise _Untellable
     home = str(value.get("module"))
     kind = getattr(_HOMES.get(home), str(name), None)
+    if kind is None and home.startswith("keras."):
+        # On torch, optimizers are subclasses of the same name.
+        homes = (
+            h for h, module in _HOMES.items() if hasattr(module, str(name))
+        )
+        home = next(homes, home)
+        kind = getattr(_HOMES.get(home), str(name), None)
+    if kind is None and home.startswith(tuple(_OURS)):
+        kind = keras.saving.get_registered_object(value["registered_name"])
+        home = _home_of(kind)[0]
     if kind is None:
         raise _Untellable
     return _call(home, kind, value["config"])

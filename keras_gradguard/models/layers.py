@@ -202,6 +202,16 @@ def unique(names):
     return result
 
 
+# Layers of Keras that hold others, which users do not see.
+_HOLDERS = (
+    keras.layers.RNN,
+    keras.layers.Wrapper,
+    keras.layers.Bidirectional,
+    keras.layers.MultiHeadAttention,
+    keras.layers.GroupQueryAttention,
+)
+
+
 def wrappers_of(layers):
     """Return which layer of the user's holds a cell or a wrapped layer.
 
@@ -209,12 +219,12 @@ def wrappers_of(layers):
         layers: List from `forward_layers`.
 
     Returns:
-        Dict from the `id` of an inner layer to the outermost recurrent layer
-        or wrapper around it.
+        Dict from the `id` of an inner layer to the outermost recurrent layer,
+        attention or wrapper around it.
     """
     around: dict = {}
     for layer in layers:
-        if isinstance(layer, keras.layers.RNN | keras.layers.Wrapper):
+        if isinstance(layer, _HOLDERS):
             outermost = around.get(id(layer), layer)
             for inner in forward_layers(layer)[1:]:
                 around.setdefault(id(inner), outermost)

@@ -274,7 +274,10 @@ def _rates(optimizer):
         return None
     try:
         start = int(keras.ops.convert_to_numpy(optimizer.iterations))
-        steps = [start, *(start + n for n in _SCHEDULED)]
+        ends = getattr(schedule, "boundaries", ())
+        # It holds to the boundary, and jumps behind it.
+        behind = {int(end) + 1 for end in ends if end >= start}
+        steps = sorted({start, *(start + n for n in _SCHEDULED)} | behind)
         rates = [keras.ops.convert_to_numpy(schedule(step)) for step in steps]
         return [
             [step, float(rate)] for step, rate in zip(steps, rates, strict=True)

@@ -9,6 +9,7 @@ from keras_gradguard.models import calls
 from keras_gradguard.models import graph
 from keras_gradguard.models import optimizers
 from keras_gradguard.models import outputs as configuration
+from keras_gradguard.models import own_code
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_info
 from keras_gradguard.models.layers import layer_path
@@ -47,8 +48,10 @@ def facts(model, params):
         Dict with `backend`, `keras_version`, `model`, `model_kind`,
         `optimizer`, `learning_rate`, `loss_name`, `loss_weight` (of a single
         loss, None where there are several), `compiled` (see
-        `calls.compiled_with`), `outputs` (one dict with the fields of
-        `Output` each), `rescaling`, `epochs_planned`, `steps_per_epoch`.
+        `calls.compiled_with`), `inputs` (how many), `outputs` (one dict with
+        the fields of `Output` each), `own_code` (see
+        `own_code.edges_of_own_code`), `rescaling`, `epochs_planned`,
+        `steps_per_epoch`.
     """
     compiled = getattr(model, "optimizer", None) is not None
     several = optimizers.all_of(model)[1:] if compiled else []
@@ -63,7 +66,9 @@ def facts(model, params):
         "loss_name": _loss_name(getattr(model, "loss", None)),
         "loss_weight": _loss_weight(model),
         "compiled": calls.compiled_with(model),
+        "inputs": _inputs(model),
         "outputs": _outputs(model),
+        "own_code": _own_code(model),
         "rescaling": [
             layer_path(layer)
             for layer in forward_layers(model)
@@ -124,8 +129,11 @@ def _optimizer(model):
     if known is not None:
         described |= dataclasses.asdict(known)
     leaves = optimizers.leaves(model.optimizer)
-    if len(leaves) == 1 and (call := calls.call_of(leaves[0])) is not None:
-        described["call"] = call
+    if len(leaves) == 1:
+        # With what wraps it, where that can be told.
+        call = calls.call_of(model.optimizer) or calls.call_of(leaves[0])
+        if call is not None:
+            described["call"] = call
     return described
 
 
@@ -135,6 +143,13 @@ def _kind(model):
     return "functional" if graph.is_graph(model) else "subclassed"
 
 
+def _inputs(model):
+    try:
+        return len(model.inputs)
+    except (AttributeError, TypeError, ValueError):
+        return None  # a subclassed model, or one that is not built
+
+
 def _outputs(model):
     try:
         outputs = configuration.outputs_of(model)
@@ -142,6 +157,14 @@ def _outputs(model):
         # What a model of a user's own class refuses is only less to judge by.
         return []
     return [dataclasses.asdict(output) for output in outputs]
+
+
+def _own_code(model):
+    try:
+        return own_code.edges_of_own_code(model)
+    except Exception:
+        # Code that cannot be read, as in some interactive sessions.
+        return {}
 
 
 def _learning_rate(model):

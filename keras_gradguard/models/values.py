@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_gradguard import _backend
+
 
 def host_copy(tensor: Any) -> np.ndarray:
     """Return a tensor as an array of its own.
@@ -15,7 +17,13 @@ def host_copy(tensor: Any) -> np.ndarray:
     Args:
         tensor: Tensor of any backend, or a Keras variable.
     """
-    return np.array(keras.ops.convert_to_numpy(tensor))
+    if not isinstance(tensor, keras.Variable) and not keras.ops.is_tensor(
+        tensor
+    ):
+        return np.array(keras.ops.convert_to_numpy(tensor))
+    backend = _backend.current()
+    # Keras's own way warns under NumPy 2, which `-W error` makes an error.
+    return np.array(backend.to_numpy(backend.read(tensor)))
 
 
 def is_finite(values: Iterable[np.ndarray]) -> bool:

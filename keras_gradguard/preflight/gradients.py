@@ -1,11 +1,11 @@
 """The first gradient: how it arrives at the layers, and where it does not."""
 
-import keras
 import numpy as np
 
 from keras_gradguard.diagnosis.evidence.stretches import INCOMPARABLE
 from keras_gradguard.findings.start import GradientStart
 from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.models.values import host_copy
 
 # Root mean square of the step that opens what weights of zero close.
 _FIRST_STEP = 0.01
@@ -49,7 +49,7 @@ def _opening(model, passed, paths, norms):
     for variable, grad in zip(
         model.trainable_variables, passed.grads, strict=True
     ):
-        value = np.asarray(keras.ops.convert_to_numpy(variable))
+        value = host_copy(variable)
         if grad is not None and np.any(grad) and not np.any(value):
             size = np.sqrt(np.mean(np.square(grad.astype(np.float64))))
             value = (-_FIRST_STEP * grad / size).astype(value.dtype)
@@ -72,7 +72,7 @@ def _opening(model, passed, paths, norms):
 def _kernels(model, grads):
     found = []
     for variable, grad in zip(model.trainable_variables, grads, strict=True):
-        values = np.asarray(keras.ops.convert_to_numpy(variable), np.float64)
+        values = host_copy(variable).astype(np.float64)
         norm = float(np.linalg.norm(values))
         if grad is None or values.ndim < 2 or norm == 0 or not grad.any():
             continue

@@ -11,6 +11,7 @@ from keras_gradguard.diagnosis.remedies.fitting import fitted
 from keras_gradguard.diagnosis.rules import RULES
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import graph
+from keras_gradguard.models.values import host_copy
 from keras_gradguard.preflight import building
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
@@ -178,4 +179,4 @@ def _untrained(model: Any) -> bool:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         return True
-    return int(keras.ops.convert_to_numpy(optimizer.iterations)) == 0
+    return int(host_copy(optimizer.iterations)) == 0

@@ -21,6 +21,7 @@ from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_path
 from keras_gradguard.models.patches import Patches
+from keras_gradguard.models.values import host_copy
 from keras_gradguard.preflight import losses
 from keras_gradguard.recording.step.time_gradients import TimeTap
 
@@ -130,7 +131,7 @@ def run(model, x, y=None):
     def once(values):
         loss, grads, noted = gradients(values, rest, moving, targets)
         passed = forward.passed(noted)
-        passed.loss = float(ops.convert_to_numpy(loss))
+        passed.loss = float(host_copy(loss))
         passed.grads = [None if g is None else _array(g) for g in grads]
         passed.again = again
         return passed
@@ -313,7 +314,7 @@ def _thin(tensor):
 def _array(tensor):
     if "float" in keras.backend.standardize_dtype(tensor.dtype):
         tensor = ops.cast(tensor, "float32")
-    return np.asarray(ops.convert_to_numpy(tensor))
+    return host_copy(tensor)
 
 
 def _values(variables):

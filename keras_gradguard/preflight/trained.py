@@ -3,9 +3,9 @@
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.models.values import host_copy
 
 # What starts at zero, and the initializer that says so.
 _ZERO = (
@@ -35,7 +35,7 @@ def looks_trained(model: Any) -> bool:
                 drawn, keras.initializers.Zeros
             ):
                 continue
-            values = np.asarray(keras.ops.convert_to_numpy(variable))
+            values = host_copy(variable)
             moved += bool(values.any())
             at_zero += not values.any()
     return moved > at_zero

@@ -126,8 +126,7 @@ def convert(
         )
     )
     new = builder.model(model)
-    if copy_weights:
-        builder.copy_weights()
+    builder.copy_weights(frozen=not copy_weights)
     return new
 
 

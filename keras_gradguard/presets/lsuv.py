@@ -16,6 +16,7 @@ from keras_gradguard._validation import shown
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.models import graph
 from keras_gradguard.models.kinds import LAYERS
+from keras_gradguard.models.values import host_copy
 from keras_gradguard.presets.arguments import kernel_arguments
 from keras_gradguard.presets.initializers import child_seed
 
@@ -125,9 +126,7 @@ def lsuv(
             f"Received: x={shown(x)} (of type {type(x).__name__}), on which "
             f"it failed with {error_in_words(error)}."
         ) from error
-    saved = [
-        (w, np.copy(ops.convert_to_numpy(w))) for w in _kernel_variables(model)
-    ]
+    saved = [(w, host_copy(w)) for w in _kernel_variables(model)]
     try:
         order = list(_record(model, x))
         for index, layer in enumerate(order):

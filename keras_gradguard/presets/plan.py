@@ -93,6 +93,8 @@ class Plan:
 
     def _is_hidden(self, node: Any) -> Any:
         """Tell whether the activation of a node is the pairing's to set."""
+        if _is_frozen(node) or any(map(_is_frozen, node.sources)):
+            return False
         ours = node.kind not in (None, *_RECURRENT, *_ATTENTION)
         if not (ours or isinstance(node.layer, graph.ACTIVATIONS)):
             return False
@@ -102,6 +104,8 @@ class Plan:
 
     def _visit(self, node: Any, index: Any) -> None:
         layer = node.layer
+        if _is_frozen(node):
+            return
         seed = None if self.seed is None else child_seed(self.seed, index)
         if hasattr(layer, "pairing") and node.kind is None:
             self._set(node, "initializer", layer.pairing, self.name)
@@ -249,6 +253,11 @@ class Plan:
                 value = keras.initializers.serialize(value)
             updates[argument] = value
         self.configs[id(node.layer)] = updates
+
+
+def _is_frozen(node: Any) -> bool:
+    """Tell whether a layer keeps its weights for a reason."""
+    return bool(not node.layer.trainable and node.layer.weights)
 
 
 def _is_bad(layer: Any) -> Any:

@@ -57,6 +57,7 @@ class Dispatcher:
             self._updates,
             numbered=numbered,
             by_clock=self._backend.process(model)[1] == 1,
+            wanted=recording.wanted,
         )
         self._measured = []
         self._through_time = []
@@ -169,7 +170,7 @@ class Dispatcher:
         if counted:
             self._take_histogram(result)
         if self._drain.is_due and not self._instrument.broken:
-            self.drain(self.state_of(result))
+            self.drain(self.state_of(result), self._drain.is_prompt)
 
     def state_of(self, result):
         """The optimizer's arrays, where the trainer holds them.
@@ -249,8 +250,8 @@ class Dispatcher:
         return block.with_records(np.isin(block.steps, due))
 
     def _deliver(self):
-        for block in self._read():
-            self._recording.deliver(block)
+        # First what steps showed, so that a look at their records knows it.
+        blocks = list(self._read())
         guard = self._instrument.parts.guard
         measured, self._measured = self._measured, []
         for latest in measured:
@@ -261,6 +262,8 @@ class Dispatcher:
             )
             if found is not None:
                 self._recording.deliver(found)
+        for block in blocks:
+            self._recording.deliver(block)
         through_time, self._through_time = self._through_time, []
         for latest in through_time:
             found = guard((parts.TIME,), self._instrument.time.read, latest)

@@ -19,6 +19,8 @@ _SECONDS = 1.0
 # clocks: records wait for this share of the run so far.
 _SHARE_OF_RUN = 8
 _SHORTEST_PERIOD = 8
+# From here on records are wanted each time a run has doubled.
+_FIRST_PROMPT = 16
 
 
 class RingDrain:
@@ -35,9 +37,13 @@ class RingDrain:
             `note_steps` tells, since each optimizer counts for itself.
         by_clock: Bool. Whether the time that passes decides how long records
             wait, too.
+        wanted: Iterable of int. Executions after which the records are wanted
+            at once.
     """
 
-    def __init__(self, taps, parts, updates, numbered=False, by_clock=True):
+    def __init__(
+        self, taps, parts, updates, numbered=False, by_clock=True, wanted=()
+    ):
         self._taps = taps
         self._parts = parts
         self._updates = updates
@@ -53,6 +59,7 @@ class RingDrain:
         self._period = _SHORTEST_PERIOD
         self._by_clock = by_clock
         self._executions = 0
+        self._wanted = frozenset(wanted)
         self._drained_at = time.monotonic()
 
     @property
@@ -63,7 +70,18 @@ class RingDrain:
     @property
     def is_due(self):
         """Whether it is time to copy the rings."""
-        return self._waiting >= self._period
+        return self._waiting >= self._period or self.is_prompt
+
+    @property
+    def is_prompt(self):
+        """Whether the present records are wanted now, not with the next copy.
+
+        So it is each time the run has doubled. What shows in the first steps
+        is then known while the run is young, and there are few such waits.
+        """
+        done = self._executions
+        doubled = done >= _FIRST_PROMPT and done & (done - 1) == 0
+        return self._waiting > 0 and (doubled or done in self._wanted)
 
     def note_execution(self):
         """Note that an execution left something to read."""

@@ -139,6 +139,9 @@ class Instrument:
         Args:
             model: The model.
         """
+        # A fit that broke off may have left some.
+        for box in self._outboxes:
+            box.forget()
         for tap in self.taps:
             tap.attach(self._patches)
             if tap.optimizer.built:
@@ -273,6 +276,10 @@ class Instrument:
         if self.time is not None:
             with randomness.kept():
                 self.parts.guard((TIME,), self.time.look_now, model, args)
+
+    @property
+    def _outboxes(self):
+        return self.forward.outboxes + [tap.unit_counts for tap in self.taps]
 
     def _logged_outboxes(self, mode, counts, units):
         """Those whose vectors leave the step among its logs."""

@@ -59,6 +59,7 @@ class Recording:
         reason: Why nothing can be recorded, or None.
         keepers: List of objects with `before(args, steps)`, `after(result)`
             and `on_failure(error)`, which are called around each execution.
+        wanted: Set of int. Executions after which records are wanted at once.
     """
 
     def __init__(self, model, update_freq=1):
@@ -71,6 +72,7 @@ class Recording:
         self.reason: Any = None
         self._subscribers = []
         self.keepers: list = []
+        self.wanted: set = set()
         self._instrument: Any = None
         self._dispatcher: Any = None
         self._previous: Any = None

@@ -31,7 +31,10 @@ class RunInfo:
             one number.
         compiled: Dict of the arguments of `compile`, see
             `models.calls.compiled_with`.
+        inputs: Int, how many arrays the model takes, or None.
         outputs: Tuple of `Output`, one for each output of the model.
+        own_code: Dict of what in the user's own layers and loss is not safe
+            at 0, see `models.own_code`.
         epochs_planned: Int, or None.
         steps_per_epoch: Int, or None.
         data: `DataShapes`.
@@ -54,7 +57,9 @@ class RunInfo:
     loss_name: str | None = None
     loss_weight: float | None = 1.0
     compiled: dict = dataclasses.field(default_factory=dict)
+    inputs: int | None = None
     outputs: tuple[Output, ...] = ()
+    own_code: dict = dataclasses.field(default_factory=dict)
     epochs_planned: int | None = None
     steps_per_epoch: int | None = None
     data: DataShapes = dataclasses.field(default_factory=DataShapes)
@@ -101,6 +106,11 @@ class RunInfo:
         return self.outputs[0] if len(self.outputs) == 1 else None
 
     @property
+    def several_inputs(self):
+        """Bool. Whether the model is known to take several inputs."""
+        return (self.inputs or 1) > 1
+
+    @property
     def own_loss(self):
         """Where a loss of the user's own is from, or None for one of Keras.
 
@@ -110,6 +120,28 @@ class RunInfo:
         if self.model_kind is None or "loss" in self.compiled:
             return None
         return "model" if self.loss_name is None else "function"
+
+    @property
+    def own_layers(self):
+        """Dict from the path of a layer of the user's own to a list of str.
+
+        These are the names of functions in it that are not safe at 0.
+        """
+        found = self.own_code.get("layers")
+        found = found if isinstance(found, dict) else {}
+        return {k: v for k, v in found.items() if isinstance(v, list)}
+
+    @property
+    def own_in_front(self):
+        """List of the paths of own layers before the first with a kernel."""
+        front = self.own_code.get("front")
+        front = front if isinstance(front, list) else []
+        known = self.own_layers
+        return [at for at in front if isinstance(at, str) and at in known]
+
+    def is_held(self, layer):
+        """Return whether a layer is in one of the user's own."""
+        return any(str(layer).startswith(f"{own}/") for own in self.own_layers)
 
     def info(self, layer):
         """Return what is known of a layer path, a dict; {} if nothing is."""

@@ -1,5 +1,7 @@
 """`DeadReLUDetector` against a forward pass over the very batches."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -18,19 +20,30 @@ class Twin(keras.callbacks.Callback):
     def __init__(self, x, watched):
         super().__init__()
         self.x, self.watched = x, watched
-        self.alive = []
+        self.active = []
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.alive.append({})
+        self.active.append({})
 
     def on_train_batch_begin(self, batch, logs=None):
         part = self.x[batch * BATCH : (batch + 1) * BATCH]
         for path, outputs in self.watched(self.model, part).items():
             outputs = np.asarray(outputs)
-            flat = outputs.reshape(-1, outputs.shape[-1])
-            alive = (flat != 0).any(axis=0)
-            before = self.alive[-1].get(path, np.zeros_like(alive))
-            self.alive[-1][path] = before | alive
+            outputs = outputs.reshape(len(outputs), -1, outputs.shape[-1])
+            active = (outputs != 0).any(axis=1)
+            self.active[-1].setdefault(path, []).append(active)
+
+    @property
+    def alive(self):
+        return [
+            {p: np.concatenate(a).any(axis=0) for p, a in epoch.items()}
+            for epoch in self.active
+        ]
+
+    @property
+    def share(self):
+        latest = self.active[-1].items()
+        return {p: np.concatenate(a).mean(axis=0) for p, a in latest}
 
     @property
     def dead(self):
@@ -120,6 +133,9 @@ def compare(model, x, y, watched, **arguments):
     for path, dead in twin.dead.items():
         np.testing.assert_array_equal(detector.dead_units[path], dead, path)
         units = len(twin.alive[-1][path])
+        if detector.method != "gradient":
+            given, wanted = detector.share[path], twin.share[path]
+            np.testing.assert_allclose(given, wanted, rtol=1e-6)
         assert detector.dead_fraction[path] == len(dead) / units
         for epoch, alive in enumerate(twin.alive):
             share = (~alive[path]).mean()
@@ -331,6 +347,103 @@ def test_share_where_a_smaller_batch_is_laid_out_otherwise():
     for path, outputs in mlp_float64(model, x).items():
         expected = (outputs > 0).mean(axis=0)
         np.testing.assert_allclose(detector.share[path], expected, rtol=1e-6)
+
+
+class OneActivation(keras.Model):
+    """Calls one ReLU behind layers of different widths."""
+
+    def __init__(self):
+        super().__init__()
+        self.wide, self.narrow = layers.Dense(8), layers.Dense(5)
+        self.act = layers.ReLU(name="act")
+        self.head = layers.Dense(1)
+
+    def call(self, x):
+        return self.head(self.act(self.narrow(self.act(self.wide(x)))))
+
+
+def test_one_activation_layer_behind_layers_of_different_widths():
+    keras.utils.set_random_seed(0)
+    model = OneActivation()
+    x, y = data(0, rows=2 * BATCH + 5)
+    model(x[:2])
+    model.wide.bias.assign([-1e3, *[0] * 7])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    detector = kgg.DeadReLUDetector(verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", kgg.GradGuardWarning)
+        fit(model, x, y, [detector], epochs=1)
+    h, wanted = x.astype("float64"), []
+    for layer in (model.wide, model.narrow):
+        kernel, bias = (np.asarray(w, "float64") for w in layer.get_weights())
+        h = np.maximum(h @ kernel + bias, 0)
+        wanted += list((h > 0).mean(axis=0))
+    (share,), (dead,) = detector.share.values(), detector.dead_units.values()
+    np.testing.assert_allclose(share, wanted, rtol=1e-6)
+    np.testing.assert_array_equal(dead, np.flatnonzero(np.equal(wanted, 0)))
+    assert 0 in dead
+
+
+class Interrupts(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 1:
+            raise RuntimeError("enough")
+
+
+@pytest.mark.parametrize("method", ["activation", "gradient"])
+def test_what_a_fit_counted_that_broke_off_is_not_told_of_the_next(method):
+    keras.utils.set_random_seed(0)
+    model = deep_mlp(width=5, depth=1)
+    x, y = data(0)
+    model.layers[0].bias.assign([0, 0, -1e3, 0, 0])
+    bright = x.copy()
+    bright[:2] = 1e6 * np.sign(model.layers[0].kernel.numpy()[:, 2])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    both = [kgg.DeadReLUDetector(method, verbose=0), Interrupts()]
+    with pytest.raises(RuntimeError, match="enough"):
+        fit(model, bright, y, both, epochs=1)
+    detector = kgg.DeadReLUDetector(method, verbose=0)
+    fit(model, x, y, [detector], epochs=1)
+    (units,), (share,) = detector.dead_units.values(), detector.share.values()
+    assert list(units) == [2]
+    assert share[2] == 0
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="has no float64")
+def test_outputs_that_float32_would_call_zero():
+    model = keras.Sequential(
+        [
+            keras.Input((4,), dtype="float64"),
+            layers.Dense(3, "relu", dtype="float64"),
+            layers.Dense(2, "relu", dtype="float32"),
+            layers.Dense(1),
+        ]
+    )
+    bias = np.array([1.0, 1e-60, -1.0])
+    model.layers[0].set_weights([np.zeros((4, 3)), bias])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    detector = kgg.DeadReLUDetector(verbose=0)
+    x, y = data(0, features=4)
+    fit(model, x, y, [detector], epochs=1)
+    np.testing.assert_array_equal(
+        detector.share[model.layers[0].path], [1, 1, 0]
+    )
+
+
+def test_layers_of_several_ranks_and_dtypes_side_by_side():
+    random = np.random.default_rng(0)
+    image = keras.Input((6, 6, 2))
+    h = layers.Conv2D(5, 3, activation="relu", name="first")(image)
+    h = layers.Conv2D(7, 2, name="second", dtype="bfloat16")(h)
+    h = layers.ReLU(max_value=0.1, name="third")(h)
+    h = layers.Dense(4, activation="relu", name="fourth", dtype="float16")(h)
+    h = layers.GlobalAveragePooling2D()(h)
+    h = layers.Dense(6, activation="relu", name="fifth")(h)
+    model = keras.Model(image, layers.Dense(1)(h))
+    x = random.normal(size=(2 * BATCH + 3, 6, 6, 2)).astype("float32")
+    y = random.normal(size=(len(x), 1)).astype("float32")
+    names = "first", "third", "fourth", "fifth"
+    check(model, x, y, through(*names))
 
 
 class Folded(keras.Model):

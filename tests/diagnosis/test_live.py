@@ -79,7 +79,7 @@ def test_a_finding_that_passes_is_never_confirmed_but_stands():
 
 def test_what_is_not_finite_is_confirmed_at_once():
     _, said, _ = run([Shown("nonfinite_gradient", told=3, until=3)], 64)
-    assert said == [(8, "nonfinite_gradient", "confirmed")]
+    assert said == [(16, "nonfinite_gradient", "confirmed")]
 
 
 def test_a_symptom_waits_for_the_records_of_the_rules_of_causes():

@@ -128,12 +128,137 @@ def logarithm_of_negative_targets():
     return model, X, Y
 
 
+SERIES = np.repeat(X[:, :1, None], 12, axis=1)
+
+
+def cells_that_explode():
+    """Of a wrapper, and of a layer that runs a cell."""
+    wild = {
+        "activation": "relu",
+        "recurrent_initializer": keras.initializers.RandomNormal(stddev=2.0),
+    }
+    inner = layers.SimpleRNN(16, return_sequences=True, name="inner", **wild)
+    model = sequential(
+        layers.Bidirectional(inner, merge_mode="sum", name="both"),
+        layers.RNN(layers.SimpleRNNCell(16, name="cell", **wild), name="loop"),
+        layers.Dense(1, name="out"),
+        inputs=(12, 1),
+    )
+    model.compile(keras.optimizers.RMSprop(3e-3, rho=0.85), "mse")
+    return model, SERIES, X[:, :1]
+
+
+def penalty_on_attention():
+    strong = {"kernel_regularizer": keras.regularizers.L2(3.0)}
+    inputs = keras.Input((12, 1))
+    h = layers.EinsumDense(
+        "btc,cd->btd", (None, 8), bias_axes="d", name="mix", **strong
+    )(inputs)
+    h = layers.MultiHeadAttention(2, 4, name="attend", **strong)(h, h)
+    h = layers.GlobalAveragePooling1D()(h)
+    model = keras.Model(inputs, layers.Dense(1, name="out", **strong)(h))
+    model.compile(keras.optimizers.Adam(0.01, beta_1=0.85), "mse")
+    return model, SERIES, X[:, :1]
+
+
+class Twice(layers.Layer):
+    """A layer of the user's own that holds others."""
+
+    def __init__(self):
+        super().__init__(name="twice")
+        strong = {"kernel_regularizer": keras.regularizers.L2(3.0)}
+        self.parts = [
+            layers.Dense(24, "relu", name=f"part{at}", **strong)
+            for at in range(2)
+        ]
+
+    def build(self, shape):
+        self.parts[0].build(shape)
+        self.parts[1].build((*shape[:-1], 24))
+        self.built = True
+
+    def call(self, x):
+        return self.parts[1](self.parts[0](x))
+
+
+def penalty_in_own_layer():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(1, name="out")(Twice()(inputs)))
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model, X, Y
+
+
+def clip_under_a_loss_scale():
+    model = small(1)
+    inner = keras.optimizers.SGD(0.03, momentum=0.9, clipvalue=1e-8)
+    scaled = keras.optimizers.LossScaleOptimizer(inner, initial_scale=8.0)
+    model.compile(scaled, "mse")
+    return model, X, Y
+
+
+def years_beside_others():
+    one, two = keras.Input((2,), name="one"), keras.Input((2,), name="two")
+    h = layers.Concatenate()([one, two])
+    h = layers.Dense(32, "tanh", name="h0")(h)
+    model = keras.Model([one, two], layers.Dense(1, name="out")(h))
+    model.compile(keras.optimizers.Adam(0.01, clipnorm=5.0), "mse")
+    return model, {"one": 2000 + 10 * X[:, :2], "two": 50 * X[:, 2:]}, Y
+
+
+def prices_under_a_crossentropy():
+    inputs = keras.Input((4,))
+    h = layers.Dense(32, "tanh", name="h0")(inputs)
+    price = layers.Dense(1, "sigmoid", use_bias=True, name="price")(h)
+    side = layers.Dense(2, "softmax", name="side")(h)
+    model = keras.Model(inputs, {"price": price, "side": side})
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        {
+            "price": "binary_crossentropy",
+            "side": "sparse_categorical_crossentropy",
+        },
+        loss_weights={"price": 2.0, "side": 0.5},
+    )
+    return model, X, {"price": 300 + 50 * Y, "side": CLASSES}
+
+
+class Spread(layers.Layer):
+    """Has an infinite slope where nothing changes over time."""
+
+    def call(self, x):
+        mean = ops.mean(x, axis=1, keepdims=True)
+        spread = ops.sqrt(ops.mean(ops.square(x - mean), axis=1))
+        return ops.concatenate([mean[:, 0], spread], axis=-1)
+
+
+def spread_of_nothing():
+    model = sequential(
+        layers.TimeDistributed(layers.Dense(8, "tanh"), name="each"),
+        Spread(name="spread"),
+        layers.Dense(1, name="out"),
+        inputs=(12, 1),
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model, SERIES, X[:, :1]
+
+
+def rate_that_jumps():
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+        [90, 94], [0.02, 50.0, 0.02]
+    )
+    model = sequential(
+        layers.Dense(32, "relu", name="h0"), layers.Dense(1, name="out")
+    )
+    model.compile(keras.optimizers.RMSprop(rate, rho=0.8), "mse")
+    return model, X, Y
+
+
 # name: (who tells, what its code must keep, what it must not say).
 PROGRAMS = {
     clip_that_cuts_all: ("fit", ("momentum=0.9", "nesterov=True"), ("clip",)),
     penalty_on_convolutions: (
         "fit",
-        ('padding="same"', "dilation_rate=", "strides=", "Conv1D(16"),
+        ('padding="same"', "dilation_rate=", "strides=", "Conv1D("),
         ("L2(3",),
     ),
     relu_on_the_output: ("check", ('name="out"',), ("Adam",)),
@@ -143,6 +268,26 @@ PROGRAMS = {
     index_too_large: ("check", ("mask_zero=True", "Embedding(13, 4"), ()),
     loss_without_slope: ("fit", ("compute_loss",), ()),
     logarithm_of_negative_targets: ("fit", ("mean_squared_error",), ("Adam",)),
+    cells_that_explode: ("check", ('"tanh"', 'name="loop"', '"sum"'), ()),
+    penalty_on_attention: (
+        "fit",
+        ('name="attend"', "L2(l2=0.0001"),
+        ("query",),
+    ),
+    penalty_in_own_layer: ("fit", ("twice/part1/kernel",), ("Twice",)),
+    clip_under_a_loss_scale: (
+        "fit",
+        ("LossScaleOptimizer(", "initial_scale=8", "momentum=0.9"),
+        ("clip",),
+    ),
+    years_beside_others: ("check", ("map_structure",), ("model =",)),
+    prices_under_a_crossentropy: (
+        "check",
+        ('y["price"]', '"price": 2', '"side": "sparse_cat'),
+        (),
+    ),
+    spread_of_nothing: ("check", ('["spread"]',), ("convert",)),
+    rate_that_jumps: ("fit", ("rho=0.8", "learning_rate=0.02"), ("Piece",)),
 }
 
 
@@ -170,8 +315,10 @@ def fit(names, epochs=EPOCHS, **how):
 
 def gain(names):
     """Return the share of the targets' variance that is explained."""
-    y = np.asarray(names["y"], "float64")
-    given = names["model"].predict(names["x"], verbose=0).astype("float64")
+    y, given = names["y"], names["model"].predict(names["x"], verbose=0)
+    if isinstance(y, dict):
+        y, given = y["price"], given["price"]
+    y, given = (np.asarray(values, "float64") for values in (y, given))
     assert given.shape == y.shape
     return 1 - np.square(y - given).mean() / y.var()
 

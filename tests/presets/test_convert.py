@@ -273,3 +273,22 @@ def test_subclassed_models_are_refused_with_the_way_out():
             "gelu",
             residual=True,
         )
+
+
+def test_frozen_layers_stay_as_they_are():
+    model = mlp()
+    for layer in model.layers[:2]:
+        layer.trainable = False
+    base = [array(w) for layer in model.layers[:2] for w in layer.weights]
+    new = presets.convert(model, "lecun_selu", normalization="batch")
+    names = [layer.name for layer in new.layers]
+    assert [n for n in names if n.startswith(("h0", "h1"))] == ["h0", "h1"]
+    kept = [new.get_layer(name) for name in ("h0", "h1")]
+    assert [layer.activation.__name__ for layer in kept] == ["relu"] * 2
+    after = [array(w) for layer in kept for w in layer.weights]
+    for one, other in zip(base, after, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert not any(layer.trainable for layer in kept)
+    # What is not frozen is converted.
+    drawn, before = (array(m.get_layer("h2").kernel) for m in (new, model))
+    assert not np.array_equal(drawn, before)

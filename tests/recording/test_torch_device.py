@@ -93,8 +93,8 @@ def test_reads_at_drains_only(method, device):
     assert len(monitor.trace.steps) == STEPS
     seen = [batch for batch in reads.by_batch if batch]
     assert {name for batch in seen for name in batch} <= {DRAIN}
-    # After 8 batches, 16 more and so on, see `RingDrain`.
-    assert 1 <= len(seen) <= 4
+    # At shares of the plan and doublings, see `RingDrain`: few in a long run.
+    assert 1 <= len(seen) <= 10
 
 
 @pytest.mark.parametrize("clipper", CLIPPERS)

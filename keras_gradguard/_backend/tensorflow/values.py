@@ -54,6 +54,9 @@ def take_flat(tensor, positions):
 
 
 def batch_sizes(tensors):
+    if len({tensor.dtype for tensor in tensors}) > 1:  # Not for `shape_n`.
+        sizes = [tf.shape(tensor)[0] for tensor in tensors]
+        return tf.cast(tf.stack(sizes), "float32")
     ranks = [len(tensor.shape) for tensor in tensors]
     shapes = tf.concat(tf.shape_n(tensors), axis=0)
     return tf.cast(tf.gather(shapes, np.cumsum(ranks) - ranks), "float32")

@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+_OF_CLASSES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+
 
 def guess_of(trace, count):
     """Return an upper bound of the loss that a constant prediction reaches.
@@ -39,7 +41,8 @@ def most_of(trace):
     The mean square of `a - b` is at most the square of the sum of their
     standard deviations, plus the square of the difference of their means; the
     mean absolute error is at most its root (Cauchy and Schwarz). A binary
-    crossentropy is bounded by how far the outputs are from a half. What a loss
+    crossentropy is bounded by how far the outputs are from a half, one of
+    classes by the logarithm of the smallest probability. What a loss
     has beyond that was added to it.
 
     Args:
@@ -69,6 +72,9 @@ def most_of(trace):
             float(trace.data(f"output_{end}")[0]) for end in ("min", "max")
         )
         return weight * _most_of_probabilities(low, high, mean, std)
+    if output.loss_name in _OF_CLASSES and not output.from_logits:
+        low = float(trace.data("output_min")[0])
+        return -weight * math.log(low) if 0 < low < 1 else math.nan
     return math.nan
 
 
@@ -90,7 +96,7 @@ def _most_of_probabilities(low, high, mean, std):
 
 def _of_loss(name, trace, count):
     unknown = np.full(count, np.nan)
-    if name in ("categorical_crossentropy", "sparse_categorical_crossentropy"):
+    if name in _OF_CLASSES:
         classes = trace.run.data.output_width or 1
         return np.full(count, math.log(classes)) if classes > 1 else unknown
     mean, variance = _moments(trace, count)

@@ -9,7 +9,7 @@ from keras_gradguard.diagnosis.evidence.logged import losses_of_sides
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 
 # Records that the rules of the longest window want.
-_ENOUGH, _MEASURED = 100, 8
+_ENOUGH, _MEASURED = 100, 12
 # A fall of less than this share of the loss is none that anybody wants.
 _LEAST = 0.02
 # The loss of one of two networks that it has not won by.
@@ -21,7 +21,7 @@ _ERRORS = 3.0
 def causes_judged(trace):
     """Return whether the rules that name causes had the records they ask for.
 
-    Some of them want activations at eight measured steps.
+    Some of them want activations at twelve measured steps.
 
     Args:
         trace: `Trace` of the run.

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import first_loss
+from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import derived
@@ -21,7 +22,7 @@ _LONG = 100
 # A loss ten times that of a constant prediction, however it falls.
 _FAR = -9.0
 # Records of gradients that are all 0, and a probability that is none.
-_AT_ONCE, _NOTHING = 10, 1e-6
+_AT_ONCE, _NOTHING = (0.04, 3, 10), 1e-6
 _PROBABILITIES = ("softmax", "sigmoid")
 
 
@@ -88,7 +89,8 @@ def harmed_at(trace):
         found += [int(step) for step in blocks.last_step[above][:1]]
     found += _loss_gone(trace)
     if certain_at_once(trace):
-        found.append(int(trace.steps[min(_AT_ONCE, len(trace.steps)) - 1]))
+        few = of_plan(trace, *_AT_ONCE)
+        found.append(int(trace.steps[min(few, len(trace.steps)) - 1]))
     run = learning.steps - int(trace.steps[0])
     bad = (run >= _PATIENCE) & learning.idle(share=0.1, follows=0.3)
     with np.errstate(invalid="ignore"):
@@ -110,9 +112,10 @@ def certain_at_once(trace):
     output = trace.run.output
     if output is None or output.activation not in _PROBABILITIES:
         return False
-    norms = trace.get("grad_norm", by="variable")[:_AT_ONCE]
+    few = of_plan(trace, *_AT_ONCE)
+    norms = trace.get("grad_norm", by="variable")[:few]
     norms = norms[:, trace.has_gradient]
-    if len(norms) < _AT_ONCE or not norms.shape[1] or (norms != 0).any():
+    if len(norms) < few or not norms.shape[1] or (norms != 0).any():
         return False
     if not len(trace.activation_steps):
         return False

@@ -245,6 +245,19 @@ def planned_steps(trace):
     return epochs * per_epoch
 
 
+def of_plan(trace, share, least, most):
+    """Return how many records plain evidence has to hold for.
+
+    Args:
+        trace: The `Trace`.
+        share: Float. Of the planned steps.
+        least: Int. Never fewer than that.
+        most: Int. Never more than that; where the plan is not known, that.
+    """
+    plan = planned_steps(trace)
+    return most if plan is None else int(min(most, max(least, share * plan)))
+
+
 def not_learnt_until(trace, step):
     """Return the last step at which the model had not learnt a good part.
 

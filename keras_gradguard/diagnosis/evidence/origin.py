@@ -59,6 +59,11 @@ def origin_of(trace, at, weights_gone):
     if seen is not None:
         for part in ("input", "target"):
             if not _finite(trace, part, seen, unknown=True):
+                front = trace.run.own_in_front if part == "input" else []
+                if front:
+                    # What comes into the first kernel is all that is known.
+                    what = f"{names(front)} gave what is not finite"
+                    return Origin("output", what, [])
                 return Origin("data", f"the {part}s are not finite", [])
     # NaN also means "not recorded": it counts beside a recorded loss.
     recorded = loss is not None and (

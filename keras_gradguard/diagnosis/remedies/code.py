@@ -1,161 +1,29 @@
-"""The code of remedies: it runs as it stands where the model is compiled.
+"""The code of remedies: it runs as it stands where the model is compiled."""
 
-What is known of layers and optimizers comes from `models.calls`, or from a
-file, so nothing in it is taken for granted.
-"""
-
-import json
-import math
 import re
 
-_CALL = re.compile(r"(keras|kgg)(\.[A-Za-z_]\w*)+")
-# Told by their place, where they come first.
-_FIRST = ("units", "filters", "kernel_size", "input_dim", "output_dim", "rate")
-_WIDTH = 76
+from keras_gradguard.diagnosis.remedies.expressions import Raw
+from keras_gradguard.diagnosis.remedies.expressions import broken
+from keras_gradguard.diagnosis.remedies.expressions import call
+from keras_gradguard.diagnosis.remedies.expressions import expression
+from keras_gradguard.diagnosis.remedies.expressions import is_call
+from keras_gradguard.diagnosis.remedies.expressions import with_changes
+
 _GRAPHS = ("sequential", "functional")
+# What a weight is drawn or held down by, and the names of weights by those of
+# their arguments.
+_OF_WEIGHTS = ("regularizer", "initializer")
+_WEIGHTS = {
+    "kernel": "kernel",
+    "recurrent": "recurrent_kernel",
+    "embeddings": "embeddings",
+    "bias": "bias",
+    "gamma": "gamma",
+    "beta": "beta",
+}
 # An optimizer that is known by its name alone.
-_SETTINGS = ("momentum", "clipnorm", "clipvalue", "global_clipnorm")
-
-
-class Raw(str):
-    """Python as it is."""
-
-
-def call(_called, /, *leading, **arguments):
-    """Return a call, as `models.calls.call_of` does.
-
-    Args:
-        _called: Str. What is called, e.g. `"keras.layers.Dense"`.
-        *leading: Arguments by their place.
-        **arguments: Those by their name.
-    """
-    return {"call": _called, "leading": list(leading), "arguments": arguments}
-
-
-def is_call(told):
-    """Return whether something is a call that code can say."""
-    return (
-        isinstance(told, dict)
-        and isinstance(told.get("call"), str)
-        and _CALL.fullmatch(told["call"]) is not None
-        and isinstance(told.get("arguments"), dict)
-    )
-
-
-def _is_config(told):
-    """Return whether something is the config of an object of Keras's own."""
-    return (
-        isinstance(told, dict)
-        and str(told.get("module")).startswith("keras.")
-        and isinstance(told.get("class_name"), str)
-        and isinstance(told.get("config"), dict)
-    )
-
-
-def with_changes(told, changes):
-    """Return a call with other arguments, inside of a wrapper where it is one.
-
-    Args:
-        told: Dict: a call.
-        changes: Dict of arguments.
-    """
-    arguments = dict(told["arguments"])
-    inner = [
-        key
-        for key in ("layer", "backward_layer")
-        if is_call(arguments.get(key))
-    ]
-    for key in inner:
-        arguments[key] = with_changes(arguments[key], changes)
-    if not inner:
-        name = {k: arguments.pop(k) for k in ("name",) if k in arguments}
-        arguments |= {**changes, **name}
-    return {**told, "arguments": arguments}
-
-
-def without(told, *keys):
-    """Return a call without some of its arguments."""
-    kept = {k: v for k, v in told["arguments"].items() if k not in keys}
-    return {**told, "arguments": kept}
-
-
-def expression(told):
-    """Return what is known of an object as Python.
-
-    Args:
-        told: A call, a plain value, or a list or dict of them.
-    """
-    if isinstance(told, Raw):
-        return str(told)
-    if isinstance(told, str):
-        return json.dumps(told, ensure_ascii=False)
-    if isinstance(told, float) and math.isfinite(told):
-        return f"{told:.6g}"
-    if isinstance(told, list | tuple):
-        inside = [expression(entry) for entry in told]
-        if all(isinstance(entry, int | float) for entry in told) and inside:
-            return f"({', '.join(inside)}{',' if len(inside) == 1 else ''})"
-        return f"[{', '.join(inside)}]"
-    if _is_config(told):
-        kind = f"{told['module']}.{told['class_name']}"
-        told = call(kind, **told["config"])
-    if is_call(told):
-        return f"{told['call']}({', '.join(_arguments(told))})"
-    if isinstance(told, dict):
-        entries = told.get("entries")
-        entries = entries if isinstance(entries, dict) else {}
-        pairs = [
-            f"{expression(k)}: {expression(v)}" for k, v in entries.items()
-        ]
-        return f"{{{', '.join(pairs)}}}"
-    return repr(told)
-
-
-def _arguments(told):
-    parts = [expression(value) for value in told.get("leading", ())]
-    placed = not parts
-    for key, value in told["arguments"].items():
-        placed = placed and key in _FIRST
-        if placed:
-            parts.append(expression(value))
-        elif str(key).isidentifier():
-            parts.append(f"{key}={expression(value)}")
-    return parts
-
-
-def broken(told, target=""):
-    """Return a call as one line, or with a line for each argument.
-
-    Args:
-        told: A call.
-        target: Str. What stands before it.
-    """
-    short = f"{target}{expression(told)}"
-    if len(short) <= _WIDTH or not is_call(told):
-        return short
-    inside = "".join(f"    {part},\n" for part in _arguments(told))
-    return f"{target}{told['call']}(\n{inside})"
-
-
-def complete(code):
-    """Return code with the imports that it needs.
-
-    Args:
-        code: Str. Python, or "".
-    """
-    lines = [
-        line
-        for word, line in (
-            ("keras", "import keras"),
-            ("kgg", "import keras_gradguard as kgg"),
-            ("np", "import numpy as np"),
-        )
-        if re.search(rf"\b{word}\.", code) and line not in code.split("\n")
-    ]
-    return "\n".join([*lines, code])
-
-
-# Code for a run
+CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
+_SETTINGS = ("momentum", *CLIPS)
 
 
 def change_layers(run, changes):
@@ -169,10 +37,21 @@ def change_layers(run, changes):
     for layer, arguments in changes.items():
         path, info = run.of_user(layer)
         made[path] = (info, arguments)
+    # In the user's own code, which nothing builds anew.
+    own = run.model_kind == "subclassed"
+    held = {p: c for p, c in made.items() if own or run.is_held(p)}
+    free = {p: c for p, c in made.items() if p not in held}
+    lines = [in_place(run, held)] if held else []
+    if free:
+        lines.append(_put_changed(run, free))
+    return "\n".join(lines)
+
+
+def _put_changed(run, made):
     calls = {}
     for path, (info, arguments) in made.items():
         if not is_call(info.get("call")):
-            return _by_config(run, made)
+            return _by_config(made)
         calls[path] = with_changes(info["call"], arguments)
     return put_layers(run, calls)
 
@@ -195,14 +74,9 @@ def put_layers(run, calls):
     return "\n".join(lines)
 
 
-def _by_config(run, made):
+def _by_config(made):
     """Return code for layers of which too little is known to write them."""
     lines = []
-    if run.model_kind == "subclassed":
-        for path, (_, arguments) in made.items():
-            told = [f"{k}={expression(v)}" for k, v in arguments.items()]
-            lines.append(f"# in {name_of(path)}: {', '.join(told)}")
-        return "\n".join(lines)
     for path, (_, arguments) in made.items():
         changes = expression({"entries": arguments})
         lines += [
@@ -211,6 +85,44 @@ def _by_config(run, made):
             "model = kgg.replace_layers(model, new)",
         ]
     return "\n".join(lines)
+
+
+def in_place(run, made):
+    """Return code that changes the weights of layers where they are.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        made: Dict from layer path to what is known of the layer, and a dict
+            of new arguments.
+    """
+    weights: dict = {}
+    rest = []
+    for path, (_, arguments) in made.items():
+        for name, value in arguments.items():
+            what, kind = str(name).rpartition("_")[::2]
+            known = kind in _OF_WEIGHTS and what in _WEIGHTS
+            if known:
+                key = kind, expression(value)
+                weights.setdefault(key, []).append(f"{path}/{_WEIGHTS[what]}")
+            else:
+                rest.append(f"# in {name_of(path)}: {name}={expression(value)}")
+    if not weights:
+        return "\n".join(rest)
+    lines = [
+        "if not model.built:  # it has no weights before its first call",
+        "    model(keras.tree.map_structure(lambda v: v[:1], x))",
+        "weights = {w.path: w for w in model.trainable_variables}",
+    ]
+    for (kind, value), paths in weights.items():
+        lines.append(f"for path in {expression(paths)}:")
+        if kind == "regularizer":
+            lines.append(f"    weights[path].regularizer = {value}")
+        else:
+            lines += [
+                f"    draw = keras.initializers.get({value})",
+                "    weights[path].assign(draw(weights[path].shape))",
+            ]
+    return "\n".join([*rest, *lines, compile_with(run)])
 
 
 def convert(run, pairing, layers, normalization=None, residual=False):
@@ -317,6 +229,47 @@ def use_loss(run, loss):
         "\n"
         "model.compute_loss = compute_loss  # or as a method of its class"
     )
+
+
+UNIT_SCALE = (
+    "def unit_scale(values):\n"
+    '    if values.dtype.kind != "f":\n'
+    "        return values  # indices and classes stay\n"
+    "    spread = values.std(axis=0) + 1e-7\n"
+    "    return (values - values.mean(axis=0)) / spread\n"
+    "\n"
+)
+
+
+def of_one_output(run, code, layers):
+    """Return code that changes `y`, for the targets of one output of several.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        code: Str. Code in which `y` is one array.
+        layers: List of str. Layers of the finding, that of the output as well.
+    """
+    if len(run.outputs) < 2 or not re.search(r"^(\w+, )?y\b.* = ", code, re.M):
+        return code
+    at = [i for i, o in enumerate(run.outputs) if o.layer in map(str, layers)]
+    if not at or "map_structure" in code:
+        return code
+    losses = run.compiled.get("loss")
+    losses = losses.get("entries") if isinstance(losses, dict) else None
+    name = run.outputs[at[0]].name
+    key, back = at[0], f"y = [*every[:{at[0]}], y, *every[{at[0] + 1}:]]"
+    if isinstance(losses, dict) and name in losses:
+        key, back = name, f"y = {{**every, {expression(name)}: y}}"
+    lines = code.split("\n")
+    # What compiles and builds comes after the data.
+    last = max(i for i, line in enumerate(lines) if _of_targets(line))
+    lines.insert(last + 1, back)
+    first = f"every, y = y, y[{expression(key)}]  # the targets of {name}"
+    return "\n".join([first, *lines])
+
+
+def _of_targets(line):
+    return re.search(r"\by\b", line) is not None
 
 
 def name_of(path):

@@ -2,10 +2,10 @@
 
 import dataclasses
 
+from keras_gradguard.diagnosis.remedies.code import CLIPS
+from keras_gradguard.diagnosis.remedies.expressions import is_clipped
 from keras_gradguard.diagnosis.remedies.paste import written
 from keras_gradguard.findings.causes import ranked
-
-_UNCLIPPED = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
 def fitted(run, findings):
@@ -13,8 +13,8 @@ def fitted(run, findings):
 
     Left out is what the model has already (a second normalization), what it
     has no place for (hidden layers in a model without), and what undoes a
-    remedy that is told before it: a rate that goes the other way, a clip where
-    one is to be removed.
+    remedy that is told before it: another learning rate, a clip where one is
+    to be removed.
 
     Args:
         run: `RunInfo` of the run or the model.
@@ -43,6 +43,8 @@ def changes_of(remedy):
 
 def _fits(run, remedy):
     for action, arguments in changes_of(remedy):
+        if action == "clip" and is_clipped(run.optimizer.call):
+            return False
         if action != "convert":
             continue
         if arguments.get("normalization") and _normalized(run):
@@ -75,6 +77,7 @@ class _Agreement:
     def __init__(self, run):
         self.rate = run.learning_rate
         self.side: str | None = None
+        self.told: tuple | None = None
         self.unclips = False
 
     def takes(self, remedy):
@@ -83,14 +86,25 @@ class _Agreement:
             side = self._side(action, arguments)
             if side is not None and self.side not in (None, side):
                 return False
+            told = self._told(action, arguments)
+            if told is not None and self.told not in (None, told):
+                return False
             if action == "clip" and self.unclips:
                 return False
         for action, arguments in changes_of(remedy):
             self.side = self.side or self._side(action, arguments)
+            self.told = self.told or self._told(action, arguments)
             changed = arguments.get("arguments")
             if action == "change_optimizer" and isinstance(changed, dict):
-                self.unclips |= any(key in _UNCLIPPED for key in changed)
+                self.unclips |= any(key in CLIPS for key in changed)
         return True
+
+    @staticmethod
+    def _told(action, arguments):
+        """Return the learning rate of a change: one report names one alone."""
+        if action != "set_learning_rate":
+            return None
+        return arguments.get("factor"), arguments.get("value")
 
     def _side(self, action, arguments):
         if action != "set_learning_rate":

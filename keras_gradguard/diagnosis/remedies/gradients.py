@@ -4,9 +4,13 @@ import dataclasses
 
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.remedies.code import UNIT_SCALE
 from keras_gradguard.diagnosis.remedies.code import use_loss
+from keras_gradguard.diagnosis.remedies.own_code import off_the_edge
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
+from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
+from keras_gradguard.diagnosis.remedies.recurrent import unbounded
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.trace.facts import REGRESSION
@@ -43,9 +47,14 @@ def for_exploding(run, layers, facts=None):
         title="Lower the learning rate",
     )
     gates = "Its gates keep the state from growing."
-    found = for_recurrent(run, layers, gates)
-    if found:
-        return [*found, lower]
+    listed = [*layers, *unbounded(run)]
+    if recurrent_layers(run, listed):
+        bound = training.clip(
+            "A bound on the steps keeps a state that multiplies over many "
+            "time steps from throwing the weights off.",
+            threshold=1.0,
+        )
+        return [*for_recurrent(run, listed, gates), bound, lower]
     weights = [
         model.convert(
             "elu",
@@ -81,8 +90,7 @@ def _unseen(facts):
             "Bring inputs and targets to unit scale",
             "A squared error grows with the square of the targets, and its "
             "gradient with them. Undo the scaling on predictions.",
-            "x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-7)\n"
-            "y = (y - y.mean(axis=0)) / (y.std(axis=0) + 1e-7)",
+            f"{UNIT_SCALE}x, y = keras.tree.map_structure(unit_scale, (x, y))",
         )
     ]
 
@@ -155,7 +163,15 @@ def _for_own_loss(run, layers, facts):
 
 
 # Where the batch, or what the model made of it, is the suspect.
-_OF_THE_BATCH = ("data", "batch", "loss", "slope", "output", "layer")
+_OF_THE_BATCH = (
+    "data",
+    "batch",
+    "loss",
+    "slope",
+    "output",
+    "layer",
+    "unknown",
+)
 
 
 def for_nonfinite(run, layers, clue, top=0, facts=None, capsule=None):
@@ -165,7 +181,8 @@ def for_nonfinite(run, layers, clue, top=0, facts=None, capsule=None):
         run: `RunInfo` of the run or the model.
         layers: List of str. Layers whose gradient was not finite.
         clue: Str. `"growth"`, `"data"`, `"overflow"`, `"index"`, `"loss"`,
-            `"slope"`, `"batch"`, `"output"`, `"weights"` or `"layer"`.
+            `"slope"`, `"batch"`, `"output"`, `"weights"`, `"layer"` or
+            `"unknown"`.
         top: Int. The largest index that was looked up, where one is known.
         facts: `DataFacts`, or None if nothing is known of the data.
         capsule: Bool. Whether the run kept a capsule, None outside of one.
@@ -195,7 +212,8 @@ def _for_nonfinite(run, layers, clue, top, facts):
     check_data = Remedy(
         "Look for NaN and infinity in the data",
         "One such value in a batch makes the loss and every gradient NaN.",
-        "print(np.isfinite(x).all(), np.isfinite(y).all())",
+        "for values in keras.tree.flatten((x, y)):\n"
+        "    print(np.isfinite(values).all())",
     )
     skip = dataclasses.replace(
         training.clip(
@@ -241,9 +259,11 @@ def _for_nonfinite(run, layers, clue, top, facts):
         )
         own = _for_own_loss(run, layers, facts)
         data = [check_data] if clue == "batch" else []
-        return [*own, logarithms, safe, *data, skip]
+        edges = off_the_edge(run) if clue == "batch" else []
+        return [*edges, *own, logarithms, safe, *data, skip]
     if clue == "slope":
         return [
+            *off_the_edge(run),
             *_for_own_loss(run, layers, facts),
             Remedy(
                 "Make the input safe before the function, not its result after",
@@ -258,7 +278,9 @@ def _for_nonfinite(run, layers, clue, top, facts):
             skip,
         ]
     if clue in ("layer", "output"):
-        return [safe, skip, check_data]
+        return [*off_the_edge(run), safe, skip, check_data]
+    if clue == "unknown":
+        return [*off_the_edge(run), check_data, safe, skip]
     return [check_data, safe, skip]
 
 
@@ -268,13 +290,14 @@ def _for_index(run, layers, top):
     last = f"{rows - 1}" if isinstance(rows, int) else "input_dim - 1"
     found = []
     if isinstance(rows, int):
-        found.append(
-            Remedy(
-                "Map unknown values to a row that exists",
-                "A lookup without such a row gives -1 or one too many.",
-                f"x = np.where((x < 0) | (x > {last}), 0, x)",
+        if not run.several_inputs:
+            found.append(
+                Remedy(
+                    "Map unknown values to a row that exists",
+                    "A lookup without such a row gives -1 or one too many.",
+                    f"x = np.where((x < 0) | (x > {last}), 0, x)",
+                )
             )
-        )
         found.insert(
             0,
             model.change_layers(

@@ -5,6 +5,7 @@ Rules put them in order for a finding. The edits they name are carried out by
 """
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.remedies.code import UNIT_SCALE
 from keras_gradguard.findings.remedy import Remedy
 
 
@@ -64,6 +65,15 @@ def normalize_inputs(why, mean=None, std=None):
         why,
         action="normalize_inputs",
         arguments={"mean": mean, "std": std},
+    )
+
+
+def normalize_each():
+    """Return the advice to bring each of several inputs to unit scale."""
+    return words(
+        "Normalize the inputs",
+        "Each of them, by its own mean and spread.",
+        f"{UNIT_SCALE}x = keras.tree.map_structure(unit_scale, x)",
     )
 
 

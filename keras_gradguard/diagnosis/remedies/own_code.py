@@ -6,8 +6,8 @@ Their code goes around it: it replaces a method of the layers of this model.
 import math
 
 from keras_gradguard.diagnosis.remedies.code import compile_with
-from keras_gradguard.diagnosis.remedies.code import expression
 from keras_gradguard.diagnosis.remedies.code import name_of
+from keras_gradguard.diagnosis.remedies.expressions import expression
 from keras_gradguard.findings.remedy import Remedy
 
 # What is left of an added loss, beside that of the data.
@@ -63,14 +63,21 @@ def pass_through(run, layers):
         )
     return Remedy(
         title,
-        f"{why} It goes around layers of your own that keep the shape.",
-        "def straight_through(call):\n"
+        f"{why} It goes around layers of your own that keep the shape, and "
+        "holds what comes in near to what they give.",
+        "def straight_through(layer):\n"
+        "    call, stop = layer.call, keras.ops.stop_gradient\n"
+        "\n"
         "    def through(x, *args, **kwargs):\n"
         "        y = call(x, *args, **kwargs)\n"
-        '        same = getattr(x, "shape", None) == y.shape\n'
-        "        return y + (x - keras.ops.stop_gradient(x)) if same else y\n"
+        '        if getattr(x, "shape", None) != y.shape:\n'
+        "            return y\n"
+        "        for one, other in ((x, y), (y, x)):\n"
+        "            gap = keras.ops.square(one - stop(other))\n"
+        "            layer.add_loss(0.1 * keras.ops.mean(gap))\n"
+        "        return y + (x - stop(x))\n"
         "\n"
-        "    return through\n"
+        "    layer.call = through\n"
         "\n"
         "names = [layer.name for layer in model.layers]\n"
         f"cut = {expression(name_of(path))}\n"
@@ -78,8 +85,57 @@ def pass_through(run, layers):
         "for layer in model.layers[last + 1 :]:\n"
         '    own = not type(layer).__module__.startswith("keras.")\n'
         "    if own or isinstance(layer, keras.layers.Lambda):\n"
-        "        layer.call = straight_through(layer.call)\n"
+        "        straight_through(layer)\n"
         f"{compile_with(run)}",
+    )
+
+
+def off_the_edge(run):
+    """Return the remedy that keeps own layers off what is not safe, or [].
+
+    Args:
+        run: `RunInfo` of the run or the model.
+    """
+    risky = {path: found for path, found in run.own_layers.items() if found}
+    if not risky:
+        return []
+    path, found = next(iter(risky.items()))
+    names = list(dict.fromkeys(name_of(path) for path in risky))
+    return [
+        Remedy(
+            f"Keep what comes into {', '.join(names[:3])} away from 0",
+            f"{name_of(path)} uses {_spoken(found)}, which is not finite at 0, "
+            "or has no finite slope there. Better still: add a small number "
+            "in its code.",
+            "def off_zero(call):\n"
+            "    def safe(inputs, *args, **kwargs):\n"
+            "        moved = [\n"
+            "            x + keras.random.uniform(\n"
+            "                keras.ops.shape(x), 1e-4, 1e-3, x.dtype, seed\n"
+            "            )\n"
+            "            for seed, x in enumerate(keras.tree.flatten(inputs))\n"
+            "        ]\n"
+            "        inputs = keras.tree.pack_sequence_as(inputs, moved)\n"
+            "        return call(inputs, *args, **kwargs)\n"
+            "\n"
+            "    return safe\n"
+            "\n"
+            "def mend(layer):\n"
+            f"    if layer.name in {expression(names)}:\n"
+            "        layer.call = off_zero(layer.call)\n"
+            '    for inner in getattr(layer, "layers", ()):\n'
+            "        mend(inner)\n"
+            "\n"
+            "mend(model)\n"
+            f"{compile_with(run)}",
+        )
+    ]
+
+
+def _spoken(found):
+    told = [f"`{name}`" for name in found]
+    return (
+        told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
     )
 
 

@@ -4,7 +4,15 @@ import dataclasses
 from typing import Any
 
 from keras_gradguard.diagnosis.remedies import code
-from keras_gradguard.diagnosis.remedies.code import call
+from keras_gradguard.diagnosis.remedies.expressions import Raw
+from keras_gradguard.diagnosis.remedies.expressions import call
+from keras_gradguard.diagnosis.remedies.expressions import complete
+from keras_gradguard.diagnosis.remedies.expressions import expression
+from keras_gradguard.diagnosis.remedies.expressions import is_call
+from keras_gradguard.diagnosis.remedies.expressions import leaf_of
+from keras_gradguard.diagnosis.remedies.expressions import of_leaf
+from keras_gradguard.diagnosis.remedies.expressions import with_changes
+from keras_gradguard.diagnosis.remedies.expressions import without
 from keras_gradguard.findings.edit_defaults import RECURRENT_KEPT
 from keras_gradguard.findings.edit_defaults import SCHEDULE_STEPS
 
@@ -20,7 +28,8 @@ def written(run, remedy, layers=()):
         layers: List of str. The layers of its finding.
     """
     if remedy.action is None:
-        return dataclasses.replace(remedy, code=code.complete(remedy.code))
+        text = code.of_one_output(run, remedy.code, layers)
+        return dataclasses.replace(remedy, code=complete(text))
     draft = _Draft(run, layers)
     try:
         draft.add(remedy.action, remedy.arguments)
@@ -28,7 +37,8 @@ def written(run, remedy, layers=()):
     except (AttributeError, KeyError, TypeError, ValueError):
         # An edit of another version, or a file that somebody wrote.
         return remedy
-    return dataclasses.replace(remedy, code=code.complete(text))
+    text = code.of_one_output(run, text, layers)
+    return dataclasses.replace(remedy, code=complete(text))
 
 
 class _Draft:
@@ -51,9 +61,7 @@ class _Draft:
         if self.new_optimizer or self.around:
             told = self.optimizer
             if self.around:
-                inner = code.Raw("model.optimizer") if told is None else told
-                leading, more = self.around
-                told = call("kgg.AutoClip", inner, *leading, **more)
+                told = self._clipped(told)
             lines.append(code.compile_with(self.run, told, self.loss))
         else:
             if isinstance(self.loss, str):
@@ -63,6 +71,17 @@ class _Draft:
             if self.rate is not None:
                 lines.append(self.rate)
         return "\n".join(lines)
+
+    def _clipped(self, told):
+        """Return the optimizer in `AutoClip`, which goes inside of others."""
+        leading, more = self.around or ([], {})
+
+        def wrap(leaf):
+            return call("kgg.AutoClip", leaf, *leading, **more)
+
+        if told is None:
+            return wrap(Raw("model.optimizer"))
+        return of_leaf(without(told, *code.CLIPS), wrap)
 
     def _several(self, changes):
         for change in changes:
@@ -79,13 +98,13 @@ class _Draft:
         told = info.get("call")
         changes: dict[str, Any] = {}
         if units is not None:
-            made = told["arguments"] if code.is_call(told) else info
+            made = told["arguments"] if is_call(told) else info
             changes["filters" if "filters" in made else "units"] = units
         apart = "" if output is None else output.activation_layer
         if activation is not None and not apart:
             changes["activation"] = activation
         if changes and not layer:
-            told = [f"{k}={code.expression(v)}" for k, v in changes.items()]
+            told = [f"{k}={expression(v)}" for k, v in changes.items()]
             self.lines.append(f"# in the output layer: {', '.join(told)}")
         elif changes:
             self.lines.append(code.change_layers(run, {layer: changes}))
@@ -116,6 +135,10 @@ class _Draft:
 
     def _normalize_inputs(self, mean=None, std=None):
         del mean, std
+        if self.run.several_inputs:
+            line = f"x = keras.tree.map_structure(unit_scale, x)  {_DATA}"
+            self.lines.append(code.UNIT_SCALE + line)
+            return
         self.lines.append(
             "mean, std = x.mean(axis=0), x.std(axis=0) + 1e-7\n"
             f"x = (x - mean) / std  {_DATA}"
@@ -149,7 +172,7 @@ class _Draft:
     def _change_recurrent(self, layer, kind):
         path, info = self.run.of_user(layer)
         told = info.get("call")
-        if not code.is_call(told):
+        if not is_call(told):
             units = info.get("units", 32)
             told = call("", units=units, name=code.name_of(path))
         keeps = (*RECURRENT_KEPT, "name")
@@ -157,7 +180,7 @@ class _Draft:
         made = call(f"keras.layers.{kind}", **kept)
         if kind == "SimpleRNN":
             how = {"activation": "tanh", "recurrent_initializer": "orthogonal"}
-            made = code.with_changes(made, how)
+            made = with_changes(made, how)
         self.lines.append(code.put_layers(self.run, {path: made}))
 
     def _reinitialize(self, layers=()):
@@ -181,8 +204,8 @@ class _Draft:
         told = self.optimizer
         present = None
         if told is not None:
-            present = told["arguments"].get("learning_rate")
-            self.optimizer = code.with_changes(told, {"learning_rate": value})
+            present = leaf_of(told)["arguments"].get("learning_rate")
+            self.optimizer = with_changes(told, {"learning_rate": value})
         self.run = dataclasses.replace(self.run, learning_rate=value)
         if isinstance(present, dict) or self.run.optimizer.schedule:
             self.new_optimizer = True
@@ -209,8 +232,10 @@ class _Draft:
         self._of_optimizer(**arguments)
 
     def _set_optimizer(self, name, learning_rate):
-        self.optimizer = call(
-            f"keras.optimizers.{name}", learning_rate=learning_rate
+        made = call(f"keras.optimizers.{name}", learning_rate=learning_rate)
+        told = self.optimizer
+        self.optimizer = (
+            made if told is None else of_leaf(told, lambda leaf: made)
         )
         self.new_optimizer = True
 
@@ -221,5 +246,5 @@ class _Draft:
         told = self.optimizer or call("keras.optimizers.Adam")
         gone = [key for key, value in arguments.items() if value is None]
         kept = {k: v for k, v in arguments.items() if v is not None}
-        self.optimizer = code.with_changes(code.without(told, *gone), kept)
+        self.optimizer = with_changes(without(told, *gone), kept)
         self.new_optimizer = True

@@ -1,9 +1,9 @@
 """What to change in recurrent layers."""
 
 from keras_gradguard.diagnosis.remedies import model
-from keras_gradguard.diagnosis.remedies import training
 
 _PLAIN = ("SimpleRNN",)
+_BOUNDED = ("tanh", "sigmoid", "hard_sigmoid", "softsign")
 _GATED = ("LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 
 
@@ -32,6 +32,20 @@ def recurrent_layers(run, layers):
     return found
 
 
+def unbounded(run):
+    """Return the paths of recurrent layers whose state may grow freely.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+    """
+    return [
+        path
+        for path, info in run.layers.items()
+        if recurrent_layers(run, [path])
+        and info.get("activation") not in (None, *_BOUNDED)
+    ]
+
+
 def for_recurrent(run, layers, why):
     """Return remedies for recurrent layers among some, [] without any.
 
@@ -49,16 +63,6 @@ def for_recurrent(run, layers, why):
         for path, info in known.items()
         if info["class"] in _PLAIN and not info["wrapped"]
     ]
-    if plain:
-        found += [
-            _all(plain, "LSTM", why),
-            _all(
-                plain,
-                "SimpleRNN",
-                "An orthogonal matrix keeps the length of what it multiplies, "
-                "and tanh bounds the state.",
-            ),
-        ]
     tamed = {}
     for path, info in known.items():
         if path in plain or info.get("activation") in (None, "tanh"):
@@ -66,8 +70,9 @@ def for_recurrent(run, layers, why):
         tamed[path] = {"activation": "tanh"}
         if info["class"] in _PLAIN:
             tamed[path]["recurrent_initializer"] = "orthogonal"
+    others = []
     if tamed:
-        found.append(
+        others.append(
             model.change_layers(
                 f"Use tanh in {_named(tamed)}",
                 "Keras's default: it is bounded and of both signs, so the "
@@ -75,14 +80,19 @@ def for_recurrent(run, layers, why):
                 tamed,
             )
         )
-    found.append(
-        training.clip(
-            "A bound on the steps keeps a state that multiplies over many "
-            "time steps from throwing the weights off.",
-            threshold=1.0,
-        )
-    )
-    return found
+    for kind, because in (
+        ("LSTM", why),
+        (
+            "SimpleRNN",
+            "An orthogonal matrix keeps the length of what it multiplies, "
+            "and tanh bounds the state.",
+        ),
+    ):
+        if plain:
+            changed = [model.recurrent(path, kind, because) for path in plain]
+            # All at once: one that still grows is enough.
+            found.append(_together([*changed, *others], because))
+    return found if plain else others
 
 
 def for_forgetting(run, layers, time_steps):
@@ -124,8 +134,11 @@ def for_forgetting(run, layers, time_steps):
 
 
 def _all(paths, kind, why):
-    each = [model.recurrent(path, kind, why) for path in paths]
-    return each[0] if len(each) == 1 else model.several(each, why)
+    return _together([model.recurrent(path, kind, why) for path in paths], why)
+
+
+def _together(changes, why):
+    return changes[0] if len(changes) == 1 else model.several(changes, why)
 
 
 def _named(paths):

@@ -166,6 +166,41 @@ def change_rate(trace, factor, why, at_once=AT_ONCE):
     )
 
 
+def without_callback(trace, does, rate):
+    """Return the advice to leave a callback out that sets the rate.
+
+    Args:
+        trace: `Trace`.
+        does: Str. What it does, e.g. `"lowers"`.
+        rate: Float. The rate to keep.
+    """
+    # It sets the rate at each epoch, whatever the optimizer is told.
+    return changes.words(
+        f"Leave out the callback that {does} the learning rate",
+        f"It then stays at {number(rate)} for the whole run.",
+        f"model.optimizer.learning_rate = {rate:.3g}\n"
+        f"model.fit(x, y, epochs={trace.run.epochs_planned or 10})"
+        "  # without the callback",
+    )
+
+
+def keep_rate(trace, rate):
+    """Return the advice to stay at the rate before it rose.
+
+    Args:
+        trace: `Trace`.
+        rate: Float. That rate.
+    """
+    if not trace.run.optimizer.schedule:
+        return without_callback(trace, "raises", rate)
+    return Remedy(
+        f"Keep the learning rate at {number(rate)}",
+        "It was so before it rose, and the run was in order.",
+        action="set_learning_rate",
+        arguments={"value": float(f"{rate:.3g}")},
+    )
+
+
 def facts_with_rate(run):
     """Return the `OptimizerFacts` of a run, with the rate that it began with.
 

@@ -95,7 +95,10 @@ def resolve_rules(
     if isinstance(rules, str) and rules == "default":
         return [rule() for rule in RULES]
     names = ", ".join(repr(name) for name in known)
-    what = f"'default' or a list of Rule objects and rule ids ({names})"
+    what = (
+        f"'default', a list of Rule objects and rule ids ({names}), or a dict "
+        "from ids to changes, as {'frozen_layer': {'ignore': 'embed*'}}"
+    )
     if isinstance(rules, Mapping):
         unknown = [name for name in rules if name not in known]
         if unknown:

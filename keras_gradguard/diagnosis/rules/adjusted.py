@@ -63,6 +63,8 @@ def said_of(rules, trace):
             usual = inner.thresholds[name]
             said.append(
                 f"Moved: {rule.id} takes {name}={value:g}, not {usual:g}."
+                if value != usual
+                else f"Not moved: {rule.id} takes {name}={value:g} anyway."
             )
         if isinstance(rule, Quieted):
             said.append(rule.said_of(trace))
@@ -117,20 +119,22 @@ class Quieted(Rule):
 
     def said_of(self, trace):
         """Return in a sentence which layers are left out."""
-        listed = ", ".join(repr(pattern) for pattern in self.patterns)
-        count = sum(self._fits(str(layer)) for layer in trace.layers)
-        if not count and len(trace.layers):
-            return f"Not quieted: no layer fits {listed} of {self.id}."
+        layers = [str(layer) for layer in trace.layers]
+        fit = {
+            pattern: [at for at in layers if _fits(at, pattern)]
+            for pattern in self.patterns
+        }
+        told = [pattern for pattern in fit if fit[pattern] or not layers]
+        none = _listed([pattern for pattern in fit if pattern not in told])
+        if not told:
+            return f"Not quieted: no layer fits {none} of {self.id}."
+        count = len({at for found in fit.values() for at in found})
         many = "1 layer" if count == 1 else f"{count} layers"
-        return f"Quieted: {self.id} leaves out {many} ({listed})."
+        said = f"Quieted: {self.id} leaves out {many} ({_listed(told)})."
+        return f"{said} No layer fits {none}." if none else said
 
     def _fits(self, path):
-        parts = [path, *path.split("/")]
-        return any(
-            fnmatch.fnmatchcase(part, pattern)
-            for part in parts
-            for pattern in self.patterns
-        )
+        return any(_fits(path, pattern) for pattern in self.patterns)
 
     def _left(self, found):
         """Return findings without the layers; none of those alone."""
@@ -140,6 +144,16 @@ class Quieted(Rule):
             if layers or not finding.layers:
                 out.append(dataclasses.replace(finding, layers=layers))
         return out
+
+
+def _fits(path, pattern):
+    """Whether a pattern is that of a layer, or of one that holds it."""
+    parts = [path, *path.split("/")]
+    return any(fnmatch.fnmatchcase(part, pattern) for part in parts)
+
+
+def _listed(patterns):
+    return ", ".join(repr(pattern) for pattern in patterns)
 
 
 def _choices(rule):

@@ -270,7 +270,7 @@ def for_dead(run, layers, large=()):
         *start_at_zero(run, layers, large),
         *for_recurrent(
             run, layers, "Its units are bounded, and none of them can die."
-        )[:-1],
+        ),
         changes.convert(
             "he_leaky_relu",
             "A leaky ReLU passes a part of what is negative on, so no unit is "

@@ -1,7 +1,7 @@
 """Finds weights that no training should start from.
 
-Longer than 350 lines, since a rule stands in one file with its thresholds, its
-check before the first step and its remedies.
+Longer than 350 lines, since a rule stands in one file with its thresholds and
+its check before the first step.
 """
 
 import dataclasses
@@ -17,8 +17,10 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
-from keras_gradguard.diagnosis.remedies import model as changes
-from keras_gradguard.diagnosis.remedies.own_code import draw_anew
+from keras_gradguard.diagnosis.evidence.soon import alike_at
+from keras_gradguard.diagnosis.evidence.soon import flat_at
+from keras_gradguard.diagnosis.remedies.initialization import for_initialization
+from keras_gradguard.diagnosis.remedies.initialization import for_kernels
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
 
@@ -41,13 +43,17 @@ _CONSTANT = ("Zeros", "Ones", "Constant")
 # steps and this share of the plan.
 _SURE = ("one_sided", "one_unit")
 _LONG, _OF_PLAN = 100, 0.3
+# Nothing gets past a layer of one unit: by so many steps and share of the plan.
+_NO_WAY_ROUND = 16, 0.04
+# These show in the outputs of the first steps; small weights grow.
+_SHOWN = ("constant", "one_sided", "one_unit", "wide")
 # Kinds of problems before the first step that keep a net from learning.
 _GRAVE = ("constant", "symmetric")
-# Units of a recurrent layer that had one.
-_UNITS = 16
 # Nor does one learn behind whose layers less of the signal is left, and whose
 # outputs differ by less from row to row.
 _DEAD, _SAME = 1e-3, 0.02
+# Of what comes in, behind a layer that lets nothing through.
+_WHOLE = 0.3
 
 
 class PoorInitialization(Rule):
@@ -59,7 +65,8 @@ class PoorInitialization(Rule):
 
     * a hidden kernel that is constant: all its units stay the same;
     * a gain below a tenth of Glorot's, or several that multiply to less than a
-      thousandth of it over the hidden layers;
+      thousandth of it over the hidden layers. Branches in layers of your own
+      that the signal passes by are not judged so;
     * kernels whose weights all start with one sign, at a gain above 0.7;
     * a gain above 5;
     * a hidden layer of one unit with an activation, a recurrent one as well,
@@ -67,8 +74,10 @@ class PoorInitialization(Rule):
 
     Many such nets learn all the same, above all shallow ones. A run is
     reported only if it has not learnt after 30 records, or its gradient ran
-    away. One with weights of one sign, or a layer of one unit, also if it has
-    not learnt a good part by a third of the plan.
+    away. One with weights of one sign also if it has not learnt a good part by
+    a third of the plan, one with a layer of one unit by a twenty-fifth. The
+    first 17 records, fewer of a short plan, are enough where the outputs are
+    the same for every input all along, or a layer is flat.
 
     References:
         - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html)
@@ -101,12 +110,16 @@ class PoorInitialization(Rule):
         if not judged:
             return []
         (kind, guilty), *more = judged
-        seen, severity = harmed_at(trace), "critical"
-        if seen is None and kind in _SURE:
-            seen, severity = _behind_at(trace, learning), "warning"
-        if seen is None:
+        harmed = harmed_at(trace)
+        seen = [harmed, _plain_at(trace, kind)]
+        if kind in _SURE:
+            seen.append(_behind_at(trace, learning, kind))
+        seen = [step for step in seen if step is not None]
+        if not seen:
             return []
-        found = _finding(trace, kind, guilty, seen, more)
+        # Who is only behind, or begins badly, may learn all the same.
+        severity = "warning" if harmed is None else "critical"
+        found = _finding(trace, kind, guilty, min(seen), more)
         return [dataclasses.replace(found, severity=severity)]
 
     def check_start(self, start):
@@ -141,9 +154,24 @@ class PoorInitialization(Rule):
                     ],
                 },
                 first.message + _rest(problems),
-                for_initialization(start.run, layers, first.preset),
+                for_initialization(
+                    start.run,
+                    layers,
+                    first.preset,
+                    all(p.kind == "constant" for p in problems),
+                ),
             )
         ]
+
+
+def _plain_at(trace, kind):
+    """Return the step by which the start shows that nothing passes, or None."""
+    if kind not in _SHOWN:
+        return None
+    found = [alike_at(trace)]
+    if kind in ("one_sided", "wide"):
+        found.append(flat_at(trace))
+    return min((step for step in found if step is not None), default=None)
 
 
 def _notes(problems):
@@ -165,7 +193,7 @@ def _rest(problems):
     return f" {count(more, 'more layer')} {have} {what}." if more else ""
 
 
-def _behind_at(trace, learning):
+def _behind_at(trace, learning, kind):
     """Return the step by which a run should have learnt and had not, or None.
 
     Where it learns later, the finding is resolved.
@@ -176,7 +204,10 @@ def _behind_at(trace, learning):
     if plan is None or (wide and data.input_shape == data.target_shape):
         return None
     run = learning.steps - int(trace.steps[0])
-    behind = (run >= max(_LONG, _OF_PLAN * plan)) & ~learning.good
+    wait = max(_LONG, _OF_PLAN * plan)
+    if kind == "one_unit":
+        wait = max(_NO_WAY_ROUND[0], _NO_WAY_ROUND[1] * plan)
+    behind = (run >= wait) & ~learning.good
     seen = np.flatnonzero(behind)
     return int(learning.steps[seen[0]]) if len(seen) else None
 
@@ -230,9 +261,28 @@ def _kernels(trace):
                 "inputs": int(shape[-2]),
                 "activation": info.get("activation"),
                 "trained": bool(trace.has_gradient[i]),
+                "beside": _passes_beside(trace, str(layer)),
             }
         )
     return found
+
+
+def _passes_beside(trace, layer):
+    """Whether layers behind one in the user's own code get a whole signal.
+
+    It is in a branch then, as those of residual blocks are, which often start
+    small on purpose.
+    """
+    if not trace.run.is_held(layer):
+        return False
+    std = trace.activation("std")[:1]
+    at = np.flatnonzero(trace.sites == layer)
+    if not len(std) or not len(at):
+        return False
+    sizes = np.nan_to_num(std[0].astype(np.float64))
+    came = np.append(sizes[: at[0]], float(trace.data("input_std")[0]))
+    behind = sizes[at[0] + 1 :].max(initial=0.0)
+    return bool(behind > _WHOLE * np.nan_to_num(came[-2:]).max())
 
 
 def _own_kernels(trace):
@@ -254,7 +304,7 @@ def _judge(kernels):
         for one, behind in itertools.pairwise(kernels)
         if one["units"] == 1
         and behind["inputs"] == 1
-        and one["inputs"] > 1
+        and (one["inputs"] > 1 or one["cell"])
         and one["activation"] not in (None, "linear")
     ]
     if narrow:
@@ -280,6 +330,7 @@ def _of_size(kernels):
     wide = [k for k in kernels if k["gain"] > _WIDE and k["trained"]]
     if wide:
         return "wide", wide
+    hidden = [k for k in hidden if not k["beside"]]
     share = [k["gain"] / k["expected"] for k in hidden]
     narrow = [
         k for k, part in zip(hidden, share, strict=True) if part < _NARROW
@@ -308,12 +359,12 @@ def _finding(trace, kind, guilty, seen, more):
     layers = [k["layer"] for k in guilty]
     first = int(trace.steps[0])
     text = f"{names(layers)}: {_what(kind, guilty)}."
-    remedies = _remedies(trace.run, kind, layers)
+    remedies = for_kernels(trace.run, kind, layers)
     for other, others in more:
         concerned = [k["layer"] for k in others]
         text += f" Besides, {names(concerned)}: {_what(other, others)}."
         # What nothing else makes up for comes first.
-        cures = _remedies(trace.run, other, concerned)
+        cures = for_kernels(trace.run, other, concerned)
         # With more that is wrong, one change alone is not enough.
         remedies = [*cures[::-1], *remedies]
         layers += [layer for layer in concerned if layer not in layers]
@@ -333,36 +384,6 @@ def _finding(trace, kind, guilty, seen, more):
         message=f"{text} The run has not learnt since.",
         remedies=remedies,
     )
-
-
-def _remedies(run, kind, layers):
-    glorot = changes.convert(
-        "glorot_tanh",
-        "Weights of both signs cancel, and the signal keeps its size.",
-    )
-    if kind == "one_unit" and any("Cell" in _class(run, a) for a in layers):
-        wider = {run.of_user(layer)[0]: {"units": _UNITS} for layer in layers}
-        why = "Nothing but one number gets through a layer of one unit."
-        return [
-            changes.change_layers(f"Give it {_UNITS} units", why, wider),
-        ]
-    if kind == "one_unit":
-        alone = changes.leave_out(
-            layers, "Nothing but one number gets through a layer of one unit."
-        )
-        why = "The signal then gets through, at a size that is kept."
-        return [alone, changes.several([alone, glorot], why)]
-    if kind == "one_sided":
-        return [glorot, *for_initialization(run, layers)]
-    inside = [str(layer) for layer in layers if str(layer).count("/") > 1]
-    if kind == "constant" and inside and len(inside) == len(layers):
-        # In layers of the user's own, which nothing builds anew.
-        return [draw_anew(inside), *for_initialization(run, layers)]
-    return for_initialization(run, layers)
-
-
-def _class(run, layer):
-    return str(run.info(layer).get("class"))
 
 
 def _what(kind, guilty):
@@ -388,27 +409,3 @@ def _what(kind, guilty):
         f"deviation of {number(guilty[0]['rms'])}, so {number(100 * gain)} % "
         "of the signal gets through"
     )
-
-
-def for_initialization(run, layers, preset=None):
-    """Return remedies for weights that no training should start from.
-
-    Args:
-        run: `RunInfo` of the run or the model.
-        layers: List of str. The layers.
-        preset: Str or None. Name of the pairing that fits.
-    """
-    preset = preset if preset not in (None, "linear") else "he_relu"
-    del layers
-    return [
-        changes.convert(
-            preset,
-            "Its weights keep the size of the signal from layer to layer.",
-        ),
-        changes.convert(
-            "he_relu",
-            "Normalization gives the signal its size back, whatever the "
-            "weights.",
-            normalization="batch",
-        ),
-    ]

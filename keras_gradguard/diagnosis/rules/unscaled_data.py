@@ -1,4 +1,8 @@
-"""Rules on data: outputs that do not fit the targets, scales that hurt."""
+"""Rules on data: outputs that do not fit the targets, scales that hurt.
+
+Longer than 350 lines, since a rule stands in one file with its thresholds, its
+check before the first step and its remedies.
+"""
 
 import dataclasses
 from typing import Any
@@ -8,6 +12,9 @@ from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.soon import alike_at
+from keras_gradguard.diagnosis.evidence.soon import flat_at
+from keras_gradguard.diagnosis.evidence.soon import out_of_reach_at
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
@@ -49,7 +56,10 @@ class UnscaledData(Rule):
       overshoots.
 
     Many nets learn from such data all the same. A run is reported only if
-    it has not learnt after 30 records, or its loss or gradient ran away.
+    it has not learnt after 30 records, or its loss or gradient ran away. The
+    first 17 records, fewer of a short plan, may show that it cannot. Outputs
+    are the same for every input all along, or a hidden layer is flat, or the
+    outputs come no nearer to the targets.
     """
 
     id = "unscaled_data"
@@ -74,9 +84,6 @@ class UnscaledData(Rule):
         """See `Rule.check`."""
         if not len(Learning.of(trace)) or not len(trace.steps):
             return []
-        seen = harmed_at(trace)
-        if seen is None:
-            return []
         facts = facts_of(trace)
         layer = trace.run.data.input_layer
         found = []
@@ -96,7 +103,17 @@ class UnscaledData(Rule):
             return []
         # One finding a rule: the graver, targets before inputs.
         found.sort(key=lambda f: f.severity != "critical")
-        return [dated(trace, found[0], int(trace.steps[0]), seen)]
+        harmed, soon = harmed_at(trace), _plain_at(trace, found[0])
+        seen = [step for step in (harmed, soon) if step is not None]
+        if not seen:
+            return []
+        told = dated(trace, found[0], int(trace.steps[0]), min(seen))
+        if harmed is None:
+            # It may learn all the same.
+            told = dataclasses.replace(
+                told, evidence={**told.evidence, "soon": True}
+            )
+        return [told]
 
     def check_start(self, start):
         """Judge what comes into the first layers, and the targets."""
@@ -126,13 +143,19 @@ class UnscaledData(Rule):
         return found
 
 
+def _plain_at(trace, finding):
+    """Return the step by which the harm was plain from the start, or None."""
+    if finding.evidence["of"] == "targets":
+        return out_of_reach_at(trace, finding.evidence["rms"])
+    found = [alike_at(trace)]
+    if finding.evidence["kind"] in ("large", "offset", "uneven"):
+        found.append(flat_at(trace))
+    return min((step for step in found if step is not None), default=None)
+
+
 def _without_actions(finding):
     """Several inputs: nothing says which of them to change."""
-    told = [
-        dataclasses.replace(remedy, action=None, apply=None)
-        for remedy in finding.remedies
-    ]
-    return dataclasses.replace(finding, remedies=told)
+    return dataclasses.replace(finding, remedies=[changes.normalize_each()])
 
 
 def judge_inputs(

@@ -3,11 +3,11 @@
 import dataclasses
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_gradguard.models import graph
 from keras_gradguard.models.kinds import LAYERS
+from keras_gradguard.models.values import host_copy
 from keras_gradguard.presets.arguments import scale_for
 from keras_gradguard.presets.initializers import PairedInitializer
 from keras_gradguard.presets.inspection.problem import InitializationProblem
@@ -115,9 +115,7 @@ def kernels_of(node, known):
         return
     last = layouts[-1][0]
     for name, layout in layouts:
-        values = keras.ops.convert_to_numpy(getattr(layer, name)).astype(
-            "float64"
-        )
+        values = host_copy(getattr(layer, name)).astype("float64")
         if not np.isfinite(values).all() or not values.size:
             continue
         fan_in, _ = PairedInitializer(

@@ -1,9 +1,9 @@
 """Judges stacks of layers: whether the signal dies or blows up in them."""
 
-import keras
 import numpy as np
 
 from keras_gradguard.models import graph
+from keras_gradguard.models.values import host_copy
 from keras_gradguard.presets.gains import moments
 
 # Signal lost or gained over a plain stack, as a standard deviation: Keras's
@@ -36,7 +36,7 @@ def judge_stacks(nodes, kernels):
                 q *= kernel.fan_in * kernel.rms**2
             bias = getattr(node.inner, "bias", None)
             if bias is not None:
-                bias = keras.ops.convert_to_numpy(bias).astype("float64")
+                bias = host_copy(bias).astype("float64")
                 q += float(np.mean(bias**2))
             chain = [*chain, *mine]
             std = np.sqrt(q)

@@ -17,7 +17,6 @@ from keras_gradguard.recording.measurements import Measurement
 from keras_gradguard.recording.step import output_statistics
 from keras_gradguard.recording.step import side_by_side
 from keras_gradguard.recording.step.output_statistics import Calls
-from keras_gradguard.recording.step.side_by_side import Columns
 from keras_gradguard.trace.series import DATA_SERIES
 from keras_gradguard.trace.series import OUTPUT_STATISTICS
 
@@ -60,17 +59,27 @@ class Packing:
         if not sites:
             return None
         outputs = [seen[site].outputs for site in sites]
+        tables = [
+            [output_statistics.of_samples(o, site) for o in calls]
+            for site, calls in zip(sites, outputs, strict=True)
+        ]
         parts, units = [], []
-        for run in _runs([o[0] if len(o) == 1 else None for o in outputs]):
-            if run.small:
-                table = Columns([outputs[i][0] for i in run.positions])
-                parts.append(ops.sum(table.nonzero, axis=0))
-                units += table.parts.sizes.tolist()
+        for run in _runs(outputs):
+            if run.joined:
+                chosen = [tables[i][0] for i in run.positions]
+                parts.append(_active(side_by_side.of_one_kind(chosen)))
+                units += [int(table.shape[1]) for table in chosen]
                 continue
             (i,) = run.positions
-            calls = [_active(o, sites[i]) for o in outputs[i]]
-            parts.append(output_statistics.largest(calls))
-            units.append(int(parts[-1].shape[0]))
+            calls = [_active(table) for table in tables[i]]
+            widths = [int(call.shape[0]) for call in calls]
+            if len(set(widths)) == 1:
+                parts.append(output_statistics.largest(calls))
+                units.append(widths[0])
+            else:
+                # No two of them are the same units.
+                parts += calls
+                units.append(sum(widths))
         self._counts = sites, units
         backend = _backend.current()
         samples = backend.batch_sizes([o[0] for o in outputs])
@@ -200,42 +209,47 @@ class _Run(NamedTuple):
 
     Attributes:
         positions: List of int.
-        small: Whether their outputs are laid side by side; else it is one.
+        joined: Whether they are laid side by side; else it is one.
     """
 
     positions: list
-    small: bool
+    joined: bool
 
 
-def _runs(tensors):
-    """Group what is laid side by side: a small output costs a kernel.
+def _runs(outputs):
+    """Group what is laid side by side: each costs kernels of its own.
 
     A layer may fold other axes into that of the samples, so those of which it
     is not known that they have the same number stay apart.
 
     Args:
-        tensors: List of tensors, or None for what is to stay apart.
+        outputs: List of the outputs of each site, a tensor for each call.
 
     Returns:
         List of `_Run`, in order.
     """
     runs: list = []
     rows = None
-    for i, tensor in enumerate(tensors):
-        small = tensor is not None and side_by_side.is_small(tensor)
-        if small and rows == int(tensor.shape[0]):
+    for i, calls in enumerate(outputs):
+        joined = len(calls) == 1 and _is_joined(calls[0])
+        if joined and rows == int(calls[0].shape[0]):
             runs[-1].positions.append(i)
             continue
-        runs.append(_Run([i], small))
-        rows = int(tensor.shape[0]) if small else None
+        runs.append(_Run([i], joined))
+        rows = int(calls[0].shape[0]) if joined else None
     return runs
 
 
-def _active(outputs, site):
-    active = output_statistics.active_samples(
-        outputs, site.unit_axis, site.positive
-    )
-    return ops.sum(active, axis=0)
+def _is_joined(outputs):
+    """Whether a sample and a unit become a number that is cheaply copied."""
+    if len(outputs.shape) > 2:
+        return outputs.shape[0] is not None and side_by_side.may_join()
+    return side_by_side.is_small(outputs)
+
+
+def _active(table):
+    """For how many samples each unit is not zero."""
+    return ops.sum(ops.cast(table != 0, "float32"), axis=0)
 
 
 def _split(vector, units):

@@ -3,6 +3,7 @@
 import functools
 import math
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -22,7 +23,27 @@ def is_small(tensor):
     shape = tuple(tensor.shape)
     if len(shape) != 2 or None in shape or math.prod(shape) > _SMALL:
         return False
+    return may_join()
+
+
+def may_join():
+    """Tell whether small tensors may be laid side by side at all."""
     return _backend.current().may_join()
+
+
+def of_one_kind(tables):
+    """Lay tables side by side in which only zeros matter.
+
+    Args:
+        tables: List of tensors (batch, columns).
+
+    Returns:
+        Tensor (batch, columns of all), zero where they are.
+    """
+    if len({keras.backend.standardize_dtype(t.dtype) for t in tables}) > 1:
+        # What is tiny in one dtype may be zero in another.
+        tables = [ops.cast(table != 0, "float32") for table in tables]
+    return ops.concatenate(tables, axis=1) if len(tables) > 1 else tables[0]
 
 
 def by_batch(tensors):

@@ -65,6 +65,19 @@ def test_a_pattern_that_fits_nothing_is_said():
     assert len(report.findings) > 0
 
 
+def test_what_changes_nothing_is_said():
+    rules = {
+        "frozen_layer": {"ignore": ["*_1", "emb*"]},
+        "update_ratio": {"high": 0.1},
+    }
+    notes = diagnose(with_dead_middle(), rules).notes
+    assert (
+        "Quieted: frozen_layer leaves out 1 layer ('*_1'). No layer fits "
+        "'emb*'." in notes
+    )
+    assert "Not moved: update_ratio takes high=0.1 anyway." in notes
+
+
 @pytest.mark.parametrize(
     ("ratio", "rules", "told"),
     [

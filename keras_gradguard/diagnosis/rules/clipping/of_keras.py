@@ -7,8 +7,13 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.evidence.stretches import columns
+from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.evidence.stretches import median_known
 from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.rules.clipping.thresholds import AT_ONCE
 from keras_gradguard.diagnosis.rules.clipping.thresholds import MOST
 from keras_gradguard.diagnosis.rules.clipping.thresholds import OF_KERAS_LEFT
 from keras_gradguard.diagnosis.rules.clipping.thresholds import OF_KERAS_SHARE
@@ -43,26 +48,40 @@ def starved(trace):
     if way is None or free or not len(learning):
         return None
     norms = trace.get("grad_norm", by="variable")[:, trace.has_gradient]
-    if len(norms) < RECORDS:
+    few = of_plan(trace, AT_ONCE["of_plan"], *AT_ONCE["records"])
+    if len(norms) < few:
         return None
     left = _left(trace, way, threshold, norms)
     start = int(trace.steps[0])
     plan = planned_steps(trace)
     wait = MOST if plan is None else max(RECORDS, OF_PLAN * plan)
-    late = learning.steps - start >= wait
-    late &= learning.little(0.15) & ~learning.good
+    least, little = RECORDS, learning.little(0.15)
+    if _hopeless(trace, left[:few], plan):
+        wait = least = few
+        # What the loss does in the first records is not known yet.
+        little |= np.isnan(learning.fallen)
+    late = learning.steps - start >= wait - 1
+    late &= little & ~learning.good
     for at in np.flatnonzero(late):
         stop = int(learning.steps[at])
         count = int(np.searchsorted(trace.steps, stop, "right"))
         seen = left[:count]
         seen = seen[np.isfinite(seen)]
-        if (
-            len(seen) < RECORDS
-            or np.mean(seen < OF_KERAS_LEFT) < OF_KERAS_SHARE
-        ):
+        if len(seen) < least or np.mean(seen < OF_KERAS_LEFT) < OF_KERAS_SHARE:
             continue
         return _finding(trace, way, threshold, seen, norms[:count], stop)
     return None
+
+
+def _hopeless(trace, left, plan):
+    """Whether what a clip leaves moves nothing within the plan."""
+    if plan is None or not (left < AT_ONCE["left"]).all():
+        return False
+    ratio = columns(trace.measured("update_ratio")[1], judged_layers(trace))
+    ratio = ratio[np.isfinite(ratio).any(axis=1)][: AT_ONCE["measured"]]
+    if len(ratio) < AT_ONCE["measured"]:
+        return False
+    return bool(median_known(ratio).max() * plan < AT_ONCE["reach"])
 
 
 def _clip(trace):

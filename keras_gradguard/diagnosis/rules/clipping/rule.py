@@ -3,10 +3,10 @@
 import numpy as np
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis.remedies.code import Raw
-from keras_gradguard.diagnosis.remedies.code import call
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.code import optimizer_of
+from keras_gradguard.diagnosis.remedies.expressions import Raw
+from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.rules.clipping.of_keras import starved
 from keras_gradguard.diagnosis.rules.clipping.thresholds import ALWAYS
 from keras_gradguard.diagnosis.rules.clipping.thresholds import NEVER
@@ -36,7 +36,9 @@ class Clipping(Rule):
 
     * Starved: Keras's own `clipnorm`, `clipvalue` or `global_clipnorm` leaves
       less than a twentieth of the gradient in 95 % of the steps, the steps of
-      the optimizer grow with the gradient, and nothing was learnt.
+      the optimizer grow with the gradient, and nothing was learnt. After 16
+      records, and fewer of a short plan, where it leaves less than a thousandth
+      and all planned steps together would not move the weights.
 
     References:
         - [Pascanu et al., 2013](https://arxiv.org/abs/1211.5063), who set the

@@ -1,5 +1,7 @@
 """The thresholds of the rule `clipping`, all of them."""
 
+from typing import Any
+
 # rule
 ALWAYS = {"window": 500}
 NEVER = {"window": 2000, "ratio": 0.1}
@@ -12,6 +14,15 @@ OF_KERAS_SHARE = 0.95
 RECORDS = 30
 # By then a run that is not starved has begun to learn.
 OF_PLAN, MOST = 0.02, 100
+# A clip that leaves so little, where all planned steps together would move the
+# weights by less than this of their size: told after so many records.
+AT_ONCE: dict[str, Any] = {
+    "left": 1e-3,
+    "reach": 0.015,
+    "measured": 3,
+    "of_plan": 0.025,
+    "records": (4, 16),
+}
 
 
 # uneven

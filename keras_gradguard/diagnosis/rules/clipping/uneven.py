@@ -7,10 +7,10 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.remedies.code import Raw
-from keras_gradguard.diagnosis.remedies.code import call
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.code import optimizer_of
+from keras_gradguard.diagnosis.remedies.expressions import Raw
+from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.rules.clipping.thresholds import MEASUREMENTS
 from keras_gradguard.diagnosis.rules.clipping.thresholds import UNEVEN_LEFT
 from keras_gradguard.diagnosis.rules.clipping.thresholds import UNEVEN_SHARE

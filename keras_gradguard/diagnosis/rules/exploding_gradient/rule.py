@@ -1,7 +1,9 @@
 """The rule that finds gradients that grow without bound."""
 
 from keras_gradguard.diagnosis.evidence.harm import facts_of
+from keras_gradguard.diagnosis.evidence.rates import risen_by
 from keras_gradguard.diagnosis.remedies.gradients import for_exploding
+from keras_gradguard.diagnosis.remedies.training import keep_rate
 from keras_gradguard.diagnosis.rules.exploding_gradient.at_once import at_once
 from keras_gradguard.diagnosis.rules.exploding_gradient.lasting import (
     over_depth,
@@ -126,5 +128,6 @@ class ExplodingGradient(Rule):
 
 
 def _remedies(trace, growth):
-    facts = facts_of(trace)
-    return for_exploding(trace.run, growth.layers, facts)
+    found = for_exploding(trace.run, growth.layers, facts_of(trace))
+    before = risen_by(trace, growth.told_at)
+    return found if before is None else [keep_rate(trace, before), *found]

@@ -6,15 +6,17 @@ Each judgement takes a `Trace` and returns a `Finding`, or None.
 import numpy as np
 
 from keras_gradguard._text import names
+from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
-from keras_gradguard.diagnosis.remedies.code import expression
+from keras_gradguard.diagnosis.remedies.expressions import expression
 from keras_gradguard.diagnosis.remedies.gradients import usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import pass_through
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import CLOSED
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MOVED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_ALL
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_PLAN
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_SOME
-from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_ZEROS
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import WHOLE
 from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
@@ -32,22 +34,23 @@ CUT_OFF = (
 
 def of_all(trace):
     """Judge whether the loss depends on no weight at all."""
-    norms = trace.get("grad_norm", by="variable")[:OF_ALL]
+    need = of_plan(trace, OF_PLAN, *OF_ALL)
+    norms = trace.get("grad_norm", by="variable")[:need]
     norms = norms[:, trace.has_gradient]
-    if len(norms) < OF_ALL or not norms.shape[1] or (norms != 0).any():
+    if len(norms) < need or not norms.shape[1] or (norms != 0).any():
         return None
     loss = trace.extra.get("loss")
-    if loss is not None and not (np.nan_to_num(loss[:OF_ALL]) != 0).any():
+    if loss is not None and not (np.nan_to_num(loss[:need]) != 0).any():
         # Nothing is left to learn, or no sample counts.
         return None
     if _closed(trace):
         return None
     layers = _trained(trace)
     if _zero_products(trace, layers):
-        return _zeros(trace, layers, OF_ALL)
+        return _zeros(trace, layers, need)
     text = f"The gradient is exactly zero in every layer at every step: {WHY}"
     return _finding(
-        trace, "no_dependence", [], OF_ALL, text, for_no_slope(trace.run)
+        trace, "no_dependence", [], need, text, for_no_slope(trace.run)
     )
 
 
@@ -66,27 +69,37 @@ def for_no_slope(run):
 
 def of_some(trace):
     """Judge whether layers are cut off from the loss."""
-    if some_without_loss(trace.run):
+    if some_without_loss(trace.run) or not len(trace.steps):
         return None
+    few = of_plan(trace, OF_PLAN, *OF_ALL)
+    need = of_plan(trace, OF_PLAN, *OF_SOME)
+    if not _moved(trace, need):
+        # A branch that starts at zero may wake up yet.
+        need = OF_SOME[1]
+    return _cut_off(trace, few, certain=True) or _cut_off(trace, need)
+
+
+def _cut_off(trace, count, certain=False):
+    """Judge the first `count` records; maybe what cannot wake up alone."""
     unreached = _unreached(trace)
     mask = judged_layers(trace) | unreached
-    count = min(OF_SOME, len(trace.steps))
-    first = np.where(unreached, 0.0, trace.layer_norms(0, count))[:, mask]
-    if count < OF_ZEROS or not mask.any() or _closed(trace):
+    if len(trace.steps) < count or not mask.any() or _closed(trace):
         return None
+    first = np.where(unreached, 0.0, trace.layer_norms(0, count))[:, mask]
     zero = (first == 0).all(axis=0)
     if not zero.any() or zero.all() or not np.isfinite(first).all():
         return None
-    typical = np.median(first, axis=0)
     layers = trace.layers[mask]
     if any(str(trace.info(a).get("dtype")) == "float16" for a in layers[zero]):
         return None
-    culprits = [str(layer) for layer in layers[zero]]
-    if _zero_products(trace, culprits):
-        return _zeros(trace, culprits, OF_ZEROS)
-    if count < OF_SOME:
+    if _zero_products(trace, [str(layer) for layer in layers[zero]]):
+        return _zeros(trace, [str(layer) for layer in layers[zero]], count)
+    told = zero & (unreached if certain else _ran(trace))[mask]
+    if not told.any():
         return None
-    last = int(np.flatnonzero(zero)[-1])
+    culprits = [str(layer) for layer in layers[told]]
+    typical = np.median(first, axis=0)
+    last = int(np.flatnonzero(told)[-1])
     behind = typical[last + 1 :][~zero[last + 1 :]]
     if len(behind) and behind[0] < WHOLE * typical.max():
         return None
@@ -95,7 +108,33 @@ def of_some(trace):
         f"get one. It is so at every step. {CUT_OFF}"
     )
     fixes = for_cut_off(trace.run, culprits)
-    return _finding(trace, "cut_off", culprits, OF_SOME, text, fixes)
+    return _finding(trace, "cut_off", culprits, count, text, fixes)
+
+
+def _ran(trace):
+    """Return the bool mask (L,) of layers that ran, or that may have.
+
+    On JAX one that did not run has gradients of zero. What is inside of a
+    layer runs with it, where it was not measured by itself.
+    """
+    measured = trace.activation("mean")[:1]
+    seen = ~np.isnan(measured).all(axis=0) if measured.size else []
+    sites = set(trace.sites[seen].tolist()) if len(seen) else set()
+    known, ran = set(trace.sites.tolist()), np.ones(len(trace.layers), bool)
+    for at, layer in enumerate(trace.layers.tolist() if sites else ()):
+        parts = layer.split("/")
+        above = ["/".join(parts[:end]) for end in range(1, len(parts))]
+        ran[at] = layer in sites
+        ran[at] |= layer not in known and any(path in sites for path in above)
+    return ran
+
+
+def _moved(trace, records):
+    """Whether some layer was changed for good within so many records."""
+    steps, ratio = trace.measured("update_ratio")
+    early = steps < int(trace.steps[0]) + records
+    with np.errstate(invalid="ignore"):
+        return bool((ratio[early] > MOVED).any())
 
 
 def some_without_loss(run):

@@ -16,6 +16,12 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     norms_by_layer,
 )
+from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import GROWTH
+
+_BEFORE = (
+    "What comes right behind these layers has no finite slope: look for a "
+    "square root, a norm, a spread or a logarithm at 0, or a division."
+)
 
 
 def judge(start, tell):
@@ -66,10 +72,15 @@ def _first_gradient(start, tell, bad):
     )
     clue, what = _at_start(start)
     if len(bad) < len(gradient.paths) or not clue:
-        # Something in between: it grows beyond all bounds on its way.
+        # Something in between: it grows beyond all bounds on its way, or
+        # stops at once where a slope is infinite.
         profile = profile_text(gradient.norms)
         what = f" Gradient norms from input to output: {profile}."
         clue = "growth"
+        finite = gradient.norms[np.isfinite(gradient.norms)]
+        if len(finite) and finite.max() < GROWTH * max(finite[-1], 1.0):
+            clue = "slope"
+            what += f" The loss is {number(gradient.loss)}. {_BEFORE}"
     facts = start.heads[0].facts if len(start.heads) == 1 else None
     return tell(
         "critical",

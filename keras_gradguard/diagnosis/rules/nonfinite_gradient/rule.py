@@ -65,6 +65,7 @@ class NonfiniteGradient(Rule):
         ends = [trace.data(f"output_{end}") for end in ("min", "max")]
         if (
             known
+            or not len(trace.steps)
             or not bad.any()
             or not all(np.isfinite(e).any() for e in ends)
         ):
@@ -133,7 +134,7 @@ class NonfiniteGradient(Rule):
                 f"{count(min(at, LOOK_BACK), 'step')}"
             )
         elif clue == "unknown":
-            clue = "data" if everywhere else "layer"
+            clue = "unknown" if everywhere else "layer"
         return in_a_run(
             trace,
             rule=self.id,

@@ -9,9 +9,11 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
-from keras_gradguard.diagnosis.remedies.code import call
+from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.remedies.code import compile_with
+from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
     for_numbers,
 )
@@ -21,10 +23,14 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BEYOND
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
     BOTTOMLESS,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BROADCAST
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import COLLAPSED
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import CONSTANT
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FASTER
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FEWEST
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import GAIN
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_PLAN
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_SHORT
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import PATIENCE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import RARE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import SAME
@@ -46,8 +52,9 @@ def broadcast(trace, output):
     run = learning.steps - int(trace.steps[0])
     with np.errstate(invalid="ignore"):
         small = learning.contrast < 0.5
+    wait = of_plan(trace, *BROADCAST)
     seen = np.flatnonzero(
-        (run >= PATIENCE) & small & ~learning.good & learning.stalled
+        (run >= wait) & small & ~learning.good & learning.stalled
     )
     if not len(seen):
         return None
@@ -88,6 +95,8 @@ def bottomless(trace, output):
         )
         far = size > BEYOND * np.fmax(wanted, 1e-6)
         far |= learning.crossentropy
+        # One that has a floor falls more and more slowly.
+        far |= (size > np.fmax(wanted, 1e-6)) & _faster(trace, learning)
         fell = (learning.fallen > BOTTOMLESS) & (learning.late < -1)
         # Faster and faster, or at least no slower.
         bad = fell & far & ~learning.stalled
@@ -112,6 +121,23 @@ def bottomless(trace, output):
         ],
         loss_now=float(learning.late[at]),
     )
+
+
+def _faster(trace, learning):
+    """Return (K,): the loss fell more in the last third than in the first."""
+    progress, blocks = Progress.of(trace), trace.blocks()
+    found = np.zeros(len(learning), bool)
+    if not progress.per_batch:
+        return found
+    at = np.searchsorted(blocks.last_step, learning.steps, "right")
+    for i, end in enumerate(at.tolist()):
+        if end < 6:
+            continue
+        thirds = [
+            part.mean() for part in np.array_split(progress.loss[:end], 3)
+        ]
+        found[i] = thirds[1] - thirds[2] > FASTER * (thirds[0] - thirds[1]) > 0
+    return found
 
 
 def rare_class(trace, output):
@@ -174,8 +200,8 @@ def rare_class(trace, output):
 def _missed(trace, learning, numbers):
     """Return (K,): the share that accuracy misses if one class is given.
 
-    Where all outputs lie at one side of a half, or accuracy stays the same
-    over the epochs, what is missing to 1 is the share of the other class.
+    Where all outputs of an epoch lie at one side of a half, or accuracy stays
+    the same over two, what is missing to 1 is the share of the other class.
     """
     found = np.full(len(learning), np.nan)
     series = trace.logs.get("accuracy", trace.logs.get("binary_accuracy"))
@@ -186,14 +212,24 @@ def _missed(trace, learning, numbers):
     high = trace.data("output_max")[:count]
     with np.errstate(invalid="ignore"):
         one = (high < 0.5) | (low > 0.5)
+    ends = trace.epoch_steps
     for at, step in enumerate(learning.steps):
-        done = int(np.searchsorted(trace.epoch_steps, step, "right"))
+        done = int(np.searchsorted(ends, step, "right"))
         last = series[max(0, done - 2) : done]
-        if len(last) < 2 or not np.isfinite(last).all():
+        if not len(last) or not np.isfinite(last).all():
             continue
         miss = 1 - float(last[-1])
-        same = abs(float(last[0]) - float(last[-1])) <= SAME * miss
-        if miss > 0 and same and (numbers or one[at]):
+        same = bool(abs(float(last[0]) - float(last[-1])) <= SAME * miss)
+        same &= len(last) > 1 and (numbers or bool(one[at]))
+        if not numbers:
+            begin = ends[done - 2] if done > 1 else -1
+            within = (learning.steps > begin) & (
+                learning.steps <= ends[done - 1]
+            )
+            # All of an epoch: its accuracy is the share of the other class.
+            many = int(np.count_nonzero(within)) > 1
+            same = same or (many and bool(one[within].all()))
+        if miss > 0 and same:
             found[at] = miss
     return found
 
@@ -207,7 +243,15 @@ def constant_outputs(trace, output):
     if not len(learning) or not learning.numbers:
         return None
     run = learning.steps - int(trace.steps[0])
-    due = max(FEWEST, OF_PLAN * (planned_steps(trace) or 4 * FEWEST))
+    plan = planned_steps(trace)
+    due = max(FEWEST, OF_PLAN * (plan or 4 * FEWEST))
+    if plan is not None and plan <= FEWEST:
+        # So short a run is over soon. Some begin with outputs that differ,
+        # and lose that; others are only slow, and get more time.
+        with np.errstate(invalid="ignore"):
+            widest = np.fmax.accumulate(learning.contrast)
+            lost = learning.contrast < COLLAPSED * widest
+        due = np.where(lost, OF_PLAN, OF_SHORT) * plan
     with np.errstate(invalid="ignore"):
         small = learning.contrast < CONSTANT
         small &= ~(learning.gain >= 0.02) & ~learning.good
@@ -242,4 +286,4 @@ def _waits(trace):
     plan = planned_steps(trace)
     if not plan:
         return PATIENCE
-    return max(min(PATIENCE, 0.5 * plan), 0.2 * plan)
+    return max(min(PATIENCE, 0.3 * plan), 0.2 * plan)

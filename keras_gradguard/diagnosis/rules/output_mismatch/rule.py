@@ -10,6 +10,12 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.harm import wanting_at
 from keras_gradguard.diagnosis.rules.output_mismatch import learnt
 from keras_gradguard.diagnosis.rules.output_mismatch import validation
+from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
+    below_zero,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.own_step import (
+    constant_of_own_step,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
 )
@@ -44,6 +50,7 @@ _OF_THE_COURSE = (
     same_inputs,
     validation.foreign_labels,
     learnt.constant_outputs,
+    constant_of_own_step,
 )
 
 
@@ -56,8 +63,9 @@ class OutputMismatch(Rule):
     reported at once. The rest (ReLU before a crossentropy, targets that the
     activation cannot reach) waits until the run has had 30 records and has not
     learnt. Or it stalls after 100 without having learnt a good part, or its
-    loss is not finite. A shorter run is judged at its planned end. Models with
-    several outputs are not judged.
+    loss is not finite. A shorter run is judged at its planned end. Of models
+    with several outputs it is only judged whether the loss is below 0, where
+    none of its parts can be.
 
     The course of the run shows more:
 
@@ -66,9 +74,11 @@ class OutputMismatch(Rule):
     * a class that 1 % of the targets belong to, where nothing else was learnt;
     * batches that all hold the same inputs, with other targets each time;
     * outputs that have become the same for every input, where no other cause
-      is found;
+      is found; in a train step of one's own, what a last layer of one unit
+      gives;
     * a score of validation below half of chance, beside a good one of
-      training.
+      training. In the first six epochs half of that one is enough. The loss of
+      validation then has to be above that of a constant, and to rise.
 
     Notes:
         The loss is not trusted: Keras computes a crossentropy from what goes
@@ -93,9 +103,12 @@ class OutputMismatch(Rule):
     def check(self, trace):
         """See `Rule.check`."""
         output = trace.run.output
-        if output is None:
-            return []
         first = began(trace)
+        if output is None:
+            told = below_zero(trace) if len(trace.steps) else None
+            return (
+                [] if told is None else [dated(trace, told[1], first, told[0])]
+            )
         facts = facts_of(trace)
         found = judge_targets(output, facts)
         found = found or judge_pairing(output)

@@ -1,5 +1,7 @@
 """The thresholds of the rule `output_mismatch`, all of them."""
 
+from typing import Any
+
 # rule
 # Standard deviations within which most targets lie.
 MANY = 1.5
@@ -16,6 +18,8 @@ MANY_CLASSES = 20
 
 # learnt
 PATIENCE = 100
+# Shapes that do not fit show early: share of the plan, fewest and most steps.
+BROADCAST = 0.05, 40, 100
 # A class that so few targets belong to hardly counts in the loss.
 RARE = 0.01
 # Accuracies that differ by this share of what is missing to 1 are the same.
@@ -25,9 +29,34 @@ GAIN = 0.1
 # A loss that fell by so many times its first size, and outputs that grew so
 # far beyond the targets, have no floor.
 BOTTOMLESS, BEYOND = 30.0, 4.0
+# Or that fell by so many times as much in the last third as in the one before.
+FASTER = 1.5
 # Outputs that vary by less than this share of the targets are a constant.
 CONSTANT = 0.1
 OF_PLAN, FEWEST = 0.5, 500
+# In plans of no more than that: share of the plan, and of how much the outputs
+# once varied, where they did.
+OF_SHORT, COLLAPSED = 0.8, 0.2
+# Losses that no targets that fit take below 0.
+NEVER_BELOW = (
+    "mean_squared_error",
+    "mean_absolute_error",
+    "huber",
+    "log_cosh",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+)
+
+
+# own_step
+# Of what the last layer's outputs varied by, and of the first loss.
+OWN_STEP: dict[str, Any] = {
+    "left": 0.35,
+    "fallen": 0.05,
+    "of_plan": 0.3,
+    "records": (60, 500),
+}
 
 
 # number_targets
@@ -44,3 +73,6 @@ BATCHES = 4
 # labels themselves are others.
 OF_CHANCE = 0.5
 EPOCHS = 3
+# Within so many epochs nobody overfits: of the score of training, and of the
+# loss of a constant.
+YOUNG, OF_SCORE, WORSE = 6, 0.5, 1.3

@@ -9,11 +9,15 @@ import dataclasses
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.scores import both_scores
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import EPOCHS
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_CHANCE
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_SCORE
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import WORSE
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import YOUNG
 from keras_gradguard.findings.remedy import Remedy
 
 
@@ -21,16 +25,20 @@ def foreign_labels(trace, output):
     """Judge whether validation has labels that training lacks.
 
     The score of training is good and that of validation below half of what
-    guessing gets, for three epochs in a row.
+    guessing gets, for three epochs in a row. Or in two of the first six it is
+    below half of that of training, and the loss of validation is above that of
+    a constant and rises.
     """
     for name, score, held_out, chance in both_scores(trace):
         with np.errstate(invalid="ignore"):
             good = score - chance > 0.5 * (1 - chance)
             bad = good & (held_out < OF_CHANCE * chance)
         seen = np.flatnonzero(count_within(bad, EPOCHS) == EPOCHS)
-        if not len(seen):
+        apart = good & _apart(trace, score, held_out)
+        told = [*seen[:1].tolist(), *_soon(apart)]
+        if not told:
             continue
-        at = int(seen[0])
+        at = min(told)
         found = mismatch(
             output,
             "foreign_labels",
@@ -45,12 +53,42 @@ def foreign_labels(trace, output):
             f"{number(float(score[at]))} in training and "
             f"{number(float(held_out[at]))} in validation, where guessing "
             f"gets {number(chance)}. Validation holds labels that training "
-            "lacks, or that stand for other classes there."
+            "lacks or has few of, or that stand for other classes there."
         )
         return int(trace.epoch_steps[at]), dataclasses.replace(
             found, message=text, layers=[]
         )
     return None
+
+
+def _apart(trace, score, held_out):
+    """Return (E,): validation is far off, and training takes it further away.
+
+    Its loss is above that of a constant, and above what it was at first.
+    """
+    loss = trace.logs.get("val_loss")
+    count = min(len(trace.activation_steps), 1)
+    guess = guess_of(trace, count)
+    if loss is None or not len(guess) or not guess[0] > 0 or _averages(trace):
+        return np.zeros(len(score), bool)
+    with np.errstate(invalid="ignore"):
+        away = (loss > WORSE * guess[0]) & (loss > loss[:1])
+        return away & (held_out < OF_SCORE * score)
+
+
+def _soon(apart):
+    """Return the epoch by which it was so twice in a row, among the first.
+
+    Who has seen each sample a few times has not learnt them by heart.
+    """
+    twice = np.flatnonzero(apart[1:] & apart[:-1]) + 1
+    return [int(at) for at in twice[:1] if at < YOUNG]
+
+
+def _averages(trace):
+    """Whether normalizations average over batches: those may lag behind."""
+    kinds = [str(trace.info(a).get("class")) for a in trace.layers]
+    return any("BatchNorm" in kind for kind in kinds)
 
 
 def _shuffle():

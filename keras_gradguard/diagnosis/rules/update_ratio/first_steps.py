@@ -8,6 +8,8 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
+from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.thrown import FIRST
 from keras_gradguard.diagnosis.evidence.thrown import moved_first
 from keras_gradguard.diagnosis.evidence.thrown import thrown_at
@@ -19,6 +21,8 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import HALF
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import LEFT
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MOVED
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SAME
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SAME_AT_ONCE
 from keras_gradguard.findings.build import in_a_run
 
 # Its first step sets the weights anew, whatever the rate: it is for linear
@@ -58,7 +62,7 @@ def thrown_at_start(trace):
             "anew, near 0, whatever they start from. Layers of such weights "
             "pass on next to nothing. "
         )
-    seen, thrown = _same_since(learning, start), thrown_at(trace)
+    seen, thrown = _same_since(trace, learning, start, moved), thrown_at(trace)
     if thrown is not None and (seen is None or thrown.last_step < seen):
         seen = thrown.last_step
         text += (
@@ -115,7 +119,7 @@ def _idle_since(learning, start):
     return int(learning.steps[seen[0]])
 
 
-def _same_since(learning, start):
+def _same_since(trace, learning, start, moved):
     """Return the step by which all inputs were seen to give the same."""
     before = float(learning.contrast[0])
     with np.errstate(invalid="ignore"):
@@ -124,9 +128,11 @@ def _same_since(learning, start):
     # At once: under a penalty they come nearer to one another by and by.
     if not before >= DIFFERED or not same[run < FIRST_STEPS_PATIENCE].any():
         return None
-    seen = np.flatnonzero(
-        (run >= FIRST_STEPS_PATIENCE) & same & learning.idle(0.1)
-    )
-    if not len(seen):
-        return None
-    return int(learning.steps[seen[0]])
+    late = (run >= FIRST_STEPS_PATIENCE) & same & learning.idle(0.1)
+    if moved >= HALF:
+        # Nothing is left of what was drawn: three measurements are enough.
+        fewest = of_plan(trace, *SAME_AT_ONCE)
+        gone = count_within(same & (learning.contrast < SAME), 3) == 3
+        late |= (run + 1 >= fewest) & gone
+    seen = np.flatnonzero(late)
+    return int(learning.steps[seen[0]]) if len(seen) else None

@@ -16,14 +16,30 @@ from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.baseline import most_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import model
-from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.own_code import weaken_added
+from keras_gradguard.diagnosis.rules.update_ratio.outweighed_at_once import (
+    added_leads,
+)
+from keras_gradguard.diagnosis.rules.update_ratio.outweighed_at_once import (
+    decay_of_a_step,
+)
+from keras_gradguard.diagnosis.rules.update_ratio.outweighed_at_once import (
+    penalty_leads,
+)
+from keras_gradguard.diagnosis.rules.update_ratio.outweighed_at_once import (
+    weaken_decay,
+)
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AS_CONSTANT
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
+    AT_ONCE_RECORDS,
+)
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import CONSTANT
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import FADED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import GONE
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import LESS
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import OF_PLAN
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
     OUTWEIGHED_LONG,
@@ -37,6 +53,10 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SAME
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SHARE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SHARP
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SHARP_DECAY
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SUM_OF_SIZES
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SURELY_ADDED
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import TENFOLD
 from keras_gradguard.findings.build import in_a_run
 
 # Penalties, by the variables that they are on.
@@ -53,6 +73,9 @@ def outweighed(trace):
     steps, norm = trace.measured("weight_norm")
     if not len(learning) or len(steps) < 3 or not len(trace.steps):
         return None
+    found = _at_once(trace, learning, steps, norm)
+    if found is not None:
+        return found
     start = int(trace.steps[0])
     plan = planned_steps(trace)
     # Codes and quantizers may lie at one point for a while, and then learn.
@@ -61,6 +84,7 @@ def outweighed(trace):
     with np.errstate(invalid="ignore"):
         # Outputs that follow by the draw of the weights shrink with these.
         falls = ~(learning.follows >= 0.35) | learning.shrunk
+        falls |= learning.contrast < SAME
         falls &= ~learning.good
     run = learning.steps - start
     long = run >= (
@@ -84,12 +108,80 @@ def outweighed(trace):
                 # The loss falls only as the outputs shrink.
                 found = _activity(trace, stop)
         if found is None and run[at] >= wait and learning.stalled[at]:
+            widest = float(np.nanmax(learning.contrast[: at + 1], initial=0))
+            if not learning.contrast[at] < LESS * widest:
+                continue  # outputs that come to differ are on their way
             limit = CONSTANT if idle[at] else SHARP
             contrast = float(learning.contrast[at])
             found = _collapsed(trace, contrast, stop, limit)
         if found is not None:
             return found
     return None
+
+
+def _at_once(trace, learning, steps, norm):
+    """Judge what is so strong that nobody has to wait for the loss."""
+    few = of_plan(trace, *AT_ONCE_RECORDS)
+    if len(trace.steps) < few:
+        return None
+    stop = int(trace.steps[few - 1])
+    last = int(np.searchsorted(steps, stop, "right")) - 1
+    if last < 1 or learning.good[max(0, learning.at(stop))]:
+        return None
+    if decay_of_a_step(trace.run) >= SHARP_DECAY:
+        with np.errstate(all="ignore"):
+            left = norm[last].astype(np.float64) / norm[0]
+        found = _decay(trace, left, stop)
+        if found is not None:
+            return found
+    own, loss = _penalties(trace), _first_loss(trace)
+    if not own or not loss:
+        return _added_at_once(trace, learning, loss)
+    total = sum(own.values())
+    least = sum(l2 + SUM_OF_SIZES * l1 for _, _, l1, l2 in _penalized(trace))
+    times = penalty_leads(
+        trace, lambda at: _slope(trace, at), total, least, records=few
+    )
+    if not times >= TENFOLD:
+        return None
+    layers = [str(trace.layers[i]) for i in sorted(own, key=own.get)[::-1]]
+    text = (
+        f"The penalty on the weights outweighs the task: it is {number(total)} "
+        f"of a loss of {number(loss)} at the start. That is {number(times)} "
+        "times what a constant prediction costs. The gradient is next to "
+        "nothing but that of the penalty, so only the weights shrink."
+    )
+    return _of_penalty(trace, own, layers, stop, total / abs(loss), text)
+
+
+def _added_at_once(trace, learning, loss):
+    """Judge an added loss, or a penalty on outputs, that dwarfs the task."""
+    found = added_leads(trace, learning, loss) if loss else None
+    if found is None:
+        return None
+    stop, most, late = found
+    layers = [
+        str(layer)
+        for layer in trace.layers
+        if trace.info(str(layer)).get("activity_regularizer")
+    ]
+    what = f"The penalty on the outputs of {names(layers)}"
+    if not layers:
+        what = "An added loss"
+    text = (
+        f"{what} outweighs the task. The first loss was {number(loss)}, of "
+        f"which outputs and targets make {number(most)} at most. By step "
+        f"{stop} it is {number(late)} still, so the steps serve that alone."
+    )
+    why = "`model.losses` lists it; the loss of the data must lead."
+    fix = weaken_added(trace.run, why, loss - most, most)
+    kind = "penalty"
+    if layers:
+        kind, key = "activity_penalty", ["activity_regularizer"]
+        why = "It adds up over all units of a sample."
+        fix = _weaken(trace, layers, why, key, 1e-6)
+    evidence = {"kind": kind, "share": 1 - most / loss, "threshold": SHARE}
+    return _finding(trace, layers, stop, evidence, text, [fix])
 
 
 def _while_idle(trace, norm, last, stop):
@@ -211,11 +303,7 @@ def _decay(trace, left, stop):
         f"{number(100 * float(min(left[at] for at in faded)))} % of their "
         "size, and nothing was learnt."
     )
-    fix = training.set_optimizer_arguments(
-        "Weaken the weight decay",
-        "AdamW's default is 0.004.",
-        weight_decay=OUTWEIGHED_USUAL["decay"],
-    )
+    fix = weaken_decay()
     evidence = {
         "kind": "decay",
         "weight_decay": float(decay),
@@ -265,7 +353,8 @@ def _collapsed(trace, contrast, stop, limit):
     """
     most = most_of(trace)
     loss = float(trace.data("loss")[0]) if most > 0 else math.nan
-    if not contrast < limit or not most < (1 - SHARE) * loss:
+    # The bound is a safe one: what lies above it was added for certain.
+    if not contrast < limit or not most < (1 - SURELY_ADDED) * loss:
         return None
     text = (
         f"An added loss outweighs the task. The first loss was {number(loss)}, "
@@ -284,9 +373,35 @@ def _collapsed(trace, contrast, stop, limit):
         "kind": "penalty",
         "share": 1 - most / loss,
         "contrast": contrast,
-        "threshold": SHARE,
+        "threshold": SURELY_ADDED,
     }
     return _finding(trace, [], stop, evidence, text, [fix])
+
+
+def _slope(trace, measured):
+    """Return the norm of the gradient of all penalties on weights."""
+    norm = trace.measured("weight_norm", by="variable")[1][measured]
+    square = 0.0
+    for i, _, l1, l2 in _penalized(trace):
+        size = float(norm[i])
+        if np.isfinite(size):
+            square += (2 * l2 * size) ** 2 + l1**2 * float(trace.sizes[i])
+    return math.sqrt(square)
+
+
+def _penalized(trace):
+    """Yield index, layer's index, l1 and l2 of variables with a penalty."""
+    for i, (at, path) in enumerate(
+        zip(trace.owners.tolist(), trace.variables.tolist(), strict=True)
+    ):
+        info, name = trace.info(str(trace.layers[at])), path.split("/")[-1]
+        for key, of in _REGULARIZERS.items():
+            told = info.get(key)
+            if name != of or not isinstance(told, dict):
+                continue
+            l1, l2 = (_factor(told.get(each)) for each in ("l1", "l2"))
+            if l1 + l2 > 0:
+                yield i, at, l1, l2
 
 
 def _penalties(trace, measured=0):
@@ -304,19 +419,11 @@ def _penalties(trace, measured=0):
     """
     norm = trace.measured("weight_norm", by="variable")[1][measured]
     found: dict = {}
-    for i, (at, path) in enumerate(
-        zip(trace.owners.tolist(), trace.variables.tolist(), strict=True)
-    ):
-        info, name = trace.info(str(trace.layers[at])), path.split("/")[-1]
-        for key, of in _REGULARIZERS.items():
-            told = info.get(key)
-            if name != of or not isinstance(told, dict):
-                continue
-            l1, l2 = (_factor(told.get(each)) for each in ("l1", "l2"))
-            size = float(norm[i])
-            added = l2 * size**2 + l1 * 0.8 * size * math.sqrt(trace.sizes[i])
-            if np.isfinite(added) and l1 + l2 > 0:
-                found[at] = found.get(at, 0.0) + added
+    for i, at, l1, l2 in _penalized(trace):
+        size = float(norm[i])
+        added = l2 * size**2 + l1 * 0.8 * size * math.sqrt(trace.sizes[i])
+        if np.isfinite(added):
+            found[at] = found.get(at, 0.0) + added
     return found
 
 
@@ -336,7 +443,9 @@ def _weaken(trace, layers, why, keys, to):
     changes: dict = {}
     for layer in layers:
         path, info = trace.run.of_user(layer)
-        own = {key: _l2(to) for key in keys if info.get(key)}
+        # Attention hands its own on to the layers in it, and hides it.
+        inner = trace.run.info(layer)
+        own = {k: _l2(to) for k in keys if info.get(k) or inner.get(k)}
         if own:
             changes[path] = own
     return model.change_layers("Weaken the penalty", why, changes)

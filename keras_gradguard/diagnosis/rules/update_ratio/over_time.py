@@ -9,9 +9,11 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.evidence.rates import rates_of
+from keras_gradguard.diagnosis.evidence.rates import risen_by
 from keras_gradguard.diagnosis.evidence.stretches import Progress
-from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AT_ONCE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import BLOCKS
@@ -24,6 +26,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
     OVER_TIME_PATIENCE,
 )
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SUDDEN
 from keras_gradguard.findings.build import in_a_run
 
 
@@ -37,17 +40,26 @@ def ended_early(trace):
     if not len(learning) or not len(trace.steps):
         return None
     start = int(trace.steps[0])
-    steps, rates = _rates(trace)
+    steps, rates = rates_of(trace)
     with np.errstate(invalid="ignore"):
         low = rates <= ENDED * np.fmax.accumulate(rates) if len(rates) else []
+        if len(rates) and trace.run.optimizer.schedule:
+            # What comes is known, too: one that warms up has not begun.
+            coming = np.fmax.accumulate(rates[::-1])[::-1]
+            low &= coming <= ENDED * np.nanmax(rates)
     ended = np.flatnonzero(low)
     if not len(ended):
         return None
-    end = int(steps[ended[0]])
+    end = _end_of(steps, rates, int(ended[0]))
     if plan is not None and end - start > EARLY * plan:
         return None
     run = learning.steps - end
     wait = max(OVER_TIME_PATIENCE, 0 if plan is not None else end - start)
+    sudden = plan is not None and end - start <= min(
+        SUDDEN["steps"], SUDDEN["of_plan"] * plan
+    )
+    if sudden:
+        wait = of_plan(trace, *SUDDEN["wait"])
     with np.errstate(invalid="ignore"):
         little = (learning.fallen < 0.5) | (learning.gain < 0.5)
     with np.errstate(invalid="ignore"):
@@ -55,7 +67,10 @@ def ended_early(trace):
         if plan is not None and end - start < AT_ONCE * plan:
             # No run is through so soon, whatever it has learnt till then.
             learnt = (learning.fallen > 0.9) | (learning.score > 0.9)
-    late = (run >= wait) & learning.stalled
+    late = (run >= wait) & (learning.stalled | sudden)
+    if sudden:
+        # In so few steps nothing is learnt, whatever the loss tells so far.
+        little |= np.isnan(learning.fallen)
     seen = np.flatnonzero(late & little & ~learnt)
     if not len(seen):
         return None
@@ -80,7 +95,7 @@ def ended_early(trace):
     )
     fixes = [constant]
     if not trace.run.optimizer.schedule:
-        fixes = [_without_callback(trace, "lowers", highest)]
+        fixes = [training.without_callback(trace, "lowers", highest)]
     elif plan is not None:
         why = "It counts steps, which are batches and not epochs."
         whole = dataclasses.replace(
@@ -96,6 +111,58 @@ def ended_early(trace):
         "window": {"first_step": end, "last_step": stop},
     }
     return _finding(trace, "warning", end, evidence, text, fixes)
+
+
+def _end_of(steps, rates, at):
+    """Return the step by which a rate has ended, between two that are known."""
+    limit = ENDED * float(np.nanmax(rates[: at + 1]))
+    before, now = (float(rates[i]) for i in (max(0, at - 1), at))
+    if at < 1 or not before > limit >= now > 0:
+        return int(steps[at])
+    # Most schedules fall by a factor at each step.
+    part = np.log(before / limit) / np.log(before / now)
+    return int(np.ceil(steps[at - 1] + part * (steps[at] - steps[at - 1])))
+
+
+def never_begins(trace):
+    """Judge whether a warm-up takes longer than the run.
+
+    By its planned end the rate is a fiftieth of what it would become.
+    """
+    plan, schedule = planned_steps(trace), trace.run.optimizer.schedule
+    few = of_plan(trace, *SUDDEN["wait"])
+    learning = Learning.of(trace)
+    if plan is None or not schedule or len(trace.steps) < few:
+        return None
+    steps, rates = rates_of(trace)
+    start, stop = int(trace.steps[0]), int(trace.steps[few - 1])
+    if not np.isfinite(rates).all() or int(steps[0]) != start:
+        return None
+    reached = float(np.interp(start + plan, steps, rates))
+    reached = max(reached, float(rates[steps <= start + plan].max()))
+    highest = float(rates.max())
+    if not reached < ENDED * highest or len(learning) < 1:
+        return None
+    seen = learning.steps[(learning.steps >= stop) & ~learning.good]
+    if not len(seen):
+        return None
+    text = (
+        f"The warm-up takes longer than the run: after all {plan:,} planned "
+        f"steps the learning rate is {number(reached)}, on its way to "
+        f"{number(highest)}. The schedule counts steps, which are batches."
+    )
+    whole = dataclasses.replace(
+        training.schedule("It then falls again by its end.", plan, highest),
+        title="Let the schedule last for the whole run",
+    )
+    evidence = {
+        "kind": "schedule",
+        "learning_rate": reached,
+        "largest_rate": highest,
+        "threshold": ENDED,
+        "window": {"first_step": start, "last_step": int(seen[0])},
+    }
+    return _finding(trace, "warning", start, evidence, text, [whole])
 
 
 def lost_again(trace):
@@ -131,7 +198,7 @@ def lost_again(trace):
         f"{number(float(loss[last]))}. It had fallen from {number(first)} to "
         f"{number(float(best[begin]))}. A step was too large."
     )
-    _, rates = _rates(trace)
+    _, rates = rates_of(trace)
     rising = len(rates) and np.nanmax(rates) > 3 * rates[0]
     if rising:
         text += (
@@ -145,7 +212,9 @@ def lost_again(trace):
     ]
     if rising and not trace.run.optimizer.schedule:
         rate = float(min(rates[0], trace.run.learning_rate or rates[0]))
-        fixes.insert(0, _without_callback(trace, "raises", rate))
+        fixes.insert(0, training.without_callback(trace, "raises", rate))
+    elif rising and (before := risen_by(trace, since)) is not None:
+        fixes.insert(0, training.keep_rate(trace, before))
     evidence = {
         "kind": "lost",
         "loss_first": float(first),
@@ -155,35 +224,6 @@ def lost_again(trace):
         "window": {"first_step": since, "last_step": stop},
     }
     return _finding(trace, "critical", since, evidence, text, fixes)
-
-
-def _without_callback(trace, does, rate):
-    # It sets the rate at each epoch, whatever the optimizer is told.
-    return model.words(
-        f"Leave out the callback that {does} the learning rate",
-        f"It then stays at {number(rate)} for the whole run.",
-        f"model.optimizer.learning_rate = {rate:.3g}\n"
-        f"model.fit(x, y, epochs={trace.run.epochs_planned or 10})"
-        "  # without the callback",
-    )
-
-
-def _rates(trace):
-    """Return steps and learning rates, of a schedule or of the epochs' logs."""
-    pairs = trace.run.optimizer.schedule
-    if pairs:
-        table = np.array([pair[:2] for pair in pairs], np.float64)
-        return table[:, 0], table[:, 1]
-    logged = trace.logs.get("learning_rate")
-    if (
-        logged is None
-        or not np.isfinite(logged).all()
-        or not (logged > 0).any()
-    ):
-        return np.zeros(0), np.zeros(0)
-    # An epoch's rate holds from the end of the one before.
-    ends = np.concatenate([trace.steps[:1], trace.epoch_steps[:-1]])
-    return ends.astype(np.float64), logged
 
 
 def _finding(trace, severity, first, evidence, text, fixes):

@@ -24,8 +24,12 @@ from keras_gradguard.diagnosis.rules.update_ratio.first_steps import (
 from keras_gradguard.diagnosis.rules.update_ratio.half import half_precision
 from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
+from keras_gradguard.diagnosis.rules.update_ratio.outweighed_at_once import (
+    decay_at_start,
+)
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
+from keras_gradguard.diagnosis.rules.update_ratio.over_time import never_begins
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
@@ -38,6 +42,7 @@ _OF_THE_COURSE = (
     outweighed,
     thrown_at_start,
     ended_early,
+    never_begins,
     lost_again,
     one_side_won,
 )
@@ -66,7 +71,7 @@ class UpdateRatio(Rule):
     * a penalty or a weight decay under which the weights shrank to a third,
       or an added loss under which the outputs are a constant;
     * a schedule that takes the learning rate away in the first third of the
-      run;
+      run, or whose warm-up takes longer than the run;
     * weights in float16 under an epsilon that is nothing there;
     * first steps that change the weights by 0.2, where the outputs are the
       same for every input since;
@@ -209,7 +214,11 @@ class UpdateRatio(Rule):
         found = []
         if start.gradient is not None and not start.tells(*told):
             found = self._first_step(start)
-        return found or judge_learning_rate(start.run.optimizer)
+        found = found or judge_learning_rate(start.run.optimizer)
+        decay = None if found else decay_at_start(start.run)
+        if decay is not None:
+            found = [self.at_start("critical", [], *decay)]
+        return found
 
     def _first_step(self, start):
         optimizer = start.run.optimizer

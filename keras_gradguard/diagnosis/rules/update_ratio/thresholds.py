@@ -1,5 +1,7 @@
 """The thresholds of the rule `update_ratio`, all of them."""
 
+from typing import Any
+
 # rule
 MEASURED = 5
 # A first step that replaces this share of the weights, in the median layer,
@@ -16,6 +18,8 @@ HALF = 0.5
 # Outputs that differed by so much at first, and by this share of it now.
 DIFFERED, LEFT = 0.02, 0.05
 FIRST_STEPS_PATIENCE = 30
+# By so much of the plan where half of the weights are gone.
+SAME_AT_ONCE = 0.025, 6, 30
 
 
 # half
@@ -47,11 +51,25 @@ SHARE = 0.3
 # loss of the data lies within this of a constant prediction's, or the outputs
 # vary by less than this.
 OUTWEIGHED_LONG, OF_PLAN, AS_CONSTANT, SAME = 100, 0.2, 0.95, 0.02
+# What is so strong that it is told at once: a decay that takes this share off
+# the weights at each step, a penalty so many times the loss of a constant whose
+# gradient is this part of the whole. By this share of the plan, and at least
+# and at most so many records. The weights of a layer that is of use have a norm
+# of 1 at least, and the sum of their sizes is so many times that.
+SHARP_DECAY, TENFOLD, ALONE = 0.01, 10.0, (0.9, 1.1)
+AT_ONCE_RECORDS = 0.025, 5, 16
+SUM_OF_SIZES = 3.0
+# An added loss of so many times the rest at first and after these records.
+ADDED, ADDED_WAIT = (8.0, 4.0), (0.04, 16, 64)
+# Of the first loss, beyond what outputs and targets can make.
+SURELY_ADDED = 0.1
 # A penalty of which so little is left has had its way.
 GONE = 0.1
 # Outputs that vary by less than this share of the targets are near a constant;
 # by less than that where the loss alone would be one of a run that learns.
 CONSTANT, SHARP = 0.3, 0.1
+# Of what they varied by before.
+LESS = 0.8
 # Penalties that leave a network free to learn, and decays of AdamW's kind.
 OUTWEIGHED_USUAL = {"penalty": 1e-4, "decay": 4e-3}
 
@@ -63,6 +81,9 @@ ENDED = 0.02
 EARLY = 0.35
 AT_ONCE = 0.1
 OVER_TIME_PATIENCE = 30
+# A rate that ends within so many steps, and this share of the plan, leaves no
+# time to learn: told by so much of the plan behind that.
+SUDDEN: dict[str, Any] = {"steps": 60, "of_plan": 0.1, "wait": (0.025, 4, 16)}
 # What a run had learnt, and what is left of it where it is lost.
 LEARNT, OVER_TIME_LOST = 0.5, 0.1
 BLOCKS = 5

@@ -21,7 +21,7 @@ def for_vanishing(run, layers):
     found = for_recurrent(run, layers, gates)
     if recurrent_layers(run, layers):
         # What is behind them in depth is not what is missing.
-        return found
+        return found or [*_flat_gates(), *_smaller_steps(run)]
     kinds = {run.info(layer).get("activation") for layer in layers}
     squashing = sorted(kind for kind in kinds if kind in _SATURATING)
     rectified = kinds <= {"relu", None, "linear"} and "relu" in kinds
@@ -63,6 +63,16 @@ def for_vanishing(run, layers):
         # So many factors multiply to next to nothing however they start.
         fixes = [skips, normalized, paired]
     return [*_smaller_steps(run), *fixes]
+
+
+def _flat_gates():
+    """Return what helps gates that let nothing through: they are full."""
+    return [
+        changes.normalize_inputs(
+            "Gates stand open or shut where what comes in is large, and pass "
+            "no gradient on.",
+        )
+    ]
 
 
 def _smaller_steps(run):

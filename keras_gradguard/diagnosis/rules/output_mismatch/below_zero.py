@@ -1,0 +1,55 @@
+"""Losses below zero, where none of them can be for targets that fit.
+
+The judgement takes a `Trace` and returns the step by which it was seen and a
+finding, or None. Models with several outputs are judged, too.
+"""
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
+    NEVER_BELOW,
+)
+from keras_gradguard.findings.remedy import Remedy
+
+
+def below_zero(trace):
+    """Judge whether a crossentropy has targets outside of 0 to 1."""
+    outputs, loss = trace.run.outputs, trace.extra.get("loss")
+    known = [output.loss_name in NEVER_BELOW for output in outputs]
+    guilty = [
+        output
+        for output in outputs
+        if output.loss_name in ("binary_crossentropy", NEVER_BELOW[-2])
+    ]
+    if not outputs or not all(known) or not guilty or loss is None:
+        return None
+    with np.errstate(invalid="ignore"):
+        first = abs(float(loss[0])) if len(loss) else np.nan
+        below = np.flatnonzero(loss < -max(1.0, first))
+    if not len(below):
+        return None
+    step = int(trace.steps[below[0]])
+    layers = [output.layer for output in guilty if output.layer]
+    where = f" of {names(layers)}" if layers else ""
+    found = mismatch(
+        guilty[0],
+        "no_floor",
+        f"the loss is below 0, {number(float(loss[below[0]]))} at step {step}. "
+        f"None of its parts can be where the targets fit: those{where} lie "
+        "outside of 0 to 1. Such a loss has no lower end, and falls though "
+        "nothing is learnt.",
+        [
+            Remedy(
+                "Look at the range of the targets",
+                "A crossentropy takes probabilities. Counts and prices want a "
+                "squared error, and an output without activation.",
+                "print(keras.tree.map_structure("
+                "lambda part: (part.min(), part.max()), y))",
+            )
+        ],
+        loss_now=float(loss[below[0]]),
+    )
+    return step, found
