@@ -66,6 +66,8 @@ class Activity:
                 )
             }
         trace.meta["data"] = measurement.facts
+        if not paths:
+            columns = {}  # activations are measured no more, the data are
         trace.append_activations(
             measurement.step, paths, columns, measurement.data
         )

@@ -6,7 +6,7 @@ from keras_gradguard.recording.step.gradients import Mode
 
 # A full step costs about a third more; one in 64 costs half a percent.
 _FULL_EVERY = 64
-_FULL_EARLY = (0, 1, 2, 4, 8, 16, 24, 32, 48, 80, 96)
+_FULL_EARLY = (0, 1, 2, 4, 16)
 
 
 def is_full_step(count):

@@ -856,3 +856,26 @@ def test_layers_that_cannot_be_seen_are_named():
     (reason,) = detector.skipped.values()
     assert reason == "it runs inside of a TimeDistributed"
     assert reason in detector.summary()
+
+
+def test_a_layer_called_twice_is_active_in_either_call():
+    hidden = keras.layers.Dense(6, "relu", name="hidden")
+    first, second = keras.Input((3,)), keras.Input((3,))
+    outputs = keras.layers.Dense(1)(hidden(first) + hidden(second))
+    model = keras.Model([first, second], outputs)
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    random = np.random.default_rng(0)
+    a, b = random.normal(size=(2, 40, 3)).astype("float32")
+    detector = kgg.DeadReLUDetector(verbose=0)
+    model.fit(
+        [a, b],
+        np.zeros((40, 1)),
+        batch_size=16,  # the last batch has eight
+        verbose=0,
+        callbacks=[detector],
+    )
+    kernel = hidden.get_weights()[0].astype("float64")
+    active = (a @ kernel > 0) | (b @ kernel > 0)
+    np.testing.assert_allclose(
+        detector.share["hidden"], active.mean(0), rtol=1e-6
+    )

@@ -29,11 +29,14 @@ class Origin:
             `"weights"`, `"batch"` (its data or the loss) or `"unknown"`.
         what: Str. It in words.
         layers: List of str. Layers that lead, [] where nothing tells.
+        unless_grown: Str. What else to say, where the gradient has not
+            exploded before.
     """
 
     clue: str
     what: str
     layers: list
+    unless_grown: str = ""
 
 
 def origin_of(trace, at, weights_gone):
@@ -87,11 +90,11 @@ def origin_of(trace, at, weights_gone):
         before = _in_order_before(trace, step)
         if before is None:
             return Origin("unknown", what, [])
-        what += (
+        more = (
             f". Data, weights and outputs were in order at step {before}: look "
             "at the data of the batch, and at the loss function"
         )
-        return Origin("batch", what, [])
+        return Origin("batch", what, [], more)
     return Origin("unknown", "", [])
 
 

@@ -71,14 +71,13 @@ class Packing:
                 units += [int(table.shape[1]) for table in chosen]
                 continue
             (i,) = run.positions
-            calls = [_active(table) for table in tables[i]]
-            widths = [int(call.shape[0]) for call in calls]
+            widths = [int(table.shape[1]) for table in tables[i]]
             if len(set(widths)) == 1:
-                parts.append(output_statistics.largest(calls))
+                parts.append(_active_in_any(tables[i]))
                 units.append(widths[0])
             else:
                 # No two of them are the same units.
-                parts += calls
+                parts += [_active(table) for table in tables[i]]
                 units.append(sum(widths))
         self._counts = sites, units
         backend = _backend.current()
@@ -250,6 +249,36 @@ def _is_joined(outputs):
 def _active(table):
     """For how many samples each unit is not zero."""
     return ops.sum(ops.cast(table != 0, "float32"), axis=0)
+
+
+def _active_in_any(tables):
+    """The same over calls: where a unit is not zero in one of them.
+
+    Calls of which a layer folds other axes into that of the samples do not
+    have the same samples. Then the call that shows most of a unit counts.
+
+    Args:
+        tables: List of tensors (batch, units).
+    """
+    if len(tables) == 1:
+        return _active(tables[0])
+
+    def one_by_one():
+        counts = ops.stack([_active(table) for table in tables], axis=0)
+        return ops.max(counts, axis=0)
+
+    def together(rows=None):
+        shown = [ops.cast(table[:rows] != 0, "float32") for table in tables]
+        return ops.sum(output_statistics.largest(shown), axis=0)
+
+    known = {table.shape[0] for table in tables}
+    if None not in known:
+        return together() if len(known) == 1 else one_by_one()
+    rows = ops.stack([ops.shape(table)[0] for table in tables], axis=0)
+    least = ops.min(rows)
+    return ops.cond(
+        ops.equal(least, ops.max(rows)), lambda: together(least), one_by_one
+    )
 
 
 def _split(vector, units):

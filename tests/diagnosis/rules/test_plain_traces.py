@@ -12,7 +12,7 @@ from tests.diagnosis.synthetic import steady
 
 pytestmark = pytest.mark.pure
 
-MEASURED = (0, 1, 2, 4, 8, 16, 24, 32, 48, *range(64, 400, 32))
+MEASURED = (0, 1, 2, 4, 16, *range(64, 400, 64))
 
 
 def classes(val_accuracy, val_loss, epochs=8, kind="Dense"):

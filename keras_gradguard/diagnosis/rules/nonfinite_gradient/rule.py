@@ -133,8 +133,10 @@ class NonfiniteGradient(Rule):
                 f"{number(growth)}-fold within "
                 f"{count(min(at, LOOK_BACK), 'step')}"
             )
-        elif clue == "unknown":
-            clue = "unknown" if everywhere else "layer"
+        else:
+            what += origin.unless_grown
+            if clue == "unknown" and not everywhere:
+                clue = "layer"
         return in_a_run(
             trace,
             rule=self.id,
