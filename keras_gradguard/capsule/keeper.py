@@ -238,10 +238,8 @@ class Keeper:
             self._guard(self._look, block)
 
     def _look(self, block):
-        # Its records may come before the execution is over.
-        self._take_batches()
-        bad = nonfinite_rows(self._model, block)
-        together = global_norms(block)
+        self._take_batches()  # records may come before the execution is over
+        bad, together = nonfinite_rows(self._model, block), global_norms(block)
         self._records.append((block.steps, block.grad_norm, block.loss))
         for at, step in enumerate(block.steps.tolist()):
             if bad[at]:
