@@ -20,8 +20,23 @@ def hover(page, x, y):
     """Point at a place of the map."""
     page.script("document.activeElement.blur()")
     page.move_to(".heatmap canvas", x, y)
-    # To move may scroll, and the head of the tab would lie over its options.
-    page.script("window.scrollTo(0, 0)")
+    to_top(page)
+
+
+def to_top(page):
+    """Scroll to the top: the head of the tab lies over what is scrolled."""
+    top = (
+        "window.scrollTo({top: 0, behavior: 'instant'});"
+        "const done = arguments[0];"
+        "requestAnimationFrame(() => requestAnimationFrame(() =>"
+        "done(window.scrollY === 0)))"
+    )
+    page.wait(lambda: page.chrome.execute_async_script(top))
+
+
+def loaded(page):
+    """Wait until what was asked for is drawn."""
+    page.wait(lambda: not page.all("main[aria-busy=true]"))
 
 
 def compare(page, runs, total):
@@ -59,28 +74,32 @@ def _wide(folder, url, total):
             _shot(folder, page, name)
         page.drag(".heatmap canvas", 0.3, 0.4, 0.6)
         page.wait(lambda: page.find(".steps button").is_enabled())
-        page.wait(lambda: not page.all("main[aria-busy=true]"))
+        loaded(page)
         hover(page, 0.5, 0.6)
         _shot(folder, page, "zoom")
         page.script("document.querySelector('.steps button').click()")
         page.wait(lambda: not page.find(".steps button").is_enabled())
         page.find("button.toggle").click()
         page.wait(lambda: len(page.all(".runs tbody tr")) == total)
+        loaded(page)
+        to_top(page)
         _shot(folder, page, "runs")
         page.find("button.toggle").click()
         compare(page, ["moons_sigmoid", "moons_relu"], 2)
         page.wait(lambda: len(page.all(".detail svg")) == 4)
+        to_top(page)
         _shot(folder, page, "compare")
 
 
 def _dark_and_narrow(folder, url):
-    for name, width, height, dark in (
-        ("dark", 1280, 1240, True),
-        ("phone", 390, 1500, False),
+    for name, run, at, width, height, dark in (
+        ("dark", "ten_sigmoid", (0.5, 0.2), 1280, 1240, True),
+        ("200_layers_dark", "backbone", (0.6, 0.3), 1280, 1240, True),
+        ("phone", "ten_sigmoid", (0.5, 0.2), 390, 1500, False),
     ):
         with browsing(width, height) as page:
             page.phone(width, height)
             page.open(url, dark)
-            show(page, "ten_sigmoid")
-            hover(page, 0.5, 0.2)
+            show(page, run)
+            hover(page, *at)
             _shot(folder, page, name)

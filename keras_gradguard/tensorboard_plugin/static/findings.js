@@ -139,8 +139,13 @@ function ending(path, most = 44) {
     ? `…/${folders.join("/")}` : path, most);
 }
 
+/** The layers that stand as buttons on the card of a finding. */
+export function namedLayers(finding) {
+  return finding.layers.slice(0, 6);
+}
+
 function layerButtons(finding, layers, onPick) {
-  const shown = finding.layers.slice(0, 6);
+  const shown = namedLayers(finding);
   const parts = shown.map((layer) =>
     layers.includes(layer)
       ? html("button", {
@@ -222,8 +227,11 @@ export function findingsList(overview, onPick) {
       ? "The rules look at the record again and again while it grows. " +
         "They have found nothing so far."
       : "No rule has found a problem."));
-    for (const reason of overview.not_judged ?? []) {
-      cards.push(html("p", { class: "dim" }, `Not judged: ${reason}`));
+    const { not_judged: reasons, first_step: first, last_step: last } = overview;
+    const steps = many(last + 1 - first, "step");
+    for (const reason of reasons ?? []) {
+      cards.push(html("p", { class: "dim" },
+        `Not judged in ${steps}: ${reason}.`));
     }
   }
   return [...cards, ...goneList(gone, prefix)];
