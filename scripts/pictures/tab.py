@@ -93,7 +93,6 @@ def _wide(folder, url, total):
 
 def _dark_and_narrow(folder, url):
     for name, run, at, width, height, dark in (
-        ("dark", "ten_sigmoid", (0.5, 0.2), 1280, 1240, True),
         ("200_layers_dark", "backbone", (0.6, 0.3), 1280, 1240, True),
         ("phone", "ten_sigmoid", (0.5, 0.2), 390, 1500, False),
     ):
