@@ -100,25 +100,9 @@ function breakable(text) {
     (i ? [html("wbr"), part] : [part]));
 }
 
-/** A text in which a list of three layers and more is their number. */
-export function counted(text, layers) {
-  if (layers.length < 3) return text;
-  const names = [...layers].sort((a, b) => b.length - a.length)
-    .map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  const one = `(?:${names.join("|")})(?![\\w/])`;
-  const list = new RegExp(`(?<![\\w/])${one}(?:, ${one})*` +
-    ` and (?:${one}|([\\d,]+) more layers)`, "g");
-  return text.replace(list, (found, more) => {
-    const listed = found.split(/, | and /).length - (more ? 1 : 0);
-    const count = listed + Number((more ?? "0").replaceAll(",", ""));
-    return count > 2 ? `${integer(count)} layers` : found;
-  });
-}
-
 /** The first sentence, and the rest folded away. */
 function message(finding, prefix) {
-  // They stand below it, to be opened.
-  const text = counted(finding.message, finding.layers);
+  const text = finding.message;
   const short = prefix ? text.replaceAll(prefix, "") : text;
   const end = short.search(/[.!?] [A-Z]/) + 1;
   const rest = short.slice(end).trim();
