@@ -281,7 +281,7 @@ class TabSeries:
 
 
 def _as_shown(finding, trace):
-    """Return a finding as JSON: its card lists the layers, its text does not."""
+    """Return a finding as JSON; its card lists the layers, its text none."""
     layers = culprits(finding, trace)
     message = counted(finding.message, layers)
     return {**finding.to_dict(), "layers": layers, "message": message}
