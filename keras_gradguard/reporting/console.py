@@ -129,14 +129,17 @@ def _fact_and_bars(page, lines):
     """Return by how much, and its bars: in one line where they fit."""
     if not len(lines.profile):
         return [lines.fact]
-    what = f"{lines.profile_of}, input to output: "
-    after = f" ({span(lines.profile)})"
+    what, after = lines.profile_of, f" ({span(lines.profile)})"
     room = page.width - 2 - len(after)
-    both = f"{lines.fact} {what[0].upper()}{what[1:]}"
-    fits = len(both) + min(len(lines.profile), 2 * _FEWEST_BARS) <= room
-    before = both if fits else what
-    few = bands(lines.profile, max(_FEWEST_BARS, room - len(before)))
-    bars = f"{before}{sparkline(few, page.encoding)}{after}"
+    few = min(len(lines.profile), _FEWEST_BARS)
+    both = f"{lines.fact} {what[0].upper()}{what[1:]}, input to output: "
+    alone = f"{what}, from input to output: "
+    fits = len(both) + min(len(lines.profile), 2 * few) <= room
+    if not fits and len(alone) + few > room:
+        alone = f"{what}, input to output: "
+    before = both if fits else alone
+    shown = bands(lines.profile, max(_FEWEST_BARS, room - len(before)))
+    bars = f"{before}{sparkline(shown, page.encoding)}{after}"
     return [bars] if fits else [lines.fact, bars]
 
 
