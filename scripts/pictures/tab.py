@@ -92,13 +92,13 @@ def _wide(folder, url, total):
 
 
 def _dark_and_narrow(folder, url):
-    for name, run, at, width, height, dark in (
-        ("200_layers_dark", "backbone", (0.6, 0.3), 1280, 1240, True),
-        ("phone", "ten_sigmoid", (0.5, 0.2), 390, 1500, False),
+    for name, width, height, dark in (
+        ("dark", 1280, 1240, True),
+        ("phone", 390, 1500, False),
     ):
         with browsing(width, height) as page:
             page.phone(width, height)
             page.open(url, dark)
-            show(page, run)
-            hover(page, *at)
+            show(page, "ten_sigmoid")
+            hover(page, 0.5, 0.2)
             _shot(folder, page, name)
