@@ -352,7 +352,8 @@ def divided_as_whole_numbers():
 def noise_drowns_the_picture():
     return pictures(
         _opt.Adam(1e-3),
-        layers.GaussianNoise(20.0),
+        layers.Rescaling(0.02),
+        layers.GaussianNoise(1.0),
         layers.Conv2D(16, 3, activation="relu"),
         layers.Flatten(),
         layers.Dense(10, "softmax"),

@@ -283,13 +283,14 @@ def test_a_loss_that_swings_from_epoch_to_epoch():
 def test_a_loss_that_stays_where_it_began(factor):
     loss = np.full(1000, 0.7) * factor
     grads = np.ones((1000, 3))
-    (finding,) = diagnose(run(loss, grads, epochs=10)).findings
+    short = {"epochs": 10, "ratio": 2e-4}
+    (finding,) = diagnose(run(loss, grads, **short)).findings
     assert finding.rule == "loss_plateau"
     assert 500 <= finding.evidence["window"]["last_step"] < 600
     # Deep tanh nets take a quarter of the time before they start.
-    assert ids(run(loss[:400], grads[:400], epochs=10)) == []
+    assert ids(run(loss[:400], grads[:400], **short)) == []
     slow = 0.7 * factor * (1 - np.linspace(0, 0.02, 1000))
-    assert ids(run(slow, grads, epochs=10)) == ["slow_convergence"]
+    assert ids(run(slow, grads, **short)) == ["slow_convergence"]
 
 
 def test_outputs_that_are_the_same_for_every_input_are_told_soon():
@@ -516,3 +517,75 @@ def test_parts_of_short_epochs_differ_by_the_batches_in_them():
     # Epochs that differ are told all the same.
     swing = np.repeat(np.where(np.arange(60) % 2, 1.5, 0.7), 12)
     assert "oscillating_loss" in ids(run(loss * swing, grads, **meta))
+
+
+MOVED = {"ratio": 2e-3, "epochs": 4}
+STILL = {"output_spread": 1e-4}
+
+
+def test_outputs_that_have_nothing_to_do_with_the_targets():
+    (finding,) = diagnose(run(**MOVED)).ranked
+    assert finding.evidence["kind"] == "unrelated"
+    assert "nothing to do with the targets" in finding.message
+    assert "moved by" in finding.message
+    # Small steps, outputs that are all alike, or a run that learns late.
+    assert "output_mismatch" not in ids(run(ratio=2e-4, epochs=4))
+    assert "output_mismatch" not in ids(run(data=STILL, **MOVED))
+    late = np.repeat([0.05, 0.4], [7, 4])
+    data = {"output_correlation": late}
+    assert ids(run(FALLING, data=data, **MOVED)) == []
+
+
+@pytest.mark.parametrize(("units", "told"), [(1, True), (16, False)])
+def test_of_many_numbers_a_correlation_says_little(units, told):
+    output = {"loss": "mse", "activation": "linear", "layer": "dense_2"}
+    trace = run(
+        np.full(400, 0.06),
+        data={"output_spread": 0.1},
+        outputs=[{**output, "units": units}],
+        **MOVED,
+    )
+    kinds = [f.evidence.get("kind") for f in diagnose(trace).findings]
+    assert ("unrelated" in kinds) == told
+
+
+def test_inputs_that_are_all_one_number():
+    """As of pixels that were divided as whole numbers."""
+    zeros = {f"input_{name}": 0.0 for name in ("mean", "std", "min", "max")}
+    zeros |= {"output_spread": 0.0, "output_correlation": np.nan}
+    (finding,) = diagnose(run(data=zeros, **SHORT)).ranked
+    assert finding.evidence["kind"] == "constant"
+    assert "All inputs are 0." in finding.message
+    assert "x // 255" in finding.message
+
+
+@pytest.mark.parametrize("far", [1.0, 30.0])
+def test_targets_so_tiny_that_the_loss_falls_for_nothing(far):
+    """Outputs come down to them, by a loss a thousand times lower."""
+    tiny = {"target_std": 1e-3, "target_mean": 1e-4, "output_spread": 0.03}
+    loss = np.geomspace(0.2, 1e-6 * far, 400)
+    output = {"loss": "mse", "activation": "linear", "layer": "dense_2"}
+    found = ids(run(loss, data=tiny, outputs=[output], **SHORT))
+    assert found == ["unscaled_data"]
+    follows = {**tiny, "output_spread": 1e-3, "output_correlation": 0.95}
+    loss = np.geomspace(0.2, 1e-8, 400)
+    assert ids(run(loss, data=follows, outputs=[output], **SHORT)) == []
+
+
+def test_normalization_over_a_batch_of_one_row():
+    norm = {"class": "BatchNormalization", "shapes": {"gamma": [16]}}
+    dense = {"class": "Dense", "shapes": {"kernel": [16, 16]}}
+    info = {"dense_0": dense, "dense_1": norm, "dense_2": dense}
+    grads = np.ones((400, 3)) * [0, 0, 1]
+    one = {"samples": 1}
+    finding = diagnose(run(grads=grads, data=one, layer_info=info)).ranked[0]
+    assert finding.evidence["kind"] == "one_row"
+    assert finding.layers == ["dense_1"]
+    assert "batch_size=32" in finding.remedies[0].code
+    # A convolution in front has more values than rows.
+    alive = np.ones((400, 3))
+    assert "frozen_layer" not in ids(
+        run(FALLING, alive, data={**LEARNT, **one}, layer_info=info)
+    )
+    plain = diagnose(run(grads=grads, layer_info=info)).findings
+    assert "one_row" not in [f.evidence.get("kind") for f in plain]

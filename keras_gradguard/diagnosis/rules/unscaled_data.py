@@ -29,6 +29,8 @@ from keras_gradguard.trace.facts import rms
 # Single digits train everywhere.
 _HUGE_INPUT = 1000.0
 _SMALL_INPUT = 2e-3
+# Outputs come down to such targets long before they learn anything of them.
+_SMALL_TARGET = 1e-2
 # A common part so many times larger than what varies hides it.
 _OFFSET = 30.0
 # Pixels from 0 to 255, dark ones too.
@@ -43,6 +45,13 @@ _QUADRATIC = ("mean_squared_error", "mean_squared_logarithmic_error")
 _BOUNDED = ("sigmoid", "softmax", "tanh", "softsign", "hard_sigmoid")
 
 
+_LOOK = (
+    "Look at what the model is given",
+    "Go back step by step to where the numbers still differ.",
+    "print(x.dtype, x.min(), x.max(), x.std())",
+)
+
+
 class UnscaledData(Rule):
     """Finds inputs or targets far from unit scale where they do harm.
 
@@ -53,7 +62,8 @@ class UnscaledData(Rule):
       what varies;
     * features that differ 100-fold, and pixels up to 255;
     * targets of over 1000, or of over 10 where the first step of plain SGD
-      overshoots.
+      overshoots, or of under 0.01;
+    * inputs that are all one number.
 
     Many nets learn from such data all the same. A run is reported only if
     it has not learnt after 30 records, or its loss or gradient ran away. The
@@ -140,6 +150,9 @@ class UnscaledData(Rule):
                 output = intended_output(head.output, head.facts)
                 optimizer = start.run.optimizer
                 found += judge_target_scale(output, head.facts, optimizer)
+                if found and found[-1].evidence["kind"] == "tiny_targets":
+                    # Steps of Adam learn them all the same.
+                    found = found if optimizer.plain else found[:-1]
         return found
 
 
@@ -235,6 +248,10 @@ def judge_inputs(
             f"The inputs lie around {number(data.input_mean)}, and no feature "
             f"varies by more than {number(data.feature_scale_max)}"
         )
+    elif data.input_std == 0 and ranged and data.input_min == data.input_max:
+        kind, severity = "constant", "critical"
+        text = f"All inputs are {number(data.input_mean)}"
+        remedies = [changes.words(*_LOOK)]
     elif 0 < size <= _SMALL_INPUT:
         kind, severity = "small", "warning"
         # Also where the model itself has scaled them down before.
@@ -252,6 +269,12 @@ def judge_inputs(
         effect = (
             "All samples look nearly the same to the network: what tells them "
             "apart is small against what they share."
+        )
+    elif kind == "constant":
+        effect = (
+            "Nothing can be learnt from them. A division of whole numbers "
+            "(x // 255) makes zeros of pixels, and so does a cast to integers "
+            "of numbers from 0 to 1."
         )
     elif kind == "uneven":
         effect = "The network sees little but the larger one."
@@ -314,9 +337,12 @@ def judge_target_scale(output, data, optimizer=None, large=None):
     large = UnscaledData.thresholds["targets"] if large is None else large
     far = size >= large and "percentage" not in loss
     far &= "logarithmic" not in loss
-    if not (overshoots or far):
+    tiny = 0 < size <= _SMALL_TARGET
+    if not (overshoots or far or tiny):
         return []
-    text = f"The targets are large: typically {number(size)}"
+    large = _SMALL_TARGET if tiny else large
+    side = "tiny" if tiny else "large"
+    text = f"The targets are {side}: typically {number(size)}"
     if known(data.target_min, data.target_max):
         text += f", from {data.target_range}"
     if overshoots:
@@ -324,6 +350,12 @@ def judge_target_scale(output, data, optimizer=None, large=None):
             f"With a learning rate of {number(optimizer.learning_rate)} the "
             f"first step moves a prediction by about {number(step)}, and "
             "hidden weights by as much. Such steps overshoot and blow up."
+        )
+    elif tiny:
+        effect = (
+            "An untrained network gives numbers of about 1. So the loss falls "
+            "far while the outputs only shrink, and says nothing of what was "
+            "learnt."
         )
     else:
         effect = (
@@ -359,7 +391,7 @@ def judge_target_scale(output, data, optimizer=None, large=None):
             severity="critical" if overshoots else "warning",
             layers=output.layers,
             evidence={
-                "kind": "targets",
+                "kind": "tiny_targets" if tiny else "targets",
                 "of": "targets",
                 "rms": size,
                 "min": data.target_min,

@@ -34,6 +34,8 @@ class FrozenLayer(Rule):
       though no unit is dead or saturated: the loss does not depend on the
       weights. Of a short plan 4 % is enough, and 3 records. So it is where
       some layers get no gradient by the structure of the model.
+    * Batches have one row, and layers before a BatchNormalization get a
+      gradient of exactly zero: a row less its own mean is 0.
     * It is zero in some layers for 4 % of the plan, 16 to 100 records. The
       layers behind get a whole one: these are cut off from the loss.
     * A layer with a kernel gets a gradient of exactly zero for 100 records,
@@ -59,7 +61,8 @@ class FrozenLayer(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
-        cut = no_gradient.of_all(trace) or no_gradient.of_some(trace)
+        cut = no_gradient.of_one_row(trace)
+        cut = cut or no_gradient.of_all(trace) or no_gradient.of_some(trace)
         if cut is not None:
             return [cut]
         blocks = trace.blocks()

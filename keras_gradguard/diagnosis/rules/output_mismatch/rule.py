@@ -51,6 +51,7 @@ _OF_THE_COURSE = (
     validation.foreign_labels,
     learnt.constant_outputs,
     constant_of_own_step,
+    learnt.unrelated,
 )
 
 
