@@ -91,6 +91,19 @@ _KINDS = {
         ("output_mismatch", "unscaled_data", "exploding_gradient"),
     ),
 }
+# That all steps together are too small is said where nothing explains it.
+_KINDS["reach"] = (
+    SYMPTOMS,
+    (
+        *_KINDS,
+        "output_mismatch",
+        "unscaled_data",
+        "poor_initialization",
+        "exploding_gradient",
+        *_UNITS,
+        "vanishing_gradient",
+    ),
+)
 # Outputs that have become a constant, or have nothing to do with the targets:
 # whatever else is found is the cause, but that the loss stays where it is.
 _LAST = ("constant_outputs", "unrelated")
@@ -128,7 +141,12 @@ def trace_causes(findings, effects):
     for finding in findings:
         root = _root(_name(finding), set(rules), begin, effects)
         rooted.append(dataclasses.replace(finding, cause=rules.get(root)))
-    return [f for f in rooted if f.cause is None or f.rule not in SYMPTOMS]
+    return [f for f in rooted if f.cause is None or not is_symptom(f)]
+
+
+def is_symptom(finding):
+    """Return whether a finding needs no saying where its cause is named."""
+    return _name(finding) in (*SYMPTOMS, "reach")
 
 
 def _name(finding):
@@ -153,7 +171,7 @@ def _place(name):
 def _leads(cause, name, effects):
     """Whether a finding of one name may lead to one of another."""
     if name in _LAST:
-        return cause not in SYMPTOMS
+        return cause not in (*SYMPTOMS, "reach")
     if cause in _LAST:
         return name in SYMPTOMS
     if name in _KINDS:

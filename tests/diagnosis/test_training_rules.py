@@ -302,7 +302,7 @@ def test_outputs_that_are_the_same_for_every_input_are_told_soon():
 
 def test_steps_too_small_for_the_planned_time():
     (finding,) = diagnose(run(ratio=1e-5, epochs=10)).findings
-    assert finding.rule == "slow_convergence"
+    assert finding.rule == "update_ratio"
     assert finding.evidence["reach"] == pytest.approx(0.01)
     assert finding.evidence["window"]["last_step"] <= 64
     assert "Raise the learning rate" in finding.remedies[0].title
@@ -314,7 +314,7 @@ def test_steps_too_small_for_the_planned_time():
 def test_momentum_is_no_warm_up():
     grown = 1e-5 * (1 - 0.9 ** np.arange(1, 401))
     (finding,) = diagnose(run(ratio=grown, epochs=10)).findings
-    assert finding.rule == "slow_convergence"
+    assert finding.rule == "update_ratio"
     assert finding.evidence["window"]["last_step"] <= 64
 
 

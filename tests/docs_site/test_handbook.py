@@ -92,13 +92,6 @@ NUMBERS = {
             "in {_MEASURED} measurements in a row, over {_SPAN} steps",
         ],
     },
-    "slow_convergence": {
-        "progress": [
-            "less than {_T[reach]:g} of their size",
-            "limit is {_REACH[hopeless]:g},",
-            "after {_REACH[of_plan_]:g} % of the plan",
-        ],
-    },
     "unscaled_data": {
         "": [
             "mean square over {_T[inputs]:g},",
@@ -112,6 +105,11 @@ NUMBERS = {
         "rule": [
             "in {MEASURED} measurements in a row",
             "is above {_T[high]:g} for",
+            "less than {_T[reach]:g} of their size",
+        ],
+        "reach": [
+            "limit is {REACH[hopeless]:g},",
+            "after {REACH[of_plan_]:g} % of the plan",
         ],
     },
     "vanishing_gradient": {

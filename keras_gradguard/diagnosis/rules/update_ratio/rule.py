@@ -30,6 +30,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.outweighed_at_once import (
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import never_begins
+from keras_gradguard.diagnosis.rules.update_ratio.reach import short_of_reach
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
@@ -68,6 +69,10 @@ class UpdateRatio(Rule):
 
     Where next to nothing was learnt, more is reported:
 
+    * all planned updates, if they went in one direction, would move the
+      weights by less than 0.15 of their size. The limit is 0.015, if the
+      steps have grown since the start, as with momentum. This is reported
+      after 2 % of the plan, unless the steps grow, as in a warm-up;
     * a penalty or a weight decay under which the weights shrank to a third,
       or an added loss under which the outputs are a constant;
     * a schedule that takes the learning rate away in the first third of the
@@ -94,10 +99,11 @@ class UpdateRatio(Rule):
     id = "update_ratio"
     effects = (
         "oscillating_loss",
+        "slow_convergence",
         "loss_plateau",
     )
-    # Of the weights, by one update.
-    thresholds = {"high": 0.1, "low": 1e-6}  # noqa: RUF012
+    # Of the weights, by one update; by all planned ones together.
+    thresholds = {"high": 0.1, "low": 1e-6, "reach": 0.15}  # noqa: RUF012
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -106,6 +112,9 @@ class UpdateRatio(Rule):
             return found
         judged = [judge(trace) for judge in _OF_THE_COURSE]
         found = [finding for finding in judged if finding is not None]
+        slow = short_of_reach(trace, self.limit("reach"))
+        if slow and not found:
+            return slow
         found += self._measured(trace)
         # What could be told first is told, also when more is known later.
         return sorted(found, key=_told_at)[:1]
