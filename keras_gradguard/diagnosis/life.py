@@ -15,7 +15,7 @@ _OUTGROWN = (
     "vanishing_gradient",
     "poor_initialization",
 )
-_KINDS = ("rare_class", "penalty", "first_steps", "unrelated")
+_KINDS = ("rare_class", "penalty", "dropout", "first_steps", "unrelated")
 # Correlation of outputs and targets of a run that has learnt.
 _FOLLOWS = 0.6
 # Measurements in a row at which the model has learnt.

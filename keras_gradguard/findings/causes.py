@@ -31,7 +31,7 @@ _STUCK = ("vanishing_gradient", "frozen_layer", *SYMPTOMS)
 # `exploding_gradient`: what may follow from them, and from what they follow.
 _KINDS = {
     **dict.fromkeys(
-        ("no_dependence", "one_row", "cut_off", "zero_factors"),
+        ("no_dependence", "features", "one_row", "cut_off", "zero_factors"),
         (
             ("vanishing_gradient", *_UNITS, *_LOSS),
             (
@@ -43,7 +43,7 @@ _KINDS = {
         ),
     ),
     **dict.fromkeys(
-        ("penalty", "activity_penalty", "decay"),
+        ("penalty", "activity_penalty", "decay", "dropout"),
         (
             (*_UNITS, "vanishing_gradient", "frozen_layer", *_LOSS),
             ("output_mismatch", "unscaled_data"),

@@ -18,6 +18,17 @@ from keras_gradguard.trace import meta
 from keras_gradguard.trace.run_info import RunInfo
 from keras_gradguard.trace.trace import Trace
 
+_L = keras.layers
+_NOISE = (
+    _L.Dropout,
+    _L.AlphaDropout,
+    _L.SpatialDropout1D,
+    _L.SpatialDropout2D,
+    _L.SpatialDropout3D,
+    _L.GaussianDropout,
+    _L.GaussianNoise,
+)
+
 
 def check_model(owner, model):
     """Raise if a model cannot be trained by an optimizer.
@@ -50,8 +61,8 @@ def facts(model, params):
         loss, None where there are several), `compiled` (see
         `calls.compiled_with`), `inputs` (how many), `outputs` (one dict with
         the fields of `Output` each), `own_code` (see
-        `own_code.edges_of_own_code`), `rescaling`, `epochs_planned`,
-        `steps_per_epoch`.
+        `own_code.edges_of_own_code`), `rescaling`, `noise`,
+        `epochs_planned`, `steps_per_epoch`.
     """
     compiled = getattr(model, "optimizer", None) is not None
     several = optimizers.all_of(model)[1:] if compiled else []
@@ -74,6 +85,7 @@ def facts(model, params):
             for layer in forward_layers(model)
             if isinstance(layer, keras.layers.Rescaling)
         ],
+        "noise": _noise(model),
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),
     }
@@ -165,6 +177,19 @@ def _own_code(model):
     except Exception:
         # Code that cannot be read, as in some interactive sessions.
         return {}
+
+
+def _noise(model):
+    """Layers that drop or add at random in training, with how much."""
+    return {
+        layer_path(layer): {
+            "class": type(layer).__name__,
+            "name": layer.name,
+            "rate": getattr(layer, "rate", None),
+        }
+        for layer in forward_layers(model)
+        if isinstance(layer, _NOISE)
+    }
 
 
 def _learning_rate(model):

@@ -240,3 +240,29 @@ def for_slow(trace, factor, at_once=AT_ONCE):
         )
     )
     return found
+
+
+def for_update_ratio(run, factor):
+    """Return the remedy for steps too large or too small by `factor`."""
+    name, rate = run.optimizer.name or "Adam", run.learning_rate
+    side = "Lower" if factor > 1 else "Raise"
+    # Steps of exactly zero tell no factor.
+    factor = max(factor, 1e-4)
+    if rate is not None:
+        change = learning_rate(
+            facts_with_rate(run),
+            "About 1e-3 of the weights per step is usual.",
+            rate / factor,
+        )
+    else:
+        change = scale_learning_rate(
+            1 / factor, "Steps of about 1e-3 of the weights are usual."
+        )
+    change = dataclasses.replace(change, title=f"{side} the learning rate")
+    if name in ("SGD", "Adadelta", "Adagrad"):
+        own = adam(
+            "Adam's steps have the size of the learning rate, whatever the "
+            "size of the gradient."
+        )
+        return [change, own]
+    return [change]

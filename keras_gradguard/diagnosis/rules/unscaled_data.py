@@ -17,6 +17,7 @@ from keras_gradguard.diagnosis.evidence.soon import flat_at
 from keras_gradguard.diagnosis.evidence.soon import out_of_reach_at
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.rules.frozen_layer.features import in_front
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     intended_output,
 )
@@ -103,12 +104,19 @@ class UnscaledData(Rule):
             found += judge_target_scale(
                 output, facts, optimizer, self.limit("targets")
             )
-        found += judge_inputs(
+        of_inputs = judge_inputs(
             facts,
             [layer] if layer else [],
             large=self.limit("inputs"),
             rescaling=trace.run.rescaling,
         )
+        if in_front(trace.run):
+            # That frozen layers give the same is theirs to answer for.
+            alike = ("offset", "constant")
+            of_inputs = [
+                f for f in of_inputs if f.evidence["kind"] not in alike
+            ]
+        found += of_inputs
         if not found:
             return []
         # One finding a rule: the graver, targets before inputs.

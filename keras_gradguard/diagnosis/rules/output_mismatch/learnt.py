@@ -12,10 +12,6 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
-from keras_gradguard.diagnosis.evidence.stretches import columns
-from keras_gradguard.diagnosis.evidence.stretches import count_within
-from keras_gradguard.diagnosis.evidence.stretches import judged_layers
-from keras_gradguard.diagnosis.evidence.stretches import median_known
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
@@ -38,7 +34,6 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_SHORT
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import PATIENCE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import RARE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import SAME
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import UNRELATED
 from keras_gradguard.findings.remedy import Remedy
 
 
@@ -274,72 +269,14 @@ def constant_outputs(trace, output):
         f"{number(100 * part)} % of what they should, and the loss is no "
         "lower than that of a constant. The model has learnt the mean of the "
         "targets, and nothing about the inputs.",
-        [_few_first()],
+        [few_first()],
         severity="warning",
         contrast=part,
     )
 
 
-def unrelated(trace, output):
-    """Judge whether outputs that moved far have nothing to do with the targets.
-
-    The weights have moved by more than half of their size and the outputs
-    differ from input to input, so the steps are not at fault. No cause that is
-    known explains it: what is left is that the targets belong to other inputs.
-    """
-    learning = Learning.of(trace)
-    steps, ratio = trace.measured("update_ratio")
-    ratio = columns(ratio, judged_layers(trace)).astype(np.float64)
-    known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
-    steps, ratio = steps[known], ratio[known]
-    if not len(learning) or len(steps) < 2:
-        return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        middle = median_known(ratio)
-        spans = np.diff(steps, prepend=int(trace.steps[0]))
-        gone = np.cumsum(middle * spans)
-    at = np.searchsorted(steps, learning.steps, "right") - 1
-    moved = np.where(at >= 0, gone[at], 0.0)
-    due = of_plan(trace, *UNRELATED["wait"])
-    images = len(trace.run.data.target_shape or ()) > 1
-    many = learning.numbers and (output.units or 1) > 1
-    if images or many or output.loss_name is None:
-        # Of many numbers at once a correlation says little.
-        return None
-    run = learning.steps - int(trace.steps[0])
-    with np.errstate(invalid="ignore"):
-        differ = learning.contrast > UNRELATED["contrast"]
-        far = (moved > UNRELATED["moved"]) & (middle[at] < UNRELATED["calm"])
-        bad = differ & far & (np.abs(learning.follows) < UNRELATED["follows"])
-        bad &= learning.little(UNRELATED["fallen"]) & ~learning.good
-    bad = count_within(bad & ~learning.at_ceiling, 3) == 3
-    seen = np.flatnonzero(bad & (run >= due))
-    if not len(seen):
-        return None
-    at = seen[0]
-    return int(learning.steps[at]), mismatch(
-        output,
-        "unrelated",
-        "what comes out has nothing to do with the targets, though the weights "
-        f"have moved by {number(100 * float(moved[at]))} % of their size. So "
-        "the steps are large enough, and the inputs do not tell the targets. "
-        "Were the rows of x and y shuffled or sorted apart?",
-        [
-            Remedy(
-                "Look at rows of x beside those of y",
-                "Where they belong together, you can see for a few rows why "
-                "the target is what it is.",
-                "for row in range(5):\n    print(y[row], x[row].ravel()[:12])",
-            ),
-            _few_first(),
-        ],
-        severity="warning",
-        moved=float(moved[at]),
-        correlation=float(learning.follows[at]),
-    )
-
-
-def _few_first():
+def few_first():
+    """Return the remedy for a run of which the cause is not known."""
     return Remedy(
         "Fit a few samples first",
         "If a model cannot learn 16 samples by heart, something in it is "

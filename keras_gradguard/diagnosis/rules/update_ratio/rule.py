@@ -18,6 +18,7 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.update_ratio.dropped import dropped
 from keras_gradguard.diagnosis.rules.update_ratio.first_steps import (
     thrown_at_start,
 )
@@ -41,6 +42,7 @@ from keras_gradguard.trace.facts import known
 _OF_THE_COURSE = (
     half_precision,
     outweighed,
+    dropped,
     thrown_at_start,
     ended_early,
     never_begins,
@@ -75,6 +77,7 @@ class UpdateRatio(Rule):
       after 2 % of the plan, unless the steps grow, as in a warm-up;
     * a penalty or a weight decay under which the weights shrank to a third,
       or an added loss under which the outputs are a constant;
+    * dropout of 0.8 or more;
     * a schedule that takes the learning rate away in the first third of the
       run, or whose warm-up takes longer than the run;
     * weights in float16 under an epsilon that is nothing there;
@@ -212,7 +215,7 @@ class UpdateRatio(Rule):
                         f"over layers from step {first} to {stop}. The loss "
                         f"does not fall: {why}."
                     ),
-                    remedies=for_update_ratio(trace.run, value / 1e-3),
+                    remedies=training.for_update_ratio(trace.run, value / 1e-3),
                 )
             ]
         return []
@@ -265,7 +268,7 @@ class UpdateRatio(Rule):
                 f"The learning rate is {number(rate)}, and the first step of "
                 f"{optimizer.name} {text}. The step is {number(size)} times as "
                 "large as they are. About 1e-3 is usual.",
-                for_update_ratio(start.run, size / usual),
+                training.for_update_ratio(start.run, size / usual),
             )
         ]
 
@@ -318,32 +321,6 @@ def judge_learning_rate(optimizer):
             ],
         )
     ]
-
-
-def for_update_ratio(run, factor):
-    """Return the remedy for steps too large or too small by `factor`."""
-    name, rate = run.optimizer.name or "Adam", run.learning_rate
-    side = "Lower" if factor > 1 else "Raise"
-    # Steps of exactly zero tell no factor.
-    factor = max(factor, 1e-4)
-    if rate is not None:
-        change = training.learning_rate(
-            training.facts_with_rate(run),
-            "About 1e-3 of the weights per step is usual.",
-            rate / factor,
-        )
-    else:
-        change = training.scale_learning_rate(
-            1 / factor, "Steps of about 1e-3 of the weights are usual."
-        )
-    change = dataclasses.replace(change, title=f"{side} the learning rate")
-    if name in ("SGD", "Adadelta", "Adagrad"):
-        adam = training.adam(
-            "Adam's steps have the size of the learning rate, whatever the "
-            "size of the gradient."
-        )
-        return [change, adam]
-    return [change]
 
 
 def _told_at(finding):
