@@ -589,3 +589,39 @@ def test_normalization_over_a_batch_of_one_row():
     )
     plain = diagnose(run(grads=grads, layer_info=info)).findings
     assert "one_row" not in [f.evidence.get("kind") for f in plain]
+
+
+DROPOUT = {"class": "Dropout", "name": "drop", "rate": 0.95}
+
+
+def test_dropout_that_leaves_next_to_nothing_is_named():
+    """Units that seem dead follow from it."""
+    (finding, *rest) = diagnose(
+        run(activations=DEAD, noise={"net/drop": DROPOUT}, epochs=10)
+    ).ranked
+    assert finding.evidence["kind"] == "dropout"
+    assert finding.message.startswith("net/drop: dropout throws away 95 %")
+    assert "Dropout(0.3, name=" in finding.remedies[0].code
+    assert {f.cause for f in rest} <= {"update_ratio"}
+    usual = {"net/drop": {**DROPOUT, "rate": 0.5}}
+    assert "update_ratio" not in ids(run(noise=usual, **SHORT))
+    learns = {"data": LEARNT, "noise": {"net/drop": DROPOUT}}
+    assert ids(run(FALLING, **learns, **SHORT)) == []
+
+
+def test_frozen_layers_that_give_the_same_for_every_input():
+    dense = {"class": "Dense", "shapes": {"kernel": [16, 16]}}
+    frozen = {**dense, "trainable": False}
+    info = {"base": frozen, "dense_0": dense, "dense_1": dense}
+    same = {"input_mean": 0.48, "input_std": 0.1, "feature_scale_max": 1e-4}
+    same |= {"feature_scale_min": 1e-6, "input_min": 0.1, "input_max": 0.9}
+    places = {"input_layer": "dense_0", "target_shape": [16]}
+    trace = run(data=same, layer_info=info, **SHORT)
+    trace.meta["data"] = {**places, "output_shape": [16]}
+    finding = diagnose(trace).ranked[0]
+    assert finding.evidence["kind"] == "features"
+    assert finding.layers == ["base"]
+    assert "model.trainable = True" in finding.remedies[0].code
+    trace = run(data=same, layer_info={**info, "base": dense}, **SHORT)
+    trace.meta["data"] = {**places, "output_shape": [16]}
+    assert diagnose(trace).ranked[0].evidence["kind"] == "offset"

@@ -46,9 +46,8 @@ NUMBERS = {
     },
     "frozen_layer": {
         "no_gradient": [
-            "in the first {OF_ALL} records",
-            "in the first {OF_ZEROS}, and",
-            "exactly zero for {OF_SOME} records",
+            "in the first {OF_ALL[1]} records",
+            "{OF_SOME[0]} to {OF_SOME[1]} records",
         ],
         "rule": [
             "less than 1e-8 of their norm in {MEASURED} measurements",
@@ -92,6 +91,7 @@ NUMBERS = {
             "in {_MEASURED} measurements in a row, over {_SPAN} steps",
         ],
     },
+    "slow_convergence": {},
     "unscaled_data": {
         "": [
             "mean square over {_T[inputs]:g},",
