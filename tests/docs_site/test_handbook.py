@@ -83,7 +83,7 @@ NUMBERS = {
         ],
     },
     "poor_initialization": {
-        "": ["at a gain above {_ADDS_UP:g}", "a gain above {_WIDE:g}"],
+        "thresholds": ["at a gain above {ADDS_UP:g}", "gain above {WIDE:g}"],
     },
     "saturated_activation": {
         "": [
@@ -93,12 +93,13 @@ NUMBERS = {
     },
     "slow_convergence": {},
     "unscaled_data": {
-        "": [
-            "mean square over {_T[inputs]:g},",
-            "a mean {_OFFSET:g} times as large",
-            "that differ {_FEATURE_RATIO:g}-fold",
-            "targets of over {_T[targets]:g},",
-            "over {_FIRST_STEP_TARGET:g} where",
+        "thresholds": [
+            "mean square over {INPUTS:g},",
+            "a mean {OFFSET:g} times as large",
+            "that differ {FEATURE_RATIO:g}-fold",
+            "targets of over {TARGETS:g},",
+            "over {FIRST_STEP_TARGET:g} where",
+            "of under {SMALL_TARGET:g}",
         ],
     },
     "update_ratio": {
