@@ -14,6 +14,7 @@ from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.rules.output_mismatch.learnt import few_first
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import UNRELATED
@@ -65,6 +66,7 @@ def unrelated(trace, output):
         "the steps are large enough, and the inputs do not tell the targets. "
         f"{_where_to_look(trace.run)}",
         [
+            *_without_noise(trace.run),
             Remedy(
                 "Look at rows of x beside those of y",
                 "Where they belong together, you can see for a few rows why "
@@ -77,6 +79,13 @@ def unrelated(trace, output):
         moved=float(moved[at]),
         correlation=float(learning.follows[at]),
     )
+
+
+def _without_noise(run):
+    if not run.noise:
+        return []
+    why = "If it learns then, the noise was too strong."
+    return [changes.leave_out(list(run.noise), why)]
 
 
 def _where_to_look(run):
