@@ -146,7 +146,7 @@ def trace_causes(findings, effects):
 
 def is_symptom(finding):
     """Return whether a finding needs no saying where its cause is named."""
-    return _name(finding) in (*SYMPTOMS, "reach")
+    return _name(finding) in (*SYMPTOMS, "reach", "unrelated")
 
 
 def _name(finding):

@@ -235,6 +235,15 @@ def test_inputs_far_from_unit_scale(data, kind, action):
     assert finding.remedies[0].action == action
 
 
+def test_inputs_that_a_model_rescales_once_more_are_told_as_scaled_twice():
+    twice = inputs(-1.01, -0.99, -1, 0.004, 0.003, 0.0042)
+    (once,) = judge_inputs(twice, ["net/first"])
+    assert "twice" not in once.message
+    (found,) = judge_inputs(twice, ["net/first"], rescaling=["net/rescaling"])
+    assert found.message.startswith("The inputs look scaled twice")
+    assert found.remedies[0].arguments == {"layers": ["net/rescaling"]}
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -18,6 +18,7 @@ from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.trace.facts import known
 from keras_gradguard.trace.facts import rms
 
+_ONCE_MORE = "The inputs are scaled once too often."
 _LOOK = (
     "Look at what the model is given",
     "Go back step by step to where the numbers still differ.",
@@ -97,10 +98,17 @@ def judge_inputs(
         text = f"The inputs are large{span}"
     elif features and abs(data.input_mean) > OFFSET * data.feature_scale_max:
         kind, severity = "offset", "warning"
-        text = (
-            f"The inputs lie around {number(data.input_mean)}, and no feature "
+        where = (
+            f"lie around {number(data.input_mean)}, and no feature "
             f"varies by more than {number(data.feature_scale_max)}"
         )
+        text = f"The inputs {where}"
+        if rescaling:
+            text = (
+                "The inputs look scaled twice, since the model rescales them "
+                f"itself: they then {where}"
+            )
+            remedies.insert(0, changes.leave_out(rescaling[-1:], _ONCE_MORE))
     elif data.input_std == 0 and ranged and data.input_min == data.input_max:
         kind, severity = "constant", "critical"
         text = f"All inputs are {number(data.input_mean)}"
@@ -111,8 +119,7 @@ def judge_inputs(
         why = "Their size is then about 1 where they reach the weights."
         remedies.insert(0, changes.rescale_inputs(why, 1 / size))
         if rescaling and size * 255 >= 10 * SMALL_INPUT:
-            why = "The inputs are scaled once too often."
-            remedies.insert(0, changes.leave_out(rescaling[-1:], why))
+            remedies.insert(0, changes.leave_out(rescaling[-1:], _ONCE_MORE))
         text = f"The inputs are tiny{span}"
     else:
         return []
