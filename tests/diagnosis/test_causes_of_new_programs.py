@@ -286,12 +286,18 @@ def test_the_rate_to_keep_is_that_before_a_callback_lowered_it():
 
 
 @pytest.mark.once
-def test_dropout_and_rows_of_one_are_told_by_their_layers():
+def test_dropout_that_leaves_too_little_is_told_by_its_layer():
     x, y = waves(300)
     stack = [layers.Dense(16, "relu"), layers.Dropout(0.95, name="drop")]
     model = keras.Sequential([keras.Input((4,)), *stack, layers.Dense(1)])
     report = watched(model, x, y, epochs=20)
-    assert report.trace.run.noise["drop"]["rate"] == 0.95
+    (drop,) = report.trace.run.noise.values()
+    assert (drop["name"], drop["rate"]) == ("drop", 0.95)
+    assert "dropout" in [kind for _, kind in kinds(report)]
+
+
+def test_batch_normalization_over_one_row_is_told_by_its_layer():
+    x, y = waves(300)
     norm = layers.BatchNormalization(name="norm")
     stack = [layers.Dense(16, "tanh"), norm, layers.Dense(1)]
     model = keras.Sequential([keras.Input((4,)), *stack])
