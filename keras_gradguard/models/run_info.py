@@ -62,7 +62,8 @@ def facts(model, params):
         `calls.compiled_with`), `inputs` (how many), `outputs` (one dict with
         the fields of `Output` each), `own_code` (see
         `own_code.edges_of_own_code`), `rescaling`, `noise`,
-        `epochs_planned`, `steps_per_epoch`.
+        `others` (optimizers beside the compiled one), `epochs_planned`,
+        `steps_per_epoch`.
     """
     compiled = getattr(model, "optimizer", None) is not None
     several = optimizers.all_of(model)[1:] if compiled else []
@@ -86,6 +87,7 @@ def facts(model, params):
             if isinstance(layer, keras.layers.Rescaling)
         ],
         "noise": _noise(model),
+        "others": _others(model, several),
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),
     }
@@ -177,6 +179,17 @@ def _own_code(model):
     except Exception:
         # Code that cannot be read, as in some interactive sessions.
         return {}
+
+
+def _others(model, several):
+    """Facts of optimizers beside the compiled one, by the name it has."""
+    names = {id(value): name for name, value in vars(model).items()}
+    found = {}
+    for optimizer in several:
+        known = configuration.facts_of(optimizer)
+        if known is not None and id(optimizer) in names:
+            found[names[id(optimizer)]] = dataclasses.asdict(known)
+    return found
 
 
 def _noise(model):

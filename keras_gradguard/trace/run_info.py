@@ -47,6 +47,8 @@ class RunInfo:
         rescaling: Paths of the layers that only rescale, or None.
         noise: Dict from the path of a layer that drops or adds at random in
             training to a dict with `class`, `name` and `rate`.
+        others: Dict from the name that an optimizer has in the model, beside
+            the compiled one, to its `OptimizerFacts`.
         capsule: Whether the run was asked to keep a capsule.
     """
 
@@ -71,6 +73,7 @@ class RunInfo:
     sites: dict = dataclasses.field(default_factory=dict)
     rescaling: list | None = None
     noise: dict = dataclasses.field(default_factory=dict)
+    others: dict = dataclasses.field(default_factory=dict)
     capsule: bool = False
 
     @classmethod
@@ -100,6 +103,10 @@ class RunInfo:
             "layers": _dicts(meta.get("layer_info")),
             "sites": _dicts(meta.get("sites")),
             "noise": _dicts(meta.get("noise")),
+            "others": {
+                name: _read(OptimizerFacts, told)
+                for name, told in _dicts(meta.get("others")).items()
+            },
         }
         for key in ("epochs_planned", "steps_per_epoch"):
             if not _positive(known.get(key)):

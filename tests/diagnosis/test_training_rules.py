@@ -625,3 +625,13 @@ def test_frozen_layers_that_give_the_same_for_every_input():
     trace = run(data=same, layer_info={**info, "base": dense}, **SHORT)
     trace.meta["data"] = {**places, "output_shape": [16]}
     assert diagnose(trace).ranked[0].evidence["kind"] == "offset"
+
+
+def test_the_rate_of_each_side_of_a_gan_is_judged():
+    fine, wild = {"name": "Adam"}, {"name": "Adam"}
+    fine["learning_rate"], wild["learning_rate"] = 1e-4, 1.0
+    sides = {"d_optimizer": wild, "g_optimizer": fine}
+    (finding,) = diagnose(run(FALLING, others=sides)).findings
+    assert finding.message.startswith("d_optimizer: The learning rate is 1:")
+    assert finding.remedies[0].code == "model.d_optimizer.learning_rate = 0.001"
+    assert ids(run(FALLING, others={"g_optimizer": fine})) == []

@@ -35,6 +35,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
 from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.findings.build import in_a_run
+from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.trace.facts import known
 
 _OF_THE_COURSE = (
@@ -129,7 +130,10 @@ class UpdateRatio(Rule):
                 last_step=max([first, *trace.steps[-1:].tolist()]),
                 epoch=trace.epoch_of(first),
             )
-            for finding in judge_learning_rate(trace.run.optimizer)
+            for finding in [
+                *judge_learning_rate(trace.run.optimizer),
+                *_of_others(trace.run),
+            ][:1]
         ]
 
     def _measured(self, trace):
@@ -269,6 +273,22 @@ class UpdateRatio(Rule):
                 training.for_update_ratio(start.run, size / usual),
             )
         ]
+
+
+def _of_others(run):
+    """Judge the rates of optimizers beside the compiled one, as of a GAN."""
+    found = []
+    for name, optimizer in run.others.items():
+        for finding in judge_learning_rate(optimizer):
+            (remedy,) = finding.remedies
+            code = f"model.{name}.learning_rate = {remedy.arguments['value']:g}"
+            told = dataclasses.replace(
+                finding,
+                message=f"{name}: {finding.message}",
+                remedies=[Remedy(remedy.title, remedy.why, code)],
+            )
+            found.append(told)
+    return found
 
 
 def judge_learning_rate(optimizer):
