@@ -99,8 +99,9 @@ REACH = {
 
 
 # dropped
-# Share that is dropped, and one that needs no run; of the first loss, what has to be gone; what is put in
-# its place; share of the plan, fewest and most steps until then.
+# Share that is dropped, and one that needs no run; of the first loss, what has
+# to be gone; what is put in its place; share of the plan, fewest and most steps
+# until then.
 DROPPED: dict[str, Any] = {
     "rate": 0.8,
     "hopeless": 0.9,
