@@ -107,11 +107,15 @@ def outweighed(trace):
             if found is None and learning.gain[at] < 0:
                 # The loss falls only as the outputs shrink.
                 found = _activity(trace, stop)
-        if found is None and run[at] >= wait and learning.stalled[at]:
+        # Outputs may vary with nothing that came in, as the noise of a code.
+        lost = np.isnan(learning.related[at]) and learning.gain[at] < 0
+        ripe = learning.stalled[at] or (lost and plan and run[at] >= 2 * wait)
+        if found is None and run[at] >= wait and ripe:
             widest = float(np.nanmax(learning.contrast[: at + 1], initial=0))
             if not learning.contrast[at] < LESS * widest:
                 continue  # outputs that come to differ are on their way
             limit = CONSTANT if idle[at] else SHARP
+            limit = math.inf if lost else limit
             contrast = float(learning.contrast[at])
             found = _collapsed(trace, contrast, stop, limit)
         if found is not None:
@@ -360,7 +364,9 @@ def _collapsed(trace, contrast, stop, limit):
         f"An added loss outweighs the task. The first loss was {number(loss)}, "
         f"of which outputs and targets make {number(most)} at most. By now "
         f"the outputs vary by {number(100 * contrast)} % of what the targets "
-        "do, and the loss is no lower than that of a constant."
+        "do"
+        + (" and follow nothing of them" if math.isinf(limit) else "")
+        + ", and the loss is no lower than that of a constant."
     )
     fix = weaken_added(
         trace.run,
