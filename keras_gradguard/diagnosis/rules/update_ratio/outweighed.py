@@ -112,7 +112,7 @@ def outweighed(trace):
         ripe = learning.stalled[at] or (lost and plan and run[at] >= 2 * wait)
         if found is None and run[at] >= wait and ripe:
             widest = float(np.nanmax(learning.contrast[: at + 1], initial=0))
-            if not learning.contrast[at] < LESS * widest:
+            if not learning.contrast[at] < (1 if lost else LESS) * widest:
                 continue  # outputs that come to differ are on their way
             limit = CONSTANT if idle[at] else SHARP
             limit = math.inf if lost else limit
