@@ -93,12 +93,15 @@ class UnscaledData(Rule):
             found += judge_target_scale(
                 output, facts, optimizer, self.limit("targets")
             )
-        found += judge_inputs(
+        inputs = judge_inputs(
             facts,
             [layer] if layer else [],
             large=self.limit("inputs"),
             rescaling=trace.run.rescaling,
         )
+        if trace.run.data.several_inputs:
+            inputs = [_without_actions(finding) for finding in inputs]
+        found += inputs
         if not found:
             return []
         # One finding a rule: the graver, targets before inputs.
