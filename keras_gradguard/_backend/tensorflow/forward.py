@@ -12,6 +12,7 @@ from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotBeCalledError
 from keras_gradguard._backend.errors import CannotRunAgainError
 from keras_gradguard._backend.losses import computes_loss
+from keras_gradguard._backend.losses import scope_beside
 from keras_gradguard._backend.tensorflow.values import native
 from keras_gradguard._backend.tensorflow.values import read
 
@@ -62,8 +63,7 @@ def gradients_at_taps(run):
 def loss_beside(model, arguments):
     custom = type(model).train_step is not keras.Model.train_step
     forward = _forward_of(model, custom)
-    scope = keras.StatelessScope(collect_losses=True)
-    return lambda: forward(arguments[0], scope)
+    return lambda: forward(arguments[0], scope_beside(model))
 
 
 class _Look:
@@ -116,18 +116,18 @@ class ForwardPass:
         with tf.device("CPU:0"):
             self._flags = tf.constant(False), tf.constant(True)
 
-    def add(self, gather, send, on_failure, of_loss, pack=None, shorten=None):
-        del shorten  # what is packed here is short
-
-        def look(data, values):
-            gathered = gather(
+    def add(self, look, on_failure, of_loss):
+        def measure(data, values):
+            gathered = look.gather(
                 lambda: self._forward(data, self._held.scope(values)), (data,)
             )
-            return gathered if pack is None else pack(gathered)
+            return gathered if look.packed is None else look.packed(gathered)
 
         # XLA wants to know how long a loop is that it goes back through.
         xla = self._xla and not of_loss
-        self._looks.append(_Look(look, self._held, send, on_failure, xla))
+        self._looks.append(
+            _Look(measure, self._held, look.send, on_failure, xla)
+        )
 
     def wrap(self, function):
         def traced(iterator, measures):
