@@ -91,9 +91,9 @@ _KINDS = {
         ("output_mismatch", "unscaled_data", "exploding_gradient"),
     ),
 }
-# Outputs that have become a constant: whatever else is found is the cause,
-# but that the loss stays where it is.
-_LAST = "constant_outputs"
+# Outputs that have become a constant, or follow nothing: whatever else is found
+# is the cause, but that the loss stays where it is.
+_LAST = ("constant_outputs", "unrelated")
 # Units that were dead or saturated at the first step are a cause of steps that
 # do not help, others an effect.
 _STEPS = ("first_steps", "learning_rate")
@@ -138,7 +138,7 @@ def _name(finding):
         own = finding.evidence.get("origin") == "loss" and kind == "NaN"
         if own and finding.first_step == 0:
             return "loss_function"
-    if finding.rule in _OF_RULES and (kind in _KINDS or kind == _LAST):
+    if finding.rule in _OF_RULES and (kind in _KINDS or kind in _LAST):
         return kind
     return finding.rule
 
@@ -147,14 +147,14 @@ def _place(name):
     """Return where a rule or a kind stands among all, a tuple."""
     if name in _KINDS:
         return place("exploding_gradient") - 0.5, list(_KINDS).index(name)
-    return (len(ORDER) + 1, 0) if name == _LAST else (place(name), 0)
+    return (len(ORDER) + 1, 0) if name in _LAST else (place(name), 0)
 
 
 def _leads(cause, name, effects):
     """Whether a finding of one name may lead to one of another."""
-    if name == _LAST:
+    if name in _LAST:
         return cause not in SYMPTOMS
-    if cause == _LAST:
+    if cause in _LAST:
         return name in SYMPTOMS
     if name in _KINDS:
         return cause in _KINDS[name][1]

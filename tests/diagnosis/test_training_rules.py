@@ -160,6 +160,21 @@ def test_a_layer_of_dead_units(factor):
     assert ids(trace) == ["dead_relu"]
 
 
+def test_outputs_that_follow_nothing_of_the_targets():
+    # Rows that were shuffled apart: the loss is log(16) all along.
+    guessed = np.full(400, np.log(16))
+    told = diagnose(run(guessed, data={"output_correlation": 0.0})).ranked
+    assert told[0].evidence["kind"] == "unrelated"
+    assert told[0].evidence["window"]["last_step"] < 300
+    assert "shuffled" in told[0].message
+    # Where another cause is found, that is told.
+    assert ids(run(guessed, activations=DEAD))[0] == "dead_relu"
+    # Those that begin to follow are on their way.
+    late = {"output_correlation": np.r_[np.zeros(6), np.full(5, 0.4)]}
+    report = diagnose(run(guessed, data=late))
+    assert "unrelated" not in [f.evidence.get("kind") for f in report.history]
+
+
 def test_relus_that_no_signal_reaches_are_cut_off_and_not_dead():
     # What goes into the second layer is multiplied by 0.
     grads = np.tile([0.0, 0.0, 0.1], (len(FLAT), 1))

@@ -50,6 +50,7 @@ _OF_THE_COURSE = (
     same_inputs,
     validation.foreign_labels,
     learnt.constant_outputs,
+    learnt.unrelated,
     constant_of_own_step,
 )
 
@@ -73,6 +74,8 @@ class OutputMismatch(Rule):
     * a loss that falls without end;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
     * batches that all hold the same inputs, with other targets each time;
+    * outputs that follow nothing of the targets, where no other cause is found
+      and the loss is that of a constant after two fifths of the plan;
     * outputs that have become the same for every input, where no other cause
       is found; in a train step of one's own, what a last layer of one unit
       gives;

@@ -37,6 +37,9 @@ OF_PLAN, FEWEST = 0.5, 500
 # In plans of no more than that: share of the plan, and of how much the outputs
 # once varied, where they did.
 OF_SHORT, COLLAPSED = 0.8, 0.2
+# Outputs that differ by more are no constant; a loss that lies no further from
+# that of a constant is one; share of the plan, and fewest steps.
+FAINT, AS_GUESSED, UNRELATED = 0.02, 0.02, (0.4, 200)
 # Losses that no targets that fit take below 0.
 NEVER_BELOW = (
     "mean_squared_error",

@@ -77,7 +77,7 @@ def outweighed(trace):
                 # The loss falls only as the outputs shrink.
                 found = outputs_fade(trace, stop)
         # Outputs may vary with nothing that came in, as the noise of a code.
-        lost = np.isnan(learning.related[at]) and learning.gain[at] < 0
+        lost = learning.unrelated[at] and learning.gain[at] < 0
         ripe = learning.stalled[at] or (lost and plan and run[at] >= 2 * wait)
         if found is None and run[at] >= wait and ripe:
             widest = float(np.nanmax(learning.contrast[: at + 1], initial=0))
