@@ -31,7 +31,7 @@ _STUCK = ("vanishing_gradient", "frozen_layer", *SYMPTOMS)
 # `exploding_gradient`: what may follow from them, and from what they follow.
 _KINDS = {
     **dict.fromkeys(
-        ("no_dependence", "cut_off", "zero_factors"),
+        ("no_dependence", "features", "one_row", "cut_off", "zero_factors"),
         (
             ("vanishing_gradient", *_UNITS, *_LOSS),
             (
@@ -43,7 +43,7 @@ _KINDS = {
         ),
     ),
     **dict.fromkeys(
-        ("penalty", "activity_penalty", "decay"),
+        ("penalty", "activity_penalty", "decay", "dropout"),
         (
             (*_UNITS, "vanishing_gradient", "frozen_layer", *_LOSS),
             ("output_mismatch", "unscaled_data"),
@@ -91,8 +91,21 @@ _KINDS = {
         ("output_mismatch", "unscaled_data", "exploding_gradient"),
     ),
 }
-# Outputs that have become a constant, or follow nothing: whatever else is found
-# is the cause, but that the loss stays where it is.
+# That all steps together are too small is said where nothing explains it.
+_KINDS["reach"] = (
+    SYMPTOMS,
+    (
+        *_KINDS,
+        "output_mismatch",
+        "unscaled_data",
+        "poor_initialization",
+        "exploding_gradient",
+        *_UNITS,
+        "vanishing_gradient",
+    ),
+)
+# Outputs that have become a constant, or have nothing to do with the targets:
+# whatever else is found is the cause, but that the loss stays where it is.
 _LAST = ("constant_outputs", "unrelated")
 # Units that were dead or saturated at the first step are a cause of steps that
 # do not help, others an effect.
@@ -128,7 +141,12 @@ def trace_causes(findings, effects):
     for finding in findings:
         root = _root(_name(finding), set(rules), begin, effects)
         rooted.append(dataclasses.replace(finding, cause=rules.get(root)))
-    return [f for f in rooted if f.cause is None or f.rule not in SYMPTOMS]
+    return [f for f in rooted if f.cause is None or not is_symptom(f)]
+
+
+def is_symptom(finding):
+    """Return whether a finding needs no saying where its cause is named."""
+    return _name(finding) in (*SYMPTOMS, "reach", "unrelated")
 
 
 def _name(finding):
@@ -153,7 +171,7 @@ def _place(name):
 def _leads(cause, name, effects):
     """Whether a finding of one name may lead to one of another."""
     if name in _LAST:
-        return cause not in SYMPTOMS
+        return cause not in (*SYMPTOMS, "reach")
     if cause in _LAST:
         return name in SYMPTOMS
     if name in _KINDS:

@@ -19,9 +19,6 @@ from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
-    AS_GUESSED,
-)
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BEYOND
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
     BOTTOMLESS,
@@ -29,7 +26,6 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BROADCAST
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import COLLAPSED
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import CONSTANT
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FAINT
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FASTER
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FEWEST
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import GAIN
@@ -38,7 +34,6 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_SHORT
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import PATIENCE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import RARE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import SAME
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import UNRELATED
 from keras_gradguard.findings.remedy import Remedy
 
 
@@ -274,58 +269,19 @@ def constant_outputs(trace, output):
         f"{number(100 * part)} % of what they should, and the loss is no "
         "lower than that of a constant. The model has learnt the mean of the "
         "targets, and nothing about the inputs.",
-        [
-            Remedy(
-                "Fit a few samples first",
-                "If a model cannot learn 16 samples by heart, something in "
-                "it is connected wrongly, or its loss leads elsewhere.",
-                "model.fit(x[:16], y[:16], epochs=500)",
-            )
-        ],
+        [few_first()],
         severity="warning",
         contrast=part,
     )
 
 
-def unrelated(trace, output):
-    """Judge whether outputs that move follow nothing of the targets.
-
-    Random labels look like that as long as they cannot be learnt by heart
-    (Zhang et al., 2017, https://arxiv.org/abs/1611.03530).
-    """
-    learning, plan = Learning.of(trace), planned_steps(trace)
-    if not len(learning) or plan is None:
-        return None
-    run = learning.steps - int(trace.steps[0])
-    with np.errstate(invalid="ignore"):
-        differ = np.fmin.accumulate(learning.contrast) > FAINT
-        constant = np.abs(learning.explained) < AS_GUESSED
-    late = run >= max(UNRELATED[0] * plan, UNRELATED[1])
-    seen = np.flatnonzero(
-        late & differ & constant & learning.unrelated & learning.stalled
-    )
-    if not len(seen):
-        return None
-    at = seen[0]
-    return int(learning.steps[at]), mismatch(
-        output,
-        "unrelated",
-        "the outputs differ from input to input, and follow nothing of the "
-        "targets: the loss is that of a constant prediction all along. Either "
-        "rows of inputs and targets do not belong together, as where they "
-        "were shuffled or sorted apart, or the inputs tell nothing of the "
-        "targets.",
-        [
-            Remedy(
-                "Shuffle inputs and targets in one order",
-                "Each input then meets its own target. Look at some pairs.",
-                "order = np.random.default_rng(0).permutation(len(x))\n"
-                "x, y = x[order], y[order]",
-            )
-        ],
-        severity="warning",
-        soon=True,
-        output_correlation=float(learning.follows[at]),
+def few_first():
+    """Return the remedy for a run of which the cause is not known."""
+    return Remedy(
+        "Fit a few samples first",
+        "If a model cannot learn 16 samples by heart, something in it is "
+        "connected wrongly, or its loss leads elsewhere.",
+        "model.fit(x[:16], y[:16], epochs=500)",
     )
 
 

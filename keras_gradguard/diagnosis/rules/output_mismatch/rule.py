@@ -29,6 +29,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     judge_targets,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MANY
+from keras_gradguard.diagnosis.rules.output_mismatch.unrelated import unrelated
 from keras_gradguard.diagnosis.rules.rule import Rule
 
 # Nobody has to wait for these: no training makes up for them.
@@ -50,8 +51,8 @@ _OF_THE_COURSE = (
     same_inputs,
     validation.foreign_labels,
     learnt.constant_outputs,
-    learnt.unrelated,
     constant_of_own_step,
+    unrelated,
 )
 
 
@@ -74,11 +75,11 @@ class OutputMismatch(Rule):
     * a loss that falls without end;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
     * batches that all hold the same inputs, with other targets each time;
-    * outputs that follow nothing of the targets, where no other cause is found
-      and the loss is that of a constant after two fifths of the plan;
     * outputs that have become the same for every input, where no other cause
       is found; in a train step of one's own, what a last layer of one unit
       gives;
+    * outputs that have nothing to do with the targets, where the weights moved
+      by half of their size;
     * a score of validation below half of chance, beside a good one of
       training. In the first six epochs half of that one is enough. The loss of
       validation then has to be above that of a constant, and to rise.
