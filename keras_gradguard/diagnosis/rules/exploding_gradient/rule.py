@@ -4,7 +4,6 @@ from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.rates import risen_by
 from keras_gradguard.diagnosis.remedies.gradients import for_exploding
-from keras_gradguard.diagnosis.remedies.initialization import for_initialization
 from keras_gradguard.diagnosis.remedies.recurrent import unbounded
 from keras_gradguard.diagnosis.remedies.training import keep_rate
 from keras_gradguard.diagnosis.rules.exploding_gradient.at_once import at_once
@@ -23,9 +22,6 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     growth_over_depth,
 )
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import huge_output
-from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
-    large_weights,
-)
 from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import burst
 from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import runaway
 from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import (
@@ -127,14 +123,10 @@ class ExplodingGradient(Rule):
             return []
         found = huge_output(start) or certain_outputs(start)
         found = found or far_outputs(start) or growth_over_depth(start)
-        weights = None if found else large_weights(start)
-        if not found and not weights:
+        if found is None:
             return []
-        layers, evidence, text = found or weights
+        layers, evidence, text = found
         cures = for_exploding(start.run, layers)
-        if weights:
-            preset = next(p.preset for p in start.weights if p.layer in layers)
-            cures = for_initialization(start.run, layers, preset) + cures
         return [self.at_start("critical", layers, evidence, text, cures)]
 
 

@@ -4,8 +4,6 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
-from keras_gradguard.diagnosis.remedies.rates import AT_ONCE
-from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.dead_relu import silent_layers
 from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
     EXPLODED,
@@ -17,10 +15,6 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import HUGE
 from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
     START_SIGNAL,
 )
-from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
-
-# Kinds of weights that make the signal grow.
-_LARGE = ("too_wide", "exploding_stack")
 
 
 def _of_numbers(start):
@@ -221,47 +215,6 @@ def growth_over_depth(start):
         f"Gradient norms from input to output: {profile_text(norms)}."
     )
     return [paths[largest]], evidence, text
-
-
-def large_weights(start):
-    """Find weights so large that the first step replaces what they are.
-
-    Its size is the gradient's, which grew with them: at a usual rate they are
-    at fault, and not the rate.
-
-    Args:
-        start: `Start`.
-
-    Returns:
-        List of layers, evidence and message, or None.
-    """
-    wide = [p for p in start.weights if p.kind in _LARGE]
-    optimizer, gradient = start.run.optimizer, start.gradient
-    rate = optimizer.learning_rate
-    usual = RANGES["SGD"][2] * AT_ONCE
-    if not wide or gradient is None or not optimizer.plain or not rate:
-        return None
-    if rate > usual or start.tells("unscaled_data"):
-        return None
-    kernels = [(w, g) for w, g, _ in gradient.kernels if w > 0]
-    step = float(np.median([rate * g / w for w, g in kernels] or [0]))
-    if not REPLACED <= step < np.inf:
-        return None
-    first = wide[0]
-    evidence = {
-        "kind": "at_start",
-        "first_step": step,
-        "measured_std": first.measured_std,
-        "expected_std": first.expected_std,
-        "threshold": REPLACED,
-    }
-    text = (
-        f"{first.message} So the first gradient is as much too large: at a "
-        f"learning rate of {number(rate)} the first step is {number(step)} "
-        "times as large as the weights."
-    )
-    layers = [p.layer for p in wide]
-    return list(dict.fromkeys(layers)), evidence, text
 
 
 def norms_by_layer(gradient):
