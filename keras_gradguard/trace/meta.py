@@ -110,6 +110,7 @@ _SCHEMA = {
     "data": {
         "input_shape": _sizes,
         "input_layer": is_text,
+        "several_inputs": _flag,
         "outputs": _whole,
         "weighted": _flag,
         "target_shape": _sizes,

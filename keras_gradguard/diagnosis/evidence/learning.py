@@ -184,6 +184,14 @@ class Learning:
                 explained, moved = explained | (fits & near), moved | fits
         return (self.related > 0) & explained & moved & ~self.shrunk
 
+    @functools.cached_property
+    def unrelated(self):
+        """Bool array (K,): outputs follow the targets no more than by chance.
+
+        That is over the second half of the measurements, and of late.
+        """
+        return np.isnan(self.related) & (self.follows <= means.FAINTLY)
+
     def __len__(self):
         return len(self.steps)
 

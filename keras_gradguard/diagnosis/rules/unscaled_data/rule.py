@@ -83,6 +83,8 @@ class UnscaledData(Rule):
             of_inputs = [
                 f for f in of_inputs if f.evidence["kind"] not in alike
             ]
+        if trace.run.data.several_inputs:
+            of_inputs = [_without_actions(finding) for finding in of_inputs]
         found += of_inputs
         if not found:
             return []
