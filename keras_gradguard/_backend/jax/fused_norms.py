@@ -28,14 +28,6 @@ _PARTS = 512
 
 
 def l2_norms(tensors):
-    """L2 norm of each tensor, safe from overflow and underflow.
-
-    Args:
-        tensors: List of n dense float tensors, n at least 1.
-
-    Returns:
-        Float32 tensor of shape `(n,)`.
-    """
     small, large = _split(tensors)
     parts = []
     if small:
@@ -47,15 +39,6 @@ def l2_norms(tensors):
 
 
 def change_norms(before, after):
-    """L2 norms of tensors, then those of their changes.
-
-    Args:
-        before: List of n dense float tensors, n at least 1.
-        after: List of n tensors of the same shapes.
-
-    Returns:
-        Float32 tensor of shape `(2 n,)`.
-    """
     small, large = _split(before)
     n, parts = len(before), []
     if small:

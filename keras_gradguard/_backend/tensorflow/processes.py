@@ -5,15 +5,6 @@ import tensorflow as tf
 
 
 def process(model):
-    """Place of this process among those that train a model together.
-
-    Args:
-        model: A Keras model; its strategy knows the cluster.
-
-    Returns:
-        Index of this process, and how many there are. The chief is 0; without
-        one, the first worker.
-    """
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is None:
         strategy = tf.distribute.get_strategy()
@@ -32,5 +23,4 @@ def process(model):
 
 
 def own_cpu():
-    """Context in which tensors are made on a CPU of this very process."""
     return keras.device("cpu:0")

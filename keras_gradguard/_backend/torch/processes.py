@@ -5,14 +5,6 @@ from torch import distributed
 
 
 def process(model):
-    """Place of this process among those that train a model together.
-
-    Args:
-        model: A Keras model. Not used: the process group is global.
-
-    Returns:
-        Rank of this process, and how many there are.
-    """
     del model
     if not (distributed.is_available() and distributed.is_initialized()):
         return 0, 1
@@ -28,5 +20,4 @@ def over_processes(model, tensor):
 
 
 def own_cpu():
-    """Context in which tensors are made on a CPU of this very process."""
     return keras.device("cpu:0")

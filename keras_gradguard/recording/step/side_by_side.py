@@ -112,16 +112,6 @@ class Columns:
         return self._xp.sqrt(self._xp.mean(off * off, axis=0))
 
     @functools.cached_property
-    def column_magnitude(self):
-        """Tensor (columns,): the mean absolute value of each column."""
-        return self._xp.mean(self._xp.abs(self.table), axis=0)
-
-    @functools.cached_property
-    def column_nonzero(self):
-        """Tensor (columns,): the share of each column that is not zero."""
-        return self._xp.mean(self.nonzero, axis=0)
-
-    @functools.cached_property
     def nonzero(self):
         """Tensor (batch, columns): 1 where the table is not zero."""
         return self._xp.cast(self.table != 0, "float32")
