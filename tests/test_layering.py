@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import itertools
 import pathlib
 
 import pytest
@@ -129,6 +130,27 @@ def test_no_circle_between_modules():
         if (name, module) not in UPWARD:
             graph[name].add(module)
     graphlib.TopologicalSorter(graph).prepare()
+
+
+# From the ground up, inside of a part.
+STAIRS = {"diagnosis": ("evidence", "remedies", "rules")}
+
+
+@pytest.mark.parametrize("part", STAIRS)
+def test_folders_of_a_part_import_down_only(part):
+    level = {name: i for i, name in enumerate(STAIRS[part])}
+
+    def level_of(module):
+        _, *rest = module.removeprefix(f"keras_gradguard.{part}").split(".")
+        return level.get(rest[0] if rest else "", len(level))
+
+    wrong = [
+        f"{name} must not import {module}"
+        for name, module, _ in OWN
+        if part_of(name) == part_of(module) == part
+        and level_of(name) < level_of(module)
+    ]
+    assert not wrong
 
 
 def test_some_parts_know_little():
@@ -295,9 +317,11 @@ def is_numeric(node):
 
 
 def test_the_thresholds_of_a_rule_stand_in_one_file():
-    for path in RULES.glob("*/*.py"):
+    for path in RULES.glob("*/**/*.py"):
         if path.name == "thresholds.py":
             continue
-        for node in ast.parse(path.read_text()).body:
+        tree = ast.parse(path.read_text())
+        classes = [n.body for n in tree.body if isinstance(n, ast.ClassDef)]
+        for node in itertools.chain(tree.body, *classes):
             if isinstance(node, ast.Assign) and is_numeric(node.value):
                 raise AssertionError(f"{path}: {ast.unparse(node)}")

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+# Of the updates that are clipped; and what that leaves of their norm.
+ADJUSTABLE = {"share": 0.99, "left": 0.1}
+
+
 # rule
 ALWAYS = {"window": 500}
 NEVER = {"window": 2000, "ratio": 0.1}

@@ -28,6 +28,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import never_begins
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
@@ -94,8 +95,7 @@ class UpdateRatio(Rule):
         "oscillating_loss",
         "loss_plateau",
     )
-    # Of the weights, by one update.
-    thresholds = {"high": 0.1, "low": 1e-6}  # noqa: RUF012
+    thresholds = ADJUSTABLE
 
     def check(self, trace):
         """See `Rule.check`."""

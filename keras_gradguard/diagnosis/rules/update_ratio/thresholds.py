@@ -2,6 +2,10 @@
 
 from typing import Any
 
+# Of the weights, by one update.
+ADJUSTABLE = {"high": 0.1, "low": 1e-6}
+
+
 # rule
 MEASURED = 5
 # A first step that replaces this share of the weights, in the median layer,
