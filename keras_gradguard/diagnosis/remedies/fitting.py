@@ -13,8 +13,7 @@ def fitted(run, findings):
 
     Left out is what the model has already (a second normalization), what it
     has no place for (hidden layers in a model without), and what undoes a
-    remedy that is told before it: another learning rate, a clip where one is
-    to be removed.
+    remedy before it: another learning rate, a clip where one is to be removed.
 
     Args:
         run: `RunInfo` of the run or the model.

@@ -97,7 +97,7 @@ class ExplodingGradient(Rule):
         seen = [growth for growth in seen if growth is not None]
         if not seen:
             return []
-        # What was complete first is told, also when more is known later.
+        # What was complete first is reported, also when more is known later.
         growth = min(seen, key=lambda growth: growth.told_at)
         return [
             in_a_run(

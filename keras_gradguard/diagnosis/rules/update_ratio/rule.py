@@ -105,7 +105,7 @@ class UpdateRatio(Rule):
         judged = [judge(trace) for judge in _OF_THE_COURSE]
         found = [finding for finding in judged if finding is not None]
         found += self._measured(trace)
-        # What could be told first is told, also when more is known later.
+        # The earliest is reported, also when more is known later.
         return sorted(found, key=_told_at)[:1]
 
     def _configured(self, trace):

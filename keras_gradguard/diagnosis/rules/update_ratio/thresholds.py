@@ -86,7 +86,7 @@ EARLY = 0.35
 AT_ONCE = 0.1
 OVER_TIME_PATIENCE = 30
 # A rate that ends within so many steps, and this share of the plan, leaves no
-# time to learn: told by so much of the plan behind that.
+# time to learn: reported by so much of the plan behind that.
 SUDDEN: dict[str, Any] = {"steps": 60, "of_plan": 0.1, "wait": (0.025, 4, 16)}
 # What a run had learnt, and what is left of it where it is lost.
 LEARNT, OVER_TIME_LOST = 0.5, 0.1
