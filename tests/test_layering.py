@@ -181,6 +181,13 @@ def test_private_keras_and_backends_stay_where_they_belong():
             assert name.startswith(own), name
 
 
+READS = {"getattr", "setattr", "hasattr", "patches.replace", "patches.hide"}
+
+
+def functions_in(tree):
+    return [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+
+
 def private_names(path):
     """Yield the names with one underscore that a file reads or spells out."""
     for node in ast.walk(ast.parse(path.read_text())):
@@ -210,6 +217,23 @@ def test_a_private_name_of_keras_stands_in_one_file():
         "_model_variables_moving_average"
     ]
     assert not [entry for entry in spread if entry not in allowed]
+
+
+def test_no_function_reads_a_private_name_that_it_is_given():
+    # It would be a way around the test above.
+    tree = ast.parse(
+        MODULES["keras_gradguard.models.keras_private"].read_text()
+    )
+    public = [n for n in functions_in(tree) if not n.name.startswith("_")]
+    assert len(public) > 30
+    for function in public:
+        given = {argument.arg for argument in function.args.args}
+        for call in ast.walk(function):
+            if isinstance(call, ast.Call) and len(call.args) > 1:
+                name = call.args[1]
+                reads = ast.unparse(call.func) in READS
+                taken = isinstance(name, ast.Name) and name.id in given
+                assert not (reads and taken), function.name
 
 
 def test_optional_packages_are_imported_when_needed():
