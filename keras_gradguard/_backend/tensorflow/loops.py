@@ -12,10 +12,6 @@ def loop_ring(rows, columns, optimizer, name):
     return Ring(rows, columns, optimizer, name)
 
 
-def wait_for_records():
-    """Records are there when a step has run."""
-
-
 def traced_by(arguments):
     del arguments
     if tf.executing_eagerly():

@@ -1,6 +1,5 @@
 """TensorFlow: the processes that train one model together."""
 
-import keras
 import tensorflow as tf
 
 
@@ -20,7 +19,3 @@ def process(model):
     own = resolver.task_type, resolver.task_id
     # An evaluator is none of those that train.
     return tasks.index(own) if own in tasks else len(tasks), len(tasks)
-
-
-def own_cpu():
-    return keras.device("cpu:0")

@@ -7,10 +7,6 @@ def loop_ring(rows, columns, optimizer, name):
     return Ring(rows, columns, optimizer, name)
 
 
-def wait_for_records():
-    """Records are there when a step has run."""
-
-
 def traced_by(arguments):
     # torch runs it as it is written.
     del arguments

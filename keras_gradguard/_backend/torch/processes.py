@@ -1,6 +1,5 @@
 """Torch: the processes that train one model together."""
 
-import keras
 from torch import distributed
 
 
@@ -17,7 +16,3 @@ def over_processes(model, tensor):
     tensor = tensor.detach().clone()
     distributed.all_reduce(tensor)
     return tensor / distributed.get_world_size()
-
-
-def own_cpu():
-    return keras.device("cpu:0")

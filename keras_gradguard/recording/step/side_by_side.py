@@ -8,10 +8,8 @@ import numpy as np
 from keras import ops
 
 from keras_gradguard import _backend
+from keras_gradguard._backend.kernels import SMALL
 from keras_gradguard._backend.segments import Segments
-
-# Elements up to which a tensor costs its operations rather than its data.
-_SMALL = 1 << 14
 
 
 def is_small(tensor):
@@ -21,7 +19,7 @@ def is_small(tensor):
         tensor: Tensor (batch, columns).
     """
     shape = tuple(tensor.shape)
-    if len(shape) != 2 or None in shape or math.prod(shape) > _SMALL:
+    if len(shape) != 2 or None in shape or math.prod(shape) > SMALL:
         return False
     return may_join()
 

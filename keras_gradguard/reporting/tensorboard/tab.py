@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from keras_gradguard._files import jsonable
-from keras_gradguard._optional import require
+from keras_gradguard._optional import tensorboard
 from keras_gradguard.reporting.lives import culprits
 from keras_gradguard.reporting.tensorboard import chunks as _chunks
 from keras_gradguard.reporting.tensorboard.dead_share import dead_share
@@ -19,7 +19,6 @@ from keras_gradguard.trace.series import SHOWN_MEASURED
 from keras_gradguard.trace.series import SHOWN_STEPS
 from keras_gradguard.trace.through_time import TIMES
 
-_OWNER = "GradientMonitor"
 # Every record at first, later one per thousandth of the run so far: 3,300 in
 # 10,000 steps (0.7 MB for 50 layers), 7,900 in a million.
 _SHARE = 1000
@@ -267,9 +266,7 @@ class TabSeries:
         return {"session": self._started, "part": self._parts}
 
     def _write(self, step, tag, header, arrays=None):
-        summary_pb2 = require(
-            "tensorboard.compat.proto.summary_pb2", "tensorboard", _OWNER
-        )
+        summary_pb2 = tensorboard("compat.proto.summary_pb2")
         plugin_data = summary_pb2.SummaryMetadata.PluginData(
             plugin_name=_chunks.PLUGIN_NAME
         )
