@@ -7,6 +7,7 @@ import numpy as np
 from keras_gradguard._files import jsonable
 from keras_gradguard._optional import tensorboard
 from keras_gradguard.reporting.lives import culprits
+from keras_gradguard.reporting.reporter import SHARE_OF_TIME
 from keras_gradguard.reporting.tensorboard import chunks as _chunks
 from keras_gradguard.reporting.tensorboard.dead_share import dead_share
 from keras_gradguard.reporting.tensorboard.global_series import GLOBAL
@@ -27,8 +28,6 @@ _VARIABLE_SHARE = 250
 # Seconds between chunks, and the share of the run that they grow to.
 _INTERVAL = 1.0
 _INTERVAL_SHARE = 1 / 500
-# Chunks may take this share of the time, the thread's included.
-_SHARE_OF_TIME = 0.005
 # Series of which the extremes are kept, too.
 _RANGED = (GLOBAL[0], "batch_loss")
 _STEPS = tuple(series.name for series in SHOWN_STEPS)
@@ -78,7 +77,7 @@ class TabSeries:
         self._due = end + max(
             _INTERVAL,
             _INTERVAL_SHARE * (end - self._begin),
-            spent / _SHARE_OF_TIME,
+            spent / SHARE_OF_TIME,
         )
 
     def write_findings(self, findings, step, trace, history=()):

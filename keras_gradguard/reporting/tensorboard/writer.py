@@ -8,6 +8,7 @@ import numpy as np
 from keras_gradguard._files import naming_log_dir
 from keras_gradguard._optional import tensorboard
 from keras_gradguard.reporting.markdown import findings_table
+from keras_gradguard.reporting.reporter import SHARE_OF_TIME
 from keras_gradguard.reporting.reporter import Reporter
 from keras_gradguard.reporting.tensorboard import (
     histograms as _gradient_histograms,
@@ -29,9 +30,6 @@ from keras_gradguard.trace.series import SHOWN_STEPS
 # some 300 points in 10,000 steps, 600 in 200,000.
 _FIRST_INTERVAL = 20
 _SHARE = 100
-# Points may take this share of the time: with steps of a tenth of a
-# millisecond they get sparser.
-_SHARE_OF_TIME = 0.005
 _MOST_POINTS = 5
 _BUCKETS = 30
 _MODULES = (
@@ -118,7 +116,7 @@ class EventWriter(Reporter):
         if len(trace.steps) and begin >= self._not_before:
             self._write_points(trace, force=False)
             end = time.perf_counter()
-            self._not_before = end + (end - begin) / _SHARE_OF_TIME
+            self._not_before = end + (end - begin) / SHARE_OF_TIME
         self._tab.write(trace)
 
     def on_histogram(self, histogram, trace):
