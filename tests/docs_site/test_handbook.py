@@ -46,9 +46,9 @@ NUMBERS = {
     },
     "frozen_layer": {
         "no_gradient": [
-            "in the first {OF_ALL} records",
-            "in the first {OF_ZEROS}, and",
-            "exactly zero for {OF_SOME} records",
+            "in every layer in the first {OF_ALL[1]} records",
+            "plan {100 * OF_PLAN:g} % is enough, and {OF_ALL[0]} records",
+            "{100 * OF_PLAN:g} % of the plan, {OF_SOME[0]} to {OF_SOME[1]} r",
         ],
         "rule": [
             "less than 1e-8 of their norm in {MEASURED} measurements",
@@ -84,7 +84,7 @@ NUMBERS = {
         ],
     },
     "poor_initialization": {
-        "": ["at a gain above {_ADDS_UP:g}", "a gain above {_WIDE:g}"],
+        "thresholds": ["at a gain above {ADDS_UP:g}", "a gain above {WIDE:g}"],
     },
     "saturated_activation": {
         "": [
@@ -100,12 +100,12 @@ NUMBERS = {
         ],
     },
     "unscaled_data": {
-        "": [
+        "thresholds": [
             "mean square over {_T[inputs]:g},",
-            "a mean {_OFFSET:g} times as large",
-            "that differ {_FEATURE_RATIO:g}-fold",
+            "a mean {OFFSET:g} times as large",
+            "that differ {FEATURE_RATIO:g}-fold",
             "targets of over {_T[targets]:g},",
-            "over {_FIRST_STEP_TARGET:g} where",
+            "over {FIRST_STEP_TARGET:g} where",
         ],
     },
     "update_ratio": {
