@@ -92,13 +92,7 @@ NUMBERS = {
             "in {_MEASURED} measurements in a row, over {_SPAN} steps",
         ],
     },
-    "slow_convergence": {
-        "progress": [
-            "less than {_T[reach]:g} of their size",
-            "limit is {_REACH[hopeless]:g},",
-            "after {_REACH[of_plan_]:g} % of the plan",
-        ],
-    },
+    "slow_convergence": {},
     "unscaled_data": {
         "thresholds": [
             "mean square over {_T[inputs]:g},",
@@ -106,12 +100,18 @@ NUMBERS = {
             "that differ {FEATURE_RATIO:g}-fold",
             "targets of over {_T[targets]:g},",
             "over {FIRST_STEP_TARGET:g} where",
+            "of under {SMALL_TARGET:g}",
         ],
     },
     "update_ratio": {
         "rule": [
             "in {MEASURED} measurements in a row",
             "is above {_T[high]:g} for",
+            "less than {_T[reach]:g} of their size",
+        ],
+        "reach": [
+            "limit is {REACH[hopeless]:g},",
+            "after {REACH[of_plan_]:g} % of the plan",
         ],
     },
     "vanishing_gradient": {
