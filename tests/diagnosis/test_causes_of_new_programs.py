@@ -311,6 +311,8 @@ def test_dropout_that_leaves_too_little_is_told_by_its_layer():
     x, y = waves(300)
     stack = [layers.Dense(16, "relu"), layers.Dropout(0.95, name="drop")]
     model = keras.Sequential([keras.Input((4,)), *stack, layers.Dense(1)])
+    model.compile("adam", "mse")
+    assert kinds(kgg.check(model, x, y)) == [("update_ratio", "dropout")]
     report = watched(model, x, y, epochs=20)
     (drop,) = report.trace.run.noise.values()
     assert (drop["name"], drop["rate"]) == ("drop", 0.95)

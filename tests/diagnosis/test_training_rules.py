@@ -635,3 +635,14 @@ def test_the_rate_of_each_side_of_a_gan_is_judged():
     assert finding.message.startswith("d_optimizer: The learning rate is 1:")
     assert finding.remedies[0].code == "model.d_optimizer.learning_rate = 0.001"
     assert ids(run(FALLING, others={"g_optimizer": fine})) == []
+
+
+def test_noise_is_asked_for_where_nothing_comes_through():
+    noisy = {"class": "GaussianNoise", "name": "noise", "rate": None}
+    light = {"class": "Dropout", "name": "drop", "rate": 0.3}
+    places = {"net/noise": noisy, "net/drop": light}
+    (finding,) = diagnose(run(noise=places, **MOVED)).ranked
+    assert "Does the noise of net/noise drown them?" in finding.message
+    assert finding.remedies[0].arguments == {"layers": ["net/noise"]}
+    (finding,) = diagnose(run(noise={"net/drop": light}, **MOVED)).ranked
+    assert finding.remedies[0].title == "Look at rows of x beside those of y"

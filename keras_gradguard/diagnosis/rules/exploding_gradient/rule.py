@@ -132,7 +132,7 @@ class ExplodingGradient(Rule):
 
 def _cause_first(run, layers, text):
     """Return layers and text that begin with states that nothing bounds."""
-    free = [path for path in unbounded(run) if path]
+    free = unbounded(run)
     if not free or "every time step" in text:
         return layers, text
     activation = run.info(free[0]).get("activation")

@@ -82,14 +82,23 @@ def unrelated(trace, output):
 
 
 def _without_noise(run):
-    if not run.noise:
-        return []
+    noise = _noise(run)
     why = "If it learns then, the noise was too strong."
-    return [changes.leave_out(list(run.noise), why)]
+    return [changes.leave_out(noise, why)] if noise else []
 
 
 def _where_to_look(run):
-    asked = "Were the rows of x and y shuffled or sorted apart?"
-    if run.noise:
-        return f"Do {names(list(run.noise))} drown them in noise? {asked}"
-    return asked
+    asked, noise = "", _noise(run)
+    if noise:
+        asked = f"Does the noise of {names(noise)} drown them? "
+    return f"{asked}Were the rows of x and y shuffled or sorted apart?"
+
+
+def _noise(run):
+    """Return the layers whose noise may be what is left of the inputs."""
+    return [
+        path
+        for path, info in run.noise.items()
+        if not isinstance(info.get("rate"), int | float)
+        or info["rate"] > UNRELATED["noise"]
+    ]

@@ -23,14 +23,8 @@ def dropped(trace):
         - [Srivastava et al., 2014](https://jmlr.org/papers/v15/srivastava14a.html),
           who drop a half of hidden units and a fifth of inputs.
     """
-    heavy = {
-        path: info
-        for path, info in trace.run.noise.items()
-        if isinstance(info.get("rate"), int | float)
-        and info["rate"] >= DROPPED["rate"]
-    }
-    learning = Learning.of(trace)
-    if not heavy or not len(learning) or not len(trace.steps):
+    told, learning = dropout_of(trace.run, DROPPED["rate"]), Learning.of(trace)
+    if told is None or not len(learning) or not len(trace.steps):
         return None
     run = learning.steps - int(trace.steps[0])
     due = of_plan(trace, *DROPPED["wait"])
@@ -39,8 +33,37 @@ def dropped(trace):
     seen = np.flatnonzero((run >= due) & little & ~learning.at_ceiling)
     if not len(seen):
         return None
+    layers, evidence, text, fixes = told
     first, stop = int(trace.steps[0]), int(learning.steps[seen[0]])
-    rate = max(info["rate"] for info in heavy.values())
+    window = {"first_step": first, "last_step": stop}
+    return in_a_run(
+        trace,
+        rule="update_ratio",
+        severity="warning",
+        layers=layers,
+        first_step=first,
+        last_step=int(learning.steps[seen[-1]]),
+        evidence={**evidence, "window": window},
+        message=text,
+        remedies=fixes,
+    )
+
+
+def dropout_of(run, limit):
+    """Return layers, evidence, text and remedies of heavy dropout, or None.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        limit: Float. A share that is too much to drop.
+    """
+    heavy = {
+        path: info
+        for path, info in run.noise.items()
+        if isinstance(info.get("rate"), int | float) and info["rate"] >= limit
+    }
+    if not heavy:
+        return None
+    rate = float(max(info["rate"] for info in heavy.values()))
     text = (
         f"{names(list(heavy))}: dropout throws away {number(100 * rate)} % of "
         "what comes in, and other parts at each step. What is left is too "
@@ -54,25 +77,10 @@ def dropped(trace):
         )
         for path, info in heavy.items()
     }
-    return in_a_run(
-        trace,
-        rule="update_ratio",
-        severity="warning",
-        layers=list(heavy),
-        first_step=first,
-        last_step=int(learning.steps[seen[-1]]),
-        evidence={
-            "kind": "dropout",
-            "rate": float(rate),
-            "threshold": DROPPED["rate"],
-            "window": {"first_step": first, "last_step": stop},
-        },
-        message=text,
-        remedies=[
-            Remedy(
-                "Drop less",
-                "Then most of the signal gets through.",
-                put_layers(trace.run, lighter),
-            )
-        ],
+    evidence = {"kind": "dropout", "rate": rate, "threshold": limit}
+    remedy = Remedy(
+        "Drop less",
+        "Then most of the signal gets through.",
+        put_layers(run, lighter),
     )
+    return list(heavy), evidence, text, [remedy]

@@ -19,6 +19,7 @@ from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.diagnosis.rules.update_ratio.decay import decay_at_start
+from keras_gradguard.diagnosis.rules.update_ratio.dropped import dropout_of
 from keras_gradguard.diagnosis.rules.update_ratio.dropped import dropped
 from keras_gradguard.diagnosis.rules.update_ratio.first_steps import (
     thrown_at_start,
@@ -31,6 +32,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import never_begins
 from keras_gradguard.diagnosis.rules.update_ratio.reach import short_of_reach
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADJUSTABLE
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import DROPPED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
@@ -232,7 +234,8 @@ class UpdateRatio(Rule):
         decay = None if found else decay_at_start(start.run)
         if decay is not None:
             found = [self.at_start("critical", [], *decay)]
-        return found
+        heavy = None if found else dropout_of(start.run, DROPPED["hopeless"])
+        return found if heavy is None else [self.at_start("warning", *heavy)]
 
     def _first_step(self, start):
         optimizer = start.run.optimizer

@@ -103,10 +103,12 @@ REACH = {
 
 
 # dropped
-# Share that is dropped; of the first loss, what has to be gone; what is put in
-# its place; share of the plan, fewest and most steps until then.
+# Share that is dropped, and one that needs no run; of the first loss, what has
+# to be gone; what is put in its place; share of the plan, fewest and most steps
+# until then.
 DROPPED: dict[str, Any] = {
     "rate": 0.8,
+    "hopeless": 0.9,
     "fallen": 0.1,
     "usual": 0.3,
     "wait": (0.15, 100, 500),
