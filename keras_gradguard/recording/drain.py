@@ -42,9 +42,7 @@ class RingDrain:
             at once.
     """
 
-    def __init__(
-        self, taps, parts, updates, numbered=False, by_clock=True, wanted=()
-    ):
+    def __init__(self, taps, parts, updates, numbered, by_clock, wanted):
         self._taps = taps
         self._parts = parts
         self._updates = updates

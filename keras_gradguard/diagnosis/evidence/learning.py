@@ -282,7 +282,7 @@ def batch_size(trace):
     """Return the samples of the first measured batch, 0 if not known.
 
     As long as a running fit has not been measured, 1: what depends on the
-    batch must not be told before.
+    batch must not be reported before.
     """
     samples = trace.data("samples")
     if len(samples) and 1 <= samples[0] < 2**31:

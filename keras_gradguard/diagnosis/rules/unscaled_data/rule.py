@@ -19,8 +19,7 @@ from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
 from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
     judge_target_scale,
 )
-from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import INPUTS
-from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import TARGETS
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
 
 
 class UnscaledData(Rule):
@@ -44,7 +43,7 @@ class UnscaledData(Rule):
     """
 
     id = "unscaled_data"
-    thresholds = {"inputs": INPUTS, "targets": TARGETS}  # noqa: RUF012
+    thresholds = ADJUSTABLE
     effects = (
         "dead_relu",
         "saturated_activation",
