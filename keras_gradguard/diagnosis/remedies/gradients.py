@@ -141,8 +141,8 @@ def usual_loss(run, facts=None):
 def _for_own_loss(run, layers, facts):
     """Return what to put in the place of a loss of the user's own.
 
-    It is told where the whole gradient has gone, so that the loss is to blame
-    and not a layer, and where the usual loss takes these targets.
+    Only where the whole gradient has gone, so that the loss is to blame and not
+    a layer, and where the usual loss takes these targets.
     """
     gone = set(run.layers) <= set(layers)
     if run.own_loss is None or not gone or facts is None:
