@@ -6,9 +6,13 @@ Each judgement takes a `Trace` and returns a `Finding`, or None.
 import numpy as np
 
 from keras_gradguard._text import names
+from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
+from keras_gradguard.diagnosis.remedies.code import name_of
+from keras_gradguard.diagnosis.remedies.code import put_layers
+from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.expressions import expression
 from keras_gradguard.diagnosis.remedies.gradients import usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import pass_through
@@ -65,6 +69,55 @@ def for_no_slope(run):
         ),
         pass_through(run, []),
     ]
+
+
+def of_one_row(trace):
+    """Judge whether batch normalization over one row cuts layers off.
+
+    A row less its own mean is 0, so what comes out is the offset of the
+    normalization, and no gradient comes back.
+    """
+    need = of_plan(trace, OF_PLAN, *OF_ALL)
+    if len(trace.steps) < need:
+        return None
+    early = trace.activation_steps < int(trace.steps[0]) + need
+    rows = trace.data("samples")[early]
+    if not len(rows) or (rows != 1).any():
+        return None
+    norms = trace.layer_norms(0, need)
+    with np.errstate(invalid="ignore"):
+        zero = (norms == 0).all(axis=0)
+    told = [
+        str(layer)
+        for at, layer in enumerate(trace.layers)
+        if trace.info(layer).get("class") == "BatchNormalization"
+        and zero[:at].any()
+    ]
+    if not told:
+        return None
+    text = (
+        f"{names(told)}: batch normalization over a batch of one row. A row "
+        "less its own mean is 0, so the same comes out for every input, and "
+        "the layers before it get no gradient."
+    )
+    epochs = trace.run.epochs_planned or 10
+    layer_norms = {
+        layer: call("keras.layers.LayerNormalization", name=name_of(layer))
+        for layer in told
+    }
+    fixes = [
+        Remedy(
+            "Train on larger batches",
+            "Batch normalization compares the rows of a batch.",
+            f"model.fit(x, y, epochs={epochs}, batch_size=32)",
+        ),
+        Remedy(
+            "Use layer normalization",
+            "It compares the numbers of one row, so one row is enough.",
+            put_layers(trace.run, layer_norms),
+        ),
+    ]
+    return _finding(trace, "one_row", told, need, text, fixes)
 
 
 def of_some(trace):
@@ -186,10 +239,22 @@ def for_cut_off(run, layers):
 
 
 def _closed(trace):
-    """Whether units that are dead or saturated explain a gradient of zero."""
+    """Whether units that are dead or saturated explain a gradient of zero.
+
+    Those that no signal reaches do not: with kernels that are not zero, it was
+    lost on its way to them.
+    """
+    came = trace.activation("input_std")[:1]
+    norm = trace.measured("weight_norm")[1][:1]
+    drawn = set(trace.layers[(norm > 0).all(axis=0)]) if len(norm) else set()
+    empty = [
+        bool(drawn.intersection(layers_of(trace, [site])))
+        for site in (trace.sites if len(came) else ())
+    ]
     for name in ("zero_fraction", "saturated_fraction", "inactive_fraction"):
         shares = trace.activation(name)[:1]
-        if shares.size and (np.nan_to_num(shares) >= CLOSED).any():
+        shut = np.nan_to_num(shares) >= CLOSED
+        if shares.size and (shut & ~((came == 0) & empty)).any():
             return True
     return False
 

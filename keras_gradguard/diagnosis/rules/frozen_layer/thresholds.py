@@ -1,9 +1,18 @@
 """The thresholds of the rule `frozen_layer`, all of them."""
 
+# Of the weights, by one update.
+ADJUSTABLE = {"still": 1e-8}
+
+
 # rule
 ZERO_BLOCKS = 10
 MEASURED = 5
 LONG = 100
+
+
+# features
+# What frozen layers give varies by less than this share of its mean.
+DULL = 1 / 30
 
 
 # averages

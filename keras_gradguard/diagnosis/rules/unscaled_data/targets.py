@@ -5,11 +5,14 @@ from typing import Any
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import FIRST_STEP
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
     FIRST_STEP_TARGET,
 )
-from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import TARGETS
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
+    SMALL_TARGET,
+)
 from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.trace.facts import REGRESSION
 from keras_gradguard.trace.facts import known
@@ -20,7 +23,9 @@ _QUADRATIC = ("mean_squared_error", "mean_squared_logarithmic_error")
 _BOUNDED = ("sigmoid", "softmax", "tanh", "softsign", "hard_sigmoid")
 
 
-def judge_target_scale(output, data, optimizer=None, large=TARGETS):
+def judge_target_scale(
+    output, data, optimizer=None, large=ADJUSTABLE["targets"]
+):
     """Judge the scale of regression targets.
 
     The gradient of a squared error grows with the targets: plain SGD takes a
@@ -55,9 +60,12 @@ def judge_target_scale(output, data, optimizer=None, large=TARGETS):
     )
     far = size >= large and "percentage" not in loss
     far &= "logarithmic" not in loss
-    if not (overshoots or far):
+    tiny = 0 < size <= SMALL_TARGET
+    if not (overshoots or far or tiny):
         return []
-    text = f"The targets are large: typically {number(size)}"
+    large = SMALL_TARGET if tiny else large
+    side = "tiny" if tiny else "large"
+    text = f"The targets are {side}: typically {number(size)}"
     if known(data.target_min, data.target_max):
         text += f", from {data.target_range}"
     if overshoots:
@@ -65,6 +73,12 @@ def judge_target_scale(output, data, optimizer=None, large=TARGETS):
             f"With a learning rate of {number(optimizer.learning_rate)} the "
             f"first step moves a prediction by about {number(step)}, and "
             "hidden weights by as much. Such steps overshoot and blow up."
+        )
+    elif tiny:
+        effect = (
+            "An untrained network gives numbers of about 1. So the loss falls "
+            "far while the outputs only shrink, and says nothing of what was "
+            "learnt."
         )
     else:
         effect = (
@@ -100,7 +114,7 @@ def judge_target_scale(output, data, optimizer=None, large=TARGETS):
             severity="critical" if overshoots else "warning",
             layers=output.layers,
             evidence={
-                "kind": "targets",
+                "kind": "tiny_targets" if tiny else "targets",
                 "of": "targets",
                 "rms": size,
                 "min": data.target_min,

@@ -1,5 +1,9 @@
 """The thresholds of `vanishing_gradient`."""
 
+# Of the largest gradient behind a layer, or of a recurrent layer.
+ADJUSTABLE = {"mild": 1 / 25, "severe": 1e-3}
+
+
 # Layers from which on their factors alone are too many.
 DEEP = 24
 
