@@ -37,12 +37,13 @@ def check_model(owner, model):
         )
 
 
-def facts(model, params):
+def facts(model, params, batches=False):
     """Facts about a run, as plain JSON types.
 
     Args:
         model: A compiled model.
         params: `params` of a callback.
+        batches: Bool. Whether the data come as batches, and not as arrays.
 
     Returns:
         Dict with `backend`, `keras_version`, `model`, `model_kind`,
@@ -50,8 +51,8 @@ def facts(model, params):
         loss, None where there are several), `compiled` (see
         `calls.compiled_with`), `inputs` (how many), `outputs` (one dict with
         the fields of `Output` each), `own_code` (see
-        `own_code.edges_of_own_code`), `rescaling`, `epochs_planned`,
-        `steps_per_epoch`.
+        `own_code.edges_of_own_code`), `rescaling`, `batches`,
+        `epochs_planned`, `steps_per_epoch`.
     """
     compiled = getattr(model, "optimizer", None) is not None
     several = optimizers.all_of(model)[1:] if compiled else []
@@ -74,16 +75,18 @@ def facts(model, params):
             for layer in forward_layers(model)
             if isinstance(layer, keras.layers.Rescaling)
         ],
+        "batches": batches,
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),
     }
 
 
-def run_info_of(model):
+def run_info_of(model, batches=False):
     """What a model tells before it runs, as a `Trace` would tell it.
 
     Args:
         model: A Keras model.
+        batches: Bool. Whether its data come as batches.
 
     Returns:
         `RunInfo`.
@@ -94,7 +97,7 @@ def run_info_of(model):
         layer_path(layer): layer_info(layer, wrappers.get(id(layer)))
         for layer in found
     }
-    return RunInfo.of({**facts(model, {}), "layer_info": layers})
+    return RunInfo.of({**facts(model, {}, batches), "layer_info": layers})
 
 
 def empty_trace(table, facts):

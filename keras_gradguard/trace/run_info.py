@@ -44,6 +44,7 @@ class RunInfo:
             `activation`, `can_die`, `saturates`.
         rescaling: Paths of the layers that only rescale, or None.
         capsule: Whether the run was asked to keep a capsule.
+        batches: Whether the data came as batches, and not as arrays.
     """
 
     backend: str | None = None
@@ -67,6 +68,7 @@ class RunInfo:
     sites: dict = dataclasses.field(default_factory=dict)
     rescaling: list | None = None
     capsule: bool = False
+    batches: bool = False
 
     @classmethod
     def of(cls, meta):

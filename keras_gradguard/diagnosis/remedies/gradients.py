@@ -4,8 +4,9 @@ import dataclasses
 
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.diagnosis.remedies.code import UNIT_SCALE
 from keras_gradguard.diagnosis.remedies.code import use_loss
+from keras_gradguard.diagnosis.remedies.data import UNIT_SCALE
+from keras_gradguard.diagnosis.remedies.own_code import hold_indices
 from keras_gradguard.diagnosis.remedies.own_code import off_the_edge
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
@@ -77,6 +78,9 @@ def for_exploding(run, layers, facts=None):
     if run.optimizer.name != "SGD":
         rate = run.learning_rate or 0.0
     large = rate > _LARGE_RATE * usual
+    if len(run.layers) > model.DEEP:
+        # Sums of many branches grow however each of them starts.
+        weights.reverse()
     first, second = (steps, weights) if large else (weights, steps)
     return [*_rescaled(run, facts), *first, *second, *_unseen(facts)]
 
@@ -127,15 +131,44 @@ def usual_loss(run, facts=None):
         run: `RunInfo` of the run or the model.
         facts: `DataFacts`, or None if nothing is known of the targets.
     """
-    of_classes = {"softmax": "sparse_categorical_crossentropy"}
-    if run.output is not None and facts is not None:
-        width, columns = columns_of(run.output, facts)
-        if known(width, columns) and width == columns > 1:
-            of_classes["softmax"] = "categorical_crossentropy"
-    of_classes["sigmoid"] = "binary_crossentropy"
     output = run.output
     kind = None if output is None else output.activation
-    return use_loss(run, of_classes.get(str(kind), "mean_squared_error"))
+    if kind == "sigmoid":
+        return use_loss(run, "binary_crossentropy")
+    classes = _classes(output, facts)
+    if kind == "softmax":
+        return use_loss(run, classes or "sparse_categorical_crossentropy")
+    # Outputs of any size are numbers, or logits where classes are wanted.
+    if classes is None or not _are_classes(facts):
+        return use_loss(run, "mean_squared_error")
+    return use_loss(run, classes, logits=True)
+
+
+def _classes(output, facts):
+    """Return the loss for targets of several classes, None if there are none.
+
+    Args:
+        output: `Output`, or None.
+        facts: `DataFacts`, or None.
+    """
+    if output is None or facts is None:
+        return None
+    width, columns = columns_of(output, facts)
+    if not known(width, columns) or not width > 1:
+        return None
+    if columns == 1:
+        return "sparse_categorical_crossentropy"
+    return "categorical_crossentropy" if columns == width else None
+
+
+def _are_classes(facts):
+    """Whether targets are surely the numbers or the columns of classes."""
+    if not facts.target_integer or not known(facts.target_min):
+        return False
+    one_hot = facts.target_columns > 1
+    return bool(
+        facts.target_row_sum_is_one if one_hot else facts.target_min >= 0
+    )
 
 
 def _for_own_loss(run, layers, facts):
@@ -149,7 +182,9 @@ def _for_own_loss(run, layers, facts):
         return []
     if run.output is not None:
         width, columns = columns_of(run.output, facts)
-        one = run.output.activation == "softmax" and columns == 1
+        one = _classes(run.output, facts) is not None and (
+            run.output.activation == "softmax" or _are_classes(facts)
+        )
         if known(width, columns) and width != columns and not one:
             return []
     return [
@@ -287,6 +322,8 @@ def _for_nonfinite(run, layers, clue, top, facts):
 def _for_index(run, layers, top):
     info = run.info(layers[0]) if layers else {}
     rows = info.get("input_dim")
+    if isinstance(rows, int) and run.is_held(layers[0]):
+        return [hold_indices(run, layers[0], rows, top)]
     last = f"{rows - 1}" if isinstance(rows, int) else "input_dim - 1"
     found = []
     if isinstance(rows, int):

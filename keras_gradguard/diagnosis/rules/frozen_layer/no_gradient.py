@@ -6,6 +6,7 @@ Each judgement takes a `Trace` and returns a `Finding`, or None.
 import numpy as np
 
 from keras_gradguard._text import names
+from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
@@ -50,18 +51,28 @@ def of_all(trace):
         return _zeros(trace, layers, need)
     text = f"The gradient is exactly zero in every layer at every step: {WHY}"
     return _finding(
-        trace, "no_dependence", [], need, text, for_no_slope(trace.run)
+        trace,
+        "no_dependence",
+        [],
+        need,
+        text,
+        for_no_slope(trace.run, facts_of(trace)),
     )
 
 
-def for_no_slope(run):
-    """Return remedies for a loss that no weight has an effect on."""
+def for_no_slope(run, facts):
+    """Return remedies for a loss that no weight has an effect on.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        facts: `DataFacts`, or None if nothing is known of the data.
+    """
     return [
         Remedy(
             "Compute the loss from the outputs themselves",
             "A step has no slope: round, argmax, casts and comparisons belong "
             "into metrics.",
-            usual_loss(run),
+            usual_loss(run, facts),
         ),
         pass_through(run, []),
     ]

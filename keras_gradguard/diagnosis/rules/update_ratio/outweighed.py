@@ -19,6 +19,7 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.remedies.code import WEIGHTS
 from keras_gradguard.diagnosis.remedies.own_code import weaken_added
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed_at_once import (
     added_leads,
@@ -59,11 +60,11 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SURELY_ADDED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import TENFOLD
 from keras_gradguard.findings.build import in_a_run
 
-# Penalties, by the variables that they are on.
+# Penalties that count, by the variables that they are on.
 _REGULARIZERS = {
-    "kernel_regularizer": "kernel",
-    "recurrent_regularizer": "recurrent_kernel",
-    "embeddings_regularizer": "embeddings",
+    f"{what}_regularizer": of
+    for what, of in WEIGHTS.items()
+    if what not in ("bias", "gamma", "beta")
 }
 
 
@@ -397,7 +398,7 @@ def _penalized(trace):
         info, name = trace.info(str(trace.layers[at])), path.split("/")[-1]
         for key, of in _REGULARIZERS.items():
             told = info.get(key)
-            if name != of or not isinstance(told, dict):
+            if name not in of or not isinstance(told, dict):
                 continue
             l1, l2 = (_factor(told.get(each)) for each in ("l1", "l2"))
             if l1 + l2 > 0:

@@ -1,8 +1,5 @@
 """The thresholds of `vanishing_gradient`."""
 
-# Layers from which on their factors alone are too many.
-DEEP = 24
-
 # Windows are in blocks of ten records.
 MILD = {"window": 10, "learned": 0.15, "stalled": 0.02}
 SEVERE = {"window": 5, "learned": 0.9, "stalled": 0.02}
