@@ -15,6 +15,7 @@ from keras import layers
 from keras import ops
 
 import keras_gradguard as kgg
+from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
 from keras_gradguard.diagnosis.remedies.model import reinitialize
 from keras_gradguard.diagnosis.remedies.paste import written
 from keras_gradguard.models.run_info import run_info_of
@@ -453,6 +454,42 @@ def test_keras_s_own_loss_takes_the_logits_of_one_that_is_not_finite(columns):
     fit(names)
     given = names["model"].predict(X, verbose=0).argmax(axis=-1)
     assert (given == CLASSES).mean() > 0.9
+
+
+class Placed(layers.Layer):
+    """Adds what a table of its own has for each place."""
+
+    def __init__(self):
+        super().__init__(name="placed")
+        self.table = layers.Embedding(3, 8, name="places")
+
+    def build(self, shape):
+        self.table.build()
+        self.built = True
+
+    def call(self, x):
+        return x + self.table(ops.arange(x.shape[1]))
+
+
+@pytest.mark.once
+def test_indices_are_held_within_the_table_of_an_own_layer():
+    def make():
+        model = sequential(
+            layers.Embedding(20, 8),
+            Placed(),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(1, "sigmoid", name="out"),
+            inputs=(5,),
+        )
+        model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy")
+        x = np.random.default_rng(1).integers(0, 20, (64, 5))
+        return model, x, (x.mean(axis=1, keepdims=True) > 9.5) * 1.0
+
+    run = run_info_of(make()[0])
+    (first, *_) = for_nonfinite(run, ["placed/places"], "index", 4)
+    names = pasted(make, written(run, first).code)
+    fit(names)
+    assert np.isfinite(names["model"].predict(names["x"], verbose=0)).all()
 
 
 @pytest.mark.once

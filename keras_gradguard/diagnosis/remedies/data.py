@@ -84,11 +84,11 @@ def scale_targets(run):
         weight = f"{run.loss_weight:.6g} * {weight}"
     if _cannot_hold(run):
         return "# bring the targets to unit scale where they are made", weight
-    whole = _around(
-        run, "model, keras.layers.Rescaling(std, float(rows.mean()))", weight
-    )
+    whole = _around(run, "model, keras.layers.Rescaling(std, mean)", weight)
     return (
-        f"{_ROWS.format(at=1)}std = float(rows.std()) + 1e-7\n{whole}",
+        f"{_ROWS.format(at=1)}"
+        "mean, std = float(rows.mean()), float(rows.std()) + 1e-7\n"
+        f"{whole}",
         weight,
     )
 
@@ -106,8 +106,9 @@ def of_each(run, code):
         return code
     for rows, batch in _READ.items():
         if rows in code:
-            code = code.replace(rows, batch)
-            code = code if _SOME in code else f"{_SOME}{code}"
+            code = f"{_SOME}{code.replace(rows, batch)}"
+    head, some, rest = code.partition(_SOME)
+    code = f"{head}{some}{rest.replace(_SOME, '')}"
     found = list(_OF_DATA.finditer(code))
     if not found:
         return code

@@ -152,8 +152,7 @@ def hold_indices(run, layer, rows, top):
         '    parts = [*vars(layer).values(), *getattr(layer, "layers", ())]\n'
         "    for part in parts:\n"
         f'        if getattr(part, "name", None) == {expression(name)}:\n'
-        "            look_up = part.call\n"
-        "            part.call = lambda at: look_up(\n"
+        "            part.call = lambda at, look_up=part.call: look_up(\n"
         f"                keras.ops.clip(at, 0, {rows - 1})\n"
         "            )\n"
         "        elif isinstance(part, keras.layers.Layer):\n"
