@@ -176,6 +176,31 @@ class BatchTap(Protocol):
         """List of structures of NumPy arrays, what the execution took."""
 
 
+class Look(Protocol):
+    """What a `ForwardPass` measures."""
+
+    def gather(self, run, arguments):
+        """Measure a pass.
+
+        Args:
+            run: Callable that runs the model; it returns the loss, where that
+                is asked for.
+            arguments: What the pass runs on, a tuple.
+
+        Returns:
+            A structure of what was measured; a vector if `packed` is None.
+        """
+
+    def packed(self, gathered):
+        """The vector that a structure makes, in the step or on the host."""
+
+    def shortened(self, gathered):
+        """A structure with fewer numbers, where the way to the host is long."""
+
+    def send(self, vector):
+        """Send off the vector from inside the step, where nobody takes it."""
+
+
 class ForwardPass(Protocol):
     """A pass forward on the batch of a coming step, which stays as it is.
 
@@ -188,23 +213,15 @@ class ForwardPass(Protocol):
         custom: Whether the model's train step is the user's own.
     """
 
-    def add(self, gather, send, on_failure, of_loss, pack=None, shorten=None):
+    def add(self, look, on_failure, of_loss):
         """Add something to look for, before `wrap`.
 
         Args:
-            gather: Function of a callable that runs the model, and returns the
-                loss if it is asked for, and of its arguments; returns a
-                vector of what was measured meanwhile.
-            send: Function that takes the vector inside of the step, where
-                `look` does not give it back.
+            look: A `Look`.
             on_failure: Callable that takes an exception. Then there is no
                 such look any more.
             of_loss: Whether the loss is asked for; None where a train step of
                 the user's own does not compute it by `compute_loss`.
-            pack: Function to a vector, where `gather` returns a structure. On
-                the host that may be done later.
-            shorten: Function of such a structure to one with fewer numbers,
-                for where the way to the host is long.
         """
 
     def wrap(self, function):

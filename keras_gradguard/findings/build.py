@@ -34,7 +34,7 @@ def in_a_run(
         (int(first_step), int(last_step)),
         trace.epoch_of(int(first_step)),
         evidence,
-        message,
+        trace.run.in_words(message),
         remedies,
     )
 

@@ -59,16 +59,8 @@ class Beside:
         self._backend = _backend.current()
         custom = type(model).train_step is not keras.Model.train_step
         self._pass = self._backend.ForwardPass(model, instrument.xla, custom)
-        forward = instrument.forward
         self._parts_of: list = []
-        self._add(
-            _PASS,
-            forward.gather,
-            forward.send,
-            of_loss=False,
-            pack=forward.packed,
-            shorten=forward.shortened,
-        )
+        self._add(_PASS, instrument.forward, of_loss=False)
         self._on_device = self._backend.compiled(
             lambda before, after: self._backend.change_norms(
                 before, after, False
@@ -84,15 +76,15 @@ class Beside:
         Args:
             tap: A `TimeTap`.
         """
-        self._add(_TIME, tap.gather, tap.send, of_loss=True)
+        self._add(_TIME, tap, of_loss=True)
 
-    def _add(self, parts, gather, send, **options):
+    def _add(self, parts, look, of_loss):
         self._parts_of.append(parts)
 
         def fail(error):
             self._fail(parts, error)
 
-        self._pass.add(gather, send, fail, **options)
+        self._pass.add(look, fail, of_loss)
 
     def wrap(self, function):
         """The step, where the pass belongs into the same function.

@@ -174,8 +174,11 @@ def _losses(trace):
 
 def _where(finding, trace):
     """Return the layers of a finding, and since when, in words."""
-    layers = [str(layer) for layer in trace.layers] if trace else []
-    parts = [named_run(finding.layers, layers)]
+    guilty, layers = finding.layers, []
+    if trace is not None:
+        guilty = trace.run.names(guilty)
+        layers = trace.run.names(trace.layers)
+    parts = [named_run(guilty, layers)]
     parts.append(f"since step {finding.first_step}")
     if finding.epoch is not None:
         parts[-1] += f" (epoch {finding.epoch + 1})"

@@ -48,7 +48,7 @@ def heatmap(trace, findings):
     height = count * max(2, min(_ROW, 600 // max(1, count)))
     lines = _map(
         _colours(cells, gone, low, high),
-        trace.layers,
+        trace.run.names(trace.layers),
         (f"step {parts.edges[0]}", f"step {trace.steps[-1]}"),
         "Heatmap of gradient norms",
         height,

@@ -63,7 +63,7 @@ def lines(axes, x, values, trace, chosen):
     """Draw one line per layer, dark at the input, light at the output."""
     colours = depth_colours(len(chosen))
     style = "o-" if len(x) <= 20 else "-"
-    names = unlike_neighbours([str(trace.layers[at]) for at in chosen])
+    names = unlike_neighbours(trace.run.names(trace.layers[chosen]))
     for colour, at, name in zip(colours, chosen, names, strict=True):
         series = np.where(np.isfinite(values[:, at]), values[:, at], np.nan)
         axes.plot(
@@ -128,11 +128,13 @@ def depth_legend(figure, axes, count):
     bar.set_label("layer, counted from the input")
 
 
-def name_rows(axes, names, findings):
+def name_rows(axes, trace, chosen, findings):
     """Name rows of the map, the culprits first of all and in red."""
-    guilty = {str(layer) for finding in findings for layer in finding.layers}
+    found = {str(layer) for finding in findings for layer in finding.layers}
+    guilty = [str(layer) in found for layer in trace.layers[chosen]]
+    names = trace.run.names(trace.layers[chosen])
     every = max(1, len(names) // _NAMED)
-    culprits = [i for i, name in enumerate(names) if name in guilty]
+    culprits = np.flatnonzero(guilty)
     rows: list = []
     # A name that would touch another is left out.
     for i in (*culprits, *range(0, len(names), every)):
@@ -143,7 +145,7 @@ def name_rows(axes, names, findings):
         rows, unlike_neighbours([names[i] for i in rows]), fontsize="x-small"
     )
     for row, label in zip(rows, axes.get_yticklabels(), strict=True):
-        if names[row] in guilty:
+        if guilty[row]:
             label.set_color(_COLOURS["critical"])
 
 

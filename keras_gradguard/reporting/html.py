@@ -10,6 +10,7 @@ from keras_gradguard._text import count
 from keras_gradguard.reporting.charts import chart
 from keras_gradguard.reporting.charts import heatmap
 from keras_gradguard.reporting.charts import through_time
+from keras_gradguard.reporting.lives import culprits
 from keras_gradguard.reporting.lives import state
 from keras_gradguard.reporting.lives import what_became_of
 from keras_gradguard.reporting.page import to_page
@@ -63,7 +64,7 @@ def finding_card(finding, trace):
     if finding.cause:
         parts.append(f"<p>Follows from <b>{escape(finding.cause)}</b>.</p>")
     if finding.layers:
-        shown = [escape(layer) for layer in finding.layers]
+        shown = [escape(layer) for layer in culprits(finding, trace)]
         # To fold a single one away saves nothing.
         most = _NAMED if len(shown) > _NAMED + 1 else len(shown)
         parts.append(

@@ -110,7 +110,7 @@ def span(values, unit=""):
 
 
 def _names(trace, groups, room):
-    layers = [str(layer) for layer in trace.layers]
+    layers = trace.run.names(trace.layers)
     if len(groups) == len(layers):
         if max(map(len, layers), default=0) <= room:
             return layers

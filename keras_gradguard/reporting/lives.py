@@ -17,6 +17,17 @@ def state(finding, trace):
     return f"{finding.severity}, {finding.status}"
 
 
+def culprits(finding, trace):
+    """Return the layers of a finding as the user calls them.
+
+    Args:
+        finding: `Finding`.
+        trace: `Trace` it was found on, or None.
+    """
+    layers = finding.layers
+    return [*map(str, layers)] if trace is None else trace.run.names(layers)
+
+
 def what_became_of(history):
     """Return a line for each finding that no longer stands.
 

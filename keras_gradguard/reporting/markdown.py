@@ -2,6 +2,7 @@
 
 import re
 
+from keras_gradguard.reporting.lives import culprits
 from keras_gradguard.reporting.lives import state
 from keras_gradguard.reporting.lives import what_became_of
 from keras_gradguard.reporting.tables import layer_rows
@@ -25,8 +26,8 @@ def to_markdown(report):
         if finding.cause:
             lines += [f"Follows from {escape(finding.cause)}.", ""]
         if finding.layers:
-            layers = ", ".join(escape(layer) for layer in finding.layers)
-            lines += [f"Layers, culprits first: {layers}", ""]
+            layers = ", ".join(culprits(finding, report.trace))
+            lines += [f"Layers, culprits first: {escape(layers)}", ""]
         for remedy in finding.remedies:
             lines += [f"- **{escape(remedy.title)}.** {escape(remedy.why)}", ""]
             if remedy.code:
@@ -39,14 +40,19 @@ def to_markdown(report):
     return "\n".join(lines)
 
 
-def findings_table(findings):
-    """Return findings as one Markdown table."""
+def findings_table(findings, trace):
+    """Return findings as one Markdown table.
+
+    Args:
+        findings: List of `Finding`.
+        trace: `Trace` they were found on, or None.
+    """
     lines = [
         "| Since step | Rule | Layers | What | What to do |",
         "| ---: | --- | --- | --- | --- |",
     ]
     for finding in findings:
-        layers = ", ".join(finding.layers[:5])
+        layers = ", ".join(culprits(finding, trace)[:5])
         more = len(finding.layers) - 5
         layers += f" and {more} more" if more > 0 else ""
         cells = (

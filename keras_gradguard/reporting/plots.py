@@ -224,7 +224,7 @@ def _draw_heatmap(figure, axes, trace, findings, chosen):
         )
         axes.legend(fontsize="x-small", loc="upper right")
     axes.invert_yaxis()
-    name_rows(axes, [str(trace.layers[i]) for i in chosen], findings)
+    name_rows(axes, trace, chosen, findings)
     mark(axes, findings)
 
 

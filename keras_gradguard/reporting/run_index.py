@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard._text import count
 from keras_gradguard._text import number
+from keras_gradguard.reporting.lives import culprits
 from keras_gradguard.reporting.page import to_page
 from keras_gradguard.reporting.page import tone
 
@@ -78,8 +79,8 @@ def _verdict(report):
 
 def _numbers(report):
     """Return the worst layer, the loss and the steps of a run in words."""
-    layers = [f.layers[0] for f in report.ranked if f.layers]
     trace = report.trace
+    layers = [culprits(f, trace)[0] for f in report.ranked if f.layers]
     if trace is None or not len(trace.steps):
         return layers[0] if layers else "", "", "0"
     loss = np.asarray(trace.logs.get("loss", ()), float)

@@ -28,11 +28,12 @@ def layer_rows(trace, findings):
     """
     numbers = layer_numbers(trace)
     rows = []
+    names = trace.run.names(trace.layers)
     for at, layer in enumerate(trace.layers):
         rules = [f.rule for f in findings if str(layer) in f.layers]
         rows.append(
             {
-                "layer": str(layer),
+                "layer": names[at],
                 "grad_first": _text(numbers["grad_first"][at]),
                 "grad_last": _text(numbers["grad_last"][at]),
                 "update_ratio": _text(numbers["update_ratio"][at]),

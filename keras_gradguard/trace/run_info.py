@@ -4,8 +4,10 @@ It may come from a file, so nothing in it is taken for granted: what does not
 fit its type is left out.
 """
 
+import collections
 import dataclasses
 import functools
+import re
 import types
 import typing
 
@@ -169,9 +171,47 @@ class RunInfo:
                     return str(layer), within
         return str(layer), info
 
+    def names(self, layers):
+        """Return what the user calls these layers, a list of str.
+
+        What is inside of a recurrent layer or a wrapper goes by the name of
+        that one; where several layers are, by as much of its path as tells
+        them apart.
+
+        Args:
+            layers: Iterable of layer paths.
+        """
+        outer = {path: self.of_user(path)[0] for path in self.layers}
+        many = collections.Counter(outer.values())
+        names = {}
+        for path, around in outer.items():
+            if path != around:
+                alone = many[around] == 1
+                names[path] = around if alone else _apart(path, around, outer)
+        return [names.get(str(layer), str(layer)) for layer in layers]
+
+    def in_words(self, text):
+        """Return a text with the names of layers for their paths."""
+        paths = [*self.layers]
+        for path, name in zip(paths, self.names(paths), strict=True):
+            if path != name:
+                whole = rf"(?<![\w/]){re.escape(path)}(?![\w/#])"
+                text = re.sub(whole, lambda _, name=name: name, text)
+        return text
+
     def site(self, path):
         """Return what is known of an activation, a dict; {} if nothing is."""
         return self.sites.get(str(path), {})
+
+
+def _apart(path, around, paths):
+    """Return the shortest start of a path that no other one in a layer has."""
+    pieces = path.split("/")
+    for end in range(around.count("/") + 2, len(pieces)):
+        start = "/".join(pieces[:end])
+        if sum(f"{other}/".startswith(f"{start}/") for other in paths) == 1:
+            return start
+    return path
 
 
 def _read(kind, values):

@@ -12,8 +12,10 @@ from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     judge_targets,
 )
-from keras_gradguard.diagnosis.rules.unscaled_data import judge_inputs
-from keras_gradguard.diagnosis.rules.unscaled_data import judge_target_scale
+from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
+from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
+    judge_target_scale,
+)
 from keras_gradguard.diagnosis.rules.update_ratio import judge_learning_rate
 from keras_gradguard.trace.facts import DataFacts
 from keras_gradguard.trace.facts import OptimizerFacts

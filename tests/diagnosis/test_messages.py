@@ -25,8 +25,10 @@ from keras_gradguard.diagnosis.rules.poor_initialization import (
 from keras_gradguard.diagnosis.rules.saturated_activation import (
     SaturatedActivation,
 )
-from keras_gradguard.diagnosis.rules.unscaled_data import judge_inputs
-from keras_gradguard.diagnosis.rules.unscaled_data import judge_target_scale
+from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
+from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
+    judge_target_scale,
+)
 from keras_gradguard.diagnosis.rules.update_ratio.rule import (
     judge_learning_rate,
 )

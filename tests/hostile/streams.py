@@ -67,7 +67,7 @@ def whole(kind):
                 if step % 20 == 19:
                     tab.write(trace, force=True)
             tab.write(trace, force=True)
-            tab.write_findings(diagnose(trace).findings, steps - 1)
+            tab.write_findings(diagnose(trace).findings, steps - 1, trace)
         _WHOLE[kind] = {
             tag: [chunks.unpack(parts) for parts in written]
             for tag, written in file.stream.items()

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# XLA compiles a kernel the longer, the more arrays it reads.
-_MOST = 32
+from keras_gradguard._backend.kernels import AT_ONCE
 
 
 @jax.tree_util.register_pytree_node_class
@@ -37,9 +36,9 @@ class Bundle:
         for i, leaf in enumerate(leaves):
             alike.setdefault((leaf.shape, leaf.dtype), []).append(i)
         chunks = [
-            tuple(places[at : at + _MOST])
+            tuple(places[at : at + AT_ONCE])
             for places in alike.values()
-            for at in range(0, len(places), _MOST)
+            for at in range(0, len(places), AT_ONCE)
         ]
         arrays = [jnp.stack([leaves[i] for i in chunk]) for chunk in chunks]
         return cls(arrays, (tuple(chunks), treedef))

@@ -71,24 +71,24 @@ def loss_beside(model, arguments):
 class _Look:
     # One function of a batch, until it fails.
 
-    def __init__(self, model, run, gather, on_failure, pack, shorten):
+    def __init__(self, model, run, look, on_failure):
         self._on_failure = on_failure
         self._seen: set = set()
         sharding = _replicated(model)
         self._sharded = sharding is not None
         # Decided once, so that all processes compile alike.
-        self._packs: Any = False if pack is None else None
+        self._packs: Any = False if look.packed is None else None
         self._bundles = False
 
-        def look(*arguments):
-            gathered = gather(lambda: run(*arguments), arguments)
+        def measure(*arguments):
+            gathered = look.gather(lambda: run(*arguments), arguments)
             if self._packs:
-                return pack(gathered)
+                return look.packed(gathered)
             if not self._bundles:
                 return gathered
-            return Bundle.of(shorten(gathered) if shorten else gathered)
+            return Bundle.of(look.shortened(gathered))
 
-        self._function: Any = jax.jit(look, out_shardings=sharding)
+        self._function: Any = jax.jit(measure, out_shardings=sharding)
 
     def __call__(self, state, batch, kept):
         if self._function is None:
@@ -193,8 +193,7 @@ class ForwardPass:
         self._model, self._custom = model, custom
         self._looks: list = []
 
-    def add(self, gather, send, on_failure, of_loss, pack=None, shorten=None):
-        del send
+    def add(self, look, on_failure, of_loss):
         if of_loss:
             run = _loss_of(self._model)
         else:
@@ -202,9 +201,7 @@ class ForwardPass:
             # on is left out by XLA.
             custom = self._model.train_step
             run = custom if self._custom else _forward_of(self._model)
-        self._looks.append(
-            _Look(self._model, run, gather, on_failure, pack, shorten)
-        )
+        self._looks.append(_Look(self._model, run, look, on_failure))
 
     def wrap(self, function):
         return function

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_gradguard._backend.jax.values import at_level
 from keras_gradguard._backend.jax.values import is_here
+from keras_gradguard._backend.kernels import AT_ONCE
 
 
 def one_of_many(logs):
@@ -17,10 +18,6 @@ def one_of_many(logs):
 def last_of_many(logs):
     # Logs of the last of the steps that are concatenated.
     return jax.tree_util.tree_map(lambda value: value[-1], logs)
-
-
-# XLA compiles a kernel the longer, the more arrays it reads.
-_AT_ONCE = 32
 
 
 @jax.jit
@@ -75,7 +72,7 @@ class Outbox:
             elif self._waiting and self._waiting[0].shape != vector.shape:
                 self._stack()
             self._waiting.append(vector)
-            if self._adds_up and len(self._waiting) == _AT_ONCE:
+            if self._adds_up and len(self._waiting) == AT_ONCE:
                 self._stack()
         return logs
 
@@ -85,7 +82,7 @@ class Outbox:
         count = len(waiting)
         if count > 1 and _is_far(waiting[0]):
             # Always as many, so that one function is compiled.
-            waiting += waiting[-1:] * (_AT_ONCE - count)
+            waiting += waiting[-1:] * (AT_ONCE - count)
             self._stacks.append((_stacked(waiting), count))
         else:
             self._stacks += [(vector, None) for vector in waiting]

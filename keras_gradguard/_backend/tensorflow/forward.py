@@ -116,18 +116,18 @@ class ForwardPass:
         with tf.device("CPU:0"):
             self._flags = tf.constant(False), tf.constant(True)
 
-    def add(self, gather, send, on_failure, of_loss, pack=None, shorten=None):
-        del shorten  # what is packed here is short
-
-        def look(data, values):
-            gathered = gather(
+    def add(self, look, on_failure, of_loss):
+        def measure(data, values):
+            gathered = look.gather(
                 lambda: self._forward(data, self._held.scope(values)), (data,)
             )
-            return gathered if pack is None else pack(gathered)
+            return gathered if look.packed is None else look.packed(gathered)
 
         # XLA wants to know how long a loop is that it goes back through.
         xla = self._xla and not of_loss
-        self._looks.append(_Look(look, self._held, send, on_failure, xla))
+        self._looks.append(
+            _Look(measure, self._held, look.send, on_failure, xla)
+        )
 
     def wrap(self, function):
         def traced(iterator, measures):

@@ -11,10 +11,11 @@ import dataclasses
 import numpy as np
 from keras import ops
 
+from keras_gradguard._backend.kernels import AT_ONCE
 from keras_gradguard.recording.step import side_by_side
 
-# XLA compiles a kernel the longer, the more tensors it reads.
-_TOGETHER = 16
+# Each gives several sums.
+_TOGETHER = AT_ONCE // 2
 
 # In the step: sums over what makes one cell. They are kept as dicts, which
 # leave a function of JAX as they are; small tensors are kept whole.

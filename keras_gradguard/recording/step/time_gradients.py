@@ -78,6 +78,8 @@ class TimeTap:
         self._backend = _backend.current()
         self._latest = self._backend.Outbox("gradguard_time", False)
 
+    packed = None  # `gather` returns a vector
+
     def gather(self, run, arguments=None):
         """Measure what comes back through time from a loss.
 

@@ -23,7 +23,7 @@ def layer_buckets(histogram, trace):
     """
     layers = histogram.by_layer(trace.owners, len(trace.layers))
     found = {}
-    for index, layer in enumerate(trace.layers):
+    for index, layer in enumerate(trace.run.names(trace.layers)):
         found[VALUES, layer] = layers.buckets(index)
         found[LOG10, layer] = layers.log10_buckets(index)
     return {key: rows for key, rows in found.items() if len(rows)}

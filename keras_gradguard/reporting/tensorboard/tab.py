@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_gradguard._files import jsonable
 from keras_gradguard._optional import require
+from keras_gradguard.reporting.lives import culprits
 from keras_gradguard.reporting.tensorboard import chunks as _chunks
 from keras_gradguard.reporting.tensorboard.dead_share import dead_share
 from keras_gradguard.reporting.tensorboard.global_series import GLOBAL
@@ -81,25 +82,26 @@ class TabSeries:
             spent / _SHARE_OF_TIME,
         )
 
-    def write_findings(self, findings, step, history=(), not_judged=()):
+    def write_findings(self, findings, step, trace, history=()):
         """Write all findings so far; the latest of these events counts.
 
         Args:
             findings: List of `Finding` that stand.
             step: Int. The step where the run is.
+            trace: `Trace` of the run; it notes why a run without findings may
+                not be called healthy, too.
             history: List of `Finding`. All, also those that are resolved or
                 withdrawn. Defaults to none.
-            not_judged: List of str. Why a run without findings may not be
-                called healthy. Defaults to none.
         """
         header = self._header()
-        header["findings"] = [finding.to_dict() for finding in findings]
-        header["gone"] = [
-            finding.to_dict()
-            for finding in history
-            if finding.status in ("resolved", "withdrawn")
-        ]
-        header["not_judged"] = [str(reason) for reason in not_judged]
+        gone = [f for f in history if f.status in ("resolved", "withdrawn")]
+        for key, some in (("findings", findings), ("gone", gone)):
+            header[key] = [
+                {**finding.to_dict(), "layers": culprits(finding, trace)}
+                for finding in some
+            ]
+        reasons = trace.meta.get("not_judged") or ()
+        header["not_judged"] = [str(reason) for reason in reasons]
         self._write(step, _chunks.FINDINGS_TAG, header)
 
     def _write_chunk(self, trace, force):
@@ -246,11 +248,11 @@ class TabSeries:
         header = self._header()
         header["sites"] = self._sites
         header["recurrent"] = recurrent
-        header["layers"] = trace.layers.tolist()
-        header["active"] = active.tolist()
-        header["variables"] = trace.variables.tolist()
-        header["variables_active"] = trace.has_gradient.tolist()
         run = trace.run
+        header["layers"] = run.names(trace.layers)
+        header["active"] = active.tolist()
+        header["variables"] = _variables(trace, header["layers"])
+        header["variables_active"] = trace.has_gradient.tolist()
         header["classes"] = [
             run.info(layer).get("class") or "" for layer in trace.layers
         ]
@@ -278,6 +280,16 @@ class TabSeries:
         self._file.write_tensor(
             time.time(), step, tag, _chunks.pack(header, arrays), metadata
         )
+
+
+def _variables(trace, names):
+    """Return the paths of variables, below the names of their layers."""
+    shown = []
+    for path, owner in zip(trace.variables.tolist(), trace.owners, strict=True):
+        if names[owner] != str(trace.layers[owner]):
+            path = f"{names[owner]}/{path.rpartition('/')[2]}"
+        shown.append(path)
+    return shown
 
 
 def _logged(logs):

@@ -175,6 +175,7 @@ class EventWriter(Reporter):
         norms = trace.layer_norms(low, high).astype(np.float64)
         series = global_series(trace, low, high, norms)
         layers = means(norms, rows)
+        names = np.array(trace.run.names(trace.layers))
         others = {
             s.name: means(
                 trace.layer_norms(low, high, s.name).astype(np.float64), rows
@@ -185,9 +186,9 @@ class EventWriter(Reporter):
         shared = [means(values, rows) for values in series.values()]
         for at, row in enumerate(rows[1:]):
             step = trace.steps[row - 1]
-            self._scalars(now, step, "grad_norm", trace.layers, layers[at])
+            self._scalars(now, step, "grad_norm", names, layers[at])
             for name, of_layers in others.items():
-                self._scalars(now, step, name, trace.layers, of_layers[at])
+                self._scalars(now, step, name, names, of_layers[at])
             self._emit(now, step, list(series), [mean[at] for mean in shared])
         self._write_histogram(now, int(trace.steps[high - 1]), layers[-1])
         self._write_updates(now, trace, ends)
@@ -202,10 +203,11 @@ class EventWriter(Reporter):
         }
         steps = measured["update_ratio"][0]
         at = np.searchsorted(steps, ends) - 1
+        names = np.array(trace.run.names(trace.layers))
         for row in np.unique(at[at >= 0]):
-            step, layers = steps[row], trace.layers
+            step = steps[row]
             for name, (_, values) in measured.items():
-                self._scalars(now, step, name, layers, values[row])
+                self._scalars(now, step, name, names, values[row])
             self._update_done = int(step)
 
     def _write_dead_share(self, now, trace, ends):
@@ -269,14 +271,13 @@ class EventWriter(Reporter):
         ]
 
     def _write_findings(self, step, findings, trace):
-        reasons = trace.meta.get("not_judged") or ()
-        self._tab.write_findings(findings, step, self._history, reasons)
+        self._tab.write_findings(findings, step, trace, self._history)
         if not findings:
             return
         metadata = require(
             "tensorboard.plugins.text.metadata", "tensorboard", _OWNER
         )
-        table = "\n".join(findings_table(findings)).encode()
+        table = "\n".join(findings_table(findings, trace)).encode()
         self._file.write_tensor(
             time.time(),
             step,

@@ -220,7 +220,7 @@ def test_text_is_harmless(tmp_path):
     finding = Finding(
         "r", "warning", ["a|b\n<script>"], 0, 1, None, {}, "x [y](z) | *k*"
     )
-    line = findings_table([finding])[2]
+    line = findings_table([finding], None)[2]
     assert "<script>" not in line
     assert line.count(" | ") == 4
     assert "\\[y\\]" in line

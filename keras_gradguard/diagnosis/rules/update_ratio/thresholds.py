@@ -40,7 +40,7 @@ GROWN = 2.0
 EPOCHS, OF_EPOCHS = 3, 0.1
 
 
-# outweighed
+# outweighed, and what it may be: penalty, decay, added_loss
 # Records after which a run that goes well shows it.
 OUTWEIGHED_PATIENCE = 30
 # Weights, or outputs, of this share of their first size have faded.
@@ -51,11 +51,11 @@ SHARE = 0.3
 # loss of the data lies within this of a constant prediction's, or the outputs
 # vary by less than this.
 OUTWEIGHED_LONG, OF_PLAN, AS_CONSTANT, SAME = 100, 0.2, 0.95, 0.02
-# What is so strong that it is told at once: a decay that takes this share off
-# the weights at each step, a penalty so many times the loss of a constant whose
-# gradient is this part of the whole. By this share of the plan, and at least
-# and at most so many records. The weights of a layer that is of use have a norm
-# of 1 at least, and the sum of their sizes is so many times that.
+# What is so strong that it is reported at once: a decay that takes this share
+# off the weights at each step, a penalty so many times the loss of a constant
+# whose gradient is this part of the whole. By this share of the plan, and at
+# least and at most so many records. The weights of a layer that is of use have
+# a norm of 1 at least, and the sum of their sizes is so many times that.
 SHARP_DECAY, TENFOLD, ALONE = 0.01, 10.0, (0.9, 1.1)
 AT_ONCE_RECORDS = 0.025, 5, 16
 SUM_OF_SIZES = 3.0

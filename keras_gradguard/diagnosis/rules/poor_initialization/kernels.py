@@ -1,0 +1,187 @@
+"""Kernels that start constant, of one sign, too small or too large."""
+
+import itertools
+import math
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import (
+    ADDS_UP,
+)
+from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import (
+    NARROW,
+)
+from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import STACK
+from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import WHOLE
+from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import WIDE
+
+_KINDS = ("Dense", "Conv")
+_OTHER = ("Depthwise", "Separable", "Transpose")
+_CONSTANT = ("Zeros", "Ones", "Constant")
+
+
+def wrong_kernels(trace):
+    """Return pairs of what is wrong with kernels and those concerned.
+
+    Args:
+        trace: `Trace`. Its first step is looked at.
+
+    Returns:
+        List of pairs: kind, and dicts of what is known of a kernel each.
+    """
+    kernels = _kernels(trace)
+    found = [_of_size(kernels)]
+    narrow = [
+        one
+        for one, behind in itertools.pairwise(kernels)
+        if one["units"] == 1
+        and behind["inputs"] == 1
+        and (one["inputs"] > 1 or one["cell"])
+        and one["activation"] not in (None, "linear")
+    ]
+    if narrow:
+        found.append(("one_unit", narrow))
+    return [(kind, guilty) for kind, guilty in found if guilty]
+
+
+def _of_size(kernels):
+    """Return what is wrong with the size of kernels, and which."""
+    kernels = [k for k in kernels if not k["cell"]]
+    hidden = [k for k in kernels[:-1] if k["trained"]]
+    constant = [k for k in hidden if k["constant"]]
+    if constant:
+        return "constant", constant
+    # Weights of one sign add up, of however many inputs.
+    sided = [
+        k
+        for k in kernels
+        if k["trained"] and k["one_sided"] and k["inputs"] > 1
+    ]
+    if any(k["gain"] > ADDS_UP for k in sided):
+        return "one_sided", sided
+    wide = [k for k in kernels if k["gain"] > WIDE and k["trained"]]
+    if wide:
+        return "wide", wide
+    hidden = [k for k in hidden if not k["beside"]]
+    share = [k["gain"] / k["expected"] for k in hidden]
+    narrow = [k for k, part in zip(hidden, share, strict=True) if part < NARROW]
+    if narrow:
+        return "narrow", narrow
+    small = [k for k, part in zip(hidden, share, strict=True) if part < 0.5]
+    if np.prod([k["gain"] / k["expected"] for k in small]) < STACK:
+        return "narrow", small
+    return "", []
+
+
+def in_words(kind, guilty):
+    """Return in words what is wrong with kernels."""
+    layer, gain = guilty[0]["layer"], guilty[0]["gain"]
+    if kind == "constant":
+        return "all weights start equal, so all units stay the same"
+    if kind == "one_sided":
+        return (
+            "all weights start with one sign. So they add up instead of "
+            "cancelling, every unit gives nearly the same, and units saturate"
+        )
+    if kind == "one_unit":
+        return "a hidden layer of one unit squeezes everything into one number"
+    if kind == "wide":
+        return (
+            f"the weights start too large. Those of {layer} have a standard "
+            f"deviation of {number(guilty[0]['rms'])}, so its outputs are "
+            f"{number(gain)} times as large as its inputs"
+        )
+    return (
+        f"the weights start too small. Those of {layer} have a standard "
+        f"deviation of {number(guilty[0]['rms'])}, so {number(100 * gain)} % "
+        "of the signal gets through"
+    )
+
+
+def _kernels(trace):
+    """Return dicts of what is known of each kernel, in forward order."""
+    norm = trace.measured("weight_norm", by="variable")[1][0]
+    sizes = trace.sizes
+    found = []
+    own = _own_kernels(trace)
+    for at, layer in enumerate(trace.layers):
+        info = trace.info(layer)
+        kind = str(info.get("class") or "")
+        # Those of a cell count for their units alone.
+        cell = kind.endswith("Cell") and isinstance(info.get("units"), int)
+        if not cell and not any(word in kind for word in _KINDS):
+            continue
+        if any(word in kind for word in _OTHER):
+            continue
+        shapes = info.get("shapes")
+        shape = shapes.get("kernel") if isinstance(shapes, dict) else None
+        if not shape or len(shape) < 2 or len(own.get(at, ())) != 1:
+            continue
+        (i,) = own[at]
+        if not (sizes[i] > 0 and np.isfinite(norm[i])):
+            continue
+        fan_in = float(math.prod(shape[:-1]))
+        # Glorot counts the units that a unit feeds, too.
+        fan_out = float(shape[-1]) * fan_in / float(shape[-2])
+        rms = float(norm[i]) / np.sqrt(sizes[i])
+        drawn = info.get("kernel_initializer")
+        by = drawn.get("class") if isinstance(drawn, dict) else None
+        found.append(
+            {
+                "layer": str(layer),
+                "rms": rms,
+                "gain": rms * np.sqrt(fan_in),
+                "expected": np.sqrt(2 * fan_in / (fan_in + fan_out)),
+                "constant": rms == 0 or (by in _CONSTANT and shape[-1] > 1),
+                "one_sided": _one_sided(info.get("kernel_initializer")),
+                "cell": cell,
+                "units": int(info["units"] if cell else shape[-1]),
+                "inputs": int(shape[-2]),
+                "activation": info.get("activation"),
+                "trained": bool(trace.has_gradient[i]),
+                "beside": _passes_beside(trace, str(layer)),
+            }
+        )
+    return found
+
+
+def _passes_beside(trace, layer):
+    """Whether layers behind one in the user's own code get a whole signal.
+
+    It is in a branch then, as those of residual blocks are, which often start
+    small on purpose.
+    """
+    if not trace.run.is_held(layer):
+        return False
+    std = trace.activation("std")[:1]
+    at = np.flatnonzero(trace.sites == layer)
+    if not len(std) or not len(at):
+        return False
+    sizes = np.nan_to_num(std[0].astype(np.float64))
+    came = np.append(sizes[: at[0]], float(trace.data("input_std")[0]))
+    behind = sizes[at[0] + 1 :].max(initial=0.0)
+    return bool(behind > WHOLE * np.nan_to_num(came[-2:]).max())
+
+
+def _own_kernels(trace):
+    """Return the variables called `kernel` of each layer, by its index."""
+    own: dict = {}
+    for i, (owner, path) in enumerate(
+        zip(trace.owners.tolist(), trace.variables.tolist(), strict=True)
+    ):
+        if path.rsplit("/", maxsplit=1)[-1] == "kernel":
+            own.setdefault(owner, []).append(i)
+    return own
+
+
+def _one_sided(initializer):
+    """Whether an initializer draws all weights, or nearly all, of one sign."""
+    known = initializer if isinstance(initializer, dict) else {}
+    low, high = known.get("minval"), known.get("maxval")
+    if isinstance(low, int | float) and isinstance(high, int | float):
+        return low >= 0 < high or high <= 0 > low
+    mean, std = known.get("mean"), known.get("stddev")
+    if isinstance(mean, int | float) and isinstance(std, int | float):
+        return abs(mean) > 2 * std
+    return False

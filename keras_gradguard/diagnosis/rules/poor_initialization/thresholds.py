@@ -1,0 +1,27 @@
+"""The thresholds of the rule `poor_initialization`, all of them."""
+
+# kernels
+# Gains: of one layer, of Glorot's; of one layer; of all hidden layers together.
+NARROW, WIDE, STACK = 0.1, 5.0, 1e-3
+# Gain from which on weights of one sign add up to more than came in.
+ADDS_UP = 0.7
+OF_KIND = {
+    "constant": 0.0,
+    "one_sided": ADDS_UP,
+    "one_unit": 1,
+    "wide": WIDE,
+    "narrow": NARROW,
+}
+# Of what comes in, behind a layer that lets nothing through.
+WHOLE = 0.3
+
+
+# rule
+# What nobody wants is reported of a run that is only slow, too, by so many
+# steps and this share of the plan.
+LONG, OF_PLAN = 100, 0.3
+# Nothing gets past a layer of one unit: by so many steps and share of the plan.
+NO_WAY_ROUND = 16, 0.04
+# No net learns behind whose layers less of the signal is left, and whose
+# outputs differ by less from row to row.
+DEAD, SAME = 1e-3, 0.02

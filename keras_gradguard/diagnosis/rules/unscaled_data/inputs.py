@@ -1,0 +1,138 @@
+"""The scale of what comes into the first layers with weights."""
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
+    FEATURE_LARGE,
+)
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
+    FEATURE_RATIO,
+)
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import HUGE_INPUT
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import INPUTS
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import OFFSET
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import PIXEL_MAX
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import PIXEL_RMS
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import SMALL_INPUT
+from keras_gradguard.findings.build import before_a_run
+from keras_gradguard.trace.facts import known
+from keras_gradguard.trace.facts import rms
+
+
+def judge_inputs(
+    data, layers=(), mean=None, std=None, large=INPUTS, rescaling=None
+):
+    """Judge the scale of what comes into the first layers with weights.
+
+    A model that begins with a normalization or rescales its inputs has
+    nothing to be judged: pass what comes out of that, or do not call this.
+
+    Args:
+        data: `DataFacts`. `input_*` and `feature_scale_*` are read.
+        layers: List of str. Paths of the layers that take the inputs.
+        mean: List of a mean per feature for the remedy, or None.
+        std: List of a standard deviation per feature, or None.
+        large: Float. A root mean square that is too large. Defaults to the
+            threshold of the rule.
+        rescaling: Paths of layers of the model that rescale, or None.
+
+    Returns:
+        List of `Finding` of rule `"unscaled_data"`, at most one.
+    """
+    if not known(data.input_mean, data.input_std):
+        return []
+    size = rms(data.input_mean, data.input_std)
+    ranged = known(data.input_min, data.input_max)
+    pixels = (
+        ranged
+        and data.input_min >= 0
+        and PIXEL_MAX <= data.input_max <= 255
+        and size >= PIXEL_RMS
+    )
+    span = ""
+    if ranged:
+        span = (
+            f" ({number(data.input_min, 4)} to {number(data.input_max, 4)}, "
+            f"typically {number(size)})"
+        )
+    features = known(data.feature_scale_min, data.feature_scale_max)
+    ratio = (
+        data.feature_scale_max / max(data.feature_scale_min, 1e-12)
+        if features
+        else 1.0
+    )
+    uneven = (
+        features
+        and data.feature_scale_max >= FEATURE_LARGE
+        and ratio >= FEATURE_RATIO
+    )
+    normalize = changes.normalize_inputs(
+        "Initializers and learning rates are made for inputs of mean 0 and "
+        "standard deviation 1.",
+        mean if mean is not None else data.input_mean,
+        std if std is not None else data.input_std,
+    )
+    remedies = [normalize]
+    if pixels:
+        kind, severity = "pixels", "warning"
+        text = f"The inputs look like pixels that were not scaled{span}"
+        why = "Pixels from 0 to 1 suit every initializer."
+        remedies.insert(0, changes.rescale_inputs(why, 1 / 255))
+    elif uneven:
+        kind, severity = "uneven", "warning"
+        text = (
+            f"One input feature varies {number(ratio)} times as much as "
+            f"another: by {number(data.feature_scale_max)} and by "
+            f"{number(data.feature_scale_min)}"
+        )
+    elif size >= large:
+        kind = "large"
+        severity = "critical" if size >= HUGE_INPUT else "warning"
+        text = f"The inputs are large{span}"
+    elif features and abs(data.input_mean) > OFFSET * data.feature_scale_max:
+        kind, severity = "offset", "warning"
+        text = (
+            f"The inputs lie around {number(data.input_mean)}, and no feature "
+            f"varies by more than {number(data.feature_scale_max)}"
+        )
+    elif 0 < size <= SMALL_INPUT:
+        kind, severity = "small", "warning"
+        # Also where the model itself has scaled them down before.
+        why = "Their size is then about 1 where they reach the weights."
+        remedies.insert(0, changes.rescale_inputs(why, 1 / size))
+        if rescaling and size * 255 >= 10 * SMALL_INPUT:
+            why = "The inputs are scaled once too often."
+            remedies.insert(0, changes.leave_out(rescaling[-1:], why))
+        text = f"The inputs are tiny{span}"
+    else:
+        return []
+    if kind == "small":
+        effect = "The signal is lost among the biases, and learning is slow."
+    elif kind == "offset":
+        effect = (
+            "All samples look nearly the same to the network: what tells them "
+            "apart is small against what they share."
+        )
+    elif kind == "uneven":
+        effect = "The network sees little but the larger one."
+    else:
+        effect = "Units saturate or blow up, and so do the gradients."
+    return [
+        before_a_run(
+            rule="unscaled_data",
+            severity=severity,
+            layers=[str(layer) for layer in layers],
+            evidence={
+                "kind": kind,
+                "of": "inputs",
+                "rms": size,
+                "min": data.input_min,
+                "max": data.input_max,
+                "feature_scale_min": data.feature_scale_min,
+                "feature_scale_max": data.feature_scale_max,
+                "threshold": SMALL_INPUT if kind == "small" else large,
+            },
+            message=f"{text}. {effect}",
+            remedies=remedies,
+        )
+    ]

@@ -1,0 +1,134 @@
+"""Finds inputs and targets at a scale that hurts."""
+
+import dataclasses
+
+from keras_gradguard.diagnosis.evidence.harm import dated
+from keras_gradguard.diagnosis.evidence.harm import facts_of
+from keras_gradguard.diagnosis.evidence.harm import harmed_at
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.soon import alike_at
+from keras_gradguard.diagnosis.evidence.soon import flat_at
+from keras_gradguard.diagnosis.evidence.soon import out_of_reach_at
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
+    intended_output,
+)
+from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
+from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
+    judge_target_scale,
+)
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import INPUTS
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import TARGETS
+
+
+class UnscaledData(Rule):
+    """Finds inputs or targets far from unit scale where they do harm.
+
+    What enters the first layer with weights is judged, so a normalization in
+    front counts; and the targets of a regression. These are unscaled:
+
+    * inputs of a root mean square over 50, or with a mean 30 times as large as
+      what varies;
+    * features that differ 100-fold, and pixels up to 255;
+    * targets of over 1000, or of over 10 where the first step of plain SGD
+      overshoots.
+
+    Many nets learn from such data all the same. A run is reported only if
+    it has not learnt after 30 records, or its loss or gradient ran away. The
+    first 17 records, fewer of a short plan, may show that it cannot. Outputs
+    are the same for every input all along, or a hidden layer is flat, or the
+    outputs come no nearer to the targets.
+    """
+
+    id = "unscaled_data"
+    thresholds = {"inputs": INPUTS, "targets": TARGETS}  # noqa: RUF012
+    effects = (
+        "dead_relu",
+        "saturated_activation",
+        "exploding_gradient",
+        "vanishing_gradient",
+        "nonfinite_gradient",
+        "frozen_layer",
+        "update_ratio",
+        "oscillating_loss",
+        "slow_convergence",
+        "loss_plateau",
+    )
+
+    def check(self, trace):
+        """See `Rule.check`."""
+        if not len(Learning.of(trace)) or not len(trace.steps):
+            return []
+        facts = facts_of(trace)
+        layer = trace.run.data.input_layer
+        found = []
+        output = trace.run.output
+        if output is not None:
+            optimizer = trace.run.optimizer
+            found += judge_target_scale(
+                output, facts, optimizer, self.limit("targets")
+            )
+        found += judge_inputs(
+            facts,
+            [layer] if layer else [],
+            large=self.limit("inputs"),
+            rescaling=trace.run.rescaling,
+        )
+        if not found:
+            return []
+        # One finding a rule: the graver, targets before inputs.
+        found.sort(key=lambda f: f.severity != "critical")
+        harmed, soon = harmed_at(trace), _plain_at(trace, found[0])
+        seen = [step for step in (harmed, soon) if step is not None]
+        if not seen:
+            return []
+        told = dated(trace, found[0], int(trace.steps[0]), min(seen))
+        if harmed is None:
+            # It may learn all the same.
+            told = dataclasses.replace(
+                told, evidence={**told.evidence, "soon": True}
+            )
+        return [told]
+
+    def check_start(self, start):
+        """Judge what comes into the first layers, and the targets."""
+        found = []
+        if start.inputs is not None:
+            given = start.inputs
+            found = judge_inputs(
+                given.facts,
+                given.layers,
+                given.mean,
+                given.std,
+                rescaling=start.run.rescaling,
+            )
+            if given.several:
+                found = [_without_actions(finding) for finding in found]
+            if start.trained and found:
+                start.notes.append(
+                    f"{found[0].message} The weights were trained, though, "
+                    "and may expect that: prepare inputs as in that training."
+                )
+                found = []
+        for head in start.heads:
+            if head.facts is not None:
+                output = intended_output(head.output, head.facts)
+                optimizer = start.run.optimizer
+                found += judge_target_scale(output, head.facts, optimizer)
+        return found
+
+
+def _plain_at(trace, finding):
+    """Return the step by which the harm was plain from the start, or None."""
+    if finding.evidence["of"] == "targets":
+        return out_of_reach_at(trace, finding.evidence["rms"])
+    found = [alike_at(trace)]
+    if finding.evidence["kind"] in ("large", "offset", "uneven"):
+        found.append(flat_at(trace))
+    return min((step for step in found if step is not None), default=None)
+
+
+def _without_actions(finding):
+    """Several inputs: nothing says which of them to change."""
+    return dataclasses.replace(finding, remedies=[changes.normalize_each()])

@@ -1,0 +1,24 @@
+"""The thresholds of the rule `unscaled_data`, all of them."""
+
+# Root mean squares. Initializers keep the scale of the inputs; some tens
+# saturate or multiply all gradients. Targets of a thousand take an optimizer
+# that rescales gradients very long to reach.
+INPUTS, TARGETS = 50.0, 1000.0
+
+
+# inputs
+# Single digits train everywhere.
+HUGE_INPUT = 1000.0
+SMALL_INPUT = 2e-3
+# A common part so many times larger than what varies hides it.
+OFFSET = 30.0
+# Pixels from 0 to 255, dark ones too.
+PIXEL_MAX, PIXEL_RMS = 200.0, 10.0
+# One feature drowns the rest: so many times larger, and large by itself.
+FEATURE_RATIO, FEATURE_LARGE = 100.0, 20.0
+
+
+# targets
+# A first step of plain SGD that moves the output by this many times its
+# natural scale of 1, for targets that are large.
+FIRST_STEP, FIRST_STEP_TARGET = 2.0, 10.0
