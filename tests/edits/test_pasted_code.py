@@ -16,6 +16,7 @@ from keras import ops
 
 import keras_gradguard as kgg
 from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
+from keras_gradguard.diagnosis.remedies.model import change_layers
 from keras_gradguard.diagnosis.remedies.model import reinitialize
 from keras_gradguard.diagnosis.remedies.paste import written
 from keras_gradguard.models.run_info import run_info_of
@@ -454,6 +455,30 @@ def test_keras_s_own_loss_takes_the_logits_of_one_that_is_not_finite(columns):
     fit(names)
     given = names["model"].predict(X, verbose=0).argmax(axis=-1)
     assert (given == CLASSES).mean() > 0.9
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("many", [2, 6])
+def test_of_few_and_many_layers_only_what_is_named_changes(many):
+    penalty = {"bias_regularizer": "l2", "kernel_regularizer": "l2"}
+    stack = [
+        layers.Conv1D(
+            4, 3, padding="same", dilation_rate=2, name=f"c{at}", **penalty
+        )
+        for at in range(many)
+    ]
+    model = sequential(*stack, layers.Dense(1, name="out"), inputs=(8, 2))
+    model.compile("adam", "mse")
+    small = {"module": "keras.regularizers", "class_name": "L2"}
+    small["config"] = {"l2": 1e-4}
+    changes = {f"net/c{i}": {"kernel_regularizer": small} for i in range(many)}
+    remedy = written(run_info_of(model), change_layers("...", "", changes))
+    names = {"model": model}
+    exec(remedy.code, names)
+    for old, new in zip(model.layers, names["model"].layers, strict=True):
+        before, after = old.get_config(), new.get_config()
+        changed = [key for key in before if before[key] != after[key]]
+        assert changed == ([] if old.name == "out" else ["kernel_regularizer"])
 
 
 class Placed(layers.Layer):

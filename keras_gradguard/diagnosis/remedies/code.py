@@ -4,6 +4,7 @@ from keras_gradguard.diagnosis.remedies.expressions import Raw
 from keras_gradguard.diagnosis.remedies.expressions import broken
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.expressions import expression
+from keras_gradguard.diagnosis.remedies.expressions import holds_others
 from keras_gradguard.diagnosis.remedies.expressions import is_call
 from keras_gradguard.diagnosis.remedies.expressions import with_changes
 
@@ -21,6 +22,8 @@ WEIGHTS = {
     "gamma": ("gamma",),
     "beta": ("beta",),
 }
+# More layers that change alike are told by their names.
+_MANY = 4
 # An optimizer that is known by its name alone.
 CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 _SETTINGS = ("momentum", *CLIPS)
@@ -48,12 +51,39 @@ def change_layers(run, changes):
 
 
 def _put_changed(run, made):
+    if len(made) > _MANY and _alike(run, made):
+        return _of_many(made)
     calls = {}
     for path, (info, arguments) in made.items():
         if not is_call(info.get("call")):
             return _by_config(made)
         calls[path] = with_changes(info["call"], arguments)
     return put_layers(run, calls)
+
+
+def _alike(run, made):
+    """Whether the same is changed in plain layers that `get_layer` finds."""
+    first, *_ = [arguments for _, arguments in made.values()]
+    return all(
+        arguments == first
+        and path in (name_of(path), f"{run.model}/{name_of(path)}")
+        and not holds_others(info.get("call"))
+        for path, (info, arguments) in made.items()
+    )
+
+
+def _of_many(made):
+    first, *_ = [arguments for _, arguments in made.values()]
+    names = ["    " + expression(name_of(path)) + ",\n" for path in made]
+    return (
+        f"names = [\n{''.join(names)}]\n"
+        f"changes = {expression({'entries': first})}\n"
+        "changed = [\n"
+        "    type(old).from_config({**old.get_config(), **changes})\n"
+        "    for old in map(model.get_layer, names)\n"
+        "]\n"
+        "model = kgg.replace_layers(model, *changed)"
+    )
 
 
 def put_layers(run, calls):
