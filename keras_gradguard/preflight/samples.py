@@ -106,9 +106,7 @@ def _leaves(structure):
 
 
 def _shapes(value):
-    shapes = [
-        np.shape(leaf) for leaf in keras.tree.flatten(value) if leaf is not None
-    ]
+    shapes = [np.shape(leaf) for leaf in _leaves(value)]
     return shapes[0] if len(shapes) == 1 else shapes
 
 

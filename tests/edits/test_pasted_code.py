@@ -511,7 +511,8 @@ def test_indices_are_held_within_the_table_of_an_own_layer():
         return model, x, (x.mean(axis=1, keepdims=True) > 9.5) * 1.0
 
     run = run_info_of(make()[0])
-    (first, *_) = for_nonfinite(run, ["placed/places"], "index", 4)
+    (table,) = [path for path in run.layers if path.endswith("places")]
+    (first, *_) = for_nonfinite(run, [table], "index", 4)
     names = pasted(make, written(run, first).code)
     fit(names)
     assert np.isfinite(names["model"].predict(names["x"], verbose=0)).all()

@@ -21,7 +21,7 @@ _SOME = (
     "def some_batches(data, most=100):\n"
     "    if isinstance(data, keras.utils.PyDataset):\n"
     "        most = min(most, data.num_batches or most)\n"
-    "        data = (data[at] for at in range(most))\n"
+    "        return [data[at] for at in range(most)]\n"
     "    return [batch for _, batch in zip(range(most), data)]\n"
     "\n"
 )
