@@ -53,6 +53,7 @@ def normalize_inputs(run):
         "scale = keras.layers.Normalization(\n"
         "    mean=rows.mean(axes), variance=rows.var(axes)\n"
         ")\n"
+        "scale.build(rows.shape)\n"
         f"{_around(run, 'scale, model')}"
     )
 
