@@ -1,7 +1,8 @@
 """What clipping does for a run with bad batches, side by side.
 
     KERAS_BACKEND=jax python benchmarks/clipping.py [--seeds 10] [--quick]
-    ... benchmarks/clipping.py transformer ROWS.jsonl [--steps 500] [--part 2]
+        [--rows ROWS.jsonl]
+    ... clipping.py transformer [--rows ROWS.jsonl] [--steps 500] [--part 2]
 
 Three tasks, each trained once per clipper and seed, with the same data:
 
@@ -13,12 +14,13 @@ Three tasks, each trained once per clipper and seed, with the same data:
   one batch in 200 has shuffled targets and a loss times 1000.
 - the same by a small Transformer (2 blocks, width 32), at three rates, without
   and with bad batches, one in 60. `transformer` runs this alone, two methods at
-  a call with `--part 2`, takes up where it was left, and writes
-  results/clipping_transformer.md once all are there. It takes optax's own
-  clipping along where optax is installed.
+  a call with `--part 2`, and writes results/clipping_transformer.md once all
+  are there.
 
-The seeds run at once, under `jax.vmap`, the steps under `jax.lax.scan`. Writes
-results/clipping.md and results/clipping.png next to this file.
+optax's own clipping is taken along where optax is installed. Methods whose
+losses are in the file `--rows` are not run again. The seeds run at once, under
+`jax.vmap`, the steps under `jax.lax.scan`. Writes results/clipping.md and
+results/clipping.png next to this file.
 """
 
 import argparse
@@ -338,8 +340,40 @@ TRANSFORMER = {
 }
 
 
+def tested(path, train_all, test, **what):
+    """Test losses of each method, kept in a file that may be taken up again.
+
+    Args:
+        path: File of JSON lines, or None. Methods that it holds are not run.
+        train_all: Function from a wrap to what `train` returns.
+        test: Loss, inputs and targets of clean data.
+        what: More for each row; `part` methods are run at most.
+
+    Returns:
+        Dict from a method to its row, and whether none is missing.
+    """
+    part = what.pop("part", None)
+    rows = {}
+    if path is not None and path.exists():
+        lines = path.read_text().splitlines()
+        rows = {row["method"]: row for row in map(json.loads, lines)}
+    for name in [name for name in METHODS if name not in rows][:part]:
+        started = time.process_time()
+        losses = test_losses(*train_all(METHODS[name])[:3], *test)
+        rows[name] = {
+            "method": name,
+            **what,
+            "losses": losses.reshape(-1, what["seeds"]).tolist(),
+            "cpu_seconds": time.process_time() - started,
+        }
+        print(rows[name], flush=True)
+        if path is not None:
+            with path.open("a") as file:
+                file.write(json.dumps(rows[name]) + "\n")
+    return rows, all(name in rows for name in METHODS)
+
+
 def transformer_rows(path, seeds, steps, part):
-    """Train with the next methods that a file lacks; return all its rows."""
     rng = np.random.default_rng(5)
     test = character_data(rng, (200,))
     x, y = character_data(rng, (seeds, steps, 16))
@@ -351,28 +385,14 @@ def transformer_rows(path, seeds, steps, part):
     ]
     data = tuple(np.concatenate(parts) for parts in zip(*lanes, strict=True))
     rates = np.repeat([rate for rate, _ in TRANSFORMER.values()], seeds)
-    rows = {}
-    if path.exists():
-        lines = path.read_text().splitlines()
-        rows = {row["method"]: row for row in map(json.loads, lines)}
-    methods = {**METHODS, **optax_methods()}
-    for name in [name for name in methods if name not in rows][:part]:
-        started = time.process_time()
-        model, fixed, weights, _ = train(
-            transformer, crossentropy, methods[name], data, rates, seeds
-        )
-        losses = test_losses(model, fixed, weights, crossentropy, *test)
-        rows[name] = {
-            "method": name,
-            "seeds": seeds,
-            "steps": steps,
-            "losses": losses.reshape(-1, seeds).tolist(),
-            "cpu_seconds": time.process_time() - started,
-        }
-        print(rows[name], flush=True)
-        with path.open("a") as file:
-            file.write(json.dumps(rows[name]) + "\n")
-    return rows, all(name in rows for name in methods)
+    return tested(
+        path,
+        lambda w: train(transformer, crossentropy, w, data, rates, seeds),
+        (crossentropy, *test),
+        seeds=seeds,
+        steps=steps,
+        part=part,
+    )
 
 
 class OptaxClipper(kgg.clippers.Clipper):
@@ -407,6 +427,9 @@ def optax_methods():
             OptaxClipper(optax.adaptive_grad_clip(0.01))
         ),
     }
+
+
+METHODS.update(optax_methods())
 
 
 def corrupt(rng, y, share=0.005):
@@ -455,35 +478,40 @@ def character_data(rng, shape):
     return windows[..., :-1], windows[..., 1:]
 
 
-def regression_table(seeds, steps):
+REGRESSION = {
+    "no spikes": (False, False, 1.0),
+    "spikes": (True, False, 1.0),
+    "spikes, loss x 1e-4": (True, False, 1e-4),
+    "spikes, loss x 1e4": (True, False, 1e4),
+    "spikes, NaN and Inf": (True, True, 1.0),
+}
+
+
+def regression_rows(path, seeds, steps):
     x_test = np.random.default_rng(2).normal(size=(2000, 32)).astype("float32")
-    y_test = _teacher(x_test)
-    columns = {
-        "no spikes": (False, False, 1.0),
-        "spikes": (True, False, 1.0),
-        "spikes, loss x 1e-4": (True, False, 1e-4),
-        "spikes, loss x 1e4": (True, False, 1e4),
-        "spikes, NaN and Inf": (True, True, 1.0),
-    }
-    table = {name: [] for name in METHODS}
-    for spikes, bad, factor in columns.values():
-        x, y = regression_data(seeds, steps, spikes, bad)
-        factors = np.full((seeds, steps), factor, "float32")
-        for name, wrap in METHODS.items():
-            model, fixed, weights, _ = train(
-                mlp, mse, wrap, (x, y, factors), 3e-3
-            )
-            losses = test_losses(model, fixed, weights, mse, x_test, y_test)
-            print(name, np.median(losses), flush=True)
-            table[name].append(
-                (np.median(losses), int(np.isfinite(losses).sum()))
-            )
-    return list(columns), table
+    lanes = [
+        (
+            *regression_data(seeds, steps, spikes, bad),
+            np.full((seeds, steps), factor, "float32"),
+        )
+        for spikes, bad, factor in REGRESSION.values()
+    ]
+    data = tuple(np.concatenate(parts) for parts in zip(*lanes, strict=True))
+    return tested(
+        path,
+        lambda wrap: train(mlp, mse, wrap, data, 3e-3, seeds),
+        (mse, x_test, _teacher(x_test)),
+        seeds=seeds,
+        steps=steps,
+    )[0]
 
 
 CURVES = (
     "none",
     "global_clipnorm=1",
+    "optax.adaptive_grad_clip(0.01)",
+    "AutoClip()",
+    "AutoClip('per_tensor')",
     "AutoClip(percentile=10)",
     "AutoClip(percentile=90)",
     "AutoClip('zscore')",
@@ -518,7 +546,7 @@ def curves(seeds, steps):
     }
     results = {}
     for task, (make, loss_fn, data, test, rate) in tasks.items():
-        for name in CURVES:
+        for name in filter(METHODS.__contains__, CURVES):
             model, fixed, weights, losses = train(
                 make, loss_fn, METHODS[name], data, rate
             )
@@ -534,7 +562,7 @@ def draw(tasks, results):
         1, len(tasks), figsize=(11, 5.6), layout="constrained"
     )
     for axis, task in zip(axes, tasks, strict=True):
-        for name in CURVES:
+        for name in filter(METHODS.__contains__, CURVES):
             losses, final = results[task, name]
             # Bad batches would hide the rest: the median over 50 steps.
             middle = np.median(losses, axis=0)
@@ -570,9 +598,8 @@ def rows(columns, table, seeds):
     return lines
 
 
-def report_transformer(found):
-    some = next(iter(found.values()))
-    seeds, steps = some["seeds"], some["steps"]
+def loss_rows(columns, found):
+    """Return the table of what `tested` found, and the CPU seconds of it."""
     cells = {
         name: [
             (np.median(losses), int(np.isfinite(losses).sum()))
@@ -580,15 +607,22 @@ def report_transformer(found):
         ]
         for name, row in found.items()
     }
+    some = next(iter(found.values()))
     seconds = sum(row["cpu_seconds"] for row in found.values())
+    return rows(list(columns), cells, some["seeds"]), some, seconds
+
+
+def report_transformer(found):
+    table, some, seconds = loss_rows(TRANSFORMER, found)
     lines = [
         "# Clipping of a small Transformer",
         "",
-        f"`benchmarks/clipping.py transformer`, {steps} steps, {seeds} seeds, "
-        f"Keras {keras.__version__} on JAX, {seconds:.0f} CPU seconds. Median "
-        "over the seeds of the loss on clean test data.",
+        f"`benchmarks/clipping.py transformer`, {some['steps']} steps, "
+        f"{some['seeds']} seeds, Keras {keras.__version__} on JAX, "
+        f"{seconds:.0f} CPU seconds. Median over the seeds of the loss on "
+        "clean test data.",
         "",
-        *rows(list(TRANSFORMER), cells, seeds),
+        *table,
         "",
     ]
     text = "\n".join(lines)
@@ -596,24 +630,26 @@ def report_transformer(found):
     print(text)
 
 
-def report(columns, table, tasks, results, seeds, seconds):
+def report(found, tasks, results):
+    table, some, seconds = loss_rows(REGRESSION, found)
     lines = [
         "# Clipping",
         "",
-        f"`benchmarks/clipping.py --seeds {seeds}`, Keras {keras.__version__} "
-        f"on JAX, {seconds:.0f} s on CPU. Median over the seeds of the loss "
-        "on clean test data.",
+        f"`benchmarks/clipping.py --seeds {some['seeds']}`, {some['steps']} "
+        f"steps, Keras {keras.__version__} on JAX, {seconds:.0f} CPU seconds "
+        "for the first table. Median over the seeds (three in the second "
+        "table) of the loss on clean test data.",
         "",
         "## Spiky regression",
         "",
-        *rows(columns, table, seeds),
+        *table,
         "",
         "## Recurrent models with bad batches",
         "",
         "| | " + " | ".join(tasks) + " |",
         "|---" * (len(tasks) + 1) + "|",
     ]
-    for name in CURVES:
+    for name in filter(METHODS.__contains__, CURVES):
         shown = [f"{results[task, name][1]:.4f}" for task in tasks]
         lines.append(f"| {name} | " + " | ".join(shown) + " |")
     lines += ["", "![training losses](clipping.png)", ""]
@@ -625,7 +661,7 @@ def report(columns, table, tasks, results, seeds, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("only", nargs="?", choices=["transformer"])
-    parser.add_argument("rows", nargs="?", type=pathlib.Path)
+    parser.add_argument("--rows", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--part", type=int)
@@ -641,12 +677,10 @@ def main():
         if complete:
             report_transformer(found)
         return
-    started = time.perf_counter()
-    columns, table = regression_table(seeds, steps)
+    found = regression_rows(arguments.rows, seeds, steps)
     tasks, results = curves(min(seeds, 3), steps)
     draw(tasks, results)
-    seconds = time.perf_counter() - started
-    report(columns, table, tasks, results, seeds, seconds)
+    report(found, tasks, results)
 
 
 if __name__ == "__main__":

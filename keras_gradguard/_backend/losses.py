@@ -1,4 +1,4 @@
-"""Whether a train step computes the loss that the model is compiled with."""
+"""The loss of a train step: whether it is the compiled one, and its scope."""
 
 import keras
 
@@ -26,3 +26,20 @@ def computes_loss(model):
         if "train_step" not in names:
             return False
     return False
+
+
+def scope_beside(model):
+    """Scope in which a model runs and changes no variable.
+
+    Keras asks the scope for the weights that have a regularizer, and takes
+    what it does not hold for missing.
+
+    Args:
+        model: A Keras model.
+    """
+    pairs = [
+        (variable, variable.value)
+        for variable in model.trainable_weights
+        if getattr(variable, "regularizer", None) is not None
+    ]
+    return keras.StatelessScope(pairs, collect_losses=True)

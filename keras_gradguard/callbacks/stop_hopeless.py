@@ -27,7 +27,7 @@ def stop_hopeless(trial: Any = None) -> "StopHopeless":
     trial, and at the end of an epoch it ends one in which a critical finding
     is confirmed while the loss has not come down at all and no small gradient
     of a layer rises, or in which no gradient is finite any more. It says so at
-    two looks in a row before it acts, and not before 100 updates unless no
+    two looks in a row before it acts, and not before 64 updates unless no
     gradient is finite. A trial that learns, however badly, goes on.
 
     The search goes on, too:

@@ -16,7 +16,7 @@ _GONE_FOR_GOOD = 8
 # A loss that has fallen by less has not moved.
 _LEAST = 0.02
 # Fewer records do not tell whether a loss will come down.
-_ENOUGH = 100
+_ENOUGH = 64
 # A gradient that is this many times what it was, is on its way.
 _RISES = 1.25
 # One this many times less than that of another layer is little.

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_gradguard import _validation
-from keras_gradguard._optional import require
 from keras_gradguard._text import count
 from keras_gradguard._validation import check_choice
 from keras_gradguard.trace import file
+from keras_gradguard.trace import frames
 from keras_gradguard.trace.activations import ActivationMeasurements
 from keras_gradguard.trace.blocks import Blocks
 from keras_gradguard.trace.epochs import Epochs
@@ -661,30 +661,33 @@ class Trace:
         """
         return file.load(cls, path, max_bytes)
 
-    def to_dataframe(self) -> Any:
-        """Return the records as a pandas table, one row each.
+    def to_dataframe(self, long: bool = False) -> Any:
+        """Return the record as a pandas table.
 
+        By default it has one row per record, and the steps as its index.
         Columns are `global_grad_norm`, `clipped_grad_norm`, `skipped`, the
-        names of `extra`, and one `grad_norm/<layer path>` per layer.
+        names of `extra`, and `<series>/<layer path>` for each layer and each
+        of `keras_gradguard.trace.SERIES`, as in `get`: `grad_norm/dense`,
+        `weight_norm/dense`, `update_ratio/dense`. They are NaN in records in
+        which nothing was measured.
+
+        A long table has one row per number that was measured, and holds all of
+        the record. Its columns are `step`, `series`, `layer` ("" where the
+        number belongs to none), `time_step` (-1 but for gradients through
+        time) and `value`. The series are those above, those of `activation`,
+        `data/<name>` for those of `data`, and `time_gradient`.
+
+        Args:
+            long: Bool. One row per number. Defaults to False.
 
         Returns:
-            `pandas.DataFrame`, with the steps as its index.
+            `pandas.DataFrame`.
 
         Raises:
             ImportError: If pandas is not installed.
         """
-        pandas = require("pandas", "pandas", "Trace.to_dataframe")
-        columns = {
-            "global_grad_norm": self.global_grad_norm,
-            "clipped_grad_norm": self.clipped_grad_norm,
-            "skipped": self.skipped,
-            **self.extra,
-        }
-        norms = self.get("grad_norm")
-        for at, layer in enumerate(self.layers):
-            columns[f"grad_norm/{layer}"] = norms[:, at]
-        index = pandas.Index(self.steps, name="step")
-        return pandas.DataFrame(columns, index=index)
+        long = _validation.check_bool("Trace.to_dataframe", "long", long)
+        return frames.to_dataframe(self, long)
 
     def plot(
         self,

@@ -39,6 +39,14 @@ def expected_norms():
     )
 
 
+def check_logs(history, expected):
+    """The epoch's logs are those of the norms of the whole batch."""
+    norms = np.sqrt((expected["grad_norm"].astype("float64") ** 2).sum(1))
+    assert history["grad_norm"] == [pytest.approx(norms.mean(), rel=1e-5)]
+    assert 0 < history["update_ratio"][0] < 1
+    assert history["skipped_steps"] == [0.0]
+
+
 @pytest.fixture
 def strategy(backend):
     if backend != "tensorflow":
@@ -55,8 +63,9 @@ def test_mirrored_replicas_give_the_norm_of_the_reduced_gradient(strategy):
     expected = expected_norms()
     with strategy.scope():
         model = make(keras.optimizers.SGD(0.1))
-    monitor = GradientMonitor(verbose=0)
-    fit(model, monitor)
+    monitor = GradientMonitor(verbose=0, log_metrics=True)
+    history = fit(model, monitor).history
+    check_logs(history, expected)
     trace = monitor.trace
     assert trace.steps.tolist() == [0, 1, 2, 3]
     np.testing.assert_allclose(
@@ -117,15 +126,16 @@ def test_data_parallel_on_jax(backend):
     )
     try:
         weights = []
-        monitor = GradientMonitor(verbose=0)
+        monitor = GradientMonitor(verbose=0, log_metrics=True)
         for callbacks in ([], [monitor]):
             model = make(keras.optimizers.SGD(0.1))
-            fit(model, *callbacks)
+            history = fit(model, *callbacks).history
             weights.append(model.get_weights())
     finally:
         keras.distribution.set_distribution(before)
     for a, b in zip(*weights, strict=True):
         np.testing.assert_array_equal(a, b)
+    check_logs(history, expected)
     np.testing.assert_allclose(
         monitor.trace.get("grad_norm", by="variable"),
         expected["grad_norm"],

@@ -247,6 +247,7 @@ def traces():
         _read("plot"),
         {"what": "weights", "layers": ["net/dense"], "findings": []},
     )
+    yield Target("Trace.to_dataframe", _read("to_dataframe"), {"long": True})
     yield Target("Trace.pin", _append("pin"), {"steps": [1, 2]})
     yield Target("Trace.remember", _append("remember"), {"findings": []})
     yield Target(

@@ -101,7 +101,13 @@ def test_it_is_the_gradient_of_the_state(kind, ends):
         # One sample is shorter, and none has a last step.
         live[0, 3:] = live[:, -1] = False
         x[~live] = 9.0
-    layer = getattr(L, kind)(UNITS, return_sequences=every, name="over_time")
+    # The penalty reads a weight, but no state.
+    layer = getattr(L, kind)(
+        UNITS,
+        return_sequences=every,
+        kernel_regularizer="l2",
+        name="over_time",
+    )
     model = keras.Sequential(
         [keras.Input((None, FEATURES)), L.Masking(9.0), layer, L.Dense(1)]
     )

@@ -12,6 +12,7 @@ from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotBeCalledError
 from keras_gradguard._backend.errors import CannotRunAgainError
 from keras_gradguard._backend.losses import computes_loss
+from keras_gradguard._backend.losses import scope_beside
 from keras_gradguard._backend.tensorflow.values import native
 from keras_gradguard._backend.tensorflow.values import read
 
@@ -62,8 +63,7 @@ def gradients_at_taps(run):
 def loss_beside(model, arguments):
     custom = type(model).train_step is not keras.Model.train_step
     forward = _forward_of(model, custom)
-    scope = keras.StatelessScope(collect_losses=True)
-    return lambda: forward(arguments[0], scope)
+    return lambda: forward(arguments[0], scope_beside(model))
 
 
 class _Look:

@@ -7,6 +7,7 @@ import keras
 import torch
 
 from keras_gradguard._backend.losses import computes_loss
+from keras_gradguard._backend.losses import scope_beside
 
 
 def gradients_at_taps(run):
@@ -40,7 +41,7 @@ def loss_beside(model, arguments):
         if not computes:
             return None
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with keras.StatelessScope(collect_losses=True):
+        with scope_beside(model):
             outputs = model(x, **kwargs)
             return model.compute_loss(
                 x=x,
