@@ -42,6 +42,8 @@ _COMPILED = {
     "weighted_metrics": None,
     "run_eagerly": False,
     "steps_per_execution": 1,
+    # What "auto" comes to: Keras keeps no more of it.
+    "jit_compile": keras.backend.backend() != "torch",
 }
 _LONGEST = 40
 
@@ -77,7 +79,8 @@ def call_of(thing):
 def compiled_with(model):
     """Return the arguments that a model was compiled with, as plain JSON.
 
-    The optimizer is left out, and what a line of code cannot tell.
+    The optimizer is left out, and what a line of code cannot tell; `untold` is
+    True where these are metrics.
 
     Args:
         model: A Keras model.
@@ -95,6 +98,8 @@ def compiled_with(model):
         try:
             value = _entries(config.get(key, default))
         except _Untellable:
+            if "metrics" in key:
+                given["untold"] = True
             continue
         if not _same(default, value) and value != []:
             given[key] = value

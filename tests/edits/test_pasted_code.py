@@ -19,6 +19,7 @@ from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
 from keras_gradguard.diagnosis.remedies.model import change_layers
 from keras_gradguard.diagnosis.remedies.model import reinitialize
 from keras_gradguard.diagnosis.remedies.paste import written
+from keras_gradguard.diagnosis.remedies.training import clip
 from keras_gradguard.models.run_info import run_info_of
 
 _RNG = np.random.default_rng(0)
@@ -479,6 +480,19 @@ def test_of_few_and_many_layers_only_what_is_named_changes(many):
         before, after = old.get_config(), new.get_config()
         changed = [key for key in before if before[key] != after[key]]
         assert changed == ([] if old.name == "out" else ["kernel_regularizer"])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("jit", ["auto", True, False])
+def test_a_model_is_compiled_again_as_it_was(jit):
+    model = small(1)
+    model.compile("adam", "mse", metrics=[lambda y, z: y], jit_compile=jit)
+    before = model.jit_compile
+    remedy = written(run_info_of(model), clip("...", threshold=1.0))
+    exec(remedy.code, {"model": model})
+    assert model.jit_compile == before
+    assert "own metrics" in remedy.code
+    assert jit != "auto" or "jit" not in remedy.code
 
 
 class Placed(layers.Layer):

@@ -266,7 +266,7 @@ def compile_with(run, optimizer=None, loss=None, weights=None):
     compiled = {
         key: value
         for key, value in run.compiled.items()
-        if str(key).isidentifier()
+        if str(key).isidentifier() and key != "untold"
     }
     if loss is not None:
         compiled["loss"] = loss
@@ -282,7 +282,9 @@ def compile_with(run, optimizer=None, loss=None, weights=None):
             **compiled,
         },
     )
-    return broken(told).replace("keras.Model.compile", "model.compile", 1)
+    told = broken(told).replace("keras.Model.compile", "model.compile", 1)
+    more = run.compiled.get("untold")
+    return f"{told}  # and with your own metrics" if more else told
 
 
 def use_loss(run, loss, logits=None):

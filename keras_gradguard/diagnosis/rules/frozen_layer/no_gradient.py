@@ -184,7 +184,7 @@ def for_cut_off(run, layers):
         run: `RunInfo` of the run or the model.
         layers: List of str. The layers, in forward order.
     """
-    return [
+    found = [
         pass_through(run, layers),
         Remedy(
             "Connect these layers to the output",
@@ -194,6 +194,8 @@ def for_cut_off(run, layers):
             "model.summary(expand_nested=True)  # follow their outputs",
         ),
     ]
+    # A `call` of the user's own may leave a layer out; a graph never does.
+    return found[::-1] if run.model_kind == "subclassed" else found
 
 
 def _closed(trace):
