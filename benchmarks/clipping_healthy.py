@@ -4,7 +4,7 @@
         [--seconds 500] [--seeds 4]
     python benchmarks/clipping_healthy.py table ROWS.jsonl
 
-Twenty-five small trainings: rare classes, sparse rewards, embeddings, warm-up,
+Twenty-six small trainings: rare classes, sparse rewards, embeddings, warm-up,
 GANs, fine-tuning, heavy tails, recurrent nets. Each is trained plain and with
 AutoClip around the same optimizer, from the same weights on the same batches.
 `run` takes up where it was left and ends after some seconds. Lower is better in
@@ -531,18 +531,21 @@ def run(path, seeds, seconds):
 
 def table(path):
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    print("| training | plain | AutoClip() | difference | noise | |")
-    print("|---|---|---|---|---|---|")
+    print("| training | seeds | plain | AutoClip() | noise |")
+    print("|---|---|---|---|---|")
     for name in dict.fromkeys(row["task"] for row in rows):
         own = [row for row in rows if row["task"] == name]
         plain = np.array([row["plain"] for row in own])
         ours = np.array([row["AutoClip()"] for row in own])
         noise = plain.std(ddof=1) if len(own) > 1 else np.nan
-        gap = (ours - plain).mean()
-        verdict = "worse" if gap > noise else ""
+        shown = f"{ours.mean():.4g}"
+        if (ours == plain).all():
+            shown = "the same"
+        elif (ours - plain).mean() > noise:
+            shown += ", worse"
         print(
-            f"| {name.replace('_', ' ')} | {plain.mean():.4g} | "
-            f"{ours.mean():.4g} | {gap:+.2g} | {noise:.2g} | {verdict} |"
+            f"| {name.replace('_', ' ')} | {len(own)} | {plain.mean():.4g} | "
+            f"{shown} | {noise:.2g} |"
         )
 
 

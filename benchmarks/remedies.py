@@ -63,6 +63,9 @@ def learnt(program, seed, code):
     names, fit = paste(program, seed, code)
     if "without the callback" in code:
         fit.pop("callbacks", None)
+    larger = re.search(r"fit\(.*batch_size=(\d+)", code)
+    if larger:
+        fit["batch_size"] = int(larger[1])
     size = fit.get("batch_size", 32) if hasattr(names["x"], "shape") else 1
     steps = -(-len(names["x"]) // size)
     fit = {"verbose": 0, **fit}

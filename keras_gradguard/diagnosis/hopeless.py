@@ -15,6 +15,8 @@ _GONE = 32
 _GONE_FOR_GOOD = 8
 # A loss that has fallen by less has not moved.
 _LEAST = 0.02
+# One that falls by so much from the second third of the run to the last, falls.
+_COMES_BACK = 0.1
 # Fewer records do not tell whether a loss will come down.
 _ENOUGH = 64
 # A gradient that is this many times what it was, is on its way.
@@ -28,10 +30,10 @@ def why_hopeless(trace, findings):
 
     Either no gradient is finite any more. Or all of this holds: a critical
     finding is confirmed; the loss has come no lower than where it began, or
-    than a constant prediction has it; the outputs do not follow the targets;
-    and no layer that gets little of the gradient gets more of late. A deep
-    network may stay on a plateau for long while the gradients of its first
-    layers rise, and then learn.
+    than a constant prediction has it, and comes down no more; the outputs do
+    not follow the targets; and no layer that gets little of the gradient gets
+    more of late. A deep network may stay on a plateau for long while the
+    gradients of its first layers rise, and then learn.
 
     Args:
         trace: `Trace` of the run so far.
@@ -77,7 +79,14 @@ def _moves(trace):
     guess = guess_of(trace, len(Learning.of(trace)))
     start = min(first, float(guess[-1])) if len(guess) else first
     start = start if np.isfinite(start) else first
-    return start - late > max(_LEAST * abs(start), noise)
+    if start - late > max(_LEAST * abs(start), noise):
+        return True
+    # Steps that were too large may have thrown it far up: it comes back.
+    known = progress.loss[np.isfinite(progress.loss)]
+    if len(known) < 3:
+        return False
+    _, before, now = map(np.median, np.array_split(known, 3))
+    return bool(before - now > _COMES_BACK * abs(before))
 
 
 def _follows(trace):

@@ -15,7 +15,7 @@ _OUTGROWN = (
     "vanishing_gradient",
     "poor_initialization",
 )
-_KINDS = ("rare_class", "penalty", "first_steps")
+_KINDS = ("rare_class", "penalty", "dropout", "first_steps", "unrelated")
 # Correlation of outputs and targets of a run that has learnt.
 _FOLLOWS = 0.6
 # Measurements in a row at which the model has learnt.
@@ -111,7 +111,8 @@ def told_at(finding):
 
 def _outgrown_at(trace, finding, seen):
     """Return the step from which on the model has learnt, or None."""
-    slow = finding.rule in _OUTGROWN and finding.severity == "warning"
+    slow = finding.rule in _OUTGROWN or finding.evidence.get("kind") == "reach"
+    slow = slow and finding.severity == "warning"
     soon = finding.evidence.get("soon") is True
     if not (slow or soon or finding.evidence.get("kind") in _KINDS):
         return None

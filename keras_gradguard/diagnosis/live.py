@@ -9,7 +9,7 @@ from keras_gradguard.diagnosis.life import withdraw
 from keras_gradguard.diagnosis.rules import effects_of
 from keras_gradguard.diagnosis.rules import options_of
 from keras_gradguard.findings.causes import ENDED
-from keras_gradguard.findings.causes import SYMPTOMS
+from keras_gradguard.findings.causes import is_symptom
 from keras_gradguard.findings.causes import trace_causes
 
 # Rules run again when the trace has doubled: their cost grows with the trace,
@@ -131,7 +131,7 @@ class Judge:
             if before is None:
                 if finding.status in ENDED:
                     continue  # what was never said is not taken back
-                if finding.rule in SYMPTOMS and not ripe:
+                if is_symptom(finding) and not ripe:
                     continue
                 fresh.append(finding)
             self._said[finding.key] = finding.status

@@ -31,7 +31,7 @@ _STUCK = ("vanishing_gradient", "frozen_layer", *SYMPTOMS)
 # `exploding_gradient`: what may follow from them, and from what they follow.
 _KINDS = {
     **dict.fromkeys(
-        ("no_dependence", "cut_off", "zero_factors"),
+        ("no_dependence", "features", "one_row", "cut_off", "zero_factors"),
         (
             ("vanishing_gradient", *_UNITS, *_LOSS),
             (
@@ -43,7 +43,7 @@ _KINDS = {
         ),
     ),
     **dict.fromkeys(
-        ("penalty", "activity_penalty", "decay"),
+        ("penalty", "activity_penalty", "decay", "dropout"),
         (
             (*_UNITS, "vanishing_gradient", "frozen_layer", *_LOSS),
             ("output_mismatch", "unscaled_data"),
@@ -91,9 +91,22 @@ _KINDS = {
         ("output_mismatch", "unscaled_data", "exploding_gradient"),
     ),
 }
-# Outputs that have become a constant: whatever else is found is the cause,
-# but that the loss stays where it is.
-_LAST = "constant_outputs"
+# That all steps together are too small is said where nothing explains it.
+_KINDS["reach"] = (
+    SYMPTOMS,
+    (
+        *_KINDS,
+        "output_mismatch",
+        "unscaled_data",
+        "poor_initialization",
+        "exploding_gradient",
+        *_UNITS,
+        "vanishing_gradient",
+    ),
+)
+# Outputs that have become a constant, or have nothing to do with the targets:
+# whatever else is found is the cause, but that the loss stays where it is.
+_LAST = ("constant_outputs", "unrelated")
 # Units that were dead or saturated at the first step are a cause of steps that
 # do not help, others an effect.
 _STEPS = ("first_steps", "learning_rate")
@@ -128,7 +141,12 @@ def trace_causes(findings, effects):
     for finding in findings:
         root = _root(_name(finding), set(rules), begin, effects)
         rooted.append(dataclasses.replace(finding, cause=rules.get(root)))
-    return [f for f in rooted if f.cause is None or f.rule not in SYMPTOMS]
+    return [f for f in rooted if f.cause is None or not is_symptom(f)]
+
+
+def is_symptom(finding):
+    """Return whether a finding needs no saying where its cause is named."""
+    return _name(finding) in (*SYMPTOMS, "reach", "unrelated")
 
 
 def _name(finding):
@@ -138,7 +156,7 @@ def _name(finding):
         own = finding.evidence.get("origin") == "loss" and kind == "NaN"
         if own and finding.first_step == 0:
             return "loss_function"
-    if finding.rule in _OF_RULES and (kind in _KINDS or kind == _LAST):
+    if finding.rule in _OF_RULES and (kind in _KINDS or kind in _LAST):
         return kind
     return finding.rule
 
@@ -147,14 +165,14 @@ def _place(name):
     """Return where a rule or a kind stands among all, a tuple."""
     if name in _KINDS:
         return place("exploding_gradient") - 0.5, list(_KINDS).index(name)
-    return (len(ORDER) + 1, 0) if name == _LAST else (place(name), 0)
+    return (len(ORDER) + 1, 0) if name in _LAST else (place(name), 0)
 
 
 def _leads(cause, name, effects):
     """Whether a finding of one name may lead to one of another."""
-    if name == _LAST:
-        return cause not in SYMPTOMS
-    if cause == _LAST:
+    if name in _LAST:
+        return cause not in (*SYMPTOMS, "reach")
+    if cause in _LAST:
         return name in SYMPTOMS
     if name in _KINDS:
         return cause in _KINDS[name][1]

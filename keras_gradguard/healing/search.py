@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_gradguard import edits
 from keras_gradguard._text import count
-from keras_gradguard.diagnosis.rules.progress import for_slow
+from keras_gradguard.diagnosis.remedies.training import for_slow
 from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.findings.remedy import edits_of

@@ -185,10 +185,11 @@ class Builder:
         for old, new in self.clones.values():
             if graph.is_graph(old) or id(old) in plan.configs:
                 continue
-            if frozen and old.trainable:
-                continue
+            # An operation of `keras.ops` has none, and is no layer.
             values = getattr(old, "weights", [])
-            if values and id(old) not in plan.replaced:
+            if not values or (frozen and old.trainable):
+                continue
+            if id(old) not in plan.replaced:
                 new.set_weights(
                     [
                         np.asarray(keras.ops.convert_to_numpy(value))

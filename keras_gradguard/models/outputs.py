@@ -234,8 +234,11 @@ def _loss_facts(loss):
 def optimizer_of(model):
     """Return the `OptimizerFacts` of a model, None if there is no one."""
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is None:
-        return None
+    return None if optimizer is None else facts_of(optimizer)
+
+
+def facts_of(optimizer):
+    """Return the `OptimizerFacts` of an optimizer, None if there is no one."""
     leaves = optimizers.leaves(optimizer)
     if len(leaves) != 1:
         return None

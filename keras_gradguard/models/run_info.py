@@ -18,6 +18,17 @@ from keras_gradguard.trace import meta
 from keras_gradguard.trace.run_info import RunInfo
 from keras_gradguard.trace.trace import Trace
 
+_L = keras.layers
+_NOISE = (
+    _L.Dropout,
+    _L.AlphaDropout,
+    _L.SpatialDropout1D,
+    _L.SpatialDropout2D,
+    _L.SpatialDropout3D,
+    _L.GaussianDropout,
+    _L.GaussianNoise,
+)
+
 
 def check_model(owner, model):
     """Raise if a model cannot be trained by an optimizer.
@@ -53,6 +64,9 @@ def facts(model, params, batches=False):
         the fields of `Output` each), `own_code` (see
         `own_code.edges_of_own_code`), `rescaling`, `batches`,
         `epochs_planned`, `steps_per_epoch`.
+        `own_code.edges_of_own_code`), `rescaling`, `noise`,
+        `others` (optimizers beside the compiled one), `epochs_planned`,
+        `steps_per_epoch`.
     """
     compiled = getattr(model, "optimizer", None) is not None
     several = optimizers.all_of(model)[1:] if compiled else []
@@ -76,6 +90,8 @@ def facts(model, params, batches=False):
             if isinstance(layer, keras.layers.Rescaling)
         ],
         "batches": batches,
+        "noise": _noise(model),
+        "others": _others(model, several),
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),
     }
@@ -168,6 +184,30 @@ def _own_code(model):
     except Exception:
         # Code that cannot be read, as in some interactive sessions.
         return {}
+
+
+def _others(model, several):
+    """Facts of optimizers beside the compiled one, by the name it has."""
+    names = {id(value): name for name, value in vars(model).items()}
+    found = {}
+    for optimizer in several:
+        known = configuration.facts_of(optimizer)
+        if known is not None and id(optimizer) in names:
+            found[names[id(optimizer)]] = dataclasses.asdict(known)
+    return found
+
+
+def _noise(model):
+    """Layers that drop or add at random in training, with how much."""
+    return {
+        layer_path(layer): {
+            "class": type(layer).__name__,
+            "name": layer.name,
+            "rate": getattr(layer, "rate", None),
+        }
+        for layer in forward_layers(model)
+        if isinstance(layer, _NOISE)
+    }
 
 
 def _learning_rate(model):

@@ -257,7 +257,9 @@ class Plan:
 
 def _is_frozen(node: Any) -> bool:
     """Tell whether a layer keeps its weights for a reason."""
-    return bool(not node.layer.trainable and node.layer.weights)
+    # An operation of `keras.ops` has none, and is no layer.
+    weights = getattr(node.layer, "weights", None)
+    return bool(weights) and not node.layer.trainable
 
 
 def _is_bad(layer: Any) -> Any:

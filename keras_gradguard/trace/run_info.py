@@ -45,6 +45,10 @@ class RunInfo:
         sites: Dict from the path of an activation to a dict with
             `activation`, `can_die`, `saturates`.
         rescaling: Paths of the layers that only rescale, or None.
+        noise: Dict from the path of a layer that drops or adds at random in
+            training to a dict with `class`, `name` and `rate`.
+        others: Dict from the name that an optimizer has in the model, beside
+            the compiled one, to its `OptimizerFacts`.
         capsule: Whether the run was asked to keep a capsule.
         batches: Whether the data came as batches, and not as arrays.
     """
@@ -69,6 +73,8 @@ class RunInfo:
     layers: dict = dataclasses.field(default_factory=dict)
     sites: dict = dataclasses.field(default_factory=dict)
     rescaling: list | None = None
+    noise: dict = dataclasses.field(default_factory=dict)
+    others: dict = dataclasses.field(default_factory=dict)
     capsule: bool = False
     batches: bool = False
 
@@ -98,6 +104,11 @@ class RunInfo:
             "data": _read(DataShapes, meta.get("data")),
             "layers": _dicts(meta.get("layer_info")),
             "sites": _dicts(meta.get("sites")),
+            "noise": _dicts(meta.get("noise")),
+            "others": {
+                name: _read(OptimizerFacts, told)
+                for name, told in _dicts(meta.get("others")).items()
+            },
         }
         for key in ("epochs_planned", "steps_per_epoch"):
             if not _positive(known.get(key)):

@@ -283,3 +283,29 @@ def test_the_rate_to_keep_is_that_before_a_callback_lowered_it():
     (told,) = [f for f in monitor.report().ranked if f.rule == "update_ratio"]
     assert told.evidence["kind"] == "schedule"
     assert "learning_rate = 0.05\n" in told.remedies[0].code
+
+
+@pytest.mark.once
+def test_dropout_that_leaves_too_little_is_told_by_its_layer():
+    x, y = waves(300)
+    stack = [layers.Dense(16, "relu"), layers.Dropout(0.95, name="drop")]
+    model = keras.Sequential([keras.Input((4,)), *stack, layers.Dense(1)])
+    model.compile("adam", "mse")
+    assert kinds(kgg.check(model, x, y)) == [("update_ratio", "dropout")]
+    report = watched(model, x, y, epochs=20)
+    (drop,) = report.trace.run.noise.values()
+    assert (drop["name"], drop["rate"]) == ("drop", 0.95)
+    assert "dropout" in [kind for _, kind in kinds(report)]
+
+
+def test_batch_normalization_over_one_row_is_told_by_its_layer():
+    x, y = waves(300)
+    norm = layers.BatchNormalization(name="norm")
+    stack = [layers.Dense(16, "tanh"), norm, layers.Dense(1)]
+    model = keras.Sequential([keras.Input((4,)), *stack])
+    model.compile("adam", "mse")
+    monitor = kgg.GradientMonitor(verbose=0)
+    model.fit(x[:80], y[:80], batch_size=1, verbose=0, callbacks=[monitor])
+    told = monitor.report().ranked[0]
+    assert told.evidence["kind"] == "one_row"
+    assert told.layers[0].endswith("norm")

@@ -72,3 +72,11 @@ def test_what_is_not_known_is_hope():
 def test_a_loss_that_has_fallen_is_hope():
     trace = run(loss=np.linspace(0.7, 0.5, 150))
     assert why_hopeless(trace, [finding()]) is None
+
+
+def test_a_loss_that_comes_back_from_steps_that_were_too_large_is_hope():
+    start, up = np.full(20, 0.5), np.full(130, 20.0)
+    falls = np.geomspace(20, 3, 130)
+    assert why_hopeless(run(loss=np.append(start, falls)), [finding()]) is None
+    sick = why_hopeless(run(loss=np.append(start, up)), [finding()])
+    assert sick == finding()

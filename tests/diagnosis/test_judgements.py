@@ -226,12 +226,22 @@ def inputs(low, high, mean, std, smallest=None, largest=None):
         (inputs(0, 1e4, 5e3, 3e3), "large", "normalize_inputs"),
         (inputs(-1e-4, 1e-4, 0, 5e-5), "small", "rescale_inputs"),
         (inputs(0, 90, 3, 20, 0.02, 40), "uneven", "normalize_inputs"),
+        (inputs(0, 0, 0, 0), "constant", None),
     ],
 )
 def test_inputs_far_from_unit_scale(data, kind, action):
     [finding] = judge_inputs(data, ["net/first"])
     assert (finding.rule, finding.evidence["kind"]) == ("unscaled_data", kind)
     assert finding.remedies[0].action == action
+
+
+def test_inputs_that_a_model_rescales_once_more_are_told_as_scaled_twice():
+    twice = inputs(-1.01, -0.99, -1, 0.004, 0.003, 0.0042)
+    (once,) = judge_inputs(twice, ["net/first"])
+    assert "twice" not in once.message
+    (found,) = judge_inputs(twice, ["net/first"], rescaling=["net/rescaling"])
+    assert found.message.startswith("The inputs look scaled twice")
+    assert found.remedies[0].arguments == {"layers": ["net/rescaling"]}
 
 
 @pytest.mark.parametrize(
@@ -242,7 +252,6 @@ def test_inputs_far_from_unit_scale(data, kind, action):
         inputs(0, 16, 5, 6, 0.03, 6.5),
         inputs(0.1, 8, 3.5, 2, 0.4, 1.8),
         inputs(-2, 2, 0, 0.047, 0.047, 0.048),
-        inputs(0, 0, 0, 0),
         DataFacts(),
     ],
 )

@@ -106,6 +106,11 @@ def test_data_that_are_not_finite_are_told_as_such():
     assert finding.evidence["origin"] in ("data", "weights")
     if finding.first_step == 0:
         assert "the targets are not finite" in finding.message
+    if finding.evidence["origin"] == "data":
+        names = {"x": x, "y": y}
+        exec(finding.remedies[0].code, names)
+        assert np.isfinite(names["y"]).all()
+        assert len(names["x"]) == len(names["y"]) == len(y) - 1
 
 
 def test_an_index_without_a_row_is_told_with_the_table():

@@ -283,13 +283,14 @@ def test_a_loss_that_swings_from_epoch_to_epoch():
 def test_a_loss_that_stays_where_it_began(factor):
     loss = np.full(1000, 0.7) * factor
     grads = np.ones((1000, 3))
-    (finding,) = diagnose(run(loss, grads, epochs=10)).findings
+    short = {"epochs": 10, "ratio": 2e-4}
+    (finding,) = diagnose(run(loss, grads, **short)).findings
     assert finding.rule == "loss_plateau"
     assert 500 <= finding.evidence["window"]["last_step"] < 600
     # Deep tanh nets take a quarter of the time before they start.
-    assert ids(run(loss[:400], grads[:400], epochs=10)) == []
+    assert ids(run(loss[:400], grads[:400], **short)) == []
     slow = 0.7 * factor * (1 - np.linspace(0, 0.02, 1000))
-    assert ids(run(slow, grads, epochs=10)) == ["slow_convergence"]
+    assert ids(run(slow, grads, **short)) == ["slow_convergence"]
 
 
 def test_outputs_that_are_the_same_for_every_input_are_told_soon():
@@ -301,7 +302,7 @@ def test_outputs_that_are_the_same_for_every_input_are_told_soon():
 
 def test_steps_too_small_for_the_planned_time():
     (finding,) = diagnose(run(ratio=1e-5, epochs=10)).findings
-    assert finding.rule == "slow_convergence"
+    assert finding.rule == "update_ratio"
     assert finding.evidence["reach"] == pytest.approx(0.01)
     assert finding.evidence["window"]["last_step"] <= 64
     assert "Raise the learning rate" in finding.remedies[0].title
@@ -313,7 +314,7 @@ def test_steps_too_small_for_the_planned_time():
 def test_momentum_is_no_warm_up():
     grown = 1e-5 * (1 - 0.9 ** np.arange(1, 401))
     (finding,) = diagnose(run(ratio=grown, epochs=10)).findings
-    assert finding.rule == "slow_convergence"
+    assert finding.rule == "update_ratio"
     assert finding.evidence["window"]["last_step"] <= 64
 
 
@@ -516,3 +517,132 @@ def test_parts_of_short_epochs_differ_by_the_batches_in_them():
     # Epochs that differ are told all the same.
     swing = np.repeat(np.where(np.arange(60) % 2, 1.5, 0.7), 12)
     assert "oscillating_loss" in ids(run(loss * swing, grads, **meta))
+
+
+MOVED = {"ratio": 2e-3, "epochs": 4}
+STILL = {"output_spread": 1e-4}
+
+
+def test_outputs_that_have_nothing_to_do_with_the_targets():
+    (finding,) = diagnose(run(**MOVED)).ranked
+    assert finding.evidence["kind"] == "unrelated"
+    assert "nothing to do with the targets" in finding.message
+    assert "moved by" in finding.message
+    # Small steps, outputs that are all alike, or a run that learns late.
+    assert "output_mismatch" not in ids(run(ratio=2e-4, epochs=4))
+    assert "output_mismatch" not in ids(run(data=STILL, **MOVED))
+    late = np.repeat([0.05, 0.4], [7, 4])
+    data = {"output_correlation": late}
+    assert ids(run(FALLING, data=data, **MOVED)) == []
+
+
+@pytest.mark.parametrize(("units", "told"), [(1, True), (16, False)])
+def test_of_many_numbers_a_correlation_says_little(units, told):
+    output = {"loss": "mse", "activation": "linear", "layer": "dense_2"}
+    trace = run(
+        np.full(400, 0.06),
+        data={"output_spread": 0.1},
+        outputs=[{**output, "units": units}],
+        **MOVED,
+    )
+    kinds = [f.evidence.get("kind") for f in diagnose(trace).findings]
+    assert ("unrelated" in kinds) == told
+
+
+def test_inputs_that_are_all_one_number():
+    """As of pixels that were divided as whole numbers."""
+    zeros = {f"input_{name}": 0.0 for name in ("mean", "std", "min", "max")}
+    zeros |= {"output_spread": 0.0, "output_correlation": np.nan}
+    (finding,) = diagnose(run(data=zeros, **SHORT)).ranked
+    assert finding.evidence["kind"] == "constant"
+    assert "All inputs are 0." in finding.message
+    assert "x // 255" in finding.message
+
+
+@pytest.mark.parametrize("far", [1.0, 30.0])
+def test_targets_so_tiny_that_the_loss_falls_for_nothing(far):
+    """Outputs come down to them, by a loss a thousand times lower."""
+    tiny = {"target_std": 1e-3, "target_mean": 1e-4, "output_spread": 0.03}
+    loss = np.geomspace(0.2, 1e-6 * far, 400)
+    output = {"loss": "mse", "activation": "linear", "layer": "dense_2"}
+    found = ids(run(loss, data=tiny, outputs=[output], **SHORT))
+    assert found == ["unscaled_data"]
+    follows = {**tiny, "output_spread": 1e-3, "output_correlation": 0.95}
+    loss = np.geomspace(0.2, 1e-8, 400)
+    assert ids(run(loss, data=follows, outputs=[output], **SHORT)) == []
+
+
+def test_normalization_over_a_batch_of_one_row():
+    norm = {"class": "BatchNormalization", "shapes": {"gamma": [16]}}
+    dense = {"class": "Dense", "shapes": {"kernel": [16, 16]}}
+    info = {"dense_0": dense, "dense_1": norm, "dense_2": dense}
+    grads = np.ones((400, 3)) * [0, 0, 1]
+    one = {"samples": 1}
+    finding = diagnose(run(grads=grads, data=one, layer_info=info)).ranked[0]
+    assert finding.evidence["kind"] == "one_row"
+    assert finding.layers == ["dense_1"]
+    assert "batch_size=32" in finding.remedies[0].code
+    # A convolution in front has more values than rows.
+    alive = np.ones((400, 3))
+    assert "frozen_layer" not in ids(
+        run(FALLING, alive, data={**LEARNT, **one}, layer_info=info)
+    )
+    plain = diagnose(run(grads=grads, layer_info=info)).findings
+    assert "one_row" not in [f.evidence.get("kind") for f in plain]
+
+
+DROPOUT = {"class": "Dropout", "name": "drop", "rate": 0.95}
+
+
+def test_dropout_that_leaves_next_to_nothing_is_named():
+    """Units that seem dead follow from it."""
+    (finding, *rest) = diagnose(
+        run(activations=DEAD, noise={"net/drop": DROPOUT}, epochs=10)
+    ).ranked
+    assert finding.evidence["kind"] == "dropout"
+    assert finding.message.startswith("net/drop: dropout throws away 95 %")
+    assert "Dropout(0.3, name=" in finding.remedies[0].code
+    assert {f.cause for f in rest} <= {"update_ratio"}
+    usual = {"net/drop": {**DROPOUT, "rate": 0.5}}
+    assert "update_ratio" not in ids(run(noise=usual, **SHORT))
+    learns = {"data": LEARNT, "noise": {"net/drop": DROPOUT}}
+    assert ids(run(FALLING, **learns, **SHORT)) == []
+
+
+def test_frozen_layers_that_give_the_same_for_every_input():
+    dense = {"class": "Dense", "shapes": {"kernel": [16, 16]}}
+    frozen = {**dense, "trainable": False}
+    info = {"base": frozen, "dense_0": dense, "dense_1": dense}
+    same = {"input_mean": 0.48, "input_std": 0.1, "feature_scale_max": 1e-4}
+    same |= {"feature_scale_min": 1e-6, "input_min": 0.1, "input_max": 0.9}
+    places = {"input_layer": "dense_0", "target_shape": [16]}
+    trace = run(data=same, layer_info=info, **SHORT)
+    trace.meta["data"] = {**places, "output_shape": [16]}
+    finding = diagnose(trace).ranked[0]
+    assert finding.evidence["kind"] == "features"
+    assert finding.layers == ["base"]
+    assert "model.trainable = True" in finding.remedies[0].code
+    trace = run(data=same, layer_info={**info, "base": dense}, **SHORT)
+    trace.meta["data"] = {**places, "output_shape": [16]}
+    assert diagnose(trace).ranked[0].evidence["kind"] == "offset"
+
+
+def test_the_rate_of_each_side_of_a_gan_is_judged():
+    fine, wild = {"name": "Adam"}, {"name": "Adam"}
+    fine["learning_rate"], wild["learning_rate"] = 1e-4, 1.0
+    sides = {"d_optimizer": wild, "g_optimizer": fine}
+    (finding,) = diagnose(run(FALLING, others=sides)).findings
+    assert finding.message.startswith("d_optimizer: The learning rate is 1:")
+    assert finding.remedies[0].code == "model.d_optimizer.learning_rate = 0.001"
+    assert ids(run(FALLING, others={"g_optimizer": fine})) == []
+
+
+def test_noise_is_asked_for_where_nothing_comes_through():
+    noisy = {"class": "GaussianNoise", "name": "noise", "rate": None}
+    light = {"class": "Dropout", "name": "drop", "rate": 0.3}
+    places = {"net/noise": noisy, "net/drop": light}
+    (finding,) = diagnose(run(noise=places, **MOVED)).ranked
+    assert "Does the noise of net/noise drown them?" in finding.message
+    assert finding.remedies[0].arguments == {"layers": ["net/noise"]}
+    (finding,) = diagnose(run(noise={"net/drop": light}, **MOVED)).ranked
+    assert finding.remedies[0].title == "Look at rows of x beside those of y"

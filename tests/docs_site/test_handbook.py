@@ -46,9 +46,8 @@ NUMBERS = {
     },
     "frozen_layer": {
         "no_gradient": [
-            "in the first {OF_ALL} records",
-            "in the first {OF_ZEROS}, and",
-            "exactly zero for {OF_SOME} records",
+            "in the first {OF_ALL[1]} records",
+            "{OF_SOME[0]} to {OF_SOME[1]} records",
         ],
         "rule": [
             "less than 1e-8 of their norm in {MEASURED} measurements",
@@ -84,7 +83,7 @@ NUMBERS = {
         ],
     },
     "poor_initialization": {
-        "": ["at a gain above {_ADDS_UP:g}", "a gain above {_WIDE:g}"],
+        "thresholds": ["at a gain above {ADDS_UP:g}", "gain above {WIDE:g}"],
     },
     "saturated_activation": {
         "": [
@@ -92,26 +91,26 @@ NUMBERS = {
             "in {_MEASURED} measurements in a row, over {_SPAN} steps",
         ],
     },
-    "slow_convergence": {
-        "progress": [
-            "less than {_T[reach]:g} of their size",
-            "limit is {_REACH[hopeless]:g},",
-            "after {_REACH[of_plan_]:g} % of the plan",
-        ],
-    },
+    "slow_convergence": {},
     "unscaled_data": {
-        "": [
-            "mean square over {_T[inputs]:g},",
-            "a mean {_OFFSET:g} times as large",
-            "that differ {_FEATURE_RATIO:g}-fold",
-            "targets of over {_T[targets]:g},",
-            "over {_FIRST_STEP_TARGET:g} where",
+        "thresholds": [
+            "mean square over {INPUTS:g},",
+            "a mean {OFFSET:g} times as large",
+            "that differ {FEATURE_RATIO:g}-fold",
+            "targets of over {TARGETS:g},",
+            "over {FIRST_STEP_TARGET:g} where",
+            "of under {SMALL_TARGET:g}",
         ],
     },
     "update_ratio": {
         "rule": [
             "in {MEASURED} measurements in a row",
             "is above {_T[high]:g} for",
+            "less than {_T[reach]:g} of their size",
+        ],
+        "reach": [
+            "limit is {REACH[hopeless]:g},",
+            "after {REACH[of_plan_]:g} % of the plan",
         ],
     },
     "vanishing_gradient": {

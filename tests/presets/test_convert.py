@@ -88,6 +88,32 @@ def test_functional_with_everything():
     assert [t.name for t in new.inputs] == [t.name for t in model.inputs]
 
 
+@pytest.mark.once
+def test_operations_of_keras_ops_are_kept():
+    start = keras.Input((5, 3))
+    x = keras.layers.Masking()(start)  # and what LSTM asks of a mask
+    x = keras.layers.LSTM(4, return_sequences=True)(x)
+    x = keras.layers.Dense(4, "sigmoid", name="hidden")(x)
+    x = keras.ops.maximum(keras.layers.Dense(4)(x), 0.1) * 2.0 + x
+    x = keras.layers.GlobalAveragePooling1D()(x)
+    model = keras.Model(start, keras.layers.Dense(1)(x))
+    kinds = [type(operation) for operation in model.operations]
+    data = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
+
+    same = presets.convert(model, "sigmoid", copy_weights=True)
+    for before, after in zip(model.weights, same.weights, strict=True):
+        after.assign(before)
+    np.testing.assert_array_equal(array(same(data)), array(model(data)))
+    for changes in ({}, {"normalization": "batch"}, {"residual": True}):
+        new = presets.convert(model, "relu", **changes)
+        assert (
+            new.get_layer("hidden").activation
+            is not model.get_layer("hidden").activation
+        )
+        assert set(kinds) <= {type(operation) for operation in new.operations}
+        assert new(data).shape == (2, 1)
+
+
 def test_dry_run_lists_and_changes_nothing():
     model = branching()
     changes = presets.convert(model, "gelu", dry_run=True)

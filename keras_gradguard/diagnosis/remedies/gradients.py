@@ -312,6 +312,16 @@ def _for_nonfinite(run, layers, clue, top, facts):
             safe,
             skip,
         ]
+    if clue == "data":
+        mended = Remedy(
+            "Replace inputs that are not finite, leave out such targets",
+            "A column that never varies has a standard deviation of 0, and "
+            "what is divided by it is NaN. So are missing values.",
+            "x = np.nan_to_num(x, posinf=0.0, neginf=0.0)\n"
+            "keep = np.isfinite(y.reshape(len(y), -1)).all(axis=1)\n"
+            "x, y = x[keep], y[keep]",
+        )
+        return [mended, check_data, safe, skip]
     if clue in ("layer", "output"):
         return [*off_the_edge(run), safe, skip, check_data]
     if clue == "unknown":

@@ -6,6 +6,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.rates import AT_ONCE
+from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.rates import advised
 from keras_gradguard.findings.remedy import Remedy
 
@@ -208,3 +209,60 @@ def facts_with_rate(run):
         run: `RunInfo`.
     """
     return dataclasses.replace(run.optimizer, learning_rate=run.learning_rate)
+
+
+def for_slow(trace, factor, at_once=AT_ONCE):
+    """Return remedies for a run that learns too slowly.
+
+    Args:
+        trace: The `Trace`.
+        factor: Float. How much larger the steps should be.
+        at_once: Float. The largest factor of the learning rate.
+    """
+    factor = float(max(factor, 3.0))
+    why = "The weights then move as far as training usually takes."
+    faster = change_rate(trace, factor, why, at_once)
+    found = [faster]
+    if trace.run.optimizer.name != "Adam":
+        own = adam("It finds a step size for each weight.")
+        found += [own, with_normalization(own)]
+        usual = RANGES.get(trace.run.optimizer.name, (0, 0, 0.0))[2]
+        if usual > AT_ONCE * (trace.run.learning_rate or usual):
+            # As of Adadelta's default: ten times as much is not enough.
+            found = [own, faster, *found[2:]]
+    else:
+        found.append(with_normalization(faster))
+    found.append(
+        changes.words(
+            "Train longer",
+            "At this pace the planned epochs are too few.",
+            f"model.fit(x, y, epochs={10 * (trace.run.epochs_planned or 10)})",
+        )
+    )
+    return found
+
+
+def for_update_ratio(run, factor):
+    """Return the remedy for steps too large or too small by `factor`."""
+    name, rate = run.optimizer.name or "Adam", run.learning_rate
+    side = "Lower" if factor > 1 else "Raise"
+    # Steps of exactly zero tell no factor.
+    factor = max(factor, 1e-4)
+    if rate is not None:
+        change = learning_rate(
+            facts_with_rate(run),
+            "About 1e-3 of the weights per step is usual.",
+            rate / factor,
+        )
+    else:
+        change = scale_learning_rate(
+            1 / factor, "Steps of about 1e-3 of the weights are usual."
+        )
+    change = dataclasses.replace(change, title=f"{side} the learning rate")
+    if name in ("SGD", "Adadelta", "Adagrad"):
+        own = adam(
+            "Adam's steps have the size of the learning rate, whatever the "
+            "size of the gradient."
+        )
+        return [change, own]
+    return [change]

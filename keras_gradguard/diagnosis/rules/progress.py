@@ -4,29 +4,15 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
-from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
-from keras_gradguard.diagnosis.evidence.stretches import columns
-from keras_gradguard.diagnosis.evidence.stretches import judged_layers
-from keras_gradguard.diagnosis.evidence.stretches import median_known
 from keras_gradguard.diagnosis.evidence.unmoved import BLIND
 from keras_gradguard.diagnosis.evidence.unmoved import Unmoved
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training as changes_of_training
-from keras_gradguard.diagnosis.remedies.rates import AT_ONCE
-from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.training import change_rate
 from keras_gradguard.diagnosis.remedies.training import with_normalization
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
-
-_REACH = {
-    "hopeless": 0.015,
-    "of_plan": 0.02,
-    "steps": 20,
-    "planned": 200,
-}
 
 
 class LossPlateau(Rule):
@@ -53,96 +39,23 @@ class LossPlateau(Rule):
 
 
 class SlowConvergence(Rule):
-    """Finds a run whose steps cannot take it there in the planned time.
+    """Finds a loss that falls, but far too slowly for the planned time.
 
-    * All planned updates, if they went in one direction, would move the
-      weights by less than 0.15 of their size. The limit is 0.015, if the
-      steps have grown since the start, as with momentum. This is reported
-      after 2 % of the plan, unless the steps grow, as in a warm-up, or the
-      run has learnt all the same, as in fine-tuning.
-    * At the time of `loss_plateau` the loss is where that rule has it, but
-      falls still.
+    At the time of `loss_plateau` the loss is where that rule has it, but falls
+    still. Steps that are too small for the plan are told by `update_ratio`.
 
     References:
         - [Zhang et al., AUTOTRAINER, ICSE 2021](https://github.com/shiningrain/AUTOTRAINER)
     """
 
     id = "slow_convergence"
-    # As of `loss_plateau`; and of the weights, by all planned steps together.
-    thresholds = {"fall": 0.05, "reach": 0.15}  # noqa: RUF012
-    effects = (
-        "update_ratio",
-        "loss_plateau",
-    )
+    # As of `loss_plateau`.
+    thresholds = {"fall": 0.05}  # noqa: RUF012
+    effects = ("loss_plateau",)
 
     def check(self, trace):
         """See `Rule.check`."""
-        return _short_of_reach(trace, self.limit("reach")) or _unmoved(
-            trace, self
-        )
-
-
-def _short_of_reach(trace, far):
-    plan = planned_steps(trace)
-    blocks = trace.blocks()
-    if plan is None or plan < _REACH["planned"] or not len(blocks):
-        return []
-    steps, ratio = trace.measured("update_ratio")
-    done = int(np.searchsorted(steps, blocks.last_step[-1], "right"))
-    steps = steps[:done]
-    ratio = columns(ratio[:done], judged_layers(trace)).astype(np.float64)
-    known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
-    steps, ratio = steps[known], ratio[known]
-    if len(steps) < 5:
-        return []
-    middle = median_known(ratio)
-    with np.errstate(over="ignore"):
-        reach = np.maximum.accumulate(middle) * plan
-    learning = Learning.of(trace)
-    start = int(trace.steps[0])
-    wait = max(_REACH["steps"], _REACH["of_plan"] * plan)
-    for at in np.flatnonzero((reach < far) & (middle > 0)):
-        if at < 4 or steps[at] - start < wait:
-            continue
-        seen = learning.at(steps[at])
-        if seen < 0 or _may_reach(steps - start, middle, reach, at):
-            continue
-        if learning.good[seen] or not learning.little(0.3)[seen]:
-            continue
-        stop = int(steps[at])
-        evidence = {
-            "update_ratio": float(np.mean(middle[: at + 1])),
-            "reach": float(reach[at]),
-            "planned_steps": plan,
-            "threshold": far,
-            "window": {"first_step": start, "last_step": stop},
-        }
-        text = (
-            "The learning rate is too small: one update changes the weights "
-            f"by {number(middle[at])} of their size. All {plan:,} planned "
-            f"steps in one direction would move them by {number(reach[at])} of "
-            "their size, which is too little to learn."
-        )
-        fixes = for_slow(trace, 3.0 / reach[at])
-        still = (reach < far) & (steps >= stop)
-        until = min(int(steps[still][-1]), not_learnt_until(trace, stop))
-        return [
-            _unlearnt(trace, "slow_convergence", until, evidence, text, fixes)
-        ]
-    return []
-
-
-def _may_reach(run, middle, reach, at):
-    """Whether steps that have grown since the start may grow far enough.
-
-    They do in a warm-up, in the first tens of steps with momentum, and where a
-    net sits on a plateau at its start.
-    """
-    if middle[at] <= 1.5 * middle[0]:
-        return False
-    half = int(np.searchsorted(run, run[at] / 2, "right")) - 1
-    grows = middle[at] > 1.5 * middle[half]
-    return grows or reach[at] > _REACH["hopeless"]
+        return _unmoved(trace, self)
 
 
 def _unmoved(trace, rule):
@@ -184,7 +97,7 @@ def _unmoved(trace, rule):
         fixes = for_plateau(trace)
     elif falling:
         text += ": it falls, but far too slowly."
-        fixes = for_slow(trace, 10.0)
+        fixes = changes_of_training.for_slow(trace, 10.0)
     else:
         text += ": nothing was learnt."
         fixes = for_plateau(trace)
@@ -214,37 +127,6 @@ def _falls(loss):
         return False
     parts = [part.mean() for part in np.array_split(loss, 5)]
     return bool((np.diff(parts) < 0).sum() >= 4)
-
-
-def for_slow(trace, factor, at_once=AT_ONCE):
-    """Return remedies for a run that learns too slowly.
-
-    Args:
-        trace: The `Trace`.
-        factor: Float. How much larger the steps should be.
-        at_once: Float. The largest factor of the learning rate.
-    """
-    factor = float(max(factor, 3.0))
-    why = "The weights then move as far as training usually takes."
-    faster = change_rate(trace, factor, why, at_once)
-    found = [faster]
-    if trace.run.optimizer.name != "Adam":
-        adam = changes_of_training.adam("It finds a step size for each weight.")
-        found += [adam, with_normalization(adam)]
-        usual = RANGES.get(trace.run.optimizer.name, (0, 0, 0.0))[2]
-        if usual > AT_ONCE * (trace.run.learning_rate or usual):
-            # As of Adadelta's default: ten times as much is not enough.
-            found = [adam, faster, *found[2:]]
-    else:
-        found.append(with_normalization(faster))
-    found.append(
-        changes.words(
-            "Train longer",
-            "At this pace the planned epochs are too few.",
-            f"model.fit(x, y, epochs={10 * (trace.run.epochs_planned or 10)})",
-        )
-    )
-    return found
 
 
 def for_plateau(trace):

@@ -112,7 +112,7 @@ def test_a_threshold_moves(ratio, rules, told):
         (
             {"update_ratio": {"hihg": 1}},
             ValueError,
-            r"'high' \(now 0.1\), 'low' \(now 1e-06\). Received the unknown",
+            r"'high' \(now 0.1\), .*'reach' \(now 0.15\). Received the unknown",
         ),
         ({"update_ratio": {"high": True}}, TypeError, "a number above 0"),
         ({"update_ratio": {"high": "0.1"}}, TypeError, "a number above 0"),

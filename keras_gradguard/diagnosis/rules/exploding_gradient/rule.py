@@ -1,8 +1,10 @@
 """The rule that finds gradients that grow without bound."""
 
+from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.rates import risen_by
 from keras_gradguard.diagnosis.remedies.gradients import for_exploding
+from keras_gradguard.diagnosis.remedies.recurrent import unbounded
 from keras_gradguard.diagnosis.remedies.training import keep_rate
 from keras_gradguard.diagnosis.rules.exploding_gradient.at_once import at_once
 from keras_gradguard.diagnosis.rules.exploding_gradient.lasting import (
@@ -99,16 +101,17 @@ class ExplodingGradient(Rule):
             return []
         # What was complete first is told, also when more is known later.
         growth = min(seen, key=lambda growth: growth.told_at)
+        layers, text = _cause_first(trace.run, growth.layers, growth.message)
         return [
             in_a_run(
                 trace,
                 rule=self.id,
                 severity=growth.severity,
-                layers=growth.layers,
+                layers=layers,
                 first_step=growth.first_step,
                 last_step=growth.last_step,
                 evidence=growth.evidence,
-                message=growth.message,
+                message=text,
                 remedies=_remedies(trace, growth),
             )
         ]
@@ -125,6 +128,19 @@ class ExplodingGradient(Rule):
         layers, evidence, text = found
         cures = for_exploding(start.run, layers)
         return [self.at_start("critical", layers, evidence, text, cures)]
+
+
+def _cause_first(run, layers, text):
+    """Return layers and text that begin with states that nothing bounds."""
+    free = unbounded(run)
+    if not free or "every time step" in text:
+        return layers, text
+    activation = run.info(free[0]).get("activation")
+    why = (
+        f"{names(free)}: {activation} sets no bound to the state, which grows "
+        "at every time step."
+    )
+    return [*free, *(at for at in layers if at not in free)], f"{why} {text}"
 
 
 def _remedies(trace, growth):

@@ -18,6 +18,7 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
 )
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
+from keras_gradguard.diagnosis.rules.frozen_layer.features import dull_features
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import LONG
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import ZERO_BLOCKS
@@ -30,10 +31,14 @@ from keras_gradguard.findings.remedy import Remedy
 class FrozenLayer(Rule):
     """Finds trainable layers whose weights do not change.
 
+    * Frozen layers give nearly the same for every input, and the run does not
+      learn.
     * The gradient is exactly zero in every layer in the first 10 records,
       though no unit is dead or saturated: the loss does not depend on the
       weights. Of a short plan 4 % is enough, and 3 records. So it is where
       some layers get no gradient by the structure of the model.
+    * Batches have one row, and layers before a BatchNormalization get a
+      gradient of exactly zero: a row less its own mean is 0.
     * It is zero in some layers for 4 % of the plan, 16 to 100 records. The
       layers behind get a whole one: these are cut off from the loss.
     * A layer with a kernel gets a gradient of exactly zero for 100 records,
@@ -59,7 +64,13 @@ class FrozenLayer(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
-        cut = no_gradient.of_all(trace) or no_gradient.of_some(trace)
+        cut = no_gradient.of_one_row(trace)
+        cut = (
+            cut
+            or dull_features(trace)
+            or no_gradient.of_all(trace)
+            or no_gradient.of_some(trace)
+        )
         if cut is not None:
             return [cut]
         blocks = trace.blocks()

@@ -6,6 +6,11 @@ MEASURED = 5
 LONG = 100
 
 
+# features
+# What frozen layers give varies by less than this share of its mean.
+DULL = 1 / 30
+
+
 # averages
 # Averages that keep so much of their start are not those of the data.
 KEPT = 0.05

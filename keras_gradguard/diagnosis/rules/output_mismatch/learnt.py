@@ -269,16 +269,19 @@ def constant_outputs(trace, output):
         f"{number(100 * part)} % of what they should, and the loss is no "
         "lower than that of a constant. The model has learnt the mean of the "
         "targets, and nothing about the inputs.",
-        [
-            Remedy(
-                "Fit a few samples first",
-                "If a model cannot learn 16 samples by heart, something in "
-                "it is connected wrongly, or its loss leads elsewhere.",
-                "model.fit(x[:16], y[:16], epochs=500)",
-            )
-        ],
+        [few_first()],
         severity="warning",
         contrast=part,
+    )
+
+
+def few_first():
+    """Return the remedy for a run of which the cause is not known."""
+    return Remedy(
+        "Fit a few samples first",
+        "If a model cannot learn 16 samples by heart, something in it is "
+        "connected wrongly, or its loss leads elsewhere.",
+        "model.fit(x[:16], y[:16], epochs=500)",
     )
 
 

@@ -29,6 +29,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     judge_targets,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MANY
+from keras_gradguard.diagnosis.rules.output_mismatch.unrelated import unrelated
 from keras_gradguard.diagnosis.rules.rule import Rule
 
 # Nobody has to wait for these: no training makes up for them.
@@ -51,6 +52,7 @@ _OF_THE_COURSE = (
     validation.foreign_labels,
     learnt.constant_outputs,
     constant_of_own_step,
+    unrelated,
 )
 
 
@@ -76,6 +78,8 @@ class OutputMismatch(Rule):
     * outputs that have become the same for every input, where no other cause
       is found; in a train step of one's own, what a last layer of one unit
       gives;
+    * outputs that have nothing to do with the targets, where the weights moved
+      by half of their size;
     * a score of validation below half of chance, beside a good one of
       training. In the first six epochs half of that one is enough. The loss of
       validation then has to be above that of a constant, and to rise.

@@ -37,6 +37,19 @@ OF_PLAN, FEWEST = 0.5, 500
 # In plans of no more than that: share of the plan, and of how much the outputs
 # once varied, where they did.
 OF_SHORT, COLLAPSED = 0.8, 0.2
+# Weights that moved so far by steps no larger than that, outputs that differ by
+# so much and correlate with the targets by less, a loss that fell by less; and
+# share of the plan, fewest and most steps until then. Dropout of more may be
+# why.
+UNRELATED: dict[str, Any] = {
+    "moved": 0.5,
+    "calm": 0.1,
+    "contrast": 0.02,
+    "follows": 0.2,
+    "fallen": 0.05,
+    "wait": (0.4, 250, 1000),
+    "noise": 0.5,
+}
 # Losses that no targets that fit take below 0.
 NEVER_BELOW = (
     "mean_squared_error",

@@ -18,6 +18,13 @@ from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.trace.facts import known
 from keras_gradguard.trace.facts import rms
 
+_ONCE_MORE = "The inputs are scaled once too often."
+_LOOK = (
+    "Look at what the model is given",
+    "Go back step by step to where the numbers still differ.",
+    "print(x.dtype, x.min(), x.max(), x.std())",
+)
+
 
 def judge_inputs(
     data, layers=(), mean=None, std=None, large=INPUTS, rescaling=None
@@ -91,18 +98,28 @@ def judge_inputs(
         text = f"The inputs are large{span}"
     elif features and abs(data.input_mean) > OFFSET * data.feature_scale_max:
         kind, severity = "offset", "warning"
-        text = (
-            f"The inputs lie around {number(data.input_mean)}, and no feature "
+        where = (
+            f"lie around {number(data.input_mean)}, and no feature "
             f"varies by more than {number(data.feature_scale_max)}"
         )
+        text = f"The inputs {where}"
+        if rescaling:
+            text = (
+                "The inputs look scaled twice, since the model rescales them "
+                f"itself: they then {where}"
+            )
+            remedies.insert(0, changes.leave_out(rescaling[-1:], _ONCE_MORE))
+    elif data.input_std == 0 and ranged and data.input_min == data.input_max:
+        kind, severity = "constant", "critical"
+        text = f"All inputs are {number(data.input_mean)}"
+        remedies = [changes.words(*_LOOK)]
     elif 0 < size <= SMALL_INPUT:
         kind, severity = "small", "warning"
         # Also where the model itself has scaled them down before.
         why = "Their size is then about 1 where they reach the weights."
         remedies.insert(0, changes.rescale_inputs(why, 1 / size))
         if rescaling and size * 255 >= 10 * SMALL_INPUT:
-            why = "The inputs are scaled once too often."
-            remedies.insert(0, changes.leave_out(rescaling[-1:], why))
+            remedies.insert(0, changes.leave_out(rescaling[-1:], _ONCE_MORE))
         text = f"The inputs are tiny{span}"
     else:
         return []
@@ -112,6 +129,12 @@ def judge_inputs(
         effect = (
             "All samples look nearly the same to the network: what tells them "
             "apart is small against what they share."
+        )
+    elif kind == "constant":
+        effect = (
+            "Nothing can be learnt from them. A division of whole numbers "
+            "(x // 255) makes zeros of pixels, and so does a cast to integers "
+            "of numbers from 0 to 1."
         )
     elif kind == "uneven":
         effect = "The network sees little but the larger one."

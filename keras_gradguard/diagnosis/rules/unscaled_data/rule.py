@@ -10,6 +10,7 @@ from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.evidence.soon import flat_at
 from keras_gradguard.diagnosis.evidence.soon import out_of_reach_at
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.rules.frozen_layer.features import in_front
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     intended_output,
 )
@@ -32,7 +33,8 @@ class UnscaledData(Rule):
       what varies;
     * features that differ 100-fold, and pixels up to 255;
     * targets of over 1000, or of over 10 where the first step of plain SGD
-      overshoots.
+      overshoots, or of under 0.01;
+    * inputs that are all one number.
 
     Many nets learn from such data all the same. A run is reported only if
     it has not learnt after 30 records, or its loss or gradient ran away. The
@@ -69,12 +71,19 @@ class UnscaledData(Rule):
             found += judge_target_scale(
                 output, facts, optimizer, self.limit("targets")
             )
-        found += judge_inputs(
+        of_inputs = judge_inputs(
             facts,
             [layer] if layer else [],
             large=self.limit("inputs"),
             rescaling=trace.run.rescaling,
         )
+        if in_front(trace.run):
+            # That frozen layers give the same is theirs to answer for.
+            alike = ("offset", "constant")
+            of_inputs = [
+                f for f in of_inputs if f.evidence["kind"] not in alike
+            ]
+        found += of_inputs
         if not found:
             return []
         # One finding a rule: the graver, targets before inputs.
@@ -115,7 +124,13 @@ class UnscaledData(Rule):
             if head.facts is not None:
                 output = intended_output(head.output, head.facts)
                 optimizer = start.run.optimizer
-                found += judge_target_scale(output, head.facts, optimizer)
+                told = judge_target_scale(output, head.facts, optimizer)
+                # Steps of Adam learn tiny ones all the same.
+                found += [
+                    f
+                    for f in told
+                    if f.evidence["kind"] == "targets" or optimizer.plain
+                ]
         return found
 
 

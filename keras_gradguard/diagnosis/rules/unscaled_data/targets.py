@@ -9,6 +9,9 @@ from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import FIRST_STEP
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
     FIRST_STEP_TARGET,
 )
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
+    SMALL_TARGET,
+)
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import TARGETS
 from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.trace.facts import REGRESSION
@@ -55,9 +58,12 @@ def judge_target_scale(output, data, optimizer=None, large=TARGETS):
     )
     far = size >= large and "percentage" not in loss
     far &= "logarithmic" not in loss
-    if not (overshoots or far):
+    tiny = 0 < size <= SMALL_TARGET
+    if not (overshoots or far or tiny):
         return []
-    text = f"The targets are large: typically {number(size)}"
+    large = SMALL_TARGET if tiny else large
+    side = "tiny" if tiny else "large"
+    text = f"The targets are {side}: typically {number(size)}"
     if known(data.target_min, data.target_max):
         text += f", from {data.target_range}"
     if overshoots:
@@ -65,6 +71,12 @@ def judge_target_scale(output, data, optimizer=None, large=TARGETS):
             f"With a learning rate of {number(optimizer.learning_rate)} the "
             f"first step moves a prediction by about {number(step)}, and "
             "hidden weights by as much. Such steps overshoot and blow up."
+        )
+    elif tiny:
+        effect = (
+            "An untrained network gives numbers of about 1. So the loss falls "
+            "far while the outputs only shrink, and says nothing of what was "
+            "learnt."
         )
     else:
         effect = (
@@ -100,7 +112,7 @@ def judge_target_scale(output, data, optimizer=None, large=TARGETS):
             severity="critical" if overshoots else "warning",
             layers=output.layers,
             evidence={
-                "kind": "targets",
+                "kind": "tiny_targets" if tiny else "targets",
                 "of": "targets",
                 "rms": size,
                 "min": data.target_min,

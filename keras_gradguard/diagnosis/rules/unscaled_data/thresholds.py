@@ -22,3 +22,5 @@ FEATURE_RATIO, FEATURE_LARGE = 100.0, 20.0
 # A first step of plain SGD that moves the output by this many times its
 # natural scale of 1, for targets that are large.
 FIRST_STEP, FIRST_STEP_TARGET = 2.0, 10.0
+# Outputs come down to such targets long before they learn anything of them.
+SMALL_TARGET = 1e-2

@@ -9,12 +9,12 @@ from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import first_loss
 from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import HALF_USUAL
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SMALLEST
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import THROWN
 from keras_gradguard.findings.build import in_a_run
-from keras_gradguard.findings.remedy import Remedy
 
 # They divide by the root of a mean of squares, plus epsilon.
 _DIVIDE = ("Adam", "AdamW", "Nadam", "RMSprop", "Adadelta", "Adagrad", "Lamb")
@@ -50,10 +50,10 @@ def half_precision(trace):
         "steps throw the weights away."
     )
     fixes = [
-        Remedy(
+        model.change_layers(
             "Keep the weights in float32",
             "mixed_float16 computes in float16 and steps in float32.",
-            'keras.config.set_dtype_policy("mixed_float16")',
+            {layer: {"dtype": "mixed_float16"} for layer in layers},
         ),
         training.set_optimizer_arguments(
             "Use a larger epsilon",

@@ -19,6 +19,8 @@ from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.diagnosis.rules.update_ratio.decay import decay_at_start
+from keras_gradguard.diagnosis.rules.update_ratio.dropped import dropout_of
+from keras_gradguard.diagnosis.rules.update_ratio.dropped import dropped
 from keras_gradguard.diagnosis.rules.update_ratio.first_steps import (
     thrown_at_start,
 )
@@ -28,16 +30,20 @@ from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import never_begins
+from keras_gradguard.diagnosis.rules.update_ratio.reach import short_of_reach
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import DROPPED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
 from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.findings.build import in_a_run
+from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.trace.facts import known
 
 _OF_THE_COURSE = (
     half_precision,
     outweighed,
+    dropped,
     thrown_at_start,
     ended_early,
     never_begins,
@@ -66,8 +72,13 @@ class UpdateRatio(Rule):
 
     Where next to nothing was learnt, more is reported:
 
+    * all planned updates, if they went in one direction, would move the
+      weights by less than 0.15 of their size. The limit is 0.015, if the
+      steps have grown since the start, as with momentum. This is reported
+      after 2 % of the plan, unless the steps grow, as in a warm-up;
     * a penalty or a weight decay under which the weights shrank to a third,
       or an added loss under which the outputs are a constant;
+    * dropout of 0.8 or more;
     * a schedule that takes the learning rate away in the first third of the
       run, or whose warm-up takes longer than the run;
     * weights in float16 under an epsilon that is nothing there;
@@ -92,10 +103,11 @@ class UpdateRatio(Rule):
     id = "update_ratio"
     effects = (
         "oscillating_loss",
+        "slow_convergence",
         "loss_plateau",
     )
-    # Of the weights, by one update.
-    thresholds = {"high": 0.1, "low": 1e-6}  # noqa: RUF012
+    # Of the weights, by one update; by all planned ones together.
+    thresholds = {"high": 0.1, "low": 1e-6, "reach": 0.15}  # noqa: RUF012
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -104,6 +116,9 @@ class UpdateRatio(Rule):
             return found
         judged = [judge(trace) for judge in _OF_THE_COURSE]
         found = [finding for finding in judged if finding is not None]
+        slow = short_of_reach(trace, self.limit("reach"))
+        if slow and not found:
+            return slow
         found += self._measured(trace)
         # What could be told first is told, also when more is known later.
         return sorted(found, key=_told_at)[:1]
@@ -117,7 +132,10 @@ class UpdateRatio(Rule):
                 last_step=max([first, *trace.steps[-1:].tolist()]),
                 epoch=trace.epoch_of(first),
             )
-            for finding in judge_learning_rate(trace.run.optimizer)
+            for finding in [
+                *judge_learning_rate(trace.run.optimizer),
+                *_of_others(trace.run),
+            ][:1]
         ]
 
     def _measured(self, trace):
@@ -201,7 +219,7 @@ class UpdateRatio(Rule):
                         f"over layers from step {first} to {stop}. The loss "
                         f"does not fall: {why}."
                     ),
-                    remedies=for_update_ratio(trace.run, value / 1e-3),
+                    remedies=training.for_update_ratio(trace.run, value / 1e-3),
                 )
             ]
         return []
@@ -216,7 +234,8 @@ class UpdateRatio(Rule):
         decay = None if found else decay_at_start(start.run)
         if decay is not None:
             found = [self.at_start("critical", [], *decay)]
-        return found
+        heavy = None if found else dropout_of(start.run, DROPPED["hopeless"])
+        return found if heavy is None else [self.at_start("warning", *heavy)]
 
     def _first_step(self, start):
         optimizer = start.run.optimizer
@@ -254,9 +273,25 @@ class UpdateRatio(Rule):
                 f"The learning rate is {number(rate)}, and the first step of "
                 f"{optimizer.name} {text}. The step is {number(size)} times as "
                 "large as they are. About 1e-3 is usual.",
-                for_update_ratio(start.run, size / usual),
+                training.for_update_ratio(start.run, size / usual),
             )
         ]
+
+
+def _of_others(run):
+    """Judge the rates of optimizers beside the compiled one, as of a GAN."""
+    found = []
+    for name, optimizer in run.others.items():
+        for finding in judge_learning_rate(optimizer):
+            (remedy,) = finding.remedies
+            code = f"model.{name}.learning_rate = {remedy.arguments['value']:g}"
+            told = dataclasses.replace(
+                finding,
+                message=f"{name}: {finding.message}",
+                remedies=[Remedy(remedy.title, remedy.why, code)],
+            )
+            found.append(told)
+    return found
 
 
 def judge_learning_rate(optimizer):
@@ -307,32 +342,6 @@ def judge_learning_rate(optimizer):
             ],
         )
     ]
-
-
-def for_update_ratio(run, factor):
-    """Return the remedy for steps too large or too small by `factor`."""
-    name, rate = run.optimizer.name or "Adam", run.learning_rate
-    side = "Lower" if factor > 1 else "Raise"
-    # Steps of exactly zero tell no factor.
-    factor = max(factor, 1e-4)
-    if rate is not None:
-        change = training.learning_rate(
-            training.facts_with_rate(run),
-            "About 1e-3 of the weights per step is usual.",
-            rate / factor,
-        )
-    else:
-        change = training.scale_learning_rate(
-            1 / factor, "Steps of about 1e-3 of the weights are usual."
-        )
-    change = dataclasses.replace(change, title=f"{side} the learning rate")
-    if name in ("SGD", "Adadelta", "Adagrad"):
-        adam = training.adam(
-            "Adam's steps have the size of the learning rate, whatever the "
-            "size of the gradient."
-        )
-        return [change, adam]
-    return [change]
 
 
 def _told_at(finding):

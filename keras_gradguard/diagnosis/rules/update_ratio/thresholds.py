@@ -87,3 +87,25 @@ SUDDEN: dict[str, Any] = {"steps": 60, "of_plan": 0.1, "wait": (0.025, 4, 16)}
 # What a run had learnt, and what is left of it where it is lost.
 LEARNT, OVER_TIME_LOST = 0.5, 0.1
 BLOCKS = 5
+
+
+# reach
+REACH = {
+    "hopeless": 0.015,
+    "of_plan": 0.02,
+    "steps": 20,
+    "planned": 200,
+}
+
+
+# dropped
+# Share that is dropped, and one that needs no run; of the first loss, what has
+# to be gone; what is put in its place; share of the plan, fewest and most steps
+# until then.
+DROPPED: dict[str, Any] = {
+    "rate": 0.8,
+    "hopeless": 0.9,
+    "fallen": 0.1,
+    "usual": 0.3,
+    "wait": (0.15, 100, 500),
+}

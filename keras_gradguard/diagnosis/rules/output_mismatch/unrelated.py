@@ -1,0 +1,104 @@
+"""Outputs that have nothing to do with the targets.
+
+The judgement takes a `Trace` and the `Output`, and returns a finding with the
+step by which it was seen, or None.
+"""
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.evidence.stretches import columns
+from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.rules.output_mismatch.learnt import few_first
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import UNRELATED
+from keras_gradguard.findings.remedy import Remedy
+
+
+def unrelated(trace, output):
+    """Judge whether outputs that moved far have nothing to do with the targets.
+
+    The weights have moved by more than half of their size and the outputs
+    differ from input to input, so the steps are not at fault. No cause that is
+    known explains it: what is left is that the targets belong to other inputs.
+    """
+    learning = Learning.of(trace)
+    steps, ratio = trace.measured("update_ratio")
+    ratio = columns(ratio, judged_layers(trace)).astype(np.float64)
+    known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
+    steps, ratio = steps[known], ratio[known]
+    if not len(learning) or len(steps) < 2:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        middle = median_known(ratio)
+        spans = np.diff(steps, prepend=int(trace.steps[0]))
+        gone = np.cumsum(middle * spans)
+    at = np.searchsorted(steps, learning.steps, "right") - 1
+    moved = np.where(at >= 0, gone[at], 0.0)
+    due = of_plan(trace, *UNRELATED["wait"])
+    images = len(trace.run.data.target_shape or ()) > 1
+    many = learning.numbers and (output.units or 1) > 1
+    if images or many or output.loss_name is None:
+        # Of many numbers at once a correlation says little.
+        return None
+    run = learning.steps - int(trace.steps[0])
+    with np.errstate(invalid="ignore"):
+        differ = learning.contrast > UNRELATED["contrast"]
+        far = (moved > UNRELATED["moved"]) & (middle[at] < UNRELATED["calm"])
+        bad = differ & far & (np.abs(learning.follows) < UNRELATED["follows"])
+        bad &= learning.little(UNRELATED["fallen"]) & ~learning.good
+    bad = count_within(bad & ~learning.at_ceiling, 3) == 3
+    seen = np.flatnonzero(bad & (run >= due))
+    if not len(seen):
+        return None
+    at = seen[0]
+    return int(learning.steps[at]), mismatch(
+        output,
+        "unrelated",
+        "what comes out has nothing to do with the targets, though the weights "
+        f"have moved by {number(100 * float(moved[at]))} % of their size. So "
+        "the steps are large enough, and the inputs do not tell the targets. "
+        f"{_where_to_look(trace.run)}",
+        [
+            *_without_noise(trace.run),
+            Remedy(
+                "Look at rows of x beside those of y",
+                "Where they belong together, you can see for a few rows why "
+                "the target is what it is.",
+                "for row in range(5):\n    print(y[row], x[row].ravel()[:12])",
+            ),
+            few_first(),
+        ],
+        severity="warning",
+        moved=float(moved[at]),
+        correlation=float(learning.follows[at]),
+    )
+
+
+def _without_noise(run):
+    noise = _noise(run)
+    why = "If it learns then, the noise was too strong."
+    return [changes.leave_out(noise, why)] if noise else []
+
+
+def _where_to_look(run):
+    asked, noise = "", _noise(run)
+    if noise:
+        asked = f"Does the noise of {names(noise)} drown them? "
+    return f"{asked}Were the rows of x and y shuffled or sorted apart?"
+
+
+def _noise(run):
+    """Return the layers whose noise may be what is left of the inputs."""
+    return [
+        path
+        for path, info in run.noise.items()
+        if not isinstance(info.get("rate"), int | float)
+        or info["rate"] > UNRELATED["noise"]
+    ]

@@ -1,0 +1,97 @@
+"""Steps that cannot take the weights far enough in the planned time."""
+
+import numpy as np
+
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.evidence.stretches import columns
+from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REACH
+from keras_gradguard.findings.build import in_a_run
+
+
+def short_of_reach(trace, far):
+    """Judge whether all planned steps together are too small to learn from.
+
+    Args:
+        trace: The `Trace`.
+        far: Float. How far they have to take the weights, of their size.
+
+    Returns:
+        List of `Finding`, at most one.
+    """
+    plan = planned_steps(trace)
+    blocks = trace.blocks()
+    if plan is None or plan < REACH["planned"] or not len(blocks):
+        return []
+    steps, ratio = trace.measured("update_ratio")
+    done = int(np.searchsorted(steps, blocks.last_step[-1], "right"))
+    steps = steps[:done]
+    ratio = columns(ratio[:done], judged_layers(trace)).astype(np.float64)
+    known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
+    steps, ratio = steps[known], ratio[known]
+    if len(steps) < 5:
+        return []
+    middle = median_known(ratio)
+    with np.errstate(over="ignore"):
+        reach = np.maximum.accumulate(middle) * plan
+    learning = Learning.of(trace)
+    start = int(trace.steps[0])
+    wait = max(REACH["steps"], REACH["of_plan"] * plan)
+    for at in np.flatnonzero((reach < far) & (middle > 0)):
+        if at < 4 or steps[at] - start < wait:
+            continue
+        seen = learning.at(steps[at])
+        if seen < 0 or _may_reach(steps - start, middle, reach, at):
+            continue
+        if learning.good[seen] or not learning.little(0.3)[seen]:
+            continue
+        stop = int(steps[at])
+        evidence = {
+            "kind": "reach",
+            "update_ratio": float(np.mean(middle[: at + 1])),
+            "reach": float(reach[at]),
+            "planned_steps": plan,
+            "threshold": far,
+            "window": {"first_step": start, "last_step": stop},
+        }
+        text = (
+            "The learning rate is too small: one update changes the weights "
+            f"by {number(middle[at])} of their size. All {plan:,} planned "
+            f"steps in one direction would move them by {number(reach[at])} of "
+            "their size, which is too little to learn."
+        )
+        fixes = training.for_slow(trace, 3.0 / reach[at])
+        still = (reach < far) & (steps >= stop)
+        until = min(int(steps[still][-1]), not_learnt_until(trace, stop))
+        return [
+            in_a_run(
+                trace,
+                rule="update_ratio",
+                severity="warning",
+                layers=[],
+                first_step=start,
+                last_step=until,
+                evidence=evidence,
+                message=text,
+                remedies=fixes,
+            )
+        ]
+    return []
+
+
+def _may_reach(run, middle, reach, at):
+    """Whether steps that have grown since the start may grow far enough.
+
+    They do in a warm-up, in the first tens of steps with momentum, and where a
+    net sits on a plateau at its start.
+    """
+    if middle[at] <= 1.5 * middle[0]:
+        return False
+    half = int(np.searchsorted(run, run[at] / 2, "right")) - 1
+    grows = middle[at] > 1.5 * middle[half]
+    return grows or reach[at] > REACH["hopeless"]
