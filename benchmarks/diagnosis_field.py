@@ -27,6 +27,7 @@ import numpy as np
 from detection import field_sides  # noqa: F401  it fills both sets
 from detection import kept_again
 from detection import kept_fifth
+from detection import kept_fourth
 from detection import kept_healthy
 from detection import kept_sick
 from detection import kept_third
@@ -195,7 +196,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    parser.add_argument("--kept", choices=("1", "2", "3", "4", "6"))
+    parser.add_argument("--kept", choices=tuple("123456"))
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     arguments = parser.parse_args()
@@ -211,6 +212,7 @@ def main():
         "2": (kept_again.SICK, kept_again.HEALTHY),
         "3": ({}, usual_own.HEALTHY),
         "4": (kept_third.SICK, kept_third.HEALTHY),
+        "5": (kept_fourth.SICK, kept_fourth.HEALTHY),
         "6": (kept_fifth.SICK, kept_fifth.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]

@@ -26,3 +26,12 @@ def require(module, extra, owner):
             f"{owner}: `{package}` is needed and not installed. "
             f'Run: pip install "keras-gradguard[{extra}]"'
         ) from error
+
+
+def tensorboard(module):
+    """Import a module of TensorBoard, for `GradientMonitor`.
+
+    Args:
+        module: Its name in the package `tensorboard`.
+    """
+    return require(f"tensorboard.{module}", "tensorboard", "GradientMonitor")

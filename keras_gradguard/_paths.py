@@ -10,36 +10,18 @@ _LONGEST_NAME = 255
 
 
 def check_log_dir(owner, log_dir):
-    """Return `log_dir` as a string, or None.
-
-    Args:
-        owner: Class that took the argument.
-        log_dir: What was passed.
-
-    Returns:
-        String or None.
-
-    Raises:
-        TypeError: If it is neither None, nor a string, nor a path.
-        ValueError: If it is empty, or no system can have it.
-    """
-    if log_dir is None:
-        return None
-    if not isinstance(log_dir, str | os.PathLike):
-        what, hint = "a path or None", 'Pass a directory such as "runs/first".'
-        fail(TypeError, owner, "log_dir", what, log_dir, hint, show_type=True)
-    return check_path(
-        owner, "log_dir", log_dir, 'Pass a directory such as "runs/first".'
-    )
+    """Return `log_dir` as a string, or None. See `check_folder`."""
+    return check_folder(owner, "log_dir", log_dir, "runs/first")
 
 
-def check_folder(owner, name, value):
+def check_folder(owner, name, value, example):
     """Return a directory as a string, or None.
 
     Args:
         owner: Class or function that took the argument.
         name: Name of the argument.
         value: What was passed.
+        example: Str. A directory, for the error.
 
     Raises:
         TypeError: If it is neither None, nor a string, nor a path.
@@ -47,7 +29,7 @@ def check_folder(owner, name, value):
     """
     if value is None:
         return None
-    hint = f'Pass a directory such as "runs/{name}".'
+    hint = f'Pass a directory such as "{example}".'
     if not isinstance(value, str | os.PathLike):
         what = "a path or None"
         fail(TypeError, owner, name, what, value, hint, show_type=True)

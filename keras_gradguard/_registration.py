@@ -21,7 +21,7 @@ _REGISTERING = (
 
 def register():
     """Register our classes with Keras, now or as soon as it is imported."""
-    if _is_loaded("keras") and _finder.on_keras():
+    if _keras_is_loaded() and _finder.on_keras():
         return
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
@@ -47,7 +47,7 @@ class _Finder:
         # Some other hook may load Keras past us, Keras may import us, or
         # another thread may hold one of our modules: then the next import
         # of anything is the occasion.
-        waits = self in sys.meta_path and _is_loaded("keras") and _at_rest()
+        waits = self in sys.meta_path and _keras_is_loaded() and _at_rest()
         if waits and self.on_keras():
             # Who looks has counted us: he would skip the finder after us.
             return self._ask_others(name, path, target)
@@ -126,8 +126,8 @@ def _import_all():
     return True
 
 
-def _is_loaded(name):
-    module = sys.modules.get(name)
+def _keras_is_loaded():
+    module = sys.modules.get("keras")
     # Looking at an attribute of a lazy module would load it.
     is_lazy = type(module).__name__ == "_LazyModule"
     return module is not None and not is_lazy and not _is_loading(module)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 _MOST_SHOWN = 200
-_LARGEST = 2**62
+LARGEST = 2**62
 
 
 def shown(value):
@@ -69,7 +69,7 @@ def check_int(owner, name, value, minimum=None, hint=""):
     what = "an integer" if minimum is None else f"an integer >= {minimum}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         fail(TypeError, owner, name, what, value, hint, show_type=True)
-    if abs(value) >= _LARGEST:
+    if abs(value) >= LARGEST:
         fail(ValueError, owner, name, f"{what} below 2^62", value, hint)
     if minimum is not None and value < minimum:
         fail(ValueError, owner, name, what, value, hint)
@@ -266,7 +266,7 @@ def check_array(owner, name, value, dtype, shape=None, hint=""):
         )
     if dtype.kind == "i" and array.dtype.kind in "fu":
         whole = np.isfinite(array) & (np.trunc(array) == array)
-        if not (whole & (np.abs(array) < _LARGEST)).all():
+        if not (whole & (np.abs(array) < LARGEST)).all():
             fail(ValueError, owner, name, what, value, hint)
     with np.errstate(over="ignore"):
         return array.astype(dtype)

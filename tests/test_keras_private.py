@@ -384,8 +384,8 @@ def draws_replaced():
 
     before, other = draw(), []
     thread = threading.Thread(target=lambda: other.append(draw()))
-    with keras_private.draws_replaced({"normal": half}):
-        with keras_private.draws_replaced({"normal": half}):
+    with keras_private.draws_replaced(half, half, half):
+        with keras_private.draws_replaced(half, half, half):
             assert (draw() != before).all()
         first, second = draw(), draw()
         thread.start()

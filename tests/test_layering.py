@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import itertools
 import pathlib
 
 import pytest
@@ -131,6 +132,27 @@ def test_no_circle_between_modules():
     graphlib.TopologicalSorter(graph).prepare()
 
 
+# From the ground up, inside of a part.
+STAIRS = {"diagnosis": ("evidence", "remedies", "rules")}
+
+
+@pytest.mark.parametrize("part", STAIRS)
+def test_folders_of_a_part_import_down_only(part):
+    level = {name: i for i, name in enumerate(STAIRS[part])}
+
+    def level_of(module):
+        _, *rest = module.removeprefix(f"keras_gradguard.{part}").split(".")
+        return level.get(rest[0] if rest else "", len(level))
+
+    wrong = [
+        f"{name} must not import {module}"
+        for name, module, _ in OWN
+        if part_of(name) == part_of(module) == part
+        and level_of(name) < level_of(module)
+    ]
+    assert not wrong
+
+
 def test_some_parts_know_little():
     wrong = [
         f"{name} must not import {module}"
@@ -157,6 +179,13 @@ def test_private_keras_and_backends_stay_where_they_belong():
         if package in BACKENDS:
             own = f"keras_gradguard._backend.{package}"
             assert name.startswith(own), name
+
+
+READS = {"getattr", "setattr", "hasattr", "patches.replace", "patches.hide"}
+
+
+def functions_in(tree):
+    return [node for node in tree.body if isinstance(node, ast.FunctionDef)]
 
 
 def private_names(path):
@@ -188,6 +217,23 @@ def test_a_private_name_of_keras_stands_in_one_file():
         "_model_variables_moving_average"
     ]
     assert not [entry for entry in spread if entry not in allowed]
+
+
+def test_no_function_reads_a_private_name_that_it_is_given():
+    # It would be a way around the test above.
+    tree = ast.parse(
+        MODULES["keras_gradguard.models.keras_private"].read_text()
+    )
+    public = [n for n in functions_in(tree) if not n.name.startswith("_")]
+    assert len(public) > 30
+    for function in public:
+        given = {argument.arg for argument in function.args.args}
+        for call in ast.walk(function):
+            if isinstance(call, ast.Call) and len(call.args) > 1:
+                name = call.args[1]
+                reads = ast.unparse(call.func) in READS
+                taken = isinstance(name, ast.Name) and name.id in given
+                assert not (reads and taken), function.name
 
 
 def test_optional_packages_are_imported_when_needed():
@@ -295,9 +341,11 @@ def is_numeric(node):
 
 
 def test_the_thresholds_of_a_rule_stand_in_one_file():
-    for path in RULES.glob("*/*.py"):
+    for path in RULES.glob("*/**/*.py"):
         if path.name == "thresholds.py":
             continue
-        for node in ast.parse(path.read_text()).body:
+        tree = ast.parse(path.read_text())
+        classes = [n.body for n in tree.body if isinstance(n, ast.ClassDef)]
+        for node in itertools.chain(tree.body, *classes):
             if isinstance(node, ast.Assign) and is_numeric(node.value):
                 raise AssertionError(f"{path}: {ast.unparse(node)}")

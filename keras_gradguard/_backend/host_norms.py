@@ -12,14 +12,6 @@ _SMALL = 1 << 12
 
 @np.errstate(over="ignore", invalid="ignore")
 def l2_norms(arrays):
-    """L2 norm of each array, safe from overflow and underflow.
-
-    Args:
-        arrays: List of n NumPy arrays.
-
-    Returns:
-        Float32 array `(n,)`.
-    """
     norms = np.zeros(len(arrays))
     small = [i for i, a in enumerate(arrays) if 0 < a.size <= _SMALL]
     if small:
@@ -32,15 +24,6 @@ def l2_norms(arrays):
 
 @np.errstate(over="ignore", invalid="ignore")
 def change_norms(before, after):
-    """L2 norms of arrays, then those of their changes.
-
-    Args:
-        before: List of n NumPy arrays.
-        after: List of n arrays of the same shapes.
-
-    Returns:
-        Float32 array `(2 n,)`.
-    """
     n = len(before)
     norms = np.zeros(2 * n, "float32")
     norms[:n] = l2_norms(before)
@@ -73,7 +56,6 @@ def _norms_of_parts(flat, sizes):
 
 
 def zero_fractions(arrays):
-    """Share of exact zeros of each array, float32 `(n,)`."""
     shares = [
         (array.size - np.count_nonzero(array)) / max(1, array.size)
         for array in arrays

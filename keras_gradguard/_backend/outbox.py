@@ -25,11 +25,11 @@ class SideOutbox(abc.ABC):
 
     @abc.abstractmethod
     def take_later(self):
-        """What arrived last, maybe still on its way to the host, or None."""
+        pass
 
     @abc.abstractmethod
     def take(self):
-        """Host copy of what arrived since the last time, or None."""
+        pass
 
     def forget(self):
         self.take()

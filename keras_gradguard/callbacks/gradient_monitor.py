@@ -230,7 +230,9 @@ class GradientMonitor(WatchingCallback):
         self.through_time = _validation.check_bool(
             _OWNER, "through_time", through_time
         )
-        self.capsule = _paths.check_folder(_OWNER, "capsule", capsule)
+        self.capsule = _paths.check_folder(
+            _OWNER, "capsule", capsule, "runs/capsule"
+        )
         self.capsule_freq = _validation.check_int(
             _OWNER,
             "capsule_freq",

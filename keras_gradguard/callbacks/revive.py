@@ -32,7 +32,7 @@ class Reviver:
         seed: Integer, or None for one from Keras's global seed.
     """
 
-    def __init__(self, model, seed=None):
+    def __init__(self, model, seed):
         self._model = model
         state = keras.random.SeedGenerator(seed).state
         self._seed = int(keras.ops.convert_to_numpy(state)[0])

@@ -99,7 +99,7 @@ def _holds(finding, seen):
 
 
 def told_at(finding):
-    """Return the step from which on a finding could be told.
+    """Return the step from which on a finding could be reported.
 
     Args:
         finding: `Finding`.

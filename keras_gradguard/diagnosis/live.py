@@ -103,7 +103,7 @@ class Judge:
         if options:
             trace.meta["rules"], trace.meta["notes"] = options, report.notes
         judged = {f.key for f in report.history}
-        # What was told stays, also where its proof was thinned out.
+        # What was reported stays, also where its proof was thinned out.
         kept = [f for f in self.findings if f.key not in judged]
         told = sorted([*report.findings, *kept], key=self._place)
         self.findings = trace_causes(told, effects_of(self._rules))

@@ -21,6 +21,7 @@ class LayerStart:
         channels: Int. Axis of its units.
         last: Bool. Whether the model gives this tensor as an output.
         loops: Bool. Whether the layer runs over time.
+        starved: Bool. Whether it has weights, and nothing but 0 comes in.
     """
 
     path: str
@@ -29,6 +30,7 @@ class LayerStart:
     channels: int
     last: bool = False
     loops: bool = False
+    starved: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -129,6 +129,34 @@ def is_graph(model):
     return isinstance(model, keras.Sequential | keras.Function)
 
 
+def first_nodes(model):
+    """Return the nodes with no weights before and no normalization behind.
+
+    Args:
+        model: A `Sequential` or functional model, built.
+    """
+    norms = (*NORMALIZATIONS, _L.Normalization)
+    return [
+        node
+        for node in nodes(model)
+        if not _has_weights_before(node)
+        and not any(isinstance(a.layer, norms) for a in node.consumers)
+    ]
+
+
+def _has_weights_before(node):
+    stack, seen = list(node.sources), set()
+    while stack:
+        before = stack.pop()
+        if id(before) in seen:
+            continue
+        seen.add(id(before))
+        if getattr(before.layer, "weights", None):
+            return True
+        stack.extend(before.sources)
+    return False
+
+
 def values_of_a_row(model):
     """Return how many values the layers of a model compute of each row.
 

@@ -23,12 +23,8 @@ def drawing_on_host():
     if not keras_private.compiles_draws():
         yield
         return
-    draws = {
-        "normal": _normal,
-        "uniform": _uniform,
-        "truncated_normal": _truncated_normal,
-    }
-    with keras_private.draws_replaced(draws):
+    draws = keras_private.draws_replaced(_normal, _uniform, _truncated_normal)
+    with draws:
         yield
 
 

@@ -400,17 +400,21 @@ def compiles_draws():
 
 
 @contextlib.contextmanager
-def draws_replaced(draws):
+def draws_replaced(normal, uniform, truncated_normal):
     """Let the calling thread draw random numbers in another way.
 
     Initializers and `keras.random` have taken these functions from the module
     `random` of the backend since 3.0; nothing public stands in between.
 
-    Args:
-        draws: Dict from the name of a function to one that takes a NumPy
-            generator and what the replaced one takes, but `dtype` and `seed`,
-            and returns an array.
+    Each argument stands for the function of its name. It takes a NumPy
+    generator and what that one takes, but `dtype` and `seed`, and returns an
+    array.
     """
+    draws = {
+        "normal": normal,
+        "uniform": uniform,
+        "truncated_normal": truncated_normal,
+    }
     before = getattr(_DRAWING, "draws", None)
     with _DRAWERS:
         if not _drawn_by:

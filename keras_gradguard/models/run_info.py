@@ -149,7 +149,7 @@ def _optimizer(model):
         described |= dataclasses.asdict(known)
     leaves = optimizers.leaves(model.optimizer)
     if len(leaves) == 1:
-        # With what wraps it, where that can be told.
+        # With what wraps it, where that is known.
         call = calls.call_of(model.optimizer) or calls.call_of(leaves[0])
         if call is not None:
             described["call"] = call

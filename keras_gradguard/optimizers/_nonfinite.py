@@ -43,7 +43,7 @@ class NonfiniteGuard:
         observer: `ClipObserver` that is called at each skip, or None.
     """
 
-    def __init__(self, policy, warn_after, exact, inner, skip_above=None):
+    def __init__(self, policy, warn_after, exact, inner, skip_above):
         self.policy = policy
         self.warn_after = warn_after
         self.exact = exact

@@ -162,6 +162,7 @@ def _layer(signal):
         channels=1 if first else values.ndim - 1,
         last=signal.last,
         loops=isinstance(layer, _L.RNN),
+        starved=bool(signal.inputs) and not any(map(np.any, signal.inputs)),
     )
 
 
@@ -225,30 +226,8 @@ def _first_layers(model, signals):
     if not graph.is_graph(model):
         weighted = [s for s in signals.values() if s.inputs]
         return weighted[:1]
-    first = []
-    for node in graph.nodes(model):
-        signal = signals.get(id(node.layer))
-        if signal is None or not signal.inputs:
-            continue
-        if _has_weights_before(node):
-            continue
-        if any(isinstance(a.layer, _NORMALIZE) for a in node.consumers):
-            continue
-        first.append(signal)
-    return first
-
-
-def _has_weights_before(node):
-    stack, seen = list(node.sources), set()
-    while stack:
-        before = stack.pop()
-        if id(before) in seen:
-            continue
-        seen.add(id(before))
-        if getattr(before.layer, "weights", None):
-            return True
-        stack.extend(before.sources)
-    return False
+    taken = [signals.get(id(node.layer)) for node in graph.first_nodes(model)]
+    return [signal for signal in taken if signal is not None and signal.inputs]
 
 
 def _per_feature(x, arrays):

@@ -7,6 +7,7 @@ import keras
 
 from keras_gradguard.models import graph
 from keras_gradguard.models import keras_private
+from keras_gradguard.models.kinds import ATTENTION
 from keras_gradguard.presets.arguments import activation_for
 from keras_gradguard.presets.arguments import get
 from keras_gradguard.presets.arguments import kernel_arguments
@@ -20,7 +21,6 @@ _L = keras.layers
 _GATES = {"sigmoid", "hard_sigmoid"}
 _MERGES = ("Add", "Subtract", "Average", "Maximum", "ScaledAdd")
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
-_ATTENTION = ("MultiHeadAttention", "GroupQueryAttention")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Plan:
         """Tell whether the activation of a node is the pairing's to set."""
         if _is_frozen(node) or any(map(_is_frozen, node.sources)):
             return False
-        ours = node.kind not in (None, *_RECURRENT, *_ATTENTION)
+        ours = node.kind not in (None, *_RECURRENT, *ATTENTION)
         if not (ours or isinstance(node.layer, graph.ACTIVATIONS)):
             return False
         name = getattr(node.activation, "__name__", None)
@@ -112,7 +112,7 @@ class Plan:
             self.configs[id(layer)] = {"pairing": self.name}
         elif node.kind in _RECURRENT:
             self._recurrent(node, seed)
-        elif node.kind in _ATTENTION:
+        elif node.kind in ATTENTION:
             return
         elif node.kind is not None:
             self._weights(node, seed)

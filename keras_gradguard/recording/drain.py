@@ -19,8 +19,9 @@ _SECONDS = 1.0
 # clocks: records wait for this share of the run so far.
 _SHARE_OF_RUN = 8
 _SHORTEST_PERIOD = 8
-# From here on records are wanted each time a run has doubled.
-_FIRST_PROMPT = 16
+# From here on records are wanted each time a run has doubled: what is plain at
+# once, as NaN, is told of a short plan while it is young.
+_FIRST_PROMPT = 4
 
 
 class RingDrain:
@@ -41,9 +42,7 @@ class RingDrain:
             at once.
     """
 
-    def __init__(
-        self, taps, parts, updates, numbered=False, by_clock=True, wanted=()
-    ):
+    def __init__(self, taps, parts, updates, numbered, by_clock, wanted):
         self._taps = taps
         self._parts = parts
         self._updates = updates

@@ -344,7 +344,7 @@ class Instrument:
             tap.counts_now = counting
 
 
-def instrument_of(model, time=False):
+def instrument_of(model, time):
     """The instrument that an earlier fit left for a model, or a new one.
 
     Args:

@@ -42,7 +42,7 @@ class Part:
         return any(self.has_gradient) or len(self.update_steps) > 0
 
 
-def read_part(tap, store, cursor, numbers=None):
+def read_part(tap, store, cursor, numbers):
     """Read the records that came in since the last time.
 
     Args:

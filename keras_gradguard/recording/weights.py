@@ -27,7 +27,7 @@ class WeightWatch:
         columns: Positions of the measurements in the order of `reorder`.
     """
 
-    def __init__(self, variables, sizes, cache=None):
+    def __init__(self, variables, sizes, cache):
         self._variables = list(variables)
         self._backend = _backend.current()
         self._sizes = np.asarray(sizes)

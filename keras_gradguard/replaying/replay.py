@@ -47,7 +47,7 @@ def replay(
     bit, up to the batch at fault. That step then runs a second time, operation
     by operation, with a look at each result, forward and back.
 
-    Named is the first operation that made something that is not finite of
+    It names the first operation that made something that is not finite of
     what was. Numbers that nobody uses do not count, nor does an infinity
     that is written into the code, as in a mask: what makes NaN of it is
     named. In a spike it is the first operation whose numbers are ten times

@@ -11,6 +11,11 @@ from keras_gradguard.exceptions import GradGuardWarning
 # What users call the callbacks.
 _USUAL_NAMES = {"GradientMonitor": "monitor", "DeadReLUDetector": "detector"}
 
+# What writes as the run goes on may take this share of the time, its thread's
+# included: points get sparser where a step takes a tenth of a millisecond, and
+# a crash loses a few seconds at most.
+SHARE_OF_TIME = 0.005
+
 
 class Reporter:
     """Shows or writes down a run, as it goes on and at its end.

@@ -15,6 +15,7 @@ from keras_gradguard._files import naming_log_dir
 from keras_gradguard._files import remove_drafts
 from keras_gradguard._files import write_atomically
 from keras_gradguard.findings.causes import ended
+from keras_gradguard.reporting.reporter import SHARE_OF_TIME
 from keras_gradguard.reporting.reporter import Reporter
 from keras_gradguard.reporting.tables import verdict
 from keras_gradguard.reporting.tables import weight_history
@@ -26,9 +27,6 @@ from keras_gradguard.version import __version__
 
 TRACE, FINDINGS, RUN = IN_A_RUN, "findings.jsonl", "run.json"
 EPOCHS, LAYERS = "epochs.csv", "layers.csv"
-# Writing may take this share of the time: a run with epochs of milliseconds
-# is not slowed down, and a crash loses a few seconds at most.
-_SHARE_OF_TIME = 0.005
 _LARGE = ("layer_info", "sites")
 _BEFORE_ALL = (-1, -1)
 _LAYER_FIELDS = (
@@ -112,7 +110,7 @@ class RunWriter(Reporter):
             self._write_layers(whole)
             self._save(whole, [], "running")
             spent = time.perf_counter() - now
-            self._next_save = now + spent / _SHARE_OF_TIME
+            self._next_save = now + spent / SHARE_OF_TIME
 
     def close(self, trace, findings):
         """Write what is left, the trace and the verdict."""

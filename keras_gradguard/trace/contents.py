@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_gradguard._files import nested_deeper
+from keras_gradguard._validation import LARGEST
 from keras_gradguard.trace import meta
 from keras_gradguard.trace.archive import Damaged
 from keras_gradguard.trace.blocks import BLOCK
@@ -15,7 +16,6 @@ from keras_gradguard.trace.through_time import TIMES
 TABLES = ("records", "updates", "activations", "times", "epochs", "blocks")
 # Those that are in a file only where something was measured.
 _LATER = ("times",)
-_LARGEST = 2**62
 _INT, _FLOAT, _DOUBLE, _BOOL = "i8", "f4", "f8", "b1"
 _COUNTERS = {"capacity": 16, "seen": 0, "stride": 1}
 _FINDING = {
@@ -54,7 +54,7 @@ def check_header(header, limit):
     for table in tables_of(header):
         for name, least in _COUNTERS.items():
             value = _get(counters, table, dict, "tables.").get(name)
-            if not _is_int(value) or not least <= value < _LARGEST:
+            if not _is_int(value) or not least <= value < LARGEST:
                 raise Damaged(
                     f"`tables.{table}.{name}` is not a whole number from "
                     f"{least}"
@@ -98,7 +98,7 @@ def check_arrays(header, arrays):
             _check(arrays, name, dtype, (variables,))
     sizes = arrays.get("_sizes", np.ones(1))
     # Not known is NaN.
-    if not (np.isnan(sizes) | ((sizes >= 0) & (sizes < _LARGEST))).all():
+    if not (np.isnan(sizes) | ((sizes >= 0) & (sizes < LARGEST))).all():
         raise Damaged("`_sizes` holds sizes that cannot be")
     for name in ("pinned", "of_findings"):
         _check(arrays, name, _INT, (None,))
@@ -132,7 +132,7 @@ def _check_table(table, header, arrays):
         if name in arrays or name.rpartition(":")[2] in _NEEDED[table]:
             column = _check(arrays, name, dtype, (rows, *shape))
             known_steps = dtype == _INT and not name.endswith(":_order")
-            if known_steps and ((column < 0) | (column >= _LARGEST)).any():
+            if known_steps and ((column < 0) | (column >= LARGEST)).any():
                 raise Damaged(f"`{name}` holds steps that cannot be")
     for name, array in list(arrays.items()):
         if not name.startswith(f"{table}:") or name in known:
@@ -220,10 +220,10 @@ def _check_finding(found, where):
     for key, kind in _FINDING.items():
         _get(found, key, kind, f"{where}.")
     for key in ("first_step", "last_step"):
-        if not _is_int(found[key]) or abs(found[key]) >= _LARGEST:
+        if not _is_int(found[key]) or abs(found[key]) >= LARGEST:
             raise Damaged(f"`{where}.{key}` is no step")
     epoch, cause = found.get("epoch"), found.get("cause")
-    if epoch is not None and not (_is_int(epoch) and abs(epoch) < _LARGEST):
+    if epoch is not None and not (_is_int(epoch) and abs(epoch) < LARGEST):
         raise Damaged(f"`{where}.epoch` is no number of an epoch")
     if cause is not None and not isinstance(cause, str):
         raise Damaged(f"`{where}.cause` is no text")

@@ -187,6 +187,7 @@ class DataShapes:
         input_shape: Shape of what enters the first layer with weights,
             without the batch; None if not known.
         input_layer: Path of that layer, or None.
+        several_inputs: Whether more layers take inputs that were measured.
         target_shape: Shape of the targets, without the batch, or None.
         target_dtype: Name of their dtype, or None.
         output_shape: Shape of the model's outputs, without the batch, or None.
@@ -196,6 +197,7 @@ class DataShapes:
 
     input_shape: list | None = None
     input_layer: str | None = None
+    several_inputs: bool = False
     target_shape: list | None = None
     target_dtype: str | None = None
     output_shape: list | None = None

@@ -7,9 +7,9 @@ are read by rules and reports, which count on their types.
 from collections.abc import Mapping
 
 from keras_gradguard._files import nested_deeper
+from keras_gradguard._validation import LARGEST
 
 _DEPTH = 50
-_LARGEST = 2**62
 
 
 def is_text(value):
@@ -29,7 +29,7 @@ def _flag(value):
 
 def _number(value):
     if isinstance(value, int):
-        return not isinstance(value, bool) and abs(value) < _LARGEST
+        return not isinstance(value, bool) and abs(value) < LARGEST
     return isinstance(value, float)
 
 
@@ -110,6 +110,7 @@ _SCHEMA = {
     "data": {
         "input_shape": _sizes,
         "input_layer": is_text,
+        "several_inputs": _flag,
         "outputs": _whole,
         "weighted": _flag,
         "target_shape": _sizes,

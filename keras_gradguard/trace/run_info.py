@@ -207,7 +207,7 @@ class RunInfo:
         for path, name in zip(paths, self.names(paths), strict=True):
             if path != name:
                 whole = rf"(?<![\w/]){re.escape(path)}(?![\w/#])"
-                text = re.sub(whole, lambda _, name=name: name, text)
+                text = re.sub(whole, name.replace("\\", r"\\"), text)
         return text
 
     def site(self, path):

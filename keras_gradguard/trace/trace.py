@@ -412,6 +412,7 @@ class Trace:
         the correlation of outputs with targets (`output_correlation`), the
         smallest index that an `Embedding` looks up (`index_min`) and how far
         the largest lies beyond the last row of its table (`index_excess`).
+        In images and sequences of up to 4096 numbers each place is a column.
 
         Args:
             name: Str. One of `keras_gradguard.trace.DATA_SERIES`.

@@ -155,6 +155,33 @@ def test_what_enters_a_recurrent_layer(make):
     assert trace.meta["data"]["input_shape"] == [7, 3]
 
 
+def test_each_place_of_an_image_is_a_column():
+    # A mean image for every input passed for something that was learnt.
+    keras.utils.set_random_seed(0)
+    x, y = numbers((ROWS, 6)), numbers((ROWS, 3, 4, 2), scale=0.5, seed=1)
+    y += np.linspace(0, 9, 24, dtype="float32").reshape(3, 4, 2)
+    last = layers.Dense(24, name="last")
+    model = keras.Sequential(
+        [keras.Input((6,)), last, layers.Reshape((3, 4, 2))]
+    )
+    for kernel in (0.05, 0.0):
+        drawn = kernel * np.random.default_rng(2).normal(size=(6, 24))
+        last.set_weights([drawn, y.mean(axis=0).ravel()])
+        trace = watched(model, x, y, "mse")
+        given = model.predict(x, verbose=0)
+        for at, ys, outputs in batches(trace, y, given):
+            ys, outputs = ys.reshape(BATCH, -1), outputs.reshape(BATCH, -1)
+            scales = np.sqrt((ys.std(axis=0) ** 2).mean())
+            close(trace.data("target_spread")[at], scales)
+            spreads = outputs.std(axis=0).max()
+            seen = trace.data("output_spread")[at]
+            np.testing.assert_allclose(seen, spreads, rtol=1e-5, atol=1e-5)
+            if kernel:
+                follows = trace.data("output_correlation")[at]
+                expected = correlation(ys, outputs)
+                np.testing.assert_allclose(follows, expected, atol=1e-4)
+
+
 def test_weights_of_the_loss_are_noted():
     x, y = numbers((ROWS, 5)), numbers((ROWS, 1), seed=1)
     model = keras.Sequential([keras.Input((5,)), layers.Dense(1)])

@@ -9,6 +9,7 @@ from keras import ops
 import keras_gradguard as kgg
 from tests.diagnosis.test_causes_of_a_course import Code
 from tests.diagnosis.test_causes_of_a_course import kinds
+from tests.diagnosis.test_causes_of_a_course import net
 from tests.diagnosis.test_causes_of_a_course import watched
 from tests.diagnosis.test_causes_of_a_course import waves
 
@@ -205,6 +206,7 @@ def test_the_remedy_of_an_added_loss_weakens_it_in_the_users_own_layer():
     assert weak < 0.5 * float(np.var(x, axis=0).mean()) < first
 
 
+@pytest.mark.once
 def test_check_judges_a_model_of_which_one_output_has_no_loss():
     x, y = waves()
     inputs = keras.Input((4,))
@@ -223,6 +225,7 @@ def test_check_judges_a_model_of_which_one_output_has_no_loss():
     assert monitor.report().findings == []
 
 
+@pytest.mark.once
 def test_check_tells_a_signal_that_explodes_and_not_the_rate():
     def deep(size):
         start = keras.initializers.RandomUniform(-size, size)
@@ -283,6 +286,24 @@ def test_the_rate_to_keep_is_that_before_a_callback_lowered_it():
     (told,) = [f for f in monitor.report().ranked if f.rule == "update_ratio"]
     assert told.evidence["kind"] == "schedule"
     assert "learning_rate = 0.05\n" in told.remedies[0].code
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="torch raises an error"
+)
+def test_a_loss_that_depends_on_no_weight_is_told_by_check_and_fit():
+    def rounded(t, p):
+        return ops.mean(ops.square(t - ops.round(p)))
+
+    x, y = waves()
+    model = net()
+    model.compile("adam", rounded)
+    assert kinds(kgg.check(model, x, y)) == [("frozen_layer", "no_dependence")]
+    if keras.backend.backend() == "tensorflow":
+        return  # `fit` itself raises: "No gradients provided"
+    report = watched(net(), x, y, loss=rounded)
+    assert kinds(report) == [("frozen_layer", "no_dependence")]
+    assert report.healthy is False
 
 
 @pytest.mark.once

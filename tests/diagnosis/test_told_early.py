@@ -40,6 +40,7 @@ class First(keras.callbacks.Callback):
             self.first = self.batches
 
 
+@pytest.mark.once
 def test_what_shows_at_once_is_said_within_a_twentieth_of_the_plan():
     # Forty batches: no look at 16 records, as of a long run.
     model = net()
@@ -53,6 +54,7 @@ def test_what_shows_at_once_is_said_within_a_twentieth_of_the_plan():
     assert [f.rule for f in monitor.findings] == ["nonfinite_gradient"]
 
 
+@pytest.mark.once
 def test_a_clip_that_leaves_next_to_nothing_is_told_early():
     sgd = keras.optimizers.SGD(0.05, clipnorm=1e-6)
     report = watched(net(), *waves(), optimizer=sgd)
@@ -63,6 +65,7 @@ def test_a_clip_that_leaves_next_to_nothing_is_told_early():
     assert "clipping" not in [f.rule for f in report.history]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("way", ["penalty", "decay", "added"])
 def test_what_outweighs_the_task_a_hundredfold_is_told_early(way):
     def fit(strength):
@@ -84,6 +87,7 @@ def test_what_outweighs_the_task_a_hundredfold_is_told_early(way):
     assert fit(1e-4).history == []
 
 
+@pytest.mark.once
 def test_check_tells_a_decay_that_no_weight_outlasts():
     for decay, told in ((100.0, [("update_ratio", "decay")]), (0.01, [])):
         model = net()
@@ -91,6 +95,7 @@ def test_check_tells_a_decay_that_no_weight_outlasts():
         assert kinds(kgg.check(model, *waves())) == told
 
 
+@pytest.mark.once
 def test_inputs_that_all_look_alike_are_told_early():
     x, y = waves()
     model = keras.Sequential(
@@ -101,6 +106,7 @@ def test_inputs_that_all_look_alike_are_told_early():
     assert told_at(report, "unscaled_data") <= EARLY
 
 
+@pytest.mark.once
 def test_a_rate_that_ends_at_once_is_told_early_and_a_warm_up_is_not():
     rate = _rates.ExponentialDecay(1e-3, 1, 0.7)
     adam = keras.optimizers.Adam(rate)
@@ -114,6 +120,7 @@ def test_a_rate_that_ends_at_once_is_told_early_and_a_warm_up_is_not():
     assert "schedule" not in [kind for _, kind in kinds(report)]
 
 
+@pytest.mark.once
 def test_a_warm_up_that_takes_longer_than_the_run_is_told():
     rate = _rates.PolynomialDecay(0.0, 1_000_000, 1e-2)
     sgd = keras.optimizers.SGD(rate)
@@ -123,6 +130,7 @@ def test_a_warm_up_that_takes_longer_than_the_run_is_told():
     assert told_at(report, "update_ratio") <= EARLY
 
 
+@pytest.mark.once
 def test_one_unit_that_all_has_to_pass_is_told_early():
     x, y = waves()
     y = np.digitize(y[:, 0], [-0.7, 0.0, 0.7]).astype("int32")
@@ -141,6 +149,7 @@ def test_one_unit_that_all_has_to_pass_is_told_early():
     assert told_at(report, "poor_initialization") <= 2 * EARLY
 
 
+@pytest.mark.once
 def test_first_steps_that_leave_nothing_are_told_and_others_not():
     def report_at(rate):
         x, y = waves()
@@ -227,6 +236,7 @@ class Alone(keras.Model):
         return -ops.mean((2 * y - 1) * y_pred)
 
 
+@pytest.mark.once
 def test_a_loss_that_falls_faster_and_faster_has_no_floor():
     x, y = waves()
     y = (y > 0).astype("float32")

@@ -160,6 +160,25 @@ def test_a_layer_of_dead_units(factor):
     assert ids(trace) == ["dead_relu"]
 
 
+def test_relus_that_no_signal_reaches_are_cut_off_and_not_dead():
+    # What goes into the second layer is multiplied by 0.
+    grads = np.tile([0.0, 0.0, 0.1], (len(FLAT), 1))
+    closed = {"dead_fraction": [[0.2, 1.0, np.nan]] * 13}
+    closed |= {"inactive_fraction": closed["dead_fraction"]}
+    nothing = {"input_std": [[0.5, 0.0, np.nan]] * 13}
+    how = {"sites": TWO_RELUS}
+    report = diagnose(
+        run(FLAT, grads, activations={**closed, **nothing}, **how)
+    )
+    assert report.ranked[0].evidence["kind"] == "cut_off"
+    assert report.ranked[0].layers == ["dense_0", "dense_1"]
+    assert report.ranked[1].rule == "dead_relu"
+    # A signal comes, and all of it lies below 0.
+    below = {"input_std": [[0.5, 0.7, np.nan]] * 13}
+    lost = run(FLAT, grads, activations={**closed, **below}, **how)
+    assert ids(lost)[0] == "dead_relu"
+
+
 @pytest.mark.parametrize(("row", "first"), [(1, 0), (3, 0), (4, 16), (6, 128)])
 def test_units_that_die_within_four_steps_were_about_to_at_the_start(
     row, first

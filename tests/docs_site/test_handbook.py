@@ -46,8 +46,9 @@ NUMBERS = {
     },
     "frozen_layer": {
         "no_gradient": [
-            "in the first {OF_ALL[1]} records",
-            "{OF_SOME[0]} to {OF_SOME[1]} records",
+            "in every layer in the first {OF_ALL[1]} records",
+            "plan {100 * OF_PLAN:g} % is enough, and {OF_ALL[0]} records",
+            "{100 * OF_PLAN:g} % of the plan, {OF_SOME[0]} to {OF_SOME[1]} r",
         ],
         "rule": [
             "less than 1e-8 of their norm in {MEASURED} measurements",
@@ -83,7 +84,7 @@ NUMBERS = {
         ],
     },
     "poor_initialization": {
-        "thresholds": ["at a gain above {ADDS_UP:g}", "gain above {WIDE:g}"],
+        "thresholds": ["at a gain above {ADDS_UP:g}", "a gain above {WIDE:g}"],
     },
     "saturated_activation": {
         "": [
@@ -94,10 +95,10 @@ NUMBERS = {
     "slow_convergence": {},
     "unscaled_data": {
         "thresholds": [
-            "mean square over {INPUTS:g},",
+            "mean square over {_T[inputs]:g},",
             "a mean {OFFSET:g} times as large",
             "that differ {FEATURE_RATIO:g}-fold",
-            "targets of over {TARGETS:g},",
+            "targets of over {_T[targets]:g},",
             "over {FIRST_STEP_TARGET:g} where",
             "of under {SMALL_TARGET:g}",
         ],

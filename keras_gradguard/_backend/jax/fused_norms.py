@@ -10,14 +10,13 @@ import numpy as np
 from keras import ops
 
 from keras_gradguard._backend.jax.sharding import is_sharded
+from keras_gradguard._backend.kernels import SMALL
 from keras_gradguard._backend.scaling import SAFE_HIGH
 from keras_gradguard._backend.scaling import SAFE_LOW
 from keras_gradguard._backend.scaling import safe_factors
 from keras_gradguard._backend.scaling import safe_roots
 from keras_gradguard._backend.segments import Segments
 
-# A smaller tensor costs a kernel, not its data.
-_SMALL = 1 << 14
 # XLA splits longer rows into several kernels.
 _ROW = 32
 _FAR = 2.0**80  # a power of two rounds nothing
@@ -28,14 +27,6 @@ _PARTS = 512
 
 
 def l2_norms(tensors):
-    """L2 norm of each tensor, safe from overflow and underflow.
-
-    Args:
-        tensors: List of n dense float tensors, n at least 1.
-
-    Returns:
-        Float32 tensor of shape `(n,)`.
-    """
     small, large = _split(tensors)
     parts = []
     if small:
@@ -47,15 +38,6 @@ def l2_norms(tensors):
 
 
 def change_norms(before, after):
-    """L2 norms of tensors, then those of their changes.
-
-    Args:
-        before: List of n dense float tensors, n at least 1.
-        after: List of n tensors of the same shapes.
-
-    Returns:
-        Float32 tensor of shape `(2 n,)`.
-    """
     small, large = _split(before)
     n, parts = len(before), []
     if small:
@@ -76,7 +58,7 @@ def _split(tensors):
     """Positions of small tensors and of the others."""
     small: list = []
     large: list = []
-    most = 0 if is_sharded() else _SMALL
+    most = 0 if is_sharded() else SMALL
     for i, tensor in enumerate(tensors):
         (small if tensor.size <= most else large).append(i)
     return small, large
@@ -118,7 +100,7 @@ def _norms_of_small(rows, counts):
         factor, back = safe_factors(largest)
         return ops.sqrt(sums(of_tensor.spread(factor)[:, None])) * back
 
-    if sum(counts) * _ROW <= _SMALL:
+    if sum(counts) * _ROW <= SMALL:
         return scaled()  # a second pass costs less than to choose
     return _safe_norms(sums, scaled)
 

@@ -104,7 +104,6 @@ class _HostRing:
             self._store[row, start : start + len(values)] = values
 
     def snapshot(self, state=None):
-        """Copy of the store."""
         del state
         with self._lock:
             store = self._store.copy()
@@ -113,29 +112,18 @@ class _HostRing:
 
 
 def loop_ring(rows, columns, optimizer, name):
-    """Make the `Ring` of an optimizer that is applied in such a loop."""
     return _HostRing(rows, columns, optimizer, name)
 
 
 def wait_for_records():
-    """Wait until what was sent has arrived."""
     jax.effects_barrier()
 
 
 def traced_by(arguments):
-    """Whether a step is being traced, whether XLA compiles it, and by what.
-
-    Args:
-        arguments: Whatever the step was called with.
-
-    Returns:
-        `(traced, xla, function)`: `function` is one that `count_calls` takes,
-        or None.
-    """
     leaves = jax.tree_util.tree_leaves(arguments)
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
     return traced, traced, None
 
 
 def count_calls(function, called, patches):
-    """Nothing is to be counted: records come by themselves."""
+    """Records come by themselves."""

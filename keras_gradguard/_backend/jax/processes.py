@@ -5,17 +5,8 @@ import keras
 
 
 def process(model):
-    """Place of this process among those that train a model together.
-
-    Without a distribution, processes that know each other (`jax.distributed`)
-    train a model of their own each.
-
-    Args:
-        model: A Keras model. Not used: the distribution is global.
-
-    Returns:
-        Index of this process, and how many there are.
-    """
+    # Without a distribution, processes that know each other
+    # (`jax.distributed`) train a model of their own each.
     del model
     if keras.distribution.distribution() is None:
         return 0, 1
@@ -23,7 +14,6 @@ def process(model):
 
 
 def own_cpu():
-    """Context in which tensors are made on a CPU of this very process."""
     # `keras.device("cpu:0")` is a device of the first process, on all of them.
     return jax.default_device(jax.local_devices(backend="cpu")[0])
 

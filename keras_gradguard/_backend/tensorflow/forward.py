@@ -9,11 +9,11 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
 from keras_gradguard._backend import randomness
+from keras_gradguard._backend.eager import native
 from keras_gradguard._backend.errors import CannotBeCalledError
 from keras_gradguard._backend.errors import CannotRunAgainError
 from keras_gradguard._backend.losses import computes_loss
 from keras_gradguard._backend.losses import scope_beside
-from keras_gradguard._backend.tensorflow.values import native
 from keras_gradguard._backend.tensorflow.values import read
 
 # Ops that count as stateful, and do nothing when they run again.

@@ -4,7 +4,7 @@ A small tensor costs a kernel, not its data: tensors of like size are padded
 to rows of one matrix and reduced in one kernel. Large ones stay as they are.
 """
 
-_SMALL = 1 << 14
+from keras_gradguard._backend.kernels import SMALL
 
 
 def split(sizes):
@@ -20,7 +20,7 @@ def split(sizes):
     groups: dict = {}
     large: list = []
     for i, size in enumerate(sizes):
-        if size == 0 or size > _SMALL:
+        if size == 0 or size > SMALL:
             large.append(i) if size else groups.setdefault(-1, []).append(i)
         else:
             groups.setdefault((size - 1).bit_length() // 2, []).append(i)

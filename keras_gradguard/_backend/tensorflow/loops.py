@@ -9,24 +9,10 @@ from keras_gradguard._backend.tensorflow.ring import Ring
 
 
 def loop_ring(rows, columns, optimizer, name):
-    """Make the `Ring` of an optimizer that is applied in such a loop."""
     return Ring(rows, columns, optimizer, name)
 
 
-def wait_for_records():
-    """Records are there when a step has run."""
-
-
 def traced_by(arguments):
-    """Whether a step is being traced, whether XLA compiles it, and by what.
-
-    Args:
-        arguments: Not used.
-
-    Returns:
-        `(traced, xla, function)`: `function` is the outermost `tf.function`,
-        or None.
-    """
     del arguments
     if tf.executing_eagerly():
         return False, False, None

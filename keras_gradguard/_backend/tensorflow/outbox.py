@@ -20,16 +20,6 @@ class Outbox(SideOutbox):
         self._value = None
 
     def post(self, result, vector):
-        """Send a vector off.
-
-        Args:
-            result: What the train step returns.
-            vector: Float tensor of one axis. Over several replicas their sum
-                is sent if vectors add up, else their mean.
-
-        Returns:
-            What the train step has to return.
-        """
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:
             reduction = tf.distribute.ReduceOp.MEAN

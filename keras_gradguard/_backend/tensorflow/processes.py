@@ -1,19 +1,9 @@
 """TensorFlow: the processes that train one model together."""
 
-import keras
 import tensorflow as tf
 
 
 def process(model):
-    """Place of this process among those that train a model together.
-
-    Args:
-        model: A Keras model; its strategy knows the cluster.
-
-    Returns:
-        Index of this process, and how many there are. The chief is 0; without
-        one, the first worker.
-    """
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is None:
         strategy = tf.distribute.get_strategy()
@@ -29,8 +19,3 @@ def process(model):
     own = resolver.task_type, resolver.task_id
     # An evaluator is none of those that train.
     return tasks.index(own) if own in tasks else len(tasks), len(tasks)
-
-
-def own_cpu():
-    """Context in which tensors are made on a CPU of this very process."""
-    return keras.device("cpu:0")

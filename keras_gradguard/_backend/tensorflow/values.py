@@ -1,17 +1,7 @@
 """Tensors and variables of TensorFlow."""
 
-import contextlib
-
 import numpy as np
 import tensorflow as tf
-
-
-def float64():
-    return contextlib.nullcontext()
-
-
-def compiling_fast():
-    return contextlib.nullcontext()  # There is nothing to choose.
 
 
 def read(variable):
@@ -23,10 +13,6 @@ def read(variable):
 
 def copy(variable):
     return tf.identity(read(variable))
-
-
-def native(variable):
-    return getattr(variable, "_value", variable)
 
 
 def gradients_of(function):
@@ -42,10 +28,6 @@ def gradients_of(function):
         return value, grads, more
 
     return run
-
-
-def run_whole(function, *arguments):
-    return function(*arguments)
 
 
 def take_flat(tensor, positions):
@@ -65,11 +47,6 @@ def batch_sizes(tensors):
 def compiled(function):
     # The function, compiled.
     return tf.function(function)
-
-
-def compile_ahead(function, *arguments):
-    del arguments
-    return function
 
 
 def constant(values, dtype, like):

@@ -1,6 +1,5 @@
 """Tensors and variables of torch."""
 
-import contextlib
 import functools
 
 import numpy as np
@@ -8,14 +7,6 @@ import torch
 
 # The float dtypes that NumPy has, too.
 _IN_NUMPY = (torch.float16, torch.float32, torch.float64)
-
-
-def float64():
-    return contextlib.nullcontext()
-
-
-def compiling_fast():
-    return contextlib.nullcontext()  # There is nothing to choose.
 
 
 def read(variable):
@@ -28,11 +19,6 @@ def copy(variable):
     return read(variable).clone()
 
 
-def native(variable):
-    # The parameter of a Keras variable, which a user may pass as well.
-    return getattr(variable, "_value", variable)
-
-
 def gradients_of(function):
     def run(values, *rest):
         values = [value.detach().requires_grad_() for value in values]
@@ -41,10 +27,6 @@ def gradients_of(function):
         return value.detach(), list(grads), more
 
     return run
-
-
-def run_whole(function, *arguments):
-    return function(*arguments)
 
 
 def take_flat(tensor, positions):
@@ -71,11 +53,6 @@ def _constant(values, dtype, device):
 
 
 def compiled(function):
-    return function
-
-
-def compile_ahead(function, *arguments):
-    del arguments
     return function
 
 

@@ -66,3 +66,21 @@ def large_biases(trace):
         if path.rsplit("/", maxsplit=1)[-1] in _BIASES and rms > _LARGE
     ]
     return list(dict.fromkeys(found))
+
+
+def averaging(trace):
+    """Return the layers that average over batches, and their momentum.
+
+    Args:
+        trace: The `Trace`.
+    """
+    found, least = [], 1.0
+    for layer in trace.layers:
+        info = trace.info(layer)
+        momentum = info.get("momentum")
+        known = isinstance(momentum, float) and 0 < momentum < 1
+        normalizes = "BatchNorm" in str(info.get("class"))
+        if known and normalizes and info.get("trainable") is not False:
+            found.append(str(layer))
+            least = min(least, momentum)
+    return found, least

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.activations import averaging
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import first_loss
 from keras_gradguard.diagnosis.evidence.logged import losses_of_sides
@@ -14,6 +16,8 @@ _ENOUGH, _MEASURED = 100, 12
 _LEAST = 0.02
 # The loss of one of two networks that it has not won by.
 _LEFT = 0.02
+# Averages that hold more of their start than of the data.
+_STALE = 0.5
 # Standard errors by which the loss has to lie lower.
 _ERRORS = 3.0
 
@@ -53,8 +57,18 @@ def not_judged(trace, rules=None):
         reasons.append(f"only these rules were asked: {asked}")
     if trace.records_seen < _ENOUGH:
         reasons.append("too few to say whether it learns")
-    reasons += _of_loss(trace)
-    return reasons
+    return [*reasons, *_of_averages(trace), *_of_loss(trace)]
+
+
+def _of_averages(trace):
+    layers, momentum = averaging(trace)
+    kept = momentum**trace.records_seen
+    if not layers or kept < _STALE or "val_loss" in trace.logs:
+        return []
+    return [
+        f"predictions go by averages of {names(layers)} that keep "
+        f"{number(100 * kept)} % of their start, and no validation shows them"
+    ]
 
 
 def _of_loss(trace):

@@ -184,6 +184,14 @@ class Learning:
                 explained, moved = explained | (fits & near), moved | fits
         return (self.related > 0) & explained & moved & ~self.shrunk
 
+    @functools.cached_property
+    def unrelated(self):
+        """Bool array (K,): outputs follow the targets no more than by chance.
+
+        That is over the second half of the measurements, and of late.
+        """
+        return np.isnan(self.related) & (self.follows <= means.FAINTLY)
+
     def __len__(self):
         return len(self.steps)
 
@@ -274,7 +282,7 @@ def batch_size(trace):
     """Return the samples of the first measured batch, 0 if not known.
 
     As long as a running fit has not been measured, 1: what depends on the
-    batch must not be told before.
+    batch must not be reported before.
     """
     samples = trace.data("samples")
     if len(samples) and 1 <= samples[0] < 2**31:

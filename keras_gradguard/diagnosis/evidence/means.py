@@ -8,7 +8,7 @@ _GOING = 0.08
 _WINDOW = 5
 # What follows the targets no more than this, or than three standard errors,
 # may do so by chance.
-_FAINTLY = 0.12
+FAINTLY = 0.12
 
 
 def from_loss(progress, at):
@@ -56,7 +56,7 @@ def related(follows, samples):
     with np.errstate(all="ignore"):
         mean = (total[end] - total[half]) / (number[end] - number[half])
         error = 3 / np.sqrt(seen[end] - seen[half])
-        return np.where(mean > np.maximum(_FAINTLY, error), mean, np.nan)
+        return np.where(mean > np.maximum(FAINTLY, error), mean, np.nan)
 
 
 def doubt(samples):

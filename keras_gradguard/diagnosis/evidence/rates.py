@@ -32,7 +32,7 @@ def risen_by(trace, step):
     """Return what the rate was in most steps before it rose, or None.
 
     A rate that warms up from zero has been half of what it is then in half of
-    the steps, so it is not told.
+    the steps, so it is not reported.
 
     Args:
         trace: `Trace`.

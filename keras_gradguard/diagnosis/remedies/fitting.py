@@ -12,10 +12,9 @@ from keras_gradguard.findings.remedy import edits_of
 def fitted(run, findings):
     """Return findings whose remedies can be pasted and agree.
 
-    Left out is what the model has already (a second normalization), what it
+    They leave out what the model has already (a second normalization), what it
     has no place for (hidden layers in a model without), and what undoes a
-    remedy that is told before it: another learning rate, a clip where one is
-    to be removed.
+    remedy before it: another learning rate, a clip where one is to be removed.
 
     Args:
         run: `RunInfo` of the run or the model.

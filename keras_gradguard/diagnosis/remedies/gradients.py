@@ -4,8 +4,10 @@ import dataclasses
 
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.diagnosis.remedies.code import use_loss
 from keras_gradguard.diagnosis.remedies.data import UNIT_SCALE
+from keras_gradguard.diagnosis.remedies.losses import are_classes
+from keras_gradguard.diagnosis.remedies.losses import classes_of
+from keras_gradguard.diagnosis.remedies.losses import usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import hold_indices
 from keras_gradguard.diagnosis.remedies.own_code import off_the_edge
 from keras_gradguard.diagnosis.remedies.rates import RANGES
@@ -124,66 +126,19 @@ def _rescaled(run, facts):
     return found
 
 
-def usual_loss(run, facts=None):
-    """Return the code that trains by the loss that is usual for the output.
-
-    Args:
-        run: `RunInfo` of the run or the model.
-        facts: `DataFacts`, or None if nothing is known of the targets.
-    """
-    output = run.output
-    kind = None if output is None else output.activation
-    if kind == "sigmoid":
-        return use_loss(run, "binary_crossentropy")
-    classes = _classes(output, facts)
-    if kind == "softmax":
-        return use_loss(run, classes or "sparse_categorical_crossentropy")
-    # Outputs of any size are numbers, or logits where classes are wanted.
-    if classes is None or not _are_classes(facts):
-        return use_loss(run, "mean_squared_error")
-    return use_loss(run, classes, logits=True)
-
-
-def _classes(output, facts):
-    """Return the loss for targets of several classes, None if there are none.
-
-    Args:
-        output: `Output`, or None.
-        facts: `DataFacts`, or None.
-    """
-    if output is None or facts is None:
-        return None
-    width, columns = columns_of(output, facts)
-    if not known(width, columns) or not width > 1:
-        return None
-    if columns == 1:
-        return "sparse_categorical_crossentropy"
-    return "categorical_crossentropy" if columns == width else None
-
-
-def _are_classes(facts):
-    """Whether targets are surely the numbers or the columns of classes."""
-    if not facts.target_integer or not known(facts.target_min):
-        return False
-    one_hot = facts.target_columns > 1
-    return bool(
-        facts.target_row_sum_is_one if one_hot else facts.target_min >= 0
-    )
-
-
 def _for_own_loss(run, layers, facts):
     """Return what to put in the place of a loss of the user's own.
 
-    It is told where the whole gradient has gone, so that the loss is to blame
-    and not a layer, and where the usual loss takes these targets.
+    Only where the whole gradient has gone, so that the loss is to blame and not
+    a layer, and where the usual loss takes these targets.
     """
     gone = set(run.layers) <= set(layers)
     if run.own_loss is None or not gone or facts is None:
         return []
     if run.output is not None:
         width, columns = columns_of(run.output, facts)
-        one = _classes(run.output, facts) is not None and (
-            run.output.activation == "softmax" or _are_classes(facts)
+        one = classes_of(run.output, facts) is not None and (
+            run.output.activation == "softmax" or are_classes(facts)
         )
         if known(width, columns) and width != columns and not one:
             return []

@@ -161,6 +161,8 @@ def of_samples(rows):
 def silent_layers(start):
     """Return the ReLU layers of which nearly no unit is active at the start.
 
+    Where nothing but 0 comes in, what is in front is at fault.
+
     Args:
         start: `Start`.
 
@@ -170,7 +172,7 @@ def silent_layers(start):
     found = {}
     for layer in start.layers:
         values = layer.output
-        if layer.activation not in _RELU or values.ndim < 2:
+        if layer.activation not in _RELU or values.ndim < 2 or layer.starved:
             continue
         if len(values) < _FEWEST_ROWS:
             continue

@@ -50,7 +50,7 @@ class ForwardTap:
         facts: Dict of facts on the data, as in `Measurement`.
     """
 
-    def __init__(self, model, parts, apart=False):
+    def __init__(self, model, parts, apart):
         self.candidates = sites_lib.sites_of(model)
         self._gathering = Gathering(model, self.candidates, parts, apart)
         self.facts = self._gathering.facts

@@ -1,5 +1,7 @@
 """Statistics of a batch: what goes in, what is wanted, what comes out."""
 
+import math
+
 import numpy as np
 from keras import ops
 
@@ -33,6 +35,10 @@ _NAMES = {
 }
 # Classes beyond which columns of targets would cost more than the step.
 _MOST_CLASSES = 1024
+# Numbers of a sample up to which each place of an image or a sequence is a
+# column: else what is the same for every sample, and differs from place to
+# place, passes for something that was learnt.
+_MOST_PLACES = 4096
 _ROUNDING = 2.5e-7
 
 
@@ -162,7 +168,8 @@ def of_fit(targets, outputs, ops=ops):
     """Return the samples and how far the outputs follow the targets.
 
     The latter is the correlation of the two after each column's mean over the
-    batch is taken off, in [-1, 1]: whatever the loss, its scale and whether
+    batch is taken off (of images and sequences that are not large, the mean at
+    each place), in [-1, 1]: whatever the loss, its scale and whether
     outputs are logits, it is about 0 as long as nothing is learnt. Numbers of
     classes become columns. NaN for a batch of one, or shapes that do not fit.
 
@@ -188,7 +195,7 @@ def of_fit(targets, outputs, ops=ops):
     samples = ops.cast(ops.shape(outputs)[0], "float32")
     if tuple(targets.shape[1:]) != tuple(outputs.shape[1:]):
         return [samples, nan]
-    axes = tuple(range(max(1, len(outputs.shape) - 1)))
+    axes = _axes(outputs)
     targets = _unit(ops.cast(targets, "float32"), ops)
     outputs = _unit(outputs, ops)
     targets = targets - ops.mean(targets, axis=axes, keepdims=True)
@@ -223,8 +230,16 @@ def _range(values):
     ]
 
 
+def _axes(values):
+    """Axes over which a column of targets or outputs goes."""
+    sample = tuple(values.shape[1:])
+    if None not in sample and math.prod(sample) <= _MOST_PLACES:
+        return (0,)
+    return tuple(range(len(values.shape) - 1))
+
+
 def _feature_scales(values):
-    """Standard deviation over the batch of each entry of the last axis."""
+    """Standard deviation over the batch of each column."""
     if len(values.shape) < 2:
         return ops.reshape(ops.std(values), (1,))
-    return ops.std(values, axis=tuple(range(len(values.shape) - 1)))
+    return ops.std(values, axis=_axes(values))

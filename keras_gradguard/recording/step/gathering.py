@@ -13,6 +13,7 @@ from keras import ops
 from keras import tree
 
 from keras_gradguard import _backend
+from keras_gradguard.models import graph
 from keras_gradguard.recording.parts import ACTIVATIONS
 from keras_gradguard.recording.parts import DATA
 from keras_gradguard.recording.parts import LOSS
@@ -36,6 +37,7 @@ class _Kept(threading.local):
     batch: Any = None
     fit: Any = None
     took_input = False
+    first: Any = frozenset()
     apart = False
 
 
@@ -162,6 +164,8 @@ class Gathering:
     def note_input(self, site, inputs):
         """Note what enters the first layer that has a kernel.
 
+        Of several that small inputs go to, all of them: side by side.
+
         Args:
             site: `Site` of the layer that is called.
             inputs: What it is called with, or None.
@@ -170,14 +174,24 @@ class Gathering:
 
     def _note_input(self, site, inputs):
         here = self.here
-        if here.took_input or not self.measures:
+        if not self.measures or not _has_kernel(site.layer) or inputs is None:
             return
-        if not _has_kernel(site.layer) or inputs is None:
+        if here.took_input and id(site.layer) not in here.first:
             return
         inputs = self._visible(inputs)
         if inputs is None:
             return
+        if here.took_input:
+            known = here.batch.get("input")
+            if known is None or not side_by_side.is_small(inputs):
+                return
+            both = [ops.cast(part, "float32") for part in (known, inputs)]
+            here.batch["input"] = ops.concatenate(both, axis=1)
+            self.facts["several_inputs"] = True
+            return
         here.took_input = True
+        here.first = self._first_layers()
+        here.first.discard(id(site.layer))
         self._note_data("input", inputs)
         self.facts["input_shape"] = [d for d in inputs.shape[1:]]
         self.facts["input_layer"] = site.path
@@ -243,6 +257,14 @@ class Gathering:
     def _leaves(self, structure):
         leaves = [self._visible(t) for t in tree.flatten(structure)]
         return [t for t in leaves if t is not None]
+
+    def _first_layers(self):
+        """Ids of the layers that take inputs, where there are several."""
+        model = self._model()
+        several = len(tree.flatten(getattr(model, "inputs", None) or [])) > 1
+        if not several or not graph.is_graph(model):
+            return set()
+        return {id(node.layer) for node in graph.first_nodes(model)}
 
     # What was gathered
 

@@ -8,10 +8,8 @@ import numpy as np
 from keras import ops
 
 from keras_gradguard import _backend
+from keras_gradguard._backend.kernels import SMALL
 from keras_gradguard._backend.segments import Segments
-
-# Elements up to which a tensor costs its operations rather than its data.
-_SMALL = 1 << 14
 
 
 def is_small(tensor):
@@ -21,7 +19,7 @@ def is_small(tensor):
         tensor: Tensor (batch, columns).
     """
     shape = tuple(tensor.shape)
-    if len(shape) != 2 or None in shape or math.prod(shape) > _SMALL:
+    if len(shape) != 2 or None in shape or math.prod(shape) > SMALL:
         return False
     return may_join()
 
@@ -110,16 +108,6 @@ class Columns:
         """Tensor (columns,): the standard deviation of each column."""
         off = self.table - self.column_mean
         return self._xp.sqrt(self._xp.mean(off * off, axis=0))
-
-    @functools.cached_property
-    def column_magnitude(self):
-        """Tensor (columns,): the mean absolute value of each column."""
-        return self._xp.mean(self._xp.abs(self.table), axis=0)
-
-    @functools.cached_property
-    def column_nonzero(self):
-        """Tensor (columns,): the share of each column that is not zero."""
-        return self._xp.mean(self.nonzero, axis=0)
 
     @functools.cached_property
     def nonzero(self):

@@ -77,7 +77,7 @@ def _counts(gradient):
     return ops.logical_and(gradient != 0, ops.isfinite(gradient))
 
 
-def unit_gradient(site, float16=False):
+def unit_gradient(site, float16):
     """Return the gradient that tells of a site's units, or why there is none.
 
     Args:

@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from keras_gradguard._optional import require
+from keras_gradguard._optional import tensorboard
 from keras_gradguard.reporting.tensorboard.encoding import frame
 
-_OWNER = "GradientMonitor"
 _counter = itertools.count()
 
 
@@ -41,7 +40,7 @@ class EventFile:
 
     def __init__(self, folder, first=None):
         for module in ("event_pb2", "summary_pb2"):
-            require(f"tensorboard.compat.proto.{module}", "tensorboard", _OWNER)
+            tensorboard(f"compat.proto.{module}")
         now = time.time()
         host = re.sub(r"[^A-Za-z0-9_.-]", "_", socket.gethostname())
         self.path = Path(folder) / (
@@ -176,22 +175,18 @@ class EventFile:
 
 
 def _event(now, **fields):
-    event_pb2 = require(
-        "tensorboard.compat.proto.event_pb2", "tensorboard", _OWNER
-    )
+    event_pb2 = tensorboard("compat.proto.event_pb2")
     event = event_pb2.Event(wall_time=now, **fields)
     return frame(event.SerializeToString())
 
 
 def _tensor_proto(array):
-    tensor_util = require("tensorboard.util.tensor_util", "tensorboard", _OWNER)
+    tensor_util = tensorboard("util.tensor_util")
     return tensor_util.make_tensor_proto(array)
 
 
 def _tensor_event(now, step, values):
-    summary_pb2 = require(
-        "tensorboard.compat.proto.summary_pb2", "tensorboard", _OWNER
-    )
+    summary_pb2 = tensorboard("compat.proto.summary_pb2")
     values = [
         summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
         for tag, tensor, metadata in values

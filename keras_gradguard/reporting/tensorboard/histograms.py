@@ -1,8 +1,7 @@
 """Histograms of gradients in the form of TensorBoard's dashboards."""
 
-from keras_gradguard._optional import require
+from keras_gradguard._optional import tensorboard
 
-_OWNER = "GradientMonitor"
 VALUES, LOG10 = "gradients", "gradients_log10"
 _DESCRIPTIONS = {
     VALUES: "entries of the gradient, before clipping",
@@ -39,9 +38,7 @@ def tensors(histogram, trace):
     Returns:
         List of `(tag, array, metadata)`.
     """
-    plugin = require(
-        "tensorboard.plugins.histogram.metadata", "tensorboard", _OWNER
-    )
+    plugin = tensorboard("plugins.histogram.metadata")
     metadata = {
         group: plugin.create_summary_metadata(
             display_name=None, description=description

@@ -3,9 +3,8 @@
 import math
 import time
 
-from keras_gradguard._optional import require
+from keras_gradguard._optional import tensorboard
 
-_OWNER = "GradientMonitor"
 # What of `Trace.meta` sets a run apart from another one.
 _KEYS = (
     "model",
@@ -39,9 +38,7 @@ class Session:
         if self._started or not values:
             return
         self._started = True
-        data = require(
-            "tensorboard.plugins.hparams.plugin_data_pb2", "tensorboard", _OWNER
-        )
+        data = tensorboard("plugins.hparams.plugin_data_pb2")
         info = data.SessionStartInfo(start_time_secs=time.time())
         for name, value in values.items():
             if isinstance(value, str):
@@ -57,12 +54,8 @@ class Session:
         """Write that the run came to its end."""
         if not self._started:
             return
-        data = require(
-            "tensorboard.plugins.hparams.plugin_data_pb2", "tensorboard", _OWNER
-        )
-        api = require(
-            "tensorboard.plugins.hparams.api_pb2", "tensorboard", _OWNER
-        )
+        data = tensorboard("plugins.hparams.plugin_data_pb2")
+        api = tensorboard("plugins.hparams.api_pb2")
         info = data.SessionEndInfo(
             status=api.STATUS_SUCCESS, end_time_secs=time.time()
         )
@@ -72,9 +65,7 @@ class Session:
         )
 
     def _write(self, tag, data):
-        metadata = require(
-            "tensorboard.plugins.hparams.metadata", "tensorboard", _OWNER
-        )
+        metadata = tensorboard("plugins.hparams.metadata")
         self._file.write_proto(
             time.time(),
             0,

@@ -5,8 +5,9 @@ import time
 import numpy as np
 
 from keras_gradguard._files import jsonable
-from keras_gradguard._optional import require
+from keras_gradguard._optional import tensorboard
 from keras_gradguard.reporting.lives import culprits
+from keras_gradguard.reporting.reporter import SHARE_OF_TIME
 from keras_gradguard.reporting.tensorboard import chunks as _chunks
 from keras_gradguard.reporting.tensorboard.dead_share import dead_share
 from keras_gradguard.reporting.tensorboard.global_series import GLOBAL
@@ -19,7 +20,6 @@ from keras_gradguard.trace.series import SHOWN_MEASURED
 from keras_gradguard.trace.series import SHOWN_STEPS
 from keras_gradguard.trace.through_time import TIMES
 
-_OWNER = "GradientMonitor"
 # Every record at first, later one per thousandth of the run so far: 3,300 in
 # 10,000 steps (0.7 MB for 50 layers), 7,900 in a million.
 _SHARE = 1000
@@ -28,8 +28,6 @@ _VARIABLE_SHARE = 250
 # Seconds between chunks, and the share of the run that they grow to.
 _INTERVAL = 1.0
 _INTERVAL_SHARE = 1 / 500
-# Chunks may take this share of the time, the thread's included.
-_SHARE_OF_TIME = 0.005
 # Series of which the extremes are kept, too.
 _RANGED = (GLOBAL[0], "batch_loss")
 _STEPS = tuple(series.name for series in SHOWN_STEPS)
@@ -79,7 +77,7 @@ class TabSeries:
         self._due = end + max(
             _INTERVAL,
             _INTERVAL_SHARE * (end - self._begin),
-            spent / _SHARE_OF_TIME,
+            spent / SHARE_OF_TIME,
         )
 
     def write_findings(self, findings, step, trace, history=()):
@@ -267,9 +265,7 @@ class TabSeries:
         return {"session": self._started, "part": self._parts}
 
     def _write(self, step, tag, header, arrays=None):
-        summary_pb2 = require(
-            "tensorboard.compat.proto.summary_pb2", "tensorboard", _OWNER
-        )
+        summary_pb2 = tensorboard("compat.proto.summary_pb2")
         plugin_data = summary_pb2.SummaryMetadata.PluginData(
             plugin_name=_chunks.PLUGIN_NAME
         )

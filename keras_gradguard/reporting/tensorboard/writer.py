@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from keras_gradguard._files import naming_log_dir
-from keras_gradguard._optional import require
+from keras_gradguard._optional import tensorboard
 from keras_gradguard.reporting.markdown import findings_table
+from keras_gradguard.reporting.reporter import SHARE_OF_TIME
 from keras_gradguard.reporting.reporter import Reporter
 from keras_gradguard.reporting.tensorboard import (
     histograms as _gradient_histograms,
@@ -25,24 +26,20 @@ from keras_gradguard.reporting.tensorboard.tab import TabSeries
 from keras_gradguard.trace.series import SHOWN_MEASURED
 from keras_gradguard.trace.series import SHOWN_STEPS
 
-_OWNER = "GradientMonitor"
 # At first a point per 20 steps, later one per hundredth of the run so far:
 # some 300 points in 10,000 steps, 600 in 200,000.
 _FIRST_INTERVAL = 20
 _SHARE = 100
-# Points may take this share of the time: with steps of a tenth of a
-# millisecond they get sparser.
-_SHARE_OF_TIME = 0.005
 _MOST_POINTS = 5
 _BUCKETS = 30
 _MODULES = (
-    "tensorboard.util.tensor_util",
-    "tensorboard.plugins.custom_scalar.layout_pb2",
-    "tensorboard.plugins.custom_scalar.metadata",
-    "tensorboard.plugins.histogram.metadata",
-    "tensorboard.plugins.hparams.metadata",
-    "tensorboard.plugins.hparams.plugin_data_pb2",
-    "tensorboard.plugins.text.metadata",
+    "util.tensor_util",
+    "plugins.custom_scalar.layout_pb2",
+    "plugins.custom_scalar.metadata",
+    "plugins.histogram.metadata",
+    "plugins.hparams.metadata",
+    "plugins.hparams.plugin_data_pb2",
+    "plugins.text.metadata",
 )
 
 
@@ -119,7 +116,7 @@ class EventWriter(Reporter):
         if len(trace.steps) and begin >= self._not_before:
             self._write_points(trace, force=False)
             end = time.perf_counter()
-            self._not_before = end + (end - begin) / _SHARE_OF_TIME
+            self._not_before = end + (end - begin) / SHARE_OF_TIME
         self._tab.write(trace)
 
     def on_histogram(self, histogram, trace):
@@ -251,9 +248,7 @@ class EventWriter(Reporter):
             return
         counts, edges = np.histogram(logs, _BUCKETS)
         rows = np.stack([edges[:-1], edges[1:], counts], axis=1)
-        metadata = require(
-            "tensorboard.plugins.histogram.metadata", "tensorboard", _OWNER
-        )
+        metadata = tensorboard("plugins.histogram.metadata")
         self._file.write_tensor(
             now,
             step,
@@ -274,9 +269,7 @@ class EventWriter(Reporter):
         self._tab.write_findings(findings, step, trace, self._history)
         if not findings:
             return
-        metadata = require(
-            "tensorboard.plugins.text.metadata", "tensorboard", _OWNER
-        )
+        metadata = tensorboard("plugins.text.metadata")
         table = "\n".join(findings_table(findings, trace)).encode()
         self._file.write_tensor(
             time.time(),
@@ -290,14 +283,8 @@ class EventWriter(Reporter):
 
     def _write_layout(self, trace):
         """Arrange the Custom Scalars dashboard."""
-        layout = require(
-            "tensorboard.plugins.custom_scalar.layout_pb2",
-            "tensorboard",
-            _OWNER,
-        )
-        metadata = require(
-            "tensorboard.plugins.custom_scalar.metadata", "tensorboard", _OWNER
-        )
+        layout = tensorboard("plugins.custom_scalar.layout_pb2")
+        metadata = tensorboard("plugins.custom_scalar.metadata")
         charts = [
             ("Global gradient norm, before and after clipping", GLOBAL),
             ("Smallest and largest layer", RANGE),
@@ -336,5 +323,5 @@ class EventWriter(Reporter):
 def _import_modules():
     """Import what the first events need; write nothing."""
     for module in _MODULES:
-        require(module, "tensorboard", _OWNER)
+        tensorboard(module)
     return b""

@@ -134,3 +134,34 @@ def test_a_judge_looks_at_shares_of_the_plan_too():
         if judge.is_due(step + 1, step):
             judge.look(trace, step + 1)
     assert rule.looks == [5, 10, 20, 26, 51, 76]
+
+
+def two_heads(part):
+    """A run of a price and a size whose squared error hides the price's."""
+    loss = 9e4 * np.exp(-np.arange(200) / 90)
+    heads = (("price", "sigmoid", "binary_crossentropy"), ("size", None, "mse"))
+    meta = {
+        "outputs": [
+            {"layer": name, "units": 1, "activation": how, "loss": loss_of}
+            for name, how, loss_of in heads
+        ],
+        "epochs_planned": 10,
+        "steps_per_epoch": 20,
+    }
+    trace = make_trace(steady([1, 1], 200), loss, meta=meta)
+    for epoch in range(10):
+        logs = {"loss": 1e4, "price_loss": part[epoch], "size_loss": 2e4}
+        trace.append_epoch(epoch, 20 * epoch + 19, logs)
+    return diagnose(trace)
+
+
+def test_one_loss_of_several_may_be_below_zero():
+    (found,) = two_heads(-300.0 * np.arange(1, 11)).ranked[:1]
+    assert (found.rule, found.evidence["kind"]) == (
+        "output_mismatch",
+        "no_floor",
+    )
+    assert "price_loss is below 0, -300 at step 19" in found.message
+    assert "price" in found.layers[0]
+    fits = two_heads(np.linspace(0.7, 0.1, 10))
+    assert "output_mismatch" not in [rule for rule, _ in told(fits)]

@@ -161,3 +161,15 @@ def test_one_side_has_won(names):
 )
 def test_two_sides_in_balance_are_silent(low, high):
     assert not found(adversarial(low, high), *WON)
+
+
+def test_averages_that_nobody_validates_are_not_called_healthy():
+    logs = {"accuracy": np.linspace(0.3, 0.98, 20)}
+    seen = {**logs, "val_loss": np.full(20, 0.1)}
+    stale = diagnose(trace_of(logs, epochs=20, momentum=0.999))
+    assert stale.healthy is None
+    (why,) = stale.not_judged
+    assert "averages of norm that keep 85 % of their start" in why
+    for logged, momentum in ((logs, 0.99), (seen, 0.999), (logs, None)):
+        report = diagnose(trace_of(logged, epochs=20, momentum=momentum))
+        assert report.healthy is True

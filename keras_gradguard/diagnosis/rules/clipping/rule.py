@@ -8,6 +8,7 @@ from keras_gradguard.diagnosis.remedies.code import optimizer_of
 from keras_gradguard.diagnosis.remedies.expressions import Raw
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.rules.clipping.of_keras import starved
+from keras_gradguard.diagnosis.rules.clipping.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.clipping.thresholds import ALWAYS
 from keras_gradguard.diagnosis.rules.clipping.thresholds import NEVER
 from keras_gradguard.diagnosis.rules.clipping.uneven import uneven
@@ -46,8 +47,7 @@ class Clipping(Rule):
     """
 
     id = "clipping"
-    # Of the updates that are clipped; and what that leaves of their norm.
-    thresholds = {"share": 0.99, "left": 0.1}  # noqa: RUF012
+    thresholds = ADJUSTABLE
 
     def check(self, trace):
         """See `Rule.check`."""

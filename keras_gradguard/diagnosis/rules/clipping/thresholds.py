@@ -2,6 +2,10 @@
 
 from typing import Any
 
+# Of the updates that are clipped; and what that leaves of their norm.
+ADJUSTABLE = {"share": 0.99, "left": 0.1}
+
+
 # rule
 ALWAYS = {"window": 500}
 NEVER = {"window": 2000, "ratio": 0.1}
@@ -15,7 +19,7 @@ RECORDS = 30
 # By then a run that is not starved has begun to learn.
 OF_PLAN, MOST = 0.02, 100
 # A clip that leaves so little, where all planned steps together would move the
-# weights by less than this of their size: told after so many records.
+# weights by less than this of their size: reported after so many records.
 AT_ONCE: dict[str, Any] = {
     "left": 1e-3,
     "reach": 0.015,

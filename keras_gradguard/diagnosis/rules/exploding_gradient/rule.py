@@ -99,7 +99,7 @@ class ExplodingGradient(Rule):
         seen = [growth for growth in seen if growth is not None]
         if not seen:
             return []
-        # What was complete first is told, also when more is known later.
+        # What was complete first is reported, also when more is known later.
         growth = min(seen, key=lambda growth: growth.told_at)
         layers, text = _cause_first(trace.run, growth.layers, growth.message)
         return [

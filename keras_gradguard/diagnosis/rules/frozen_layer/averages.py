@@ -8,6 +8,7 @@ import numpy as np
 from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.activations import averaging
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.scores import both_scores
@@ -29,7 +30,7 @@ def stale_averages(trace):
     References:
         - [Ioffe and Szegedy, 2015](https://arxiv.org/abs/1502.03167), 3.1.
     """
-    layers, momentum = _normalizations(trace)
+    layers, momentum = averaging(trace)
     plan = planned_steps(trace)
     if not layers or plan is None or momentum**plan < KEPT:
         return None
@@ -87,20 +88,6 @@ def stale_averages(trace):
         message=text,
         remedies=fixes,
     )
-
-
-def _normalizations(trace):
-    """Return the layers that average over batches, and their momentum."""
-    found, least = [], 1.0
-    for layer in trace.layers:
-        info = trace.info(layer)
-        momentum = info.get("momentum")
-        known = isinstance(momentum, float) and 0 < momentum < 1
-        normalizes = "BatchNorm" in str(info.get("class"))
-        if known and normalizes and info.get("trainable") is not False:
-            found.append(str(layer))
-            least = min(least, momentum)
-    return found, least
 
 
 def _apart(trace):

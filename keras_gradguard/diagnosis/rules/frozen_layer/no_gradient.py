@@ -6,6 +6,7 @@ Each judgement takes a `Trace` and returns a `Finding`, or None.
 import numpy as np
 
 from keras_gradguard._text import names
+from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
@@ -14,7 +15,7 @@ from keras_gradguard.diagnosis.remedies.code import name_of
 from keras_gradguard.diagnosis.remedies.code import put_layers
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.expressions import expression
-from keras_gradguard.diagnosis.remedies.gradients import usual_loss
+from keras_gradguard.diagnosis.remedies.losses import usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import pass_through
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import CLOSED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MOVED
@@ -251,10 +252,22 @@ def for_cut_off(run, layers):
 
 
 def _closed(trace):
-    """Whether units that are dead or saturated explain a gradient of zero."""
+    """Whether units that are dead or saturated explain a gradient of zero.
+
+    Those that no signal reaches do not: with kernels that are not zero, it was
+    lost on its way to them.
+    """
+    came = trace.activation("input_std")[:1]
+    norm = trace.measured("weight_norm")[1][:1]
+    drawn = set(trace.layers[(norm > 0).all(axis=0)]) if len(norm) else set()
+    empty = [
+        bool(drawn.intersection(layers_of(trace, [site])))
+        for site in (trace.sites if len(came) else ())
+    ]
     for name in ("zero_fraction", "saturated_fraction", "inactive_fraction"):
         shares = trace.activation(name)[:1]
-        if shares.size and (np.nan_to_num(shares) >= CLOSED).any():
+        shut = np.nan_to_num(shares) >= CLOSED
+        if shares.size and (shut & ~((came == 0) & empty)).any():
             return True
     return False
 

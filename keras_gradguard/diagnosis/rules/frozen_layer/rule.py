@@ -19,6 +19,7 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
 from keras_gradguard.diagnosis.rules.frozen_layer.features import dull_features
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import LONG
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import ZERO_BLOCKS
@@ -59,8 +60,7 @@ class FrozenLayer(Rule):
     """
 
     id = "frozen_layer"
-    # Of the weights, by one update.
-    thresholds = {"still": 1e-8}  # noqa: RUF012
+    thresholds = ADJUSTABLE
 
     def check(self, trace):
         """See `Rule.check`."""

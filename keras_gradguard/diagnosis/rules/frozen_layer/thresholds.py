@@ -1,5 +1,9 @@
 """The thresholds of the rule `frozen_layer`, all of them."""
 
+# Of the weights, by one update.
+ADJUSTABLE = {"still": 1e-8}
+
+
 # rule
 ZERO_BLOCKS = 10
 MEASURED = 5

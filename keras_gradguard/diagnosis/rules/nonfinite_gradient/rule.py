@@ -34,11 +34,11 @@ class NonfiniteGradient(Rule):
     only 30 skipped updates in a row are a finding.
 
     What the step shows tells where it came from: an index that an embedding
-    has no row for, data that are not finite, weights that had gone before, a
+    has no row for, data that are not finite, weights that were lost before, a
     layer whose outputs are not finite. Where the outputs are finite and the
     loss is not, it is the loss function; where the loss is finite, its slope.
-    Else layers are told in the order of the way back. A loss that is NaN all
-    along, beside finite gradients, is told at the end of an epoch.
+    Else layers are named in the order of the way back. A loss that is NaN all
+    along, beside finite gradients, is reported at the end of an epoch.
     """
 
     id = "nonfinite_gradient"

@@ -24,20 +24,25 @@ def below_zero(trace):
         for output in outputs
         if output.loss_name in ("binary_crossentropy", NEVER_BELOW[-2])
     ]
-    if not outputs or not all(known) or not guilty or loss is None:
+    if not outputs or not all(known) or not guilty:
         return None
-    with np.errstate(invalid="ignore"):
-        first = abs(float(loss[0])) if len(loss) else np.nan
-        below = np.flatnonzero(loss < -max(1.0, first))
-    if not len(below):
+    series = {} if loss is None else {"the loss": (trace.steps, loss)}
+    # Another part may be so large that the whole stays above 0.
+    series |= {
+        name: (trace.epoch_steps, part)
+        for name, part in trace.logs.items()
+        if name.endswith("_loss") and not name.startswith("val_")
+    }
+    seen = [(*_first_below(*both), name) for name, both in series.items()]
+    step, low, name = min(seen, default=(np.inf, 0.0, ""))
+    if not step < np.inf:
         return None
-    step = int(trace.steps[below[0]])
     layers = [output.layer for output in guilty if output.layer]
     where = f" of {names(layers)}" if layers else ""
     found = mismatch(
         guilty[0],
         "no_floor",
-        f"the loss is below 0, {number(float(loss[below[0]]))} at step {step}. "
+        f"{name} is below 0, {number(low)} at step {step}. "
         f"None of its parts can be where the targets fit: those{where} lie "
         "outside of 0 to 1. Such a loss has no lower end, and falls though "
         "nothing is learnt.",
@@ -50,6 +55,16 @@ def below_zero(trace):
                 "lambda part: (part.min(), part.max()), y))",
             )
         ],
-        loss_now=float(loss[below[0]]),
+        loss_now=low,
     )
     return step, found
+
+
+def _first_below(steps, loss):
+    """Return the first step at which a loss is far below 0, and that loss."""
+    with np.errstate(invalid="ignore"):
+        first = float(loss[0]) if len(loss) else np.nan
+        below = np.flatnonzero(loss < -max(1.0, first))
+    if not len(below):
+        return np.inf, 0.0
+    return int(steps[below[0]]), float(loss[below[0]])

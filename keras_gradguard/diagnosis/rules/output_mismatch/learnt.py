@@ -237,7 +237,7 @@ def _missed(trace, learning, numbers):
 def constant_outputs(trace, output):
     """Judge whether the outputs have become the same for every input.
 
-    No cause that is known explains it, so this is what is left to be told.
+    No cause that is known explains it, so this is what is left to be reported.
     """
     learning = Learning.of(trace)
     if not len(learning) or not learning.numbers:

@@ -2,6 +2,7 @@
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
     FEATURE_LARGE,
 )
@@ -9,7 +10,6 @@ from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
     FEATURE_RATIO,
 )
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import HUGE_INPUT
-from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import INPUTS
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import OFFSET
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import PIXEL_MAX
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import PIXEL_RMS
@@ -27,7 +27,12 @@ _LOOK = (
 
 
 def judge_inputs(
-    data, layers=(), mean=None, std=None, large=INPUTS, rescaling=None
+    data,
+    layers=(),
+    mean=None,
+    std=None,
+    large=ADJUSTABLE["inputs"],
+    rescaling=None,
 ):
     """Judge the scale of what comes into the first layers with weights.
 

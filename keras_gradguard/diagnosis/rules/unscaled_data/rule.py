@@ -19,8 +19,7 @@ from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
 from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
     judge_target_scale,
 )
-from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import INPUTS
-from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import TARGETS
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
 
 
 class UnscaledData(Rule):
@@ -44,7 +43,7 @@ class UnscaledData(Rule):
     """
 
     id = "unscaled_data"
-    thresholds = {"inputs": INPUTS, "targets": TARGETS}  # noqa: RUF012
+    thresholds = ADJUSTABLE
     effects = (
         "dead_relu",
         "saturated_activation",
@@ -83,6 +82,8 @@ class UnscaledData(Rule):
             of_inputs = [
                 f for f in of_inputs if f.evidence["kind"] not in alike
             ]
+        if trace.run.data.several_inputs:
+            of_inputs = [_without_actions(finding) for finding in of_inputs]
         found += of_inputs
         if not found:
             return []

@@ -5,6 +5,7 @@ from typing import Any
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import FIRST_STEP
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
     FIRST_STEP_TARGET,
@@ -12,7 +13,6 @@ from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
     SMALL_TARGET,
 )
-from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import TARGETS
 from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.trace.facts import REGRESSION
 from keras_gradguard.trace.facts import known
@@ -23,7 +23,9 @@ _QUADRATIC = ("mean_squared_error", "mean_squared_logarithmic_error")
 _BOUNDED = ("sigmoid", "softmax", "tanh", "softsign", "hard_sigmoid")
 
 
-def judge_target_scale(output, data, optimizer=None, large=TARGETS):
+def judge_target_scale(
+    output, data, optimizer=None, large=ADJUSTABLE["targets"]
+):
     """Judge the scale of regression targets.
 
     The gradient of a squared error grows with the targets: plain SGD takes a

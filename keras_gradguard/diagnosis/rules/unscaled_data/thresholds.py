@@ -3,7 +3,7 @@
 # Root mean squares. Initializers keep the scale of the inputs; some tens
 # saturate or multiply all gradients. Targets of a thousand take an optimizer
 # that rescales gradients very long to reach.
-INPUTS, TARGETS = 50.0, 1000.0
+ADJUSTABLE = {"inputs": 50.0, "targets": 1000.0}
 
 
 # inputs

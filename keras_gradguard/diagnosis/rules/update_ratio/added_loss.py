@@ -125,7 +125,9 @@ def collapsed(trace, contrast, stop, limit):
         f"An added loss outweighs the task. The first loss was {number(loss)}, "
         f"of which outputs and targets make {number(most)} at most. By now "
         f"the outputs vary by {number(100 * contrast)} % of what the targets "
-        "do, and the loss is no lower than that of a constant."
+        "do"
+        + (" and follow nothing of them" if math.isinf(limit) else "")
+        + ", and the loss is no lower than that of a constant."
     )
     fix = weaken_added(
         trace.run,

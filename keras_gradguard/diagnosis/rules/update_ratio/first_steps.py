@@ -42,7 +42,7 @@ def thrown_at_start(trace):
           Transformers need a learning rate that warms up.
     """
     learning = Learning.of(trace)
-    # What a weight decay takes off is told as such.
+    # What a weight decay takes off is reported as such.
     decay = trace.run.optimizer.weight_decay or 0.0
     decay *= trace.run.learning_rate or 0.0
     moved = moved_first(trace) - FIRST * decay

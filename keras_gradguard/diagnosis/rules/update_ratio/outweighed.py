@@ -76,11 +76,15 @@ def outweighed(trace):
             if found is None and learning.gain[at] < 0:
                 # The loss falls only as the outputs shrink.
                 found = outputs_fade(trace, stop)
-        if found is None and run[at] >= wait and learning.stalled[at]:
+        # Outputs may vary with nothing that came in, as the noise of a code.
+        lost = learning.unrelated[at] and learning.gain[at] < 0
+        ripe = learning.stalled[at] or (lost and plan and run[at] >= 2 * wait)
+        if found is None and run[at] >= wait and ripe:
             widest = float(np.nanmax(learning.contrast[: at + 1], initial=0))
-            if not learning.contrast[at] < LESS * widest:
+            if not learning.contrast[at] < (1 if lost else LESS) * widest:
                 continue  # outputs that come to differ are on their way
             limit = CONSTANT if idle[at] else SHARP
+            limit = np.inf if lost else limit
             contrast = float(learning.contrast[at])
             found = collapsed(trace, contrast, stop, limit)
         if found is not None:

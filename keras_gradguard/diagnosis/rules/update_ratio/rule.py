@@ -31,6 +31,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import never_begins
 from keras_gradguard.diagnosis.rules.update_ratio.reach import short_of_reach
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import DROPPED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
@@ -106,8 +107,7 @@ class UpdateRatio(Rule):
         "slow_convergence",
         "loss_plateau",
     )
-    # Of the weights, by one update; by all planned ones together.
-    thresholds = {"high": 0.1, "low": 1e-6, "reach": 0.15}  # noqa: RUF012
+    thresholds = ADJUSTABLE
 
     def check(self, trace):
         """See `Rule.check`."""
@@ -120,7 +120,7 @@ class UpdateRatio(Rule):
         if slow and not found:
             return slow
         found += self._measured(trace)
-        # What could be told first is told, also when more is known later.
+        # The earliest is reported, also when more is known later.
         return sorted(found, key=_told_at)[:1]
 
     def _configured(self, trace):

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+# Of the weights, by one update; by all planned ones together.
+ADJUSTABLE = {"high": 0.1, "low": 1e-6, "reach": 0.15}
+
+
 # rule
 MEASURED = 5
 # A first step that replaces this share of the weights, in the median layer,
@@ -82,7 +86,7 @@ EARLY = 0.35
 AT_ONCE = 0.1
 OVER_TIME_PATIENCE = 30
 # A rate that ends within so many steps, and this share of the plan, leaves no
-# time to learn: told by so much of the plan behind that.
+# time to learn: reported by so much of the plan behind that.
 SUDDEN: dict[str, Any] = {"steps": 60, "of_plan": 0.1, "wait": (0.025, 4, 16)}
 # What a run had learnt, and what is left of it where it is lost.
 LEARNT, OVER_TIME_LOST = 0.5, 0.1

@@ -24,6 +24,9 @@ from keras_gradguard.diagnosis.rules.vanishing_gradient.remedies import (
     for_vanishing,
 )
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    ADJUSTABLE,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
     AT_START,
 )
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import BLIND
@@ -89,8 +92,7 @@ class VanishingGradient(Rule):
     """
 
     id = "vanishing_gradient"
-    # Of the largest gradient behind a layer, or of a recurrent layer.
-    thresholds = {"mild": 1 / 25, "severe": 1e-3}  # noqa: RUF012
+    thresholds = ADJUSTABLE
     effects = (
         "update_ratio",
         "frozen_layer",

@@ -1,5 +1,9 @@
 """The thresholds of `vanishing_gradient`."""
 
+# Of the largest gradient behind a layer, or of a recurrent layer.
+ADJUSTABLE = {"mild": 1 / 25, "severe": 1e-3}
+
+
 # Windows are in blocks of ten records.
 MILD = {"window": 10, "learned": 0.15, "stalled": 0.02}
 SEVERE = {"window": 5, "learned": 0.9, "stalled": 0.02}
