@@ -42,9 +42,11 @@ _COMPILED = {
     "weighted_metrics": None,
     "run_eagerly": False,
     "steps_per_execution": 1,
-    # What "auto" comes to: Keras keeps no more of it.
-    "jit_compile": keras.backend.backend() != "torch",
 }
+# Keras keeps no more of "auto" than what it comes to. On TensorFlow that depends
+# on devices.
+if keras.backend.backend() != "tensorflow":
+    _COMPILED["jit_compile"] = keras.backend.backend() == "jax"
 _LONGEST = 40
 
 

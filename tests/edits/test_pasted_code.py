@@ -487,6 +487,8 @@ def test_of_few_and_many_layers_only_what_is_named_changes(many):
 @pytest.mark.once
 @pytest.mark.parametrize("jit", ["auto", True, False])
 def test_a_model_is_compiled_again_as_it_was(jit):
+    if jit != "auto" and keras.backend.backend() == "tensorflow":
+        pytest.skip('what "auto" comes to depends on devices there')
     model = small(1)
     model.compile("adam", "mse", metrics=[lambda y, z: y], jit_compile=jit)
     before = model.jit_compile
