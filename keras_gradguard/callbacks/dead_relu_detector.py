@@ -279,7 +279,7 @@ class DeadReLUDetector(WatchingCallback):
 
     def on_left(self) -> None:
         """Close the files: an exception has left the fit."""
-        self._deliver(reporter.Ended(self.findings))
+        self._deliver("close", self.trace, self.findings)
         self._outlet.close()
         self._let_go()
 
@@ -355,7 +355,7 @@ class DeadReLUDetector(WatchingCallback):
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if counted and self.revive:
             self._revive(epoch)
-        self._deliver(reporter.Recorded(self._watch.step))
+        self._deliver("on_records", self.trace, self._watch.step)
         self._judge()
 
     @property
@@ -381,9 +381,9 @@ class DeadReLUDetector(WatchingCallback):
             else:
                 self.blocked[path] = blocked
 
-    def _deliver(self, event: Any) -> None:
+    def _deliver(self, what: str, *arguments: Any) -> None:
         for writer in self._events or ():
-            writer.deliver(event, self.trace)
+            writer.deliver(what, *arguments)
 
     def _find_dormant(self) -> None:
         if self.dormant_threshold is None:
@@ -412,10 +412,10 @@ class DeadReLUDetector(WatchingCallback):
         records = len(self.trace.activation_steps)
         _, fresh = self._judged.look(self.trace, records)
         if fresh and "GradientMonitor" not in self._watch.recording.owners:
-            self._console.deliver(reporter.Found(fresh), self.trace)
+            self._console.deliver("on_findings", fresh, self.trace)
 
     def _finish(self) -> None:
         if self._speaks:
             shown.print_summary(self, everything=self.verbose == 2)
-        self._deliver(reporter.Ended(self.findings))
+        self._deliver("close", self.trace, self.findings)
         self._outlet.close()

@@ -352,7 +352,7 @@ class GradientMonitor(WatchingCallback):
         wanted = block if keep.all() else block.with_records(keep)
         wanted.append_to(self.trace)
         self._records += len(wanted.steps)
-        self._deliver(reporter.Recorded(int(block.steps[0])))
+        self._deliver("on_records", self.trace, int(block.steps[0]))
         nonfinite = not np.isfinite(
             block.grad_norm[:, block.has_gradient]
         ).all()
@@ -383,7 +383,7 @@ class GradientMonitor(WatchingCallback):
             self._begin_trace()
         table = self._watch.recording.make_table()
         histogram = self._choice.histogram(self._model, table, histogram)
-        self._deliver(reporter.Counted(histogram))
+        self._deliver("on_histogram", histogram, self.trace)
 
     def on_counts(self, counts: Any) -> None:
         """Take in how often units were active, if somebody else counts it."""
@@ -394,7 +394,7 @@ class GradientMonitor(WatchingCallback):
         self._judge(is_last=True)
         self._raise = None
         del self._reporters[:1]  # the console has said enough
-        self._deliver(reporter.Ended(self.findings))
+        self._deliver("close", self.trace, self.findings)
         self._outlet.close()
         self._stop_keeping()
         self._let_go()
@@ -528,7 +528,7 @@ class GradientMonitor(WatchingCallback):
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if due and len(self.trace.variables):
             self._append_weights(self._watch.step, self._weights.measure())
-        self._deliver(reporter.EpochEnded(epoch))
+        self._deliver("on_epoch", self.trace, epoch)
         if self._judged.is_due(self._records):
             self._judge()
         if metrics and len(self.trace.variables):
@@ -542,17 +542,17 @@ class GradientMonitor(WatchingCallback):
             error, self._raise = self._raise, None
             raise error
 
-    def _deliver(self, event: Any) -> None:
+    def _deliver(self, what: str, *arguments: Any) -> None:
         """Let all reporters know."""
         for guarded in self._reporters:
-            guarded.deliver(event, self.trace)
+            guarded.deliver(what, *arguments)
 
     def _judge(self, is_last: bool = False) -> None:
         judged = self._judged
         changed, fresh = judged.look(self.trace, self._records, is_last)
-        self._deliver(reporter.Judged(judged.findings, judged.history))
+        self._deliver("on_judged", judged.findings, judged.history, self.trace)
         if fresh:
-            self._deliver(reporter.Found(fresh))
+            self._deliver("on_findings", fresh, self.trace)
         sure = [f for f in changed if f.status == "confirmed"]
         if callable(self.on_finding):
             for finding in changed:
@@ -577,7 +577,7 @@ class GradientMonitor(WatchingCallback):
     def _finish(self) -> None:
         self._judge(is_last=True)
         self._add_notes()
-        self._deliver(reporter.Ended(self.findings))
+        self._deliver("close", self.trace, self.findings)
         self._reporters = []
         self._outlet.close()
         self._stop_keeping()

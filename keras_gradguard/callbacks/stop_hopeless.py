@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from keras_gradguard import _validation
 from keras_gradguard._optional import require
 from keras_gradguard.callbacks.base import Callback
@@ -28,7 +30,8 @@ def stop_hopeless(trial: Any = None) -> "StopHopeless":
     is confirmed while the loss has not come down at all and no small gradient
     of a layer rises, or in which no gradient is finite any more. It says so at
     two looks in a row before it acts, and not before 64 updates unless no
-    gradient is finite. A trial that learns, however badly, goes on.
+    gradient is finite. A trial that learns, however badly, goes on, and so
+    does one that is in its last epoch.
 
     The search goes on, too:
 
@@ -132,8 +135,9 @@ class StopHopeless(Callback):
         self, epoch: int, logs: dict[str, Any] | None = None
     ) -> None:
         self.monitor.on_epoch_end(epoch, logs)
-        # A failure of ours ends no trial.
-        self.monitor._watch.guard(self._look)
+        # A failure of ours ends no trial, nor has the last epoch one to end.
+        if not self._is_over(epoch, logs or {}):
+            self.monitor._watch.guard(self._look)
         if self.verdict is not None and self.trial is not None:
             self.trial.set_user_attr(_KEY, self.verdict)
             optuna = require("optuna", "optuna", _OWNER)
@@ -143,6 +147,13 @@ class StopHopeless(Callback):
         self.monitor.on_train_end(logs)
         if self._objectives:
             make_finite(self._model.history.history, self._objectives)
+
+    def _is_over(self, epoch: int, logs: dict[str, Any]) -> bool:
+        """Whether the plan is fulfilled, with a score that can be told."""
+        planned = (self.params or {}).get("epochs")
+        if planned is None or epoch + 1 < planned:
+            return False
+        return bool(np.isfinite(logs.get("loss", np.nan)))
 
     def _look(self) -> None:
         self.monitor.flush()

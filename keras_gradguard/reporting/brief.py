@@ -7,6 +7,8 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.reporting.bins import StepBins
+from keras_gradguard.reporting.lives import counted
+from keras_gradguard.reporting.lives import culprits
 from keras_gradguard.reporting.spark import bands
 
 # The most bars of a series, and the layers that are named one by one.
@@ -67,7 +69,7 @@ def brief(finding, trace):
         finding.rule,
         finding.severity,
         _where(finding, trace),
-        first_sentence(finding.message),
+        counted(first_sentence(finding.message), culprits(finding, trace)),
         bands(profile, _BARS),
         profile_of,
         loss,
@@ -174,11 +176,8 @@ def _losses(trace):
 
 def _where(finding, trace):
     """Return the layers of a finding, and since when, in words."""
-    guilty, layers = finding.layers, []
-    if trace is not None:
-        guilty = trace.run.names(guilty)
-        layers = trace.run.names(trace.layers)
-    parts = [named_run(guilty, layers)]
+    layers = trace.run.names(trace.layers) if trace is not None else []
+    parts = [named_run(culprits(finding, trace), layers)]
     parts.append(f"since step {finding.first_step}")
     if finding.epoch is not None:
         parts[-1] += f" (epoch {finding.epoch + 1})"

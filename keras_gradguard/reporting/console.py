@@ -34,7 +34,8 @@ class ConsoleReporter(Reporter):
     """Prints findings as they come and a summary at the end.
 
     A finding is four lines: what and where, by how much (with a bar for each
-    layer, from input to output), what the loss does, what to do. A healthy
+    layer, from input to output), what the loss does, what to do. What does not
+    fit a narrow terminal has a further line. A healthy
     run gets one line. Colours and tables follow the terminal; where the
     output is no terminal, it is plain text. Each message starts on a line
     of its own, because Keras's progress bar leaves its line open.
@@ -113,16 +114,8 @@ def _print_finding(page, lines):
         (f"{sign} {lines.rule}", _COLOURS.get(lines.severity, "")),
         (f"  {lines.where}", ""),
     )
-    page.line(lines.fact, indent=2)
-    if len(lines.profile):
-        before = f"{lines.profile_of}, from input to output: "
-        after = f" ({span(lines.profile)})"
-        room = page.width - 2 - len(before) - len(after)
-        if room < min(_FEWEST_BARS, len(lines.profile)):
-            before = before.replace("from input", "input")
-        few = bands(lines.profile, max(_FEWEST_BARS, room))
-        bars = sparkline(few, page.encoding)
-        page.line(f"{before}{bars}{after}", indent=2)
+    for line in _fact_and_bars(page, lines):
+        page.line(line, indent=2)
     if lines.loss:
         room = page.width - len(lines.loss) - 3
         most = min(len(lines.losses), max(_FEWEST_BARS, room))
@@ -130,6 +123,24 @@ def _print_finding(page, lines):
         page.line(f"{lines.loss} {bars}".rstrip(), indent=2)
     if lines.do:
         page.line(("Do: ", "bold"), (f"{lines.do}.", ""), indent=2)
+
+
+def _fact_and_bars(page, lines):
+    """Return by how much, and its bars: in one line where they fit."""
+    if not len(lines.profile):
+        return [lines.fact]
+    what, after = lines.profile_of, f" ({span(lines.profile)})"
+    room = page.width - 2 - len(after)
+    few = min(len(lines.profile), _FEWEST_BARS)
+    both = f"{lines.fact} {what[0].upper()}{what[1:]}, input to output: "
+    alone = f"{what}, from input to output: "
+    fits = len(both) + min(len(lines.profile), 2 * few) <= room
+    if not fits and len(alone) + few > room:
+        alone = f"{what}, input to output: "
+    before = both if fits else alone
+    shown = bands(lines.profile, max(_FEWEST_BARS, room - len(before)))
+    bars = f"{before}{sparkline(shown, page.encoding)}{after}"
+    return [bars] if fits else [lines.fact, bars]
 
 
 def _print_remedy(page, finding, place, trace, shown):

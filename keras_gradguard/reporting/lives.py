@@ -1,5 +1,8 @@
 """What has become of findings, in the words of every report."""
 
+import re
+
+from keras_gradguard._text import count
 from keras_gradguard.findings.causes import ended
 
 
@@ -26,6 +29,29 @@ def culprits(finding, trace):
     """
     layers = finding.layers
     return [*map(str, layers)] if trace is None else trace.run.names(layers)
+
+
+def counted(text, layers):
+    """Return a text in which a list of three layers and more is their number.
+
+    For where the layers themselves stand beside it.
+
+    Args:
+        text: Str.
+        layers: List of str. The names that may be listed.
+    """
+    if len(layers) < 3:
+        return text
+    names = "|".join(map(re.escape, sorted(layers, key=len, reverse=True)))
+    one = rf"(?:{names})(?![\w/])"
+    listed = rf"(?<![\w/]){one}(?:, {one})* and (?:{one}|(\d+) more layers)"
+
+    def number_of(found):
+        named = len(re.split(", | and ", found[0]))
+        many = named if found[1] is None else named - 1 + int(found[1])
+        return count(many, "layer") if many > 2 else found[0]
+
+    return re.sub(listed, number_of, text)
 
 
 def what_became_of(history):

@@ -8,9 +8,8 @@ from keras_gradguard.findings.causes import ranked
 from keras_gradguard.reporting.bins import StepBins
 from keras_gradguard.reporting.brief import loss_so_far
 from keras_gradguard.reporting.charts import heatmap
+from keras_gradguard.reporting.html import SECTIONS
 from keras_gradguard.reporting.html import finding_card
-from keras_gradguard.reporting.lives import what_became_of
-from keras_gradguard.reporting.page import tone
 from keras_gradguard.reporting.spark import bands
 from keras_gradguard.reporting.spark import sparkline
 from keras_gradguard.reporting.tables import layer_rows
@@ -49,11 +48,7 @@ def report_html(report):
     Args:
         report: `Report`.
     """
-    parts = [f'<p class="verdict {tone(report)}">{escape(report.verdict)}</p>']
-    parts += [f"<p>{escape(note)}</p>" for note in report.notes]
-    ended = what_became_of(report.history)
-    parts += [f"<p>{line}</p>" for line in map(escape, ended)]
-    parts += [finding_card(finding, report.trace) for finding in report.ranked]
+    parts = [line for section in SECTIONS for line in section(report)]
     if report.trace is not None and len(report.trace.steps):
         parts += _map(report.trace, report.findings)
     return _cell(parts)

@@ -27,6 +27,7 @@ th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:right}
 th:first-child,td:first-child,th:last-child,td:last-child{text-align:left}
 table.runs th,table.runs td{text-align:left}
 table.runs td:nth-last-child(2){text-align:right}
+table.runs td:last-child{white-space:nowrap}
 svg{width:100%;height:auto;display:block}
 svg text{fill:var(--fg);font:12px system-ui,sans-serif}
 svg .narrow{display:none}

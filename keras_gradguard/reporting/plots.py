@@ -121,10 +121,13 @@ def plot(trace, findings=(), layers=None, judged=True):
     if len(chosen) > _MANY:
         depth_legend(figure, (norms, ratio, left, right), len(chosen))
     else:
+        drawn, names = norms.get_legend_handles_labels()
         figure.legend(
-            *norms.get_legend_handles_labels(),
+            drawn,
+            names,
             loc="outside lower center",
-            ncols=5,
+            # Rows of equal length: the last is not one name alone.
+            ncols=-(-len(names) // -(-len(names) // 6)) if names else 1,
             fontsize="small",
         )
     title = verdict(trace, list(findings)) if judged else repr(trace)[1:-1]

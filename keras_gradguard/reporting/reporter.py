@@ -1,9 +1,7 @@
 """What a reporter is, and how its failure is kept from a training run."""
 
 import contextlib
-import dataclasses
 import warnings
-from typing import Any
 
 from keras_gradguard._text import error_in_words
 from keras_gradguard.exceptions import GradGuardWarning
@@ -82,70 +80,8 @@ class Reporter:
         """Close files as they are: the run, or the reporter, has failed."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """The rules looked at the run."""
-
-    findings: list
-    history: list
-
-    def tell(self, reporter, trace):
-        """Tell a reporter; as in the other events."""
-        reporter.on_judged(self.findings, self.history, trace)
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """There are new findings."""
-
-    findings: list
-
-    def tell(self, reporter, trace):
-        reporter.on_findings(self.findings, trace)
-
-
-@dataclasses.dataclass(frozen=True)
-class Recorded:
-    """There are records from `first_step` on."""
-
-    first_step: int
-
-    def tell(self, reporter, trace):
-        reporter.on_records(trace, self.first_step)
-
-
-@dataclasses.dataclass(frozen=True)
-class Counted:
-    """There are histograms of the gradients of an update."""
-
-    histogram: Any
-
-    def tell(self, reporter, trace):
-        reporter.on_histogram(self.histogram, trace)
-
-
-@dataclasses.dataclass(frozen=True)
-class EpochEnded:
-    """An epoch is over."""
-
-    epoch: int
-
-    def tell(self, reporter, trace):
-        reporter.on_epoch(trace, self.epoch)
-
-
-@dataclasses.dataclass(frozen=True)
-class Ended:
-    """The run is over."""
-
-    findings: list
-
-    def tell(self, reporter, trace):
-        reporter.close(trace, self.findings)
-
-
 class Guarded:
-    """Passes events on to a reporter until one fails, then drops it.
+    """Passes on what happens to a reporter until it fails, then drops it.
 
     A full disk or a directory that vanished costs the reports, not the run:
     the first failure makes one warning, and the trace in memory stays
@@ -165,17 +101,17 @@ class Guarded:
         self._owner = owner
         self.failed = False
 
-    def deliver(self, event, trace):
+    def deliver(self, what, *arguments):
         """Let the reporter know.
 
         Args:
-            event: One of the events above.
-            trace: `Trace` of the run.
+            what: Str. Name of one of the methods of a `Reporter`.
+            *arguments: Its arguments.
         """
         if self.failed:
             return
         try:
-            event.tell(self.reporter, trace)
+            getattr(self.reporter, what)(*arguments)
         except Exception as error:
             self.abandon()
             warnings.warn(

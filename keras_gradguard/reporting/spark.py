@@ -22,8 +22,8 @@ def sparkline(values, encoding="utf-8"):
 
     Returns:
         Str of as many characters as values. A blank is what is not known
-        (NaN), `0` what is exactly zero beside others on a logarithmic scale,
-        `!` what is infinite.
+        (NaN), `0` what is exactly zero on a logarithmic scale, or if nothing
+        else is known, `!` what is infinite.
     """
     values = np.asarray(values, np.float64)
     bars = _BARS if can_show(_BARS, encoding) else _ASCII
@@ -31,14 +31,14 @@ def sparkline(values, encoding="utf-8"):
     if not len(known):
         return "".join("!" if np.isinf(v) else " " for v in values)
     levels = _levels(values, known, len(bars))
-    logarithmic = is_logarithmic(known)
+    zeros_told = is_logarithmic(known) or not known.any()
     signs = []
     for value, level in zip(values, levels, strict=True):
         if np.isnan(value):
             signs.append(" ")
         elif np.isinf(value):
             signs.append("!")
-        elif logarithmic and value == 0:
+        elif zeros_told and value == 0:
             signs.append("0")
         else:
             signs.append(bars[int(level)])

@@ -37,7 +37,8 @@ def _long(trace, pandas):
     for name, values in _of_records(trace).items():
         parts.append(_part(name, trace.steps, values[:, np.newaxis]))
     for name in SERIES:
-        parts.append(_part(name, *trace.measured(name), trace.layers))
+        steps, values = trace.measured(name)
+        parts.append(_part(name, steps, values, trace.layers))
     steps, sites = trace.activation_steps, trace.sites
     for name in ACTIVATION_SERIES:
         parts.append(_part(name, steps, trace.activation(name), sites))

@@ -7,6 +7,7 @@ fit its type is left out.
 import collections
 import dataclasses
 import functools
+import itertools
 import re
 import types
 import typing
@@ -194,11 +195,14 @@ class RunInfo:
         """
         outer = {path: self.of_user(path)[0] for path in self.layers}
         many = collections.Counter(outer.values())
+        starts = {path: _starts(path) for path in outer}
+        shared = collections.Counter(itertools.chain(*starts.values()))
         names = {}
         for path, around in outer.items():
             if path != around:
+                apart = (start for start in starts[path] if shared[start] == 1)
                 alone = many[around] == 1
-                names[path] = around if alone else _apart(path, around, outer)
+                names[path] = around if alone else next(apart, path)
         return [names.get(str(layer), str(layer)) for layer in layers]
 
     def in_words(self, text):
@@ -215,14 +219,10 @@ class RunInfo:
         return self.sites.get(str(path), {})
 
 
-def _apart(path, around, paths):
-    """Return the shortest start of a path that no other one in a layer has."""
+def _starts(path):
+    """Return a path and the folders it is in, the outermost first."""
     pieces = path.split("/")
-    for end in range(around.count("/") + 2, len(pieces)):
-        start = "/".join(pieces[:end])
-        if sum(f"{other}/".startswith(f"{start}/") for other in paths) == 1:
-            return start
-    return path
+    return ["/".join(pieces[: end + 1]) for end in range(len(pieces))]
 
 
 def _read(kind, values):

@@ -26,7 +26,7 @@ def make(folder, runs):
         ("report_dark", report, (900, 1250), True),
         ("report_phone", report, (390, 1500), False),
         ("report_resnet_phone", runs / "resnet/report.html", (390, 1500), 0),
-        ("report_index", index, (1000, 420), False),
+        ("report_index", index, (1000, 600), False),
         ("report_index_phone", index, (390, 1400), False),
     ):
         with browsing(*size) as page:

@@ -20,8 +20,23 @@ def hover(page, x, y):
     """Point at a place of the map."""
     page.script("document.activeElement.blur()")
     page.move_to(".heatmap canvas", x, y)
-    # To move may scroll, and the head of the tab would lie over its options.
-    page.script("window.scrollTo(0, 0)")
+    to_top(page)
+
+
+def to_top(page):
+    """Scroll to the top: the head of the tab lies over what is scrolled."""
+    top = (
+        "window.scrollTo({top: 0, behavior: 'instant'});"
+        "const done = arguments[0];"
+        "requestAnimationFrame(() => requestAnimationFrame(() =>"
+        "done(window.scrollY === 0)))"
+    )
+    page.wait(lambda: page.chrome.execute_async_script(top))
+
+
+def loaded(page):
+    """Wait until what was asked for is drawn."""
+    page.wait(lambda: not page.all("main[aria-busy=true]"))
 
 
 def compare(page, runs, total):
@@ -59,17 +74,20 @@ def _wide(folder, url, total):
             _shot(folder, page, name)
         page.drag(".heatmap canvas", 0.3, 0.4, 0.6)
         page.wait(lambda: page.find(".steps button").is_enabled())
-        page.wait(lambda: not page.all("main[aria-busy=true]"))
+        loaded(page)
         hover(page, 0.5, 0.6)
         _shot(folder, page, "zoom")
         page.script("document.querySelector('.steps button').click()")
         page.wait(lambda: not page.find(".steps button").is_enabled())
         page.find("button.toggle").click()
         page.wait(lambda: len(page.all(".runs tbody tr")) == total)
+        loaded(page)
+        to_top(page)
         _shot(folder, page, "runs")
         page.find("button.toggle").click()
         compare(page, ["moons_sigmoid", "moons_relu"], 2)
         page.wait(lambda: len(page.all(".detail svg")) == 4)
+        to_top(page)
         _shot(folder, page, "compare")
 
 

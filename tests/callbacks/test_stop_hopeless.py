@@ -42,9 +42,9 @@ def make(kind):
     return model
 
 
-def fit(model, *callbacks, **arguments):
+def fit(model, *callbacks, epochs=EPOCHS, **arguments):
     return model.fit(
-        X, Y, batch_size=16, epochs=EPOCHS, verbose=0, shuffle=False,
+        X, Y, batch_size=16, epochs=epochs, verbose=0, shuffle=False,
         callbacks=list(callbacks), **arguments,
     )  # fmt: skip
 
@@ -65,6 +65,15 @@ def test_a_training_that_cannot_work_is_ended(kind, rules):
     assert stop.finding.rule in rules
     assert stop.verdict == str(stop.finding)
     assert len(history.history["val_loss"]) == len(history.epoch)
+
+
+def test_the_last_epoch_has_nothing_to_end():
+    stop = kgg.stop_hopeless()
+    epochs = len(fit(make("dead"), stop).epoch)
+    assert stop.verdict is not None
+    again = kgg.stop_hopeless()
+    assert len(fit(make("dead"), again, epochs=epochs).epoch) == epochs
+    assert again.verdict is None
 
 
 def test_a_training_that_works_is_left_alone():

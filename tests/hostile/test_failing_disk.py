@@ -44,18 +44,18 @@ def run(folder):
         return error
     trace = Trace(["a", "b"], ["a/k", "b/k"], [0, 1], meta={"model": "net"})
 
-    def deliver(event):
+    def deliver(what, *arguments):
         for guarded in reporters:
-            guarded.deliver(event, trace)
+            guarded.deliver(what, *arguments)
 
     for step in range(12):
         trace.append([step], [[1.0, 2.0]], extra={"loss": [0.5]})
-        deliver(reporter.Recorded(step))
+        deliver("on_records", trace, step)
     trace.append_epoch(0, 11, {"loss": 0.5})
     trace.append_updates([11], [[1.0, 1.0]], [[0.1, 0.1]])
-    for event in (reporter.Found(FOUND), reporter.EpochEnded(0)):
-        deliver(event)
-    deliver(reporter.Ended(FOUND))
+    deliver("on_findings", FOUND, trace)
+    deliver("on_epoch", trace, 0)
+    deliver("close", trace, FOUND)
     return trace
 
 

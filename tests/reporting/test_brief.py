@@ -9,6 +9,7 @@ from keras_gradguard.reporting.brief import depth_profile
 from keras_gradguard.reporting.brief import first_sentence
 from keras_gradguard.reporting.brief import loss_so_far
 from keras_gradguard.reporting.brief import named_run
+from keras_gradguard.reporting.lives import counted
 from tests.diagnosis.synthetic import make_trace
 from tests.diagnosis.synthetic import steady
 
@@ -122,3 +123,25 @@ def test_dead_units_are_shown_as_shares_of_the_layers_that_can_die():
     np.testing.assert_allclose(
         values, np.median(dead[50:100][:, [0, 2]], axis=0), rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "net/a, net/ab, net/a.b and net/c(1): the gradient is zero.",
+            "4 layers: the gradient is zero.",
+        ),
+        (
+            "Validation is not: net/a, net/ab and 1055 more layers lag.",
+            "Validation is not: 1,057 layers lag.",
+        ),
+        ("net/a and net/ab get nothing.", None),
+        ("net/a gets less gradient than net/c(1).", None),
+        ("net/a/x, net/a/y and net/a/z get nothing.", None),
+    ],
+)
+def test_layers_that_stand_beside_a_text_are_counted_in_it(text, shown):
+    layers = ["net/a", "net/ab", "net/a.b", "net/c(1)"]
+    assert counted(text, layers) == (shown or text)
+    assert counted(text, layers[:1]) == text

@@ -206,7 +206,7 @@ def test_any_name_can_be_told_in_any_encoding(encoding):
     out = done.stdout.decode(encoding)
     assert "vanishing_gradient" in out
     assert "e[1]" in out
-    bars = out.split("from input to output: ")[1].split(" (")[0]
+    bars = out.split("input to output: ")[1].split(" (")[0]
     assert len(bars) == 4
     if encoding != "utf-8":
         assert bars.isascii()

@@ -138,13 +138,13 @@ def test_vanished_directory_costs_one_warning(tmp_path, sick):
     shutil.rmtree(tmp_path / "run")
     told = "GradientMonitor: writing into `log_dir` failed.*Training goes on"
     with pytest.warns(GradGuardWarning, match=told):
-        guarded.deliver(reporter.EpochEnded(0), trace)
+        guarded.deliver("on_epoch", trace, 0)
     assert guarded.failed
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        guarded.deliver(reporter.Found(findings), trace)
-        guarded.deliver(reporter.Recorded(0), trace)
-        guarded.deliver(reporter.Ended(findings), trace)
+        guarded.deliver("on_findings", findings, trace)
+        guarded.deliver("on_records", trace, 0)
+        guarded.deliver("close", trace, findings)
 
 
 def test_infinite_and_missing_values_are_json(tmp_path, broken):

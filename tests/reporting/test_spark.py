@@ -37,7 +37,7 @@ def test_nothing_to_show():
     assert sparkline([]) == ""
     assert sparkline([np.nan]) == " "
     assert sparkline([np.inf]) == "!"
-    assert len(sparkline([0.0, 0.0])) == 2
+    assert sparkline([0.0, 0.0]) == "00"
     assert len(sparkline([-1.0, 5.0])) == 2
 
 

@@ -163,26 +163,6 @@ def test_effects_stand_under_their_cause_without_remedies(page):
     assert page.find(".finding .copy").text == "Copy"
 
 
-def test_a_card_does_not_list_its_layers_twice(page):
-    layers = ["net/a", "net/ab", "net/a.b", "net/c(1)"]
-
-    def counted(text, names=layers):
-        told = json.dumps([text, names])
-        return module(page, "findings", f"m.counted(...{told})")
-
-    text = "net/a, net/ab, net/a.b and net/c(1): the gradient is zero."
-    assert counted(text) == "4 layers: the gradient is zero."
-    text = "net/a, net/ab and 1,055 more layers validate with averages."
-    assert counted(text) == "1,057 layers validate with averages."
-    for text in (
-        "net/a and net/ab get nothing.",
-        "net/a gets less gradient than net/c(1).",
-        "net/a/x, net/a/y and net/a/z get nothing.",
-    ):
-        assert counted(text) == text
-    assert counted("net/a and 3 more layers.", layers[:1]).startswith("net/a")
-
-
 def test_picture_table_and_link_are_taken_along(page, tmp_path):
     page.chrome.execute_cdp_cmd(
         "Browser.setDownloadBehavior",

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_gradguard._files import jsonable
 from keras_gradguard._optional import tensorboard
+from keras_gradguard.reporting.lives import counted
 from keras_gradguard.reporting.lives import culprits
 from keras_gradguard.reporting.reporter import SHARE_OF_TIME
 from keras_gradguard.reporting.tensorboard import chunks as _chunks
@@ -94,10 +95,7 @@ class TabSeries:
         header = self._header()
         gone = [f for f in history if f.status in ("resolved", "withdrawn")]
         for key, some in (("findings", findings), ("gone", gone)):
-            header[key] = [
-                {**finding.to_dict(), "layers": culprits(finding, trace)}
-                for finding in some
-            ]
+            header[key] = [_as_shown(finding, trace) for finding in some]
         reasons = trace.meta.get("not_judged") or ()
         header["not_judged"] = [str(reason) for reason in reasons]
         self._write(step, _chunks.FINDINGS_TAG, header)
@@ -276,6 +274,13 @@ class TabSeries:
         self._file.write_tensor(
             time.time(), step, tag, _chunks.pack(header, arrays), metadata
         )
+
+
+def _as_shown(finding, trace):
+    """Return a finding as JSON; its card lists the layers, its text none."""
+    layers = culprits(finding, trace)
+    message = counted(finding.message, layers)
+    return {**finding.to_dict(), "layers": layers, "message": message}
 
 
 def _variables(trace, names):

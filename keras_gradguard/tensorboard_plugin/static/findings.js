@@ -100,25 +100,9 @@ function breakable(text) {
     (i ? [html("wbr"), part] : [part]));
 }
 
-/** A text in which a list of three layers and more is their number. */
-export function counted(text, layers) {
-  if (layers.length < 3) return text;
-  const names = [...layers].sort((a, b) => b.length - a.length)
-    .map((name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  const one = `(?:${names.join("|")})(?![\\w/])`;
-  const list = new RegExp(`(?<![\\w/])${one}(?:, ${one})*` +
-    ` and (?:${one}|([\\d,]+) more layers)`, "g");
-  return text.replace(list, (found, more) => {
-    const listed = found.split(/, | and /).length - (more ? 1 : 0);
-    const count = listed + Number((more ?? "0").replaceAll(",", ""));
-    return count > 2 ? `${integer(count)} layers` : found;
-  });
-}
-
 /** The first sentence, and the rest folded away. */
 function message(finding, prefix) {
-  // They stand below it, to be opened.
-  const text = counted(finding.message, finding.layers);
+  const text = finding.message;
   const short = prefix ? text.replaceAll(prefix, "") : text;
   const end = short.search(/[.!?] [A-Z]/) + 1;
   const rest = short.slice(end).trim();
@@ -139,8 +123,13 @@ function ending(path, most = 44) {
     ? `…/${folders.join("/")}` : path, most);
 }
 
+/** The layers that stand as buttons on the card of a finding. */
+export function namedLayers(finding) {
+  return finding.layers.slice(0, 6);
+}
+
 function layerButtons(finding, layers, onPick) {
-  const shown = finding.layers.slice(0, 6);
+  const shown = namedLayers(finding);
   const parts = shown.map((layer) =>
     layers.includes(layer)
       ? html("button", {
@@ -222,8 +211,11 @@ export function findingsList(overview, onPick) {
       ? "The rules look at the record again and again while it grows. " +
         "They have found nothing so far."
       : "No rule has found a problem."));
-    for (const reason of overview.not_judged ?? []) {
-      cards.push(html("p", { class: "dim" }, `Not judged: ${reason}`));
+    const { not_judged: reasons, first_step: first, last_step: last } = overview;
+    const steps = many(last + 1 - first, "step");
+    for (const reason of reasons ?? []) {
+      cards.push(html("p", { class: "dim" },
+        `Not judged in ${steps}: ${reason}.`));
     }
   }
   return [...cards, ...goneList(gone, prefix)];

@@ -4,7 +4,8 @@ import { svg } from "./dom.js";
 import { drawBand, drawLine, drawRug, smooth } from "./lines.js";
 import { scaleAround, ValueScale } from "./scale.js";
 
-const TOP = 8;
+// Room for the word that says which scale it is.
+const TOP = 14;
 const BOTTOM = 6;
 // Where a logarithm has no place for it, 0 gets a row of its own.
 const ZERO = 16;
@@ -159,7 +160,7 @@ export class LineChart {
     } else if (ticks.length) {
       // Which scale it is was chosen for the reader, so it is said.
       text(this.y.log ? "log" : "linear", { class: "tick kind",
-        x: x.right, y: TOP + 2, "text-anchor": "end" });
+        x: x.right, y: TOP - 5, "text-anchor": "end" });
     }
     parts.push(svg("line", {
       class: "axis", x1: x.left, x2: x.right, y1: foot, y2: foot,

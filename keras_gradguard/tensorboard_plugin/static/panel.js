@@ -6,7 +6,8 @@ import { REVERSED, TABLE } from "./colormap.js";
 import { Detail } from "./detail.js";
 import { html } from "./dom.js";
 import { savePicture, saveTable } from "./exporting.js";
-import { findingsList, leftOutLine, markers, verdictLine } from "./findings.js";
+import { findingsList, leftOutLine, markers, namedLayers, verdictLine } from
+  "./findings.js";
 import { integer, many, METRICS, metricValue, number } from "./format.js";
 import { HeatMap } from "./heatmap.js";
 import { LineChart } from "./linechart.js";
@@ -160,7 +161,9 @@ export class RunPanel {
     if (!matrix) return;
     const culprits = new Set(
       this.findings.flatMap((finding) => finding.layers));
-    this.indices = pick(matrix.rows, overview, view, culprits);
+    // All of a hundred culprits among normalizations would make stripes again.
+    this.indices = pick(
+      matrix.rows, overview, view, this.findings.flatMap(namedLayers));
     this.shown = withRows(matrix, this.indices);
     const owner = (row) => row.slice(0, row.lastIndexOf("/"));
     this.map.set(this.shown, this.shown.rows.filter((row) =>

@@ -22,7 +22,7 @@ def in_front(run):
     Args:
         run: `RunInfo` of the run.
     """
-    found = []
+    found: list = []
     for path, info in run.layers.items():
         if path == run.data.input_layer:
             return found
