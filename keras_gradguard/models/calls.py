@@ -43,8 +43,8 @@ _COMPILED = {
     "run_eagerly": False,
     "steps_per_execution": 1,
 }
-# Keras keeps no more of "auto" than what it comes to. On TensorFlow that depends
-# on devices.
+# Keras keeps no more of "auto" than what it comes to, which depends on devices
+# on TensorFlow.
 if keras.backend.backend() != "tensorflow":
     _COMPILED["jit_compile"] = keras.backend.backend() == "jax"
 _LONGEST = 40
