@@ -4,8 +4,8 @@
         [--only NAME,NAME] [--all] [--seeds 1] [--by monitor,check]
         [--kept 1] [--lot] [--score] [--out remedies.jsonl]
 
-Each program that does not learn is trained, watched; with `--kept 1` or `2`
-those that no rule was made with, with `--lot` those alone whose lot is the
+Each program that does not learn is trained, watched; with `--kept 1`, `2` or
+`4` those that no rule was made with, with `--lot` those alone whose lot is the
 backend that runs. A program that is in the file already is left out.
 
 Every remedy of each cause is run with `exec` in the program, built anew, in the
@@ -32,6 +32,7 @@ import keras
 from detection import field_sides  # noqa: F401  it fills the set
 from detection import kept_again
 from detection import kept_sick
+from detection import kept_third
 from detection.field_sick import SICK
 from detection.gains import LEARNT
 from detection.gains import gain
@@ -130,7 +131,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--all", action="store_true", help="train with each")
-    parser.add_argument("--kept", choices=("1", "2"))
+    parser.add_argument("--kept", choices=("1", "2", "4"))
     for flag in ("lot", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     parser.add_argument("--out", default="remedies.jsonl")
@@ -140,8 +141,12 @@ def main():
         lines = [json.loads(text) for text in out.read_text().splitlines()]
     here = keras.backend.backend()
     done = {(e["name"], e["seed"], e["by"]) for e in lines}
-    sets = {None: SICK, "1": kept_sick.SICK, "2": kept_again.SICK}
-    programs = sets[arguments.kept]
+    programs = {
+        None: SICK,
+        "1": kept_sick.SICK,
+        "2": kept_again.SICK,
+        "4": kept_third.SICK,
+    }[arguments.kept]
     for name, (_, _, program) in programs.items():
         # What no score shows cannot be seen to heal.
         if arguments.score or name in kept_sick.LABELLED:

@@ -7,7 +7,20 @@ LEARNT = 0.45
 
 
 def gain(model, x, y):
-    """Return how much better than a constant a model predicts."""
+    """Return how much better than a constant a model predicts.
+
+    Args:
+        model: The model.
+        x: Inputs, or what gives batches of inputs and targets.
+        y: Targets, or None.
+    """
+    if y is None:
+        places = range(len(x)) if hasattr(x, "__getitem__") else None
+        batches = list(x) if places is None else [x[at] for at in places]
+        x, y = (
+            np.concatenate([np.asarray(batch[part]) for batch in batches])
+            for part in (0, 1)
+        )
     given = model.predict(x, verbose=0)
     given = np.asarray(given[0] if isinstance(given, list) else given)
     if not np.isfinite(given).all():

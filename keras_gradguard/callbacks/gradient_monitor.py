@@ -33,8 +33,10 @@ from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.exceptions import GradGuardFinding
 from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.findings.finding import Finding
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import run_info
 from keras_gradguard.models.recurrent import not_measured
+from keras_gradguard.recording.fit_exit import fit_frame
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.schedule import full_executions
 from keras_gradguard.recording.weights import WeightWatch
@@ -292,7 +294,9 @@ class GradientMonitor(WatchingCallback):
         self._watch.start(recording, self.params.get("steps"))
         if self.histogram_freq:
             self._watch.record_histograms()
-        self._planned = run_info.facts(model, self.params)
+        iterator = keras_private.epoch_iterator(fit_frame())
+        batches = bool(keras_private.gives_batches(iterator))
+        self._planned = run_info.facts(model, self.params, batches)
         if self.capsule is not None:
             self._planned["capsule"] = True
         self._watch.guard(self._begin)

@@ -61,6 +61,18 @@ class Remedy:
         )
 
 
+def edits_of(remedy: Remedy) -> list[tuple[str | None, dict[str, Any]]]:
+    """Return the edits of a remedy, each a pair of name and arguments.
+
+    Args:
+        remedy: `Remedy`.
+    """
+    if remedy.action == "several":
+        changes = remedy.arguments.get("changes", [])
+        return [(one["action"], one["arguments"]) for one in changes]
+    return [(remedy.action, remedy.arguments)]
+
+
 def _apply(action: str, arguments: dict[str, Any], model: Any) -> Any:
     from keras_gradguard import edits
 

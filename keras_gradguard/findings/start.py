@@ -127,6 +127,11 @@ class Start:
     found: list[Any] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
 
+    @property
+    def facts(self):
+        """`DataFacts` of the only output, or None."""
+        return self.heads[0].facts if len(self.heads) == 1 else None
+
     def tells(self, *rules):
         """Return whether one of some rules found something.
 

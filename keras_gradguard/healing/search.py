@@ -10,6 +10,7 @@ from keras_gradguard._text import count
 from keras_gradguard.diagnosis.remedies.training import for_slow
 from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
+from keras_gradguard.findings.remedy import edits_of
 from keras_gradguard.healing.attempt import Attempt
 from keras_gradguard.healing.attempt import failed
 from keras_gradguard.healing.progress import Progress
@@ -273,22 +274,22 @@ def _key(remedy):
 
 def _of_whole_run(remedy, steps):
     """Return a remedy whose schedules last for the run, not for a trial."""
-    changes = [{"action": remedy.action, "arguments": remedy.arguments}]
-    if remedy.action == edits.SEVERAL:
-        changes = remedy.arguments["changes"]
+    edits_now = edits_of(remedy)
     longer = [
-        {"action": c["action"], "arguments": {**c["arguments"], "steps": steps}}
-        if c["action"] == "schedule"
-        else c
-        for c in changes
+        (action, {**how, "steps": steps} if action == "schedule" else how)
+        for action, how in edits_now
     ]
-    if longer == changes:
+    if longer == edits_now:
         return remedy
     return Remedy(
         remedy.title,
         remedy.why,
         action=edits.SEVERAL,
-        arguments={"changes": longer},
+        arguments={
+            "changes": [
+                {"action": action, "arguments": how} for action, how in longer
+            ]
+        },
     )
 
 

@@ -43,6 +43,10 @@ _COMPILED = {
     "run_eagerly": False,
     "steps_per_execution": 1,
 }
+# Keras keeps no more of "auto" than what it comes to, which depends on devices
+# on TensorFlow.
+if keras.backend.backend() != "tensorflow":
+    _COMPILED["jit_compile"] = keras.backend.backend() == "jax"
 _LONGEST = 40
 
 
@@ -77,7 +81,8 @@ def call_of(thing):
 def compiled_with(model):
     """Return the arguments that a model was compiled with, as plain JSON.
 
-    The optimizer is left out, and what a line of code cannot tell.
+    The optimizer is left out, and what a line of code cannot tell; `untold` is
+    True where these are metrics.
 
     Args:
         model: A Keras model.
@@ -95,6 +100,8 @@ def compiled_with(model):
         try:
             value = _entries(config.get(key, default))
         except _Untellable:
+            if "metrics" in key:
+                given["untold"] = True
             continue
         if not _same(default, value) and value != []:
             given[key] = value

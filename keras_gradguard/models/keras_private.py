@@ -183,8 +183,8 @@ def tap_dataset(iterator, through):
         iterator._distributed_dataset = through(dataset)
 
 
-def batch_rows(iterator):
-    """Return the batch size of arrays that are not shuffled, else None.
+def gives_batches(iterator):
+    """Return whether a `fit` iterates over what is no array, None if unknown.
 
     What adapts data for `fit` is known by its class, since 3.0.
 
@@ -192,8 +192,20 @@ def batch_rows(iterator):
         iterator: What `epoch_iterator` returned.
     """
     adapter = getattr(iterator, "data_adapter", None)
-    if type(adapter).__name__ != "ArrayDataAdapter":
+    if adapter is None:
         return None
+    return type(adapter).__name__ != "ArrayDataAdapter"
+
+
+def batch_rows(iterator):
+    """Return the batch size of arrays that are not shuffled, else None.
+
+    Args:
+        iterator: What `epoch_iterator` returned.
+    """
+    if gives_batches(iterator) is not False:
+        return None
+    adapter = iterator.data_adapter
     shuffled = getattr(adapter, "_shuffle", True)
     return None if shuffled else getattr(adapter, "_batch_size", None)
 

@@ -15,6 +15,8 @@ _REGULARIZERS = (
     "kernel_regularizer",
     "bias_regularizer",
     "recurrent_regularizer",
+    "depthwise_regularizer",
+    "pointwise_regularizer",
     "embeddings_regularizer",
     "activity_regularizer",
 )

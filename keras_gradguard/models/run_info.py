@@ -48,12 +48,13 @@ def check_model(owner, model):
         )
 
 
-def facts(model, params):
+def facts(model, params, batches=False):
     """Facts about a run, as plain JSON types.
 
     Args:
         model: A compiled model.
         params: `params` of a callback.
+        batches: Bool. Whether the data come as batches, and not as arrays.
 
     Returns:
         Dict with `backend`, `keras_version`, `model`, `model_kind`,
@@ -61,6 +62,8 @@ def facts(model, params):
         loss, None where there are several), `compiled` (see
         `calls.compiled_with`), `inputs` (how many), `outputs` (one dict with
         the fields of `Output` each), `own_code` (see
+        `own_code.edges_of_own_code`), `rescaling`, `batches`,
+        `epochs_planned`, `steps_per_epoch`.
         `own_code.edges_of_own_code`), `rescaling`, `noise`,
         `others` (optimizers beside the compiled one), `epochs_planned`,
         `steps_per_epoch`.
@@ -86,6 +89,7 @@ def facts(model, params):
             for layer in forward_layers(model)
             if isinstance(layer, keras.layers.Rescaling)
         ],
+        "batches": batches,
         "noise": _noise(model),
         "others": _others(model, several),
         "epochs_planned": params.get("epochs"),
@@ -93,11 +97,12 @@ def facts(model, params):
     }
 
 
-def run_info_of(model):
+def run_info_of(model, batches=False):
     """What a model tells before it runs, as a `Trace` would tell it.
 
     Args:
         model: A Keras model.
+        batches: Bool. Whether its data come as batches.
 
     Returns:
         `RunInfo`.
@@ -108,7 +113,7 @@ def run_info_of(model):
         layer_path(layer): layer_info(layer, wrappers.get(id(layer)))
         for layer in found
     }
-    return RunInfo.of({**facts(model, {}), "layer_info": layers})
+    return RunInfo.of({**facts(model, {}, batches), "layer_info": layers})
 
 
 def empty_trace(table, facts):

@@ -25,6 +25,7 @@ class Samples:
         all_x: Structure of as many inputs as were read at no great cost.
         all_y: The same for the targets, or None.
         notes: Tuple of str. What was taken of `x` that `fit` will not get.
+        batches: Bool. Whether `x` gives batches and is no array.
     """
 
     x: object
@@ -32,6 +33,7 @@ class Samples:
     all_x: object
     all_y: object
     notes: tuple = ()
+    batches: bool = False
 
 
 def take(x, y=None, rows=128, batch_size=32):
@@ -64,7 +66,7 @@ def take(x, y=None, rows=128, batch_size=32):
             )
         notes = _taken(x)
         x, y = _from_batches(x, max(1, rows // max(1, batch_size)))
-        return Samples(x, y, x, y, notes)
+        return Samples(x, y, x, y, notes, batches=True)
     x = _structure(x)
     y = None if y is None else _structure(y)
     if not _leaves(x):
@@ -104,9 +106,7 @@ def _leaves(structure):
 
 
 def _shapes(value):
-    shapes = [
-        np.shape(leaf) for leaf in keras.tree.flatten(value) if leaf is not None
-    ]
+    shapes = [np.shape(leaf) for leaf in _leaves(value)]
     return shapes[0] if len(shapes) == 1 else shapes
 
 

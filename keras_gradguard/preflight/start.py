@@ -27,17 +27,18 @@ _L = keras.layers
 _NORMALIZE = (*graph.NORMALIZATIONS, _L.Normalization)
 
 
-def configured(model):
+def configured(model, batches=False):
     """Return what the configuration of a model alone tells.
 
     Args:
         model: A Keras model.
+        batches: Bool. Whether its data come as batches.
 
     Returns:
         `Start` with `run` and the outputs of `heads`.
     """
     heads = [HeadStart(output) for output in configuration.outputs_of(model)]
-    return Start(run_info_of(model), heads)
+    return Start(run_info_of(model, batches), heads)
 
 
 def measured(model, data, untrained, missing, notes_too=True):
@@ -57,7 +58,7 @@ def measured(model, data, untrained, missing, notes_too=True):
     Raises:
         building.CannotRun: If the model cannot be run on the data.
     """
-    start = configured(model)
+    start = configured(model, data.batches)
     start.nonfinite = _nonfinite(data)
     if start.nonfinite:
         # All that comes behind would be NaN as well.

@@ -51,6 +51,7 @@ class RunInfo:
         others: Dict from the name that an optimizer has in the model, beside
             the compiled one, to its `OptimizerFacts`.
         capsule: Whether the run was asked to keep a capsule.
+        batches: Whether the data came as batches, and not as arrays.
     """
 
     backend: str | None = None
@@ -76,6 +77,7 @@ class RunInfo:
     noise: dict = dataclasses.field(default_factory=dict)
     others: dict = dataclasses.field(default_factory=dict)
     capsule: bool = False
+    batches: bool = False
 
     @classmethod
     def of(cls, meta):

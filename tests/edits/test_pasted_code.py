@@ -15,6 +15,12 @@ from keras import layers
 from keras import ops
 
 import keras_gradguard as kgg
+from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
+from keras_gradguard.diagnosis.remedies.model import change_layers
+from keras_gradguard.diagnosis.remedies.model import reinitialize
+from keras_gradguard.diagnosis.remedies.paste import written
+from keras_gradguard.diagnosis.remedies.training import clip
+from keras_gradguard.models.run_info import run_info_of
 
 _RNG = np.random.default_rng(0)
 X = _RNG.uniform(-1, 1, (256, 4)).astype("float32")
@@ -161,6 +167,27 @@ def penalty_on_attention():
     return model, SERIES, X[:, :1]
 
 
+def penalty_on_parts_of_convolutions():
+    strong = keras.regularizers.L2(10.0)
+    of_parts = {
+        "depthwise_regularizer": strong,
+        "pointwise_regularizer": strong,
+    }
+    model = sequential(
+        layers.Reshape((4, 1)),
+        layers.SeparableConv1D(
+            16, 3, padding="same", activation="relu", **of_parts
+        ),
+        layers.DepthwiseConv1D(
+            3, activation="relu", depthwise_regularizer=strong, name="deep"
+        ),
+        layers.Flatten(),
+        layers.Dense(1, name="out"),
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model, X, Y
+
+
 class Twice(layers.Layer):
     """A layer of the user's own that holds others."""
 
@@ -253,6 +280,24 @@ def rate_that_jumps():
     return model, X, Y
 
 
+class Reader(keras.utils.PyDataset):
+    """Hands out batches of columns and prices of other scales."""
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, at):
+        rows = slice(32 * at, 32 * at + 32)
+        x = X[rows] * [3000.0, 1.0, 1.0, 1.0] + [5000.0, 0.0, 1970.0, 0.0]
+        return x.astype("float32"), 3e5 + 1e5 * Y[rows]
+
+
+def prices_from_a_reader():
+    model = small(1)
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model, Reader(), None
+
+
 # name: (who tells, what its code must keep, what it must not say).
 PROGRAMS = {
     clip_that_cuts_all: ("fit", ("momentum=0.9", "nesterov=True"), ("clip",)),
@@ -273,6 +318,11 @@ PROGRAMS = {
         "fit",
         ('name="attend"', "L2(l2=0.0001"),
         ("query",),
+    ),
+    penalty_on_parts_of_convolutions: (
+        "fit",
+        ("pointwise_regularizer", "DepthwiseConv1D(", 'padding="same"'),
+        ("=10", "kernel_reg"),
     ),
     penalty_in_own_layer: ("fit", ("twice/part1/kernel",), ("Twice",)),
     clip_under_a_loss_scale: (
@@ -360,6 +410,153 @@ def test_the_first_remedy_runs_as_pasted_and_makes_the_run_learn(make):
     names = pasted(make, code)
     fit(names)
     assert gain(names) > 0.45, code
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("by", ["check", "fit"])
+def test_data_that_a_reader_hands_out_are_scaled_inside_of_the_model(by):
+    names = built(prices_from_a_reader)
+    if by == "check":
+        report = kgg.check(names["model"], names["x"])
+    else:
+        monitor = kgg.GradientMonitor(verbose=0)
+        fit(names, 4, callbacks=[monitor])
+        report = monitor.report()
+    advised = [r for f in report.ranked if not f.cause for r in f.remedies]
+    for remedy in advised:
+        names = pasted(prices_from_a_reader, remedy.code)
+    names = pasted(prices_from_a_reader, advised[0].code)
+    fit(names)
+    x, y = (
+        np.concatenate(parts)
+        for parts in zip(*map(Reader().__getitem__, range(8)), strict=True)
+    )
+    # `check` names inputs and targets apart, and the first remedy is of one.
+    least = 0.45 if by == "fit" else -np.inf
+    assert gain({**names, "x": x, "y": y}) > least
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("columns", [1, 2])
+def test_keras_s_own_loss_takes_the_logits_of_one_that_is_not_finite(columns):
+    def entropy(y, given):
+        picked = ops.one_hot(ops.cast(y[:, 0], "int32"), 2)
+        picked = picked if columns == 1 else y
+        return -ops.mean(ops.sum(picked * ops.log(given - 50), axis=-1))
+
+    def make():
+        model = small(2)
+        model.compile(keras.optimizers.Adam(0.01), entropy)
+        labels = CLASSES[:, None]
+        return model, X, labels if columns == 1 else np.eye(2)[CLASSES]
+
+    names = built(make)
+    monitor = kgg.GradientMonitor(verbose=0)
+    fit(names, 1, callbacks=[monitor])
+    (finding,) = monitor.report().findings
+    names = pasted(make, finding.remedies[0].code)
+    fit(names)
+    given = names["model"].predict(X, verbose=0).argmax(axis=-1)
+    assert (given == CLASSES).mean() > 0.9
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("many", [2, 6])
+def test_of_few_and_many_layers_only_what_is_named_changes(many):
+    penalty = {"bias_regularizer": "l2", "kernel_regularizer": "l2"}
+    stack = [
+        layers.Conv1D(
+            4, 3, padding="same", dilation_rate=2, name=f"c{at}", **penalty
+        )
+        for at in range(many)
+    ]
+    model = sequential(*stack, layers.Dense(1, name="out"), inputs=(8, 2))
+    model.compile("adam", "mse")
+    small = {"module": "keras.regularizers", "class_name": "L2"}
+    small["config"] = {"l2": 1e-4}
+    changes = {f"net/c{i}": {"kernel_regularizer": small} for i in range(many)}
+    remedy = written(run_info_of(model), change_layers("...", "", changes))
+    names = {"model": model}
+    exec(remedy.code, names)
+    for old, new in zip(model.layers, names["model"].layers, strict=True):
+        before, after = old.get_config(), new.get_config()
+        changed = [key for key in before if before[key] != after[key]]
+        assert changed == ([] if old.name == "out" else ["kernel_regularizer"])
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("jit", ["auto", True, False])
+def test_a_model_is_compiled_again_as_it_was(jit):
+    if jit != "auto" and keras.backend.backend() == "tensorflow":
+        pytest.skip('what "auto" comes to depends on devices there')
+    model = small(1)
+    model.compile("adam", "mse", metrics=[lambda y, z: y], jit_compile=jit)
+    before = model.jit_compile
+    remedy = written(run_info_of(model), clip("...", threshold=1.0))
+    exec(remedy.code, {"model": model})
+    assert model.jit_compile == before
+    assert "own metrics" in remedy.code
+    assert jit != "auto" or "jit" not in remedy.code
+
+
+class Placed(layers.Layer):
+    """Adds what a table of its own has for each place."""
+
+    def __init__(self):
+        super().__init__(name="placed")
+        self.table = layers.Embedding(3, 8, name="places")
+
+    def build(self, shape):
+        self.table.build()
+        self.built = True
+
+    def call(self, x):
+        return x + self.table(ops.arange(x.shape[1]))
+
+
+@pytest.mark.once
+def test_indices_are_held_within_the_table_of_an_own_layer():
+    def make():
+        model = sequential(
+            layers.Embedding(20, 8),
+            Placed(),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(1, "sigmoid", name="out"),
+            inputs=(5,),
+        )
+        model.compile(keras.optimizers.Adam(0.05), "binary_crossentropy")
+        x = np.random.default_rng(1).integers(0, 20, (64, 5))
+        return model, x, (x.mean(axis=1, keepdims=True) > 9.5) * 1.0
+
+    run = run_info_of(make()[0])
+    (table,) = [path for path in run.layers if path.endswith("places")]
+    (first, *_) = for_nonfinite(run, [table], "index", 4)
+    names = pasted(make, written(run, first).code)
+    fit(names)
+    assert np.isfinite(names["model"].predict(names["x"], verbose=0)).all()
+
+
+@pytest.mark.once
+def test_kernels_are_drawn_anew_wherever_they_are():
+    inside = sequential(layers.Dense(8, "relu", name="a"), inputs=(32,))
+    model = sequential(
+        layers.Dense(32, "relu", name="h0"),
+        inside,
+        layers.Dense(1, name="out"),
+    )
+    model.compile("adam", "mse")
+    run = run_info_of(model)
+    old = [w.numpy().copy() for w in model.trainable_variables]
+    for layers_, drawn in ((["net/a"], [2]), (["net/act"], [0, 2, 4])):
+        remedy = written(run, reinitialize(layers_, "..."))
+        exec(remedy.code, {"model": model})
+        now = [w.numpy() for w in model.trainable_variables]
+        changed = [
+            i
+            for i, (one, other) in enumerate(zip(old, now, strict=True))
+            if not np.array_equal(one, other)
+        ]
+        assert changed == drawn
 
 
 @pytest.mark.once

@@ -1,11 +1,10 @@
 """The code of remedies: it runs as it stands where the model is compiled."""
 
-import re
-
 from keras_gradguard.diagnosis.remedies.expressions import Raw
 from keras_gradguard.diagnosis.remedies.expressions import broken
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.expressions import expression
+from keras_gradguard.diagnosis.remedies.expressions import holds_others
 from keras_gradguard.diagnosis.remedies.expressions import is_call
 from keras_gradguard.diagnosis.remedies.expressions import with_changes
 
@@ -13,14 +12,18 @@ _GRAPHS = ("sequential", "functional")
 # What a weight is drawn or held down by, and the names of weights by those of
 # their arguments.
 _OF_WEIGHTS = ("regularizer", "initializer")
-_WEIGHTS = {
-    "kernel": "kernel",
-    "recurrent": "recurrent_kernel",
-    "embeddings": "embeddings",
-    "bias": "bias",
-    "gamma": "gamma",
-    "beta": "beta",
+WEIGHTS = {
+    "kernel": ("kernel",),
+    "recurrent": ("recurrent_kernel",),
+    "depthwise": ("depthwise_kernel", "kernel"),
+    "pointwise": ("pointwise_kernel",),
+    "embeddings": ("embeddings",),
+    "bias": ("bias",),
+    "gamma": ("gamma",),
+    "beta": ("beta",),
 }
+# More layers that change alike are told by their names.
+_MANY = 4
 # An optimizer that is known by its name alone.
 CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 _SETTINGS = ("momentum", *CLIPS)
@@ -48,12 +51,39 @@ def change_layers(run, changes):
 
 
 def _put_changed(run, made):
+    if len(made) > _MANY and _alike(run, made):
+        return _of_many(made)
     calls = {}
     for path, (info, arguments) in made.items():
         if not is_call(info.get("call")):
             return _by_config(made)
         calls[path] = with_changes(info["call"], arguments)
     return put_layers(run, calls)
+
+
+def _alike(run, made):
+    """Whether the same is changed in plain layers that `get_layer` finds."""
+    first, *_ = [arguments for _, arguments in made.values()]
+    return all(
+        arguments == first
+        and path in (name_of(path), f"{run.model}/{name_of(path)}")
+        and not holds_others(info.get("call"))
+        for path, (info, arguments) in made.items()
+    )
+
+
+def _of_many(made):
+    first, *_ = [arguments for _, arguments in made.values()]
+    names = ["    " + expression(name_of(path)) + ",\n" for path in made]
+    return (
+        f"names = [\n{''.join(names)}]\n"
+        f"changes = {expression({'entries': first})}\n"
+        "changed = [\n"
+        "    type(old).from_config({**old.get_config(), **changes})\n"
+        "    for old in map(model.get_layer, names)\n"
+        "]\n"
+        "model = kgg.replace_layers(model, *changed)"
+    )
 
 
 def put_layers(run, calls):
@@ -97,13 +127,15 @@ def in_place(run, made):
     """
     weights: dict = {}
     rest = []
-    for path, (_, arguments) in made.items():
+    for path, (info, arguments) in made.items():
+        owned = info.get("shapes") or {}
         for name, value in arguments.items():
             what, kind = str(name).rpartition("_")[::2]
-            known = kind in _OF_WEIGHTS and what in _WEIGHTS
-            if known:
+            if kind in _OF_WEIGHTS and what in WEIGHTS:
+                named = [w for w in WEIGHTS[what] if w in owned]
+                named = named or list(WEIGHTS[what])
                 key = kind, expression(value)
-                weights.setdefault(key, []).append(f"{path}/{_WEIGHTS[what]}")
+                weights.setdefault(key, []).append(f"{path}/{named[0]}")
             else:
                 rest.append(f"# in {name_of(path)}: {name}={expression(value)}")
     if not weights:
@@ -125,6 +157,34 @@ def in_place(run, made):
     return "\n".join([*rest, *lines, compile_with(run)])
 
 
+def draw_anew(run, layers, how):
+    """Return code that draws the kernels of layers at random, where they are.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. Paths of layers; of those without a kernel, as an
+            activation is, nothing can be drawn.
+        how: Str. Name of a class in `keras.initializers`.
+    """
+    kernels = [
+        f"{path}/{name}"
+        for path in layers
+        for name, shape in (run.info(path).get("shapes") or {}).items()
+        if len(shape) > 1
+    ]
+    which = "variable.path in kernels"
+    named = f"kernels = {expression(kernels)}\n"
+    if not kernels:
+        named, which = "", 'variable.path.endswith("kernel")'
+    return (
+        f"{named}"
+        f"draw = keras.initializers.{how}(seed=1)\n"
+        "for variable in model.trainable_variables:\n"
+        f"    if {which}:\n"
+        "        variable.assign(draw(variable.shape))"
+    )
+
+
 def convert(run, pairing, layers, normalization=None, residual=False):
     """Return the code that gives hidden layers another pairing.
 
@@ -136,7 +196,7 @@ def convert(run, pairing, layers, normalization=None, residual=False):
         residual: Bool.
     """
     if run.model_kind == "subclassed":
-        return _in_place(run, pairing, layers)
+        return _in_place(run, pairing, layers, normalization, residual)
     more = {}
     if normalization:
         more["normalization"] = normalization
@@ -146,7 +206,7 @@ def convert(run, pairing, layers, normalization=None, residual=False):
     return f"model = {expression(told)}"
 
 
-def _in_place(run, pairing, layers):
+def _in_place(run, pairing, layers, normalization=None, residual=False):
     """Return code for the layers of a model that cannot be built anew."""
     named = [
         name_of(layer)
@@ -157,6 +217,14 @@ def _in_place(run, pairing, layers):
     how = f"how = kgg.presets.get({expression(pairing)})"
     if not named:
         return f"{how}  # in the hidden layers: Dense(units, **how)"
+    # Only the user's own `call` can put a layer between others.
+    if normalization:
+        kind = f"{normalization.title()}Normalization"
+        how = f"# and keras.layers.{kind}() behind each, in `call`\n{how}"
+    if residual:
+        how = (
+            f"# and `x + layer(x)` where the widths are equal, in `call`\n{how}"
+        )
     return (
         f"{how}\n"
         f"for name in {expression(named)}:\n"
@@ -186,21 +254,24 @@ def optimizer_of(run):
     return call(f"keras.optimizers.{facts.name}", **known)
 
 
-def compile_with(run, optimizer=None, loss=None):
+def compile_with(run, optimizer=None, loss=None, weights=None):
     """Return the line that compiles the model anew, all else as it was.
 
     Args:
         run: `RunInfo` of the run or the model.
         optimizer: A call, or None for the present one.
         loss: The new loss: a name or a call; None for the present one.
+        weights: Str. Code of the new weights of losses; None for the present.
     """
     compiled = {
         key: value
         for key, value in run.compiled.items()
-        if str(key).isidentifier()
+        if str(key).isidentifier() and key != "untold"
     }
     if loss is not None:
         compiled["loss"] = loss
+    if weights is not None:
+        compiled["loss_weights"] = Raw(weights)
     told = call(
         "keras.Model.compile",
         **{
@@ -211,65 +282,41 @@ def compile_with(run, optimizer=None, loss=None):
             **compiled,
         },
     )
-    return broken(told).replace("keras.Model.compile", "model.compile", 1)
+    told = broken(told).replace("keras.Model.compile", "model.compile", 1)
+    more = run.compiled.get("untold")
+    return f"{told}  # and with your own metrics" if more else told
 
 
-def use_loss(run, loss):
+def use_loss(run, loss, logits=None):
     """Return the code that trains by a loss, also in a model with its own.
 
     Args:
         run: `RunInfo` of the run or the model.
         loss: Str. Name of a function in `keras.losses`.
+        logits: Bool or None. Its `from_logits`.
     """
     if run.own_loss != "model" or run.model_kind != "subclassed":
-        return compile_with(run, None, loss)
+        return compile_with(run, None, loss_of(loss, logits))
+    more = "" if logits is None else f", from_logits={logits}"
     return (
         "def compute_loss(x=None, y=None, y_pred=None, *args, **kwargs):\n"
-        f"    return keras.ops.mean(keras.losses.{loss}(y, y_pred))\n"
+        f"    return keras.ops.mean(keras.losses.{loss}(y, y_pred{more}))\n"
         "\n"
         "model.compute_loss = compute_loss  # or as a method of its class"
     )
 
 
-UNIT_SCALE = (
-    "def unit_scale(values):\n"
-    '    if values.dtype.kind != "f":\n'
-    "        return values  # indices and classes stay\n"
-    "    spread = values.std(axis=0) + 1e-7\n"
-    "    return (values - values.mean(axis=0)) / spread\n"
-    "\n"
-)
-
-
-def of_one_output(run, code, layers):
-    """Return code that changes `y`, for the targets of one output of several.
+def loss_of(loss, logits=None):
+    """Return a loss for `compile`: its name, or a call that makes it.
 
     Args:
-        run: `RunInfo` of the run or the model.
-        code: Str. Code in which `y` is one array.
-        layers: List of str. Layers of the finding, that of the output as well.
+        loss: Str. Name of a function in `keras.losses`.
+        logits: Bool or None. Its `from_logits`.
     """
-    if len(run.outputs) < 2 or not re.search(r"^(\w+, )?y\b.* = ", code, re.M):
-        return code
-    at = [i for i, o in enumerate(run.outputs) if o.layer in map(str, layers)]
-    if not at or "map_structure" in code:
-        return code
-    losses = run.compiled.get("loss")
-    losses = losses.get("entries") if isinstance(losses, dict) else None
-    name = run.outputs[at[0]].name
-    key, back = at[0], f"y = [*every[:{at[0]}], y, *every[{at[0] + 1}:]]"
-    if isinstance(losses, dict) and name in losses:
-        key, back = name, f"y = {{**every, {expression(name)}: y}}"
-    lines = code.split("\n")
-    # What compiles and builds comes after the data.
-    last = max(i for i, line in enumerate(lines) if _of_targets(line))
-    lines.insert(last + 1, back)
-    first = f"every, y = y, y[{expression(key)}]  # the targets of {name}"
-    return "\n".join([first, *lines])
-
-
-def _of_targets(line):
-    return re.search(r"\by\b", line) is not None
+    if logits is None:
+        return loss
+    kind = "".join(word.title() for word in loss.split("_"))
+    return call(f"keras.losses.{kind}", from_logits=logits)
 
 
 def name_of(path):

@@ -69,9 +69,7 @@ def with_changes(told, changes):
         changes: Dict of arguments.
     """
     arguments = dict(told["arguments"])
-    inner = [
-        key for key in _INNER if any(map(is_call, _listed(arguments.get(key))))
-    ]
+    inner = holds_others(told)
     for key in inner:
         made = [
             with_changes(one, changes) if is_call(one) else one
@@ -82,6 +80,18 @@ def with_changes(told, changes):
         name = {k: arguments.pop(k) for k in ("name",) if k in arguments}
         arguments |= {**changes, **name}
     return {**told, "arguments": arguments}
+
+
+def holds_others(told):
+    """Return the arguments of a call that hold calls of layers or optimizers.
+
+    Args:
+        told: Dict: a call. Of what is none, nothing is known.
+    """
+    arguments = told["arguments"] if is_call(told) else {}
+    return [
+        key for key in _INNER if any(map(is_call, _listed(arguments.get(key))))
+    ]
 
 
 def _listed(value):

@@ -6,6 +6,7 @@ from keras_gradguard.diagnosis.remedies.code import CLIPS
 from keras_gradguard.diagnosis.remedies.expressions import is_clipped
 from keras_gradguard.diagnosis.remedies.paste import written
 from keras_gradguard.findings.causes import ranked
+from keras_gradguard.findings.remedy import edits_of
 
 
 def fitted(run, findings):
@@ -32,16 +33,8 @@ def fitted(run, findings):
     ]
 
 
-def changes_of(remedy):
-    """Return the edits of a remedy, each a pair of name and arguments."""
-    if remedy.action == "several":
-        changes = remedy.arguments.get("changes", [])
-        return [(c["action"], c["arguments"]) for c in changes]
-    return [(remedy.action, remedy.arguments)]
-
-
 def _fits(run, remedy):
-    for action, arguments in changes_of(remedy):
+    for action, arguments in edits_of(remedy):
         if action == "clip" and is_clipped(run.optimizer.call):
             return False
         if action != "convert":
@@ -81,7 +74,7 @@ class _Agreement:
 
     def takes(self, remedy):
         """Return whether a remedy goes along with those before it."""
-        for action, arguments in changes_of(remedy):
+        for action, arguments in edits_of(remedy):
             side = self._side(action, arguments)
             if side is not None and self.side not in (None, side):
                 return False
@@ -90,7 +83,7 @@ class _Agreement:
                 return False
             if action == "clip" and self.unclips:
                 return False
-        for action, arguments in changes_of(remedy):
+        for action, arguments in edits_of(remedy):
             self.side = self.side or self._side(action, arguments)
             self.told = self.told or self._told(action, arguments)
             changed = arguments.get("arguments")

@@ -4,8 +4,11 @@ import dataclasses
 
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.diagnosis.remedies.code import UNIT_SCALE
-from keras_gradguard.diagnosis.remedies.code import use_loss
+from keras_gradguard.diagnosis.remedies.data import UNIT_SCALE
+from keras_gradguard.diagnosis.remedies.losses import are_classes
+from keras_gradguard.diagnosis.remedies.losses import classes_of
+from keras_gradguard.diagnosis.remedies.losses import usual_loss
+from keras_gradguard.diagnosis.remedies.own_code import hold_indices
 from keras_gradguard.diagnosis.remedies.own_code import off_the_edge
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
@@ -77,6 +80,9 @@ def for_exploding(run, layers, facts=None):
     if run.optimizer.name != "SGD":
         rate = run.learning_rate or 0.0
     large = rate > _LARGE_RATE * usual
+    if len(run.layers) > model.DEEP:
+        # Sums of many branches grow however each of them starts.
+        weights.reverse()
     first, second = (steps, weights) if large else (weights, steps)
     return [*_rescaled(run, facts), *first, *second, *_unseen(facts)]
 
@@ -120,24 +126,6 @@ def _rescaled(run, facts):
     return found
 
 
-def usual_loss(run, facts=None):
-    """Return the code that trains by the loss that is usual for the output.
-
-    Args:
-        run: `RunInfo` of the run or the model.
-        facts: `DataFacts`, or None if nothing is known of the targets.
-    """
-    of_classes = {"softmax": "sparse_categorical_crossentropy"}
-    if run.output is not None and facts is not None:
-        width, columns = columns_of(run.output, facts)
-        if known(width, columns) and width == columns > 1:
-            of_classes["softmax"] = "categorical_crossentropy"
-    of_classes["sigmoid"] = "binary_crossentropy"
-    output = run.output
-    kind = None if output is None else output.activation
-    return use_loss(run, of_classes.get(str(kind), "mean_squared_error"))
-
-
 def _for_own_loss(run, layers, facts):
     """Return what to put in the place of a loss of the user's own.
 
@@ -149,7 +137,9 @@ def _for_own_loss(run, layers, facts):
         return []
     if run.output is not None:
         width, columns = columns_of(run.output, facts)
-        one = run.output.activation == "softmax" and columns == 1
+        one = classes_of(run.output, facts) is not None and (
+            run.output.activation == "softmax" or are_classes(facts)
+        )
         if known(width, columns) and width != columns and not one:
             return []
     return [
@@ -297,6 +287,8 @@ def _for_nonfinite(run, layers, clue, top, facts):
 def _for_index(run, layers, top):
     info = run.info(layers[0]) if layers else {}
     rows = info.get("input_dim")
+    if isinstance(rows, int) and run.is_held(layers[0]):
+        return [hold_indices(run, layers[0], rows, top)]
     last = f"{rows - 1}" if isinstance(rows, int) else "input_dim - 1"
     found = []
     if isinstance(rows, int):

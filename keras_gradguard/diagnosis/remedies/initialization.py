@@ -65,7 +65,7 @@ def for_kernels(run, kind, layers):
     inside = [str(layer) for layer in layers if str(layer).count("/") > 1]
     if kind == "constant" and inside and len(inside) == len(layers):
         # In layers of the user's own, which nothing builds anew.
-        return [draw_anew(inside), *for_initialization(run, layers)]
+        return [draw_anew(run, inside), *for_initialization(run, layers)]
     return for_initialization(run, layers, constant=kind == "constant")
 
 

@@ -5,8 +5,12 @@ Rules put them in order for a finding. The edits they name are carried out by
 """
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis.remedies.code import UNIT_SCALE
+from keras_gradguard.diagnosis.remedies.data import UNIT_SCALE
 from keras_gradguard.findings.remedy import Remedy
+
+# More layers than these multiply to next to nothing, or to no end, however they
+# start.
+DEEP = 24
 
 
 def output(output, why, *, units=None, activation=None, loss=None, logits=None):

@@ -5,6 +5,7 @@ Their code goes around it: it replaces a method of the layers of this model.
 
 import math
 
+from keras_gradguard.diagnosis.remedies import code
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.code import name_of
 from keras_gradguard.diagnosis.remedies.expressions import expression
@@ -132,6 +133,36 @@ def off_the_edge(run):
     ]
 
 
+def hold_indices(run, layer, rows, top):
+    """Return the remedy that keeps indices within a table of an own layer.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layer: Str. Path of the table.
+        rows: Int. How many rows it has.
+        top: Int. The largest index that was looked up.
+    """
+    name = name_of(layer)
+    return Remedy(
+        f"Keep the indices of {name} within its {rows} rows",
+        f"The largest is {top}. All beyond share the last row then. Better "
+        f"still: give the table {max(top, rows) + 1} rows where its layer "
+        "makes it.",
+        "def hold(layer):\n"
+        '    parts = [*vars(layer).values(), *getattr(layer, "layers", ())]\n'
+        "    for part in parts:\n"
+        f'        if getattr(part, "name", None) == {expression(name)}:\n'
+        "            part.call = lambda at, look_up=part.call: look_up(\n"
+        f"                keras.ops.clip(at, 0, {rows - 1})\n"
+        "            )\n"
+        "        elif isinstance(part, keras.layers.Layer):\n"
+        "            hold(part)\n"
+        "\n"
+        "hold(model)\n"
+        f"{compile_with(run)}",
+    )
+
+
 def _spoken(found):
     told = [f"`{name}`" for name in found]
     return (
@@ -139,19 +170,15 @@ def _spoken(found):
     )
 
 
-def draw_anew(layers):
+def draw_anew(run, layers):
     """Return the remedy that draws kernels at random that start equal.
 
     Args:
+        run: `RunInfo` of the run or the model.
         layers: List of str. The layers that own them.
     """
-    kernels = [f"{layer}/kernel" for layer in layers]
     return Remedy(
         "Draw these kernels at random",
         "Units that start equal stay equal.",
-        f"kernels = {expression(kernels)}\n"
-        "draw = keras.initializers.GlorotUniform(seed=1)\n"
-        "for variable in model.trainable_variables:\n"
-        "    if variable.path in kernels:\n"
-        "        variable.assign(draw(variable.shape))",
+        code.draw_anew(run, layers, "GlorotUniform"),
     )

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from keras_gradguard.diagnosis.remedies import code
+from keras_gradguard.diagnosis.remedies import data
 from keras_gradguard.diagnosis.remedies.expressions import Raw
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.expressions import complete
@@ -27,18 +28,27 @@ def written(run, remedy, layers=()):
         remedy: `Remedy`. Without an edit it keeps its code.
         layers: List of str. The layers of its finding.
     """
-    if remedy.action is None:
-        text = code.of_one_output(run, remedy.code, layers)
-        return dataclasses.replace(remedy, code=complete(text))
-    draft = _Draft(run, layers)
-    try:
-        draft.add(remedy.action, remedy.arguments)
-        text = draft.text()
-    except (AttributeError, KeyError, TypeError, ValueError):
-        # An edit of another version, or a file that somebody wrote.
-        return remedy
-    text = code.of_one_output(run, text, layers)
+    text = remedy.code
+    if remedy.action is not None:
+        draft = _Draft(run, layers)
+        try:
+            draft.add(remedy.action, remedy.arguments)
+            text = draft.text()
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # An edit of another version, or a file that somebody wrote.
+            return remedy
+    text = data.of_one_output(run, data.of_each(run, text), layers)
     return dataclasses.replace(remedy, code=complete(text))
+
+
+def _all_rows(arguments):
+    """Return arguments whose table has a row for all that `x` holds."""
+    rows = arguments.get("input_dim")
+    if rows is None:
+        return arguments
+    # One batch told its largest index; others may hold larger ones.
+    largest = Raw(f"max({rows}, int(np.max(x)) + 1)")
+    return {**arguments, "input_dim": largest}
 
 
 class _Draft:
@@ -116,10 +126,7 @@ class _Draft:
             self._use_loss(layer, loss, from_logits)
 
     def _use_loss(self, layer, loss, from_logits):
-        told = loss
-        if from_logits is not None:
-            kind = "".join(word.title() for word in loss.split("_"))
-            told = call(f"keras.losses.{kind}", from_logits=from_logits)
+        told: Any = code.loss_of(loss, from_logits)
         before = self.run.compiled.get("loss")
         if isinstance(before, dict) and isinstance(before.get("entries"), dict):
             entries = {**before["entries"], code.name_of(layer): told}
@@ -128,6 +135,13 @@ class _Draft:
 
     def _scale_targets(self, mean, std):
         del mean, std  # each column has its own
+        run = self.run
+        if run.batches:
+            told, power = data.scale_targets(run)
+            self.lines.append(told)
+            compiled = {**run.compiled, "loss_weights": Raw(f"[{power}]")}
+            self.run = dataclasses.replace(run, compiled=compiled)
+            return
         self.lines.append(
             "mean, std = y.mean(axis=0), y.std(axis=0) + 1e-7\n"
             "y = (y - mean) / std  # predictions: model.predict(x) * std + mean"
@@ -135,9 +149,12 @@ class _Draft:
 
     def _normalize_inputs(self, mean=None, std=None):
         del mean, std
+        if self.run.batches:
+            self.lines.append(data.normalize_inputs(self.run))
+            return
         if self.run.several_inputs:
             line = f"x = keras.tree.map_structure(unit_scale, x)  {_DATA}"
-            self.lines.append(code.UNIT_SCALE + line)
+            self.lines.append(data.UNIT_SCALE + line)
             return
         self.lines.append(
             "mean, std = x.mean(axis=0), x.std(axis=0) + 1e-7\n"
@@ -145,11 +162,15 @@ class _Draft:
         )
 
     def _rescale_inputs(self, scale):
+        if self.run.batches:
+            self.lines.append(data.rescale_inputs(self.run, scale))
+            return
         one = 1 / scale if scale else 0.0
-        if 0.999 < scale * round(one or 1) < 1.001:
-            self.lines.append(f"x = x / {round(one)}  {_DATA}")
-        else:
-            self.lines.append(f"x = {scale:.6g} * x  {_DATA}")
+        whole = 0.999 < scale * round(one or 1) < 1.001
+        told = f"x / {round(one)}" if whole else f"{scale:.6g} * x"
+        if self.run.several_inputs:
+            told = f"keras.tree.map_structure(lambda x: {told}, x)"
+        self.lines.append(f"x = {told}  {_DATA}")
 
     # Layers
 
@@ -160,6 +181,8 @@ class _Draft:
         self.lines.append(line)
 
     def _change_layers(self, layers):
+        if not (self.run.several_inputs or self.run.batches):
+            layers = {path: _all_rows(how) for path, how in layers.items()}
         self.lines.append(code.change_layers(self.run, layers))
 
     def _remove_layers(self, layers):
@@ -184,13 +207,7 @@ class _Draft:
         self.lines.append(code.put_layers(self.run, {path: made}))
 
     def _reinitialize(self, layers=()):
-        del layers
-        self.lines.append(
-            "for layer in model.layers:\n"
-            '    if layer.built and hasattr(layer, "kernel_initializer"):\n'
-            "        draw = layer.kernel_initializer.clone()\n"
-            "        layer.kernel.assign(draw(layer.kernel.shape))"
-        )
+        self.lines.append(code.draw_anew(self.run, layers, "HeNormal"))
 
     # The optimizer
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
@@ -14,7 +15,7 @@ from keras_gradguard.diagnosis.remedies.code import name_of
 from keras_gradguard.diagnosis.remedies.code import put_layers
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.expressions import expression
-from keras_gradguard.diagnosis.remedies.gradients import usual_loss
+from keras_gradguard.diagnosis.remedies.losses import usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import pass_through
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import CLOSED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MOVED
@@ -54,18 +55,28 @@ def of_all(trace):
         return _zeros(trace, layers, need)
     text = f"The gradient is exactly zero in every layer at every step: {WHY}"
     return _finding(
-        trace, "no_dependence", [], need, text, for_no_slope(trace.run)
+        trace,
+        "no_dependence",
+        [],
+        need,
+        text,
+        for_no_slope(trace.run, facts_of(trace)),
     )
 
 
-def for_no_slope(run):
-    """Return remedies for a loss that no weight has an effect on."""
+def for_no_slope(run, facts):
+    """Return remedies for a loss that no weight has an effect on.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        facts: `DataFacts`, or None if nothing is known of the data.
+    """
     return [
         Remedy(
             "Compute the loss from the outputs themselves",
             "A step has no slope: round, argmax, casts and comparisons belong "
             "into metrics.",
-            usual_loss(run),
+            usual_loss(run, facts),
         ),
         pass_through(run, []),
     ]
@@ -226,7 +237,7 @@ def for_cut_off(run, layers):
         run: `RunInfo` of the run or the model.
         layers: List of str. The layers, in forward order.
     """
-    return [
+    found = [
         pass_through(run, layers),
         Remedy(
             "Connect these layers to the output",
@@ -236,6 +247,8 @@ def for_cut_off(run, layers):
             "model.summary(expand_nested=True)  # follow their outputs",
         ),
     ]
+    # A `call` of the user's own may leave a layer out; a graph never does.
+    return found[::-1] if run.model_kind == "subclassed" else found
 
 
 def _closed(trace):

@@ -117,7 +117,7 @@ class FrozenLayer(Rule):
                 {"kind": "no_dependence", "grad_norm": 0.0, "threshold": 0.0},
                 "The first gradient is exactly zero in every layer: "
                 f"{no_gradient.WHY}",
-                no_gradient.for_no_slope(start.run),
+                no_gradient.for_no_slope(start.run, start.facts),
             )
         ]
 

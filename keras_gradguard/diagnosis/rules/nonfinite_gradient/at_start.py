@@ -81,7 +81,6 @@ def _first_gradient(start, tell, bad):
         if len(finite) and finite.max() < GROWTH * max(finite[-1], 1.0):
             clue = "slope"
             what += f" The loss is {number(gradient.loss)}. {_BEFORE}"
-    facts = start.heads[0].facts if len(start.heads) == 1 else None
     return tell(
         "critical",
         bad,
@@ -92,7 +91,7 @@ def _first_gradient(start, tell, bad):
             "origin": clue,
         },
         message + what,
-        for_nonfinite(start.run, bad, clue, facts=facts),
+        for_nonfinite(start.run, bad, clue, facts=start.facts),
     )
 
 

@@ -12,6 +12,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.remedies.code import WEIGHTS
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ALONE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AS_CONSTANT
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import FADED
@@ -28,9 +29,9 @@ from keras_gradguard.diagnosis.rules.update_ratio.weighing import outweighs
 
 # Penalties, by the variables that they are on.
 _REGULARIZERS = {
-    "kernel_regularizer": "kernel",
-    "recurrent_regularizer": "recurrent_kernel",
-    "embeddings_regularizer": "embeddings",
+    f"{what}_regularizer": of
+    for what, of in WEIGHTS.items()
+    if what not in ("bias", "gamma", "beta")
 }
 
 
@@ -201,7 +202,7 @@ def _penalized(trace):
         info, name = trace.info(str(trace.layers[at])), path.split("/")[-1]
         for key, of in _REGULARIZERS.items():
             told = info.get(key)
-            if name != of or not isinstance(told, dict):
+            if name not in of or not isinstance(told, dict):
                 continue
             l1, l2 = (_factor(told.get(each)) for each in ("l1", "l2"))
             if l1 + l2 > 0:

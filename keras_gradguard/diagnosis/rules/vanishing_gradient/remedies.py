@@ -7,7 +7,6 @@ from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
 from keras_gradguard.diagnosis.remedies.training import lower_rate
-from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import DEEP
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
     LARGE_RATE,
 )
@@ -59,7 +58,7 @@ def for_vanishing(run, layers):
         normalization="batch",
     )
     fixes = [paired, normalized, skips]
-    if len(run.layers) > DEEP:
+    if len(run.layers) > changes.DEEP:
         # So many factors multiply to next to nothing however they start.
         fixes = [skips, normalized, paired]
     return [*_smaller_steps(run), *fixes]

@@ -4,9 +4,6 @@
 ADJUSTABLE = {"mild": 1 / 25, "severe": 1e-3}
 
 
-# Layers from which on their factors alone are too many.
-DEEP = 24
-
 # Windows are in blocks of ten records.
 MILD = {"window": 10, "learned": 0.15, "stalled": 0.02}
 SEVERE = {"window": 5, "learned": 0.9, "stalled": 0.02}
