@@ -89,6 +89,19 @@ def forward_layers(model):
     return found
 
 
+def is_built(model):
+    """Whether a train step builds no more layers.
+
+    What no step calls stays unbuilt for good. Keras builds the optimizer when
+    it has run the model once, and by then all else is built.
+
+    Args:
+        model: A compiled Keras model.
+    """
+    layers = forward_layers(model)
+    return model.optimizer.built or all(layer.built for layer in layers)
+
+
 def knows_order(model):
     """Whether a model's layers are listed in the order of the forward pass."""
     return isinstance(model, keras.Sequential) or hasattr(model, "operations")

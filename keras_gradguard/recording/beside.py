@@ -16,7 +16,7 @@ import numpy as np
 from keras_gradguard import _backend
 from keras_gradguard._backend import host_norms
 from keras_gradguard.models import keras_private
-from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.models.layers import is_built
 from keras_gradguard.recording import parts as parts_lib
 
 _PASS = parts_lib.ACTIVATIONS, parts_lib.DATA
@@ -36,7 +36,7 @@ def can_measure(model, taps):
         _backend.current().compiles_steps()
         and bool(taps)
         # What the step itself has to build cannot be looked at before it.
-        and all(layer.built for layer in forward_layers(model))
+        and is_built(model)
         and not model.run_eagerly
         and int(model.steps_per_execution or 1) == 1
         and getattr(strategy, "num_replicas_in_sync", 1) == 1

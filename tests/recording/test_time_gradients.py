@@ -159,6 +159,7 @@ class Subclassed(keras.Model):
         self.stack = L.RNN(cells, return_sequences=True, name="stack")
         self.both = L.Bidirectional(L.LSTM(2, dropout=0.3), name="both")
         self.last = L.Dense(1)
+        self.never = L.Dense(1)  # called, and so never built
 
     def call(self, x):
         return self.last(self.both(self.stack(x)))

@@ -15,6 +15,7 @@ from keras import ops
 
 from keras_gradguard import _backend
 from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.models.layers import is_built
 from keras_gradguard.models.recurrent import TappedPass
 from keras_gradguard.models.recurrent import recurrences
 from keras_gradguard.trace.through_time import TIMES
@@ -147,8 +148,7 @@ class TimeTap:
                 "several replicas"
             )
         # TensorFlow traces a step twice that builds layers.
-        built = all(layer.built for layer in forward_layers(model))
-        self.waits = self.waits or not built
+        self.waits = self.waits or not is_built(model)
         if self.waits:
             return
         # Their paths are known now.
