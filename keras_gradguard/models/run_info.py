@@ -62,9 +62,7 @@ def facts(model, params, batches=False):
         loss, None where there are several), `compiled` (see
         `calls.compiled_with`), `inputs` (how many), `outputs` (one dict with
         the fields of `Output` each), `own_code` (see
-        `own_code.edges_of_own_code`), `rescaling`, `batches`,
-        `epochs_planned`, `steps_per_epoch`.
-        `own_code.edges_of_own_code`), `rescaling`, `noise`,
+        `own_code.edges_of_own_code`), `rescaling`, `batches`, `noise`,
         `others` (optimizers beside the compiled one), `epochs_planned`,
         `steps_per_epoch`.
     """

@@ -89,7 +89,7 @@ class Dispatcher:
         elsewhere. Nothing is compiled yet.
         """
         self._variants = {}
-        for mode in (self.schedule.usual_mode, Mode.FULL):
+        for mode in Mode:
             self._variant(mode, False)
         self._variant(Mode.FULL, True)
 

@@ -59,6 +59,7 @@ class Schedule:
         self._accumulate = max([1, *map(int, accumulated)])
         self._micro = max([0, *map(_micro_steps, optimizers)])
         self._considered = 0
+        self._looked = 0
 
     @property
     def step(self):
@@ -90,7 +91,9 @@ class Schedule:
         """
         if self.skips_on_host:
             due = self.step % self.update_freq == 0 and self.updates_next
-            return Mode.FULL if due or wanted else Mode.OFF
+            if wanted or (due and self._is_look_due()):
+                return Mode.FULL
+            return Mode.NORMS if due else Mode.OFF
         if self._accumulate > 1 and self._per_execution == 1:
             if not self.updates_next:
                 return self.usual_mode
@@ -101,6 +104,15 @@ class Schedule:
         self._considered += 1
         due = is_full_step(count)
         return Mode.FULL if due or wanted else self.usual_mode
+
+    def _is_look_due(self):
+        """Whether a step that is recorded is measured in full; ask once."""
+        count = self._considered
+        self._considered += 1
+        due = count in _FULL_EARLY or self.step - self._looked >= _FULL_EVERY
+        if due:
+            self._looked = self.step
+        return due
 
     def _is_last_batch(self):
         steps = self.steps_per_epoch

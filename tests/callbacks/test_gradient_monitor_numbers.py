@@ -392,7 +392,10 @@ def test_every_kth_step():
     model.compile("sgd", models.crossentropy())
     trace = watched(model, x, y, update_freq=3).trace
     assert trace.steps.tolist() == list(range(0, 20, 3))
-    assert np.isfinite(trace.get("update_ratio")).any()
+    # Of those, what is measured at the first, second, third, fifth.
+    steps, updates = trace.measured("update_norm")
+    assert steps[np.isfinite(updates).any(axis=1)].tolist() == [0, 3, 6, 12]
+    assert trace.activation_steps.tolist() == [0, 3, 6, 12]
 
 
 def test_recurrent_and_attention_layers():
