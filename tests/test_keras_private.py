@@ -155,6 +155,7 @@ class _Iterator(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         iterator = keras_private.epoch_iterator(fit_frame())
         self.rows = keras_private.batch_rows(iterator)
+        self.batches = keras_private.gives_batches(iterator)
         self.through = []
 
         def through(dataset):
@@ -175,8 +176,15 @@ def data_of_a_fit():
             callbacks=[seen],
         )  # fmt: skip
         assert seen.rows == rows
+        assert seen.batches is False
         assert len(seen.through) == (BACKEND == "tensorflow")
+    seen = _Iterator()
+    given = ((x[:3], x[:3, :1]) for _ in range(2))
+    model.fit(given, steps_per_epoch=2, verbose=0, callbacks=[seen])
+    assert seen.rows is None
+    assert seen.batches is True
     assert keras_private.batch_rows(object()) is None
+    assert keras_private.gives_batches(object()) is None
 
 
 def called_beside_training():

@@ -148,17 +148,12 @@ def hold_indices(run, layer, rows, top):
         f"The largest is {top}. All beyond share the last row then. Better "
         f"still: give the table {max(top, rows) + 1} rows where its layer "
         "makes it.",
-        "def hold(layer):\n"
-        '    parts = [*vars(layer).values(), *getattr(layer, "layers", ())]\n'
-        "    for part in parts:\n"
-        f'        if getattr(part, "name", None) == {expression(name)}:\n'
-        "            part.call = lambda at, look_up=part.call: look_up(\n"
-        f"                keras.ops.clip(at, 0, {rows - 1})\n"
-        "            )\n"
-        "        elif isinstance(part, keras.layers.Layer):\n"
-        "            hold(part)\n"
+        "for layer in model._flatten_layers():\n"
+        f"    if layer.name == {expression(name)}:\n"
+        "        layer.call = lambda at, look_up=layer.call: look_up(\n"
+        f"            keras.ops.clip(at, 0, {rows - 1})\n"
+        "        )\n"
         "\n"
-        "hold(model)\n"
         f"{compile_with(run)}",
     )
 
