@@ -70,24 +70,24 @@ def table(detector):
 
 
 def short_table(detector):
-    """Return one line, and the layers of which most units are dead.
+    """Return a line or two, and the layers of which most units are dead.
 
     Args:
         detector: A `DeadReLUDetector`.
     """
     body = rows(detector)
     many = [row for row in body if row[3] > _USUAL]
-    text = _verdict(detector)
+    lines = [_verdict(detector)]
     dead = sum(row[2] for row in body)
     if dead and not many:
         path, total, most, *_ = max(body, key=lambda row: row[3])
-        text += (
-            f" The most in a layer is {most} of {total}, in {path}. Up to "
+        lines.append(
+            f"  The largest share is in {path}: {most} of {total}. Up to "
             f"{_USUAL:.0%} is usual."
         )
     if many:
-        text += f" More than the usual {_USUAL:.0%} of:"
-    lines = [text, *_listed(many[:_LISTED])]
+        lines.append(f"  Over {_USUAL:.0%} are dead, more than usual, in:")
+    lines += _listed(many[:_LISTED])
     if len(many) > _LISTED:
         left = len(many) - _LISTED
         lines.append(f"  and {left} more: print(detector.summary())")
