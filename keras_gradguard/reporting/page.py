@@ -44,8 +44,10 @@ grid-template-columns:6.5rem 1fr;border:0;padding:.1rem 0;text-align:left;
 overflow-wrap:anywhere}
 table.runs td::before{content:attr(data-title);color:var(--dim)}
 table.runs td:empty{display:none}}
-@media print{pre{white-space:pre-wrap}.finding,svg{break-inside:avoid}
-h2{break-after:avoid}.wide{overflow:visible}}
+@media print{html{font-size:78%}body{font-size:1rem;padding:0}
+h2{break-after:avoid;margin-top:1.2rem}th,td{padding:.15rem .6rem}
+pre{white-space:pre-wrap}.finding,svg{break-inside:avoid}
+svg{max-height:11cm}.wide{overflow:visible}}
 a:focus,summary:focus,[tabindex]:focus{outline:2px solid currentColor}
 """
 

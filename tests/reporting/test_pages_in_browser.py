@@ -1,5 +1,8 @@
 """HTML reports and the index page in a real browser: any width, any light."""
 
+import base64
+import re
+
 import numpy as np
 import pytest
 
@@ -18,7 +21,7 @@ pytestmark = pytest.mark.pure
 def folder(tmp_path_factory):
     """A directory of three runs: sick, sound, damaged."""
     folder = tmp_path_factory.mktemp("runs")
-    profile = np.geomspace(1e-9, 1, 60)
+    profile = np.geomspace(1e-9, 1, 100)
     runs = {
         "a_run_with_a_long_name/of_a_search_of_learning_rates/3e-4": (
             make_trace(steady(profile), np.full(200, 0.693))
@@ -58,6 +61,17 @@ def test_pages_fit_and_axe_core_finds_nothing(folder, browser, width, dark):
         )
         assert (sum(map(int, background[4:-1].split(","))) < 300) == dark
         assert violations(browser) == []
+
+
+def test_a_report_of_a_hundred_layers_prints_on_three_pages(folder, browser):
+    for path in folder.rglob("report.html"):
+        browser.chrome.get(path.as_uri())
+        paper = {"paperWidth": 8.27, "paperHeight": 11.69}  # A4, in inches
+        printed = browser.chrome.execute_cdp_cmd("Page.printToPDF", paper)
+        pages = re.findall(
+            rb"/Type\s*/Page\b", base64.b64decode(printed["data"])
+        )
+        assert 1 <= len(pages) <= 3, path
 
 
 def test_the_list_of_runs_needs_no_scrolling_on_a_phone(folder, browser):
