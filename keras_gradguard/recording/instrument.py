@@ -127,7 +127,7 @@ class Instrument:
             )
             and _is_jitted(model) == self.xla
             and not self.broken
-            and not self.parts.failed
+            and not self.parts.has_faults
             and (time or self.time is None)
             and (self.beside is None) != beside.can_measure(model, self.taps)
             and all(tap.records.is_current for tap in self.taps)

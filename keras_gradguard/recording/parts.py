@@ -25,6 +25,13 @@ class Parts:
         self.wanted = {GRADIENTS, WEIGHTS, ACTIVATIONS, DATA, LOSS}
         self.failed = set()
         self.on_failure: Any = None
+        self._notices: list = []
+
+    @property
+    def has_faults(self):
+        """Whether something failed that a new attempt may not find again."""
+        never = {part for parts, _ in self._notices for part in parts}
+        return bool(self.failed - never)
 
     def work(self, *parts):
         """Whether any of these parts is recorded still."""
@@ -63,7 +70,17 @@ class Parts:
             parts = (*parts, LOSS)
         fresh = [part for part in ALL if part in parts and self.work(part)]
         self.failed.update(fresh)
-        lost = [part for part in fresh if part in self.wanted]
+        if getattr(error, "is_notice", False):
+            self._notices.append((fresh, error))
+        self._say(fresh, error)
+
+    def say_again(self):
+        """Say to who came now what this step cannot measure."""
+        for parts, error in self._notices:
+            self._say(parts, error)
+
+    def _say(self, parts, error):
+        lost = [part for part in parts if part in self.wanted]
         if lost and self.on_failure is not None:
             self.on_failure(self._sentences(lost, error))
 

@@ -279,6 +279,7 @@ class Recording:
                 self, model, self._instrument, steps_per_epoch
             )
             model.train_function = self._dispatcher
+            self._instrument.parts.say_again()
         except Exception:
             self.detach()
             raise

@@ -1,9 +1,12 @@
 """A watched step is compiled once: what else is measured is beside it."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 
+from keras_gradguard import GradGuardWarning
 from keras_gradguard import GradientMonitor
 from tests import models
 
@@ -78,3 +81,33 @@ def test_the_data_of_a_step_of_ones_own_are_seen(backend):
         expected, found = (trace.data(series) for trace in shown)
         assert np.isfinite(expected).all()
         np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_random_numbers_of_tensorflow_go_on_in_the_next_fit(backend):
+    if backend != "tensorflow":
+        pytest.skip("elsewhere no compiled step holds a generator")
+    tf = pytest.importorskip("tensorflow")
+
+    class Noise(keras.layers.Layer):
+        def call(self, inputs):
+            return inputs + tf.random.normal(tf.shape(inputs))
+
+    def two_fits(watch):
+        keras.utils.set_random_seed(4)
+        layers = [keras.Input((8,)), Noise(), keras.layers.Dense(3)]
+        model = keras.Sequential(layers)
+        model.compile("adam", models.crossentropy())
+        for _ in range(2):
+            with watch() as callbacks:
+                model.fit(*models.dataset(80), verbose=0, callbacks=callbacks)
+        return model.get_weights()
+
+    @contextlib.contextmanager
+    def watched():
+        # Each fit is told what is missing.
+        with pytest.warns(GradGuardWarning, match="RandomStandardNormal"):
+            yield [GradientMonitor(verbose=0)]
+
+    plain = two_fits(contextlib.nullcontext)
+    for ours, theirs in zip(two_fits(watched), plain, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
