@@ -25,7 +25,8 @@ def joined(earlier, trace):
 
     What the earlier part recorded from the first step of the later one on is
     left out: these steps were made again. How far the weights are from those
-    at the start is not known after the break.
+    at the start is not known after the break. Epochs that count from 0 anew
+    are numbered on.
 
     Args:
         earlier: `Trace`, or None.
@@ -102,10 +103,13 @@ def _append(whole, trace, low, high):
     whole.append_updates(trace.update_steps[keep], **given)
     _append_activations(whole, trace, low, high)
     whole._time_gradients.extend(trace._time_gradients, low, high)
-    ends = trace.epoch_steps
+    ends, numbers = trace.epoch_steps, trace.epochs
+    if len(whole.epochs) and len(numbers):
+        # `fit` in a loop of its own counts each time from 0.
+        numbers = numbers + max(0, int(whole.epochs[-1]) + 1 - int(numbers[0]))
     for at in np.flatnonzero((ends >= low) & (ends < high)):
         logs = {name: series[at] for name, series in trace.logs.items()}
-        whole.append_epoch(int(trace.epochs[at]), int(ends[at]), logs)
+        whole.append_epoch(int(numbers[at]), int(ends[at]), logs)
 
 
 def _append_activations(whole, trace, low, high):
