@@ -77,7 +77,7 @@ class Together:
         self._model, self._facts, self._recorded = model, facts, recorded
         before = _LEFT.setdefault(model, {}).get(recorded)
         goes_on = before and before.goes_on(model, first_step, facts)
-        self._before = before if goes_on else None
+        self._before: Any = before if goes_on else None
 
     @property
     def said(self):
@@ -92,7 +92,7 @@ class Together:
         """
         if self._before is None or trace.records_seen >= ENOUGH:
             return trace
-        whole = joined(self._before.trace, trace)
+        whole = joined(self._before.trace, trace, numbers_on=True)
         if whole is not trace:
             # How many fits will follow is not known.
             planned = {"epochs_planned": None, "steps_per_epoch": None}
