@@ -5,8 +5,9 @@
         [--kept 1] [--lot] [--score] [--out remedies.jsonl]
 
 Each program that does not learn is trained, watched; with `--kept` and a number
-as of `diagnosis_field` those that no rule was made with, with `--lot` those alone whose lot is the
-backend that runs. A program that is in the file already is left out.
+as of `diagnosis_field` those that no rule was made with, with `--lot` those
+alone whose lot is the backend that runs. A program that is in the file already
+is left out.
 
 Every remedy of each cause is run with `exec` in the program, built anew, in the
 names `model`, `x` and `y`: it must run. After the first remedy the program
