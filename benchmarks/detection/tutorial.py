@@ -524,16 +524,9 @@ def state_from_batch_to_batch():
             layers.Dense(1),
         ]
     )
-    return ready(
-        model,
-        _opt.Adam(5e-3),
-        "mse",
-        x.astype("float32"),
-        y.astype("float32"),
-        batch_size=8,
-        shuffle=False,
-        epochs=12,
-    )
+    model.compile(_opt.Adam(5e-3), "mse")
+    fit = {"batch_size": 8, "shuffle": False, "epochs": 12}
+    return model, [x.astype("float32")], y.astype("float32"), fit
 
 
 @tutorial("series")
