@@ -198,7 +198,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    parser.add_argument("--kept", choices=tuple("1234567"))
+    parser.add_argument("--kept", choices=tuple("12345678"))
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     arguments = parser.parse_args()
@@ -216,7 +216,7 @@ def main():
         "4": (kept_third.SICK, kept_third.HEALTHY),
         "5": (kept_fourth.SICK, kept_fourth.HEALTHY),
         "6": (kept_fifth.SICK, kept_fifth.HEALTHY),
-        "7": ({}, tutorial_own.HEALTHY),
+        "8": ({}, tutorial_own.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]

@@ -428,3 +428,18 @@ def test_circles_of_the_tutorials_are_noted():
     assert "one sign" in sided
     assert "1 more layer has such weights" in sided
     assert "narrow: a hidden layer of one unit" in unit
+
+
+@pytest.mark.once
+def test_weights_of_a_lone_layer_may_start_anywhere():
+    x = np.array([-1, 0, 1, 2, 3, 4], "float32")[:, None]
+    kernel = keras.initializers.Constant(0.05)
+    model = net(
+        layers.Dense(1, kernel_initializer=kernel),
+        inputs=(1,),
+        optimizer="sgd",
+    )
+    assert kgg.check(model, x, 2 * x - 1).healthy
+    deep = net(*stack(3, 16, "tanh"), layers.Dense(1), optimizer="adam")
+    deep.optimizer.learning_rate = 5.0
+    assert rules(kgg.check(deep, *numbers())) == ["update_ratio"]
