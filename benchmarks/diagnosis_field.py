@@ -30,6 +30,7 @@ from detection import kept_fifth
 from detection import kept_fourth
 from detection import kept_healthy
 from detection import kept_sick
+from detection import kept_sixth
 from detection import kept_third
 from detection import tutorial_images  # noqa: F401  it fills the set, too
 from detection import tutorial_own
@@ -216,6 +217,7 @@ def main():
         "4": (kept_third.SICK, kept_third.HEALTHY),
         "5": (kept_fourth.SICK, kept_fourth.HEALTHY),
         "6": (kept_fifth.SICK, kept_fifth.HEALTHY),
+        "7": (kept_sixth.SICK, kept_sixth.HEALTHY),
         "8": ({}, tutorial_own.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]

@@ -4,9 +4,10 @@
         [--only NAME,NAME] [--all] [--seeds 1] [--by monitor,check]
         [--kept 1] [--lot] [--score] [--out remedies.jsonl]
 
-Each program that does not learn is trained, watched; with `--kept 1`, `2` or
-`4` those that no rule was made with, with `--lot` those alone whose lot is the
-backend that runs. A program that is in the file already is left out.
+Each program that does not learn is trained, watched; with `--kept` and a number
+as of `diagnosis_field` those that no rule was made with, with `--lot` those
+alone whose lot is the backend that runs. A program that is in the file already
+is left out.
 
 Every remedy of each cause is run with `exec` in the program, built anew, in the
 names `model`, `x` and `y`: it must run. After the first remedy the program
@@ -31,7 +32,10 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import keras
 from detection import field_sides  # noqa: F401  it fills the set
 from detection import kept_again
+from detection import kept_fifth
+from detection import kept_fourth
 from detection import kept_sick
+from detection import kept_sixth
 from detection import kept_third
 from detection.field_sick import SICK
 from detection.gains import LEARNT
@@ -131,7 +135,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--all", action="store_true", help="train with each")
-    parser.add_argument("--kept", choices=("1", "2", "4"))
+    parser.add_argument("--kept", choices=tuple("124567"))
     for flag in ("lot", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     parser.add_argument("--out", default="remedies.jsonl")
@@ -146,6 +150,9 @@ def main():
         "1": kept_sick.SICK,
         "2": kept_again.SICK,
         "4": kept_third.SICK,
+        "5": kept_fourth.SICK,
+        "6": kept_fifth.SICK,
+        "7": kept_sixth.SICK,
     }[arguments.kept]
     for name, (_, _, program) in programs.items():
         # What no score shows cannot be seen to heal.
