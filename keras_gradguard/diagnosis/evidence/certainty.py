@@ -11,7 +11,7 @@ from keras_gradguard.diagnosis.evidence.logged import losses_of_sides
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 
 # Records that the rules of the longest window want.
-_ENOUGH, _MEASURED = 100, 12
+ENOUGH, _MEASURED = 100, 12
 # A fall of less than this share of the loss is none that anybody wants.
 _LEAST = 0.02
 # The loss of one of two networks that it has not won by.
@@ -34,7 +34,7 @@ def causes_judged(trace):
         trace: `Trace` of the run.
     """
     measured = len(trace.activation_steps)
-    return trace.records_seen >= _ENOUGH and measured >= _MEASURED
+    return trace.records_seen >= ENOUGH and measured >= _MEASURED
 
 
 def not_judged(trace, rules=None):
@@ -58,7 +58,7 @@ def not_judged(trace, rules=None):
     if rules is not None:
         asked = ", ".join(rules) or "none"
         reasons.append(f"only these rules were asked: {asked}")
-    if trace.records_seen < _ENOUGH:
+    if trace.records_seen < ENOUGH:
         reasons.append("too few to say whether it learns")
     return [*reasons, *_of_averages(trace), *_of_loss(trace)]
 
@@ -92,7 +92,7 @@ def _of_averages(trace):
 def _of_loss(trace):
     progress, learning = Progress.of(trace), Learning.of(trace)
     if not progress.known:
-        if trace.records_seen < _ENOUGH and _has_loss(trace):
+        if trace.records_seen < ENOUGH and _has_loss(trace):
             return []  # that the records are too few says it
         if _in_balance(trace):
             return []
