@@ -37,6 +37,7 @@ from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import keras_private
 from keras_gradguard.models import run_info
 from keras_gradguard.models.recurrent import not_measured
+from keras_gradguard.recording.averages import Averages
 from keras_gradguard.recording.fit_exit import fit_frame
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.schedule import full_executions
@@ -257,6 +258,7 @@ class GradientMonitor(WatchingCallback):
         self._reporters: list = []
         self._weights: Any = None
         self._first_weights: Any = None
+        self._averages: Any = None
         self._activity = Activity()
         self._records = self._logged = 0
         self._measured_at = 0
@@ -277,7 +279,7 @@ class GradientMonitor(WatchingCallback):
         self._outlet.begin(model)
         self._watch.speaks = self._outlet.is_chief
         self._judged = self._new_judge()
-        self._weights = self._first_weights = None
+        self._weights = self._first_weights = self._averages = None
         self._activity = Activity()
         self._records, self._measured_at, self._logged = 0, 0, 0
         self._raise = None
@@ -516,6 +518,7 @@ class GradientMonitor(WatchingCallback):
             table.variables, table.sizes, self._watch.recording.cache
         )
         self._first_weights = self._weights.measure()
+        self._averages = Averages(self._model)
 
     def _begin_trace(self) -> None:
         """Make the trace, as soon as the order of the layers is known."""
@@ -534,6 +537,13 @@ class GradientMonitor(WatchingCallback):
         )
         self._measured_at = self._watch.executions
 
+    def _note_averages(self) -> None:
+        """Note what predictions of a model with averages go by."""
+        updates = self._watch.step - self._watch.first_step + 1
+        left = self._averages.of_the_data(updates)
+        if left is not None:
+            self.trace.meta["averages"] = left
+
     def _end_epoch(
         self, epoch: int, logs: dict[str, Any] | None, metrics: Any
     ) -> None:
@@ -549,6 +559,7 @@ class GradientMonitor(WatchingCallback):
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if due and len(self.trace.variables):
             self._append_weights(self._watch.step, self._weights.measure())
+            self._note_averages()
         self._deliver("on_epoch", self.trace, epoch)
         if self._judged.is_due(self._records):
             self._judge()

@@ -18,6 +18,9 @@ _LEAST = 0.02
 _LEFT = 0.02
 # Averages that hold more of their start than of the data.
 _STALE = 0.5
+# Variances that are so many times those of the data: outputs come out at half
+# their size.
+_FAR = 4.0
 # Standard errors by which the loss has to lie lower.
 _ERRORS = 3.0
 
@@ -63,7 +66,22 @@ def not_judged(trace, rules=None):
 def _of_averages(trace):
     layers, momentum = averaging(trace)
     kept = momentum**trace.records_seen
-    if not layers or kept < _STALE or "val_loss" in trace.logs:
+    if not layers or "val_loss" in trace.logs:
+        return []
+    far = {
+        layer: times
+        for layer, times in (trace.meta.get("averages") or {}).items()
+        if times > _FAR
+    }
+    if kept < _STALE and far:
+        most = max(far.values())
+        return [
+            f"predictions go by averages of {names(list(far))} that are up "
+            f"to {number(most)} times the variance of the data, since "
+            f"{number(100 * kept)} % of their start is left, and no "
+            "validation shows them"
+        ]
+    if kept < _STALE:
         return []
     return [
         f"predictions go by averages of {names(layers)} that keep "
