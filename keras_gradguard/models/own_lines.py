@@ -3,6 +3,7 @@
 import ast
 import inspect
 import textwrap
+from typing import Any
 
 import keras
 
@@ -66,7 +67,7 @@ def _of_keras(layer):
 
 
 def _read(layer, function):
-    told = {
+    told: dict[str, Any] = {
         "where": getattr(function, "__qualname__", "").split("<locals>.")[-1],
         "names": [],
         "lines": [],
@@ -85,6 +86,7 @@ def _read(layer, function):
         told["names"] = sorted(_CUTS & called)
         return told
     cuts: dict = {}
+    node: Any
     for node in ast.walk(tree):
         name = _cut(node)
         if name:
@@ -99,7 +101,7 @@ def _line(lines, first, at):
     return [first + at - 1, lines[at - 1].strip()]
 
 
-def _cut(node):
+def _cut(node: Any) -> str:
     """Return what a node of code cuts gradients off by, "" if by nothing."""
     if not isinstance(node, ast.Call):
         return ""
@@ -123,6 +125,7 @@ def _unused(layer, tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
     found = []
+    node: Any
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             names = [t.id for t in node.targets if isinstance(t, ast.Name)]
@@ -142,7 +145,7 @@ def _is_layer(owner, node):
     if not isinstance(called, ast.Attribute):
         return False
     of_self = isinstance(called.value, ast.Name) and called.value.id == "self"
-    known = vars(owner).get(called.attr) if of_self else None
+    known = getattr(owner, called.attr, None) if of_self else None
     return isinstance(known, keras.layers.Layer)
 
 
