@@ -5,11 +5,12 @@
         [--by monitor,check,detector,heal]
         [--kept 1] [--lot] [--score] [--out remedies.jsonl]
 
-Each program that does not learn is trained, watched; with `--kept 1`, `2` or
-`4` to `7` those that no rule was made with, with `--lot` those alone whose lot
-is the backend that runs. A program that is in the file already is left out.
-`detector` is the `DeadReLUDetector`; `heal` is what `kgg.heal` gives back,
-trained on.
+Each program that does not learn is trained, watched; with `--kept` and a number
+as of `diagnosis_field` those that no rule was made with, with `--lot` those
+alone whose lot is the backend that runs. A program that is in the file already
+is left out.
+`--kept advice`: those written for this question. `detector` is the
+`DeadReLUDetector`; `heal` is what `kgg.heal` gives back, trained on.
 
 Every remedy of each cause is run with `exec` in the program, built anew, in the
 names `model`, `x` and `y`: it must run. After the first remedy the program
@@ -33,6 +34,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
 from detection import field_sides  # noqa: F401  it fills the set
+from detection import kept_advice
 from detection import kept_again
 from detection import kept_fifth
 from detection import kept_fourth
@@ -170,7 +172,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--all", action="store_true", help="train with each")
-    parser.add_argument("--kept", choices=tuple("124567"))
+    parser.add_argument("--kept", choices=(*"124567", "advice"))
     for flag in ("lot", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     parser.add_argument("--out", default="remedies.jsonl")
@@ -188,6 +190,7 @@ def main():
         "5": kept_fourth.SICK,
         "6": kept_fifth.SICK,
         "7": kept_sixth.SICK,
+        "advice": kept_advice.SICK,
     }[arguments.kept]
     for name, (_, _, program) in programs.items():
         # What no score shows cannot be seen to heal.
