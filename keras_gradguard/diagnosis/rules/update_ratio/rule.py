@@ -253,7 +253,8 @@ class UpdateRatio(Rule):
         if not steps:
             return []
         middle, largest = float(np.median(steps)), float(max(steps))
-        if middle >= REPLACED:
+        # The weights of a lone layer start where it does not matter.
+        if middle >= REPLACED and len(gradient.kernels) > 1:
             size, usual, limit = middle, 1e-2, REPLACED
             text = "replaces the weights"
         elif largest < RULE_LOST:
