@@ -1,6 +1,6 @@
 """Rules on updates: layers that do not move, steps too large or small.
 
-Longer than 350 lines, since one rule is one class: a third is its documentation.
+Longer than 350 lines, since one rule is one class, and a third its words.
 """
 
 import dataclasses
