@@ -99,7 +99,7 @@ class UnscaledData(Rule):
         seen = [step for step in (harmed, soon) if step is not None]
         if not seen:
             return []
-        told = dated(trace, found[0], int(trace.steps[0]), min(seen))
+        told = dated(trace, _together(found), int(trace.steps[0]), min(seen))
         if harmed is None:
             # It may learn all the same.
             told = dataclasses.replace(
@@ -139,6 +139,18 @@ class UnscaledData(Rule):
                     if f.evidence["kind"] == "targets" or optimizer.plain
                 ]
         return found
+
+
+def _together(found):
+    """Return the first finding, whose first remedy scales all that is not.
+
+    Each alone leaves the other as it was.
+    """
+    firsts = [finding.remedies[0] for finding in found]
+    if len(found) < 2 or any(remedy.action is None for remedy in firsts):
+        return found[0]
+    both = changes.several(firsts, "Both are far from unit scale.")
+    return dataclasses.replace(found[0], remedies=[both, *found[0].remedies])
 
 
 def _always_one_number(trace):
