@@ -83,29 +83,52 @@ class _Look:
         return self._function is not None
 
     def traced(self, data):
-        """Whether there is a function for such a batch."""
+        """The function of such a batch, or None.
+
+        Args:
+            data: The batch, or its specification.
+        """
         if self._function is None:
-            return False
+            return None
         try:
             values = self._held.read()
             with randomness.kept():
                 traced = self._function.get_concrete_function(data, values)
             _check(traced.graph)
-            return True
+            return traced
         except Exception as error:
-            self._function = None
-            self._on_failure(error)
-            return False
+            self._fail(error)
+            return None
 
     def __call__(self, data):
         self._send(self._function(data, self._held.read()))
 
+    def beside(self, data, structure):
+        """Look at a batch outside of the step.
+
+        Args:
+            data: The batch.
+            structure: What the step knows of it: its size may be unknown.
+        """
+        traced = self.traced(structure)
+        if traced is None:
+            return
+        try:
+            self._send(traced(data, self._held.read()))
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error):
+        self._function = None
+        self._on_failure(error)
+
 
 class ForwardPass:
-    # The batch cannot be taken from the iterator by itself: eager tensors have
-    # another shape for Keras's function, which would be traced once more. So
-    # one function takes the batch, looks at it if it is told to, and runs the
-    # step, which has one instance, and so have its random generators.
+    # In the graph of the step a look changes what TensorFlow fuses there, and
+    # the last bits of the weights, be it behind a `cond` and never run. So the
+    # batch is taken from the iterator, looked at, and handed to the step in an
+    # iterator of its own: the step is the one of a plain fit, and has one
+    # instance, and so have its random generators.
 
     def __init__(self, model, xla, custom):
         self._xla = xla
@@ -130,6 +153,35 @@ class ForwardPass:
         )
 
     def wrap(self, function):
+        distributed = self._inside(function)
+
+        def train_function(iterator):
+            if isinstance(iterator, tf.distribute.DistributedIterator):
+                run = distributed
+            elif isinstance(iterator, tf.data.Iterator):
+                run = self._beside
+            else:
+                return function(iterator)
+            measures, self._measures = self._measures, False
+            try:
+                return run(function, iterator, measures)
+            finally:
+                if measures:
+                    self._held.clear()
+
+        return train_function
+
+    def _beside(self, function, iterator, measures):
+        if not measures:
+            return function(iterator)
+        data, structure = iterator.get_next(), iterator.element_spec
+        for look in self._looks:
+            look.beside(data, structure)
+        return function(_only(data, structure))
+
+    def _inside(self, function):
+        """One function of the batch, the looks and the step."""
+
         def traced(iterator, measures):
             data = iterator.get_next()
             looks = [look for look in self._looks if look.traced(data)]
@@ -138,19 +190,9 @@ class ForwardPass:
             return function([data])
 
         run = tf.function(traced, reduce_retracing=True, autograph=False)
-        kinds = tf.data.Iterator, tf.distribute.DistributedIterator
-
-        def train_function(iterator):
-            if not isinstance(iterator, kinds):
-                return function(iterator)
-            measures, self._measures = self._measures, False
-            try:
-                return run(iterator, self._flags[measures])
-            finally:
-                if measures:
-                    self._held.clear()
-
-        return train_function
+        return lambda _, iterator, measures: run(
+            iterator, self._flags[measures]
+        )
 
     def look(self, args, kept=None):
         del kept  # it is in the function of the step
@@ -161,6 +203,12 @@ class ForwardPass:
 
     def take(self, vector):
         return vector
+
+
+def _only(data, structure):
+    """An iterator over a batch, of the type of that which the batch is from."""
+    one = tf.data.experimental.to_variant(tf.data.Dataset.from_tensors(data))
+    return iter(tf.data.experimental.from_variant(one, structure))
 
 
 def _sent(looks, data):
