@@ -21,6 +21,22 @@ def why_nothing(model):
     )
 
 
+def why_not_yet(batches, every):
+    """Return why no step was due to be recorded yet.
+
+    Args:
+        batches: Int, batches that make an update.
+        every: Int. One in so many updates is recorded.
+    """
+    reasons = []
+    if batches > 1:
+        reasons.append(f"an update takes the gradients of {batches} batches")
+    if every > 1:
+        reasons.append(f"one update in {every} is recorded")
+    told = " and ".join(reasons) or "it took no step"
+    return f"`fit` ended before a step was due to be: {told}"
+
+
 def why_left(error):
     """Return why a `fit` that an exception leaves has no record.
 

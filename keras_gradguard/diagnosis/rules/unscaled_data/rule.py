@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
@@ -33,7 +35,7 @@ class UnscaledData(Rule):
     * features that differ 100-fold, and pixels up to 255;
     * targets of over 1000, or of over 10 where the first step of plain SGD
       overshoots, or of under 0.01;
-    * inputs that are all one number.
+    * inputs that are all one number, in all measured batches.
 
     Many nets learn from such data all the same. A run is reported only if
     it has not learnt after 30 records, or its loss or gradient ran away. The
@@ -76,6 +78,10 @@ class UnscaledData(Rule):
             large=self.limit("inputs"),
             rescaling=trace.run.rescaling,
         )
+        if not _always_one_number(trace):
+            of_inputs = [
+                f for f in of_inputs if f.evidence["kind"] != "constant"
+            ]
         if in_front(trace.run):
             # That frozen layers give the same is theirs to answer for.
             alike = ("offset", "constant")
@@ -93,7 +99,7 @@ class UnscaledData(Rule):
         seen = [step for step in (harmed, soon) if step is not None]
         if not seen:
             return []
-        told = dated(trace, found[0], int(trace.steps[0]), min(seen))
+        told = dated(trace, _together(found), int(trace.steps[0]), min(seen))
         if harmed is None:
             # It may learn all the same.
             told = dataclasses.replace(
@@ -133,6 +139,28 @@ class UnscaledData(Rule):
                     if f.evidence["kind"] == "targets" or optimizer.plain
                 ]
         return found
+
+
+def _together(found):
+    """Return the first finding, whose first remedy scales all that is not.
+
+    Each alone leaves the other as it was.
+    """
+    firsts = [finding.remedies[0] for finding in found]
+    if len(found) < 2 or any(remedy.action is None for remedy in firsts):
+        return found[0]
+    both = changes.several(firsts, "Both are far from unit scale.")
+    return dataclasses.replace(found[0], remedies=[both, *found[0].remedies])
+
+
+def _always_one_number(trace):
+    """Whether all measured batches held the same one number.
+
+    A batch of one row, or of few, may be all zeros where others are not.
+    """
+    low, high = trace.data("input_min"), trace.data("input_max")
+    seen = np.isfinite(low) & np.isfinite(high)
+    return bool(seen.any() and low[seen].min() == high[seen].max())
 
 
 def _plain_at(trace, finding):

@@ -1,4 +1,7 @@
-"""Rules on updates: layers that do not move, steps too large or small."""
+"""Rules on updates: layers that do not move, steps too large or small.
+
+Longer than 350 lines, since one rule is one class, and a third its words.
+"""
 
 import dataclasses
 import math
@@ -24,6 +27,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.dropped import dropped
 from keras_gradguard.diagnosis.rules.update_ratio.first_steps import (
     thrown_at_start,
 )
+from keras_gradguard.diagnosis.rules.update_ratio.first_steps import too_wide
 from keras_gradguard.diagnosis.rules.update_ratio.half import half_precision
 from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
@@ -252,7 +256,8 @@ class UpdateRatio(Rule):
         if not steps:
             return []
         middle, largest = float(np.median(steps)), float(max(steps))
-        if middle >= REPLACED:
+        # The weights of a lone layer start where it does not matter.
+        if middle >= REPLACED and len(gradient.kernels) > 1:
             size, usual, limit = middle, 1e-2, REPLACED
             text = "replaces the weights"
         elif largest < RULE_LOST:
@@ -260,10 +265,11 @@ class UpdateRatio(Rule):
             text = "does not change the weights"
         else:
             return []
+        layers, cause, cures = too_wide(start, limit == REPLACED)
         return [
             self.at_start(
                 "critical" if middle >= 10 else "warning",
-                [],
+                layers,
                 {
                     "kind": "first_step",
                     "update_ratio": size,
@@ -272,8 +278,8 @@ class UpdateRatio(Rule):
                 },
                 f"The learning rate is {number(rate)}, and the first step of "
                 f"{optimizer.name} {text}. The step is {number(size)} times as "
-                "large as they are. About 1e-3 is usual.",
-                training.for_update_ratio(start.run, size / usual),
+                f"large as they are. About 1e-3 is usual.{cause}",
+                cures + training.for_update_ratio(start.run, size / usual),
             )
         ]
 
