@@ -639,12 +639,7 @@ def weights_after(callbacks, build=cnn):
     return state, history.history, model
 
 
-def mlp():
-    # XLA joins operations of neighbouring layers: there the net is deep.
-    return deep_mlp(depth=3 if IS_TF else 9)
-
-
-@pytest.mark.parametrize("build", [cnn, mlp])
+@pytest.mark.parametrize("build", [cnn, deep_mlp])
 @pytest.mark.parametrize("method", ["activation", "gradient"])
 def test_watching_changes_nothing(build, method):
     plain, history, _ = weights_after([], build)

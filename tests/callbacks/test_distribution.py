@@ -168,21 +168,15 @@ def test_units_are_dead_only_if_dead_on_all_replicas(strategy, method):
         np.testing.assert_allclose(detector.share["hidden"], [0, 0.5, 0.5])
 
 
-def trained(make_optimizer, x, y, prepare=None, watch=True):
-    """Trace of a fit, None if it is not watched, and the model."""
-    monitor = GradientMonitor(verbose=0, on_finding="ignore")
-    model = make(make_optimizer())
-    if prepare is not None:
-        prepare(model)
-    fit(model, *([monitor] if watch else []), data=(x, y))
-    return (monitor.trace if watch else None), model
-
-
 def watched(make_optimizer, x, y, prepare=None):
     """Trace of a watched fit, once it is seen to equal an unwatched one."""
     found = []
-    for watch in (False, True):
-        trace, model = trained(make_optimizer, x, y, prepare, watch)
+    monitor = GradientMonitor(verbose=0, on_finding="ignore")
+    for callbacks in ([], [monitor]):
+        model = make(make_optimizer())
+        if prepare is not None:
+            prepare(model)
+        fit(model, *callbacks, data=(x, y))
         found.append(
             [
                 keras.ops.convert_to_numpy(v)
@@ -191,7 +185,7 @@ def watched(make_optimizer, x, y, prepare=None):
         )
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
-    return trace, model.optimizer
+    return monitor.trace, model.optimizer
 
 
 def assert_same_record(trace, expected):
@@ -225,7 +219,7 @@ def test_mirrored_replicas_with_auto_clip(strategy, percentile):
     def optimizer():
         return AutoClip(keras.optimizers.SGD(0.1), percentile=percentile)
 
-    one_device, _ = trained(optimizer, x, y)
+    one_device, _ = watched(optimizer, x, y)
     twin = reference.train(make(optimizer()), x, y, 16)
     with strategy.scope():
         trace, optimizer = watched(optimizer, x, y)
@@ -261,7 +255,7 @@ def test_mirrored_replicas_with_every_way_to_clip(strategy, clipper):
     def optimizer():
         return AutoClip(keras.optimizers.SGD(0.1), clipper)
 
-    one_device, _ = trained(optimizer, x, y)
+    one_device, _ = watched(optimizer, x, y)
     with strategy.scope():
         trace, _ = watched(optimizer, x, y)
     assert_same_record(trace, one_device)

@@ -53,8 +53,6 @@ def compiled(**kwargs):
     keras.utils.set_random_seed(5)
     model = models.mlp(activation="relu")
     model.compile("adam", models.crossentropy(), **kwargs)
-    # TensorFlow would trace a step twice in which Adam makes its variables.
-    model.optimizer.build(model.trainable_variables)
     return model
 
 
