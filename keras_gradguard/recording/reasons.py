@@ -14,6 +14,19 @@ def why_nothing(model):
     """Return why steps ran and no record came."""
     if not model.trainable_variables:
         return "the model has no trainable variables"
+    every = max(
+        [
+            int(leaf.gradient_accumulation_steps or 1)
+            for optimizer in optimizers.all_of(model)
+            for leaf in optimizers.leaves(optimizer)
+        ],
+        default=1,
+    )
+    if every > 1:
+        return (
+            f"the optimizer sums the gradients of {every:,} batches before it "
+            "changes a weight, and the run ended before"
+        )
     return (
         "the train step never called `apply` of the model's optimizer: a "
         "custom `train_step` has to end in "

@@ -48,9 +48,13 @@ def unrelated(trace, output):
         # Of many numbers at once a correlation says little.
         return None
     run = learning.steps - int(trace.steps[0])
-    with np.errstate(invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         differ = learning.contrast > UNRELATED["contrast"]
-        far = (moved > UNRELATED["moved"]) & (middle[at] < UNRELATED["calm"])
+        better = (learning.score - learning.chance) / (1 - learning.chance)
+        # A score of whole epochs is more than a correlation of some batches.
+        sure = np.abs(better) < UNRELATED["better"]
+        enough = np.where(sure, UNRELATED["scored"], UNRELATED["moved"])
+        far = (moved > enough) & (middle[at] < UNRELATED["calm"])
         bad = differ & far & (np.abs(learning.follows) < UNRELATED["follows"])
         bad &= learning.little(UNRELATED["fallen"]) & ~learning.good
     bad = count_within(bad & ~learning.at_ceiling, 3) == 3

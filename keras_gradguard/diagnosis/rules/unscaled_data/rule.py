@@ -2,6 +2,9 @@
 
 import dataclasses
 
+import numpy as np
+
+from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
@@ -20,6 +23,16 @@ from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
     judge_target_scale,
 )
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import SQUEEZED
+
+_OUTLIERS = (
+    "Scale by quartiles, and hold what lies far out",
+    "One large value then leaves the others room.",
+    "import numpy as np\n"
+    "low, middle, high = np.percentile(x, [25, 50, 75], axis=0)\n"
+    "x = (x - middle) / np.maximum(high - low, 1e-12)\n"
+    "x = np.clip(x, -10, 10)  # the same for validation data and predictions",
+)
 
 
 class UnscaledData(Rule):
@@ -89,6 +102,7 @@ class UnscaledData(Rule):
             return []
         # One finding a rule: the graver, targets before inputs.
         found.sort(key=lambda f: f.severity != "critical")
+        found = _together([_squeezed(trace, finding) for finding in found])
         harmed, soon = harmed_at(trace), _plain_at(trace, found[0])
         seen = [step for step in (harmed, soon) if step is not None]
         if not seen:
@@ -132,7 +146,7 @@ class UnscaledData(Rule):
                     for f in told
                     if f.evidence["kind"] == "targets" or optimizer.plain
                 ]
-        return found
+        return _together(found)
 
 
 def _plain_at(trace, finding):
@@ -143,6 +157,48 @@ def _plain_at(trace, finding):
     if finding.evidence["kind"] in ("large", "offset", "uneven"):
         found.append(flat_at(trace))
     return min((step for step in found if step is not None), default=None)
+
+
+def _together(found):
+    """Return findings, with one change for inputs and targets that are off.
+
+    Where either is scaled alone, the other still keeps the run from learning.
+    """
+    first = [f.remedies[0] for f in found if f.remedies]
+    sides = {f.evidence["of"] for f in found}
+    if len(found) != 2 or len(sides) != 2 or not all(r.action for r in first):
+        return found
+    both = changes.several(
+        first, "Both are off, and each alone keeps the run from learning."
+    )
+    led = found[0]
+    return [
+        dataclasses.replace(led, remedies=[both, *led.remedies]),
+        *found[1:],
+    ]
+
+
+def _squeezed(trace, finding):
+    """Return a finding on tiny inputs, of which a few are large, said so."""
+    size = finding.evidence.get("rms")
+    if finding.evidence.get("kind") != "small" or trace.run.batches or not size:
+        return finding
+    tops = np.abs(
+        [trace.data("input_min"), trace.data("input_max")], dtype=np.float64
+    )
+    top = float(np.nanmax(tops, initial=0.0))
+    if not SQUEEZED * size < top < np.inf:
+        return finding
+    text = (
+        f" A few are {number(top / size)} times as large: a value that stands "
+        "for none, or a wrong one, leaves no room for the others."
+    )
+    return dataclasses.replace(
+        finding,
+        message=finding.message + text,
+        evidence={**finding.evidence, "largest": top},
+        remedies=[changes.words(*_OUTLIERS), *finding.remedies],
+    )
 
 
 def _without_actions(finding):

@@ -36,6 +36,10 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import DROPPED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
+from keras_gradguard.diagnosis.rules.update_ratio.withheld import averaged_away
+from keras_gradguard.diagnosis.rules.update_ratio.withheld import (
+    summed_too_long,
+)
 from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
@@ -86,7 +90,12 @@ class UpdateRatio(Rule):
     * first steps that change the weights by 0.2, where the outputs are the
       same for every input since;
     * one of two networks that train each other has won, by the logs of their
-      losses.
+      losses;
+    * averages of the weights that are put in their place so soon that they
+      hold less than a twentieth of what was learnt since.
+
+    An optimizer that sums the gradients of more batches than the run has is
+    reported at once.
 
     A run that had learnt is reported if its loss lies by the first again for
     50 records.
@@ -111,6 +120,9 @@ class UpdateRatio(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
+        held = summed_too_long(trace) or averaged_away(trace)
+        if held is not None:
+            return [held]
         found = self._configured(trace)
         if found:
             return found
