@@ -46,7 +46,7 @@ class UnscaledData(Rule):
     * features that differ 100-fold, and pixels up to 255;
     * targets of over 1000, or of over 10 where the first step of plain SGD
       overshoots, or of under 0.01;
-    * inputs that are all one number.
+    * inputs that are all one number, or tiny beside a few large ones.
 
     Many nets learn from such data all the same. A run is reported only if
     it has not learnt after 30 records, or its loss or gradient ran away. The
