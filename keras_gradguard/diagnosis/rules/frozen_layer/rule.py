@@ -59,8 +59,8 @@ class FrozenLayer(Rule):
     * Averages of BatchNormalization keep over a twentieth of their start up to
       the planned end, training learns and validation does not.
     * Query and key of an attention get less than a millionth of the gradient
-      of its value in the first records, and little is learnt: its scores have
-      no effect, as where a mask leaves only padding or nothing at all.
+      of its value in the first records, and little is learnt. Its scores have
+      no effect then. So it is where a mask leaves only padding.
     * All layers with weights were made untrainable: no weight will change.
     * No layer ever moved in 100 steps although gradients arrive: the learning
       rate is zero. This is said of the whole model.

@@ -31,6 +31,8 @@ SAME_AT_ONCE = 0.025, 6, 30
 # this share of the plan, and at least and at most so many steps.
 AVERAGED = 0.05
 AVERAGED_AT = 0.04, 16, 100
+# Keras's, where nothing is said.
+USUAL_MOMENTUM = 0.99
 
 
 # half

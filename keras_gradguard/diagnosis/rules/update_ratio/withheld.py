@@ -11,10 +11,15 @@ from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AVERAGED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AVERAGED_AT
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
+    USUAL_MOMENTUM,
+)
 from keras_gradguard.findings.build import in_a_run
 
-# What Keras takes where nothing is said.
-_MOMENTUM = 0.99
+
+def withheld(trace):
+    """Judge whether the optimizer withholds what the steps would change."""
+    return summed_too_long(trace) or averaged_away(trace)
 
 
 def summed_too_long(trace):
@@ -64,7 +69,7 @@ def averaged_away(trace):
     optimizer = trace.run.optimizer
     every = optimizer.argument("ema_overwrite_frequency")
     momentum = optimizer.argument("ema_momentum")
-    momentum = _MOMENTUM if momentum is None else momentum
+    momentum = USUAL_MOMENTUM if momentum is None else momentum
     numbers = isinstance(every, int) and isinstance(momentum, int | float)
     if not optimizer.argument("use_ema") or not numbers or every < 1:
         return None
