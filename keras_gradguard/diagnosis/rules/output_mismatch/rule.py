@@ -79,7 +79,7 @@ class OutputMismatch(Rule):
       is found; in a train step of one's own, what a last layer of one unit
       gives;
     * outputs that have nothing to do with the targets, where the weights moved
-      by half of their size, by a third where a score stays at chance;
+      by half of their size;
     * a score of validation below half of chance, beside a good one of
       training. In the first six epochs half of that one is enough. The loss of
       validation then has to be above that of a constant, and to rise.

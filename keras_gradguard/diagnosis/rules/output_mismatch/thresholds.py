@@ -43,8 +43,6 @@ OF_SHORT, COLLAPSED = 0.8, 0.2
 # why.
 UNRELATED: dict[str, Any] = {
     "moved": 0.5,
-    "scored": 0.3,
-    "better": 0.03,
     "calm": 0.1,
     "contrast": 0.02,
     "follows": 0.2,

@@ -48,13 +48,9 @@ def unrelated(trace, output):
         # Of many numbers at once a correlation says little.
         return None
     run = learning.steps - int(trace.steps[0])
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(invalid="ignore"):
         differ = learning.contrast > UNRELATED["contrast"]
-        better = (learning.score - learning.chance) / (1 - learning.chance)
-        # A score of whole epochs is more than a correlation of some batches.
-        sure = np.abs(better) < UNRELATED["better"]
-        enough = np.where(sure, UNRELATED["scored"], UNRELATED["moved"])
-        far = (moved > enough) & (middle[at] < UNRELATED["calm"])
+        far = (moved > UNRELATED["moved"]) & (middle[at] < UNRELATED["calm"])
         bad = differ & far & (np.abs(learning.follows) < UNRELATED["follows"])
         bad &= learning.little(UNRELATED["fallen"]) & ~learning.good
     bad = count_within(bad & ~learning.at_ceiling, 3) == 3
