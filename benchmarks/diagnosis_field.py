@@ -32,6 +32,8 @@ from detection import kept_healthy
 from detection import kept_sick
 from detection import kept_sixth
 from detection import kept_third
+from detection import tutorial_images  # noqa: F401  it fills the set, too
+from detection import tutorial_own
 from detection import usual_own
 from detection.alarm import FirstAlarm
 from detection.field_healthy import HEALTHY
@@ -197,7 +199,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    parser.add_argument("--kept", choices=tuple("1234567"))
+    parser.add_argument("--kept", choices=tuple("12345678"))
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     arguments = parser.parse_args()
@@ -216,6 +218,7 @@ def main():
         "5": (kept_fourth.SICK, kept_fourth.HEALTHY),
         "6": (kept_fifth.SICK, kept_fifth.HEALTHY),
         "7": (kept_sixth.SICK, kept_sixth.HEALTHY),
+        "8": ({}, tutorial_own.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]

@@ -1,13 +1,16 @@
 """Pastes the remedies that programs are told, and trains again.
 
     KERAS_BACKEND=torch python benchmarks/remedies.py
-        [--only NAME,NAME] [--all] [--seeds 1] [--by monitor,check]
+        [--only NAME,NAME] [--all] [--seeds 1]
+        [--by monitor,check,detector,heal]
         [--kept 1] [--lot] [--score] [--out remedies.jsonl]
 
 Each program that does not learn is trained, watched; with `--kept` and a number
 as of `diagnosis_field` those that no rule was made with, with `--lot` those
 alone whose lot is the backend that runs. A program that is in the file already
 is left out.
+`--kept advice`: those written for this question. `detector` is the
+`DeadReLUDetector`; `heal` is what `kgg.heal` gives back, trained on.
 
 Every remedy of each cause is run with `exec` in the program, built anew, in the
 names `model`, `x` and `y`: it must run. After the first remedy the program
@@ -31,6 +34,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
 from detection import field_sides  # noqa: F401  it fills the set
+from detection import kept_advice
 from detection import kept_again
 from detection import kept_fifth
 from detection import kept_fourth
@@ -70,25 +74,36 @@ def learnt(program, seed, code):
     larger = re.search(r"fit\(.*batch_size=(\d+)", code)
     if larger:
         fit["batch_size"] = int(larger[1])
-    size = fit.get("batch_size", 32) if hasattr(names["x"], "shape") else 1
-    steps = -(-len(names["x"]) // size)
+    return trained(names["model"], names["x"], names["y"], fit)
+
+
+def trained(model, x, y, fit):
+    """Train for as long as programs are trained, and return the gain."""
+    arrays = hasattr(x, "shape") or isinstance(x, list | tuple | dict)
+    size = fit.get("batch_size", 32) if arrays else 1
+    rows = len(keras.tree.flatten(x)[0]) if arrays else len(x)
     fit = {"verbose": 0, **fit}
-    fit["epochs"] = max(fit.get("epochs", 1), -(-_STEPS // steps))
-    names["model"].fit(names["x"], names["y"], **fit)
-    return gain(names["model"], names["x"], names["y"])
+    fit["epochs"] = max(fit.get("epochs", 1), -(-_STEPS // -(-rows // size)))
+    model.fit(x, y, **fit)
+    return gain(model, x, y)
 
 
 def one(name, program, seed, by, every=False):
     """Return the line of one program."""
     model, x, y, fit = build(program, seed)
     line = {"name": name, "seed": seed, "by": by, "told": [], "failed": []}
+    if by == "heal":
+        return healed(line, model, x, y, fit)
     if by == "check":
         try:
             report = kgg.check(model, x, y)
         except Exception as error:
             return {**line, "failed": [f"check: {error}"[:200]]}
     else:
-        monitor = kgg.GradientMonitor(verbose=0)
+        watch = kgg.GradientMonitor
+        if by == "detector":
+            watch = kgg.DeadReLUDetector
+        monitor = watch(verbose=0)
         fit = {"verbose": 0, **fit}
         fit["callbacks"] = [*fit.get("callbacks", []), monitor]
         try:
@@ -123,6 +138,28 @@ def one(name, program, seed, by, every=False):
     return line
 
 
+def healed(line, model, x, y, fit):
+    """Return the line of a program that `heal` got, with its own words."""
+    size = {"batch_size": fit["batch_size"]} if "batch_size" in fit else {}
+    try:
+        better, report = kgg.heal(
+            model, x, y, epochs=fit.get("epochs", 1), verbose=0, **size
+        )
+    except Exception as error:
+        return {**line, "failed": [f"heal: {error}"[:300]]}
+    line["told"] = [finding.rule for finding in report.findings]
+    line["healthy"] = report.healthy
+    kept = [attempt.title for attempt in report.attempts if attempt.kept]
+    line["first"] = "; ".join(kept) or "nothing changed"
+    line["words"] = [
+        *map(str, report.attempts),
+        *report.notes,
+        *report.not_judged,
+    ]
+    line["after"] = trained(better, x, y, fit)
+    return line
+
+
 def drawn(name):
     """Return the backend that the lot gave a program."""
     mine = kept_sick.ONLY.get(name, ("jax", "tensorflow", "torch"))
@@ -135,7 +172,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--all", action="store_true", help="train with each")
-    parser.add_argument("--kept", choices=tuple("124567"))
+    parser.add_argument("--kept", choices=(*"124567", "advice"))
     for flag in ("lot", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     parser.add_argument("--out", default="remedies.jsonl")
@@ -153,6 +190,7 @@ def main():
         "5": kept_fourth.SICK,
         "6": kept_fifth.SICK,
         "7": kept_sixth.SICK,
+        "advice": kept_advice.SICK,
     }[arguments.kept]
     for name, (_, _, program) in programs.items():
         # What no score shows cannot be seen to heal.
@@ -186,6 +224,8 @@ def _print(line):
     )
     for failure in line["failed"]:
         print(f"    DOES NOT RUN  {failure}")
+    for word in line.get("words", ()):
+        print(f"    {word}")
 
 
 def _score(lines):

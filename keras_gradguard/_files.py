@@ -3,10 +3,15 @@
 import contextlib
 import os
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+# On Windows a file that somebody has open cannot be replaced, and TensorBoard
+# or a scanner for viruses opens what is new. Seconds to wait between tries.
+_WAITS = (0.01, 0.03, 0.1, 0.3)
 
 
 def write_atomically(path, write):
@@ -16,9 +21,20 @@ def write_atomically(path, write):
     try:
         with open(draft, "wb") as file:
             write(file)
-        os.replace(draft, path)
+        _replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _replace(draft, path):
+    for wait in _WAITS:
+        try:
+            os.replace(draft, path)
+        except PermissionError:
+            time.sleep(wait)
+        else:
+            return
+    os.replace(draft, path)
 
 
 def remove_drafts(folder, names):

@@ -204,7 +204,8 @@ def private_names(path):
 def test_a_private_name_of_keras_stands_in_one_file():
     own = MODULES["keras_gradguard.models.keras_private"]
     known = set(private_names(own))
-    assert len(known) > 15
+    # The file says how many are left.
+    assert f"They are {len(known)} names" in own.read_text()
     spread = [
         f"{name} reads {private}"
         for name, path in MODULES.items()

@@ -12,8 +12,11 @@ def gain(model, x, y):
     Args:
         model: The model.
         x: Inputs, or what gives batches of inputs and targets.
-        y: Targets, or None.
+        y: Targets, or None. Of several outputs the one that is worst counts.
     """
+    if isinstance(y, dict):
+        given = model.predict(x, verbose=0)
+        return min(_of_one(given[name], y[name]) for name in y)
     if y is None:
         places = range(len(x)) if hasattr(x, "__getitem__") else None
         batches = list(x) if places is None else [x[at] for at in places]
@@ -22,10 +25,13 @@ def gain(model, x, y):
             for part in (0, 1)
         )
     given = model.predict(x, verbose=0)
-    given = np.asarray(given[0] if isinstance(given, list) else given)
+    return _of_one(given[0] if isinstance(given, list) else given, y)
+
+
+def _of_one(given, y):
+    given, y = np.asarray(given), np.asarray(y)
     if not np.isfinite(given).all():
         return float("nan")
-    y = np.asarray(y)
     numbers = y.size == len(y) and not (y % 1).any()
     if numbers and given.shape[-1] > 1:
         y = y.astype("int64")

@@ -21,6 +21,7 @@ from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
 from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
 from keras_gradguard.callbacks.layer_choice import LayerChoice
 from keras_gradguard.callbacks.outlet import Outlet
+from keras_gradguard.callbacks.short_fits import Together
 from keras_gradguard.callbacks.watch import WatchingCallback
 from keras_gradguard.capsule.keep import keep
 from keras_gradguard.diagnosis import Report
@@ -36,6 +37,7 @@ from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import keras_private
 from keras_gradguard.models import run_info
 from keras_gradguard.models.recurrent import not_measured
+from keras_gradguard.recording.averages import Averages
 from keras_gradguard.recording.fit_exit import fit_frame
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.schedule import full_executions
@@ -74,7 +76,10 @@ class GradientMonitor(WatchingCallback):
     The norm of a layer's gradient is `sqrt(sum(g ** 2))` over all its own
     trainable variables as one vector. A variable without a gradient (frozen,
     unused) is NaN. Before the first step there is an empty trace. Each `fit`
-    starts a new one.
+    starts a new one. A fit of less than 100 records is judged together with
+    the short ones before it that it goes on from, as in a loop of
+    `fit(epochs=1)`. `report().trace` holds all of them. Compiling anew, or
+    another learning rate, begins anew.
 
     The weights are measured at the first few steps and every 64th; the
     change of the weights over an epoch at its end (of several short epochs
@@ -180,6 +185,7 @@ class GradientMonitor(WatchingCallback):
         "_raise",
         "_loop",
         "_keeper",
+        "_together",
     )
 
     def __init__(
@@ -244,11 +250,15 @@ class GradientMonitor(WatchingCallback):
         # What else the report of the latest fit says.
         self._notes: list[str] = []
         self.trace = Trace([], [], [])
+        # What is judged: `trace`, or that of several short fits.
+        self._whole: Any = None
+        self._together: Any = None
         self._judged = Judge(self.rules)
         self._outlet = Outlet(_OWNER)
         self._reporters: list = []
         self._weights: Any = None
         self._first_weights: Any = None
+        self._averages: Any = None
         self._activity = Activity()
         self._records = self._logged = 0
         self._measured_at = 0
@@ -265,11 +275,11 @@ class GradientMonitor(WatchingCallback):
         if recording is None:
             run_info.check_model(_OWNER, model)
         self._choice.check(model)
-        self.trace = Trace([], [], [])
+        self.trace, self._whole = Trace([], [], []), None
         self._outlet.begin(model)
         self._watch.speaks = self._outlet.is_chief
         self._judged = self._new_judge()
-        self._weights = self._first_weights = None
+        self._weights = self._first_weights = self._averages = None
         self._activity = Activity()
         self._records, self._measured_at, self._logged = 0, 0, 0
         self._raise = None
@@ -299,6 +309,13 @@ class GradientMonitor(WatchingCallback):
         self._planned = run_info.facts(model, self.params, batches)
         if self.capsule is not None:
             self._planned["capsule"] = True
+        self._together = Together(
+            model,
+            self._watch.first_step,
+            self._planned,
+            repr((self.update_freq, self.layers)),
+        )
+        self._judged.said.update(self._together.said)
         self._watch.guard(self._begin)
         self._notes = []
         self._keeper = keep(
@@ -421,11 +438,12 @@ class GradientMonitor(WatchingCallback):
         Returns:
             A `Report`: `str()` of it is the verdict in words.
         """
-        reasons = not_judged(self.trace, left_out(self.rules))
+        trace = self._judged_trace
+        reasons = not_judged(trace, left_out(self.rules))
         return Report(
             self.findings,
-            self.trace,
-            notes=[*said_of(self.rules, self.trace), *self._notes],
+            trace,
+            notes=[*said_of(self.rules, trace), *self._notes],
             not_judged=reasons,
             history=self._judged.history,
         )
@@ -443,15 +461,19 @@ class GradientMonitor(WatchingCallback):
         """
         from keras_gradguard.reporting import plots
 
-        return plots.plot(self.trace, self.findings)
+        return plots.plot(self._judged_trace, self.findings)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows of it."""
         from keras_gradguard.reporting.notebook import run_html
 
-        return run_html(self.trace, self.findings)
+        return run_html(self._judged_trace, self.findings)
 
     # Inside
+
+    @property
+    def _judged_trace(self) -> Trace:
+        return self.trace if self._whole is None else self._whole
 
     def _begin(self) -> None:
         """Measure the weights before the first step, if they exist."""
@@ -495,6 +517,7 @@ class GradientMonitor(WatchingCallback):
             table.variables, table.sizes, self._watch.recording.cache
         )
         self._first_weights = self._weights.measure()
+        self._averages = Averages(self._model)
 
     def _begin_trace(self) -> None:
         """Make the trace, as soon as the order of the layers is known."""
@@ -513,6 +536,13 @@ class GradientMonitor(WatchingCallback):
         )
         self._measured_at = self._watch.executions
 
+    def _note_averages(self) -> None:
+        """Note what predictions of a model with averages go by."""
+        updates = self._watch.step - self._watch.first_step + 1
+        left = self._averages.of_the_data(updates)
+        if left is not None:
+            self.trace.meta["averages"] = left
+
     def _end_epoch(
         self, epoch: int, logs: dict[str, Any] | None, metrics: Any
     ) -> None:
@@ -528,6 +558,7 @@ class GradientMonitor(WatchingCallback):
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if due and len(self.trace.variables):
             self._append_weights(self._watch.step, self._weights.measure())
+            self._note_averages()
         self._deliver("on_epoch", self.trace, epoch)
         if self._judged.is_due(self._records):
             self._judge()
@@ -548,11 +579,14 @@ class GradientMonitor(WatchingCallback):
             guarded.deliver(what, *arguments)
 
     def _judge(self, is_last: bool = False) -> None:
-        judged = self._judged
-        changed, fresh = judged.look(self.trace, self._records, is_last)
-        self._deliver("on_judged", judged.findings, judged.history, self.trace)
+        judged, trace = self._judged, self.trace
+        if self._together is not None:
+            self._whole = trace = self._together.judged(trace)
+        changed, fresh = judged.look(trace, trace.records_seen, is_last)
+        self.trace.meta["not_judged"] = judged.not_judged
+        self._deliver("on_judged", judged.findings, judged.history, trace)
         if fresh:
-            self._deliver("on_findings", fresh, self.trace)
+            self._deliver("on_findings", fresh, trace)
         sure = [f for f in changed if f.status == "confirmed"]
         if callable(self.on_finding):
             for finding in changed:
@@ -577,8 +611,17 @@ class GradientMonitor(WatchingCallback):
     def _finish(self) -> None:
         self._judge(is_last=True)
         self._add_notes()
-        self._deliver("close", self.trace, self.findings)
-        self._reporters = []
+        whole, together = self._judged_trace, self._together
+        known = together.end(
+            self.trace, whole, self._watch.step + 1, self._judged
+        )
+        console, *files = self._reporters
+        console.deliver(
+            "close_again" if known else "close", whole, self.findings
+        )
+        for file in files:
+            file.deliver("close", self.trace, self.findings)
+        self._reporters, self._together = [], None
         self._outlet.close()
         self._stop_keeping()
 
@@ -589,11 +632,14 @@ class GradientMonitor(WatchingCallback):
             self._notes += not_measured(self._model)
         if self._keeper is not None and self._keeper.written is not None:
             self._notes.append(self._keeper.note())
-        if not self._notes:
-            return
-        before = self.trace.meta.get("notes") or []
-        before = [note for note in before if note not in self._notes]
-        self.trace.meta["notes"] = [*before, *self._notes]
+        traces = [self.trace]
+        if self._judged_trace is not self.trace:
+            self._notes.append(self._together.note)
+            traces.append(self._judged_trace)
+        for trace in traces if self._notes else ():
+            before = trace.meta.get("notes") or []
+            before = [note for note in before if note not in self._notes]
+            trace.meta["notes"] = [*before, *self._notes]
 
     def _stop_keeping(self) -> None:
         keeper, self._keeper = self._keeper, None

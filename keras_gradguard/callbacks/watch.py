@@ -133,8 +133,12 @@ class Watch:
         except Exception as error:
             self.on_recording_failure(error)
 
-    def check_records(self):
-        """Tell the user if steps ran and none of them was recorded."""
+    def check_records(self, ended=False):
+        """Tell the user if steps ran and none of them was recorded.
+
+        Args:
+            ended: Bool. Whether no more steps come.
+        """
         recording = self.recording
         if not self.armed or recording.reason is not None:
             return
@@ -143,7 +147,12 @@ class Watch:
                 self._tell_blind(self._why_no_step())
         elif not recording.recorded and not recording.failed:
             # What failed was reported when it did.
-            self._tell_blind(recording.why_nothing())
+            waits = recording.why_not_yet(self.first_step)
+            if waits is None:
+                self._tell_blind(recording.why_nothing())
+            elif ended and self.reason is None:
+                # No warning: a longer fit would have been recorded.
+                self._note_reason(waits)
 
     def _why_no_step(self):
         return (
@@ -160,7 +169,7 @@ class Watch:
         if self.recording is None:
             return
         self.guard(self.recording.flush)
-        self.check_records()
+        self.check_records(ended=True)
         self.guard(function)
         self._let_go()
 

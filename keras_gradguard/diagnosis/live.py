@@ -30,6 +30,8 @@ class Judge:
         marks: List of int. Numbers of records at which to look, too.
         by_clock: Bool. Whether looks may wait where judging would be felt.
             False where several processes have to look at the same steps.
+        said: Dict from keys of findings to the status that was said of them
+            before. Defaults to none.
 
     Attributes:
         findings: List of `Finding`, in order of their first step.
@@ -37,9 +39,18 @@ class Judge:
             withdrawn.
         not_judged: List of str. Why a run without findings may not be called
             healthy.
+        said: Dict from keys of findings to what was last said of each.
     """
 
-    def __init__(self, rules, first_look=1, by_clock=True, early=0, marks=()):
+    def __init__(
+        self,
+        rules,
+        first_look=1,
+        by_clock=True,
+        early=0,
+        marks=(),
+        said=None,
+    ):
         self.findings = []
         self.history: list = []
         self.not_judged = ["nothing was recorded"]
@@ -47,8 +58,7 @@ class Judge:
         self._looked_at = first_look / _GROWTH
         self._early, self._marks = early, tuple(marks)
         self._latest = None
-        # What was last said of each finding, by its key.
-        self._said: dict = {}
+        self.said = dict(said or {})
         # The steps of further looks, each at a finding that is not confirmed.
         self._second_looks: dict = {}
         self._by_clock = by_clock
@@ -125,7 +135,7 @@ class Judge:
         changed, fresh = [], []
         ripe = is_last or causes_judged(trace)
         for finding in self.history:
-            before = self._said.get(finding.key)
+            before = self.said.get(finding.key)
             if finding.status == before:
                 continue
             if before is None:
@@ -134,7 +144,7 @@ class Judge:
                 if is_symptom(finding) and not ripe:
                     continue
                 fresh.append(finding)
-            self._said[finding.key] = finding.status
+            self.said[finding.key] = finding.status
             changed.append(finding)
         return changed, fresh
 

@@ -1,6 +1,11 @@
 """The private names of Keras that this package uses, one function each.
 
-What can be had from a public name is not here. Beside these, a backend reads
+What can be had from a public name is not here. They are 28 names with an
+underscore, three modules of `keras.src` and a local variable of `fit`. Of the
+names 15 tell how an optimizer takes gradients and keeps state, and 4 belong to
+the trainer and its loss. Layers and their graph take 4, the data of a fit 3.
+One marks the hook of a callback, one says whether TensorFlow is there. Each
+function tells why, and since when. Beside these, a backend reads
 `KerasVariable._value`, the backend's own variable (`_backend`, `native`).
 
 Longer than 350 lines, since it is the one list of all that is private.
@@ -545,7 +550,6 @@ def build_from(model, x, **arguments):
         x: Structure of arrays.
         **arguments: What else its call takes.
     """
-    from keras.src import backend
 
     def symbol(array):
         if array is None:
@@ -590,8 +594,6 @@ def rnn(layer, step, sequences, initial_state, mask):
     Returns:
         The last output, all outputs, and the states.
     """
-    from keras.src import backend
-
     # The next Keras has a module of this name.
     function = getattr(backend.rnn, "rnn", backend.rnn)
     return function(

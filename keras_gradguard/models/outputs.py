@@ -140,7 +140,8 @@ def _is_head(layer):
 def activation_name(layer):
     """Return the name of a layer's activation as Keras calls it.
 
-    `"linear"` where it has none; None where it is not one of Keras's, or the
+    `"linear"` where it has none; `"softmax_over_samples"` for a softmax over
+    the axis of the samples; None where it is not one of Keras's, or the
     layer does something else to its inputs.
 
     Args:
@@ -149,6 +150,8 @@ def activation_name(layer):
     for kind, name in _AS_LAYER.items():
         if type(layer) is kind:
             axis = getattr(layer, "axis", -1)
+            if kind is _L.Softmax and axis in (0, (0,), [0]):
+                return "softmax_over_samples"
             if kind is _L.Softmax and axis not in (-1, (-1,), [-1]):
                 return None
             return name

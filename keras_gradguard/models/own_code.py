@@ -48,7 +48,7 @@ def edges_of_own_code(model):
     layers: dict = {}
     front: list | None = None
     for layer in forward_layers(model)[1:]:
-        function = _own_function(layer)
+        function = own_function(layer)
         if function is not None:
             layers[layer_path(layer)] = _edges(function)
         if front is None and hasattr(layer, "kernel"):
@@ -60,7 +60,12 @@ def edges_of_own_code(model):
     return {"layers": layers, "front": front or [], "loss": loss}
 
 
-def _own_function(layer):
+def own_function(layer):
+    """Return what a layer of the user's own computes by, or None.
+
+    Args:
+        layer: A Keras layer.
+    """
     if isinstance(layer, keras.layers.Lambda):
         return layer.function
     of_keras = type(layer).__module__.startswith(("keras.", "keras_gradguard."))

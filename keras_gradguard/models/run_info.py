@@ -10,6 +10,7 @@ from keras_gradguard.models import graph
 from keras_gradguard.models import optimizers
 from keras_gradguard.models import outputs as configuration
 from keras_gradguard.models import own_code
+from keras_gradguard.models import own_lines
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_info
 from keras_gradguard.models.layers import layer_path
@@ -62,7 +63,8 @@ def facts(model, params, batches=False):
         loss, None where there are several), `compiled` (see
         `calls.compiled_with`), `inputs` (how many), `outputs` (one dict with
         the fields of `Output` each), `own_code` (see
-        `own_code.edges_of_own_code`), `rescaling`, `batches`, `noise`,
+        `own_code.edges_of_own_code`; `cuts`, see `own_lines`; `step`, whether
+        its train step is one's own), `rescaling`, `batches`, `noise`,
         `others` (optimizers beside the compiled one), `epochs_planned`,
         `steps_per_epoch`.
     """
@@ -178,7 +180,11 @@ def _outputs(model):
 
 def _own_code(model):
     try:
-        return own_code.edges_of_own_code(model)
+        return {
+            **own_code.edges_of_own_code(model),
+            "cuts": own_lines.cuts_of_own_code(model),
+            "step": type(model).train_step is not keras.Model.train_step,
+        }
     except Exception:
         # Code that cannot be read, as in some interactive sessions.
         return {}

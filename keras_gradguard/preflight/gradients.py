@@ -9,6 +9,8 @@ from keras_gradguard.models.values import host_copy
 
 # Root mean square of the step that opens what weights of zero close.
 _FIRST_STEP = 0.01
+# Cosine of gradients of two units that go the same way.
+_SAME_WAY = 0.999
 
 
 def first_gradient(model, passed):
@@ -67,6 +69,34 @@ def _opening(model, passed, paths, norms):
         for path, norm in zip(paths, norms, strict=True)
         if path in closed and norm > 0
     ]
+
+
+def opens(passed, model, problem):
+    """Whether units whose weights are all 0 part with the first step.
+
+    What comes behind may tell them apart: each is an entry of a matrix, a
+    scale or a gate, as in spatial transformers or behind an adapter. Units
+    whose gradients go the same way, or have none, stay alike.
+
+    Args:
+        passed: The `probe.Pass`, with gradients.
+        model: The Keras model.
+        problem: `InitializationProblem` of constant weights.
+    """
+    named = [s for s in passed.signals.values() if s.path == problem.layer]
+    kernel = getattr(named[0].layer, "kernel", None) if named else None
+    for variable, grad in zip(
+        model.trainable_variables, passed.grads, strict=True
+    ):
+        if variable is not kernel or grad is None:
+            continue
+        if np.any(host_copy(variable)):
+            return False
+        units = grad.reshape(-1, grad.shape[-1]).astype(np.float64)
+        size = np.linalg.norm(units, axis=0)
+        units = units[:, size > 0] / size[size > 0]
+        return bool(units.size and np.abs(units.T @ units).min() < _SAME_WAY)
+    return False
 
 
 def _kernels(model, grads):

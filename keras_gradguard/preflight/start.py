@@ -18,6 +18,7 @@ from keras_gradguard.preflight import losses
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight.gradients import first_gradient
+from keras_gradguard.preflight.gradients import opens
 from keras_gradguard.preflight.trained import looks_trained
 from keras_gradguard.presets.inspection.inspect import inspect_initialization
 from keras_gradguard.trace.facts import Output
@@ -80,6 +81,13 @@ def measured(model, data, untrained, missing, notes_too=True):
         )
     if why is None:
         start.gradient = first_gradient(model, passed)
+        start.weights = [
+            problem
+            for problem in start.weights
+            if not (
+                problem.kind == "constant" and opens(passed, model, problem)
+            )
+        ]
         if notes_too:
             start.through_time = _through_time(model, data, missing)
         start.notes += not_measured(model)

@@ -159,6 +159,10 @@ class LoopRecording:
             "for the first time, inside of the `with`"
         )
 
+    def why_not_yet(self, first):
+        """Each step of a loop of the user's own is due: None."""
+        del first
+
     def epoch_begin(self):
         """A loop of the user's own has no epochs."""
 

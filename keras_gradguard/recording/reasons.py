@@ -14,24 +14,27 @@ def why_nothing(model):
     """Return why steps ran and no record came."""
     if not model.trainable_variables:
         return "the model has no trainable variables"
-    every = max(
-        [
-            int(leaf.gradient_accumulation_steps or 1)
-            for optimizer in optimizers.all_of(model)
-            for leaf in optimizers.leaves(optimizer)
-        ],
-        default=1,
-    )
-    if every > 1:
-        return (
-            f"the optimizer sums the gradients of {every:,} batches before it "
-            "changes a weight, and the run ended before"
-        )
     return (
         "the train step never called `apply` of the model's optimizer: a "
         "custom `train_step` has to end in "
         "`self.optimizer.apply(gradients, variables)`"
     )
+
+
+def why_not_yet(batches, every):
+    """Return why no step was due to be recorded yet.
+
+    Args:
+        batches: Int, batches that make an update.
+        every: Int. One in so many updates is recorded.
+    """
+    reasons = []
+    if batches > 1:
+        reasons.append(f"an update takes the gradients of {batches} batches")
+    if every > 1:
+        reasons.append(f"one update in {every} is recorded")
+    told = " and ".join(reasons) or "it took no step"
+    return f"`fit` ended before a step was due to be: {told}"
 
 
 def why_left(error):

@@ -227,6 +227,17 @@ class Recording:
         """Why steps ran and no record came."""
         return reasons.why_nothing(self._model())
 
+    def why_not_yet(self, first):
+        """Why no step since one was due to be recorded, None if one was.
+
+        Args:
+            first: Int, the optimizer's step when the fit began.
+        """
+        every = max(1, self.update_freq)
+        if -(-first // every) * every < self.step:
+            return None
+        return reasons.why_not_yet(self._schedule.accumulate, every)
+
     def flush(self):
         """Deliver all records that are still on the device."""
         self._sync()

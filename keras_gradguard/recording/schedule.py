@@ -47,6 +47,7 @@ class Schedule:
     Attributes:
         batch: Batches of the present epoch so far.
         executions: Executions so far.
+        accumulate: Batches that make an update.
     """
 
     def __init__(self, model, optimizers, update_freq, steps_per_epoch):
@@ -56,7 +57,7 @@ class Schedule:
         self.executions = 0
         self._per_execution = max(1, int(model.steps_per_execution or 1))
         accumulated = [o.gradient_accumulation_steps or 1 for o in optimizers]
-        self._accumulate = max([1, *map(int, accumulated)])
+        self.accumulate = max([1, *map(int, accumulated)])
         self._micro = max([0, *map(_micro_steps, optimizers)])
         self._considered = 0
         self._looked = 0
@@ -64,7 +65,7 @@ class Schedule:
     @property
     def step(self):
         """Optimizer steps so far."""
-        return self._micro // self._accumulate
+        return self._micro // self.accumulate
 
     @property
     def skips_on_host(self):
@@ -81,7 +82,7 @@ class Schedule:
     def updates_next(self):
         """Whether the coming execution ends an accumulation."""
         now, later = self._micro, self._micro + self._per_execution
-        return now // self._accumulate < later // self._accumulate
+        return now // self.accumulate < later // self.accumulate
 
     def next_mode(self, wanted):
         """Choose what the coming execution measures; ask once for each.
@@ -94,7 +95,7 @@ class Schedule:
             if wanted or (due and self._is_look_due()):
                 return Mode.FULL
             return Mode.NORMS if due else Mode.OFF
-        if self._accumulate > 1 and self._per_execution == 1:
+        if self.accumulate > 1 and self._per_execution == 1:
             if not self.updates_next:
                 return self.usual_mode
         elif self._is_last_batch():
@@ -125,7 +126,7 @@ class Schedule:
     def steps_of_execution(self):
         """List of the steps that the coming execution takes part in."""
         micro = range(self._micro, self._micro + self._per_execution)
-        return [step // self._accumulate for step in micro]
+        return [step // self.accumulate for step in micro]
 
     def advance(self):
         """Note that an execution has run."""

@@ -106,6 +106,9 @@ class ConsoleReporter(Reporter):
             page.line(f"All numbers, reasons and code: {_FULL}")
         page.flush()
 
+    def close_again(self, trace, findings):
+        """Print nothing: the summary of the fit before says the same."""
+
 
 def _print_finding(page, lines):
     sign = page.sign(_SIGNS.get(lines.severity, "!"))

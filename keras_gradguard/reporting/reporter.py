@@ -76,6 +76,15 @@ class Reporter:
             findings: List of `Finding` that stand.
         """
 
+    def close_again(self, trace, findings):
+        """Take in that a run is over of which nothing new is to be said.
+
+        Args:
+            trace: `Trace` of the run.
+            findings: List of `Finding` that stand, as before.
+        """
+        self.close(trace, findings)
+
     def abandon(self):
         """Close files as they are: the run, or the reporter, has failed."""
 

@@ -121,7 +121,8 @@ class RunWriter(Reporter):
         last = [*findings, *ended(self._history)]
         lines = [json.dumps(f.to_dict(), allow_nan=False) + "\n" for f in last]
         if whole is not trace:
-            lines = self._lines_before(first_step(trace)) + lines
+            keys = {finding.key for finding in last}
+            lines = self._lines_before(first_step(trace), keys) + lines
         text = "".join(lines).encode()
         write_atomically(self.log_dir / FINDINGS, lambda file: file.write(text))
         self._save(whole, findings, "finished")
@@ -135,14 +136,15 @@ class RunWriter(Reporter):
             return None, []  # none, or damaged: then it is replaced
         return earlier, text.splitlines()
 
-    def _lines_before(self, step):
-        """The latest line of each finding that began before a step."""
+    def _lines_before(self, step, keys):
+        """The latest line of each other finding that began before a step."""
         kept = {}
         for line in self._earlier_findings:
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 found = json.loads(line)
-                if found["first_step"] < step:
-                    kept[found["rule"], found["first_step"]] = line + "\n"
+                key = found["rule"], found["first_step"]
+                if found["first_step"] < step and key not in keys:
+                    kept[key] = line + "\n"
         return list(kept.values())
 
     def _save(self, trace, findings, state):

@@ -20,7 +20,7 @@ def first_step(trace):
     return min(begins, default=None)
 
 
-def joined(earlier, trace):
+def joined(earlier, trace, numbers_on=False):
     """Return an earlier part of a run, and behind it what came of it.
 
     What the earlier part recorded from the first step of the later one on is
@@ -30,6 +30,8 @@ def joined(earlier, trace):
     Args:
         earlier: `Trace`, or None.
         trace: `Trace` of the part that goes on.
+        numbers_on: Bool. Whether epochs that count from 0 anew are numbered
+            on. Defaults to False: they stay as Keras counted them.
 
     Returns:
         A `Trace`; `trace` itself where it does not go on from the other.
@@ -54,8 +56,8 @@ def joined(earlier, trace):
     whole.set_has_gradient(earlier.has_gradient | trace.has_gradient)
     before = [f for f in earlier.found if f["first_step"] < start]
     whole._remember(before + list(trace.found))
-    _append(whole, earlier, np.iinfo("int64").min, start)
-    _append(whole, trace, start, np.iinfo("int64").max)
+    _append(whole, earlier, np.iinfo("int64").min, start, numbers_on)
+    _append(whole, trace, start, np.iinfo("int64").max, numbers_on)
     for part in (earlier, trace):
         # Rows that were thinned out count as seen.
         whole._tables.records.seen += part.records_seen - len(part.steps)
@@ -67,7 +69,7 @@ def _begins_before(trace, start):
     return first is not None and first < start
 
 
-def _append(whole, trace, low, high):
+def _append(whole, trace, low, high, numbers_on):
     """Append what a trace has of the steps from `low` up to before `high`."""
     goes_on = first_step(whole) is not None
     keep = (trace.steps >= low) & (trace.steps < high)
@@ -102,10 +104,12 @@ def _append(whole, trace, low, high):
     whole.append_updates(trace.update_steps[keep], **given)
     _append_activations(whole, trace, low, high)
     whole._time_gradients.extend(trace._time_gradients, low, high)
-    ends = trace.epoch_steps
+    ends, numbers = trace.epoch_steps, trace.epochs
+    if numbers_on and len(whole.epochs) and len(numbers):
+        numbers = numbers + max(0, int(whole.epochs[-1]) + 1 - int(numbers[0]))
     for at in np.flatnonzero((ends >= low) & (ends < high)):
         logs = {name: series[at] for name, series in trace.logs.items()}
-        whole.append_epoch(int(trace.epochs[at]), int(ends[at]), logs)
+        whole.append_epoch(int(numbers[at]), int(ends[at]), logs)
 
 
 def _append_activations(whole, trace, low, high):

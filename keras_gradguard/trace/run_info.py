@@ -37,7 +37,7 @@ class RunInfo:
         inputs: Int, how many arrays the model takes, or None.
         outputs: Tuple of `Output`, one for each output of the model.
         own_code: Dict of what in the user's own layers and loss is not safe
-            at 0, see `models.own_code`.
+            at 0 or cuts gradients off, see `models.run_info`.
         epochs_planned: Int, or None.
         steps_per_epoch: Int, or None.
         data: `DataShapes`.
@@ -146,6 +146,15 @@ class RunInfo:
         found = self.own_code.get("layers")
         found = found if isinstance(found, dict) else {}
         return {k: v for k, v in found.items() if isinstance(v, list)}
+
+    @property
+    def own_cuts(self):
+        """Dict from the path of an own layer to what cuts gradients off in it.
+
+        Each a dict as `models.own_lines` gives it.
+        """
+        found = _dicts(self.own_code.get("cuts"))
+        return {path: told for path, told in found.items() if _is_cut(told)}
 
     @property
     def own_in_front(self):
@@ -266,3 +275,20 @@ def _dicts(values):
 
 def _positive(value):
     return value is not None and 0 < value < float("inf")
+
+
+def _is_cut(told):
+    """Whether what a file says of own code has the form that it should."""
+    lines = [told.get("lines"), told.get("unused")]
+    names = told.get("names")
+    return (
+        isinstance(told.get("where"), str)
+        and isinstance(names, list)
+        and all(isinstance(name, str) for name in names)
+        and all(isinstance(one, list) for one in lines)
+        and all(
+            isinstance(line, list) and len(line) == 2
+            for one in lines
+            for line in one
+        )
+    )

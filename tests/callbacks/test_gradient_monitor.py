@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_gradguard import DeadReLUDetector
 from keras_gradguard import GradGuardFinding
 from keras_gradguard import GradGuardWarning
 from keras_gradguard import GradientMonitor
@@ -143,6 +144,78 @@ def test_a_step_that_bypasses_the_optimizer_is_told_once():
         )
     ours = [w for w in caught if w.category is GradGuardWarning]
     assert len(ours) == 1
+
+
+@pytest.mark.parametrize("callback", [GradientMonitor, DeadReLUDetector])
+def test_an_epoch_that_is_shorter_than_an_update_is_no_blindness(callback):
+    model = models.mlp(activation="relu")
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=3)
+    model.compile(optimizer, models.crossentropy())
+    watching = callback(verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GradGuardWarning)
+        model.fit(
+            *models.dataset(64),
+            batch_size=32,
+            epochs=3,
+            verbose=0,
+            callbacks=[watching],
+        )
+    assert int(model.optimizer.iterations) == 2
+    if callback is GradientMonitor:
+        assert watching.trace.steps.tolist() == [0, 1]
+        assert np.isfinite(watching.trace.get("grad_norm")).all()
+
+
+def test_a_fit_without_an_update_says_so_in_its_report():
+    model = models.mlp()
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=5)
+    model.compile(optimizer, models.crossentropy())
+    monitor = GradientMonitor(verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GradGuardWarning)
+        model.fit(*models.dataset(64), verbose=0, callbacks=[monitor])
+    report = monitor.report()
+    assert report.healthy is None
+    assert "an update takes the gradients of 5 batches" in str(report)
+
+
+def test_a_fit_between_two_steps_that_are_recorded_is_no_blindness():
+    model = models.mlp()
+    model.compile("sgd", models.crossentropy())
+    seen = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GradGuardWarning)
+        for _ in range(3):
+            monitor = GradientMonitor(update_freq=10, verbose=0)
+            model.fit(
+                *models.dataset(64),
+                batch_size=16,
+                verbose=0,
+                callbacks=[monitor],
+            )
+            seen.append(monitor.trace.steps.tolist())
+    assert seen == [[0], [], [10]]
+
+
+def test_a_bypassed_optimizer_is_told_where_gradients_accumulate():
+    class Bypass(keras.Model):
+        def train_step(self, *args):
+            if keras.backend.backend() == "jax":
+                return {"loss": 0.0}, args[0]
+            return {"loss": 0.0}
+
+    inputs = keras.Input((8,))
+    model = Bypass(inputs, keras.layers.Dense(3)(inputs))
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=3)
+    model.compile(optimizer, models.crossentropy())
+    with pytest.warns(GradGuardWarning, match="never called `apply`"):
+        model.fit(
+            *models.dataset(64),
+            epochs=3,
+            verbose=0,
+            callbacks=[GradientMonitor(verbose=0)],
+        )
 
 
 @pytest.mark.once

@@ -64,20 +64,7 @@ def test_a_head_on_a_frozen_base_is_no_model_of_which_nothing_trains():
     assert kgg.check(model, x, y).findings == []
 
 
-# Updates that the optimizer withholds
-
-
-@pytest.mark.parametrize("clipped", [False, True])
-def test_gradients_summed_for_longer_than_the_run_are_told(clipped):
-    x, y = waves(128)
-    adam = keras.optimizers.Adam(gradient_accumulation_steps=50)
-    optimizer = kgg.AutoClip(adam) if clipped else adam
-    model = net()
-    with pytest.warns(kgg.GradGuardWarning, match="sums the gradients of 50"):
-        report = watched(model, x, y, epochs=3, optimizer=optimizer)
-    assert kinds(report)[0] == ("update_ratio", "summed_too_long")
-    assert report.healthy is False
-    assert moves(remedied(report, model, x, y), x, y)
+# Gradients that are summed, and weights that are averaged
 
 
 def test_gradients_of_a_few_batches_may_be_summed():
@@ -120,6 +107,26 @@ def test_averages_beside_the_weights_or_seldom_put_in_place_are_fine(known):
     adam = keras.optimizers.Adam(0.01, use_ema=True, **known)
     report = watched(net(), x, y, epochs=8, optimizer=adam)
     assert report.findings == []
+
+
+# A value that leaves the others no room
+
+
+@pytest.mark.parametrize("spread", ["one_column", "all"])
+def test_tiny_inputs_beside_a_large_one_are_scaled_by_quartiles(spread):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(320, 4)).astype("float32")
+    y = np.tanh(x.sum(1, keepdims=True))
+    x *= 1e-5
+    x[7, 0 if spread == "one_column" else slice(None)] = 1.0
+    model = net()
+    report = watched(model, x, y, epochs=8)
+    (told, *_) = [f for f in report.ranked if f.rule == "unscaled_data"]
+    assert "times as large" in told.message
+    names = {"model": model, "x": x, "y": y}
+    exec(told.remedies[0].code, names)
+    assert np.abs(names["x"]).max() <= 10
+    assert names["x"].std() > 0.3
 
 
 # Attention whose scores have no effect

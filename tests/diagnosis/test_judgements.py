@@ -38,6 +38,10 @@ def kinds(findings):
     ("output", "kind"),
     [
         (head("softmax", 1, "binary_crossentropy"), "softmax_one_unit"),
+        (
+            head("softmax_over_samples", 3, "binary_crossentropy"),
+            "softmax_over_samples",
+        ),
         (head("softmax", 1, "mse"), "softmax_one_unit"),
         (head("softmax", 1, None), "softmax_one_unit"),
         (

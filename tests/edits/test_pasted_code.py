@@ -269,6 +269,87 @@ def spread_of_nothing():
     return model, SERIES, X[:, :1]
 
 
+class Shares(layers.Layer):
+    """Weighs its inputs by shares, and rounds these down to nothing."""
+
+    def __init__(self):
+        super().__init__(name="shares")
+        self.inner = layers.Dense(24, "tanh", name="inner")
+
+    def build(self, shape):
+        self.inner.build(shape)
+        self.built = True
+
+    def call(self, x):
+        share = ops.floor(0.9 * ops.sigmoid(x[:, :1] + 4))
+        return share * self.inner(x)
+
+
+def shares_rounded_down():
+    model = sequential(Shares(), layers.Dense(1, name="out"))
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model, X, Y
+
+
+class Shut(layers.Layer):
+    """Multiplies by what is zero for good."""
+
+    def build(self, shape):
+        self.gate = self.add_weight(shape[-1:], "zeros", trainable=False)
+
+    def call(self, x):
+        return x * self.gate
+
+
+def branch_that_stays_shut():
+    model = sequential(
+        layers.Dense(32, "tanh", name="h0"),
+        Shut(name="shut"),
+        layers.Dense(1, name="out"),
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model, X, Y
+
+
+class Apart(layers.Layer):
+    """Gives how far all numbers are from one another, and from themselves."""
+
+    def call(self, x):
+        gap = x[:, :, None] - x[:, None, :]
+        return keras.ops.reshape(keras.ops.sqrt(gap * gap), (-1, 36))
+
+
+def distance_to_itself():
+    model = sequential(
+        layers.Dense(6, name="h0"),
+        Apart(name="apart"),
+        layers.Dense(1, name="out"),
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model, X, np.abs(X[:, :1] - X[:, 1:2])
+
+
+class Number(layers.Layer):
+    """Gives the number of the largest of its inputs."""
+
+    def call(self, x):
+        return ops.cast(ops.argmax(x, axis=-1), "int32")
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape[:-1], "int32")
+
+
+def row_looked_up_by_number():
+    model = sequential(
+        layers.Dense(2, name="h0"),
+        Number(name="number"),
+        layers.Embedding(2, 6, name="table"),
+        layers.Dense(1, name="out"),
+    )
+    model.compile(keras.optimizers.Adam(0.02), "mse")
+    return model, X, np.sign(X[:, 2:3])
+
+
 def rate_that_jumps():
     rate = keras.optimizers.schedules.PiecewiseConstantDecay(
         [90, 94], [0.02, 50.0, 0.02]
@@ -341,6 +422,10 @@ PROGRAMS = {
         (),
     ),
     spread_of_nothing: ("check", ('["spread"]',), ("convert",)),
+    shares_rounded_down: ("fit", ('["shares"]', "def floor"), ("argmax",)),
+    branch_that_stays_shut: ("fit", ('["shut"]',), ("straight",)),
+    distance_to_itself: ("fit", ('["apart"]', "def sqrt"), ("uniform",)),
+    row_looked_up_by_number: ("fit", ("Choice(2, 6", '"number"'), ()),
     rate_that_jumps: ("fit", ("rho=0.8", "learning_rate=0.02"), ("Piece",)),
 }
 

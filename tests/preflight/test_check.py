@@ -88,6 +88,54 @@ def test_weights_that_no_training_should_start_from():
     assert report.findings[0].layers[0].endswith("h0")
 
 
+def _turned_by_a_matrix():
+    """A spatial transformer: a matrix is learned, from the unit matrix on."""
+    inputs = keras.Input((16, 3))
+    h = layers.Conv1D(8, 1, activation="relu")(inputs)
+    start = keras.initializers.Constant(np.eye(3).ravel())
+    h = layers.Dense(9, kernel_initializer="zeros", bias_initializer=start)(
+        layers.GlobalMaxPooling1D()(h)
+    )
+    h = layers.Dot(axes=(2, 1))([inputs, layers.Reshape((3, 3))(h)])
+    h = layers.GlobalMaxPooling1D()(layers.Conv1D(8, 1)(h))
+    return keras.Model(inputs, layers.Dense(1)(h)), (16, 3)
+
+
+def _scaled_from_one():
+    """Each unit gets a factor of its own, which starts at 1."""
+    inputs = keras.Input((8,))
+    h = layers.Dense(16, "tanh")(inputs)
+    factor = layers.Dense(16, kernel_initializer="zeros")(inputs)
+    h = layers.Multiply()([h, layers.Rescaling(1, 1)(factor)])
+    h = layers.Activation("gelu")(h)
+    return keras.Model(inputs, layers.Dense(1)(h)), (8,)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("make", [_turned_by_a_matrix, _scaled_from_one])
+def test_zeros_whose_units_part_at_once_are_meant(make):
+    model, shape = make()
+    model.compile("adam", "mse")
+    random = np.random.default_rng(0)
+    x = random.normal(size=(64, *shape)).astype("float32")
+    y = x.reshape(64, -1)[:, :1] * 0.5
+    assert kgg.check(model, x, y).healthy
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("activation", "kernel", "after"),
+    [("relu", "zeros", 4), ("tanh", "zeros", 1), ("tanh", "ones", 4)],
+)
+def test_constant_weights_whose_units_stay_alike_are_told(
+    activation, kernel, after
+):
+    model = net(*stack(1, 16, activation, kernel), layers.Dense(after))
+    x, y = numbers()
+    report = kgg.check(model, x, np.repeat(y, after, 1))
+    assert rules(report)[0] == "poor_initialization"
+
+
 @pytest.mark.once
 def test_a_dead_layer_is_the_cause_and_told_once():
     dead = layers.Dense(
@@ -380,3 +428,18 @@ def test_circles_of_the_tutorials_are_noted():
     assert "one sign" in sided
     assert "1 more layer has such weights" in sided
     assert "narrow: a hidden layer of one unit" in unit
+
+
+@pytest.mark.once
+def test_weights_of_a_lone_layer_may_start_anywhere():
+    x = np.array([-1, 0, 1, 2, 3, 4], "float32")[:, None]
+    kernel = keras.initializers.Constant(0.05)
+    model = net(
+        layers.Dense(1, kernel_initializer=kernel),
+        inputs=(1,),
+        optimizer="sgd",
+    )
+    assert kgg.check(model, x, 2 * x - 1).healthy
+    deep = net(*stack(3, 16, "tanh"), layers.Dense(1), optimizer="adam")
+    deep.optimizer.learning_rate = 5.0
+    assert rules(kgg.check(deep, *numbers())) == ["update_ratio"]

@@ -11,13 +11,16 @@ from keras_gradguard.diagnosis.evidence.logged import losses_of_sides
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 
 # Records that the rules of the longest window want.
-_ENOUGH, _MEASURED = 100, 12
+ENOUGH, _MEASURED = 100, 12
 # A fall of less than this share of the loss is none that anybody wants.
 _LEAST = 0.02
 # The loss of one of two networks that it has not won by.
 _LEFT = 0.02
 # Averages that hold more of their start than of the data.
 _STALE = 0.5
+# Variances that are so many times those of the data: outputs come out at half
+# their size.
+_FAR = 4.0
 # Standard errors by which the loss has to lie lower.
 _ERRORS = 3.0
 
@@ -31,7 +34,7 @@ def causes_judged(trace):
         trace: `Trace` of the run.
     """
     measured = len(trace.activation_steps)
-    return trace.records_seen >= _ENOUGH and measured >= _MEASURED
+    return trace.records_seen >= ENOUGH and measured >= _MEASURED
 
 
 def not_judged(trace, rules=None):
@@ -55,7 +58,7 @@ def not_judged(trace, rules=None):
     if rules is not None:
         asked = ", ".join(rules) or "none"
         reasons.append(f"only these rules were asked: {asked}")
-    if trace.records_seen < _ENOUGH:
+    if trace.records_seen < ENOUGH:
         reasons.append("too few to say whether it learns")
     return [*reasons, *_of_averages(trace), *_of_loss(trace)]
 
@@ -63,7 +66,22 @@ def not_judged(trace, rules=None):
 def _of_averages(trace):
     layers, momentum = averaging(trace)
     kept = momentum**trace.records_seen
-    if not layers or kept < _STALE or "val_loss" in trace.logs:
+    if not layers or "val_loss" in trace.logs:
+        return []
+    far = {
+        layer: times
+        for layer, times in (trace.meta.get("averages") or {}).items()
+        if times > _FAR
+    }
+    if kept < _STALE and far:
+        most = max(far.values())
+        return [
+            f"predictions go by averages of {names(list(far))} that are up "
+            f"to {number(most)} times the variance of the data, since "
+            f"{number(100 * kept)} % of their start is left, and no "
+            "validation shows them"
+        ]
+    if kept < _STALE:
         return []
     return [
         f"predictions go by averages of {names(layers)} that keep "
@@ -74,7 +92,7 @@ def _of_averages(trace):
 def _of_loss(trace):
     progress, learning = Progress.of(trace), Learning.of(trace)
     if not progress.known:
-        if trace.records_seen < _ENOUGH and _has_loss(trace):
+        if trace.records_seen < ENOUGH and _has_loss(trace):
             return []  # that the records are too few says it
         if _in_balance(trace):
             return []

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from keras_gradguard.diagnosis.evidence import means
-from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.baseline import target_spread
+from keras_gradguard.diagnosis.evidence.frequencies import constant_loss
 from keras_gradguard.diagnosis.evidence.scores import score_of
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.trace.facts import Output
@@ -22,6 +22,8 @@ _NO_GAIN = 0.02
 # Outputs that vary this much less than their correlation with the targets
 # grants shrink to a constant: the best ones of a squared error vary by as much.
 _SHRUNK = 0.25
+# Targets whose variance is so little of the first loss are all the same.
+_ALIKE = 1e-9
 # How much of the loss a correlation explains at least, and how far the size of
 # the outputs may be from what it has them be.
 _EXPLAINED = 0.2
@@ -104,9 +106,11 @@ class Learning:
         progress = Progress.of(trace)
         at = np.searchsorted(blocks.last_step, steps, "right") - 1
         late, stalled = means.from_loss(progress, at)
-        first, guess = first_loss(trace, progress), guess_of(trace, count)
+        first, guess = first_loss(trace, progress), constant_loss(trace, count)
         with np.errstate(all="ignore"):
             fallen = (first - late) / abs(first)
+            # Of targets that are alike to rounding there is none to gain.
+            guess = np.where(guess > _ALIKE * abs(first), guess, np.nan)
             gain = np.where(guess > 0, 1 - late / guess, np.nan)
         falling, settled = means.second_half(progress, at)
         with np.errstate(all="ignore"):

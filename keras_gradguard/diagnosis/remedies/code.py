@@ -295,6 +295,14 @@ def use_loss(run, loss, logits=None):
         loss: Str. Name of a function in `keras.losses`.
         logits: Bool or None. Its `from_logits`.
     """
+    if run.own_code.get("step") is True:
+        told = compile_with(run, None, loss_of(loss, logits))
+        return (
+            "import types\n"
+            "\n"
+            "step = keras.Model.train_step  # in the place of your own\n"
+            f"model.train_step = types.MethodType(step, model)\n{told}"
+        )
     if run.own_loss != "model" or run.model_kind != "subclassed":
         return compile_with(run, None, loss_of(loss, logits))
     more = "" if logits is None else f", from_logits={logits}"

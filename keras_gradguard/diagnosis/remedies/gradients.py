@@ -7,6 +7,7 @@ from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.data import UNIT_SCALE
 from keras_gradguard.diagnosis.remedies.losses import are_classes
 from keras_gradguard.diagnosis.remedies.losses import classes_of
+from keras_gradguard.diagnosis.remedies.losses import for_own_step
 from keras_gradguard.diagnosis.remedies.losses import usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import hold_indices
 from keras_gradguard.diagnosis.remedies.own_code import off_the_edge
@@ -267,6 +268,24 @@ def _for_nonfinite(run, layers, clue, top, facts):
             safe,
             skip,
         ]
+    halves = [
+        path
+        for path, info in run.layers.items()
+        if info.get("dtype") == "float16"
+    ]
+    if clue == "data" and halves:
+        return [
+            model.normalize_inputs(
+                "float16 ends at 65504: what is larger becomes infinite in it."
+            ),
+            model.change_layers(
+                "Keep the weights in float32",
+                "It has the range that the data need.",
+                {path: {"dtype": "float32"} for path in halves},
+            ),
+            check_data,
+            skip,
+        ]
     if clue == "data":
         mended = Remedy(
             "Replace inputs that are not finite, leave out such targets",
@@ -280,7 +299,8 @@ def _for_nonfinite(run, layers, clue, top, facts):
     if clue in ("layer", "output"):
         return [*off_the_edge(run), safe, skip, check_data]
     if clue == "unknown":
-        return [*off_the_edge(run), check_data, safe, skip]
+        edges, own = off_the_edge(run), for_own_step(run, layers, facts)
+        return [*edges, *own, check_data, safe, skip]
     return [check_data, safe, skip]
 
 

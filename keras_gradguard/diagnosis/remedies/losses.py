@@ -1,6 +1,7 @@
 """Which of Keras's losses fits outputs and targets."""
 
 from keras_gradguard.diagnosis.remedies.code import use_loss
+from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.trace.facts import columns_of
 from keras_gradguard.trace.facts import known
 
@@ -54,3 +55,28 @@ def are_classes(facts):
     return bool(
         facts.target_row_sum_is_one if one_hot else facts.target_min >= 0
     )
+
+
+def for_own_step(run, layers, facts):
+    """Return what to put in the place of a train step of the user's own.
+
+    What it computes is known to nobody else, so Keras's own shows whether the
+    layers are sound.
+
+    Args:
+        run: `RunInfo` of the run.
+        layers: List of str. Layers whose gradient was not finite.
+        facts: `DataFacts`, or None if nothing is known of the data.
+    """
+    if run.own_code.get("step") is not True or not set(run.layers) <= set(
+        layers
+    ):
+        return []
+    return [
+        Remedy(
+            "Train by Keras's own step until yours is safe",
+            "If it learns so, the loss in your `train_step` is to blame: it "
+            "divides by 0, or takes the logarithm or root of what it must not.",
+            usual_loss(run, facts),
+        )
+    ]

@@ -6,6 +6,7 @@ Their code goes around it: it replaces a method of the layers of this model.
 import math
 
 from keras_gradguard.diagnosis.remedies import code
+from keras_gradguard.diagnosis.remedies import own_ops
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.code import name_of
 from keras_gradguard.diagnosis.remedies.expressions import expression
@@ -13,6 +14,28 @@ from keras_gradguard.findings.remedy import Remedy
 
 # What is left of an added loss, beside that of the data.
 _LEFT = 0.01
+# What the data make of a first loss of which the rest is added, if unknown.
+_UNKNOWN = 0.1
+
+
+def weaken_what_layers_add(run):
+    """Return the remedy for a layer of one's own that adds a loss, or [].
+
+    How much it adds is not known.
+
+    Args:
+        run: `RunInfo` of the run.
+    """
+    adding = {p: told for p, told in run.own_cuts.items() if told.get("adds")}
+    if not adding:
+        return []
+    where = next(iter(adding.values()))["where"]
+    why = (
+        f"{where} adds a loss by `add_loss`, which may lead in place of that "
+        "of the data. In a variational autoencoder, raise the weight of the "
+        "divergence from 0, or keep it small."
+    )
+    return [weaken_added(run, why, 1.0, _UNKNOWN)]
 
 
 def weaken_added(run, why, added, task):
@@ -52,6 +75,23 @@ def pass_through(run, layers):
     """
     why = "Forward the rounded value counts, backward the one before it."
     title = "Pass the gradient straight through"
+    cuts = {p: told for p, told in run.own_cuts.items() if told["names"]}
+    if cuts:
+        why = f"{_where(cuts)} {why}"
+    found = sorted({name for told in cuts.values() for name in told["names"]})
+    names = [name_of(path) for path in cuts]
+    if layers and any(_is_inside(layer, cuts) for layer in layers):
+        # What is rounded comes beside these layers, and not out of them.
+        told = own_ops.without_steps(run, names, found)
+        if told:
+            what = " and ".join(names[:3])
+            return Remedy(f"Leave out the rounding in {what}", why, told)
+    told = own_ops.with_slopes(run, names, found)
+    if layers and told and run.model not in names:
+        return Remedy(title, why, told)
+    table = _table_behind(run, cuts)
+    if table is not None and set(found) <= {"argmax", "cast"}:
+        return _look_up_softly(run, why, names[0], *table)
     path, _ = run.of_user(layers[-1]) if layers else ("", {})
     inside = str(path).count("/") > 1
     if not path or inside or run.model_kind == "subclassed":
@@ -91,6 +131,119 @@ def pass_through(run, layers):
     )
 
 
+def _table_behind(run, cuts):
+    """Return name, rows and width of the table that looks up a choice."""
+    paths = [path for path in run.layers if path not in cuts]
+    if len(cuts) != 1 or run.model_kind == "subclassed":
+        return None
+    for path in paths:
+        info = run.info(path)
+        rows, shapes = info.get("input_dim"), info.get("shapes") or {}
+        shape = shapes.get("embeddings")
+        if info.get("class") == "Embedding" and isinstance(rows, int):
+            return (name_of(path), rows, shape[-1]) if shape else None
+    return None
+
+
+def _look_up_softly(run, why, choice, table, rows, width):
+    """Return the remedy for a row that is looked up by the largest input."""
+    return Remedy(
+        f"Let {table} take the choice itself, and not its number",
+        f"{why} A number has no slope, however it was made.",
+        "class Choice(keras.layers.Layer):\n"
+        "    def __init__(self, rows, width, **kwargs):\n"
+        "        super().__init__(**kwargs)\n"
+        "        self.rows, self.width = rows, width\n"
+        "\n"
+        "    def build(self, shape):\n"
+        "        size = (self.rows, self.width)\n"
+        '        self.table = self.add_weight(size, "glorot_uniform")\n'
+        "\n"
+        "    def call(self, x):\n"
+        "        share = keras.ops.softmax(x)\n"
+        "        at = keras.ops.argmax(x, axis=-1)\n"
+        "        hot = keras.ops.one_hot(at, self.rows)\n"
+        "        hot = share + keras.ops.stop_gradient(hot - share)\n"
+        "        return keras.ops.matmul(hot, self.table)\n"
+        "\n"
+        "    def compute_output_shape(self, shape):\n"
+        "        return (*shape[:-1], self.width)\n"
+        "\n"
+        "model = kgg.replace_layers(\n"
+        "    model,\n"
+        f"    keras.layers.Identity(name={expression(choice)}),\n"
+        f"    Choice({rows}, {width}, name={expression(table)}),\n"
+        ")",
+    )
+
+
+def _is_inside(layer, cuts):
+    return any(str(layer).startswith(f"{path}/") for path in cuts)
+
+
+def _where(cuts, key="lines"):
+    """Return which lines of own code are meant, a sentence, "" of none."""
+    lines = [
+        f"{told['where']}, line {line}: `{text}`"
+        for told in cuts.values()
+        for line, text in told[key]
+    ]
+    if not lines:
+        return ""
+    return f"In {'; '.join(lines[:3])}."
+
+
+def connect(run):
+    """Return whether layers are surely left out, and the remedy for it.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+    """
+    left = _where(run.own_cuts, "unused")
+    cut = any(told["names"] for told in run.own_cuts.values())
+    why = (
+        "A layer learns only if the loss depends on what it gives. Where "
+        "your own code multiplies it by 0 or leaves it out, only that code "
+        "can be mended."
+    )
+    # A `call` of the user's own may leave a layer out; a graph never does.
+    return bool(left) or (run.model_kind == "subclassed" and not cut), Remedy(
+        "Connect these layers to the output",
+        f"{left} What it gives goes nowhere. {why}" if left else why,
+        "model.summary(expand_nested=True)  # follow their outputs",
+    )
+
+
+def start_at_one(run):
+    """Return the remedy for fixed weights of own layers that are 0, or [].
+
+    Args:
+        run: `RunInfo` of the run or the model.
+    """
+    names = [
+        name_of(path)
+        for path, told in run.own_cuts.items()
+        if told.get("zeros") is True
+    ]
+    if not names:
+        return []
+    return [
+        Remedy(
+            f"Start the fixed weights of {', '.join(names[:3])} at 1",
+            "They are 0 and not trained, and 0 times a branch stays 0. Or "
+            "train them: leave out `trainable=False`.",
+            "for layer in model._flatten_layers():\n"
+            f"    if layer.name not in {expression(names)}:\n"
+            "        continue\n"
+            "    for weight in layer.non_trainable_weights:\n"
+            "        if not np.any(keras.ops.convert_to_numpy(weight)):\n"
+            "            weight.assign(keras.ops.ones_like(weight))\n"
+            "\n"
+            f"{compile_with(run)}",
+        )
+    ]
+
+
 def off_the_edge(run):
     """Return the remedy that keeps own layers off what is not safe, or [].
 
@@ -102,6 +255,17 @@ def off_the_edge(run):
         return []
     path, found = next(iter(risky.items()))
     names = list(dict.fromkeys(name_of(path) for path in risky))
+    every = sorted({name for found in risky.values() for name in found})
+    told = own_ops.safe(run, names, every)
+    if told:
+        return [
+            Remedy(
+                f"Keep {_spoken(found)} of {name_of(path)} finite",
+                "It is not finite at 0, or has no finite slope there. Better "
+                "still: add a small number in the code of that layer.",
+                told,
+            )
+        ]
     return [
         Remedy(
             f"Keep what comes into {', '.join(names[:3])} away from 0",

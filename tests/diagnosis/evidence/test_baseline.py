@@ -6,6 +6,8 @@ import pytest
 
 from keras_gradguard import Trace
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
+from keras_gradguard.diagnosis.evidence.frequencies import constant_loss
+from keras_gradguard.diagnosis.evidence.frequencies import most_entropy
 
 # A twin in NumPy is judged, by the losses of Keras.
 pytestmark = pytest.mark.once
@@ -115,3 +117,70 @@ def test_where_it_cannot_be_told():
         trace.meta |= weighted
         assert np.isnan(guess_of(trace, 12)).all()
     assert len(guess_of(Trace(["a"], ["a/k"], [0]), 0)) == 0
+
+
+def numbered(shares, shape=(), low=0):
+    """Trace of twelve batches of class numbers of such frequencies."""
+    drawn = np.random.default_rng(1).choice(len(shares), (12, 50), p=shares)
+    trace = Trace(
+        ["out"],
+        ["out/kernel"],
+        [0],
+        meta={
+            "outputs": [{"loss": "sparse_categorical_crossentropy"}],
+            "data": {
+                "output_shape": [len(shares)],
+                "target_shape": list(shape),
+            },
+        },
+    )
+    for step, targets in enumerate(drawn + low):
+        seen = {f"target_{p}": getattr(targets, p)() for p in _PARTS}
+        trace.append_activations(step, data={**seen, "samples": 50})
+    known = np.bincount(drawn.ravel(), minlength=len(shares)) / drawn.size
+    return trace, -(known * np.log(np.maximum(known, 1e-12))).sum()
+
+
+_PARTS = ("mean", "std", "min", "max")
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        (0.84, 0.09, 0.07),
+        (0.06, 0.9, 0.04),
+        (0.3, 0.4, 0.3),
+        (0.97, *[0.01] * 3),
+    ],
+)
+def test_of_classes_of_which_one_is_frequent(shares):
+    trace, entropy = numbered(shares)
+    bound = constant_loss(trace, 12)[-1]
+    error = 1 / np.sqrt(600)
+    assert entropy <= bound <= np.log(len(shares))
+    if len(shares) == 3:
+        least = min(entropy + error, np.log(3))
+        assert bound == pytest.approx(least, rel=1e-4)
+    assert (constant_loss(trace, 12) >= entropy - 0.05).all()
+
+
+def test_frequencies_of_masked_or_numbered_otherwise_tell_nothing():
+    shares = (0.9, 0.05, 0.05)
+    for trace, _ in (numbered(shares, (6,)), numbered(shares, low=-1)):
+        assert constant_loss(trace, 12)[-1] == pytest.approx(np.log(3))
+
+
+@pytest.mark.parametrize("classes", [3, 5, 40])
+def test_the_bound_holds_for_any_frequencies(classes):
+    random = np.random.default_rng(classes)
+    shares = np.concatenate(
+        [
+            random.dirichlet(np.full(classes, alpha), 50)
+            for alpha in (0.02, 0.3, 5.0)
+        ]
+    )
+    place = np.arange(classes)
+    bound = most_entropy(classes, shares @ place, shares @ place**2)
+    entropy = -(shares * np.log(np.maximum(shares, 1e-300))).sum(1)
+    assert (bound >= entropy - 1e-9).all()
+    assert (bound <= np.log(classes) + 1e-9).all()

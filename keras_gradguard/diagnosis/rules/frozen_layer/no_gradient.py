@@ -16,7 +16,9 @@ from keras_gradguard.diagnosis.remedies.code import put_layers
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.expressions import expression
 from keras_gradguard.diagnosis.remedies.losses import usual_loss
+from keras_gradguard.diagnosis.remedies.own_code import connect
 from keras_gradguard.diagnosis.remedies.own_code import pass_through
+from keras_gradguard.diagnosis.remedies.own_code import start_at_one
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import CLOSED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MOVED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_ALL
@@ -71,18 +73,15 @@ def for_no_slope(run, facts):
         run: `RunInfo` of the run or the model.
         facts: `DataFacts`, or None if nothing is known of the data.
     """
-    # A loss of Keras's own has a slope, so a layer behind all weights has none.
-    ours = run.own_loss is None and run.own_code.get("layers")
-    found = [
+    return [
         Remedy(
             "Compute the loss from the outputs themselves",
             "A step has no slope: round, argmax, casts and comparisons belong "
             "into metrics.",
             usual_loss(run, facts),
         ),
-        pass_through(run, list(run.layers) if ours else []),
+        pass_through(run, []),
     ]
-    return found[::-1] if ours else found
 
 
 def of_one_row(trace):
@@ -240,18 +239,10 @@ def for_cut_off(run, layers):
         run: `RunInfo` of the run or the model.
         layers: List of str. The layers, in forward order.
     """
-    found = [
-        pass_through(run, layers),
-        Remedy(
-            "Connect these layers to the output",
-            "A layer learns only if the loss depends on what it gives. Where "
-            "your own code multiplies it by 0 or leaves it out, only that code "
-            "can be mended.",
-            "model.summary(expand_nested=True)  # follow their outputs",
-        ),
-    ]
-    # A `call` of the user's own may leave a layer out; a graph never does.
-    return found[::-1] if run.model_kind == "subclassed" else found
+    first, remedy = connect(run)
+    through = pass_through(run, layers)
+    found = [remedy, through] if first else [through, remedy]
+    return [*start_at_one(run), *found]
 
 
 def _closed(trace):

@@ -14,6 +14,7 @@ from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.expressions import call
+from keras_gradguard.diagnosis.remedies.own_code import weaken_what_layers_add
 from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
     for_numbers,
 )
@@ -269,7 +270,7 @@ def constant_outputs(trace, output):
         f"{number(100 * part)} % of what they should, and the loss is no "
         "lower than that of a constant. The model has learnt the mean of the "
         "targets, and nothing about the inputs.",
-        [few_first()],
+        [*weaken_what_layers_add(trace.run), few_first()],
         severity="warning",
         contrast=part,
     )

@@ -55,6 +55,8 @@ _MAY_BE_NEGATIVE = (
 def judge_pairing(output):
     """Judge an output layer against its loss.
 
+    * A softmax over the axis of the samples makes each row depend on the
+      others of its batch.
     * A softmax over one unit is 1 for every input. With a crossentropy, Keras
       on TensorFlow computes the loss from what went into the softmax, so the
       loss falls while each prediction stays 1.
@@ -74,7 +76,9 @@ def judge_pairing(output):
     """
     loss, activation, units = output.loss_name, output.activation, output.units
     found = None
-    if activation == "softmax" and units == 1:
+    if activation == "softmax_over_samples":
+        found = _over_samples(output)
+    elif activation == "softmax" and units == 1:
         found = _softmax_of_one(output)
     elif loss in CATEGORICAL and units == 1:
         found = _classes_on_one(output)
@@ -112,6 +116,24 @@ def mismatch(output, kind, message, remedies, severity="critical", **evidence):
         },
         message=f"{where}: {message}",
         remedies=remedies,
+    )
+
+
+def _over_samples(output):
+    return mismatch(
+        output,
+        "softmax_over_samples",
+        "the softmax runs over axis 0, that of the samples. So what a row gets "
+        "depends on the others of its batch, each column adds up to 1 over "
+        "the batch, and no row holds probabilities of its own.",
+        [
+            changes.output(
+                output,
+                "Over the last axis the numbers of each row add up to 1.",
+                units=output.units,
+                activation="sigmoid" if output.units == 1 else "softmax",
+            )
+        ],
     )
 
 

@@ -35,6 +35,7 @@ from keras_gradguard.diagnosis.rules.rule import Rule
 # Nobody has to wait for these: no training makes up for them.
 _HOPELESS = (
     "softmax_one_unit",
+    "softmax_over_samples",
     "categorical_one_unit",
     "signed_labels",
     "fractions_for_classes",

@@ -46,7 +46,8 @@ class UnscaledData(Rule):
     * features that differ 100-fold, and pixels up to 255;
     * targets of over 1000, or of over 10 where the first step of plain SGD
       overshoots, or of under 0.01;
-    * inputs that are all one number, or tiny beside a few large ones.
+    * inputs that are all one number, in all measured batches, or tiny beside a
+      few large ones.
 
     Many nets learn from such data all the same. A run is reported only if
     it has not learnt after 30 records, or its loss or gradient ran away. The
@@ -89,6 +90,10 @@ class UnscaledData(Rule):
             large=self.limit("inputs"),
             rescaling=trace.run.rescaling,
         )
+        if not _always_one_number(trace):
+            of_inputs = [
+                f for f in of_inputs if f.evidence["kind"] != "constant"
+            ]
         if in_front(trace.run):
             # That frozen layers give the same is theirs to answer for.
             alike = ("offset", "constant")
@@ -102,12 +107,12 @@ class UnscaledData(Rule):
             return []
         # One finding a rule: the graver, targets before inputs.
         found.sort(key=lambda f: f.severity != "critical")
-        found = _together([_squeezed(trace, finding) for finding in found])
+        found = [_squeezed(trace, finding) for finding in found]
         harmed, soon = harmed_at(trace), _plain_at(trace, found[0])
         seen = [step for step in (harmed, soon) if step is not None]
         if not seen:
             return []
-        told = dated(trace, found[0], int(trace.steps[0]), min(seen))
+        told = dated(trace, _together(found), int(trace.steps[0]), min(seen))
         if harmed is None:
             # It may learn all the same.
             told = dataclasses.replace(
@@ -146,7 +151,29 @@ class UnscaledData(Rule):
                     for f in told
                     if f.evidence["kind"] == "targets" or optimizer.plain
                 ]
-        return _together(found)
+        return found
+
+
+def _together(found):
+    """Return the first finding, whose first remedy scales all that is not.
+
+    Each alone leaves the other as it was.
+    """
+    firsts = [finding.remedies[0] for finding in found]
+    if len(found) < 2 or any(remedy.action is None for remedy in firsts):
+        return found[0]
+    both = changes.several(firsts, "Both are far from unit scale.")
+    return dataclasses.replace(found[0], remedies=[both, *found[0].remedies])
+
+
+def _always_one_number(trace):
+    """Whether all measured batches held the same one number.
+
+    A batch of one row, or of few, may be all zeros where others are not.
+    """
+    low, high = trace.data("input_min"), trace.data("input_max")
+    seen = np.isfinite(low) & np.isfinite(high)
+    return bool(seen.any() and low[seen].min() == high[seen].max())
 
 
 def _plain_at(trace, finding):
@@ -157,25 +184,6 @@ def _plain_at(trace, finding):
     if finding.evidence["kind"] in ("large", "offset", "uneven"):
         found.append(flat_at(trace))
     return min((step for step in found if step is not None), default=None)
-
-
-def _together(found):
-    """Return findings, with one change for inputs and targets that are off.
-
-    Where either is scaled alone, the other still keeps the run from learning.
-    """
-    first = [f.remedies[0] for f in found if f.remedies]
-    sides = {f.evidence["of"] for f in found}
-    if len(found) != 2 or len(sides) != 2 or not all(r.action for r in first):
-        return found
-    both = changes.several(
-        first, "Both are off, and each alone keeps the run from learning."
-    )
-    led = found[0]
-    return [
-        dataclasses.replace(led, remedies=[both, *led.remedies]),
-        *found[1:],
-    ]
 
 
 def _squeezed(trace, finding):

@@ -14,6 +14,7 @@ from keras_gradguard.diagnosis.evidence.thrown import FIRST
 from keras_gradguard.diagnosis.evidence.thrown import moved_first
 from keras_gradguard.diagnosis.evidence.thrown import thrown_at
 from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.remedies.initialization import for_initialization
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import DIFFERED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
     FIRST_STEPS_PATIENCE,
@@ -28,6 +29,27 @@ from keras_gradguard.findings.build import in_a_run
 # Its first step sets the weights anew, whatever the rate: it is for linear
 # models of sparse data.
 _ANEW = ("Ftrl",)
+
+
+# Weights that start too large, alone or one behind the other.
+_WIDE = ("too_wide", "exploding_stack")
+
+
+def too_wide(start, large):
+    """Return layers, words and remedies for weights that make a step large.
+
+    Larger weights make a larger gradient, and the rate may be the usual one.
+
+    Args:
+        start: `Start`.
+        large: Bool. Whether the step is too large.
+    """
+    wide = [p for p in start.weights if p.kind in _WIDE]
+    if not wide or not large:
+        return [], "", []
+    layers = list(dict.fromkeys(p.layer for p in wide))
+    text = f" {wide[0].message} That is what makes the step so large."
+    return layers, text, for_initialization(start.run, layers, wide[0].preset)
 
 
 def thrown_at_start(trace):

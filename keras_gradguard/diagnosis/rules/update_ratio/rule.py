@@ -1,4 +1,7 @@
-"""Rules on updates: layers that do not move, steps too large or small."""
+"""Rules on updates: layers that do not move, steps too large or small.
+
+Longer than 350 lines, since one rule is one class, and a third its words.
+"""
 
 import dataclasses
 import math
@@ -17,12 +20,14 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.update_ratio.averaged import averaged_away
 from keras_gradguard.diagnosis.rules.update_ratio.decay import decay_at_start
 from keras_gradguard.diagnosis.rules.update_ratio.dropped import dropout_of
 from keras_gradguard.diagnosis.rules.update_ratio.dropped import dropped
 from keras_gradguard.diagnosis.rules.update_ratio.first_steps import (
     thrown_at_start,
 )
+from keras_gradguard.diagnosis.rules.update_ratio.first_steps import too_wide
 from keras_gradguard.diagnosis.rules.update_ratio.half import half_precision
 from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
@@ -39,7 +44,6 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import DROPPED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
-from keras_gradguard.diagnosis.rules.update_ratio.withheld import withheld
 from keras_gradguard.findings.build import in_a_run
 
 _OF_THE_COURSE = (
@@ -91,9 +95,6 @@ class UpdateRatio(Rule):
     * averages of the weights that are put in their place so soon that they
       hold less than a twentieth of what was learnt since.
 
-    An optimizer that sums the gradients of more batches than the run has is
-    reported at once.
-
     A run that had learnt is reported if its loss lies by the first again for
     50 records.
 
@@ -117,7 +118,7 @@ class UpdateRatio(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
-        held = withheld(trace)
+        held = averaged_away(trace)
         if held is not None:
             return [held]
         found = self._configured(trace)
@@ -261,7 +262,8 @@ class UpdateRatio(Rule):
         if not steps:
             return []
         middle, largest = float(np.median(steps)), float(max(steps))
-        if middle >= REPLACED:
+        # The weights of a lone layer start where it does not matter.
+        if middle >= REPLACED and len(gradient.kernels) > 1:
             size, usual, limit = middle, 1e-2, REPLACED
             text = "replaces the weights"
         elif largest < RULE_LOST:
@@ -269,10 +271,11 @@ class UpdateRatio(Rule):
             text = "does not change the weights"
         else:
             return []
+        layers, cause, cures = too_wide(start, limit == REPLACED)
         return [
             self.at_start(
                 "critical" if middle >= 10 else "warning",
-                [],
+                layers,
                 {
                     "kind": "first_step",
                     "update_ratio": size,
@@ -281,8 +284,8 @@ class UpdateRatio(Rule):
                 },
                 f"The learning rate is {number(rate)}, and the first step of "
                 f"{optimizer.name} {text}. The step is {number(size)} times as "
-                "large as they are. About 1e-3 is usual.",
-                training.for_update_ratio(start.run, size / usual),
+                f"large as they are. About 1e-3 is usual.{cause}",
+                cures + training.for_update_ratio(start.run, size / usual),
             )
         ]
 

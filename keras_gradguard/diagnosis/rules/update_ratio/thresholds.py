@@ -26,7 +26,7 @@ FIRST_STEPS_PATIENCE = 30
 SAME_AT_ONCE = 0.025, 6, 30
 
 
-# withheld
+# averaged
 # Averages that hold less than this share of what the steps since changed, by
 # this share of the plan, and at least and at most so many steps.
 AVERAGED = 0.05

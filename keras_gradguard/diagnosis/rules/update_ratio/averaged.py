@@ -1,10 +1,9 @@
-"""Updates that the optimizer is told to withhold.
+"""Averages that an optimizer puts in place of the weights.
 
-Each judgement takes a `Trace` and returns a `Finding`, or None.
+The judgement takes a `Trace` and returns a `Finding`, or None.
 """
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis.evidence.harm import began
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import of_plan
@@ -15,49 +14,6 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
     USUAL_MOMENTUM,
 )
 from keras_gradguard.findings.build import in_a_run
-
-
-def withheld(trace):
-    """Judge whether the optimizer withholds what the steps would change."""
-    return summed_too_long(trace) or averaged_away(trace)
-
-
-def summed_too_long(trace):
-    """Judge whether gradients are summed for longer than the run lasts."""
-    run = trace.run
-    every, epochs = run.optimizer.accumulates, run.epochs_planned
-    if every < 2 or not epochs or not run.steps_per_epoch or len(trace.steps):
-        return None
-    batches = epochs * run.steps_per_epoch
-    if batches >= every:
-        return None
-    first = began(trace)
-    return in_a_run(
-        trace,
-        rule="update_ratio",
-        severity="critical",
-        layers=[],
-        first_step=first,
-        last_step=first,
-        evidence={
-            "kind": "summed_too_long",
-            "gradient_accumulation_steps": every,
-            "planned_batches": batches,
-            "threshold": batches,
-        },
-        message=(
-            f"The optimizer sums the gradients of {every:,} batches before it "
-            f"changes a weight, and the run has {batches:,}. So no weight ever "
-            "changes."
-        ),
-        remedies=[
-            training.set_optimizer_arguments(
-                "Let each batch change the weights",
-                "Gradients of a few batches may be summed, not those of all.",
-                gradient_accumulation_steps=None,
-            )
-        ],
-    )
 
 
 def averaged_away(trace):
