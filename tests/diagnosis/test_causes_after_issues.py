@@ -109,26 +109,6 @@ def test_averages_beside_the_weights_or_seldom_put_in_place_are_fine(known):
     assert report.findings == []
 
 
-# A value that leaves the others no room
-
-
-@pytest.mark.parametrize("spread", ["one_column", "all"])
-def test_tiny_inputs_beside_a_large_one_are_scaled_by_quartiles(spread):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(320, 4)).astype("float32")
-    y = np.tanh(x.sum(1, keepdims=True))
-    x *= 1e-5
-    x[7, 0 if spread == "one_column" else slice(None)] = 1.0
-    model = net()
-    report = watched(model, x, y, epochs=8)
-    (told, *_) = [f for f in report.ranked if f.rule == "unscaled_data"]
-    assert "times as large" in told.message
-    names = {"model": model, "x": x, "y": y}
-    exec(told.remedies[0].code, names)
-    assert np.abs(names["x"]).max() <= 10
-    assert names["x"].std() > 0.3
-
-
 # Attention whose scores have no effect
 
 

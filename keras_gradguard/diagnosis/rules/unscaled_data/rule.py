@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 
-from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
@@ -23,16 +22,6 @@ from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
     judge_target_scale,
 )
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
-from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import SQUEEZED
-
-_OUTLIERS = (
-    "Scale by quartiles, and hold what lies far out",
-    "One large value then leaves the others room.",
-    "import numpy as np\n"
-    "low, middle, high = np.percentile(x, [25, 50, 75], axis=0)\n"
-    "x = (x - middle) / np.maximum(high - low, 1e-12)\n"
-    "x = np.clip(x, -10, 10)  # the same for validation data and predictions",
-)
 
 
 class UnscaledData(Rule):
@@ -46,8 +35,7 @@ class UnscaledData(Rule):
     * features that differ 100-fold, and pixels up to 255;
     * targets of over 1000, or of over 10 where the first step of plain SGD
       overshoots, or of under 0.01;
-    * inputs that are all one number, in all measured batches, or tiny beside a
-      few large ones.
+    * inputs that are all one number, in all measured batches.
 
     Many nets learn from such data all the same. A run is reported only if
     it has not learnt after 30 records, or its loss or gradient ran away. The
@@ -107,7 +95,6 @@ class UnscaledData(Rule):
             return []
         # One finding a rule: the graver, targets before inputs.
         found.sort(key=lambda f: f.severity != "critical")
-        found = [_squeezed(trace, finding) for finding in found]
         harmed, soon = harmed_at(trace), _plain_at(trace, found[0])
         seen = [step for step in (harmed, soon) if step is not None]
         if not seen:
@@ -184,29 +171,6 @@ def _plain_at(trace, finding):
     if finding.evidence["kind"] in ("large", "offset", "uneven"):
         found.append(flat_at(trace))
     return min((step for step in found if step is not None), default=None)
-
-
-def _squeezed(trace, finding):
-    """Return a finding on tiny inputs, of which a few are large, said so."""
-    size = finding.evidence.get("rms")
-    if finding.evidence.get("kind") != "small" or trace.run.batches or not size:
-        return finding
-    tops = np.abs(
-        [trace.data("input_min"), trace.data("input_max")], dtype=np.float64
-    )
-    top = float(np.nanmax(tops, initial=0.0))
-    if not SQUEEZED * size < top < np.inf:
-        return finding
-    text = (
-        f" A few are {number(top / size)} times as large: a value that stands "
-        "for none, or a wrong one, leaves no room for the others."
-    )
-    return dataclasses.replace(
-        finding,
-        message=finding.message + text,
-        evidence={**finding.evidence, "largest": top},
-        remedies=[changes.words(*_OUTLIERS), *finding.remedies],
-    )
 
 
 def _without_actions(finding):

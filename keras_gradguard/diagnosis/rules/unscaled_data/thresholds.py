@@ -10,8 +10,6 @@ ADJUSTABLE = {"inputs": 50.0, "targets": 1000.0}
 # Single digits train everywhere.
 HUGE_INPUT = 1000.0
 SMALL_INPUT = 2e-3
-# A value so many times larger than tiny ones was scaled with them.
-SQUEEZED = 1000.0
 # A common part so many times larger than what varies hides it.
 OFFSET = 30.0
 # Pixels from 0 to 255, dark ones too.
