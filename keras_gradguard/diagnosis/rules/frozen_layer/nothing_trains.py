@@ -11,6 +11,8 @@ WORDS = (
     "changes. It was perhaps meant for a part of the model alone: set on the "
     "whole, it holds for each of its layers."
 )
+# With TensorFlow a model hands on to its layers only what changes for itself.
+_ALL = "model.trainable = False\nmodel.trainable = True\n"
 
 
 def nothing_trains(run):
@@ -50,12 +52,12 @@ def remedies(run):
         Remedy(
             "Let all layers train",
             "Where none of them was trained before, none should be frozen.",
-            f"import keras\nmodel.trainable = True\n{again}",
+            f"import keras\n{_ALL}{again}",
         ),
         Remedy(
             "Let the last layer train",
             "What stands before it then stays as it was trained.",
-            "import keras\nmodel.trainable = True\n"
+            f"import keras\n{_ALL}"
             "for layer in model.layers[:-1]:\n"
             f"    layer.trainable = False\n{again}",
         ),
