@@ -15,7 +15,15 @@ _OUTGROWN = (
     "vanishing_gradient",
     "poor_initialization",
 )
-_KINDS = ("rare_class", "penalty", "dropout", "first_steps", "unrelated")
+_KINDS = (
+    "rare_class",
+    "penalty",
+    "dropout",
+    "first_steps",
+    "unrelated",
+    "averaged_away",
+    "scores_cut_off",
+)
 # Correlation of outputs and targets of a run that has learnt.
 _FOLLOWS = 0.6
 # Measurements in a row at which the model has learnt.

@@ -178,6 +178,32 @@ class OptimizerFacts:
             return None
         return self.learning_rate / max(1e-3, 1.0 - (self.momentum or 0.0))
 
+    @property
+    def accumulates(self):
+        """Int. Batches whose gradients one update sums, 1 if each has its own.
+
+        A model may hold more optimizers; this is the compiled one.
+        """
+        batches = self.argument("gradient_accumulation_steps")
+        whole = isinstance(batches, int) and not isinstance(batches, bool)
+        return batches if whole and batches > 1 else 1
+
+    def argument(self, name):
+        """Return an argument of the innermost optimizer, None if not told.
+
+        Args:
+            name: Str. Its name.
+        """
+        told = self.call
+        while isinstance(told, dict):
+            given = told.get("arguments")
+            given = given if isinstance(given, dict) else {}
+            inner = given.get("inner_optimizer")
+            if not isinstance(inner, dict):
+                return given.get(name)
+            told = inner
+        return None
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DataShapes:

@@ -213,19 +213,28 @@ def test_a_run_directory_is_complete_after_an_interrupted_fit(tmp_path):
     assert isinstance(kept, BaseException)
 
 
+@pytest.fixture(
+    scope="module", params=["well", "by an exception", "never began"]
+)
+def ended(request, tmp_path_factory):
+    """Callbacks after a fit; how it ended is in the name."""
+    folder = tmp_path_factory.mktemp("ended")
+    callbacks = [
+        kgg.GradientMonitor(log_dir=folder / "a", verbose=0),
+        kgg.DeadReLUDetector(log_dir=folder / "b", verbose=0, revive=True),
+    ]
+    if request.param == "well":
+        compiled().fit(Data(), shuffle=False, verbose=0, callbacks=callbacks)
+    elif request.param == "by an exception":
+        interrupted(compiled(), {"x": Data(5)}, callbacks)
+    return callbacks
+
+
 @pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, "pickle"])
-@pytest.mark.parametrize("ends", ["well", "by an exception", "never began"])
-def test_callbacks_can_be_copied(make, ends, tmp_path):
+def test_callbacks_can_be_copied(make, ended):
     if make == "pickle":
         make = lambda value: pickle.loads(pickle.dumps(value))  # noqa: E731
-    callbacks = [
-        kgg.GradientMonitor(log_dir=tmp_path / "a", verbose=0),
-        kgg.DeadReLUDetector(log_dir=tmp_path / "b", verbose=0, revive=True),
-    ]
-    if ends == "well":
-        compiled().fit(Data(), shuffle=False, verbose=0, callbacks=callbacks)
-    elif ends == "by an exception":
-        interrupted(compiled(), {"x": Data(5)}, callbacks)
+    callbacks = ended
     copies = [make(callback) for callback in callbacks]
     for callback, other in zip(callbacks, copies, strict=True):
         assert str(other.report()) == str(callback.report())

@@ -1,5 +1,6 @@
 """After a fit, however it ends, model and optimizer are as before."""
 
+import functools
 import gc
 import weakref
 
@@ -50,6 +51,7 @@ class Fails(keras.callbacks.Callback):
         setattr(self, hook, fail)
 
 
+@functools.cache
 def expected_fingerprint():
     keras.backend.clear_session()  # the same names again
     model = compiled()

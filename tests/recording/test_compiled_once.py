@@ -29,28 +29,35 @@ class Spare(keras.Model):
         self.spare = keras.layers.Dense(3)
 
 
-def fit(callbacks, model_class=keras.Model):
+def fit(callbacks, model_class=keras.Model, optimizer="adam"):
     keras.utils.set_random_seed(4)
     inputs = keras.Input((8,))
     counts = Counts()
     outputs = keras.layers.Dense(3)(counts(keras.layers.Dense(5)(inputs)))
     model = model_class(inputs, outputs)
-    model.compile("adam", models.crossentropy())
+    model.compile(optimizer, models.crossentropy())
     counts.traces = 0
     x, y = models.dataset(80)
     model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
     return model, counts.traces
 
 
-@pytest.mark.parametrize("kind", [keras.Model, Spare])
-def test_a_layer_is_traced_for_the_step_and_for_one_look(backend, kind):
+@pytest.mark.parametrize(
+    ("kind", "optimizer"),
+    [(keras.Model, "adam"), (keras.Model, "sgd"), (Spare, "adam")],
+)
+def test_a_layer_is_traced_for_the_step_and_for_one_look(
+    backend, kind, optimizer
+):
+    # TensorFlow traces a step twice that makes variables, as Adam does. What
+    # we make in it must not count: a step of SGD has one trace.
     if backend == "torch":
         pytest.skip("nothing is compiled")
     if backend == "tensorflow" and kind is Spare:
         pytest.skip("its step builds what it may need, also in the first fit")
     monitor = GradientMonitor(verbose=0)
-    plain, traces = fit([], kind)
-    watched, with_look = fit([monitor], kind)
+    plain, traces = fit([], kind, optimizer)
+    watched, with_look = fit([monitor], kind, optimizer)
     assert with_look == traces + 1
     assert monitor.trace.steps.tolist() == list(range(20))
     assert len(monitor.trace.activation_steps) > 2

@@ -79,6 +79,8 @@ def run(log_dir, *callbacks):
     keras.utils.set_random_seed(1)
     model = models.mlp(activation="relu")
     model.compile("adam", models.crossentropy())
+    # TensorFlow would trace a step twice in which Adam makes its variables.
+    model.optimizer.build(model.trainable_variables)
     # A batch is smaller: on JAX the step is traced once more there.
     x, y = models.dataset(8 * STEPS)
 

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from keras_gradguard._backend.outbox import SideOutbox
+from keras_gradguard._backend.tensorflow.variables import make_beside
 
 
 class Outbox(SideOutbox):
@@ -26,14 +27,9 @@ class Outbox(SideOutbox):
             if self._adds_up:
                 reduction = tf.distribute.ReduceOp.SUM
             vector = context.all_reduce(reduction, vector)
-        if self._value is None or self._value.shape != (vector.shape[0] + 1,):
-            with tf.init_scope():
-                self._value = tf.Variable(
-                    tf.zeros((vector.shape[0] + 1,)),
-                    trainable=False,
-                    name=self._name,
-                    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-                )
+        shape = (vector.shape[0] + 1,)
+        if self._value is None or self._value.shape != shape:
+            self._value = make_beside(lambda: tf.zeros(shape), self._name)
         # The last entry counts the steps.
         vector = tf.concat([vector, [1.0]], axis=0)
         if self._adds_up:

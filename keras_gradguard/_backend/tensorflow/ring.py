@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_gradguard._backend import ring_layout
 from keras_gradguard._backend.tensorflow.strategy import replicas
+from keras_gradguard._backend.tensorflow.variables import make_beside
 
 
 class Ring:
@@ -48,13 +49,8 @@ class _Store:
     def __init__(self, rows, columns, name):
         self._rows = rows
         self._replicated = replicas() > 1
-        with tf.init_scope():
-            self.value = tf.Variable(
-                tf.zeros((rows + 1, ring_layout.HEAD + columns)),
-                trainable=False,
-                name=name,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )
+        shape = rows + 1, ring_layout.HEAD + columns
+        self.value = make_beside(lambda: tf.zeros(shape), name)
 
     def append(self, step, flag, values):
         cursor = self.value[self._rows, 0]

@@ -247,9 +247,15 @@ class Learning:
 
 
 def planned_steps(trace):
-    """Return how many steps the run was to take, None if that is unknown."""
+    """Return how many steps the run was to take, None if that is unknown.
+
+    One that sums the gradients of several batches takes a step for all.
+    """
     epochs = trace.run.epochs_planned
     per_epoch = trace.run.steps_per_epoch
+    every = trace.run.optimizer.accumulates
+    if epochs is not None and per_epoch and per_epoch >= every > 1:
+        return epochs * per_epoch // every
     if per_epoch is None and len(trace.epoch_steps) and len(trace.steps):
         per_epoch = int(trace.epoch_steps[0]) - int(trace.steps[0]) + 1
     if epochs is None or not per_epoch or per_epoch < 1:

@@ -5,6 +5,11 @@ from keras_gradguard.diagnosis.remedies.own_code import draw_anew
 
 # What a hidden layer of one unit, or more of them, is widened to.
 _UNITS = 16
+# How Keras draws the weights of what recurs.
+_OF_KERAS = {
+    "kernel_initializer": "glorot_uniform",
+    "recurrent_initializer": "orthogonal",
+}
 # More layers than these are given a pairing, in one line.
 _FEW = 2
 
@@ -60,6 +65,17 @@ def for_kernels(run, kind, layers):
         )
         why = "The signal then gets through, at a size that is kept."
         return [alone, changes.several([alone, glorot], why)]
+    cells = [a for a in layers if "Cell" in _class(run, a)]
+    if kind == "one_sided" and cells:
+        again = {run.of_user(layer)[0]: _OF_KERAS for layer in cells}
+        return [
+            changes.change_layers(
+                "Draw the weights as Keras does",
+                "Weights of both signs cancel, and orthogonal ones keep the "
+                "size of the state from step to step.",
+                again,
+            )
+        ]
     if kind == "one_sided":
         return [glorot, *for_initialization(run, layers)]
     inside = [str(layer) for layer in layers if str(layer).count("/") > 1]

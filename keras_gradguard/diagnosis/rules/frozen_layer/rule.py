@@ -4,6 +4,8 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.harm import began
+from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.stretches import LOG_ZERO
 from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import count_within
@@ -17,6 +19,10 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     no_slope_at_ends,
 )
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
+from keras_gradguard.diagnosis.rules.frozen_layer import nothing_trains
+from keras_gradguard.diagnosis.rules.frozen_layer.attention import (
+    scores_cut_off,
+)
 from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
 from keras_gradguard.diagnosis.rules.frozen_layer.features import dull_features
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import ADJUSTABLE
@@ -52,11 +58,15 @@ class FrozenLayer(Rule):
       rounding.
     * Averages of BatchNormalization keep over a twentieth of their start up to
       the planned end, training learns and validation does not.
+    * Query and key of an attention get less than a millionth of the gradient
+      of its value in the first records, and little is learnt. Its scores have
+      no effect then. So it is where a mask leaves only padding.
+    * All layers with weights were made untrainable: no weight will change.
     * No layer ever moved in 100 steps although gradients arrive: the learning
       rate is zero. This is said of the whole model.
 
-    Layers that were made untrainable, or do not run, get no gradient at all
-    and are no finding.
+    Some layers that were made untrainable, or do not run, get no gradient at
+    all and are no finding.
     """
 
     id = "frozen_layer"
@@ -64,9 +74,14 @@ class FrozenLayer(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
+        if not len(trace.steps) and nothing_trains.nothing_trains(trace.run):
+            first = began(trace)
+            told = _untrainable(self, trace.run)
+            return [dated(trace, told, first, first)]
         cut = no_gradient.of_one_row(trace)
         cut = (
             cut
+            or scores_cut_off(trace)
             or dull_features(trace)
             or no_gradient.of_all(trace)
             or no_gradient.of_some(trace)
@@ -84,6 +99,8 @@ class FrozenLayer(Rule):
 
     def check_start(self, start):
         """Find a loss whose first gradient is exactly zero in every layer."""
+        if nothing_trains.nothing_trains(start.run):
+            return [_untrainable(self, start.run)]
         first = start.gradient
         closed = ("output_mismatch", "dead_relu", "saturated_activation")
         if first is None or start.tells(*closed, "poor_initialization"):
@@ -285,3 +302,13 @@ def for_frozen(run, layers):
             "        layer.trainable = False",
         ),
     ]
+
+
+def _untrainable(rule, run):
+    return rule.at_start(
+        "critical",
+        [],
+        nothing_trains.evidence(run),
+        nothing_trains.WORDS,
+        nothing_trains.remedies(run),
+    )

@@ -35,3 +35,9 @@ MOVED = 1e-5
 WHOLE = 1e-8
 # A site that lets nothing pass, whatever the weights.
 CLOSED = 0.999
+
+
+# attention
+# Of the gradient of the value, what query and key get where scores have no
+# effect. So far the loss has to have fallen where they do have one.
+SCORES, LITTLE = 1e-6, 0.05

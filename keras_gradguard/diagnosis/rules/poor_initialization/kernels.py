@@ -18,6 +18,7 @@ from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import WIDE
 
 _KINDS = ("Dense", "Conv")
 _OTHER = ("Depthwise", "Separable", "Transpose")
+_LOOP = "recurrent_kernel"
 _CONSTANT = ("Zeros", "Ones", "Constant")
 
 
@@ -31,7 +32,7 @@ def wrong_kernels(trace):
         List of pairs: kind, and dicts of what is known of a kernel each.
     """
     kernels = _kernels(trace)
-    found = [_of_size(kernels)]
+    found = [_of_size(kernels, _recurrent(trace))]
     narrow = [
         one
         for one, behind in itertools.pairwise(kernels)
@@ -45,8 +46,9 @@ def wrong_kernels(trace):
     return [(kind, guilty) for kind, guilty in found if guilty]
 
 
-def _of_size(kernels):
+def _of_size(kernels, recurrent):
     """Return what is wrong with the size of kernels, and which."""
+    cells = [k for k in kernels if k["cell"]]
     kernels = [k for k in kernels if not k["cell"]]
     hidden = [k for k in kernels[:-1] if k["trained"]]
     constant = [k for k in hidden if k["constant"]]
@@ -55,11 +57,12 @@ def _of_size(kernels):
     # Weights of one sign add up, of however many inputs.
     sided = [
         k
-        for k in kernels
+        for k in [*cells, *recurrent, *kernels]
         if k["trained"] and k["one_sided"] and k["inputs"] > 1
     ]
     if any(k["gain"] > ADDS_UP for k in sided):
-        return "one_sided", sided
+        # A layer that recurs has two such kernels.
+        return "one_sided", list({k["layer"]: k for k in sided}.values())
     wide = [k for k in kernels if k["gain"] > WIDE and k["trained"]]
     if wide:
         return "wide", wide
@@ -141,6 +144,33 @@ def _kernels(trace):
                 "activation": info.get("activation"),
                 "trained": bool(trace.has_gradient[i]),
                 "beside": _passes_beside(trace, str(layer)),
+            }
+        )
+    return found
+
+
+def _recurrent(trace):
+    """Return dicts of what is known of the kernels of what recurs."""
+    norm = trace.measured("weight_norm", by="variable")[1][0]
+    found = []
+    for i, path in enumerate(trace.variables.tolist()):
+        layer = str(trace.layers[trace.owners[i]])
+        info = trace.info(layer)
+        shapes = info.get("shapes")
+        shape = shapes.get(_LOOP) if isinstance(shapes, dict) else None
+        if path.rsplit("/", maxsplit=1)[-1] != _LOOP or not shape:
+            continue
+        if not (trace.sizes[i] > 0 and np.isfinite(norm[i])):
+            continue
+        rms = float(norm[i]) / np.sqrt(trace.sizes[i])
+        found.append(
+            {
+                "layer": layer,
+                "rms": rms,
+                "gain": rms * np.sqrt(float(shape[0])),
+                "one_sided": _one_sided(info.get("recurrent_initializer")),
+                "inputs": int(shape[0]),
+                "trained": bool(trace.has_gradient[i]),
             }
         )
     return found

@@ -53,7 +53,8 @@ class PoorInitialization(Rule):
     * a gain below a tenth of Glorot's, or several that multiply to less than a
       thousandth of it over the hidden layers. Branches in layers of your own
       that the signal passes by are not judged so;
-    * kernels whose weights all start with one sign, at a gain above 0.7;
+    * kernels whose weights all start with one sign, at a gain above 0.7,
+      recurrent ones as well;
     * a gain above 5;
     * a hidden layer of one unit with an activation, a recurrent one as well,
       which is reported too.

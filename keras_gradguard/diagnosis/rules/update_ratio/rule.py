@@ -19,8 +19,8 @@ from keras_gradguard.diagnosis.evidence.stretches import median_known
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
-from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.update_ratio.averaged import averaged_away
 from keras_gradguard.diagnosis.rules.update_ratio.decay import decay_at_start
 from keras_gradguard.diagnosis.rules.update_ratio.dropped import dropout_of
 from keras_gradguard.diagnosis.rules.update_ratio.dropped import dropped
@@ -34,16 +34,17 @@ from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import never_begins
+from keras_gradguard.diagnosis.rules.update_ratio.rates import (
+    judge_learning_rate,
+)
+from keras_gradguard.diagnosis.rules.update_ratio.rates import of_others
 from keras_gradguard.diagnosis.rules.update_ratio.reach import short_of_reach
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import DROPPED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
-from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.findings.build import in_a_run
-from keras_gradguard.findings.remedy import Remedy
-from keras_gradguard.trace.facts import known
 
 _OF_THE_COURSE = (
     half_precision,
@@ -90,7 +91,9 @@ class UpdateRatio(Rule):
     * first steps that change the weights by 0.2, where the outputs are the
       same for every input since;
     * one of two networks that train each other has won, by the logs of their
-      losses.
+      losses;
+    * averages of the weights that are put in their place so soon that they
+      hold less than a twentieth of what was learnt since.
 
     A run that had learnt is reported if its loss lies by the first again for
     50 records.
@@ -115,6 +118,9 @@ class UpdateRatio(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
+        held = averaged_away(trace)
+        if held is not None:
+            return [held]
         found = self._configured(trace)
         if found:
             return found
@@ -138,7 +144,7 @@ class UpdateRatio(Rule):
             )
             for finding in [
                 *judge_learning_rate(trace.run.optimizer),
-                *_of_others(trace.run),
+                *of_others(trace.run),
             ][:1]
         ]
 
@@ -282,72 +288,6 @@ class UpdateRatio(Rule):
                 cures + training.for_update_ratio(start.run, size / usual),
             )
         ]
-
-
-def _of_others(run):
-    """Judge the rates of optimizers beside the compiled one, as of a GAN."""
-    found = []
-    for name, optimizer in run.others.items():
-        for finding in judge_learning_rate(optimizer):
-            (remedy,) = finding.remedies
-            code = f"model.{name}.learning_rate = {remedy.arguments['value']:g}"
-            told = dataclasses.replace(
-                finding,
-                message=f"{name}: {finding.message}",
-                remedies=[Remedy(remedy.title, remedy.why, code)],
-            )
-            found.append(told)
-    return found
-
-
-def judge_learning_rate(optimizer):
-    """Judge a learning rate that no schedule sets.
-
-    Args:
-        optimizer: `OptimizerFacts`. Unknown optimizers and schedules are not
-            judged; for SGD the momentum counts.
-
-    Returns:
-        List of `Finding` of rule `"update_ratio"`, at most one.
-    """
-    rate = optimizer.learning_rate
-    limits = RANGES.get(optimizer.name)
-    if limits is None or not known(rate):
-        return []
-    low, high, usual = limits
-    effective = optimizer.effective_rate if optimizer.name == "SGD" else rate
-    if low <= effective <= high:
-        return []
-    name = optimizer.name
-    momentum = ""
-    if effective != rate:
-        momentum = f" With its momentum it acts like {number(effective)}."
-    if effective > high:
-        effect = f"above {number(high)} the steps of {name} throw weights off"
-    elif rate <= 0:
-        effect = "no weight will change, unless a callback sets another"
-    else:
-        effect = f"below {number(low)} {name} moves no weight within a run"
-    return [
-        before_a_run(
-            rule="update_ratio",
-            severity="warning",
-            layers=[],
-            evidence={
-                "kind": "learning_rate",
-                "optimizer": name,
-                "learning_rate": rate,
-                "effective_rate": effective,
-                "threshold": high if effective > high else low,
-            },
-            message=f"The learning rate is {number(rate)}: {effect}.{momentum}",
-            remedies=[
-                training.learning_rate(
-                    optimizer, f"{usual:g} is usual for {name}.", usual
-                )
-            ],
-        )
-    ]
 
 
 def _told_at(finding):

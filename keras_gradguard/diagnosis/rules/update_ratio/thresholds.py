@@ -26,6 +26,15 @@ FIRST_STEPS_PATIENCE = 30
 SAME_AT_ONCE = 0.025, 6, 30
 
 
+# averaged
+# Averages that hold less than this share of what the steps since changed, by
+# this share of the plan, and at least and at most so many steps.
+AVERAGED = 0.05
+AVERAGED_AT = 0.04, 16, 100
+# Keras's, where nothing is said.
+USUAL_MOMENTUM = 0.99
+
+
 # half
 # The smallest normal number of float16. An epsilon below it is next to nothing
 # there, and so is the square of a gradient below 1/128.
