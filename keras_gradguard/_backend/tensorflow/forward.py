@@ -77,21 +77,24 @@ class _Look:
         self._held = held
         self._send = send
         self._on_failure = on_failure
+        # What a batch was like, and the function of it.
+        self._latest: Any = (None, None)
 
     @property
     def works(self):
         return self._function is not None
 
-    def traced(self, data):
+    def traced(self, data, beside=False):
         """The function of such a batch, or None.
 
         Args:
             data: The batch, or its specification.
+            beside: Whether it is to run outside of the step.
         """
         if self._function is None:
             return None
         try:
-            values = self._held.read()
+            values = self._held.now() if beside else self._held.read()
             with randomness.kept():
                 traced = self._function.get_concrete_function(data, values)
             _check(traced.graph)
@@ -110,11 +113,14 @@ class _Look:
             data: The batch.
             structure: What the step knows of it: its size may be unknown.
         """
-        traced = self.traced(structure)
+        known, traced = self._latest
+        if known is None or known != structure:
+            traced = self.traced(structure, beside=True)
+            self._latest = structure, traced
         if traced is None:
             return
         try:
-            self._send(traced(data, self._held.read()))
+            self._send(traced(data, self._held.now()))
         except Exception as error:
             self._fail(error)
 
@@ -153,31 +159,26 @@ class ForwardPass:
         )
 
     def wrap(self, function):
-        distributed = self._inside(function)
+        distributed, step = self._inside(function), _step_of(function)
 
         def train_function(iterator):
-            if isinstance(iterator, tf.distribute.DistributedIterator):
-                run = distributed
-            elif isinstance(iterator, tf.data.Iterator):
-                run = self._beside
-            else:
-                return function(iterator)
             measures, self._measures = self._measures, False
-            try:
-                return run(function, iterator, measures)
-            finally:
-                if measures:
-                    self._held.clear()
+            if isinstance(iterator, tf.distribute.DistributedIterator):
+                return distributed(iterator, measures)
+            if not isinstance(iterator, tf.data.Iterator):
+                return function(iterator)
+            if measures:
+                iterator = self._seen(iterator)
+            return step(iterator)
 
         return train_function
 
-    def _beside(self, function, iterator, measures):
-        if not measures:
-            return function(iterator)
+    def _seen(self, iterator):
+        """Look at the next batch; return an iterator over it alone."""
         data, structure = iterator.get_next(), iterator.element_spec
         for look in self._looks:
             look.beside(data, structure)
-        return function(_only(data, structure))
+        return _only(data, structure)
 
     def _inside(self, function):
         """One function of the batch, the looks and the step."""
@@ -203,6 +204,21 @@ class ForwardPass:
 
     def take(self, vector):
         return vector
+
+
+def _step_of(function):
+    """The step of a batch that an iterator gives.
+
+    What Keras returns may be empty, and the host asks; this is not.
+
+    Args:
+        function: What Keras made as `model.train_function`.
+    """
+
+    def step(iterator):
+        return function([iterator.get_next()])
+
+    return tf.function(step, reduce_retracing=True, autograph=False)
 
 
 def _only(data, structure):
@@ -258,6 +274,10 @@ class _Held:
                 self._values, self._variables, strict=True
             )
         ]
+
+    def now(self):
+        """List of tensors: what the variables hold, outside of a graph."""
+        return [tf.convert_to_tensor(read(v)) for v in self._variables]
 
     def scope(self, values):
         """Scope in which the variables have values.
