@@ -482,8 +482,9 @@ class GradientMonitor(WatchingCallback):
         self._watch_weights()
         if self._watch.recording.order_known:
             self._begin_trace()
-            # What the configuration alone tells need not wait.
-            self._judge()
+            if not self._together.goes_on:
+                # What the configuration alone tells need not wait.
+                self._judge()
 
     def _new_judge(self) -> Judge:
         """A judge who looks early where few steps are planned."""

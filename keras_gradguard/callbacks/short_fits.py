@@ -80,6 +80,11 @@ class Together:
         self._before: Any = before if goes_on else None
 
     @property
+    def goes_on(self):
+        """Whether there are any that it goes on from."""
+        return self._before is not None
+
+    @property
     def said(self):
         """Dict from the keys of findings to the status that was said before."""
         return self._before.said if self._before else {}

@@ -123,3 +123,40 @@ def test_progress_bar_lines_are_the_same(capsys):
         return [line.split("loss:")[-1] for line in text.splitlines()]
 
     assert lines([]) == lines([GradientMonitor(verbose=0)])
+
+
+@pytest.mark.parametrize(
+    ("activation", "policy"),
+    [("silu", "float32"), ("silu", "bfloat16"), ("gelu", "float32")],
+)
+def test_two_outputs_behind_a_smooth_activation(activation, policy, tmp_path):
+    # Looked at inside of TensorFlow's graph, the step was fused otherwise.
+    def weights(callbacks):
+        keras.utils.set_random_seed(3)
+        keras.config.set_dtype_policy(policy)
+        try:
+            dense = keras.layers.Dense
+            inputs = keras.Input((5,))
+            x = dense(8, activation)(inputs)
+            first = dense(3, "softmax", name="first")(x)
+            second = dense(3, "softmax", name="second")(dense(4, activation)(x))
+            model = keras.Model(inputs, {"first": first, "second": second})
+        finally:
+            keras.config.set_dtype_policy("float32")
+        model.compile(
+            "sgd",
+            dict.fromkeys(
+                ("first", "second"), "sparse_categorical_crossentropy"
+            ),
+        )
+        random = np.random.default_rng(0)
+        x = random.normal(size=(50, 5)).astype("float32")
+        y = {name: random.integers(0, 3, 50) for name in ("first", "second")}
+        model.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=callbacks)
+        return models.to_numpy(model.variables)
+
+    plain = weights([])
+    for arguments in ({}, {"log_dir": tmp_path, "histogram_freq": 1}):
+        watched = weights([GradientMonitor(verbose=0, **arguments)])
+        for a, b in zip(plain, watched, strict=True):
+            np.testing.assert_array_equal(a, b)

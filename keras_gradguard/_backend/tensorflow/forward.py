@@ -77,35 +77,64 @@ class _Look:
         self._held = held
         self._send = send
         self._on_failure = on_failure
+        # What a batch was like, and the function of it.
+        self._latest: Any = (None, None)
 
     @property
     def works(self):
         return self._function is not None
 
-    def traced(self, data):
-        """Whether there is a function for such a batch."""
+    def traced(self, data, beside=False):
+        """The function of such a batch, or None.
+
+        Args:
+            data: The batch, or its specification.
+            beside: Whether it is to run outside of the step.
+        """
         if self._function is None:
-            return False
+            return None
         try:
-            values = self._held.read()
+            values = self._held.now() if beside else self._held.read()
             with randomness.kept():
                 traced = self._function.get_concrete_function(data, values)
             _check(traced.graph)
-            return True
+            return traced
         except Exception as error:
-            self._function = None
-            self._on_failure(error)
-            return False
+            self._fail(error)
+            return None
 
     def __call__(self, data):
         self._send(self._function(data, self._held.read()))
 
+    def beside(self, data, structure):
+        """Look at a batch outside of the step.
+
+        Args:
+            data: The batch.
+            structure: What the step knows of it: its size may be unknown.
+        """
+        known, traced = self._latest
+        if known is None or known != structure:
+            traced = self.traced(structure, beside=True)
+            self._latest = structure, traced
+        if traced is None:
+            return
+        try:
+            self._send(traced(data, self._held.now()))
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error):
+        self._function = None
+        self._on_failure(error)
+
 
 class ForwardPass:
-    # The batch cannot be taken from the iterator by itself: eager tensors have
-    # another shape for Keras's function, which would be traced once more. So
-    # one function takes the batch, looks at it if it is told to, and runs the
-    # step, which has one instance, and so have its random generators.
+    # In the graph of the step a look changes what TensorFlow fuses there, and
+    # the last bits of the weights, be it behind a `cond` and never run. So the
+    # batch is taken from the iterator, looked at, and handed to the step in an
+    # iterator of its own: the step is the one of a plain fit, and has one
+    # instance, and so have its random generators.
 
     def __init__(self, model, xla, custom):
         self._xla = xla
@@ -130,6 +159,30 @@ class ForwardPass:
         )
 
     def wrap(self, function):
+        distributed, step = self._inside(function), _step_of(function)
+
+        def train_function(iterator):
+            measures, self._measures = self._measures, False
+            if isinstance(iterator, tf.distribute.DistributedIterator):
+                return distributed(iterator, measures)
+            if not isinstance(iterator, tf.data.Iterator):
+                return function(iterator)
+            if measures:
+                iterator = self._seen(iterator)
+            return step(iterator)
+
+        return train_function
+
+    def _seen(self, iterator):
+        """Look at the next batch; return an iterator over it alone."""
+        data, structure = iterator.get_next(), iterator.element_spec
+        for look in self._looks:
+            look.beside(data, structure)
+        return _only(data, structure)
+
+    def _inside(self, function):
+        """One function of the batch, the looks and the step."""
+
         def traced(iterator, measures):
             data = iterator.get_next()
             looks = [look for look in self._looks if look.traced(data)]
@@ -138,19 +191,9 @@ class ForwardPass:
             return function([data])
 
         run = tf.function(traced, reduce_retracing=True, autograph=False)
-        kinds = tf.data.Iterator, tf.distribute.DistributedIterator
-
-        def train_function(iterator):
-            if not isinstance(iterator, kinds):
-                return function(iterator)
-            measures, self._measures = self._measures, False
-            try:
-                return run(iterator, self._flags[measures])
-            finally:
-                if measures:
-                    self._held.clear()
-
-        return train_function
+        return lambda _, iterator, measures: run(
+            iterator, self._flags[measures]
+        )
 
     def look(self, args, kept=None):
         del kept  # it is in the function of the step
@@ -161,6 +204,27 @@ class ForwardPass:
 
     def take(self, vector):
         return vector
+
+
+def _step_of(function):
+    """The step of a batch that an iterator gives.
+
+    What Keras returns may be empty, and the host asks; this is not.
+
+    Args:
+        function: What Keras made as `model.train_function`.
+    """
+
+    def step(iterator):
+        return function([iterator.get_next()])
+
+    return tf.function(step, reduce_retracing=True, autograph=False)
+
+
+def _only(data, structure):
+    """An iterator over a batch, of the type of that which the batch is from."""
+    one = tf.data.experimental.to_variant(tf.data.Dataset.from_tensors(data))
+    return iter(tf.data.experimental.from_variant(one, structure))
 
 
 def _sent(looks, data):
@@ -210,6 +274,10 @@ class _Held:
                 self._values, self._variables, strict=True
             )
         ]
+
+    def now(self):
+        """List of tensors: what the variables hold, outside of a graph."""
+        return [tf.convert_to_tensor(read(v)) for v in self._variables]
 
     def scope(self, values):
         """Scope in which the variables have values.
