@@ -4,6 +4,7 @@ Nothing can rewrite their code. But what it calls by the name `ops` or
 `keras.ops` can be put in its place, in these layers alone.
 """
 
+import re
 import textwrap
 
 from keras_gradguard.diagnosis.remedies.code import compile_with
@@ -118,8 +119,11 @@ def without_steps(run, names, found):
 def _instead(run, names, methods):
     if not methods:
         return ""
+    # A model that is made once more has layers of other numbers.
+    kinds = list(dict.fromkeys(re.sub(r"_\d+$", "", name) for name in names))
     body = textwrap.indent("\n".join(methods), "    ")
     return (
+        "import re\n"
         "import types\n"
         "\n"
         "class Ops:  # in the place of keras.ops, in these layers alone\n"
@@ -147,8 +151,11 @@ def _instead(run, names, methods):
         "        function.__closure__,\n"
         "    )\n"
         "\n"
+        'def kind(name):  # "gate" of "gate_1"\n'
+        '    return re.sub(r"_[0-9]+$", "", name)\n'
+        "\n"
         "for layer in model._flatten_layers():\n"
-        f"    if layer.name not in {expression(names)}:\n"
+        f"    if kind(layer.name) not in {expression(kinds)}:\n"
         "        continue\n"
         "    if isinstance(layer, keras.layers.Lambda):\n"
         "        layer.function = changed(layer.function)\n"
