@@ -8,14 +8,16 @@ import keras_gradguard as kgg
 from tests import models
 
 
-def fit(callbacks=(), clip=False, width=8):
+def fit(callbacks=(), clip=False, width=8, devices=2, rule="adam"):
     """Train under a strategy of its own; the weights."""
     import tensorflow as tf
 
     keras.utils.set_random_seed(1)
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    names = [f"CPU:{i}" for i in range(devices)]
+    with tf.distribute.MirroredStrategy(names).scope():
         model = models.mlp(width=width, depth=1)
-        optimizer = keras.optimizers.Adam(0.01)
+        optimizer = keras.optimizers.get(rule)
+        optimizer.learning_rate = 0.01
         if clip:
             optimizer = kgg.AutoClip(optimizer)
         model.compile(optimizer, models.crossentropy(), jit_compile=False)
@@ -37,3 +39,21 @@ def test_plain_then_watched_then_clipped_then_plain(backend):
     for weights in (watched, fit()):
         for a, b in zip(plain, weights, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("rule", ["adam", "sgd"])
+def test_a_strategy_of_one_device(backend, rule):
+    # As on a machine with one GPU. Its variables are mirrored, too.
+    if backend != "tensorflow":
+        pytest.skip("tf.distribute is TensorFlow's")
+    plain = fit(devices=1, rule=rule)
+    monitor = kgg.GradientMonitor(verbose=0)
+    watched = fit(
+        [monitor, kgg.DeadReLUDetector(verbose=0)], devices=1, rule=rule
+    )
+    assert monitor.trace.steps.tolist() == list(range(8))
+    assert len(monitor.trace.activation_steps)
+    assert np.isfinite(monitor.trace.get("update_ratio")).any()
+    for a, b in zip(plain, watched, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert all(np.isfinite(w).all() for w in fit((), True, 8, 1, rule))

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_gradguard._backend.choosing import choose_after
 from keras_gradguard._backend.tensorflow.norms import is_compiled_by_xla
+from keras_gradguard._backend.tensorflow.strategy import mirrors
 from keras_gradguard._backend.tensorflow.values import read
 
 
@@ -25,7 +26,7 @@ def branch(condition, then, otherwise, variables, exact=False):
     context = tf.distribute.get_replica_context()
     if (
         context is None
-        or context.num_replicas_in_sync == 1
+        or not mirrors()
         or tf.__internal__.distribute.strategy_supports_no_merge_call()
     ):
         ops.cond(condition, then, otherwise)

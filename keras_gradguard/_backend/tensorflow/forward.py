@@ -191,15 +191,21 @@ class ForwardPass:
             return function([data])
 
         run = tf.function(traced, reduce_retracing=True, autograph=False)
-        return lambda _, iterator, measures: run(
-            iterator, self._flags[measures]
-        )
+
+        def step(iterator, measures):
+            if not measures:
+                return run(iterator, self._flags[False])
+            self._held.fill()
+            try:
+                return run(iterator, self._flags[True])
+            finally:
+                self._held.clear()
+
+        return step
 
     def look(self, args, kept=None):
-        del kept  # it is in the function of the step
-        if any(look.works for look in self._looks):
-            self._held.fill()
-            self._measures = True
+        del kept  # what the variables hold is read where it is wanted
+        self._measures = any(look.works for look in self._looks)
         return args, [None] * len(self._looks)
 
     def take(self, vector):

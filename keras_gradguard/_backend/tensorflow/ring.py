@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_gradguard._backend import ring_layout
-from keras_gradguard._backend.tensorflow.strategy import replicas
+from keras_gradguard._backend.tensorflow.strategy import mirrors
 from keras_gradguard._backend.tensorflow.variables import make_beside
 
 
@@ -48,7 +48,7 @@ class _Store:
 
     def __init__(self, rows, columns, name):
         self._rows = rows
-        self._replicated = replicas() > 1
+        self._mirrored = mirrors()
         shape = rows + 1, ring_layout.HEAD + columns
         self.value = make_beside(lambda: tf.zeros(shape), name)
 
@@ -62,7 +62,7 @@ class _Store:
         last = tf.concat([[after], tf.zeros((record.shape[0] - 1,))], axis=0)
         rows = tf.stack([tf.cast(cursor, "int32") % self._rows, self._rows])
         rows, values = rows[:, None], tf.stack([record, last])
-        if self._replicated:
+        if self._mirrored:
             store = self.value.read_value()
             self.value.assign(tf.tensor_scatter_nd_update(store, rows, values))
         else:

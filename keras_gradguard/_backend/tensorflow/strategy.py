@@ -13,6 +13,13 @@ def replicas():
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def mirrors():
+    # Whether variables made here are mirrored, be it on one device alone.
+    strategy = tf.distribute.get_strategy()
+    mirrored = tf.distribute.MirroredStrategy
+    return replicas() > 1 or isinstance(strategy, mirrored)
+
+
 def replica():
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
