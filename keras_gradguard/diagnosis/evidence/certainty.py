@@ -19,8 +19,8 @@ _LEFT = 0.02
 # Averages that hold more of their start than of the data.
 _STALE = 0.5
 # Variances that are so many times those of the data: outputs come out at half
-# their size.
-_FAR = 4.0
+# their size. One layer alone has to be further off, at a third.
+_FAR, _FAR_ALONE = 4.0, 9.0
 # Standard errors by which the loss has to lie lower.
 _ERRORS = 3.0
 
@@ -73,8 +73,8 @@ def _of_averages(trace):
         for layer, times in (trace.meta.get("averages") or {}).items()
         if times > _FAR
     }
-    if kept < _STALE and far:
-        most = max(far.values())
+    most = max(far.values(), default=0.0)
+    if kept < _STALE and (len(far) > 1 or most > _FAR_ALONE):
         return [
             f"predictions go by averages of {names(list(far))} that are up "
             f"to {number(most)} times the variance of the data, since "
