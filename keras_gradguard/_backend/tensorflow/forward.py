@@ -22,6 +22,7 @@ _HARMLESS = (
     "Case",
     "CudnnRNN",
     "If",
+    "LookupTableFind",
     "ReadVariableOp",
     "ResourceGather",
     "Stateless",
