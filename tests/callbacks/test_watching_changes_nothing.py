@@ -160,3 +160,41 @@ def test_two_outputs_behind_a_smooth_activation(activation, policy, tmp_path):
         watched = weights([GradientMonitor(verbose=0, **arguments)])
         for a, b in zip(plain, watched, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("batches", [1, 4, 5])
+def test_data_that_end_where_a_step_would_be_measured(backend, batches):
+    # Keras finds the end by a step without a batch, which counts all the same.
+    if backend != "tensorflow":
+        pytest.skip("tf.data is TensorFlow's")
+    import tensorflow as tf
+
+    def weights(callbacks):
+        keras.utils.set_random_seed(1)
+        layers = [
+            keras.layers.Dense(8, "silu"),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(1),
+        ]
+        model = keras.Sequential([keras.Input((4,)), *layers])
+        model.compile("adam", "mse", jit_compile=False)
+        x = np.random.default_rng(0).normal(size=(batches, 7, 4))
+        data = tf.data.Dataset.from_generator(
+            lambda: ((rows, rows[:, :1]) for rows in x.astype("float32")),
+            output_signature=(
+                tf.TensorSpec((None, 4)),
+                tf.TensorSpec((None, 1)),
+            ),
+        )
+        history = model.fit(data, epochs=3, verbose=0, callbacks=callbacks)
+        return model.variables, model.optimizer.variables, history.history
+
+    plain = weights([])
+    monitor = GradientMonitor(verbose=0)
+    watched = weights([monitor])
+    assert monitor.trace.records_seen == 3 * batches
+    assert watched[2] == plain[2]
+    for before, after in zip(plain[:2], watched[:2], strict=True):
+        both = models.to_numpy(before), models.to_numpy(after)
+        for a, b in zip(*both, strict=True):
+            np.testing.assert_array_equal(a, b)

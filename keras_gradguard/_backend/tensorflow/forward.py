@@ -22,6 +22,7 @@ _HARMLESS = (
     "Case",
     "CudnnRNN",
     "If",
+    "LookupTableFind",
     "ReadVariableOp",
     "ResourceGather",
     "Stateless",
@@ -174,8 +175,16 @@ class ForwardPass:
         return train_function
 
     def _seen(self, iterator):
-        """Look at the next batch; return an iterator over it alone."""
-        data, structure = iterator.get_next(), iterator.element_spec
+        """Look at the next batch; return an iterator over it alone.
+
+        Where there is none, the step has to find that out: what it does before
+        it asks for the batch, as to count, is done in a plain fit, too.
+        """
+        try:
+            data = iterator.get_next()
+        except tf.errors.OutOfRangeError:
+            return iterator
+        structure = iterator.element_spec
         for look in self._looks:
             look.beside(data, structure)
         return _only(data, structure)
