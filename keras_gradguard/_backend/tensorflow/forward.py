@@ -2,34 +2,16 @@
 
 import contextlib
 import inspect
-from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework import op_def_registry
 
-from keras_gradguard._backend import randomness
-from keras_gradguard._backend.eager import native
 from keras_gradguard._backend.errors import CannotBeCalledError
-from keras_gradguard._backend.errors import CannotRunAgainError
 from keras_gradguard._backend.losses import computes_loss
 from keras_gradguard._backend.losses import scope_beside
+from keras_gradguard._backend.tensorflow.look import Held
+from keras_gradguard._backend.tensorflow.look import Look
 from keras_gradguard._backend.tensorflow.values import read
-
-# Ops that count as stateful, and do nothing when they run again.
-_HARMLESS = (
-    "Assert",
-    "Case",
-    "CudnnRNN",
-    "If",
-    "LookupTableFind",
-    "ReadVariableOp",
-    "ResourceGather",
-    "Stateless",
-    "StatefulPartitionedCall",
-    "VarHandleOp",
-    "While",
-)
 
 
 def copies(values):
@@ -67,69 +49,6 @@ def loss_beside(model, arguments):
     return lambda: forward(arguments[0], scope_beside(model))
 
 
-class _Look:
-    # One function of a batch, until it fails.
-
-    def __init__(self, function, held, send, on_failure, xla):
-        # One function, since TensorFlow may trace the step twice.
-        self._function: Any = tf.function(
-            function, jit_compile=xla or None, autograph=False
-        )
-        self._held = held
-        self._send = send
-        self._on_failure = on_failure
-        # What a batch was like, and the function of it.
-        self._latest: Any = (None, None)
-
-    @property
-    def works(self):
-        return self._function is not None
-
-    def traced(self, data, beside=False):
-        """The function of such a batch, or None.
-
-        Args:
-            data: The batch, or its specification.
-            beside: Whether it is to run outside of the step.
-        """
-        if self._function is None:
-            return None
-        try:
-            values = self._held.now() if beside else self._held.read()
-            with randomness.kept():
-                traced = self._function.get_concrete_function(data, values)
-            _check(traced.graph)
-            return traced
-        except Exception as error:
-            self._fail(error)
-            return None
-
-    def __call__(self, data):
-        self._send(self._function(data, self._held.read()))
-
-    def beside(self, data, structure):
-        """Look at a batch outside of the step.
-
-        Args:
-            data: The batch.
-            structure: What the step knows of it: its size may be unknown.
-        """
-        known, traced = self._latest
-        if known is None or known != structure:
-            traced = self.traced(structure, beside=True)
-            self._latest = structure, traced
-        if traced is None:
-            return
-        try:
-            self._send(traced(data, self._held.now()))
-        except Exception as error:
-            self._fail(error)
-
-    def _fail(self, error):
-        self._function = None
-        self._on_failure(error)
-
-
 class ForwardPass:
     # In the graph of the step a look changes what TensorFlow fuses there, and
     # the last bits of the weights, be it behind a `cond` and never run. So the
@@ -140,7 +59,7 @@ class ForwardPass:
     def __init__(self, model, xla, custom):
         self._xla = xla
         self._measures = False
-        self._held = _Held(model)
+        self._held = Held(model)
         self._forward = _forward_of(model, custom)
         self._looks: list = []
         with tf.device("CPU:0"):
@@ -156,7 +75,7 @@ class ForwardPass:
         # XLA wants to know how long a loop is that it goes back through.
         xla = self._xla and not of_loss
         self._looks.append(
-            _Look(measure, self._held, look.send, on_failure, xla)
+            Look(measure, self._held, look.send, on_failure, xla)
         )
 
     def wrap(self, function):
@@ -248,62 +167,6 @@ def _sent(looks, data):
     return 0
 
 
-class _Held:
-    """What a model's variables held before a step.
-
-    A look at the variables themselves would have the whole step wait for it.
-    It does not wait for its batch, where it needs none: its counter counts
-    batches that never came.
-
-    Args:
-        model: A Keras model, built.
-    """
-
-    def __init__(self, model):
-        self._variables = list(model.variables)
-        self._empty = [
-            tf.zeros((0,), native(variable).dtype)
-            for variable in self._variables
-        ]
-        with tf.init_scope():
-            self._values = [
-                tf.Variable(none, trainable=False, shape=tf.TensorShape(None))
-                for none in self._empty
-            ]
-
-    def fill(self):
-        """Hold them, without a copy, until `clear`."""
-        for value, variable in zip(self._values, self._variables, strict=True):
-            value.assign(read(variable))
-
-    def clear(self):
-        """Let them go."""
-        for value, none in zip(self._values, self._empty, strict=True):
-            value.assign(none)
-
-    def read(self):
-        """List of tensors: what is held, inside of a graph."""
-        return [
-            tf.ensure_shape(value.read_value(), variable.shape)
-            for value, variable in zip(
-                self._values, self._variables, strict=True
-            )
-        ]
-
-    def now(self):
-        """List of tensors: what the variables hold, outside of a graph."""
-        return [tf.convert_to_tensor(read(v)) for v in self._variables]
-
-    def scope(self, values):
-        """Scope in which the variables have values.
-
-        Args:
-            values: List of what `read` returned.
-        """
-        pairs = list(zip(self._variables, values, strict=True))
-        return keras.StatelessScope(pairs, collect_losses=True)
-
-
 def _forward_of(model, custom):
     """Function that calls a model as its train step does.
 
@@ -339,16 +202,3 @@ def _forward_of(model, custom):
             return None
 
     return forward
-
-
-def _check(graph):
-    """Raise where a graph does something besides computing."""
-    definition = graph.as_graph_def()
-    names = {node.op for node in definition.node}
-    for function in definition.library.function:
-        names |= {node.op for node in function.node_def}
-    for name in sorted(names):
-        kind = op_def_registry.get(name)
-        stateful = kind is not None and kind.is_stateful
-        if stateful and not name.startswith(_HARMLESS):
-            raise CannotRunAgainError(f"calls {name} of TensorFlow")
