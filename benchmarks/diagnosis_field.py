@@ -29,6 +29,7 @@ from detection import kept_again
 from detection import kept_fifth
 from detection import kept_fourth
 from detection import kept_healthy
+from detection import kept_seventh
 from detection import kept_sick
 from detection import kept_sixth
 from detection import kept_third
@@ -199,7 +200,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    parser.add_argument("--kept", choices=tuple("12345678"))
+    parser.add_argument("--kept", choices=tuple("123456789"))
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     arguments = parser.parse_args()
@@ -219,6 +220,7 @@ def main():
         "6": (kept_fifth.SICK, kept_fifth.HEALTHY),
         "7": (kept_sixth.SICK, kept_sixth.HEALTHY),
         "8": ({}, tutorial_own.HEALTHY),
+        "9": (kept_seventh.SICK, kept_seventh.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]
