@@ -296,6 +296,7 @@ class Pair(keras.Model):
             (8,), (64, None), layers.LeakyReLU(**leak), (64, "sigmoid")
         )
         self.seeds = keras.random.SeedGenerator(1)
+        self.built = True
 
     def compile(self, judge, maker, loss):
         super().compile()
