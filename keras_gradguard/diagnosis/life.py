@@ -41,7 +41,8 @@ def lived(trace, findings, effects):
 
     What a slow start shows is resolved once the model has learnt a good
     part, at three measurements in a row up to the last. What is critical needs
-    most of it learnt, by the loss and by a score. What follows from another finding and needs no telling is withdrawn. A finding is confirmed
+    most of it learnt, by the loss and by outputs or a score. What follows from
+    another finding and needs no telling is withdrawn. A finding is confirmed
     where it holds still after as many steps again as were needed to tell it;
     a gradient that is not finite needs no second look.
 
