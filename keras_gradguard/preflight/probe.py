@@ -8,8 +8,6 @@ Forward and backward are one function, which JAX compiles once.
 import contextlib
 import dataclasses
 import inspect
-import random
-import sys
 from collections.abc import Callable
 
 import keras
@@ -52,21 +50,6 @@ class LayerSignal:
     inputs: list
     output: np.ndarray
     last: bool = False
-
-
-@contextlib.contextmanager
-def random_state_kept():
-    """Put Python's, NumPy's and torch's random states back at the end."""
-    torch = sys.modules.get("torch")
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    torch_state = torch.get_rng_state() if torch is not None else None
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        if torch is not None:
-            torch.set_rng_state(torch_state)
 
 
 @dataclasses.dataclass(slots=True)

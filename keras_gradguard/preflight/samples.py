@@ -169,15 +169,10 @@ def _from_batches(source, count):
         length = source.num_batches
         length = count if length is None else min(count, length)
         batches = [source[at] for at in range(length)]
-    elif isinstance(source, collections.abc.Iterator):
-        # What is taken is gone.
-        batches = list(itertools.islice(source, 1))
     else:
-        batches = []
-        for batch in source:
-            batches.append(batch)
-            if len(batches) >= count:
-                break
+        if isinstance(source, collections.abc.Iterator):
+            count = 1  # What is taken is gone.
+        batches = list(itertools.islice(source, count))
     if not batches:
         raise ValueError(
             f"{_OWNER}: `x` must hold at least one batch. Received: an empty "
