@@ -26,7 +26,9 @@ def watch(
     and histograms are not seen there, and there are no epochs. The loss of a
     batch is known where the model computes it: in `train_on_batch`, and in a
     step that calls `model.compute_loss`. Only then is known whether the model
-    learns. Nothing changes for the model, and nothing is left behind.
+    learns. It is not read where TensorFlow compiles a model with
+    `loss_weights` without XLA: that would change its last bits. Nothing
+    changes for the model, and nothing is left behind.
 
     The step has to run, or its `tf.function` or `jax.jit` has to be traced,
     inside of the `with`: a step that was compiled before is not seen, and you

@@ -258,10 +258,8 @@ def test_train_on_batch_tells_the_loss_of_each_batch(compiled, backend):
         return float(np.ravel(model.train_on_batch(x, y))[0])
 
     told, trace = told_losses(step, model, targets_of)
-    if backend == "tensorflow" and compiled == {
-        "jit_compile": False,
-        "loss_weights": WEIGHTED,
-    }:
+    weighted = "loss_weights" in compiled
+    if backend == "tensorflow" and weighted and not model.jit_compile:
         # Reading it would change its last bits.
         assert "loss" not in trace.extra
         return
