@@ -24,6 +24,8 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
 import numpy as np
+from detection import broad_fed  # noqa: F401  it fills the set of `broad`
+from detection import broad_own
 from detection import field_sides  # noqa: F401  it fills both sets
 from detection import kept_again
 from detection import kept_fifth
@@ -199,7 +201,9 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    parser.add_argument("--kept", choices=tuple("12345678"))
+    parser.add_argument(
+        "--kept", choices=("1", "2", "3", "4", "5", "6", "7", "8", "10")
+    )
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     arguments = parser.parse_args()
@@ -219,6 +223,7 @@ def main():
         "6": (kept_fifth.SICK, kept_fifth.HEALTHY),
         "7": (kept_sixth.SICK, kept_sixth.HEALTHY),
         "8": ({}, tutorial_own.HEALTHY),
+        "10": ({}, broad_own.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]
