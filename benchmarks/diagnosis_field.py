@@ -24,11 +24,14 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
 import numpy as np
+from detection import broad_fed  # noqa: F401  it fills the set of `broad`
+from detection import broad_own
 from detection import field_sides  # noqa: F401  it fills both sets
 from detection import kept_again
 from detection import kept_fifth
 from detection import kept_fourth
 from detection import kept_healthy
+from detection import kept_seventh
 from detection import kept_sick
 from detection import kept_sixth
 from detection import kept_third
@@ -199,7 +202,8 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    parser.add_argument("--kept", choices=tuple("12345678"))
+    kept = [str(number) for number in range(1, 11)]
+    parser.add_argument("--kept", choices=kept)
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     arguments = parser.parse_args()
@@ -219,6 +223,8 @@ def main():
         "6": (kept_fifth.SICK, kept_fifth.HEALTHY),
         "7": (kept_sixth.SICK, kept_sixth.HEALTHY),
         "8": ({}, tutorial_own.HEALTHY),
+        "9": (kept_seventh.SICK, kept_seventh.HEALTHY),
+        "10": ({}, broad_own.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]

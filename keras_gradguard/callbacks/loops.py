@@ -22,8 +22,12 @@ def watch(
     Use it around calls of `train_on_batch`, around the loop of a GAN, and
     around any loop that calls a Keras optimizer's `apply` (on JAX
     `stateless_apply` too, in `jax.jit` or not: the loop carries no state of
-    ours). It records the gradients, the weights and the updates; activations,
-    histograms and the loss are not seen there, and there are no epochs. Nothing
+    ours). It records the gradients, the weights and the updates; activations
+    and histograms are not seen there, and there are no epochs. The loss of a
+    batch is known where the model computes it: in `train_on_batch`, and in a
+    step that calls `model.compute_loss`. Only then is known whether the model
+    learns. It is not read where TensorFlow compiles a model with
+    `loss_weights` without XLA: that would change its last bits. Nothing
     changes for the model, and nothing is left behind.
 
     The step has to run, or its `tf.function` or `jax.jit` has to be traced,

@@ -24,8 +24,12 @@ _KINDS = (
     "averaged_away",
     "scores_cut_off",
 )
+# Critical ones among them that tell of a start as such.
+_OF_SLOW_STARTS = ("vanishing_gradient", "poor_initialization")
 # Correlation of outputs and targets of a run that has learnt.
 _FOLLOWS = 0.6
+# Share of the way from a constant prediction, or from chance, to the best.
+_MOST = 0.5
 # Measurements in a row at which the model has learnt.
 _FOR_GOOD = 3
 # They need no second look.
@@ -36,7 +40,8 @@ def lived(trace, findings, effects):
     """Return the findings that stand, and all with their status.
 
     What a slow start shows is resolved once the model has learnt a good
-    part, at three measurements in a row up to the last. What follows from
+    part, at three measurements in a row up to the last. What is critical needs
+    most of it learnt, by the loss and by outputs or a score. What follows from
     another finding and needs no telling is withdrawn. A finding is confirmed
     where it holds still after as many steps again as were needed to tell it;
     a gradient that is not finite needs no second look.
@@ -117,20 +122,35 @@ def told_at(finding):
     return int(step) if isinstance(step, int) else int(finding.first_step)
 
 
+def _for_sure(learning):
+    """Return where most was learnt, by the loss, and by outputs or a score."""
+    with np.errstate(invalid="ignore"):
+        room = 1 - learning.chance
+        scored = learning.score - learning.chance > _MOST * room
+        followed = learning.follows > _FOLLOWS
+        return (learning.gain > _MOST) & (scored | followed)
+
+
 def _outgrown_at(trace, finding, seen):
     """Return the step from which on the model has learnt, or None."""
     slow = finding.rule in _OUTGROWN or finding.evidence.get("kind") == "reach"
     slow = slow and finding.severity == "warning"
     soon = finding.evidence.get("soon") is True
-    if not (slow or soon or finding.evidence.get("kind") in _KINDS):
+    grave = finding.rule in _OF_SLOW_STARTS and finding.severity == "critical"
+    if not (slow or soon or grave or finding.evidence.get("kind") in _KINDS):
         return None
     learning = Learning.of(trace)
     good = learning.good
-    if not slow:
+    later = np.flatnonzero(learning.steps > seen)
+    enough = _FOR_GOOD
+    if grave:
+        # Long after a start the measurements are far apart.
+        good = good & _for_sure(learning)
+        enough = max(1, min(_FOR_GOOD, len(later)))
+    elif not slow:
         # Of these the loss may fall as far without anything learnt.
         good = good & (np.nan_to_num(learning.follows) > _FOLLOWS)
-    later = np.flatnonzero(learning.steps > seen)
-    if len(later) < _FOR_GOOD or not good[later[-_FOR_GOOD:]].all():
+    if len(later) < enough or not good[later[-enough:]].all():
         return None
     bad = np.flatnonzero(~good[later])
     first = int(bad[-1]) + 1 if len(bad) else 0

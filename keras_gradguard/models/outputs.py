@@ -141,7 +141,8 @@ def activation_name(layer):
     """Return the name of a layer's activation as Keras calls it.
 
     `"linear"` where it has none; `"softmax_over_samples"` for a softmax over
-    the axis of the samples; None where it is not one of Keras's, or the
+    the axis of the samples, `"softmax_over_positions"` for one over an axis
+    between that and the last; None where it is not one of Keras's, or the
     layer does something else to its inputs.
 
     Args:
@@ -153,7 +154,7 @@ def activation_name(layer):
             if kind is _L.Softmax and axis in (0, (0,), [0]):
                 return "softmax_over_samples"
             if kind is _L.Softmax and axis not in (-1, (-1,), [-1]):
-                return None
+                return _softmax_over(layer, axis)
             return name
     if isinstance(layer, _SHAPE_ONLY):
         return "linear"
@@ -165,6 +166,18 @@ def activation_name(layer):
         return called if keras.activations.get(called) is function else None
     except (ValueError, TypeError):
         return None
+
+
+def _softmax_over(layer, axis):
+    """Return the name of a softmax over an axis that is not called the last."""
+    try:
+        rank = len(layer.output.shape)
+        axis = int(axis) % rank
+    except (AttributeError, ValueError, TypeError, ZeroDivisionError):
+        return None
+    if axis == rank - 1:
+        return "softmax"
+    return "softmax_over_positions" if axis > 0 else "softmax_over_samples"
 
 
 def _is_linear(layer):

@@ -10,6 +10,7 @@ from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.rebuild import compile_like
 from keras_gradguard.preflight import probe
+from keras_gradguard.preflight import random_states
 
 _OF_LAYERS = ("name", "trainable", "dtype")
 
@@ -63,7 +64,7 @@ def built(
     )
     copy = None
     if not model.built:
-        with probe.random_state_kept():
+        with random_states.random_state_kept():
             copy = _copy(model)
             if copy is not None:
                 _build(copy, x)

@@ -15,7 +15,7 @@ from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import graph
 from keras_gradguard.models.values import host_copy
 from keras_gradguard.preflight import building
-from keras_gradguard.preflight import probe
+from keras_gradguard.preflight import random_states
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight import start as starts
 from keras_gradguard.preflight.first_batch import first_rows
@@ -114,7 +114,7 @@ def checked(
         )
     batch_size = check_int("check", "batch_size", batch_size, minimum=1)
     rows = _rows(model, batch_size)
-    with probe.random_state_kept():
+    with random_states.random_state_kept():
         data = samples.take(x, y, rows, batch_size)
     why = building.cannot_run(model)
     if why is not None:
@@ -128,7 +128,7 @@ def checked(
             ready, fresh = building.built(
                 model, rows_of_batch.x, batch_size, told
             )
-            with probe.random_state_kept():
+            with random_states.random_state_kept():
                 return _check(ready, rows_of_batch, fresh, told, notes_too)
         except building.CannotRun as error:
             failed = failed or error

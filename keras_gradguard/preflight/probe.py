@@ -8,8 +8,6 @@ Forward and backward are one function, which JAX compiles once.
 import contextlib
 import dataclasses
 import inspect
-import random
-import sys
 from collections.abc import Callable
 
 import keras
@@ -23,6 +21,7 @@ from keras_gradguard.models.layers import layer_path
 from keras_gradguard.models.patches import Patches
 from keras_gradguard.models.values import host_copy
 from keras_gradguard.preflight import losses
+from keras_gradguard.preflight import own_loss
 from keras_gradguard.recording.step.time_gradients import TimeTap
 
 _LOOPS = (
@@ -53,21 +52,6 @@ class LayerSignal:
     last: bool = False
 
 
-@contextlib.contextmanager
-def random_state_kept():
-    """Put Python's, NumPy's and torch's random states back at the end."""
-    torch = sys.modules.get("torch")
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002
-    torch_state = torch.get_rng_state() if torch is not None else None
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        if torch is not None:
-            torch.set_rng_state(torch_state)
-
-
 @dataclasses.dataclass(slots=True)
 class Pass:
     """What one pass over a model showed.
@@ -92,7 +76,7 @@ class Pass:
     again: Callable | None = None
 
 
-def run(model, x, y=None):
+def run(model, x, y=None, loss=True):
     """Run a model in training mode, and note what its layers give.
 
     Layers that run inside another one's loop over time are not looked at.
@@ -100,29 +84,36 @@ def run(model, x, y=None):
     Args:
         model: A Keras model, all of whose layers are built.
         x: Structure of arrays.
-        y: Structure of targets, with which the loss that the model is
-            compiled with, one of Keras's, and its gradients are computed. None
-            computes neither.
+        y: Structure of targets, or None.
+        loss: Bool. Whether to compute the loss of the model, and gradients.
 
     Returns:
         A `Pass`.
     """
     forward = _Forward(model)
-    own = _values(model.trainable_variables)
+    start = _values(model.trainable_variables)
     rest = _values(model.non_trainable_variables)
     moving, whole = _taken_apart(x)
     backend = _backend.current()
-    if y is None:
+    if not loss:
         noted = backend.run_whole(
             lambda values, rest, parts: forward(values, rest, whole(parts))[1],
-            own,
+            start,
             rest,
             moving,
         )
         return forward.passed(noted)
-    targets = [_tensors(leaf) for leaf in losses.targets_of(model, y)]
+    own = own_loss.has_own(model)
+    if own:
+        targets, whole_y = _taken_apart(y)
+    else:
+        targets = [_tensors(leaf) for leaf in losses.targets_of(model, y)]
 
     def loss_of(values, rest, parts, targets):
+        if own:
+            return forward.with_loss(
+                values, rest, whole(parts), whole_y(targets)
+            )
         extra, noted = forward(values, rest, whole(parts))
         return losses.total_loss(model, noted[0], targets, extra), noted
 
@@ -140,10 +131,10 @@ def run(model, x, y=None):
         return once([ops.convert_to_tensor(value) for value in values])
 
     try:
-        return once(own)
+        return once(start)
     except Exception as error:
         # The model may run all the same.
-        passed = run(model, x)
+        passed = run(model, x, loss=False)
         passed.error = error
         return passed
 
@@ -210,22 +201,38 @@ class _Forward:
 
     def __call__(self, trainable, rest, inputs):
         """Return the added losses, and the outputs and notes."""
+        with self._noted() as kept:
+            outputs, _, extra = self._model.stateless_call(
+                trainable, rest, inputs, return_losses=True, **self._training
+            )
+        return list(extra), self._notes(kept, outputs)
+
+    def with_loss(self, trainable, rest, inputs, targets):
+        """Return the model's own loss, and the outputs and notes."""
+        with self._noted() as kept:
+            outputs, loss = own_loss.called(
+                self._model, trainable, rest, inputs, targets, self._training
+            )
+        return loss, self._notes(kept, outputs)
+
+    @contextlib.contextmanager
+    def _noted(self):
         kept: dict = {}
         patches = Patches()
         try:
             for layer in self._layers.values():
                 patches.replace(layer, "call", _noting(layer, kept))
-            outputs, _, extra = self._model.stateless_call(
-                trainable, rest, inputs, return_losses=True, **self._training
-            )
+            yield kept
         finally:
             patches.undo()
+
+    def _notes(self, kept, outputs):
         flat = keras.tree.flatten(outputs)
         ids = {id(output) for output in flat}
         self._keys = list(kept)
         self._last = [key for key, (_, f) in kept.items() if id(f) in ids]
         notes = [([_thin(t) for t in i], _thin(f)) for i, f in kept.values()]
-        return list(extra), (flat, notes)
+        return flat, notes
 
     def passed(self, noted):
         """Return the `Pass` of outputs and notes, now that they have values."""

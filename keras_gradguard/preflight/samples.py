@@ -2,6 +2,7 @@
 
 import collections.abc
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
@@ -118,7 +119,9 @@ def gives_batches(x):
     """
     if isinstance(x, keras.utils.PyDataset):
         return True
-    if isinstance(x, list | tuple | dict) or hasattr(x, "shape"):
+    if isinstance(x, list | tuple | dict | str | bytes | set | range):
+        return False
+    if hasattr(x, "shape"):
         return False
     return hasattr(x, "element_spec") or isinstance(
         x, collections.abc.Iterator | collections.abc.Iterable
@@ -166,14 +169,10 @@ def _from_batches(source, count):
         length = source.num_batches
         length = count if length is None else min(count, length)
         batches = [source[at] for at in range(length)]
-    elif isinstance(source, collections.abc.Iterator):
-        batches = [next(source)]  # What is taken is gone.
     else:
-        batches = []
-        for batch in source:
-            batches.append(batch)
-            if len(batches) >= count:
-                break
+        if isinstance(source, collections.abc.Iterator):
+            count = 1  # What is taken is gone.
+        batches = list(itertools.islice(source, count))
     if not batches:
         raise ValueError(
             f"{_OWNER}: `x` must hold at least one batch. Received: an empty "

@@ -15,6 +15,7 @@ from keras_gradguard.models.recurrent import not_measured
 from keras_gradguard.models.run_info import run_info_of
 from keras_gradguard.preflight import building
 from keras_gradguard.preflight import losses
+from keras_gradguard.preflight import own_loss
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
 from keras_gradguard.preflight.gradients import first_gradient
@@ -25,6 +26,10 @@ from keras_gradguard.trace.facts import Output
 from keras_gradguard.trace.through_time import one_of
 
 _L = keras.layers
+_OWN = (
+    "The loss is the model's own: its gradients were judged, and not which "
+    "outputs and targets it takes."
+)
 _NORMALIZE = (*graph.NORMALIZATIONS, _L.Normalization)
 
 
@@ -65,20 +70,18 @@ def measured(model, data, untrained, missing, notes_too=True):
         # All that comes behind would be NaN as well.
         return start
     why = _no_gradient(model, data)
-    passed = _run(model, data.x, data.y if why is None else None)
+    passed = _run(model, data.x, data.y, why is None)
     signals = passed.signals
     start.heads = _heads(model, data, signals, passed.outputs)
-    start.inputs = _inputs(model, signals, data)
+    if not _one_sample(data):
+        start.inputs = _inputs(model, signals, data)
     start.beyond = _beyond(signals, data)
     start.layers = [_layer(signal) for signal in signals.values()]
     start.trained = looks_trained(model)
     if untrained and not start.trained:
         start.weights = inspect_initialization(model)
     if why is None and passed.error is not None:
-        why = (
-            "Gradients were not judged: computing the loss failed with "
-            f"{error_in_words(passed.error)}."
-        )
+        why = _why_failed(model, data, passed.error)
     if why is None:
         start.gradient = first_gradient(model, passed)
         start.weights = [
@@ -88,12 +91,41 @@ def measured(model, data, untrained, missing, notes_too=True):
                 problem.kind == "constant" and opens(passed, model, problem)
             )
         ]
-        if notes_too:
+        if own_loss.has_own(model):
+            start.notes.append(_OWN)
+        elif notes_too:
             start.through_time = _through_time(model, data, missing)
         start.notes += not_measured(model)
     else:
         missing.append(why)
     return start
+
+
+def _why_failed(model, data, error):
+    if isinstance(error, own_loss.NoLoss):
+        return "Gradients, targets and losses were not judged: it has no loss."
+    if data.y is None:
+        return (
+            "Gradients were not judged: there are no targets, and computing "
+            f"the loss without failed with {error_in_words(error)}."
+        )
+    texts = [y for y in keras.tree.flatten(data.y) if _is_text(y)]
+    if texts:
+        return (
+            "Gradients were not judged: the targets are text, such as "
+            f"{str(texts[0].flat[0])!r}, and a loss takes numbers. Number "
+            "them: `names, y = np.unique(y, return_inverse=True)`."
+        )
+    return (
+        "Gradients were not judged: computing the loss failed with "
+        f"{error_in_words(error)}."
+    )
+
+
+def _is_text(leaf):
+    if leaf is None or not leaf.size:
+        return False
+    return leaf.dtype.kind in "SU" or isinstance(leaf.flat[0], str | bytes)
 
 
 def _nonfinite(data):
@@ -133,9 +165,9 @@ def _beyond(signals, data):
     return found
 
 
-def _run(model, x, y):
+def _run(model, x, y, loss):
     try:
-        return probe.run(model, x, y)
+        return probe.run(model, x, y, loss)
     except Exception as error:
         raise building.failure(error) from error
 
@@ -230,6 +262,21 @@ def _inputs(model, signals, data):
     )
 
 
+def _one_sample(data):
+    """Whether all inputs are one number, and all targets alike.
+
+    So a picture is found by the weights alone: there is nothing to tell apart.
+    """
+    x, y = (
+        [a for a in keras.tree.flatten(part) if a is not None and a.size]
+        for part in (data.all_x, data.all_y)
+    )
+    if not y or not all(samples.numbers(a) for a in (*x, *y)):
+        return False
+    one = all(a.min() == a.max() for a in x)
+    return one and all((a == a[:1]).all() for a in y)
+
+
 def _first_layers(model, signals):
     if not graph.is_graph(model):
         weighted = [s for s in signals.values() if s.inputs]
@@ -256,14 +303,14 @@ def _per_feature(x, arrays):
 
 def _no_gradient(model, data):
     """Return why no gradient can be computed, None if one can."""
-    losses = configuration.losses_of(model)
-    if losses is None:
+    own = own_loss.has_own(model)
+    if not own and configuration.losses_of(model) is None:
         why = (
-            "it has no loss of Keras's"
+            "its own `train_step` computes the loss"
             if model.compiled
             else "it is not compiled"
         )
-    elif data.y is None:
+    elif data.y is None and not own:
         why = "there are no targets"
     elif not model.trainable_variables:
         return "Gradients were not judged: it has no trainable weights."

@@ -26,6 +26,7 @@ from keras_gradguard.recording.schedule import is_full_step
 from keras_gradguard.recording.step.clip_tap import ClipTap
 from keras_gradguard.recording.step.gradients import GradientTap
 from keras_gradguard.recording.step.gradients import Mode
+from keras_gradguard.recording.step.loop_loss import LoopLoss
 from keras_gradguard.recording.step.loss_scale_tap import LossScaleTap
 
 
@@ -64,6 +65,9 @@ class LoopRecording:
             for leaf, why in zip(leaves, reasons, strict=True)
             if why is None
         ]
+        self._loss = LoopLoss(model, self._parts)
+        for tap in self._taps:
+            tap.find_loss = self._loss.of_step
         self._subscriber: Any = None
         self._patches = Patches()
         self._call_order = layers_lib.CallOrder()
@@ -108,6 +112,7 @@ class LoopRecording:
             for name in ("apply", "stateless_apply"):
                 self._patches.replace(optimizer, name, self._make_step)
         self._call_order.watch(self._model)
+        self._loss.attach(self._patches)
         if hasattr(self._model, "train_function"):
             # A step that was compiled before has none of this in it.
             self._patches.hide(self._model, "train_function")
@@ -200,6 +205,7 @@ class LoopRecording:
                 for tap in self._taps:
                     tap.mode = Mode.OFF
                 self._call_order.stop()
+                self._loss.end()
                 if not traced:
                     self._ran()
 
@@ -213,6 +219,7 @@ class LoopRecording:
             if function is not None and function not in self._functions:
                 self._functions.append(function)
                 self._backend.count_calls(function, self._ran, self._patches)
+            self._loss.begin((args, kwargs), traced, xla)
             for tap in self._taps:
                 tap.records.xla = xla
                 tap.mode = Mode.FULL

@@ -201,9 +201,139 @@ def test_a_loop_is_recorded_as_fit_is_and_nothing_changes(loop, fits):
         np.testing.assert_allclose(
             ours.get(name)[common], fits.get(name)[common], rtol=1e-4
         )
+    # Only Keras's own step says what its loss is.
+    assert ("loss" in ours.extra) == (loop == "train_on_batch")
+    if loop == "train_on_batch":
+        np.testing.assert_allclose(
+            ours.extra["loss"], fits.extra["loss"], rtol=1e-5
+        )
     assert not {"apply", "stateless_apply", "_clip_gradients"} & set(
         vars(optimizer)
     )
+
+
+WEIGHTED = [0.25, 3.0]
+
+
+def told_losses(step, model, targets_of=lambda y: y, steps=12):
+    """What a loop returned as the loss of each batch, and what was seen."""
+    told = []
+    with kgg.watch(model, verbose=0) as monitor:
+        for i, (x, y) in enumerate(batches(steps)):
+            told.append(step(model, x, targets_of(y)))
+            if i % 3 == 2:
+                # The loss of a validation is not that of a step.
+                model.test_on_batch(x, targets_of((y + 1) % 3))
+    return told, monitor.trace
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        {"run_eagerly": True},
+        {"jit_compile": False},
+        {"jit_compile": "auto"},
+        {"loss_weights": WEIGHTED},
+        {"jit_compile": False, "loss_weights": WEIGHTED},
+    ],
+)
+def test_train_on_batch_tells_the_loss_of_each_batch(compiled, backend):
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((8,))
+    hidden = keras.layers.Dense(8, "tanh")(inputs)
+    outputs, loss = [keras.layers.Dense(1)(hidden) for _ in WEIGHTED], "mse"
+    if "loss_weights" not in compiled:
+        outputs = outputs[0]
+    else:
+        loss = [loss] * len(outputs)
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", loss, **compiled)
+
+    def targets_of(y):
+        # Of several outputs the targets are far apart: weights count.
+        y = y.astype("float32").reshape(-1, 1)
+        return [y, y + 4] if "loss_weights" in compiled else y
+
+    def step(model, x, y):
+        return float(np.ravel(model.train_on_batch(x, y))[0])
+
+    told, trace = told_losses(step, model, targets_of)
+    weighted = "loss_weights" in compiled
+    if backend == "tensorflow" and weighted and not model.jit_compile:
+        # Reading it would change its last bits.
+        assert "loss" not in trace.extra
+        return
+    np.testing.assert_allclose(trace.extra["loss"], told, rtol=1e-5)
+    assert "compute_loss" not in vars(model)
+
+
+def test_a_loop_that_asks_the_model_for_its_loss(backend):
+    if backend == "jax":
+        pytest.skip("the loop carries the state itself: see `jax_step`")
+    model, optimizer = made()
+    model.compile(optimizer, models.crossentropy())
+    told = []
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        def step(model, x, y):
+            with tf.GradientTape() as tape:
+                loss = model.compute_loss(x, y, model(x, training=True))
+            weights = model.trainable_variables
+            optimizer.apply(
+                tape.gradient(loss, [w.value for w in weights]), weights
+            )
+            return loss
+    else:
+        import torch
+
+        def step(model, x, y):
+            model.zero_grad()
+            y = keras.ops.convert_to_tensor(y)
+            loss = model.compute_loss(x, y, model(x, training=True))
+            loss.backward()
+            weights = model.trainable_weights
+            with torch.no_grad():
+                optimizer.apply([w.value.grad for w in weights], weights)
+            return loss.detach()
+
+    told, trace = told_losses(step, model)
+    assert trace.extra["loss"].tolist() == [float(loss) for loss in told]
+
+
+@pytest.mark.parametrize(("rate", "said"), [(1e-7, "fall"), (0.05, "Healthy")])
+def test_a_loop_is_judged_by_its_loss(rate, said):
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(16, "relu"), keras.layers.Dense(1)]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    model.compile(keras.optimizers.SGD(rate), "mse")
+    x = np.random.default_rng(0).normal(size=(128, 16, 8)).astype("float32")
+    with kgg.watch(model, verbose=0) as monitor:
+        for i in range(256):
+            rows = x[i % 128]
+            model.train_on_batch(rows, rows[:, :1] + rows[:, 1:2])
+    report = monitor.report()
+    assert said in str(report)
+    assert report.healthy is (said == "Healthy")
+
+
+def test_a_loss_that_cannot_be_kept_takes_nothing_along(monkeypatch, recwarn):
+    from keras_gradguard.recording.step import loop_loss
+
+    def broken(self, loss):
+        self._parts.wanted.add(loop_loss.LOSS)
+        raise ValueError("broken")
+
+    monkeypatch.setattr(loop_loss.LoopLoss, "_keep", broken)
+    model, optimizer = made()
+    watched = Watched()
+    LOOPS["train_on_batch"](model, optimizer, batches(9), watched)
+    trace = watched.monitor.trace
+    assert trace.steps.tolist() == list(range(9))
+    assert np.isfinite(trace.get("grad_norm")).all()
+    assert "loss" not in trace.extra
+    (told,) = [w for w in recwarn if w.category is kgg.GradGuardWarning]
+    assert "the loss of each step" in str(told.message)
 
 
 def test_a_long_loop_loses_no_record():

@@ -6,6 +6,9 @@ import math
 import pytest
 
 from keras_gradguard.diagnosis.remedies.paste import written
+from keras_gradguard.diagnosis.rules.output_mismatch.axes import (
+    judge_configuration,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
 )
@@ -59,10 +62,18 @@ def kinds(findings):
         (head("sigmoid", 3, "categorical_crossentropy"), "sigmoid_categorical"),
         (head("softmax", 3, "binary_crossentropy"), "softmax_binary"),
         (head("linear", 1, "poisson"), "may_be_negative"),
+        (
+            head(
+                "softmax_over_positions", 3, "sparse_categorical_crossentropy"
+            ),
+            "softmax_over_positions",
+        ),
+        (head("linear", 1, "CosineSimilarity"), "cosine_of_one"),
+        (head("sigmoid", 1, "cosine_similarity"), "cosine_of_one"),
     ],
 )
 def test_outputs_that_do_not_fit_their_loss(output, kind):
-    [finding] = judge_pairing(output)
+    [finding] = judge_configuration(output)
     assert finding.rule == "output_mismatch"
     assert finding.evidence["kind"] == kind
     assert finding.layers == ["net/out"]

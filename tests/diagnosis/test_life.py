@@ -6,6 +6,7 @@ import pytest
 from keras_gradguard import Finding
 from keras_gradguard import Trace
 from keras_gradguard import diagnose
+from keras_gradguard.diagnosis import life
 
 pytestmark = pytest.mark.pure
 
@@ -53,6 +54,67 @@ def test_a_plateau_that_stays_is_confirmed_and_stands():
     early = diagnose(plateau_then(False, 1100)).findings[0]
     assert early.status == "raised"
     assert early.key == finding.key
+
+
+def slow_start_then(learns, length=176):
+    """A tiny kernel, measured at few steps, and a loss that falls late."""
+    output = {"layer": "c", "units": 2, "activation": "linear"}
+    output |= {"loss": "sparse_categorical_crossentropy", "from_logits": True}
+    names = ["a", "b", "c"]
+    trace = Trace(
+        names,
+        [f"{name}/kernel" for name in names],
+        [0, 1, 2],
+        meta={
+            "epochs_planned": 8,
+            "steps_per_epoch": 22,
+            "outputs": [output],
+            "metrics_in_use": ["accuracy"],
+            "data": {"output_shape": [2], "target_shape": []},
+            "layers": [
+                {"name": n, "kind": "Dense", "activation": "tanh"}
+                for n in names
+            ],
+        },
+    )
+    late = learns & (np.arange(length) >= 80)
+    loss = np.where(late, 0.12, 0.69)
+    norms = np.ones((length, 3))
+    trace.append(np.arange(length), norms, extra={"loss": loss})
+    for epoch in range(8):
+        end = 22 * epoch + 21
+        accuracy = 0.95 if late[end] else 0.55
+        trace.append_epoch(epoch, end, {"accuracy": accuracy})
+    for step in (0, 1, 2, 4, 16, 67, 134):
+        follows = 0.93 if late[step] else 0.05
+        data = {"output_correlation": follows, "output_spread": 0.3}
+        data |= {"samples": 32, "target_mean": 0.5, "target_std": 0.5}
+        trace.append_activations(step, data=data)
+    return trace
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_grave_slow_start_is_outgrown_by_what_is_learnt_for_sure(learns):
+    """As BERT's pooler from 0.02: one later measurement has to do."""
+    trace = slow_start_then(learns)
+    finding = Finding(
+        rule="poor_initialization",
+        severity="critical",
+        layers=["a"],
+        first_step=0,
+        last_step=67,
+        epoch=0,
+        remedies=[],
+        evidence={
+            "kind": "small",
+            "window": {"first_step": 0, "last_step": 67},
+        },
+        message="The weights start too small. The run has not learnt since.",
+    )
+    stand, (told,) = life.lived(trace, [finding], {})
+    assert (told.status == "resolved") is learns
+    assert told.resolved_step == (134 if learns else None)
+    assert bool(stand) is not learns
 
 
 def rare_class_then(learns_at, length=1600):

@@ -23,8 +23,10 @@ def gradients_of(function):
     def run(values, *rest):
         values = [value.detach().requires_grad_() for value in values]
         value, more = function(values, *rest)
-        grads = torch.autograd.grad(value, values, allow_unused=True)
-        return value.detach(), list(grads), more
+        grads: list = [None] * len(values)
+        if value.requires_grad:  # Else no weight has an effect on it.
+            grads = list(torch.autograd.grad(value, values, allow_unused=True))
+        return value.detach(), grads, more
 
     return run
 

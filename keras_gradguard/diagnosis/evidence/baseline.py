@@ -9,6 +9,9 @@ import math
 
 import numpy as np
 
+# Targets whose variance is so little of the first loss, or of their own mean
+# square, are all the same.
+_ALIKE = 1e-9
 _OF_CLASSES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 
 
@@ -111,6 +114,25 @@ def _of_loss(name, trace, count):
         if name in ("huber", "log_cosh"):
             return variance / 2
     return unknown
+
+
+def unless_alike(guess, first, trace):
+    """Return what a constant reaches, NaN where the targets are all the same.
+
+    To rounding, they have none to gain then.
+
+    Args:
+        guess: Float array (count,). From `guess_of`.
+        first: Float. The first loss.
+        trace: `Trace`.
+    """
+    mean, std = (
+        trace.data(f"target_{n}")[: len(guess)] for n in ("mean", "std")
+    )
+    square = std.astype(np.float64) ** 2 + mean.astype(np.float64) ** 2
+    with np.errstate(all="ignore"):
+        least = np.fmin(abs(first), np.fmax.accumulate(square))
+        return np.where(guess > _ALIKE * least, guess, np.nan)
 
 
 def _moments(trace, count):

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_gradguard.diagnosis.evidence import means
 from keras_gradguard.diagnosis.evidence.baseline import target_spread
+from keras_gradguard.diagnosis.evidence.baseline import unless_alike
 from keras_gradguard.diagnosis.evidence.frequencies import constant_loss
 from keras_gradguard.diagnosis.evidence.scores import score_of
 from keras_gradguard.diagnosis.evidence.stretches import Progress
@@ -22,8 +23,6 @@ _NO_GAIN = 0.02
 # Outputs that vary this much less than their correlation with the targets
 # grants shrink to a constant: the best ones of a squared error vary by as much.
 _SHRUNK = 0.25
-# Targets whose variance is so little of the first loss are all the same.
-_ALIKE = 1e-9
 # How much of the loss a correlation explains at least, and how far the size of
 # the outputs may be from what it has them be.
 _EXPLAINED = 0.2
@@ -109,8 +108,7 @@ class Learning:
         first, guess = first_loss(trace, progress), constant_loss(trace, count)
         with np.errstate(all="ignore"):
             fallen = (first - late) / abs(first)
-            # Of targets that are alike to rounding there is none to gain.
-            guess = np.where(guess > _ALIKE * abs(first), guess, np.nan)
+            guess = unless_alike(guess, first, trace)
             gain = np.where(guess > 0, 1 - late / guess, np.nan)
         falling, settled = means.second_half(progress, at)
         with np.errstate(all="ignore"):

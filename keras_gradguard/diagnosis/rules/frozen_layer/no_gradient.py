@@ -10,7 +10,6 @@ from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
-from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
 from keras_gradguard.diagnosis.remedies.code import name_of
 from keras_gradguard.diagnosis.remedies.code import put_layers
 from keras_gradguard.diagnosis.remedies.expressions import call
@@ -25,6 +24,7 @@ from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_ALL
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_PLAN
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_SOME
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import WHOLE
+from keras_gradguard.diagnosis.rules.frozen_layer.unreached import unreached
 from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 
@@ -147,11 +147,11 @@ def of_some(trace):
 
 def _cut_off(trace, count, certain=False):
     """Judge the first `count` records; maybe what cannot wake up alone."""
-    unreached = _unreached(trace)
-    mask = judged_layers(trace) | unreached
+    missing = unreached(trace)
+    mask = judged_layers(trace) | missing
     if len(trace.steps) < count or not mask.any() or _closed(trace):
         return None
-    first = np.where(unreached, 0.0, trace.layer_norms(0, count))[:, mask]
+    first = np.where(missing, 0.0, trace.layer_norms(0, count))[:, mask]
     zero = (first == 0).all(axis=0)
     if not zero.any() or zero.all() or not np.isfinite(first).all():
         return None
@@ -160,7 +160,7 @@ def _cut_off(trace, count, certain=False):
         return None
     if _zero_products(trace, [str(layer) for layer in layers[zero]]):
         return _zeros(trace, [str(layer) for layer in layers[zero]], count)
-    told = zero & (unreached if certain else _ran(trace))[mask]
+    told = zero & (missing if certain else _ran(trace))[mask]
     if not told.any():
         return None
     culprits = [str(layer) for layer in layers[told]]
@@ -213,23 +213,6 @@ def some_without_loss(run):
     """
     losses = [output.loss for output in run.outputs]
     return len(losses) > 1 and None in losses
-
-
-def _unreached(trace):
-    """Return the bool mask (L,) of layers that ran, and got no gradient ever.
-
-    TensorFlow and torch have none for weights that the loss does not depend
-    on, where JAX has zeros. A layer that did not run has no activation.
-    """
-    ran = np.zeros(len(trace.layers), bool)
-    seen = ~np.isnan(trace.activation("mean")[:1]).all(axis=0)
-    sites = set(trace.sites[seen].tolist()) if seen.size else set()
-    reached = np.unique(trace.owners[trace.has_gradient])
-    for at, layer in enumerate(trace.layers.tolist()):
-        info = trace.info(layer)
-        ran[at] = layer in sites and info.get("trainable") is True
-        ran[at] &= bool(kernel_shapes(info)) and at not in reached
-    return ran
 
 
 def for_cut_off(run, layers):

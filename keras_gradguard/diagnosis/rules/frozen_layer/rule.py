@@ -20,11 +20,15 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
 )
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.frozen_layer import nothing_trains
+from keras_gradguard.diagnosis.rules.frozen_layer import one_number
 from keras_gradguard.diagnosis.rules.frozen_layer.attention import (
     scores_cut_off,
 )
 from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
 from keras_gradguard.diagnosis.rules.frozen_layer.features import dull_features
+from keras_gradguard.diagnosis.rules.frozen_layer.nothing_counts import (
+    nothing_counts,
+)
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import LONG
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MEASURED
@@ -46,6 +50,10 @@ class FrozenLayer(Rule):
       some layers get no gradient by the structure of the model.
     * Batches have one row, and layers before a BatchNormalization get a
       gradient of exactly zero: a row less its own mean is 0.
+    * A LayerNormalization has one number to normalize, and gives its offset
+      for every input.
+    * Loss and gradients are exactly zero at once, though the outputs are not
+      the targets: no sample counts.
     * It is zero in some layers for 4 % of the plan, 16 to 100 records. The
       layers behind get a whole one: these are cut off from the loss.
     * A layer with a kernel gets a gradient of exactly zero for 100 records,
@@ -83,6 +91,8 @@ class FrozenLayer(Rule):
             cut
             or scores_cut_off(trace)
             or dull_features(trace)
+            or (one_number.in_run(trace) if len(trace.steps) else None)
+            or nothing_counts(trace)
             or no_gradient.of_all(trace)
             or no_gradient.of_some(trace)
         )
@@ -101,6 +111,17 @@ class FrozenLayer(Rule):
         """Find a loss whose first gradient is exactly zero in every layer."""
         if nothing_trains.nothing_trains(start.run):
             return [_untrainable(self, start.run)]
+        layers = one_number.of_one_number(start.run)
+        if layers:
+            return [
+                self.at_start(
+                    "warning",
+                    layers,
+                    dict(one_number.EVIDENCE),
+                    one_number.words(layers),
+                    one_number.remedies(layers),
+                )
+            ]
         first = start.gradient
         closed = ("output_mismatch", "dead_relu", "saturated_activation")
         if first is None or start.tells(*closed, "poor_initialization"):

@@ -41,3 +41,8 @@ CLOSED = 0.999
 # Of the gradient of the value, what query and key get where scores have no
 # effect. So far the loss has to have fallen where they do have one.
 SCORES, LITTLE = 1e-6, 0.05
+
+
+# nothing_counts
+# Probabilities of less leave a loss that is not 0.
+SURE = 0.999

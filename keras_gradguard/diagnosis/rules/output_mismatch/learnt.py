@@ -12,6 +12,7 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
+from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.own_code import weaken_what_layers_add
@@ -35,6 +36,8 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_SHORT
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import PATIENCE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import RARE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import SAME
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import UNRELATED
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import WEIGHED
 from keras_gradguard.findings.remedy import Remedy
 
 
@@ -169,7 +172,13 @@ def rare_class(trace, output):
         )
         stuck = (gain < GAIN) & ~(learning.follows >= 0.35)
     late = learning.steps - int(trace.steps[0]) >= _waits(trace)
-    rare = (share > 0) & (share < RARE)
+    weighted = trace.run.data.weighted
+    with np.errstate(invalid="ignore"):
+        rare = (share > 0) & (share < (WEIGHED if weighted else RARE))
+        if weighted:
+            # The loss says nothing of the classes then.
+            one = count_within(_one_sided(trace, count), 3) == 3
+            stuck = one & (learning.follows < UNRELATED["follows"])
     seen = np.flatnonzero(late & rare & stuck & (learning.fallen > -1))
     if not len(seen) or count < 5:
         return None
@@ -183,7 +192,8 @@ def rare_class(trace, output):
         "rare_class",
         f"only {number(100 * part)} % of the targets are {fewer}, and the "
         f"model gives {1 - fewer} for every input. That costs next to nothing. "
-        "Accuracy does not show it.",
+        "Accuracy does not show it."
+        + (" The sample weights do not bring it back." if weighted else ""),
         [
             Remedy(
                 "Weigh the rare class, or show it more often",
@@ -209,10 +219,7 @@ def _missed(trace, learning, numbers):
     if series is None:
         return found
     count = len(learning)
-    low = trace.data("output_min")[:count]
-    high = trace.data("output_max")[:count]
-    with np.errstate(invalid="ignore"):
-        one = (high < 0.5) | (low > 0.5)
+    one = _one_sided(trace, count)
     ends = trace.epoch_steps
     for at, step in enumerate(learning.steps):
         done = int(np.searchsorted(ends, step, "right"))
@@ -233,6 +240,14 @@ def _missed(trace, learning, numbers):
         if miss > 0 and same:
             found[at] = miss
     return found
+
+
+def _one_sided(trace, count):
+    """Return (count,): all outputs of a batch lay at one side of a half."""
+    low = trace.data("output_min")[:count]
+    high = trace.data("output_max")[:count]
+    with np.errstate(invalid="ignore"):
+        return (high < 0.5) | (low > 0.5)
 
 
 def constant_outputs(trace, output):

@@ -92,7 +92,7 @@ def judge_numbers(output, data):
 # Losses that are for numbers above a limit, and why.
 _FROM = {
     "poisson": (0.0, "counts, which are never negative"),
-    "mean_squared_logarithmic_error": (-1.0, "numbers above -1"),
+    "mean_squared_logarithmic_error": (0.0, "numbers from 0 on"),
 }
 
 

@@ -10,14 +10,14 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.harm import wanting_at
 from keras_gradguard.diagnosis.rules.output_mismatch import learnt
 from keras_gradguard.diagnosis.rules.output_mismatch import validation
+from keras_gradguard.diagnosis.rules.output_mismatch.axes import (
+    judge_configuration,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
     below_zero,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.own_step import (
     constant_of_own_step,
-)
-from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
-    judge_pairing,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.same_inputs import (
     same_inputs,
@@ -39,6 +39,8 @@ from keras_gradguard.diagnosis.rules.rule import Rule
 _HOPELESS = (
     "softmax_one_unit",
     "softmax_over_samples",
+    "softmax_over_positions",
+    "cosine_of_one",
     "categorical_one_unit",
     "signed_labels",
     "fractions_for_classes",
@@ -79,6 +81,7 @@ class OutputMismatch(Rule):
     * targets (n,) that meet outputs (n, 1) in a loss of one's own;
     * a loss that falls without end;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
+      where samples are weighted, 20 %;
     * batches that all hold the same inputs, with other targets each time;
     * batches of one class each, where rows of classes are sorted;
     * outputs that have become the same for every input, where no other cause
@@ -121,7 +124,7 @@ class OutputMismatch(Rule):
             )
         facts = facts_of(trace)
         found = judge_targets(output, facts)
-        found = found or judge_pairing(output)
+        found = found or judge_configuration(output)
         found = [f for f in found if not f.evidence.get("trains")]
         if found:
             seen = first
@@ -147,7 +150,7 @@ class OutputMismatch(Rule):
         return found
 
     def _of_head(self, output, facts):
-        pairing = judge_pairing(output)
+        pairing = judge_configuration(output)
         if facts is None:
             return pairing
         if all(finding.evidence["trains"] for finding in pairing):

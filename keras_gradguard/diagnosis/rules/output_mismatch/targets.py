@@ -45,7 +45,7 @@ def judge_targets(output, data):
     elif loss in CATEGORICAL:
         found = judge_categorical(output, data)
     elif loss in REGRESSION:
-        found = judge_numbers(output, data)
+        found = judge_numbers(output, data) or judge_counts(output, data)
     else:
         found = judge_counts(output, data)
     return [found] if found is not None else []

@@ -22,6 +22,8 @@ PATIENCE = 100
 BROADCAST = 0.05, 40, 100
 # A class that so few targets belong to hardly counts in the loss.
 RARE = 0.01
+# Where samples are weighted one so rare ought to be seen.
+WEIGHED = 0.2
 # Accuracies that differ by this share of what is missing to 1 are the same.
 SAME = 0.02
 # Share of the loss of a constant by which one that learnt lies lower.

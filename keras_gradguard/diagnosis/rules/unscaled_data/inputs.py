@@ -1,8 +1,10 @@
 """The scale of what comes into the first layers with weights."""
 
+from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ALIKE
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
     FEATURE_LARGE,
 )
@@ -85,7 +87,12 @@ def judge_inputs(
         std if std is not None else data.input_std,
     )
     remedies = [normalize]
-    if pixels:
+    scale = data.feature_scale_max
+    if known(scale) and alike(scale, data.input_std):
+        kind, severity = "alike", "critical"
+        text = f"All samples are the same for {_taken_by(layers)}"
+        remedies = [changes.words(*_LOOK)]
+    elif pixels:
         kind, severity = "pixels", "warning"
         text = f"The inputs look like pixels that were not scaled{span}"
         why = "Pixels from 0 to 1 suit every initializer."
@@ -135,6 +142,11 @@ def judge_inputs(
             "All samples look nearly the same to the network: what tells them "
             "apart is small against what they share."
         )
+    elif kind == "alike":
+        effect = (
+            "Nothing can be learnt from them. An embedding in front takes "
+            "whole numbers: it makes 0 of those from 0 to 1, and gives row 0."
+        )
     elif kind == "constant":
         effect = (
             "Nothing can be learnt from them. A division of whole numbers "
@@ -164,3 +176,17 @@ def judge_inputs(
             remedies=remedies,
         )
     ]
+
+
+def alike(scale, std):
+    """Return whether no feature differs from sample to sample.
+
+    Args:
+        scale: Float or array. Largest deviation of a feature.
+        std: Float or array. Deviation of all inputs together.
+    """
+    return (std > 0) & (scale <= ALIKE * std)
+
+
+def _taken_by(layers):
+    return names([str(layer) for layer in layers]) if layers else "the model"

@@ -17,6 +17,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     intended_output,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.unscaled_data.inputs import alike
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
 from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
     judge_target_scale,
@@ -35,7 +36,8 @@ class UnscaledData(Rule):
     * features that differ 100-fold, and pixels up to 255;
     * targets of over 1000, or of over 10 where the first step of plain SGD
       overshoots, or of under 0.01;
-    * inputs that are all one number, in all measured batches.
+    * inputs that are all one number, in all measured batches, or samples that
+      are all the same.
 
     Many nets learn from such data all the same. A run is reported only if
     it has not learnt after 30 records, or its loss or gradient ran away. The
@@ -82,12 +84,12 @@ class UnscaledData(Rule):
             of_inputs = [
                 f for f in of_inputs if f.evidence["kind"] != "constant"
             ]
+        if not _always_alike(trace):
+            of_inputs = [f for f in of_inputs if f.evidence["kind"] != "alike"]
         if in_front(trace.run):
             # That frozen layers give the same is theirs to answer for.
-            alike = ("offset", "constant")
-            of_inputs = [
-                f for f in of_inputs if f.evidence["kind"] not in alike
-            ]
+            same = ("offset", "constant", "alike")
+            of_inputs = [f for f in of_inputs if f.evidence["kind"] not in same]
         if trace.run.data.several_inputs:
             of_inputs = [_without_actions(finding) for finding in of_inputs]
         found += of_inputs
@@ -161,6 +163,14 @@ def _always_one_number(trace):
     low, high = trace.data("input_min"), trace.data("input_max")
     seen = np.isfinite(low) & np.isfinite(high)
     return bool(seen.any() and low[seen].min() == high[seen].max())
+
+
+def _always_alike(trace):
+    """Whether in no measured batch a feature differed, of several rows."""
+    scale, std = trace.data("feature_scale_max"), trace.data("input_std")
+    seen = np.isfinite(scale) & np.isfinite(std)
+    same = alike(scale[seen], std[seen]) & (trace.data("samples")[seen] > 1)
+    return bool(seen.any() and same.all())
 
 
 def _plain_at(trace, finding):

@@ -10,6 +10,8 @@ ADJUSTABLE = {"inputs": 50.0, "targets": 1000.0}
 # Single digits train everywhere.
 HUGE_INPUT = 1000.0
 SMALL_INPUT = 2e-3
+# Rounding, against what varies within a sample.
+ALIKE = 1e-6
 # A common part so many times larger than what varies hides it.
 OFFSET = 30.0
 # Pixels from 0 to 255, dark ones too.
