@@ -92,7 +92,10 @@ def test_layers_between_which_nothing_bends_the_signal(between, found):
 
 
 def test_nothing_is_hidden_in_one_layer():
-    assert linear_layers(keras.Sequential([keras.Input((6,)), layers.Dense(2)])) == []
+    assert (
+        linear_layers(keras.Sequential([keras.Input((6,)), layers.Dense(2)]))
+        == []
+    )
 
 
 def test_operations_of_a_graph_bend_it():
