@@ -15,6 +15,7 @@ from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_info
 from keras_gradguard.models.layers import layer_path
 from keras_gradguard.models.layers import wrappers_of
+from keras_gradguard.models.linear import linear_layers
 from keras_gradguard.trace import meta
 from keras_gradguard.trace.run_info import RunInfo
 from keras_gradguard.trace.trace import Trace
@@ -64,7 +65,8 @@ def facts(model, params, batches=False):
         `calls.compiled_with`), `inputs` (how many), `outputs` (one dict with
         the fields of `Output` each), `own_code` (see
         `own_code.edges_of_own_code`; `cuts`, see `own_lines`; `step`, whether
-        its train step is one's own), `rescaling`, `batches`, `noise`,
+        its train step is one's own), `rescaling`, `linear` (see
+        `linear.linear_layers`), `batches`, `noise`,
         `others` (optimizers beside the compiled one), `epochs_planned`,
         `steps_per_epoch`.
     """
@@ -89,6 +91,7 @@ def facts(model, params, batches=False):
             for layer in forward_layers(model)
             if isinstance(layer, keras.layers.Rescaling)
         ],
+        "linear": linear_layers(model),
         "batches": batches,
         "noise": _noise(model),
         "others": _others(model, several),

@@ -9,6 +9,8 @@ from keras_gradguard._validation import check_int
 from keras_gradguard._validation import shown
 from keras_gradguard.diagnosis.remedies.fitting import fitted
 from keras_gradguard.diagnosis.rules import RULES
+from keras_gradguard.diagnosis.rules import effects_of
+from keras_gradguard.findings.causes import trace_causes
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import graph
 from keras_gradguard.models.values import host_copy
@@ -172,7 +174,11 @@ def _judge(start: Any) -> list[Finding]:
     """Ask all rules, causes before their effects."""
     for rule in RULES:
         start.found += rule().check_start(start)
-    return fitted(start.run, start.found)
+    # What trains all the same is no cause of what does not.
+    harmless = [f for f in start.found if f.evidence.get("trains")]
+    others = [f for f in start.found if not f.evidence.get("trains")]
+    rooted = trace_causes(others, effects_of([rule() for rule in RULES]))
+    return fitted(start.run, [*harmless, *rooted])
 
 
 def _untrained(model: Any) -> bool:

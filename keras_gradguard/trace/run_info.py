@@ -46,6 +46,8 @@ class RunInfo:
         sites: Dict from the path of an activation to a dict with
             `activation`, `can_die`, `saturates`.
         rescaling: Paths of the layers that only rescale, or None.
+        linear: Paths of the hidden layers where no activation stands before
+            the last ones, or None.
         noise: Dict from the path of a layer that drops or adds at random in
             training to a dict with `class`, `name` and `rate`.
         others: Dict from the name that an optimizer has in the model, beside
@@ -74,6 +76,7 @@ class RunInfo:
     layers: dict = dataclasses.field(default_factory=dict)
     sites: dict = dataclasses.field(default_factory=dict)
     rescaling: list | None = None
+    linear: list | None = None
     noise: dict = dataclasses.field(default_factory=dict)
     others: dict = dataclasses.field(default_factory=dict)
     capsule: bool = False

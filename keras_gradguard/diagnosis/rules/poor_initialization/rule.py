@@ -19,6 +19,12 @@ from keras_gradguard.diagnosis.rules.poor_initialization.kernels import in_words
 from keras_gradguard.diagnosis.rules.poor_initialization.kernels import (
     wrong_kernels,
 )
+from keras_gradguard.diagnosis.rules.poor_initialization.linear import (
+    all_linear,
+)
+from keras_gradguard.diagnosis.rules.poor_initialization.linear import (
+    in_words as in_words_of_linear,
+)
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import DEAD
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import LONG
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import (
@@ -56,6 +62,8 @@ class PoorInitialization(Rule):
     * kernels whose weights all start with one sign, at a gain above 0.7,
       recurrent ones as well;
     * a gain above 5;
+    * hidden layers with no activation anywhere between them, where the weights
+      moved by a tenth of their size and nothing was learnt;
     * a hidden layer of one unit with an activation, a recurrent one as well,
       which is reported too.
 
@@ -95,7 +103,8 @@ class PoorInitialization(Rule):
             return []
         wrong = wrong_kernels(trace)
         if not wrong:
-            return []
+            found = all_linear(trace)
+            return [] if found is None else [found]
         (kind, guilty), *more = wrong
         harmed = harmed_at(trace)
         seen = [harmed, _plain_at(trace, kind)]
@@ -120,6 +129,8 @@ class PoorInitialization(Rule):
         if not grave and _dies(start):
             grave = [p for p in start.weights if p.left < 1]
         problems = grave or start.weights
+        if start.run.linear and not start.trained:
+            start.notes.append(in_words_of_linear(start.run.linear))
         if not problems:
             return []
         if not grave:

@@ -16,6 +16,11 @@ OF_KIND = {
 WHOLE = 0.3
 
 
+# linear
+# How far weights went, of their size, where their steps are not at fault.
+WENT = 0.1
+
+
 # rule
 # What nobody wants is reported of a run that is only slow, too, by so many
 # steps and this share of the plan.
