@@ -380,7 +380,44 @@ def prices_from_a_reader():
 
 
 # name: (who tells, what its code must keep, what it must not say).
+class FarBelow(layers.Layer):
+    """A rectifier of one's own that starts where it gives nothing."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight((shape[-1], 32), name="kernel")
+        start = keras.initializers.Constant(-9.0)
+        self.bias = self.add_weight((32,), start, name="bias")
+
+    def call(self, x):
+        return ops.relu(ops.matmul(x, self.kernel) + self.bias)
+
+
+def own_layer_starts_far_below():
+    model = sequential(
+        FarBelow(name="below"),
+        layers.Dense(16, "relu", name="h1"),
+        layers.Dense(1, name="out"),
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model, X, Y
+
+
+def euros_beside_a_side():
+    inputs = keras.Input((4,))
+    h = layers.Dense(32, "relu", name="h1")(inputs)
+    h = layers.Dense(32, "relu", name="h2")(h)
+    price = layers.Dense(1, name="price")(h)
+    side = layers.Dense(1, "sigmoid", name="side")(h)
+    model = keras.Model(inputs, {"price": price, "side": side}, name="net")
+    losses = {"price": "mse", "side": "binary_crossentropy"}
+    model.compile(keras.optimizers.Adam(0.003), losses)
+    side = CLASSES[:, None].astype("float32")
+    return model, X, {"price": 3e5 + 8e4 * Y, "side": side}
+
+
 PROGRAMS = {
+    own_layer_starts_far_below: ("fit", ("below/bias", "zeros_like"), ()),
+    euros_beside_a_side: ("fit", ('y["price"]',), ("convert",)),
     clip_that_cuts_all: ("fit", ("momentum=0.9", "nesterov=True"), ("clip",)),
     penalty_on_convolutions: (
         "fit",

@@ -2,6 +2,7 @@
 
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.own_code import draw_anew
+from keras_gradguard.models.kinds import ATTENTION
 
 # What a hidden layer of one unit, or more of them, is widened to.
 _UNITS = 16
@@ -82,7 +83,11 @@ def for_kernels(run, kind, layers):
     if kind == "constant" and inside and len(inside) == len(layers):
         # In layers of the user's own, which nothing builds anew.
         return [draw_anew(run, inside), *for_initialization(run, layers)]
-    return for_initialization(run, layers, constant=kind == "constant")
+    found = for_initialization(run, layers, constant=kind == "constant")
+    if any(_is_kept(run, layer) for layer in layers):
+        # A pairing would leave these as they are.
+        found.insert(0, draw_anew(run, layers))
+    return found
 
 
 def _random(run, layers):
@@ -101,6 +106,13 @@ def _random(run, layers):
             {str(layer): usual for layer in layers},
         )
     ]
+
+
+def _is_kept(run, layer):
+    """Whether a layer is in attention or of the user's own."""
+    within = run.info(layer).get("within") or {}
+    kept = within.get("class") in ATTENTION or run.is_held(layer)
+    return kept or str(layer) in run.own_layers
 
 
 def _class(run, layer):

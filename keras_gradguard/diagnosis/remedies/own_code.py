@@ -232,7 +232,7 @@ def start_at_one(run):
             f"Start the fixed weights of {', '.join(names[:3])} at 1",
             "They are 0 and not trained, and 0 times a branch stays 0. Or "
             "train them: leave out `trainable=False`.",
-            "for layer in model._flatten_layers():\n"
+            "for layer in kgg.layers.inside(model):\n"
             f"    if layer.name not in {expression(names)}:\n"
             "        continue\n"
             "    for weight in layer.non_trainable_weights:\n"
@@ -312,7 +312,7 @@ def hold_indices(run, layer, rows, top):
         f"The largest is {top}. All beyond share the last row then. Better "
         f"still: give the table {max(top, rows) + 1} rows where its layer "
         "makes it.",
-        "for layer in model._flatten_layers():\n"
+        "for layer in kgg.layers.inside(model):\n"
         f"    if layer.name == {expression(name)}:\n"
         "        layer.call = lambda at, look_up=layer.call: look_up(\n"
         f"            keras.ops.clip(at, 0, {rows - 1})\n"
@@ -338,6 +338,45 @@ def draw_anew(run, layers):
     """
     return Remedy(
         "Draw these kernels at random",
-        "Units that start equal stay equal.",
+        "Units that start equal stay equal, and a signal that starts too "
+        "large or too small does not get through.",
         code.draw_anew(run, layers, "GlorotUniform"),
     )
+
+
+def start_anew(run, layers):
+    """Return the remedy for own layers that start where nothing gets through.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. Those that the gradient does not reach.
+
+    Returns:
+        List of `Remedy`, empty unless all these layers are the user's own.
+    """
+    held = [a for a in layers if a in run.own_layers or run.is_held(a)]
+    if not held or len(held) < len(layers):
+        return []
+    weights = [
+        f"{path}/{name}"
+        for path in held
+        for name in run.info(path).get("shapes") or {}
+    ]
+    shown = " and ".join(name_of(path) for path in held[:2])
+    return [
+        Remedy(
+            f"Start {shown if len(held) < 3 else 'your own layers'} anew",
+            "Kernels at random, and no bias far below 0, where a rectifier "
+            "gives nothing. Better: in the code of these layers.",
+            f"weights = {expression(weights)}\n"
+            "seed = keras.random.SeedGenerator(1)  # each draw another\n"
+            "draw = keras.initializers.HeNormal(seed=seed)\n"
+            "for variable in model.trainable_variables:\n"
+            "    if variable.path not in weights:\n"
+            "        continue\n"
+            "    if len(variable.shape) > 1:\n"
+            "        variable.assign(draw(variable.shape))\n"
+            "    elif keras.ops.max(variable) < 0:\n"
+            "        variable.assign(keras.ops.zeros_like(variable))",
+        )
+    ]

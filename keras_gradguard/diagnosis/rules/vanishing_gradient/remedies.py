@@ -3,6 +3,7 @@
 import dataclasses
 
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.own_code import start_anew
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
@@ -61,7 +62,7 @@ def for_vanishing(run, layers):
     if len(run.layers) > changes.DEEP:
         # So many factors multiply to next to nothing however they start.
         fixes = [skips, normalized, paired]
-    return [*_smaller_steps(run), *fixes]
+    return [*_smaller_steps(run), *start_anew(run, layers), *fixes]
 
 
 def _flat_gates():
@@ -80,8 +81,15 @@ def _smaller_steps(run):
     Normalization and attention do, so that no depth explains a gradient that
     vanishes there; steps so large that they ruin the weights do.
     """
-    kinds = [str(info.get("class")) for info in run.layers.values()]
-    held = any("Normalization" in k or k == "EinsumDense" for k in kinds)
+    held = any(
+        "Normalization" in str(info.get("class"))
+        # Those of attention have no activation.
+        or (
+            info.get("class") == "EinsumDense"
+            and info.get("activation") in (None, "linear")
+        )
+        for info in run.layers.values()
+    )
     usual = RANGES.get(run.optimizer.name, (0, 0, float("inf")))[2]
     if not held or not (run.learning_rate or 0) > LARGE_RATE * usual:
         return []
