@@ -15,6 +15,8 @@ from keras_gradguard.reporting.spark import bands
 _BARS, _NAMED = 32, 3
 # Of a loss that changes by less than this share few would say it moved.
 _STILL = 0.05
+# Nor of one that changes by no more than its noise, up to this share.
+_NOISY = 0.3
 # The ends of a series of losses are medians of so many parts of it.
 _ENDS = 8
 # Of these rules the share of units tells, not the gradient.
@@ -160,8 +162,24 @@ def loss_so_far(trace):
     if abs(last - first) <= _STILL * abs(first):
         now = before if before == after else f"{before}, now {after}"
         return loss, f"The loss has hardly moved: {now}."
+    if abs(last - first) <= _chance(values, few, _NOISY * abs(first)):
+        now = f"{before}, now {after}"
+        return loss, f"The loss moved no more than its noise: {now}."
     way = "fell" if last < first else "rose"
     return loss, f"The loss {way} from {before} to {after}."
+
+
+def _chance(values, few, most):
+    """Return how far medians of `few` values differ by chance, at most `most`.
+
+    Two standard errors of that difference, by the median step from one value
+    to the next (0.95 standard deviations of a normal value). The error of a
+    median is 1.25 times that of a mean.
+    """
+    if len(values) < 4 * few:
+        return 0.0
+    scatter = float(np.median(np.abs(np.diff(values)))) / 0.95
+    return min(2 * 1.25 * scatter * np.sqrt(2 / few), most)
 
 
 def _losses(trace):

@@ -1,5 +1,6 @@
 """`DeadReLUDetector` against a forward pass over the very batches."""
 
+import functools
 import warnings
 
 import keras
@@ -160,12 +161,24 @@ def test_ten_layer_mlp_over_many_seeds():
     assert dead > seeds  # there is something to find
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_regularized_and_frozen_layers(seed):
-    keras.utils.set_random_seed(seed)
-    model = deep_mlp(kernel_regularizer="l2", bias_regularizer="l1")
-    model.layers[2].trainable = False
-    check(model, *data(seed), mlp_float64)
+def of_seeds(build, seeds=2):
+    """One model, compiled once, with the weights of each seed in turn."""
+    model = build()
+    model.compile(keras.optimizers.SGD(0.05), "mse")
+    for seed in range(seeds):
+        keras.utils.set_random_seed(seed)
+        model.set_weights(build().get_weights())
+        yield seed, model
+
+
+def test_regularized_and_frozen_layers():
+    def build():
+        model = deep_mlp(kernel_regularizer="l2", bias_regularizer="l1")
+        model.layers[2].trainable = False
+        return model
+
+    for seed, model in of_seeds(build):
+        compare(model, *data(seed), mlp_float64)
 
 
 def test_blocked_path_is_not_dead():
@@ -188,12 +201,10 @@ def test_blocked_path_is_not_dead():
     )
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_gradient_names_the_same_units(seed):
-    keras.utils.set_random_seed(seed)
-    model = deep_mlp(width=12, depth=3)
-    detector = check(model, *data(seed), mlp_float64, method="gradient")
-    assert not detector.skipped
+def test_gradient_names_the_same_units():
+    for seed, model in of_seeds(lambda: deep_mlp(width=12, depth=3)):
+        detector = compare(model, *data(seed), mlp_float64, method="gradient")
+        assert not detector.skipped
 
 
 def test_gradient_says_where_it_cannot_tell():
@@ -226,17 +237,15 @@ def cnn():
     return keras.Model(inputs, layers.Dense(1)(h))
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_convolutions_with_batch_normalization(seed):
-    keras.utils.set_random_seed(seed)
-    random = np.random.default_rng(seed)
-    x = random.normal(size=(3 * BATCH, 8, 8, 2)).astype("float32")
-    model = cnn()
-    model.get_layer("norm").beta.assign([0, -50, 0, 0, -50, 0])
-    detector = check(
-        model, x, x[:, 0, 0, :1], through("first", "second", "third")
-    )
-    np.testing.assert_array_equal(detector.dead_units["first"], [1, 4])
+def test_convolutions_with_batch_normalization():
+    for seed, model in of_seeds(cnn):
+        random = np.random.default_rng(seed)
+        x = random.normal(size=(3 * BATCH, 8, 8, 2)).astype("float32")
+        model.get_layer("norm").beta.assign([0, -50, 0, 0, -50, 0])
+        detector = compare(
+            model, x, x[:, 0, 0, :1], through("first", "second", "third")
+        )
+        np.testing.assert_array_equal(detector.dead_units["first"], [1, 4])
 
 
 def test_residual_shared_and_other_activations():
@@ -594,12 +603,14 @@ def sources(x, y):
 @pytest.mark.parametrize("method", ["activation", "gradient"])
 def test_generators_and_data_sets(method):
     x, y = data(3)
+    keras.utils.set_random_seed(3)
+    model = deep_mlp(depth=3)
+    model.layers[1].bias.assign([0, -1e3, 0, 0, 0, 0])
+    model.compile(keras.optimizers.SGD(0.05), "mse")
+    start = model.get_weights()
 
     def detect(source, **arguments):
-        keras.utils.set_random_seed(3)
-        model = deep_mlp(depth=3)
-        model.layers[1].bias.assign([0, -1e3, 0, 0, 0, 0])
-        model.compile(keras.optimizers.SGD(0.05), "mse")
+        model.set_weights(start)
         detector = kgg.DeadReLUDetector(method, verbose=0)
         model.fit(source, verbose=0, callbacks=[detector], **arguments)
         return [d.tolist() for d in detector.dead_units.values()]
@@ -625,7 +636,7 @@ def test_mixed_precision():
     }
 
 
-def weights_after(callbacks, build=cnn):
+def weights_after(callbacks, build):
     keras.utils.set_random_seed(7)
     model = build()
     random = np.random.default_rng(7)
@@ -635,14 +646,20 @@ def weights_after(callbacks, build=cnn):
     model.compile(keras.optimizers.Adam(0.01), "mse")
     history = fit(model, x, y, callbacks)
     state = [*model.variables, *model.optimizer.variables]
-    state = [keras.ops.convert_to_numpy(v.value) for v in state]
+    state = [np.array(keras.ops.convert_to_numpy(v.value)) for v in state]
     return state, history.history, model
+
+
+@functools.cache
+def unwatched(build):
+    """What both methods are compared with; its state is copied off."""
+    return weights_after([], build)[:2]
 
 
 @pytest.mark.parametrize("build", [cnn, deep_mlp])
 @pytest.mark.parametrize("method", ["activation", "gradient"])
 def test_watching_changes_nothing(build, method):
-    plain, history, _ = weights_after([], build)
+    plain, history = unwatched(build)
     detector = kgg.DeadReLUDetector(method=method, verbose=0)
     watched, watched_history, model = weights_after([detector], build)
     assert history == watched_history

@@ -168,6 +168,13 @@ def test_units_are_dead_only_if_dead_on_all_replicas(strategy, method):
         np.testing.assert_allclose(detector.share["hidden"], [0, 0.5, 0.5])
 
 
+def on_one_device(make_optimizer, x, y):
+    """Trace of a watched fit; test_monitor_auto_clip.py has its plain twin."""
+    monitor = GradientMonitor(verbose=0, on_finding="ignore")
+    fit(make(make_optimizer()), monitor, data=(x, y))
+    return monitor.trace
+
+
 def watched(make_optimizer, x, y, prepare=None):
     """Trace of a watched fit, once it is seen to equal an unwatched one."""
     found = []
@@ -219,7 +226,7 @@ def test_mirrored_replicas_with_auto_clip(strategy, percentile):
     def optimizer():
         return AutoClip(keras.optimizers.SGD(0.1), percentile=percentile)
 
-    one_device, _ = watched(optimizer, x, y)
+    one_device = on_one_device(optimizer, x, y)
     twin = reference.train(make(optimizer()), x, y, 16)
     with strategy.scope():
         trace, optimizer = watched(optimizer, x, y)
@@ -255,7 +262,7 @@ def test_mirrored_replicas_with_every_way_to_clip(strategy, clipper):
     def optimizer():
         return AutoClip(keras.optimizers.SGD(0.1), clipper)
 
-    one_device, _ = watched(optimizer, x, y)
+    one_device = on_one_device(optimizer, x, y)
     with strategy.scope():
         trace, _ = watched(optimizer, x, y)
     assert_same_record(trace, one_device)

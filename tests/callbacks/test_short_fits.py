@@ -54,6 +54,7 @@ def test_fits_of_four_steps_are_judged_together(anew):
     assert len(pickle.loads(pickle.dumps(monitor)).trace.steps) == 4
 
 
+@pytest.mark.once
 def test_a_network_that_learns_in_short_fits_is_healthy(capsys):
     model, (x, y) = net("relu", keras.optimizers.Adam(0.01)), data()
     monitor = kgg.GradientMonitor()
@@ -69,6 +70,7 @@ def test_a_network_that_learns_in_short_fits_is_healthy(capsys):
     assert len(said) == 3  # and the note
 
 
+@pytest.mark.once
 def test_a_finding_is_told_once(capsys):
     model, (x, y) = net(), data()
     monitor = kgg.GradientMonitor()
@@ -105,6 +107,7 @@ def test_fits_that_do_not_go_on_are_judged_alone(between):
     assert len(monitor.report().trace.steps) == together
 
 
+@pytest.mark.once
 def test_a_fit_that_is_long_enough_is_judged_alone():
     model, (x, y) = net(), data()
     monitor = kgg.GradientMonitor(verbose=0)
@@ -123,6 +126,7 @@ def test_two_monitors_do_not_stand_in_each_others_way():
     assert len(some.report().trace.steps) == 12
 
 
+@pytest.mark.once
 def test_a_directory_holds_all_fits_and_the_finding_once(tmp_path):
     pytest.importorskip("tensorboard")
     model, (x, y) = net(), data()

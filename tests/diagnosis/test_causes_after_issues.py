@@ -67,6 +67,7 @@ def test_a_head_on_a_frozen_base_is_no_model_of_which_nothing_trains():
 # Gradients that are summed, and weights that are averaged
 
 
+@pytest.mark.once
 def test_gradients_of_a_few_batches_may_be_summed():
     x, y = waves(128)
     adam = keras.optimizers.Adam(0.01, gradient_accumulation_steps=4)
@@ -77,6 +78,7 @@ def test_gradients_of_a_few_batches_may_be_summed():
     assert report.trace.records_seen == 15
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("every", [1, 4])
 def test_averages_that_overwrite_the_weights_are_told(every):
     x, y = waves()
@@ -96,6 +98,7 @@ def test_averages_that_overwrite_the_weights_are_told(every):
     assert model.optimizer.ema_overwrite_frequency is None
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "known",
     [{}, {"ema_overwrite_frequency": 100}, {"ema_momentum": 0.5}],

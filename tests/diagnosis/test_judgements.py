@@ -170,6 +170,9 @@ def targets(low, high, integer=True, columns=1, one=None, **more):
             "targets_out_of_reach",
         ),
         (head("linear", 1, "mse"), targets(0, 1, columns=4), "columns"),
+        (head("linear", 8, "mse"), targets(0, 2), "columns"),
+        (head("linear", 3, "mae"), targets(0, 2), "numbers_for_categorical"),
+        (head("sigmoid", 10, "mse"), targets(0, 9), "numbers_for_categorical"),
     ],
 )
 def test_targets_that_do_not_fit(output, data, kind):

@@ -8,6 +8,8 @@ import pytest
 
 from keras_gradguard import edits
 
+pytestmark = pytest.mark.once
+
 PINS = pathlib.Path(__file__).parents[1] / "pins"
 
 

@@ -83,6 +83,7 @@ def test_what_is_read_of_batches_is_said():
         assert any("draws at random" in note for note in notes)
 
 
+@pytest.mark.once
 def test_unusual_weights_are_a_note_and_dead_ones_a_finding():
     def report(scale, count=3):
         kernel = keras.initializers.VarianceScaling(scale, seed=0)
@@ -107,6 +108,7 @@ def test_unusual_weights_are_a_note_and_dead_ones_a_finding():
     assert same.notes == []
 
 
+@pytest.mark.once
 def test_a_fresh_net_is_told_of_its_pixels_and_a_trained_one_not():
     model, x, y = programs.pretrained_backbone()
     report = kgg.check(model, x, y)

@@ -59,3 +59,23 @@ def test_inputs_of_several_layers_are_measured_side_by_side():
     wanted = [both.max(), both.std(), both.std(axis=0).min()]
     np.testing.assert_allclose(seen, wanted, rtol=1e-4)
     assert monitor.trace.run.data.several_inputs
+
+
+def test_a_stack_is_followed_to_its_end():
+    """Four layers keep a fiftieth of the signal, twelve next to nothing."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(128, 16)).astype("float32")
+    for draw, sick in (("random_normal", True), (None, False)):
+        keras.utils.set_random_seed(1)
+        draw = {"kernel_initializer": draw} if draw else {}
+        hidden = [layers.Dense(32, "tanh", **draw) for _ in range(12)]
+        out = layers.Dense(3, "softmax")
+        model = keras.Sequential([keras.Input((16,)), *hidden, out])
+        model.compile("adam", "sparse_categorical_crossentropy")
+        report = kgg.check(model, x, np.arange(128) % 3)
+        assert not report.notes
+        if not sick:
+            assert report.findings == []
+            continue
+        assert report.ranked[0].evidence["kind"] == "vanishing_stack"
+        assert "over 12 layers" in report.ranked[0].message

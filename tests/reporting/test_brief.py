@@ -145,3 +145,14 @@ def test_layers_that_stand_beside_a_text_are_counted_in_it(text, shown):
     layers = ["net/a", "net/ab", "net/a.b", "net/c(1)"]
     assert counted(text, layers) == (shown or text)
     assert counted(text, layers[:1]) == text
+
+
+def test_a_loss_that_goes_up_and_down_has_not_fallen():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=400)
+    loss = 6 + 4 * noise - 0.4 * np.arange(400) / 400
+    text = loss_so_far(make_trace(steady(np.ones(2), 400), loss))[1]
+    assert text.startswith("The loss moved no more than its noise: ")
+    loss = 6 + noise - 3 * np.arange(400) / 400
+    text = loss_so_far(make_trace(steady(np.ones(2), 400), loss))[1]
+    assert text.startswith("The loss fell from ")

@@ -23,6 +23,7 @@ def judge_stacks(nodes, kernels):
     Returns:
         List of `InitializationProblem`, at most one.
     """
+    lost_in: tuple = ()
     by_node: dict = {}
     for kernel in kernels:
         by_node.setdefault(id(kernel.node), []).append(kernel)
@@ -47,7 +48,9 @@ def judge_stacks(nodes, kernels):
             )
             if not all(k.rms for k in mine):
                 q, chain = 1.0, []  # Zero on purpose, or judged already.
-            elif (lost or std > _STACK_GROWN) and len(chain) > 1:
+            elif lost and (not lost_in or _goes_on(chain, lost_in[0])):
+                lost_in = chain, std
+            elif std > _STACK_GROWN and len(chain) > 1 and not lost_in:
                 # One stack is enough: what follows is its echo.
                 return [_stack_problem(chain, std)]
         elif node.kind is not None or not _passes(node):
@@ -57,7 +60,12 @@ def judge_stacks(nodes, kernels):
         if not np.isfinite(q):
             q, chain = 1.0, []
         power[id(node)], stack[id(node)] = q, chain
-    return []
+    # One stack is enough here, too, to its end.
+    return [_stack_problem(*lost_in)] if lost_in else []
+
+
+def _goes_on(chain, before):
+    return len(chain) > len(before) and chain[len(before) - 1] is before[-1]
 
 
 def _passes(node):

@@ -179,8 +179,13 @@ def no_slope_at_ends(start):
     facts = start.heads[0].facts
     if facts is None or None in (facts.output_min, facts.output_max):
         return False
-    likely = start.heads[0].output.activation in ("softmax", "sigmoid")
-    return likely and facts.output_min < 1e-6 and facts.output_max > 1 - 1e-6
+    if start.heads[0].output.activation not in ("softmax", "sigmoid"):
+        return False
+    at_zero, at_one = facts.output_min < 1e-6, facts.output_max > 1 - 1e-6
+    # Both ends are reached, or all outputs are at the same one.
+    return (at_zero and (at_one or facts.output_max < 1e-6)) or (
+        at_one and facts.output_min > 1 - 1e-6
+    )
 
 
 def growth_over_depth(start):

@@ -131,17 +131,19 @@ def judge_counts(output, data):
 
 
 def _broadcast(output, data, width, columns):
-    if columns == 1 and data.target_integer and output.activation == "softmax":
+    if columns == 1 and _are_numbers_of_classes(output, data, width):
+        likely = output.activation == "softmax"
         return mismatch(
             output,
             "numbers_for_categorical",
             "the targets are the numbers of the classes "
             f"({data.target_range}), but {output.loss_name} compares them "
-            f"with {width} probabilities.",
+            f"with {width} {'probabilities' if likely else 'outputs'}.",
             [
                 model.output(
                     output,
                     "It takes the number of the class.",
+                    activation=None if likely else "softmax",
                     loss="sparse_categorical_crossentropy",
                 )
             ],
@@ -160,4 +162,14 @@ def _broadcast(output, data, width, columns):
             )
         ],
         target_columns=columns,
+    )
+
+
+def _are_numbers_of_classes(output, data, width):
+    """Whether whole numbers stand for as many classes as there are units."""
+    if not data.target_integer:
+        return False
+    fits = data.target_min >= 0 and data.target_max < width
+    return output.activation == "softmax" or (
+        fits and data.target_max >= width / 2
     )

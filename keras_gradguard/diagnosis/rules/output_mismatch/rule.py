@@ -22,6 +22,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
 from keras_gradguard.diagnosis.rules.output_mismatch.same_inputs import (
     same_inputs,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.sorted_rows import (
+    sorted_rows,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     intended_output,
 )
@@ -50,6 +53,7 @@ _OF_THE_COURSE = (
     learnt.bottomless,
     learnt.rare_class,
     same_inputs,
+    sorted_rows,
     validation.foreign_labels,
     learnt.constant_outputs,
     constant_of_own_step,
@@ -76,6 +80,7 @@ class OutputMismatch(Rule):
     * a loss that falls without end;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
     * batches that all hold the same inputs, with other targets each time;
+    * batches of one class each, where rows of classes are sorted;
     * outputs that have become the same for every input, where no other cause
       is found; in a train step of one's own, what a last layer of one unit
       gives;

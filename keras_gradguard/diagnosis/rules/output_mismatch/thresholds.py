@@ -81,6 +81,18 @@ OVERSHOOT = 0.1
 BATCHES = 4
 
 
+# sorted_rows
+# Rows of a batch and batches that are needed at least, and the share of the
+# targets' variance that lies between batches. Steps after which a run that
+# seems to learn has learnt.
+SORTED: dict[str, Any] = {
+    "rows": 8,
+    "batches": 8,
+    "share": 0.7,
+    "patience": 150,
+}
+
+
 # validation
 # Who overfits guesses, and so comes down to chance. Below this share of it the
 # labels themselves are others.
