@@ -2,7 +2,6 @@
 
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.own_code import draw_anew
-from keras_gradguard.models.kinds import ATTENTION
 
 # What a hidden layer of one unit, or more of them, is widened to.
 _UNITS = 16
@@ -111,7 +110,7 @@ def _random(run, layers):
 def _is_kept(run, layer):
     """Whether a layer is in attention or of the user's own."""
     within = run.info(layer).get("within") or {}
-    kept = within.get("class") in ATTENTION or run.is_held(layer)
+    kept = "Attention" in str(within.get("class")) or run.is_held(layer)
     return kept or str(layer) in run.own_layers
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from keras_gradguard.diagnosis.remedies import model as changes
-from keras_gradguard.diagnosis.remedies.own_code import start_anew
+from keras_gradguard.diagnosis.remedies.own_start import start_anew
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
