@@ -1,5 +1,6 @@
 """Keras layers that pair weights, activation, normalization and dropout."""
 
+from keras_gradguard.layers.inside import inside
 from keras_gradguard.layers.paired import PairedConv1D
 from keras_gradguard.layers.paired import PairedConv2D
 from keras_gradguard.layers.paired import PairedConv3D
@@ -14,4 +15,5 @@ __all__ = [
     "PairedDense",
     "Residual",
     "ScaledAdd",
+    "inside",
 ]

@@ -511,6 +511,7 @@ def models():
         _replace,
         {"model": model, "layers": keras.layers.Dense(1, name="last")},
     )
+    yield Target("layers.inside", kgg.layers.inside, {"model": model})
     yield Target(
         "presets.lsuv",
         kgg.presets.lsuv,

@@ -111,3 +111,35 @@ def test_errors_teach():
         layers.Residual(keras.layers.Dense(3))(np.ones((2, 6), "float32"))
     with pytest.raises(ValueError, match=r"ScaledAdd: building failed"):
         layers.PairedDense(3, residual=True)(np.ones((2, 6), "float32"))
+
+
+class Holder(keras.layers.Layer):
+    """A layer of one's own that holds others."""
+
+    def __init__(self):
+        super().__init__(name="holder")
+        self.inner = keras.layers.Dense(2, name="inner")
+        self.more = [keras.layers.Dense(2, name="listed")]
+
+
+class Own(keras.Model):
+    """A model of one's own with a layer that holds others."""
+
+    def __init__(self):
+        super().__init__()
+        self.holder = Holder()
+        self.last = keras.layers.Dense(1, name="last")
+
+
+def test_inside_lists_layers_in_layers():
+    nested = keras.Sequential([Holder()], name="nested")
+    model = keras.Sequential([nested, keras.layers.Dense(1, name="last")])
+    names = [layer.name for layer in layers.inside(model)]
+    assert names == ["nested", "holder", "inner", "listed", "last"]
+    names = [layer.name for layer in layers.inside(Own())]
+    assert names == ["holder", "inner", "listed", "last"]
+
+
+def test_inside_takes_models_only():
+    with pytest.raises(TypeError, match="must be a Keras model or layer"):
+        layers.inside([keras.layers.Dense(1)])

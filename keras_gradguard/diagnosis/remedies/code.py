@@ -170,7 +170,7 @@ def draw_anew(run, layers, how):
         f"{path}/{name}"
         for path in layers
         for name, shape in (run.info(path).get("shapes") or {}).items()
-        if len(shape) > 1
+        if len(shape) > 1 and "bias" not in name
     ]
     which = "variable.path in kernels"
     named = f"kernels = {expression(kernels)}\n"
@@ -178,7 +178,8 @@ def draw_anew(run, layers, how):
         named, which = "", 'variable.path.endswith("kernel")'
     return (
         f"{named}"
-        f"draw = keras.initializers.{how}(seed=1)\n"
+        "seed = keras.random.SeedGenerator(1)  # each draw another\n"
+        f"draw = keras.initializers.{how}(seed=seed)\n"
         "for variable in model.trainable_variables:\n"
         f"    if {which}:\n"
         "        variable.assign(draw(variable.shape))"

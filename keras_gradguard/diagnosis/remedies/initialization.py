@@ -82,7 +82,11 @@ def for_kernels(run, kind, layers):
     if kind == "constant" and inside and len(inside) == len(layers):
         # In layers of the user's own, which nothing builds anew.
         return [draw_anew(run, inside), *for_initialization(run, layers)]
-    return for_initialization(run, layers, constant=kind == "constant")
+    found = for_initialization(run, layers, constant=kind == "constant")
+    if any(_is_kept(run, layer) for layer in layers):
+        # A pairing would leave these as they are.
+        found.insert(0, draw_anew(run, layers))
+    return found
 
 
 def _random(run, layers):
@@ -101,6 +105,13 @@ def _random(run, layers):
             {str(layer): usual for layer in layers},
         )
     ]
+
+
+def _is_kept(run, layer):
+    """Whether a layer is in attention or of the user's own."""
+    within = run.info(layer).get("within") or {}
+    kept = "Attention" in str(within.get("class")) or run.is_held(layer)
+    return kept or str(layer) in run.own_layers
 
 
 def _class(run, layer):

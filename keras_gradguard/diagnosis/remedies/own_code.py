@@ -232,7 +232,7 @@ def start_at_one(run):
             f"Start the fixed weights of {', '.join(names[:3])} at 1",
             "They are 0 and not trained, and 0 times a branch stays 0. Or "
             "train them: leave out `trainable=False`.",
-            "for layer in model._flatten_layers():\n"
+            "for layer in kgg.layers.inside(model):\n"
             f"    if layer.name not in {expression(names)}:\n"
             "        continue\n"
             "    for weight in layer.non_trainable_weights:\n"
@@ -312,7 +312,7 @@ def hold_indices(run, layer, rows, top):
         f"The largest is {top}. All beyond share the last row then. Better "
         f"still: give the table {max(top, rows) + 1} rows where its layer "
         "makes it.",
-        "for layer in model._flatten_layers():\n"
+        "for layer in kgg.layers.inside(model):\n"
         f"    if layer.name == {expression(name)}:\n"
         "        layer.call = lambda at, look_up=layer.call: look_up(\n"
         f"            keras.ops.clip(at, 0, {rows - 1})\n"
@@ -338,6 +338,7 @@ def draw_anew(run, layers):
     """
     return Remedy(
         "Draw these kernels at random",
-        "Units that start equal stay equal.",
+        "Units that start equal stay equal, and a signal that starts too "
+        "large or too small does not get through.",
         code.draw_anew(run, layers, "GlorotUniform"),
     )

@@ -154,7 +154,7 @@ def _instead(run, names, methods):
         'def kind(name):  # "gate" of "gate_1"\n'
         '    return re.sub(r"_[0-9]+$", "", name)\n'
         "\n"
-        "for layer in model._flatten_layers():\n"
+        "for layer in kgg.layers.inside(model):\n"
         f"    if kind(layer.name) not in {expression(kinds)}:\n"
         "        continue\n"
         "    if isinstance(layer, keras.layers.Lambda):\n"

@@ -31,6 +31,22 @@ def in_front(run):
     return []
 
 
+def behind_own_layers(run):
+    """Whether layers that nothing measures came before the measured inputs.
+
+    Of the user's own layers only weights and gradients are seen.
+
+    Args:
+        run: `RunInfo` of the run.
+    """
+    for path, info in run.layers.items():
+        if path == run.data.input_layer:
+            return False
+        if kernel_shapes(info) and path in run.own_layers:
+            return run.data.input_layer is not None
+    return False
+
+
 def dull_features(trace):
     """Judge whether frozen layers give nearly the same for every input."""
     front, facts = in_front(trace.run), facts_of(trace)

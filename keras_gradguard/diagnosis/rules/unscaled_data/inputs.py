@@ -5,6 +5,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ALIKE
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import DULL
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
     FEATURE_LARGE,
 )
@@ -96,7 +97,10 @@ def judge_inputs(
         kind, severity = "pixels", "warning"
         text = f"The inputs look like pixels that were not scaled{span}"
         why = "Pixels from 0 to 1 suit every initializer."
-        remedies.insert(0, changes.rescale_inputs(why, 1 / 255))
+        # Of little contrast they would all be nearly the same then.
+        dull = features and data.feature_scale_max < DULL * size
+        rescale = changes.rescale_inputs(why, 1 / 255)
+        remedies.insert(1 if dull else 0, rescale)
     elif uneven:
         kind, severity = "uneven", "warning"
         text = (

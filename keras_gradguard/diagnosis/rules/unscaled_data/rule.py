@@ -12,6 +12,9 @@ from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.evidence.soon import flat_at
 from keras_gradguard.diagnosis.evidence.soon import out_of_reach_at
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.rules.frozen_layer.features import (
+    behind_own_layers,
+)
 from keras_gradguard.diagnosis.rules.frozen_layer.features import in_front
 from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     intended_output,
@@ -19,6 +22,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import alike
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
+from keras_gradguard.diagnosis.rules.unscaled_data.several import (
+    judge_one_of_several,
+)
 from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
     judge_target_scale,
 )
@@ -36,6 +42,7 @@ class UnscaledData(Rule):
     * features that differ 100-fold, and pixels up to 255;
     * targets of over 1000, or of over 10 where the first step of plain SGD
       overshoots, or of under 0.01;
+    * targets of one output of several that is a regression, by the first loss;
     * inputs that are all one number, in all measured batches, or samples that
       are all the same.
 
@@ -74,6 +81,8 @@ class UnscaledData(Rule):
             found += judge_target_scale(
                 output, facts, optimizer, self.limit("targets")
             )
+        else:
+            found += judge_one_of_several(trace, self.limit("targets"))
         of_inputs = judge_inputs(
             facts,
             [layer] if layer else [],
@@ -90,6 +99,8 @@ class UnscaledData(Rule):
             # That frozen layers give the same is theirs to answer for.
             same = ("offset", "constant", "alike")
             of_inputs = [f for f in of_inputs if f.evidence["kind"] not in same]
+        if behind_own_layers(trace.run):
+            of_inputs = []  # what was measured is not what the model is given
         if trace.run.data.several_inputs:
             of_inputs = [_without_actions(finding) for finding in of_inputs]
         found += of_inputs

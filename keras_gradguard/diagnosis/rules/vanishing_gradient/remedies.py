@@ -80,8 +80,15 @@ def _smaller_steps(run):
     Normalization and attention do, so that no depth explains a gradient that
     vanishes there; steps so large that they ruin the weights do.
     """
-    kinds = [str(info.get("class")) for info in run.layers.values()]
-    held = any("Normalization" in k or k == "EinsumDense" for k in kinds)
+    held = any(
+        "Normalization" in str(info.get("class"))
+        # Those of attention have no activation.
+        or (
+            info.get("class") == "EinsumDense"
+            and info.get("activation") in (None, "linear")
+        )
+        for info in run.layers.values()
+    )
     usual = RANGES.get(run.optimizer.name, (0, 0, float("inf")))[2]
     if not held or not (run.learning_rate or 0) > LARGE_RATE * usual:
         return []

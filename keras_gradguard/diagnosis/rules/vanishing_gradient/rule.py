@@ -115,6 +115,9 @@ class VanishingGradient(Rule):
             return []
         logs = log_profile(trace)
         ratio = _ratio_to_later(logs)
+        # One output is not on the way back from another.
+        ends = {output.layer for output in trace.run.outputs}
+        ratio[:, np.isin(trace.layers[mask], list(ends))] = 0.0
         progress = Progress.of(trace)
         learning = Learning.of(trace)
         good, blind = learning.by_block(blocks)
@@ -198,6 +201,8 @@ class VanishingGradient(Rule):
         reach = np.maximum.accumulate(norms)[:-1]
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(later > 0, reach / later, 1.0)
+        ends = {output.layer for output in start.run.outputs}
+        ratio[np.isin(paths[:-1], list(ends))] = 1.0
         worst = int(np.argmin(ratio))
         if ratio[worst] >= AT_START:
             return []
