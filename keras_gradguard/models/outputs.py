@@ -106,7 +106,7 @@ def describe(node, loss):
         `Output`.
     """
     activation, units, name, kind, end = None, None, "", "", ""
-    behind = {}
+    behind: dict[str, str] = {}
     known, scale, offset = True, 1.0, 0.0
     while node is not None:
         layer = node.layer

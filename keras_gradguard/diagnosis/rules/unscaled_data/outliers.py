@@ -51,8 +51,8 @@ def judge_outliers(trace, output):
             },
             message=(
                 f"A few targets are far larger than the rest: {number(largest)}"
-                f", where others are around {number(usual)}. The loss is that of "
-                "these rows, and so is each step."
+                f", where others are around {number(usual)}. The loss is that "
+                "of these rows, and so is each step."
             ),
             remedies=[
                 changes.words(
