@@ -38,6 +38,14 @@ _SHAPE_ONLY = (
     _L.Cropping2D,
     _L.Cropping3D,
 )
+# What they pass on is no probability any more.
+_CHANGING = (
+    _L.Dropout,
+    _L.AlphaDropout,
+    _L.GaussianDropout,
+    _L.GaussianNoise,
+    *graph.NORMALIZATIONS,
+)
 _SETTINGS = (
     "clipnorm",
     "clipvalue",
@@ -98,6 +106,7 @@ def describe(node, loss):
         `Output`.
     """
     activation, units, name, kind, end = None, None, "", "", ""
+    behind: dict[str, str] = {}
     known, scale, offset = True, 1.0, 0.0
     while node is not None:
         layer = node.layer
@@ -105,6 +114,9 @@ def describe(node, loss):
             offset = offset + scale * float(np.mean(layer.offset))
             scale *= float(layer.scale)
         inner = node.inner
+        if activation is None and not behind and isinstance(layer, _CHANGING):
+            behind = {"behind": layer_path(layer)}
+            behind["behind_kind"] = type(layer).__name__
         own = activation_name(inner)
         if activation is None and known and own is not None:
             passes = own == "linear" and not hasattr(inner, "kernel")
@@ -127,6 +139,7 @@ def describe(node, loss):
         activation_layer="" if end == name else end,
         scale=scale,
         offset=offset,
+        **behind,
         **_loss_facts(loss),
     )
 

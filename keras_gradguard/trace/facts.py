@@ -108,6 +108,9 @@ class Output:
         offset: What is added to it there.
         activation_layer: Path of the layer that is this activation, where it
             is one of its own.
+        behind: Path of a dropout or a normalization that comes last, behind
+            the activation, or "".
+        behind_kind: Class name of that layer.
     """
 
     layer: str = ""
@@ -119,6 +122,8 @@ class Output:
     scale: float = 1.0
     offset: float = 0.0
     activation_layer: str = ""
+    behind: str = ""
+    behind_kind: str = ""
 
     @property
     def loss_name(self):

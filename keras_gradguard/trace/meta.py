@@ -84,6 +84,8 @@ _SCHEMA = {
             "from_logits": _flag,
             "scale": _number,
             "offset": _number,
+            "behind": is_text,
+            "behind_kind": is_text,
         }
     ],
     "not_recorded": is_text,

@@ -85,9 +85,10 @@ def over_depth(trace):
     if np.count_nonzero(mask) < 3 or not progress.known:
         return None
     logs = log_profile(trace)
-    rise = logs - logs[:, -1:]
+    end = _end(trace, mask, logs)
+    rise = logs - logs[:, end : end + 1]
     # A head without any gradient is another sickness.
-    rise[logs[:, -1] <= LOG_ZERO] = 0.0
+    rise[logs[:, end] <= LOG_ZERO] = 0.0
     window = max(DEPTH["window"], progress.window)
     high = rise > np.log(DEPTH["ratio"])
     seen = count_within(high, window) >= SHARE * window
@@ -106,17 +107,26 @@ def over_depth(trace):
     first, stop = int(blocks.first_step[begin]), int(blocks.last_step[last])
     layers = [str(layer) for layer in names_of[culprits]]
     text = (
-        f"{layers[0]} gets {number(np.exp(means[worst] - means[-1]))} times "
-        f"more gradient than {names_of[-1]} at the output. The norms are "
-        f"{number(np.exp(means[worst]))} and {number(np.exp(means[-1]))}, "
+        f"{layers[0]} gets {number(np.exp(means[worst] - means[end]))} times "
+        f"more gradient than {names_of[end]} at the output. The norms are "
+        f"{number(np.exp(means[worst]))} and {number(np.exp(means[end]))}, "
         "and the loss does not fall. It grows on its way back, above all in "
         f"{names(layers)}. "
         f"Gradient norms from input to output: {profile_text(np.exp(means))}."
     )
     evidence = {
-        "ratio": float(np.exp(means[worst] - means[-1])),
+        "ratio": float(np.exp(means[worst] - means[end])),
         "threshold": DEPTH["ratio"],
         "window": {"first_step": first, "last_step": stop},
     }
     until = int(blocks.last_step[stretch_end(high[:, worst], last)])
     return Growth(layers, first, until, evidence, text, "warning")
+
+
+def _end(trace, mask, logs):
+    """Return where the gradient begins: of several outputs, at the largest."""
+    ends = [output.layer for output in trace.run.outputs]
+    at = np.flatnonzero(np.isin(trace.layers[mask], ends))
+    if len(at) < 2:
+        return logs.shape[1] - 1
+    return int(at[np.argmax(np.nanmedian(logs[:, at], axis=0))])

@@ -1,9 +1,11 @@
-"""Judges along which axis an output or its loss is normalized.
+"""Judges what becomes of an output on its way to the loss.
 
+Along which axis it is normalized, and what comes behind the probabilities.
 That is known from the configuration alone.
 """
 
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import CATEGORICAL
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
@@ -18,6 +20,7 @@ def judge_configuration(output):
       takes the classes along the last axis.
     * A cosine of one number, which is its sign.
     * What `judge_pairing` finds.
+    * A dropout or a normalization behind the probabilities.
 
     Args:
         output: `Output`.
@@ -30,7 +33,41 @@ def judge_configuration(output):
         return [_over_positions(output)]
     if loss == "cosine_similarity" and output.units == 1:
         return [_cosine_of_one(output)]
-    return judge_pairing(output)
+    found = judge_pairing(output)
+    probable = loss in (*CATEGORICAL, *BINARY) and not output.from_logits
+    if not found and output.behind and probable:
+        return [_changed_behind(output)]
+    return found
+
+
+def _changed_behind(output):
+    name = output.behind.rsplit("/", maxsplit=1)[-1]
+    drops = "Normalization" not in output.behind_kind
+    if drops:
+        text = (
+            f"{name} comes behind the probabilities. It changes them at random "
+            "in training, many of them to 0, and the crossentropy of a "
+            "probability of 0 is as large as can be, or NaN, whatever was "
+            "learnt."
+        )
+    else:
+        text = (
+            f"{name} comes behind the probabilities. What it gives is around "
+            f"0 and as often below, so it is none, and {output.loss_name} cuts "
+            "off what lies outside of 0 to 1."
+        )
+    return mismatch(
+        output,
+        "dropped_output" if drops else "normalized_output",
+        text,
+        [
+            changes.leave_out(
+                [output.behind],
+                "It belongs in front of the last layer, if anywhere.",
+            )
+        ],
+        behind=output.behind,
+    )
 
 
 def _over_positions(output):

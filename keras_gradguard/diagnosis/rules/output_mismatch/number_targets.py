@@ -41,6 +41,8 @@ def judge_numbers(output, data):
         if width == 1 or columns == 1:
             return _broadcast(output, data, width, columns)
         return None
+    if output.loss_name == _OF_SIZE and 0 in (data.target_min, data.target_max):
+        return _of_zero(output, data)
     reach = _RANGES.get(output.activation)
     if reach is None:
         return None
@@ -89,6 +91,7 @@ def judge_numbers(output, data):
     )
 
 
+_OF_SIZE = "mean_absolute_percentage_error"
 # Losses that are for numbers above a limit, and why.
 _FROM = {
     "poisson": (0.0, "counts, which are never negative"),
@@ -124,6 +127,25 @@ def judge_counts(output, data):
                 data,
                 "A squared error takes numbers of any sign.",
                 loss="mean_squared_error",
+            )
+        ],
+        **data.target_evidence,
+    )
+
+
+def _of_zero(output, data):
+    return mismatch(
+        output,
+        "percentage_of_zero",
+        f"{output.loss_name} divides by the target, and some targets are 0 "
+        f"(they go from {data.target_range}). Keras divides by a ten-millionth "
+        "there, so these rows make up all of the loss.",
+        [
+            for_numbers(
+                output,
+                data,
+                "An absolute error takes targets of any size.",
+                loss="mean_absolute_error",
             )
         ],
         **data.target_evidence,

@@ -49,6 +49,8 @@ _HOPELESS = (
     "numbers_for_categorical",
     "one_hot_for_one_unit",
     "negative_targets",
+    "dropped_output",
+    "percentage_of_zero",
 )
 _OF_THE_COURSE = (
     learnt.broadcast,

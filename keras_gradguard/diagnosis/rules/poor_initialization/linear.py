@@ -5,7 +5,6 @@ The judgement takes a `Trace` and returns a `Finding`, or None.
 
 import numpy as np
 
-from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.harm import wanting_at
@@ -75,8 +74,7 @@ def for_linear(layers):
     return [
         changes.change_layers(
             f"Give {what} ReLU with He initialization",
-            f"{count(len(layers), 'activation')} between the layers let them "
-            "learn more than a line.",
+            "Layers with no activation between them are one, however many.",
             dict.fromkeys(layers, relu),
         )
     ]

@@ -22,6 +22,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import alike
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
+from keras_gradguard.diagnosis.rules.unscaled_data.outliers import (
+    judge_outliers,
+)
 from keras_gradguard.diagnosis.rules.unscaled_data.several import (
     judge_one_of_several,
 )
@@ -42,6 +45,7 @@ class UnscaledData(Rule):
     * features that differ 100-fold, and pixels up to 255;
     * targets of over 1000, or of over 10 where the first step of plain SGD
       overshoots, or of under 0.01;
+    * a few targets a thousand times as large as the rest;
     * targets of one output of several that is a regression, by the first loss;
     * inputs that are all one number, in all measured batches, or samples that
       are all the same.
@@ -81,6 +85,7 @@ class UnscaledData(Rule):
             found += judge_target_scale(
                 output, facts, optimizer, self.limit("targets")
             )
+            found = found or judge_outliers(trace, output)
         else:
             found += judge_one_of_several(trace, self.limit("targets"))
         of_inputs = judge_inputs(

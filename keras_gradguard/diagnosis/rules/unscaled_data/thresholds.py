@@ -22,6 +22,12 @@ DULL = 0.35
 FEATURE_RATIO, FEATURE_LARGE = 100.0, 20.0
 
 
+# outliers
+# The largest target beside what a quarter of the batches hold; batches that are
+# measured at least, and of these the share that may hold such targets.
+OUTLIERS = {"ratio": 1000.0, "batches": 6, "share": 0.75}
+
+
 # targets
 # A first step of plain SGD that moves the output by this many times its
 # natural scale of 1, for targets that are large.
