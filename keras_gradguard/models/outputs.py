@@ -106,7 +106,7 @@ def describe(node, loss):
         `Output`.
     """
     activation, units, name, kind, end = None, None, "", "", ""
-    behind: dict[str, str] = {}
+    behind, behind_kind = "", ""
     known, scale, offset = True, 1.0, 0.0
     while node is not None:
         layer = node.layer
@@ -115,8 +115,7 @@ def describe(node, loss):
             scale *= float(layer.scale)
         inner = node.inner
         if activation is None and not behind and isinstance(layer, _CHANGING):
-            behind = {"behind": layer_path(layer)}
-            behind["behind_kind"] = type(layer).__name__
+            behind, behind_kind = layer_path(layer), type(layer).__name__
         own = activation_name(inner)
         if activation is None and known and own is not None:
             passes = own == "linear" and not hasattr(inner, "kernel")
@@ -139,7 +138,8 @@ def describe(node, loss):
         activation_layer="" if end == name else end,
         scale=scale,
         offset=offset,
-        **behind,
+        behind=behind,
+        behind_kind=behind_kind,
         **_loss_facts(loss),
     )
 
