@@ -8,6 +8,9 @@ from sklearn.datasets import load_digits
 
 import keras_gradguard as kgg
 
+# Rules are judged here, and no backend.
+pytestmark = pytest.mark.once
+
 KIND = "output_mismatch"
 
 

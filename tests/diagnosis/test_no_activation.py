@@ -10,6 +10,9 @@ from sklearn.datasets import make_circles
 import keras_gradguard as kgg
 from keras_gradguard.models.linear import linear_layers
 
+# Rules are judged here, and no backend.
+pytestmark = pytest.mark.once
+
 
 def circles():
     x, y = make_circles(600, noise=0.05, factor=0.5, random_state=1)

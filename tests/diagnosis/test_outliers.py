@@ -7,6 +7,9 @@ from keras import layers
 
 import keras_gradguard as kgg
 
+# Rules are judged here, and no backend.
+pytestmark = pytest.mark.once
+
 X = np.random.default_rng(0).normal(size=(1000, 6)).astype("float32")
 Y = (X[:, 0] - X[:, 1] * X[:, 2]).astype("float32")
 

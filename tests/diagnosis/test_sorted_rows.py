@@ -7,6 +7,9 @@ from sklearn.datasets import load_digits
 
 import keras_gradguard as kgg
 
+# Rules are judged here, and no backend.
+pytestmark = pytest.mark.once
+
 
 def digits():
     images, numbers = load_digits(return_X_y=True)
