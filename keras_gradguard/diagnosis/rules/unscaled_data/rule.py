@@ -82,10 +82,10 @@ class UnscaledData(Rule):
         output = trace.run.output
         if output is not None:
             optimizer = trace.run.optimizer
-            found += judge_target_scale(
+            # To divide by a spread that is that of a few cures nothing.
+            found += judge_outliers(trace, output) or judge_target_scale(
                 output, facts, optimizer, self.limit("targets")
             )
-            found = found or judge_outliers(trace, output)
         else:
             found += judge_one_of_several(trace, self.limit("targets"))
         of_inputs = judge_inputs(

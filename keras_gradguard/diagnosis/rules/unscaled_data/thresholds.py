@@ -25,7 +25,7 @@ FEATURE_RATIO, FEATURE_LARGE = 100.0, 20.0
 # outliers
 # The largest target beside what a quarter of the batches hold; batches that are
 # measured at least, and of these the share that may hold such targets.
-OUTLIERS = {"ratio": 1000.0, "batches": 6, "share": 0.75}
+OUTLIERS = {"ratio": 1000.0, "batches": 4, "share": 0.75}
 
 
 # targets
