@@ -25,9 +25,11 @@ def judge_outliers(trace, output):
     """
     if output.loss_name not in REGRESSION:
         return []
-    low, high = trace.data("target_min"), trace.data("target_max")
-    mean, std = trace.data("target_mean"), trace.data("target_std")
-    known = np.isfinite(low + high + mean + std)
+    low, high, mean, std = told = [
+        trace.data(f"target_{part}").astype(np.float64)
+        for part in ("min", "max", "mean", "std")
+    ]
+    known = np.isfinite(told).all(axis=0)
     if known.sum() < OUTLIERS["batches"]:
         return []
     size = np.sqrt(np.square(mean[known]) + np.square(std[known]))
