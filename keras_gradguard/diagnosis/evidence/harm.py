@@ -131,6 +131,12 @@ def wanting_at(trace):
     return int(learning.steps[wanting[0]]) if len(wanting) else None
 
 
+def bad_at(trace):
+    """Return the step by which a run fared badly, or else stalled, or None."""
+    seen = harmed_at(trace)
+    return wanting_at(trace) if seen is None else seen
+
+
 def ended_at(trace):
     """Return the last step of a short run that learnt next to nothing, or None.
 

@@ -30,6 +30,11 @@ _ROWS = (
     "rows = [np.asarray(batch[{at}]) for batch in some_batches(x)]\n"
     "rows = np.concatenate(rows)\n"
 )
+# Rows of arrays in any order.
+SHUFFLED = (
+    "order = np.random.default_rng(0).permutation(len(x))\n"
+    "x, y = x[order], y[order]"
+)
 # What takes rows of arrays, and the same for batches.
 _READ = {
     "x[:16], y[:16]": "*some_batches(x, 1)[0][:2]",

@@ -2,12 +2,11 @@
 
 import dataclasses
 
+from keras_gradguard.diagnosis.evidence.harm import bad_at
 from keras_gradguard.diagnosis.evidence.harm import began
 from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import ended_at
 from keras_gradguard.diagnosis.evidence.harm import facts_of
-from keras_gradguard.diagnosis.evidence.harm import harmed_at
-from keras_gradguard.diagnosis.evidence.harm import wanting_at
 from keras_gradguard.diagnosis.rules.output_mismatch import learnt
 from keras_gradguard.diagnosis.rules.output_mismatch import validation
 from keras_gradguard.diagnosis.rules.output_mismatch.axes import (
@@ -131,8 +130,7 @@ class OutputMismatch(Rule):
         if found:
             seen = first
             if not _hopeless(found[0], facts):
-                seen = harmed_at(trace)
-                seen = wanting_at(trace) if seen is None else seen
+                seen = bad_at(trace)
                 seen = ended_at(trace) if seen is None else seen
             if seen is not None:
                 return [dated(trace, f, first, seen) for f in found]

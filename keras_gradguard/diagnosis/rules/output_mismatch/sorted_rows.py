@@ -9,9 +9,9 @@ import dataclasses
 import numpy as np
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis.evidence.harm import harmed_at
-from keras_gradguard.diagnosis.evidence.harm import wanting_at
+from keras_gradguard.diagnosis.evidence.harm import bad_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.remedies.data import SHUFFLED
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import SORTED
@@ -30,11 +30,12 @@ def sorted_rows(trace, output):
     one = trace.run.data.target_shape in ([], [1])
     if output.loss_name not in _BY_NUMBER or not one:
         return None
-    mean, std = trace.data("target_mean"), trace.data("target_std")
-    samples = trace.data("samples")
-    known = np.flatnonzero(
-        np.isfinite(mean + std) & (samples >= SORTED["rows"])
-    )
+    mean, std, samples = told = [
+        trace.data(part).astype(np.float64)
+        for part in ("target_mean", "target_std", "samples")
+    ]
+    enough = np.isfinite(told).all(axis=0) & (samples >= SORTED["rows"])
+    known = np.flatnonzero(enough)
     if len(known) < SORTED["batches"]:
         return None
     mean, within = mean[known], np.square(std[known])
@@ -42,8 +43,7 @@ def sorted_rows(trace, output):
     share = between / max(between + float(np.mean(within)), 1e-12)
     if share < SORTED["share"]:
         return None
-    seen = harmed_at(trace)
-    seen = wanting_at(trace) if seen is None else seen
+    seen = bad_at(trace)
     seen = _unsure_at(trace, mean) if seen is None else seen
     if seen is None:
         return None
@@ -85,14 +85,11 @@ def _unsure_at(trace, mean):
 def _shuffle(run):
     if run.batches:
         code = (
-            "# where the batches are made, before they are: \n"
+            "# where the batches are made, before they are:\n"
             "dataset = dataset.unbatch().shuffle(10_000).batch(32)  # tf.data"
         )
     else:
-        code = (
-            "order = np.random.default_rng(0).permutation(len(x))\n"
-            "x, y = x[order], y[order]"
-        )
+        code = SHUFFLED
     return Remedy(
         "Shuffle the rows",
         "Each batch then holds rows of all classes. `fit` does so where "

@@ -10,10 +10,8 @@ from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
-from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import count_within
-from keras_gradguard.diagnosis.evidence.stretches import judged_layers
-from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.evidence.way import way_gone
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.rules.output_mismatch.learnt import few_first
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
@@ -29,16 +27,9 @@ def unrelated(trace, output):
     known explains it: what is left is that the targets belong to other inputs.
     """
     learning = Learning.of(trace)
-    steps, ratio = trace.measured("update_ratio")
-    ratio = columns(ratio, judged_layers(trace)).astype(np.float64)
-    known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
-    steps, ratio = steps[known], ratio[known]
+    steps, middle, gone = way_gone(trace)
     if not len(learning) or len(steps) < 2:
         return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        middle = median_known(ratio)
-        spans = np.diff(steps, prepend=int(trace.steps[0]))
-        gone = np.cumsum(middle * spans)
     at = np.searchsorted(steps, learning.steps, "right") - 1
     moved = np.where(at >= 0, gone[at], 0.0)
     due = of_plan(trace, *UNRELATED["wait"])

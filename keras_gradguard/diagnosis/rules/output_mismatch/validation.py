@@ -12,6 +12,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.scores import both_scores
 from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.remedies.data import SHUFFLED
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import EPOCHS
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_CHANCE
@@ -96,6 +97,5 @@ def _shuffle():
         "Shuffle before you split",
         "`validation_split` takes the last rows, which of sorted data are "
         "other classes.",
-        "order = np.random.default_rng(0).permutation(len(x))\n"
-        "x, y = x[order], y[order]",
+        SHUFFLED,
     )

@@ -6,13 +6,11 @@ The judgement takes a `Trace` and returns a `Finding`, or None.
 import numpy as np
 
 from keras_gradguard._text import names
-from keras_gradguard.diagnosis.evidence.harm import harmed_at
-from keras_gradguard.diagnosis.evidence.harm import wanting_at
+from keras_gradguard.diagnosis.evidence.harm import bad_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
-from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
-from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.evidence.way import way_gone
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import WENT
 from keras_gradguard.findings.build import in_a_run
@@ -27,14 +25,13 @@ def all_linear(trace):
     learning = Learning.of(trace)
     if not layers or not len(learning) or not len(trace.steps):
         return None
-    seen = harmed_at(trace)
-    seen = wanting_at(trace) if seen is None else seen
+    seen = bad_at(trace)
     norms = trace.layer_norms(0, len(trace.steps))
     finite = np.isfinite(norms[:, judged_layers(trace)]).all()
     if seen is None or learning.at_ceiling[-1] or not finite:
         return None
-    went = _went(trace)
-    if not went > WENT:
+    gone = way_gone(trace)[-1]
+    if len(gone) < 2 or not gone[-1] > WENT:
         return None
     first = int(trace.steps[0])
     return in_a_run(
@@ -46,7 +43,7 @@ def all_linear(trace):
         last_step=max(first, not_learnt_until(trace, seen)),
         evidence={
             "kind": "no_activation",
-            "moved": went,
+            "moved": float(gone[-1]),
             "threshold": WENT,
             "window": {"first_step": first, "last_step": seen},
         },
@@ -78,15 +75,3 @@ def for_linear(layers):
             dict.fromkeys(layers, relu),
         )
     ]
-
-
-def _went(trace):
-    """Return how far the weights went, of their size, step by step."""
-    steps, ratio = trace.measured("update_ratio")
-    ratio = columns(ratio, judged_layers(trace)).astype(np.float64)
-    known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
-    steps, ratio = steps[known], ratio[known]
-    if len(steps) < 2:
-        return 0.0
-    spans = np.diff(steps, prepend=int(trace.steps[0]))
-    return float((median_known(ratio) * spans).sum())
