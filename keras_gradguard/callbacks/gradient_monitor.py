@@ -29,6 +29,7 @@ from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
 from keras_gradguard.diagnosis.rules import left_out
+from keras_gradguard.diagnosis.rules import noted
 from keras_gradguard.diagnosis.rules import said_of
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.exceptions import GradGuardFinding
@@ -628,7 +629,7 @@ class GradientMonitor(WatchingCallback):
 
     def _add_notes(self) -> None:
         """Say what is no finding: layers left out, and where a capsule is."""
-        self._notes = []
+        self._notes = noted(self.rules, self._judged_trace)
         if self.through_time:
             self._notes += not_measured(self._model)
         if self._keeper is not None and self._keeper.written is not None:

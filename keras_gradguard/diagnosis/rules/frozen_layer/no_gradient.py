@@ -7,9 +7,11 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.harm import certain_at_once
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
+from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.code import name_of
 from keras_gradguard.diagnosis.remedies.code import put_layers
 from keras_gradguard.diagnosis.remedies.expressions import call
@@ -55,7 +57,15 @@ def of_all(trace):
     layers = _trained(trace)
     if _zero_products(trace, layers):
         return _zeros(trace, layers, need)
-    text = f"The gradient is exactly zero in every layer at every step: {WHY}"
+    text = "The gradient is exactly zero in every layer at every step: "
+    if certain_at_once(trace):
+        fixes = for_certain()
+        text += (
+            f"{trace.run.output.activation} gives 0 and 1 exactly, where the "
+            "loss has no slope. So what goes into it is too large."
+        )
+        return _finding(trace, "certain_outputs", [], need, text, fixes)
+    text += WHY
     return _finding(
         trace,
         "no_dependence",
@@ -64,6 +74,20 @@ def of_all(trace):
         text,
         for_no_slope(trace.run, facts_of(trace)),
     )
+
+
+def for_certain():
+    """Return remedies for outputs that are 0 and 1 exactly from the start."""
+    return [
+        changes.normalize_inputs(
+            "Inputs of unit scale give an output that is not certain yet."
+        ),
+        changes.convert(
+            "he_relu",
+            "Normalization brings what goes into each layer to unit scale.",
+            normalization="batch",
+        ),
+    ]
 
 
 def for_no_slope(run, facts):

@@ -13,6 +13,7 @@ from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.own_code import weaken_what_layers_add
@@ -285,10 +286,26 @@ def constant_outputs(trace, output):
         f"{number(100 * part)} % of what they should, and the loss is no "
         "lower than that of a constant. The model has learnt the mean of the "
         "targets, and nothing about the inputs.",
-        [*weaken_what_layers_add(trace.run), few_first()],
+        [
+            *weaken_what_layers_add(trace.run),
+            *_of_like_size(trace.run),
+            few_first(),
+        ],
         severity="warning",
         contrast=part,
     )
+
+
+def _of_like_size(run):
+    """Return the remedy for plain steps, which are small on a plateau."""
+    if run.optimizer.name != "SGD":
+        return []
+    return [
+        training.adam(
+            "Its steps are of like size however small the gradient is, so it "
+            "leaves such a plateau sooner."
+        )
+    ]
 
 
 def few_first():

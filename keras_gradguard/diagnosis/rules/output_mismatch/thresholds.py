@@ -14,6 +14,8 @@ EPSILON = 1e-3
 LARGE = 10.0
 # Whole numbers beyond are counts more often than classes.
 MANY_CLASSES = 20
+# Epochs in a row with an accuracy below this, of classes told by their numbers.
+NUMBERED = {"epochs": 3, "accuracy": 0.6}
 
 
 # learnt
