@@ -44,6 +44,7 @@ from detection import kept_again
 from detection import kept_fifth
 from detection import kept_fourth
 from detection import kept_pasted
+from detection import kept_seventh
 from detection import kept_sick
 from detection import kept_sixth
 from detection import kept_third
@@ -187,7 +188,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--all", action="store_true", help="train with each")
-    parser.add_argument("--kept", choices=(*"124567", "advice", "pasted"))
+    parser.add_argument("--kept", choices=(*"1245679", "advice", "pasted"))
     for flag in ("lot", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     parser.add_argument("--out", default="remedies.jsonl")
@@ -205,6 +206,7 @@ def main():
         "5": kept_fourth.SICK,
         "6": kept_fifth.SICK,
         "7": kept_sixth.SICK,
+        "9": kept_seventh.SICK,
         "advice": kept_advice.SICK,
         "pasted": kept_pasted.SICK,
     }[arguments.kept]
