@@ -9,8 +9,9 @@ Each program that does not learn is trained, watched; with `--kept` and a number
 as of `diagnosis_field` those that no rule was made with, with `--lot` those
 alone whose lot is the backend that runs. A program that is in the file already
 is left out.
-`--kept advice`, `--kept pasted`: those written for this question. `detector` is
-the `DeadReLUDetector`; `heal` is what `kgg.heal` gives back, trained on.
+`--kept advice`, `pasted`, `pasted_again`: those written for this question.
+`detector` is the `DeadReLUDetector`; `heal` is what `kgg.heal` gives back,
+trained on.
 
 Every remedy of each cause is run with `exec` in the program, built anew, in the
 names `model`, `x` and `y`: it must run. After the first remedy the program
@@ -44,6 +45,7 @@ from detection import kept_again
 from detection import kept_fifth
 from detection import kept_fourth
 from detection import kept_pasted
+from detection import kept_pasted_again
 from detection import kept_seventh
 from detection import kept_sick
 from detection import kept_sixth
@@ -188,7 +190,9 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--all", action="store_true", help="train with each")
-    parser.add_argument("--kept", choices=(*"1245679", "advice", "pasted"))
+    parser.add_argument(
+        "--kept", choices=(*"1245679", "advice", "pasted", "pasted_again")
+    )
     for flag in ("lot", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
     parser.add_argument("--out", default="remedies.jsonl")
@@ -209,6 +213,7 @@ def main():
         "9": kept_seventh.SICK,
         "advice": kept_advice.SICK,
         "pasted": kept_pasted.SICK,
+        "pasted_again": kept_pasted_again.SICK,
     }[arguments.kept]
     for name, (_, _, program) in programs.items():
         # What no score shows cannot be seen to heal.
