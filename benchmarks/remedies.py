@@ -20,8 +20,8 @@ of what a plain network gains on its data over a constant: of numbers the
 explained variance, of classes what accuracy gains over the most frequent one,
 of yes and no twice the area under the curve, less one.
 
-Where a program has a corrected twin (`right=True`), that one is trained as long
-with the same seed, and half of what it gains is the bar.
+Where a program has a corrected twin (`right=True`, or one in `twins`), that one
+is trained as long with the same seed, and half of what it gains is the bar.
 """
 
 import argparse
@@ -53,6 +53,7 @@ from detection import kept_third
 from detection.field_sick import SICK
 from detection.gains import LEARNT
 from detection.gains import gain
+from detection.twins import TWINS
 
 import keras_gradguard as kgg
 
@@ -97,12 +98,25 @@ def trained(model, x, y, fit):
     return gain(model, x, y)
 
 
+@functools.cache
 def half_of_twin(program, seed):
     """Return half of what the corrected twin gains, or the fixed bar."""
-    if "right" not in inspect.signature(program).parameters:
+    right = TWINS.get(getattr(program, "__name__", ""))
+    if "right" in inspect.signature(program).parameters:
+        right = functools.partial(program, right=True)
+    if right is None:
         return LEARNT
-    model, x, y, fit = build(functools.partial(program, right=True), seed)
+    model, x, y, fit = build(right, seed)
     return trained(model, x, y, fit) / 2
+
+
+def heals(line):
+    """Return whether the first remedy of a line makes its program learn.
+
+    Where a small answer means yes, what is right gains less than nothing.
+    """
+    after, bar = line.get("after", float("nan")), line.get("bar", LEARNT)
+    return after >= bar if bar > 0 else after <= bar
 
 
 def one(name, program, seed, by, every=False):
@@ -254,11 +268,7 @@ def _print(line):
 
 def _score(lines):
     told = [line for line in lines if "first" in line]
-    healed = [
-        line
-        for line in told
-        if line.get("after", -1) >= line.get("bar", LEARNT)
-    ]
+    healed = [line for line in told if heals(line)]
     ran = [line for line in lines if not line["failed"]]
     print(f"\nall remedies run in {len(ran)} of {len(lines)} programs")
     print(f"the first remedy makes {len(healed)} of {len(told)} learn")

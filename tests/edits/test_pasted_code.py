@@ -639,6 +639,37 @@ def test_indices_are_held_within_the_table_of_an_own_layer():
     assert np.isfinite(names["model"].predict(names["x"], verbose=0)).all()
 
 
+def beside_a_size(of_place, top):
+    place, size = keras.Input((1,), dtype="int32"), keras.Input((1,))
+    h = layers.Flatten()(layers.Embedding(8, 4, name="table")(of_place(place)))
+    outputs = layers.Dense(1, name="out")(layers.Concatenate()([h, size]))
+    model = keras.Model([size, place], outputs, name="net")
+    model.compile("adam", "mse")
+    rows = np.arange(top, dtype="int32")[:, None]
+    return model, [rows * 100.0, rows], np.sin(rows)
+
+
+@pytest.mark.once
+def test_of_several_inputs_a_table_gets_rows_for_what_it_looks_up_alone():
+    def make():
+        return beside_a_size(lambda place: place // 2, 60)
+
+    # One batch showed no more than row 11.
+    run = run_info_of(make()[0])
+    (table,) = [path for path in run.layers if path.endswith("table")]
+    (first, *_) = for_nonfinite(run, [table], "index", 11)
+    names = pasted(make, written(run, first).code)
+    assert names["model"].get_layer("table").input_dim == 30
+
+
+@pytest.mark.once
+def test_check_sees_the_largest_index_of_each_input():
+    model, x, y = beside_a_size(lambda place: place, 40)
+    report = kgg.check(model, x, y, batch_size=8)
+    (found,) = [f for f in report.findings if f.evidence["kind"] == "index"]
+    assert list(found.evidence["indices"].values()) == [[39, 8]]
+
+
 @pytest.mark.once
 def test_kernels_are_drawn_anew_wherever_they_are():
     inside = sequential(layers.Dense(8, "relu", name="a"), inputs=(32,))
