@@ -53,7 +53,8 @@ def _all_rows(run, layers):
     Returns:
         Lines of code that go before, and the changes.
     """
-    lines, made, seen = [], {}, "x"
+    lines: list[str] = []
+    made, seen = {}, "x"
     for path, how in layers.items():
         rows = how.get("input_dim")
         if rows is not None and (run.several_inputs or run.batches):
