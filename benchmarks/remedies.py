@@ -122,15 +122,15 @@ def heals(line):
 def one(name, program, seed, by, every=False):
     """Return the line of one program."""
     line = {"name": name, "seed": seed, "by": by, "told": [], "failed": []}
-    line["bar"] = half_of_twin(program, seed)
     model, x, y, fit = build(program, seed)
     if by == "heal":
-        return healed(line, model, x, y, fit)
+        return _with_bar(healed(line, model, x, y, fit), program, seed)
     if by == "check":
         try:
             report = kgg.check(model, x, y)
         except Exception as error:
-            return {**line, "failed": [f"check: {error}"[:200]]}
+            line = {**line, "failed": [f"check: {error}"[:200]]}
+            return {**line, "bar": LEARNT}
     else:
         watch = kgg.GradientMonitor
         if by == "detector":
@@ -161,13 +161,22 @@ def one(name, program, seed, by, every=False):
                 told = f"{remedy.title}: {type(error).__name__}: {error}"
                 line["failed"].append(told[:300])
     if first is None:
-        return line
+        return _with_bar(line, program, seed)
     line["first"], line["code"] = first.title, first.code
     try:
         line["after"] = learnt(program, seed, first.code)
     except Exception as error:
         line["error_after"] = f"{type(error).__name__}: {error}"[:300]
-    return line
+    return _with_bar(line, program, seed)
+
+
+def _with_bar(line, program, seed):
+    """Return a line with its bar; the twin trains where it may decide."""
+    before, after = (line.get(key, 0.0) for key in ("before", "after"))
+    # Nothing gains more than one, so half of it is enough for any bar.
+    sure = after >= 0.5 and not 0.2 < before < 0.5
+    bar = 0.5 if sure else half_of_twin(program, seed)
+    return {**line, "bar": bar}
 
 
 def healed(line, model, x, y, fit):
