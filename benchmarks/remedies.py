@@ -107,7 +107,9 @@ def half_of_twin(program, seed):
     if right is None:
         return LEARNT
     model, x, y, fit = build(right, seed)
-    return trained(model, x, y, fit) / 2
+    half = trained(model, x, y, fit) / 2
+    # Of a twin that gains next to nothing, no half can be told.
+    return half if abs(half) > 0.05 else LEARNT
 
 
 def heals(line):
