@@ -361,6 +361,33 @@ def rate_that_jumps():
     return model, X, Y
 
 
+class Sign(layers.Layer):
+    """Answers one or minus one, and has no slope."""
+
+    def call(self, x):
+        return ops.sign(x)
+
+
+def answers_by_sign():
+    model = sequential(
+        layers.Dense(32, "relu", name="h0"),
+        layers.Dense(1, name="out"),
+        Sign(name="answer"),
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model, X, np.sign(Y)
+
+
+def one_reading_of_a_million():
+    x = X.copy()
+    x[::64] = 999_999
+    model = sequential(
+        layers.Dense(32, "relu", name="h0"), layers.Dense(1, name="out")
+    )
+    model.compile(keras.optimizers.SGD(0.05), "mse")
+    return model, (x - x.min()) / (x.max() - x.min()), Y
+
+
 class Reader(keras.utils.PyDataset):
     """Hands out batches of columns and prices of other scales."""
 
@@ -440,6 +467,8 @@ PROGRAMS = {
     branch_that_stays_shut: ("fit", ('["shut"]',), ("straight",)),
     distance_to_itself: ("fit", ('["apart"]', "def sqrt"), ("uniform",)),
     row_looked_up_by_number: ("fit", ("Choice(2, 6", '"number"'), ()),
+    answers_by_sign: ("fit", ('["answer"]', "def sign"), ("Dense",)),
+    one_reading_of_a_million: ("fit", ("np.percentile(",), ("convert",)),
     rate_that_jumps: ("fit", ("rho=0.8", "learning_rate=0.02"), ("Piece",)),
 }
 

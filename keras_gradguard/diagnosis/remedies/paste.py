@@ -196,6 +196,12 @@ class _Draft:
         told = f"x / {round(one)}" if whole else f"{scale:.6g} * x"
         if self.run.several_inputs:
             told = f"keras.tree.map_structure(lambda x: {told}, x)"
+        elif scale > 1:
+            # Beside a wrong entry that is huge all others are tiny.
+            self.lines.append(
+                "most = 10 * np.percentile(np.abs(x[x != 0]), 95)"
+            )
+            told = f"{scale:.6g} * np.clip(x, -most, most)"
         self.lines.append(f"x = {told}  {_DATA}")
 
     # Layers
