@@ -57,23 +57,16 @@ def of_all(trace):
     layers = _trained(trace)
     if _zero_products(trace, layers):
         return _zeros(trace, layers, need)
-    text = "The gradient is exactly zero in every layer at every step: "
+    kind, why = "no_dependence", WHY
+    fixes = for_no_slope(trace.run, facts_of(trace))
     if certain_at_once(trace):
-        fixes = for_certain()
-        text += (
+        kind, fixes = "certain_outputs", for_certain()
+        why = (
             f"{trace.run.output.activation} gives 0 and 1 exactly, where the "
             "loss has no slope. So what goes into it is too large."
         )
-        return _finding(trace, "certain_outputs", [], need, text, fixes)
-    text += WHY
-    return _finding(
-        trace,
-        "no_dependence",
-        [],
-        need,
-        text,
-        for_no_slope(trace.run, facts_of(trace)),
-    )
+    text = f"The gradient is exactly zero in every layer at every step: {why}"
+    return _finding(trace, kind, [], need, text, fixes)
 
 
 def for_certain():

@@ -81,11 +81,11 @@ def same_ends_at_start(start):
             size = float(values.std())
             spread = float(values.std(axis=0).max(initial=0))
             alike = _alike_at_the_end(came)
-            if spread < ENDS["spread"] * size and alike != 0:
+            if spread < ENDS["at_start"] * size and alike != 0:
                 evidence = {
                     "kind": "same_ends",
                     "spread": spread / size,
-                    "threshold": ENDS["spread"],
+                    "threshold": ENDS["at_start"],
                 }
                 text = (
                     f"{layer.path} gives the same for all of {len(values)} "
