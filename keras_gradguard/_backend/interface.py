@@ -682,6 +682,9 @@ class Backend(Protocol):
     def Flag(self, name, raised):
         """Make a `Flag`."""
 
+    def Scratch(self, values):
+        """Make a `Scratch`."""
+
     # Loops that are not `fit`
 
     def loop_ring(self, rows, columns, optimizer, name):
