@@ -1,7 +1,11 @@
 """torch: large tensors piece by piece, so that little memory is taken."""
 
+import torch
+
 # Entries of the smallest piece: one mebibyte of float32, which a cache holds.
 SMALLEST = 1 << 18
+# Entries of a piece of which several copies stand side by side.
+_CACHED = 1 << 15
 # A piece takes less than a hundredth of what it is a piece of.
 _SHARE = 1 << 7
 
@@ -71,3 +75,30 @@ def _rows(tensor, size):
         cut = row.numel() > size and row.dim()
         found += _rows(row, size) if cut else [row]
     return found
+
+
+# What the interface offers
+
+
+def slices(tensors, axis):
+    # Each operation on the host makes a tensor of its own.
+    first = tensors[0]
+    if _is_whole(first):
+        return [tuple(tensors)]
+    length = first.shape[axis]
+    size = max(1, _CACHED * length // first.numel())
+    parts = [tensor.split(size, dim=axis) for tensor in tensors]
+    return list(zip(*parts, strict=True))
+
+
+def entries(tensor):
+    return [tensor] if _is_whole(tensor) else of(tensor, _CACHED)
+
+
+def _is_whole(tensor):
+    return (
+        not isinstance(tensor, torch.Tensor)  # the host's
+        or not on_host(tensor)
+        or tensor.numel() <= _CACHED
+        or torch.compiler.is_compiling()
+    )
