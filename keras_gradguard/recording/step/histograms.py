@@ -47,13 +47,13 @@ def _counts(tensor, xla):
     parts = _backend.current().entries(tensor)
     if len(parts) == 1:
         shown = _exponents(tensor)
-        top = _top(*shown)
-        counts = _slot_counts(*shown, top, xla)
+        top = _top(shown)
+        counts = _slot_counts(shown, top, xla)
     else:
         # To work them out twice takes less memory than to keep them.
-        tops = [_top(*_exponents(part)) for part in parts]
+        tops = [_top(_exponents(part)) for part in parts]
         top = ops.max(ops.stack(tops, axis=0))
-        found = [_slot_counts(*_exponents(part), top, xla) for part in parts]
+        found = [_slot_counts(_exponents(part), top, xla) for part in parts]
         counts = ops.sum(ops.stack(found, axis=0), axis=0)
     counts = ops.cast(counts, "float32")
     top = ops.reshape(ops.cast(top - _BIAS, "float32"), (1,))
@@ -69,14 +69,15 @@ def _exponents(tensor):
     return bits, ops.right_shift(magnitude, np.int32(_MANTISSA_BITS))
 
 
-def _top(bits, exponent):
+def _top(shown):
     """The largest exponent of a number; 0 where there is none."""
-    del bits
+    _, exponent = shown
     return ops.max(ops.where(ops.equal(exponent, _SPECIAL), 0, exponent))
 
 
-def _slot_counts(bits, exponent, top, xla):
+def _slot_counts(shown, top, xla):
     """Integers (`_ZERO`,): entries in each bin, and those not finite."""
+    bits, exponent = shown
     nonfinite = ops.equal(exponent, _SPECIAL)
     zero = ops.equal(exponent, 0)
     slots = ops.minimum(top - exponent, OCTAVES - 1)
