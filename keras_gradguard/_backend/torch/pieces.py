@@ -2,8 +2,10 @@
 
 import torch
 
-# Entries of the smallest piece: one mebibyte of float32, which a cache holds.
-SMALLEST = 1 << 18
+# Entries of a piece on the host: 256 KiB of float32.
+SMALLEST = 1 << 16
+# Of the smallest elsewhere, where each piece costs a few kernels.
+_SMALLEST_AWAY = 1 << 18
 # Entries of a piece of which several copies stand side by side.
 _CACHED = 1 << 15
 # A piece takes less than a hundredth of what it is a piece of.
@@ -21,8 +23,7 @@ def size_for(tensors):
         return SMALLEST
     if on_host(tensors[0]):
         return SMALLEST
-    # Elsewhere each piece costs a few kernels.
-    return max(SMALLEST, sum(t.numel() for t in tensors) // _SHARE)
+    return max(_SMALLEST_AWAY, sum(t.numel() for t in tensors) // _SHARE)
 
 
 def flat(tensor):
