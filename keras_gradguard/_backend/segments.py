@@ -5,9 +5,6 @@ import functools
 import numpy as np
 from keras import ops
 
-from keras_gradguard import _backend
-from keras_gradguard._backend.kernels import SMALL
-
 
 class Segments:
     """Parts of an axis that lie side by side.
@@ -75,8 +72,6 @@ class Segments:
     def _reduced(self, reduce, ufunc, values, nothing):
         """Each part reduced to a number."""
         if self._xp is ops:
-            if self._is_long and not _backend.current().compiles_steps():
-                return self._one_by_one(reduce, values, nothing)
             return reduce(self._rows(values, nothing), axis=-1)
         shape = *values.shape[:-1], len(self.sizes)
         result = np.full(shape, nothing, values.dtype)
@@ -85,22 +80,6 @@ class Segments:
             starts = self._starts[filled]
             result[..., filled] = ufunc.reduceat(values, starts, axis=-1)
         return result
-
-    @property
-    def _is_long(self):
-        """Whether the rows would take memory, where they are kept."""
-        return len(self.sizes) * int(self.sizes.max(initial=0)) > SMALL
-
-    def _one_by_one(self, reduce, values, nothing):
-        """Each part reduced by an operation of its own."""
-        ends = (self._starts + self.sizes).tolist()
-        found = [
-            reduce(values[..., start:end], axis=-1)
-            if end > start
-            else ops.full_like(values[..., 0], nothing)
-            for start, end in zip(self._starts.tolist(), ends, strict=True)
-        ]
-        return ops.stack(found, axis=-1)
 
     def _rows(self, values, nothing):
         """The parts as rows `(..., parts, longest)`, filled up."""
