@@ -164,8 +164,9 @@ def record_shardings(model):
 def hold_state(model, result):
     """Give Keras's trainer on JAX the state that a train function returned.
 
-    `fit` has done it since 3.0 when the function returns, and syncs it at the end. The
-    state from before is gone by then: without this, so are the weights.
+    `fit` has done it since 3.0, when the function returns, and syncs it at the
+    end. The state from before is gone by then; without this, so are the
+    weights.
 
     Args:
         model: A Keras model that is being trained.
