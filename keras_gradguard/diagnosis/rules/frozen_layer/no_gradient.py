@@ -73,7 +73,7 @@ def for_no_slope(run, facts):
         run: `RunInfo` of the run or the model.
         facts: `DataFacts`, or None if nothing is known of the data.
     """
-    return [
+    found = [
         Remedy(
             "Compute the loss from the outputs themselves",
             "A step has no slope: round, argmax, casts and comparisons belong "
@@ -82,6 +82,11 @@ def for_no_slope(run, facts):
         ),
         pass_through(run, []),
     ]
+    cut = any(told["names"] for told in run.own_cuts.values())
+    if run.own_loss is None and cut:
+        # Keras's loss has a slope: what rounds is in a layer.
+        found = [pass_through(run, list(run.layers))]
+    return found
 
 
 def of_one_row(trace):
@@ -147,9 +152,11 @@ def of_some(trace):
 
 def _cut_off(trace, count, certain=False):
     """Judge the first `count` records; maybe what cannot wake up alone."""
+    if len(trace.steps) < count:
+        return None
     missing = unreached(trace)
     mask = judged_layers(trace) | missing
-    if len(trace.steps) < count or not mask.any() or _closed(trace):
+    if not mask.any() or _closed(trace):
         return None
     first = np.where(missing, 0.0, trace.layer_norms(0, count))[:, mask]
     zero = (first == 0).all(axis=0)
