@@ -181,17 +181,6 @@ def learned_words_are_numbers():
 
 
 @twin
-def encoder_behind_one_hot():
-    x, _ = digits()
-    inputs = keras.Input((64,))
-    code = layers.Dense(32, "relu", name="encoder")(inputs)
-    code = layers.Dense(6, name="code")(code)
-    out = layers.Dense(32, "relu")(Chosen(6)(code))
-    model = keras.Model(inputs, layers.Dense(64, "sigmoid")(out))
-    return ready(model, _opt.RMSprop(2e-3), "mse", x, x, epochs=12)
-
-
-@twin
 def rate_of_one_over_steps():
     return kept_sick.classes(_opt.SGD(1e-3), (40, "relu"), epochs=25)
 

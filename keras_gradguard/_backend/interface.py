@@ -345,6 +345,24 @@ class Backend(Protocol):
     def batch_sizes(self, tensors):
         """Length of the first axis of each tensor, float32 of shape `(n,)`."""
 
+    def slices(self, tensors, axis):
+        """Cut tensors where each operation on them takes memory.
+
+        Args:
+            tensors: List of tensors of equal shape.
+            axis: Int. Which axis is cut.
+
+        Returns:
+            List of tuples of views, one of each tensor: what is worked out
+            for a tuple takes little memory. A single one where nothing is.
+        """
+
+    def entries(self, tensor):
+        """List of views that hold each entry once, in any order and shape.
+
+        What is worked out for one of them takes little memory.
+        """
+
     def bits(self, tensor):
         """The bits of a float32 tensor as int32."""
 

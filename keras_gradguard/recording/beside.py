@@ -115,15 +115,20 @@ class Beside:
         if any(self._parts.work(*parts) for parts in self._parts_of):
             args, vectors = self._pass.look(args, before)
         result = function(*args)
-        errors, self._errors = self._errors, None
-        for parts, error in errors:
-            self._parts.fail(parts, error)
-        vectors = [
-            guard(parts, self._pass.take, vector)
-            for parts, vector in zip(self._parts_of, vectors, strict=True)
-        ]
-        if before is not None:
-            guard(_WEIGHTS, self._compare, model, result, before)
+        try:
+            errors, self._errors = self._errors, None
+            for parts, error in errors:
+                self._parts.fail(parts, error)
+            vectors = [
+                guard(parts, self._pass.take, vector)
+                for parts, vector in zip(self._parts_of, vectors, strict=True)
+            ]
+            if before is not None:
+                guard(_WEIGHTS, self._compare, model, result, before)
+        except BaseException:
+            # Ctrl-C, most likely while this waits for the device.
+            keras_private.hold_state(model, result)
+            raise
         return result, vectors
 
     def _fail(self, parts, error):

@@ -134,6 +134,15 @@ def logarithm_of_negative_targets():
     return model, X, Y
 
 
+def far_values_have_no_chance():
+    def loss(y, given):
+        return -ops.log(ops.exp(-ops.square(60 * (y - given)) / 2))
+
+    model = small(1)
+    model.compile(keras.optimizers.Adam(0.01), loss)
+    return model, X, Y
+
+
 SERIES = np.repeat(X[:, :1, None], 12, axis=1)
 
 
@@ -467,6 +476,7 @@ PROGRAMS = {
     branch_that_stays_shut: ("fit", ('["shut"]',), ("straight",)),
     distance_to_itself: ("fit", ('["apart"]', "def sqrt"), ("uniform",)),
     row_looked_up_by_number: ("fit", ("Choice(2, 6", '"number"'), ()),
+    far_values_have_no_chance: ("check", ("mean_squared_error",), ("Adam",)),
     answers_by_sign: ("fit", ('["answer"]', "def sign"), ("Dense",)),
     one_reading_of_a_million: ("fit", ("np.percentile(",), ("convert",)),
     rate_that_jumps: ("fit", ("rho=0.8", "learning_rate=0.02"), ("Piece",)),

@@ -69,3 +69,5 @@ from keras_gradguard._backend.single import over_processes
 from keras_gradguard._backend.single import reduce_over_replicas
 from keras_gradguard._backend.single import replica
 from keras_gradguard._backend.single import replicas
+from keras_gradguard._backend.whole import entries
+from keras_gradguard._backend.whole import slices

@@ -65,3 +65,5 @@ from keras_gradguard._backend.tensorflow.values import on_host
 from keras_gradguard._backend.tensorflow.values import read
 from keras_gradguard._backend.tensorflow.values import take_flat
 from keras_gradguard._backend.tensorflow.values import to_numpy
+from keras_gradguard._backend.whole import entries
+from keras_gradguard._backend.whole import slices

@@ -35,6 +35,8 @@ from keras_gradguard._backend.torch.norms import zero_fractions
 from keras_gradguard._backend.torch.operations import operation_scope
 from keras_gradguard._backend.torch.operations import operations
 from keras_gradguard._backend.torch.outbox import Outbox
+from keras_gradguard._backend.torch.pieces import entries
+from keras_gradguard._backend.torch.pieces import slices
 from keras_gradguard._backend.torch.processes import over_processes
 from keras_gradguard._backend.torch.processes import process
 from keras_gradguard._backend.torch.ring import Ring

@@ -7,6 +7,8 @@ import torch
 
 from keras_gradguard._backend.torch import pieces
 
+# Positions that are looked up together.
+_AT_ONCE = 1 << 13
 # The float dtypes that NumPy has, too.
 _IN_NUMPY = (torch.float16, torch.float32, torch.float64)
 
@@ -37,8 +39,12 @@ def take_flat(tensor, positions):
     flat = tensor.reshape(-1)
     if positions is None:
         return flat
-    chosen = torch.as_tensor(positions, dtype=torch.int64, device=flat.device)
-    return flat[chosen]
+    # Positions have to be int64: not all of them at once.
+    found = [
+        flat[torch.as_tensor(part, dtype=torch.int64, device=flat.device)]
+        for part in np.array_split(positions, 1 + len(positions) // _AT_ONCE)
+    ]
+    return torch.cat(found) if len(found) > 1 else found[0]
 
 
 def batch_sizes(tensors):

@@ -19,6 +19,9 @@ from keras_gradguard.recording.step import side_by_side
 _TOGETHER = AT_ONCE // 2
 _OF_INPUTS = "samples", "size", "sum", "scatter"
 
+# How many numbers a cell has: the same for all.
+_SIZES = "size", "samples"
+
 # In the step: sums over what makes one cell. They are kept as dicts, which
 # leave a function of JAX as they are; small tensors are kept whole.
 
@@ -34,7 +37,7 @@ def sums_of_inputs(tensor):
     """
     if side_by_side.is_small(tensor):
         return tensor
-    return _Reduction(tensor, -1).sums()
+    return _by_slices(tensor, lambda part: _Reduction(part, -1).sums())
 
 
 def same_as_input(site, sums):
@@ -63,6 +66,11 @@ def sums_of_outputs(site, tensor):
     """
     if side_by_side.is_small(tensor):
         return tensor
+    return _by_slices(tensor, lambda part: _of_outputs(site, part))
+
+
+def _of_outputs(site, tensor):
+    """The sums of a slice."""
     reduction = _Reduction(tensor, site.unit_axis)
     sums, values = reduction.sums(), reduction.values
     sums["nonzero"] = reduction.sum(reduction.scratch.nonzero())
@@ -77,6 +85,30 @@ def sums_of_outputs(site, tensor):
         low, high = site.bounds
         sums["beyond"] = reduction.sum(_beyond(values, low, high, ops))
     return sums
+
+
+def _by_slices(tensor, sums_of):
+    """Reduce a tensor slice by slice, none of which shares a cell.
+
+    Args:
+        tensor: Tensor of any shape.
+        sums_of: Function that returns the dict of sums of a slice.
+    """
+    rank = len(tensor.shape)
+    # Samples of a table are added up, so its columns are what is apart.
+    axis = 1 if rank == 2 else 0
+    parts = [(tensor,)]
+    if rank > 1:
+        parts = _backend.current().slices([tensor], axis)
+    found = [sums_of(part) for (part,) in parts]
+    if len(found) == 1:
+        return found[0]
+    return {
+        name: value
+        if name in _SIZES
+        else ops.concatenate([sums[name] for sums in found], axis=axis)
+        for name, value in found[0].items()
+    }
 
 
 class _Reduction:

@@ -59,9 +59,16 @@ def judge(start, tell):
             {"kind": "loss_at_start", "loss": str(gradient.loss)},
             f"The loss is {gradient.loss} for the first batch, before any "
             f"training. All inputs and targets are finite.{what}",
-            for_nonfinite(start.run, [], clue or "layer"),
+            _remedies(start, [], clue or "layer"),
         )
     ]
+
+
+def _remedies(start, layers, clue):
+    if clue == "loss":
+        # Finite outputs gave it: no layer is spared, and none to blame.
+        layers = list(start.run.layers)
+    return for_nonfinite(start.run, layers, clue, facts=start.facts)
 
 
 def _first_gradient(start, tell, bad):
@@ -91,7 +98,7 @@ def _first_gradient(start, tell, bad):
             "origin": clue,
         },
         message + what,
-        for_nonfinite(start.run, bad, clue, facts=start.facts),
+        _remedies(start, bad, clue),
     )
 
 
