@@ -621,12 +621,26 @@ class Look(layers.Layer):
         return *shape[:-1], self.parts[2].units
 
 
+class Places(layers.Layer):
+    """Adds a row of its own to each place."""
+
+    def __init__(self, count, width):
+        super().__init__()
+        self.table = layers.Embedding(count, width)
+        self.count = count
+
+    def build(self, shape):
+        self.table.build((None, self.count))
+
+    def call(self, x):
+        return x + self.table(ops.arange(self.count)[None])
+
+
 @case("A11", "saturated_activation", "frozen_layer", "vanishing_gradient")
 def scores_a_thousand_times_too_large(right=False):
     x, y = data.phrases()
     words = keras.Input((20,), dtype="int32")
-    places = layers.Embedding(20, 24)(ops.arange(20)[None])
-    h = layers.Embedding(25, 24)(words) + places
+    h = Places(20, 24)(layers.Embedding(25, 24)(words))
     h = h + Look(24, 0.2 if right else 1e3)(10 * h)
     h = layers.Dense(64, "relu")(h)
     model = keras.Model(words, layers.Dense(25, "softmax")(h))
