@@ -224,9 +224,53 @@ def test_an_output_that_counts_for_nothing_is_named(heavy):
     assert found.evidence["output"] == "price"
     assert found.layers == ["price"]
     exec(found.remedies[0].code, {"model": model, "keras": keras})
-    assert "'again': 0." in found.remedies[0].code.replace('"', "'")
+    told_anew = found.remedies[0].code.rpartition('"again": ')[2]
+    assert 0.1 < float(told_anew.partition(",")[0]) < 10
     _, _, report = price_and_more({"again": 1.0, "price": 1.0}, 0.01)
     assert "outvoted" not in kinds_of(report)
+
+
+class FarBelow(layers.Layer):
+    """A rectifier of one's own that may start where it gives nothing."""
+
+    def __init__(self, start, kind, **kwargs):
+        super().__init__(**kwargs)
+        self.start, self.kind = start, kind
+
+    def build(self, shape):
+        self.kernel = self.add_weight((shape[-1], 32), name="kernel")
+        start = keras.initializers.Constant(self.start)
+        self.bias = self.add_weight((32,), start, name="bias")
+
+    def call(self, x):
+        return self.kind(ops.matmul(x, self.kernel) + self.bias)
+
+
+@pytest.mark.parametrize(
+    ("start", "kind", "front", "then"),
+    [
+        (-9.0, ops.relu, False, "relu"),
+        (-20.0, ops.relu6, True, "tanh"),
+        (-500.0, ops.sigmoid, False, "relu"),
+    ],
+)
+def test_an_own_layer_that_gives_nothing_is_drawn_anew(
+    start, kind, front, then
+):
+    x = np.concatenate([X[:, 0, :1], X[:, 1, 1:]], -1)
+    keras.utils.set_random_seed(1)
+    first = [layers.Dense(16, "tanh")] if front else []
+    own = FarBelow(start, kind, name="below")
+    rest = [layers.Dense(16, then), layers.Dense(1)]
+    model = keras.Sequential([keras.Input((3,)), *first, own, *rest])
+    adam = keras.optimizers.Adam
+    report = told(model, x, Z, adam(0.01), "mse")
+    assert first_of(report) == ("frozen_layer", "gives_nothing")
+    found = report.ranked[0]
+    assert found.layers[0].endswith("below")
+    assert seen_at(report) < 0.1
+    exec(found.remedies[0].code, {"model": model, "keras": keras})
+    assert told(model, x, Z, adam(0.01), "mse").findings == []
 
 
 def test_a_decay_of_a_few_percent_a_step_is_told_at_once():
