@@ -48,8 +48,9 @@ def mixed_rows(trace, output):
         return None
     first, last = norms[:, trained[0]], norms[:, trained[-1]]
     with np.errstate(all="ignore"):
-        whole = np.nanmedian(first / last) >= MIXED["back"]
-    if not whole:
+        back = first / last
+    back = back[np.isfinite(back)]
+    if not len(back) or np.median(back) < MIXED["back"]:
         return None
     found = mismatch(
         output,

@@ -106,7 +106,8 @@ def _rises(trace, guess):
     loss = trace.extra.get("loss")
     if loss is None:
         return False
-    low, high = loss < guess / 2, loss > guess
+    with np.errstate(invalid="ignore"):
+        low, high = loss < guess / 2, loss > guess
     side = np.where(low, -1, np.where(high, 1, 0))
     turns = side[side != 0]
     return int((np.diff(turns) > 0).sum()) >= SORTED["rises"]

@@ -37,6 +37,7 @@ def judge_other_inputs(trace):
     first = str(trace.run.data.input_layer)
     with np.errstate(invalid="ignore"):
         huge = (came[0] >= HUGE_INPUT) & (came[0] > MADE * before)
+    huge &= np.isfinite(came[0])
     huge &= np.array([str(site) != first for site in trace.sites])
     if not huge.any():
         return []

@@ -30,9 +30,12 @@ def outvoted(trace):
     weights = _weights(trace.run, known)
     if weights is None or not np.isfinite(losses).all() or not len(losses):
         return None
-    sizes = np.abs(losses * weights)
-    share = sizes / np.maximum(sizes.sum(axis=1, keepdims=True), 1e-30)
-    fallen = 1 - losses / np.maximum(losses[:1], 1e-30)
+    with np.errstate(all="ignore"):
+        sizes = np.abs(losses * weights)
+        share = sizes / np.maximum(sizes.sum(axis=1, keepdims=True), 1e-30)
+        fallen = 1 - losses / np.maximum(losses[:1], 1e-30)
+    if not np.isfinite(share).all() or not np.isfinite(fallen).all():
+        return None
     epoch = np.arange(len(losses)) + 1
     late = epoch >= OUTVOTED["epochs"]
     if plan is not None and len(trace.steps):
