@@ -122,6 +122,28 @@ class Outbox(Protocol):
         """Drop what nobody took."""
 
 
+class Scratch(Protocol):
+    """What is worked out of each entry of a tensor, for a sum at once.
+
+    Args:
+        values: Float32 tensor without a gradient. What the methods return has
+            its shape, and holds until the next of them is called.
+    """
+
+    def squared(self, center):
+        """Squares of what each entry is off.
+
+        Args:
+            center: Tensor of a shape that fits.
+        """
+
+    def nonzero(self):
+        """1 where an entry is not zero."""
+
+    def magnitude(self):
+        """Absolute values."""
+
+
 class Flag(Protocol):
     """What the host tells a step that may be compiled already.
 
@@ -302,6 +324,19 @@ class Backend(Protocol):
         Returns:
             List of NumPy arrays. None where some are with an accelerator or
             another process, or where nothing would be compiled.
+        """
+
+    def at_hand(self, structure):
+        """A step's own tensors as arrays, where no one waits for them.
+
+        So it is where operations run one by one, on the host.
+
+        Args:
+            structure: Nested dicts, lists and tuples, of tensors and others.
+
+        Returns:
+            The same of NumPy arrays, which are not to be kept. None where it
+            is not so.
         """
 
     def take_flat(self, tensor, positions):
@@ -646,6 +681,9 @@ class Backend(Protocol):
 
     def Flag(self, name, raised):
         """Make a `Flag`."""
+
+    def Scratch(self, values):
+        """Make a `Scratch`."""
 
     # Loops that are not `fit`
 

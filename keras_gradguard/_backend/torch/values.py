@@ -5,6 +5,8 @@ import functools
 import numpy as np
 import torch
 
+from keras_gradguard._backend.torch import pieces
+
 # The float dtypes that NumPy has, too.
 _IN_NUMPY = (torch.float16, torch.float32, torch.float64)
 
@@ -71,6 +73,35 @@ def to_numpy(tensor):
 def on_host(tensors):
     del tensors
     return None  # nothing is compiled
+
+
+def at_hand(structure):
+    # A tensor of a kind of its own may not be read as memory.
+    if torch.compiler.is_compiling():
+        return None
+    try:
+        return _views(structure)
+    except _NotAtHandError:
+        return None
+
+
+class _NotAtHandError(Exception):
+    """A tensor is elsewhere."""
+
+
+def _views(structure):
+    if isinstance(structure, dict):
+        return {name: _views(part) for name, part in structure.items()}
+    if isinstance(structure, list | tuple):
+        return [_views(part) for part in structure]
+    if not isinstance(structure, torch.Tensor):
+        return structure
+    plain = type(structure) in (torch.Tensor, torch.nn.Parameter)
+    if not plain or not pieces.on_host(structure):
+        raise _NotAtHandError
+    if structure.layout != torch.strided or structure.is_complex():
+        raise _NotAtHandError
+    return to_numpy(structure)
 
 
 def compiles_steps():

@@ -27,11 +27,13 @@ def of_call(site, inputs, outputs):
         Tuple of what is kept of inputs, maybe None, and outputs: small tensors
         as they are, sums of others.
     """
-    known = hasattr(inputs, "dtype")
-    return (
-        cells_lib.sums_of_inputs(inputs) if known else None,
-        cells_lib.sums_of_outputs(site, outputs),
-    )
+    gave = cells_lib.sums_of_outputs(site, outputs)
+    took = None
+    if inputs is outputs:  # of an activation that changes nothing
+        took = cells_lib.same_as_input(site, gave)
+    if took is None and hasattr(inputs, "dtype"):
+        took = cells_lib.sums_of_inputs(inputs)
+    return took, gave
 
 
 def over_samples(seen):
