@@ -61,6 +61,9 @@ _EARLY, _EARLY_RECORDS = 0.05, 64
 # those at doublings are as dense.
 _MOST_LOOKED_AT = 20_000
 _SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+# Looks at these shares in any case: a few in a run are not felt, and what is
+# wrong has to be said before half of it is over.
+_SURE_SHARES, _BEFORE = (0.05, 0.1, 0.2), 0.45
 # Epochs shorter than this are not flushed and measured one by one.
 _SHORT_EPOCH = 128
 
@@ -288,7 +291,7 @@ class GradientMonitor(WatchingCallback):
         self._raise = None
         if recording is None:
             recording = recording_of(model, self.update_freq)
-            recording.wanted |= set(self._looks())
+            recording.wanted |= {*self._looks(), *self._looks(_SURE_SHARES)}
         self._reporters = [
             reporter.Guarded(
                 reporter_for(self.verbose if self._outlet.is_chief else 0)
@@ -497,17 +500,20 @@ class GradientMonitor(WatchingCallback):
         )
         look = min(high, max(low, int(_OF_PLAN * plan))) if plan else high
         early = max(_EARLY_RECORDS, int(_EARLY * plan))
+        looks, sure = self._looks(), self._looks(_SURE_SHARES)
         return Judge(
-            self.rules, look, self._outlet.is_alone, early, self._looks()
+            self.rules, look, self._outlet.is_alone, early, looks, sure=sure
         )
 
-    def _looks(self) -> list[int]:
+    def _looks(self, wanted: tuple[float, ...] = _SHARES) -> list[int]:
         """Records by which a share of the plan is over, and was measured."""
         steps = self.params.get("steps") or 0
         plan = (self.params.get("epochs") or 0) * steps
         seen = full_executions(steps, min(plan, _MOST_LOOKED_AT))
-        shares = [share * plan for share in _SHARES]
+        shares = [share * plan for share in wanted]
         found = [[at for at in seen if at >= share][:1] for share in shares]
+        if plan >= _SHORT_EPOCH:
+            found.append([int(_BEFORE * plan)])
         return sorted({at for first in found for at in first})
 
     def _make_table(self) -> Any:

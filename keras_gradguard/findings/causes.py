@@ -32,7 +32,14 @@ _STUCK = ("vanishing_gradient", "frozen_layer", *SYMPTOMS)
 # `exploding_gradient`: what may follow from them, and from what they follow.
 _KINDS = {
     **dict.fromkeys(
-        ("no_dependence", "features", "one_row", "cut_off", "zero_factors"),
+        (
+            "no_dependence",
+            "features",
+            "one_row",
+            "cut_off",
+            "zero_factors",
+            "gives_nothing",
+        ),
         (
             ("vanishing_gradient", *_UNITS, *_LOSS),
             (

@@ -20,6 +20,11 @@ from keras_gradguard.diagnosis.remedies.losses import usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import connect
 from keras_gradguard.diagnosis.remedies.own_code import pass_through
 from keras_gradguard.diagnosis.remedies.own_code import start_at_one
+from keras_gradguard.diagnosis.remedies.own_start import start_anew
+from keras_gradguard.diagnosis.rules.frozen_layer.gives_nothing import (
+    gives_nothing,
+)
+from keras_gradguard.diagnosis.rules.frozen_layer.gives_nothing import in_words
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import CLOSED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MOVED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_ALL
@@ -187,6 +192,11 @@ def _cut_off(trace, count, certain=False):
     told = zero & (missing if certain else _ran(trace))[mask]
     if not told.any():
         return None
+    shut = gives_nothing(trace, {str(layer) for layer in layers[zero]})
+    if shut is not None:
+        cure = start_anew(trace.run, shut)
+        text = in_words(shut)
+        return _finding(trace, "gives_nothing", [shut], count, text, [cure])
     culprits = [str(layer) for layer in layers[told]]
     typical = np.median(first, axis=0)
     last = int(np.flatnonzero(told)[-1])

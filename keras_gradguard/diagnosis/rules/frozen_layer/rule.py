@@ -42,6 +42,8 @@ from keras_gradguard.findings.remedy import Remedy
 class FrozenLayer(Rule):
     """Finds trainable layers whose weights do not change.
 
+    * A layer of the user's own gives the same number for every input, so that
+      nothing comes back through it.
     * Frozen layers give nearly the same for every input, and the run does not
       learn.
     * The gradient is exactly zero in every layer in the first 10 records,

@@ -46,12 +46,15 @@ def broadcast(trace, output):
     """Judge whether targets (n,) and outputs (n, 1) meet in a loss.
 
     Their difference is a table (n, n) of each output with each target, and the
-    least of its squares is the mean of the targets for every input.
+    least of its squares is the mean of the targets for every input. Keras
+    brings both to one rank before a function, but not before a model's own
+    loss, nor before a class derived from `keras.losses.Loss`.
     """
     data = trace.run.data
     target, given = data.target_shape, data.output_shape
     learning = Learning.of(trace)
-    own = trace.run.own_loss == "model"
+    run = trace.run
+    own = run.own_loss == "model" or run.own_code.get("loss_class") is True
     if not own or target is None or given != [*target, 1] or not len(learning):
         return None
     run = learning.steps - int(trace.steps[0])

@@ -16,6 +16,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.axes import (
 from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
     below_zero,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.mixed_rows import (
+    mixed_rows,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.numbered_classes import (
     numbered_classes,
 )
@@ -60,6 +63,7 @@ _OF_THE_COURSE = (
     learnt.bottomless,
     learnt.rare_class,
     same_inputs,
+    mixed_rows,
     sorted_rows,
     validation.foreign_labels,
     learnt.constant_outputs,
@@ -90,6 +94,8 @@ class OutputMismatch(Rule):
     * a class that 1 % of the targets belong to, where nothing else was learnt;
       where samples are weighted, 20 %;
     * batches that all hold the same inputs, with other targets each time;
+    * rows of a batch that all get the same outputs, to the last digits, though
+      the gradient reaches the first layer: something mixes them;
     * batches of one class each, where rows of classes are sorted;
     * outputs that have become the same for every input, where no other cause
       is found; in a train step of one's own, what a last layer of one unit

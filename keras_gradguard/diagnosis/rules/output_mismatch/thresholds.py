@@ -85,11 +85,19 @@ OVERSHOOT = 0.1
 BATCHES = 4
 
 
+# mixed_rows
+# Outputs that differ by less are the same to the last digits; layers with
+# kernels at least, and the gradient of the first of them beside the last's.
+MIXED: dict[str, Any] = {"contrast": 1e-5, "layers": 2, "back": 1e-3}
+
+
 # sorted_rows
 # Rows of a batch and batches that are needed at least, and the share of the
 # targets' variance that lies between batches. Steps after which a run that
-# seems to learn has learnt.
+# seems to learn has learnt. Of one-hot targets, how often the loss rises from
+# half of a guess's to more than that.
 SORTED: dict[str, Any] = {
+    "rises": 3,
     "rows": 8,
     "batches": 8,
     "share": 0.7,

@@ -12,6 +12,7 @@ from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.evidence.soon import flat_at
 from keras_gradguard.diagnosis.evidence.soon import out_of_reach_at
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.rules.exploding_gradient.at_once import at_once
 from keras_gradguard.diagnosis.rules.frozen_layer.features import (
     behind_own_layers,
 )
@@ -22,9 +23,13 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import alike
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
+from keras_gradguard.diagnosis.rules.unscaled_data.other_inputs import (
+    judge_other_inputs,
+)
 from keras_gradguard.diagnosis.rules.unscaled_data.outliers import (
     judge_outliers,
 )
+from keras_gradguard.diagnosis.rules.unscaled_data.outliers import spikes_at
 from keras_gradguard.diagnosis.rules.unscaled_data.several import (
     judge_one_of_several,
 )
@@ -47,6 +52,8 @@ class UnscaledData(Rule):
       overshoots, or of under 0.01;
     * a few targets a thousand times as large as the rest;
     * targets of one output of several that is a regression, by the first loss;
+    * one input of several that varies by over 1000, by what comes into a layer
+      that no layer before it gives;
     * inputs that are all one number, in all measured batches, or samples that
       are all the same.
 
@@ -108,12 +115,17 @@ class UnscaledData(Rule):
             of_inputs = []  # what was measured is not what the model is given
         if trace.run.data.several_inputs:
             of_inputs = [_without_actions(finding) for finding in of_inputs]
-        found += of_inputs
+        found += of_inputs or judge_other_inputs(trace)
         if not found:
             return []
         # One finding a rule: the graver, targets before inputs.
         found.sort(key=lambda f: f.severity != "critical")
         harmed, soon = harmed_at(trace), _plain_at(trace, found[0])
+        if found[0].evidence["of"] == "inputs":
+            # That a signal explodes at once needs no proof by the loss.
+            exploded = at_once(trace)
+            if exploded is not None:
+                soon = exploded.told_at
         seen = [step for step in (harmed, soon) if step is not None]
         if not seen:
             return []
@@ -191,6 +203,8 @@ def _always_alike(trace):
 
 def _plain_at(trace, finding):
     """Return the step by which the harm was plain from the start, or None."""
+    if finding.evidence["kind"] == "outliers":
+        return spikes_at(trace)
     if finding.evidence["of"] == "targets":
         return out_of_reach_at(trace, finding.evidence["rms"])
     found = [alike_at(trace)]
