@@ -53,12 +53,14 @@ def run(
     units=10,
     epochs=8,
     score=None,
+    ratio=None,
     **meta,
 ):
     given = {"output_shape": [units], "target_shape": []}
     trace = make_trace(
         steady([1.0, 1.0], len(loss)),
         loss,
+        ratio=None if ratio is None else np.full((len(loss), 2), ratio),
         meta={
             "outputs": [
                 {
@@ -189,6 +191,48 @@ def test_it_is_resolved_once_it_is_learnt():
     before = len(told(run(late[:600], epochs=12)))
     assert before <= 1
     assert not told(trace)
+
+
+NOTHING = {**CLASSES, "score": 0.13, "error": 0.02}
+
+
+def unrelated(trace):
+    kinds = [f.evidence.get("kind") for f in diagnose(trace).findings]
+    return "unrelated" in kinds
+
+
+def test_outputs_that_follow_nothing_where_rows_tell_nothing():
+    still = 2.3 + 0.02 * np.random.default_rng(1).normal(size=800)
+    trace = run(still, NOTHING, 0.02, ratio=3e-4)
+    assert unrelated(trace)
+    words = str(diagnose(trace))
+    assert "Nor do ridge regression, nearest neighbours" in words
+    assert "out of 200 rows of the same batches" in words
+    # By themselves they have not gone far enough.
+    assert not unrelated(run(still, None, 0.02, ratio=3e-4))
+    assert not unrelated(run(still, {**NOTHING, "rows": 90}, 0.02, ratio=3e-4))
+    # Steps that are too small are another cause.
+    assert not unrelated(run(still, NOTHING, 0.02, ratio=1e-5))
+
+
+def test_rows_that_tell_the_targets_belong_to_them():
+    still = 2.3 + 0.02 * np.random.default_rng(1).normal(size=800)
+    assert unrelated(run(still, None, 0.02, ratio=3e-3))
+    assert not unrelated(run(still, CLASSES, 0.02, ratio=3e-3))
+    noise = {"noise": {"class": "GaussianNoise", "name": "noise"}}
+    assert unrelated(run(still, CLASSES, 0.02, ratio=3e-3, noise=noise))
+    # What was said before the rows were asked stays.
+    later = {**CLASSES, "step": 700}
+    assert unrelated(run(still, later, 0.02, ratio=3e-3))
+
+
+def test_a_reason_not_to_judge_says_it():
+    still = 2.3 + 0.02 * np.random.default_rng(1).normal(size=300)
+    reasons = diagnose(run(still, NOTHING, 0.02)).not_judged
+    assert reasons == [
+        "the loss has not moved, and trivial learners get nothing out of 200 "
+        "of its rows"
+    ]
 
 
 @pytest.mark.parametrize("right", [0.5, 0.84, 0.99])

@@ -44,8 +44,9 @@ class LossPlateau(Rule):
 class SlowConvergence(Rule):
     """Finds a loss that falls, but far too slowly for the planned time.
 
-    * At the time of `loss_plateau` the loss is where that rule has it, but falls
-      still. Steps that are too small for the plan are told by `update_ratio`.
+    * At the time of `loss_plateau` the loss is where that rule has it, but
+      falls still. Steps that are too small for the plan are told by
+      `update_ratio`.
     * After half of the plan, and 100 steps, the run knows less than half of
       what trivial learners get out of rows of the same batches. So say its
       loss, its outputs and what scores are logged. At its pace the loss would

@@ -4,12 +4,15 @@ The judgement takes a `Trace` and the `Output`, and returns a finding with the
 step by which it was seen, or None.
 """
 
+import math
+
 import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.reference import Bounds
 from keras_gradguard.diagnosis.evidence.reference import nothing_in_words
 from keras_gradguard.diagnosis.evidence.stretches import count_within
@@ -28,7 +31,8 @@ def unrelated(trace, output):
     differ from input to input, so the steps are not at fault. No cause that is
     known explains it: what is left is that the targets belong to other inputs.
     Where trivial learners get a good deal out of the same rows they do not, and
-    it is not told.
+    it is not told. Where these get nothing, weights that moved by a tenth are
+    enough after half of the plan.
     """
     learning = Learning.of(trace)
     steps, middle, gone = way_gone(trace)
@@ -46,6 +50,10 @@ def unrelated(trace, output):
     with np.errstate(invalid="ignore"):
         differ = learning.contrast > UNRELATED["contrast"]
         far = (moved > UNRELATED["moved"]) & (middle[at] < UNRELATED["calm"])
+        if nothing_in_words(trace):
+            # Then the steps need not have gone as far.
+            half = UNRELATED["of_plan"] * (planned_steps(trace) or math.inf)
+            far |= (moved > UNRELATED["little"]) & (run >= half)
         bad = differ & far & (np.abs(learning.follows) < UNRELATED["follows"])
         bad &= learning.little(UNRELATED["fallen"]) & ~learning.good
     bounds = Bounds.of(trace)
