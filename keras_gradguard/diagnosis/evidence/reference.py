@@ -116,7 +116,7 @@ def behind(trace):
         return far
     run = learning.steps - int(trace.steps[0])
     own, loss = _own(trace, learning, bounds), bounds.loss
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         gained = np.fmax(learning.gain, learning.explained)
         gained = np.fmax(gained, _ahead(run, gained))
         if math.isfinite(loss) and np.isfinite(gained).any():
@@ -179,7 +179,7 @@ def of_reference(trace):
 
 def _own(trace, learning, bounds):
     """Return (K,): outputs and scores say so as well, as far as known."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):
         follows = np.where(learning.contrast < 0.02, 0.0, learning.follows)
         square = follows * np.abs(follows)
         known = trace.run.reference
