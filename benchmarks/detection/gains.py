@@ -32,7 +32,8 @@ def _of_one(given, y):
     given, y = np.asarray(given), np.asarray(y)
     if not np.isfinite(given).all():
         return float("nan")
-    numbers = y.size == len(y) and not (y % 1).any()
+    # A class of each row, or of each place in it.
+    numbers = y.size * given.shape[-1] == given.size and not (y % 1).any()
     if numbers and given.shape[-1] > 1:
         y = y.astype("int64")
         right = (given.argmax(-1).ravel() == y.ravel()).mean()

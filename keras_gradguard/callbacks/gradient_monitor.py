@@ -563,6 +563,7 @@ class GradientMonitor(WatchingCallback):
         if due or metrics:
             self._watch.recording.flush()
             self._watch.check_records()
+        logs = {**self._moved_rate(), **(logs or {})}
         self.trace.append_epoch(epoch, self._watch.step, logs)
         if due and len(self.trace.variables):
             self._append_weights(self._watch.step, self._weights.measure())
@@ -574,6 +575,20 @@ class GradientMonitor(WatchingCallback):
             records, self._logged = self._records - self._logged, self._records
             found = epoch_metrics(self.trace, records, self.findings)
             metrics.update({name: found[name] for name in metrics})
+
+    def _moved_rate(self) -> dict[str, Any]:
+        """Return the learning rate for the logs, once somebody has set it.
+
+        Keras's own callbacks write it there, those of users do not.
+        """
+        run = self.trace.run
+        rate = run_info.learning_rate_of(self._model)
+        if run.optimizer.schedule or None in (rate, run.learning_rate):
+            return {}
+        known = rate == run.learning_rate
+        if known and "learning_rate" not in self.trace.logs:
+            return {}
+        return {"learning_rate": rate}
 
     def _raise_finding(self) -> None:
         """Raise what `on_finding="raise"` asked for, where Keras is safe."""

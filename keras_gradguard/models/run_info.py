@@ -79,7 +79,7 @@ def facts(model, params, batches=False):
         "model_kind": _kind(model),
         # Which of several the step applies is not known before.
         "optimizer": _named(several[0]) if several else _optimizer(model),
-        "learning_rate": None if several else _learning_rate(model),
+        "learning_rate": None if several else learning_rate_of(model),
         "loss_name": _loss_name(getattr(model, "loss", None)),
         "loss_weight": _loss_weight(model),
         "compiled": calls.compiled_with(model),
@@ -217,7 +217,12 @@ def _noise(model):
     }
 
 
-def _learning_rate(model):
+def learning_rate_of(model):
+    """Return the learning rate as it is now, None where several are.
+
+    Args:
+        model: A compiled Keras model.
+    """
     try:
         rate = model.optimizer.learning_rate
         backend = _backend.current()

@@ -152,10 +152,8 @@ def _beyond(signals, data):
         if not isinstance(signal.layer, _L.Embedding) or not signal.inputs:
             continue
         seen = np.asarray(signal.inputs[0])
-        # All rows, where the indices come straight from the only input.
-        if len(leaves) == 1 and leaves[0].shape[1:] == seen.shape[1:]:
-            same = np.array_equal(leaves[0][: len(seen)], seen)
-            seen = leaves[0] if same else seen
+        # All rows, where the indices come straight from an input.
+        seen = next((a for a in leaves if _begins_with(a, seen)), seen)
         rows = int(signal.layer.input_dim)
         if not seen.size or not np.isfinite(seen).all():
             continue
@@ -163,6 +161,11 @@ def _beyond(signals, data):
         if low < 0 or high >= rows:
             found[signal.path] = (low if low < 0 else high, rows)
     return found
+
+
+def _begins_with(rows, first):
+    same = rows.shape[1:] == first.shape[1:]
+    return same and np.array_equal(rows[: len(first)], first)
 
 
 def _run(model, x, y, loss):

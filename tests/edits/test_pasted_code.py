@@ -361,6 +361,33 @@ def rate_that_jumps():
     return model, X, Y
 
 
+class Sign(layers.Layer):
+    """Answers one or minus one, and has no slope."""
+
+    def call(self, x):
+        return ops.sign(x)
+
+
+def answers_by_sign():
+    model = sequential(
+        layers.Dense(32, "relu", name="h0"),
+        layers.Dense(1, name="out"),
+        Sign(name="answer"),
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model, X, np.sign(Y)
+
+
+def one_reading_of_a_million():
+    x = X.copy()
+    x[::64] = 999_999
+    model = sequential(
+        layers.Dense(32, "relu", name="h0"), layers.Dense(1, name="out")
+    )
+    model.compile(keras.optimizers.SGD(0.05), "mse")
+    return model, (x - x.min()) / (x.max() - x.min()), Y
+
+
 class Reader(keras.utils.PyDataset):
     """Hands out batches of columns and prices of other scales."""
 
@@ -440,6 +467,8 @@ PROGRAMS = {
     branch_that_stays_shut: ("fit", ('["shut"]',), ("straight",)),
     distance_to_itself: ("fit", ('["apart"]', "def sqrt"), ("uniform",)),
     row_looked_up_by_number: ("fit", ("Choice(2, 6", '"number"'), ()),
+    answers_by_sign: ("fit", ('["answer"]', "def sign"), ("Dense",)),
+    one_reading_of_a_million: ("fit", ("np.percentile(",), ("convert",)),
     rate_that_jumps: ("fit", ("rho=0.8", "learning_rate=0.02"), ("Piece",)),
 }
 
@@ -618,7 +647,8 @@ class Placed(layers.Layer):
 
 
 @pytest.mark.once
-def test_indices_are_held_within_the_table_of_an_own_layer():
+@pytest.mark.parametrize("suspects", ["places", "either"])
+def test_indices_are_held_within_the_table_of_an_own_layer(suspects):
     def make():
         model = sequential(
             layers.Embedding(20, 8),
@@ -632,11 +662,45 @@ def test_indices_are_held_within_the_table_of_an_own_layer():
         return model, x, (x.mean(axis=1, keepdims=True) > 9.5) * 1.0
 
     run = run_info_of(make()[0])
-    (table,) = [path for path in run.layers if path.endswith("places")]
-    (first, *_) = for_nonfinite(run, [table], "index", 4)
+    tables = [path for path in run.layers if run.info(path).get("input_dim")]
+    assert len(tables) == 2
+    at = tables if suspects == "either" else tables[1:]
+    (first, *_) = for_nonfinite(run, at, "index")
+    assert "The largest" not in first.why
     names = pasted(make, written(run, first).code)
     fit(names)
     assert np.isfinite(names["model"].predict(names["x"], verbose=0)).all()
+
+
+def beside_a_size(of_place, top):
+    place, size = keras.Input((1,), dtype="int32"), keras.Input((1,))
+    h = layers.Flatten()(layers.Embedding(8, 4, name="table")(of_place(place)))
+    outputs = layers.Dense(1, name="out")(layers.Concatenate()([h, size]))
+    model = keras.Model([size, place], outputs, name="net")
+    model.compile("adam", "mse")
+    rows = np.arange(top, dtype="int32")[:, None]
+    return model, [rows * 100.0, rows], np.sin(rows)
+
+
+@pytest.mark.once
+def test_of_several_inputs_a_table_gets_rows_for_what_it_looks_up_alone():
+    def make():
+        return beside_a_size(lambda place: place // 2, 60)
+
+    # One batch showed no more than row 11.
+    run = run_info_of(make()[0])
+    (table,) = [path for path in run.layers if path.endswith("table")]
+    (first, *_) = for_nonfinite(run, [table], "index", 11)
+    names = pasted(make, written(run, first).code)
+    assert names["model"].get_layer("table").input_dim == 30
+
+
+@pytest.mark.once
+def test_check_sees_the_largest_index_of_each_input():
+    model, x, y = beside_a_size(lambda place: place, 40)
+    report = kgg.check(model, x, y, batch_size=8)
+    (found,) = [f for f in report.findings if f.evidence["kind"] == "index"]
+    assert list(found.evidence["indices"].values()) == [[39, 8]]
 
 
 @pytest.mark.once

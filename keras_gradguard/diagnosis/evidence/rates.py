@@ -17,6 +17,11 @@ def rates_of(trace):
         table = np.array([pair[:2] for pair in pairs], np.float64)
         return table[:, 0], table[:, 1]
     logged = trace.logs.get("learning_rate")
+    first = trace.run.learning_rate
+    if logged is not None and first is not None:
+        # It is in the logs from when it first was another.
+        before = np.cumsum(np.isfinite(logged)) == 0
+        logged = np.where(before, first, logged)
     if (
         logged is None
         or not np.isfinite(logged).all()

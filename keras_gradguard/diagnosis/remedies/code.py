@@ -74,9 +74,8 @@ def _alike(run, made):
 
 def _of_many(made):
     first, *_ = [arguments for _, arguments in made.values()]
-    names = ["    " + expression(name_of(path)) + ",\n" for path in made]
     return (
-        f"names = [\n{''.join(names)}]\n"
+        f"names = {_one_a_line(map(name_of, made), fits=0)}\n"
         f"changes = {expression({'entries': first})}\n"
         "changed = [\n"
         "    type(old).from_config({**old.get_config(), **changes})\n"
@@ -84,6 +83,16 @@ def _of_many(made):
         "]\n"
         "model = kgg.replace_layers(model, *changed)"
     )
+
+
+def _one_a_line(names, fits=60):
+    """Return names as a list, broken into lines where it is long."""
+    names = list(names)
+    short = expression(names)
+    if len(short) <= fits:
+        return short
+    lines = [f"    {expression(name)},\n" for name in names]
+    return f"[\n{''.join(lines)}]"
 
 
 def put_layers(run, calls):
@@ -146,7 +155,7 @@ def in_place(run, made):
         "weights = {w.path: w for w in model.trainable_variables}",
     ]
     for (kind, value), paths in weights.items():
-        lines.append(f"for path in {expression(paths)}:")
+        lines.append(f"for path in {_one_a_line(paths)}:")
         if kind == "regularizer":
             lines.append(f"    weights[path].regularizer = {value}")
         else:
@@ -173,7 +182,7 @@ def draw_anew(run, layers, how):
         if len(shape) > 1 and "bias" not in name
     ]
     which = "variable.path in kernels"
-    named = f"kernels = {expression(kernels)}\n"
+    named = f"kernels = {_one_a_line(kernels)}\n"
     if not kernels:
         named, which = "", 'variable.path.endswith("kernel")'
     return (

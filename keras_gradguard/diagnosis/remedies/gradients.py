@@ -305,28 +305,39 @@ def _for_nonfinite(run, layers, clue, top, facts):
 
 
 def _for_index(run, layers, top):
-    info = run.info(layers[0]) if layers else {}
-    rows = info.get("input_dim")
-    if isinstance(rows, int) and run.is_held(layers[0]):
-        return [hold_indices(run, layers[0], rows, top)]
-    last = f"{rows - 1}" if isinstance(rows, int) else "input_dim - 1"
+    tables = {
+        layer: run.info(layer)["input_dim"]
+        for layer in map(str, layers)
+        if isinstance(run.info(layer).get("input_dim"), int)
+    }
+    if not tables:
+        return []
+    # In layers of the user's own nothing can be put into the place of a table.
+    plain = {path: n for path, n in tables.items() if not run.is_held(path)}
     found = []
-    if isinstance(rows, int):
-        if not run.several_inputs:
-            found.append(
-                Remedy(
-                    "Map unknown values to a row that exists",
-                    "A lookup without such a row gives -1 or one too many.",
-                    f"x = np.where((x < 0) | (x > {last}), 0, x)",
-                )
-            )
-        found.insert(
-            0,
+    if len(plain) < len(tables):
+        found.append(hold_indices(run, tables, top))
+    if plain:
+        several = len(tables) > 1
+        last = [f"{rows - 1}" for rows in plain.values()]
+        found.append(
             model.change_layers(
                 "Give the table a row for each index",
-                f"Indices count from 0, so the largest may be {last}. The "
-                "table needs the largest index plus one.",
-                {str(layers[0]): {"input_dim": max(top + 1, rows + 1)}},
-            ),
+                "Indices count from 0, so the largest may be "
+                f"{' and '.join(last)}. A table needs the largest index plus "
+                "one.",
+                {
+                    path: {"input_dim": max(top, rows - several) + 1}
+                    for path, rows in plain.items()
+                },
+            )
+        )
+    if len(tables) == len(plain) == 1 and not run.several_inputs:
+        found.append(
+            Remedy(
+                "Map unknown values to a row that exists",
+                "A lookup without such a row gives -1 or one too many.",
+                f"x = np.where((x < 0) | (x > {last[0]}), 0, x)",
+            )
         )
     return found

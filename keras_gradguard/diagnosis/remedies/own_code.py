@@ -5,6 +5,7 @@ Their code goes around it: it replaces a method of the layers of this model.
 
 import math
 
+from keras_gradguard import _text
 from keras_gradguard.diagnosis.remedies import code
 from keras_gradguard.diagnosis.remedies import own_ops
 from keras_gradguard.diagnosis.remedies.code import compile_with
@@ -15,7 +16,7 @@ from keras_gradguard.findings.remedy import Remedy
 # What is left of an added loss, beside that of the data.
 _LEFT = 0.01
 # What the data make of a first loss of which the rest is added, if unknown.
-_UNKNOWN = 0.1
+_UNKNOWN = 0.01
 
 
 def weaken_what_layers_add(run):
@@ -297,25 +298,29 @@ def off_the_edge(run):
     ]
 
 
-def hold_indices(run, layer, rows, top):
-    """Return the remedy that keeps indices within a table of an own layer.
+def hold_indices(run, tables, top):
+    """Return the remedy that keeps indices within tables, where they are.
 
     Args:
         run: `RunInfo` of the run or the model.
-        layer: Str. Path of the table.
-        rows: Int. How many rows it has.
-        top: Int. The largest index that was looked up.
+        tables: Dict from the path of a table to its rows.
+        top: Int. The largest index that was looked up, 0 if unknown.
     """
-    name = name_of(layer)
+    names = [name_of(path) for path in tables]
+    rows = list(tables.values())
+    within = f"its {rows[0]} rows" if len(rows) == 1 else "their rows"
+    seen = f"The largest is {top}. " if top >= min(rows) else ""
     return Remedy(
-        f"Keep the indices of {name} within its {rows} rows",
-        f"The largest is {top}. All beyond share the last row then. Better "
-        f"still: give the table {max(top, rows) + 1} rows where its layer "
-        "makes it.",
+        f"Keep the indices of {_text.names(names)} within {within}",
+        f"{seen}All beyond share the last row then. Better still: give the "
+        "table one row more than the largest index, where its layer makes it.",
         "for layer in kgg.layers.inside(model):\n"
-        f"    if layer.name == {expression(name)}:\n"
-        "        layer.call = lambda at, look_up=layer.call: look_up(\n"
-        f"            keras.ops.clip(at, 0, {rows - 1})\n"
+        f"    if layer.name in {expression(names)}:\n"
+        "        layer.call = (\n"
+        "            lambda at, look_up=layer.call, rows=layer.input_dim: "
+        "look_up(\n"
+        "                keras.ops.clip(at, 0, rows - 1)\n"
+        "            )\n"
         "        )\n"
         "\n"
         f"{compile_with(run)}",
@@ -323,10 +328,7 @@ def hold_indices(run, layer, rows, top):
 
 
 def _spoken(found):
-    told = [f"`{name}`" for name in found]
-    return (
-        told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
-    )
+    return _text.names([f"`{name}`" for name in found])
 
 
 def draw_anew(run, layers):

@@ -41,14 +41,40 @@ def written(run, remedy, layers=()):
     return dataclasses.replace(remedy, code=complete(text))
 
 
-def _all_rows(arguments):
-    """Return arguments whose table has a row for all that `x` holds."""
-    rows = arguments.get("input_dim")
-    if rows is None:
-        return arguments
-    # One batch told its largest index; others may hold larger ones.
-    largest = Raw(f"max({rows}, int(np.max(x)) + 1)")
-    return {**arguments, "input_dim": largest}
+def _all_rows(run, layers):
+    """Return changes whose tables have a row for all that `x` holds.
+
+    One batch told its largest index; others may hold larger ones.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: Dict from layer path to a dict of arguments.
+
+    Returns:
+        Lines of code that go before, and the changes.
+    """
+    lines: list[str] = []
+    made, seen = {}, "x"
+    for path, how in layers.items():
+        rows = how.get("input_dim")
+        if rows is not None and (run.several_inputs or run.batches):
+            name = code.name_of(path)
+            own = run.model_kind == "subclassed"
+            if own or path not in (name, f"{run.model}/{name}"):
+                rows = None
+            else:
+                # What this table alone looks up.
+                seen = f"at_{len(lines)}" if lines else "at"
+                table = f"model.get_layer({expression(name)}).input"
+                lines.append(
+                    f"{seen} = keras.Model(model.inputs, {table})\n"
+                    f"{seen} = {seen}.predict(x, verbose=0)"
+                )
+        made[path] = how
+        if rows is not None:
+            largest = Raw(f"max({rows}, int(np.max({seen})) + 1)")
+            made[path] = {**how, "input_dim": largest}
+    return lines, made
 
 
 class _Draft:
@@ -170,6 +196,12 @@ class _Draft:
         told = f"x / {round(one)}" if whole else f"{scale:.6g} * x"
         if self.run.several_inputs:
             told = f"keras.tree.map_structure(lambda x: {told}, x)"
+        elif scale > 1:
+            # Beside a wrong entry that is huge all others are tiny.
+            self.lines.append(
+                "most = 10 * np.percentile(np.abs(x[x != 0]), 95)"
+            )
+            told = f"{scale:.6g} * np.clip(x, -most, most)"
         self.lines.append(f"x = {told}  {_DATA}")
 
     # Layers
@@ -181,9 +213,8 @@ class _Draft:
         self.lines.append(line)
 
     def _change_layers(self, layers):
-        if not (self.run.several_inputs or self.run.batches):
-            layers = {path: _all_rows(how) for path, how in layers.items()}
-        self.lines.append(code.change_layers(self.run, layers))
+        lines, layers = _all_rows(self.run, layers)
+        self.lines += [*lines, code.change_layers(self.run, layers)]
 
     def _remove_layers(self, layers):
         made = {

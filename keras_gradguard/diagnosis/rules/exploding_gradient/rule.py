@@ -32,6 +32,7 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.through_time import (
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
+from keras_gradguard.findings.remedy import edits_of
 
 _WAYS = (
     at_once,
@@ -146,4 +147,12 @@ def _cause_first(run, layers, text):
 def _remedies(trace, growth):
     found = for_exploding(trace.run, growth.layers, facts_of(trace))
     before = risen_by(trace, growth.told_at)
-    return found if before is None else [keep_rate(trace, before), *found]
+    if before is None:
+        return found
+    # At the rate before the rise all was well: no other one is advised.
+    rest = [remedy for remedy in found if not _sets_rate(remedy)]
+    return [keep_rate(trace, before), *rest]
+
+
+def _sets_rate(remedy):
+    return any(action == "set_learning_rate" for action, _ in edits_of(remedy))

@@ -75,8 +75,7 @@ def judge_numbers(output, data):
             model.words(
                 f"Scale the targets to {reach[0]:g} to {reach[1]:g}",
                 "Then the activation can reach them.",
-                f"y = {reach[0]:g} + {reach[1] - reach[0]:g} * (y "
-                "- y.min()) / (y.max() - y.min())",
+                _scaled(*reach),
             )
         )
     return mismatch(
@@ -195,3 +194,11 @@ def _are_numbers_of_classes(output, data, width):
     return output.activation == "softmax" or (
         fits and data.target_max >= width / 2
     )
+
+
+def _scaled(low, high):
+    """Return code that brings the targets between two numbers."""
+    times = "" if high - low == 1 else f"{high - low:g} * "
+    sign = "-" if low < 0 else "+"
+    plus = f" {sign} {abs(low):g}" if low else ""
+    return f"y = {times}(y - y.min()) / (y.max() - y.min()){plus}"

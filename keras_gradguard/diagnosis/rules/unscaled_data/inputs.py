@@ -132,7 +132,10 @@ def judge_inputs(
     elif 0 < size <= SMALL_INPUT:
         kind, severity = "small", "warning"
         # Also where the model itself has scaled them down before.
-        why = "Their size is then about 1 where they reach the weights."
+        why = (
+            "Their size is then about 1 where they reach the weights. A few "
+            "that are far larger, as wrong entries are, are cut off."
+        )
         remedies.insert(0, changes.rescale_inputs(why, 1 / size))
         if rescaling and size * 255 >= 10 * SMALL_INPUT:
             remedies.insert(0, changes.leave_out(rescaling[-1:], _ONCE_MORE))

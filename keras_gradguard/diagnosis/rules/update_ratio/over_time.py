@@ -212,9 +212,9 @@ def lost_again(trace):
     ]
     if rising and not trace.run.optimizer.schedule:
         rate = float(min(rates[0], trace.run.learning_rate or rates[0]))
-        fixes.insert(0, training.without_callback(trace, "raises", rate))
+        fixes = [training.without_callback(trace, "raises", rate)]
     elif rising and (before := risen_by(trace, since)) is not None:
-        fixes.insert(0, training.keep_rate(trace, before))
+        fixes = [training.keep_rate(trace, before)]
     evidence = {
         "kind": "lost",
         "loss_first": float(first),
