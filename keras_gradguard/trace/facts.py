@@ -27,6 +27,8 @@ REGRESSION = (
     "mean_absolute_percentage_error",
     "mean_squared_logarithmic_error",
 )
+# What is called the learner where a few rows come again and again.
+TABLE = "a table"
 # Optimizers whose step grows with the gradient; the others rescale it.
 _PLAIN = ("SGD",)
 

@@ -127,6 +127,16 @@ def test_of_numbers_too():
     assert diagnose(trace).healthy is False
 
 
+def test_four_rows_that_come_again_are_a_table():
+    table = {**CLASSES, "rows": 4, "score": 1.0, "error": 0.0}
+    table["learner"] = "a table"
+    trace = run(course(2.6, 2.15), table)
+    (finding,) = told(trace)
+    assert "The batches hold 4 different rows, and each has one class" in (
+        finding.message
+    )
+
+
 def test_not_where_half_of_it_is_known():
     # What five neighbours tell for sure is a crossentropy of 1.17.
     assert not told(run(course(2.6, 1.6), follows=0.5))

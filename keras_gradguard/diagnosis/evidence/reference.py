@@ -5,10 +5,12 @@ import math
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.trace.facts import REGRESSION
+from keras_gradguard.trace.facts import TABLE
 
 # Standard errors that are taken off, since it is the best of a few.
 _ERRORS = 3.0
@@ -124,7 +126,7 @@ def behind(trace):
         else:
             # Of a loss that is not known, how far it fell has to say so.
             fell = np.fmax(learning.fallen, learning.moved)
-            low = (fell < _OF_IT) & learning.stalled & ~learning.falling
+            low = (fell < _OF_IT) & ~learning.falling
         late = run >= max(_OF_PLAN * plan, _FEWEST)
         far = late & low & own & ~learning.good
     far[1:] &= far[:-1]
@@ -139,6 +141,9 @@ def in_words(trace):
         trace: `Trace` that has a reference.
     """
     known = trace.run.reference
+    if known.learner == TABLE:
+        rows = count(known.rows, "different row")
+        return f"The batches hold {rows}, and each has one class"
     of = "of the classes" if known.kind == "classes" else "of the variance"
     did = "told" if known.kind == "classes" else "explained"
     return (
