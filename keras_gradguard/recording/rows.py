@@ -13,7 +13,7 @@ from keras_gradguard.trace.facts import REGRESSION
 
 _MOST, _COLUMNS, _TARGETS = 320, 128, 8
 # Numbers of a batch that are copied at most, so fewer rows of large images.
-_COPIED = 1 << 19
+_COPIED = 1 << 17
 # Whole numbers of so many columns, up to so many, may be numbers of words.
 _WORDS, _FEWEST_WORDS = 4, 8
 # So few different rows, each met so often, are a table to learn by heart.
