@@ -11,10 +11,12 @@ takes programs that no rule was made with, `--lot` only those whose backend,
 drawn by their name, is the one that runs. A program that is there already is
 left out, and `--score` only prints what is there. For each point that is: sick
 programs found, the right rule among the first two causes, healthy ones flagged,
-and verdicts of None. What learns all the same is not scored as sick.
+and verdicts of None. What learns all the same is not scored as sick: what
+gains half of what its corrected twin does, where it has one.
 """
 
 import argparse
+import inspect
 import json
 import os
 import pathlib
@@ -28,6 +30,7 @@ from detection import broad_fed  # noqa: F401  it fills the set of `broad`
 from detection import broad_own
 from detection import field_sides  # noqa: F401  it fills both sets
 from detection import kept_again
+from detection import kept_eighth
 from detection import kept_fifth
 from detection import kept_fourth
 from detection import kept_healthy
@@ -75,11 +78,22 @@ def train(program, seed, path):
             facts["held_out"] = held_out[-1]
     except Exception as error:
         facts["error"] = f"{type(error).__name__}: {error}"[:300]
-    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+    if isinstance(x, np.ndarray | list) and isinstance(y, np.ndarray):
         facts["gain"] = gain(model, x, y)
     facts["alarm"] = alarm.share
     monitor.trace.save(path)
     return monitor.report(), facts
+
+
+def twin(name, program, path):
+    """Return what the corrected twin of a program gains, by a first seed."""
+    if "right" not in inspect.signature(program).parameters:
+        return None
+    if not path.exists():
+        model, x, y, fit = build(lambda: program(right=True), 1)
+        model.fit(x, y, **{"verbose": 0, **fit})
+        path.write_text(json.dumps({"name": name, "gain": gain(model, x, y)}))
+    return json.loads(path.read_text())["gain"]
 
 
 def told(report):
@@ -114,6 +128,8 @@ def one(name, point, rules, program, seed, by, folder, again):
         report, more = train(program, seed, path)
         facts.write_text(json.dumps(more))
     line |= {"steps": int(report.trace.records_seen), **more}
+    if rules is not None:
+        line["twin"] = twin(name, program, folder / f"{name}.{backend}.twin")
     return line | told(report)
 
 
@@ -121,8 +137,9 @@ def learnt(line):
     """Whether a program that should not learn did, by validation if any."""
     if line.get("held_out") is not None:
         return line["held_out"] >= LEARNT
-    at = line.get("gain", -1.0)
-    return line["name"] not in kept_sick.LABELLED and at >= LEARNT
+    at, best = line.get("gain", -1.0), line.get("twin")
+    least = LEARNT if best is None else min(LEARNT, best / 2)
+    return line["name"] not in kept_sick.LABELLED and at >= least
 
 
 def state(line):
@@ -177,7 +194,7 @@ def table(lines, by):
 def score(lines):
     """Print a table for each judge, and one for both together."""
     judges = sorted({entry["by"] for entry in lines})
-    facts = ("gain", "held_out")
+    facts = ("gain", "held_out", "twin")
     known: dict = {}
     for line in lines:
         own = {k: line[k] for k in facts if k in line}
@@ -202,7 +219,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    kept = [str(number) for number in range(1, 11)]
+    kept = [str(number) for number in range(1, 12)]
     parser.add_argument("--kept", choices=kept)
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
@@ -225,6 +242,7 @@ def main():
         "8": ({}, tutorial_own.HEALTHY),
         "9": (kept_seventh.SICK, kept_seventh.HEALTHY),
         "10": ({}, broad_own.HEALTHY),
+        "11": (kept_eighth.SICK, kept_eighth.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]

@@ -167,6 +167,9 @@ def check_choice(owner, name, value, choices, hint=""):
         TypeError: If `value` is neither text nor a number nor None.
         ValueError: If `value` is none of `choices`.
     """
+    # Series are asked for by name hundreds of times in a fit.
+    if isinstance(value, str) and value in choices:
+        return value
     what = f"one of {', '.join(repr(c) for c in choices)}"
     # Whether an array equals a word has no answer.
     if value is not None and not isinstance(value, str | numbers.Number):

@@ -134,6 +134,25 @@ def record_shardings():
     keras_private.record_shardings(trained())
 
 
+def hold_state():
+    model = trained()
+    if BACKEND != "jax":
+        keras_private.hold_state(model, None)
+        return
+    fit(model)
+    function, before = model.train_function, int(model.optimizer.iterations)
+
+    def train_function(state, iterator):
+        keras_private.hold_state(model, function(state, iterator))
+        raise KeyboardInterrupt
+
+    model.train_function = train_function
+    with pytest.raises(KeyboardInterrupt):
+        fit(model)
+    assert int(model.optimizer.iterations) == before + 1
+    assert np.isfinite(model.get_weights()[0]).all()
+
+
 def epoch_iterator():
     found = []
 
@@ -414,6 +433,7 @@ CHECKS = (
     make_train_function,
     make_train_function_for_every_step,
     record_shardings,
+    hold_state,
     epoch_iterator,
     data_of_a_fit,
     called_beside_training,

@@ -122,6 +122,28 @@ class Outbox(Protocol):
         """Drop what nobody took."""
 
 
+class Scratch(Protocol):
+    """What is worked out of each entry of a tensor, for a sum at once.
+
+    Args:
+        values: Float32 tensor without a gradient. What the methods return has
+            its shape, and holds until the next of them is called.
+    """
+
+    def squared(self, center):
+        """Squares of what each entry is off.
+
+        Args:
+            center: Tensor of a shape that fits.
+        """
+
+    def nonzero(self):
+        """1 where an entry is not zero."""
+
+    def magnitude(self):
+        """Absolute values."""
+
+
 class Flag(Protocol):
     """What the host tells a step that may be compiled already.
 
@@ -310,11 +332,42 @@ class Backend(Protocol):
             another process, or where nothing would be compiled.
         """
 
+    def at_hand(self, structure):
+        """A step's own tensors as arrays, where no one waits for them.
+
+        So it is where operations run one by one, on the host.
+
+        Args:
+            structure: Nested dicts, lists and tuples, of tensors and others.
+
+        Returns:
+            The same of NumPy arrays, which are not to be kept. None where it
+            is not so.
+        """
+
     def take_flat(self, tensor, positions):
         """Chosen entries of a tensor, or all (None), as a vector."""
 
     def batch_sizes(self, tensors):
         """Length of the first axis of each tensor, float32 of shape `(n,)`."""
+
+    def slices(self, tensors, axis):
+        """Cut tensors where each operation on them takes memory.
+
+        Args:
+            tensors: List of tensors of equal shape.
+            axis: Int. Which axis is cut.
+
+        Returns:
+            List of tuples of views, one of each tensor: what is worked out
+            for a tuple takes little memory. A single one where nothing is.
+        """
+
+    def entries(self, tensor):
+        """List of views that hold each entry once, in any order and shape.
+
+        What is worked out for one of them takes little memory.
+        """
 
     def bits(self, tensor):
         """The bits of a float32 tensor as int32."""
@@ -667,6 +720,9 @@ class Backend(Protocol):
 
     def Flag(self, name, raised):
         """Make a `Flag`."""
+
+    def Scratch(self, values):
+        """Make a `Scratch`."""
 
     # Loops that are not `fit`
 

@@ -21,6 +21,7 @@ from keras_gradguard.callbacks.revive import Reviver
 from keras_gradguard.callbacks.unit_counts import UnitCounts
 from keras_gradguard.callbacks.unit_methods import choose_methods
 from keras_gradguard.callbacks.watch import WatchingCallback
+from keras_gradguard.callbacks.watch import undone_if_left
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules
@@ -203,6 +204,7 @@ class DeadReLUDetector(WatchingCallback):
 
     # Keras calls these
 
+    @undone_if_left
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self._model
         run_info.check_model(_OWNER, model)

@@ -24,6 +24,7 @@ from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.referring import note_reference
 from keras_gradguard.callbacks.short_fits import Together
 from keras_gradguard.callbacks.watch import WatchingCallback
+from keras_gradguard.callbacks.watch import undone_if_left
 from keras_gradguard.capsule.keep import keep
 from keras_gradguard.diagnosis import Report
 from keras_gradguard.diagnosis import not_judged
@@ -273,6 +274,7 @@ class GradientMonitor(WatchingCallback):
 
     # Keras calls these
 
+    @undone_if_left
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         model = self._model
         recording = self._loop

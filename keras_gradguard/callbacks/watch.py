@@ -1,9 +1,13 @@
 """What the callbacks have in common: a recording that never hurts a run."""
 
 import contextlib
+import functools
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any
+from typing import TypeVar
+from typing import cast
 
 import keras
 
@@ -30,6 +34,29 @@ TAKEN_BY = {
     TimeMeasurement: "on_time_gradients",
 }
 _TELL_US = "Training goes on unwatched."
+_Hook = TypeVar("_Hook", bound=Callable[..., None])
+
+
+def undone_if_left(hook: _Hook) -> _Hook:
+    """Leave the model as it was if an exception leaves a hook; a decorator.
+
+    For the hook that starts the recording: what is seen of a `fit` being left
+    begins behind it, and in a large model it takes a while.
+
+    Args:
+        hook: Method of a `WatchingCallback`.
+    """
+
+    @functools.wraps(hook)
+    def run(self, *args, **kwargs):
+        try:
+            return hook(self, *args, **kwargs)
+        except BaseException:
+            if self._watch.recording is not None:
+                self._watch.recording.abandon()
+            raise
+
+    return cast(_Hook, run)
 
 
 class Watch:

@@ -74,11 +74,18 @@ _KINDS = {
             "poor_initialization",
             "exploding_gradient",
             *_UNITS,
+            "nonfinite_gradient",
         ),
     ),
     "learning_rate": (
         ("vanishing_gradient", "frozen_layer", *_UNITS, *_LOSS),
-        ("output_mismatch", "unscaled_data", "poor_initialization", *_UNITS),
+        (
+            "output_mismatch",
+            "unscaled_data",
+            "poor_initialization",
+            *_UNITS,
+            "nonfinite_gradient",
+        ),
     ),
     # A loss that is NaN beside outputs that are finite, before any step.
     "loss_function": (
@@ -108,8 +115,9 @@ _KINDS["reach"] = (
 # whatever else is found is the cause, but that the loss stays where it is.
 _LAST = ("constant_outputs", "unrelated")
 # Units that were dead or saturated at the first step are a cause of steps that
-# do not help, others an effect.
+# do not help, others an effect. So are gradients that are not finite.
 _STEPS = ("first_steps", "learning_rate")
+_FROM_THE_START = (*_UNITS, "nonfinite_gradient")
 _OF_RULES = ("output_mismatch", "frozen_layer", "clipping", "update_ratio")
 
 
@@ -188,7 +196,8 @@ def _root(rule, rules, begin, effects):
             continue
         if rule in _UNITS and not _came_first(cause, rule, begin):
             continue
-        if rule in _STEPS and cause in _UNITS and begin[cause] > begin[rule]:
+        late = begin[cause] > begin[rule]
+        if rule in _STEPS and cause in _FROM_THE_START and late:
             continue
         root = _root(cause, rules - {rule}, begin, effects)
         return cause if root is None else root

@@ -1,8 +1,8 @@
 """The private names of Keras that this package uses, one function each.
 
-What can be had from a public name is not here. They are 28 names with an
+What can be had from a public name is not here. They are 29 names with an
 underscore, three modules of `keras.src` and a local variable of `fit`. Of the
-names 15 tell how an optimizer takes gradients and keeps state, and 4 belong to
+names 15 tell how an optimizer takes gradients and keeps state, and 5 belong to
 the trainer and its loss. Layers and their graph take 4, the data of a fit 3.
 One marks the hook of a callback, one says whether TensorFlow is there. Each
 function tells why, and since when. Beside these, a backend reads
@@ -159,6 +159,26 @@ def record_shardings(model):
     if record is not None:
         with contextlib.suppress(TypeError, AttributeError):  # state is lost
             record()
+
+
+def hold_state(model, result):
+    """Give Keras's trainer on JAX the state that a train function returned.
+
+    `fit` has done it since 3.0, when the function returns, and syncs it at the
+    end. The state from before is gone by then; without this, so are the
+    weights.
+
+    Args:
+        model: A Keras model that is being trained.
+        result: What its `train_function` returned.
+    """
+    if not hasattr(model, "jax_state_sync"):
+        return
+    names = "trainable", "non_trainable", "optimizer", "metrics"
+    model._jax_state = {
+        f"{name}_variables": values
+        for name, values in zip(names, result[1], strict=False)
+    }
 
 
 def epoch_iterator(frame):

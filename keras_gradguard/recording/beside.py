@@ -114,21 +114,24 @@ class Beside:
             before = guard(_WEIGHTS, self._remember, model, args)
         vectors, self._errors = [None] * len(self._parts_of), []
         self._pass.show = show
+        if any(self._parts.work(*parts) for parts in self._parts_of):
+            args, vectors = self._pass.look(args, before)
+        result = function(*args)
         try:
-            if any(self._parts.work(*parts) for parts in self._parts_of):
-                args, vectors = self._pass.look(args, before)
-            result = function(*args)
-        finally:
             self._pass.show = None
-        errors, self._errors = self._errors, None
-        for parts, error in errors:
-            self._parts.fail(parts, error)
-        vectors = [
-            guard(parts, self._pass.take, vector)
-            for parts, vector in zip(self._parts_of, vectors, strict=True)
-        ]
-        if before is not None:
-            guard(_WEIGHTS, self._compare, model, result, before)
+            errors, self._errors = self._errors, None
+            for parts, error in errors:
+                self._parts.fail(parts, error)
+            vectors = [
+                guard(parts, self._pass.take, vector)
+                for parts, vector in zip(self._parts_of, vectors, strict=True)
+            ]
+            if before is not None:
+                guard(_WEIGHTS, self._compare, model, result, before)
+        except BaseException:
+            # Ctrl-C, most likely while this waits for the device.
+            keras_private.hold_state(model, result)
+            raise
         return result, vectors
 
     def _fail(self, parts, error):

@@ -11,6 +11,7 @@ import weakref
 import numpy as np
 
 from keras_gradguard import _backend
+from keras_gradguard.models import keras_private
 from keras_gradguard.recording import parts
 from keras_gradguard.recording.drain import RingDrain
 from keras_gradguard.recording.schedule import Schedule
@@ -144,9 +145,13 @@ class Dispatcher:
             else:
                 self._recording.data_ended()
             raise
-        self._advance(mode, result, counted, *vectors)
-        for keeper in keepers:
-            keeper.after(result)
+        try:
+            self._advance(mode, result, counted, *vectors)
+            for keeper in keepers:
+                keeper.after(result)
+        except BaseException:
+            keras_private.hold_state(self._model(), result)
+            raise
         return result
 
     def _take_rows(self, batch, of_batches=False):

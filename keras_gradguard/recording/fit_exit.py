@@ -26,6 +26,7 @@ _LIST_METHODS = (
     "on_test_end",
     "on_test_batch_begin",
     "on_test_batch_end",
+    "on_train_end",
 )
 
 
@@ -174,11 +175,11 @@ class FitExit:
         if self._finalizer is None:
             return
         self._finalizer.detach()
-        self._finalizer = None
         callback_list = self._list()
         if callback_list is not None:
             for name in _LIST_METHODS:
                 callback_list.__dict__.pop(name, None)
+        self._finalizer = None
 
 
 class _Loop:

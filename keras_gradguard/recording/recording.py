@@ -15,6 +15,7 @@ from typing import Any
 
 from keras_gradguard.models import activations as sites_lib
 from keras_gradguard.models import layers as layers_lib
+from keras_gradguard.models.patches import run_all
 from keras_gradguard.recording import reasons
 from keras_gradguard.recording.dispatcher import Dispatcher
 from keras_gradguard.recording.fit_exit import FitExit
@@ -99,11 +100,18 @@ class Recording:
         """
         if subscriber not in self._subscribers:
             self._subscribers.append(subscriber)
-        if not self.active:
-            self._attach(steps_per_epoch)
-        if self.active:
-            self._dispatcher.prepare()
-            self._exit.watch(self._model())
+        try:
+            if not self.active:
+                self._attach(steps_per_epoch)
+            if self.active:
+                self._dispatcher.prepare()
+                self._exit.watch(self._model())
+        except Exception:
+            raise
+        except BaseException:
+            # Nothing sees this `fit` being left yet.
+            self.abandon()
+            raise
 
     def stop(self, subscriber):
         """Deliver what is left; detach when nobody listens any more.
@@ -261,12 +269,14 @@ class Recording:
         On JAX it may have taken its state with it.
         """
         subscribers, self._subscribers = self._subscribers, []
-        with contextlib.suppress(Exception):
-            self._sync()
-            for block in self._dispatcher.last_blocks():
-                for subscriber in subscribers:
-                    subscriber.take(block)
-        self._subscribers = subscribers
+        try:
+            with contextlib.suppress(Exception):
+                self._sync()
+                for block in self._dispatcher.last_blocks():
+                    for subscriber in subscribers:
+                        subscriber.take(block)
+        finally:
+            self._subscribers = subscribers
 
     def detach(self):
         """Leave the model and its optimizer as they were. Safe to repeat."""
@@ -294,7 +304,7 @@ class Recording:
             )
             model.train_function = self._dispatcher
             self._instrument.parts.say_again()
-        except Exception:
+        except BaseException:
             self.detach()
             raise
 
@@ -302,10 +312,13 @@ class Recording:
         """Deliver what can be had and detach, since `fit` is being left."""
         if not self.active:
             return
-        self._flush_quietly()
-        if not self.recorded and self.reason is None:
-            self.reason = reasons.why_left(self._exit.error)
-        self.detach()
+        try:
+            self._flush_quietly()
+            if not self.recorded and self.reason is None:
+                self.reason = reasons.why_left(self._exit.error)
+        finally:
+            # Whoever is in a hurry presses Ctrl-C twice.
+            self.detach()
         subscribers, self._subscribers = self._subscribers, []
         for subscriber in subscribers:
             subscriber.on_left()
@@ -318,17 +331,30 @@ class Recording:
         if not self.active:
             return
         self.active = False
-        self._sync()
-        self._exit.stop()
-        model = self._model()
-        self._instrument.detach(model)
-        self._instrument.parts.on_failure = None
-        if restore and model is not None:
+        model, instrument = self._model(), self._instrument
+
+        def put_back():
+            if not restore or model is None:
+                return
             if model.train_function is self._dispatcher:
                 model.train_function = self._previous
             # The registry's value must not keep its key alive.
             if _recordings.get(model) is self:
                 del _recordings[model]
+
+        run_all(
+            [
+                self._sync,
+                self._exit.stop,
+                lambda: instrument.detach(model),
+                put_back,
+                self._let_go,
+            ]
+        )
+
+    def _let_go(self):
+        if self._instrument is not None:
+            self._instrument.parts.on_failure = None
         self._dispatcher = None
         self._previous = None
         self._instrument = None

@@ -7,6 +7,10 @@ from keras import layers
 from keras import ops
 
 import keras_gradguard as kgg
+from keras_gradguard.diagnosis.rules import RULES
+from keras_gradguard.diagnosis.rules import effects_of
+from keras_gradguard.findings.causes import ranked
+from keras_gradguard.findings.causes import trace_causes
 
 # Rules are judged; that a trace is right is tested on each backend.
 pytestmark = pytest.mark.once
@@ -262,6 +266,28 @@ def test_first_steps_that_throw_the_weights_away_are_the_cause():
     assert "Lower the learning rate" in report.ranked[0].remedies[0].title
     near = keras.optimizers.Adam(0.01)
     assert watched(deep(), *waves(), optimizer=near).findings == []
+
+
+@pytest.mark.parametrize(("gone_at", "follows"), [(0, True), (40, False)])
+def test_steps_follow_from_a_gradient_that_was_gone_before(gone_at, follows):
+    def told(rule, kind, step):
+        return kgg.Finding(
+            rule=rule,
+            severity="critical",
+            layers=["a"],
+            first_step=step,
+            last_step=50,
+            epoch=0,
+            evidence={"kind": kind},
+            message="...",
+        )
+
+    steps = told("update_ratio", "first_steps", 0)
+    gone = told("nonfinite_gradient", "infinite", gone_at)
+    found = trace_causes([steps, gone], effects_of([r() for r in RULES]))
+    if follows:
+        assert ranked(found)[0].rule == "nonfinite_gradient"
+    assert found[0].cause == ("nonfinite_gradient" if follows else None)
 
 
 def test_inputs_scaled_twice_are_healed_without_the_second_scaling():

@@ -118,6 +118,24 @@ def test_statistics_of_layers(xp, folded):
                 )
 
 
+@pytest.mark.parametrize("shape", [(6, 3), (40_000,), (6, 9000), (6, 50, 70)])
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_an_activation_that_changes_nothing_is_read_once(shape, axis):
+    random = np.random.default_rng(0)
+    tensor = ops.convert_to_tensor(random.normal(size=shape), "float32")
+    which = site("linear", can_die=False, unit_axis=axis)
+    once, _ = output_statistics.of_call(which, tensor, tensor)
+    twice, _ = output_statistics.of_call(which, tensor + 0, tensor)
+    if not isinstance(twice, dict):
+        np.testing.assert_array_equal(on_host(once), on_host(twice))
+        return
+    assert once.keys() == twice.keys()
+    for name in once:
+        np.testing.assert_allclose(
+            on_host(once[name]), on_host(twice[name]), rtol=1e-5
+        )
+
+
 @pytest.mark.parametrize("xp", [ops, host_ops])
 @pytest.mark.parametrize("shape", [(40_000,), (4, 6000), (3, 40, 50, 4)])
 def test_statistics_of_large_inputs(shape, xp):

@@ -1,5 +1,7 @@
 """The first look at a batch, which runs behind the step it belongs to."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from keras_gradguard.trace.series import DATA_SERIES
 from keras_gradguard.trace.series import OUTPUT_STATISTICS
 
 IS_JAX = keras.backend.backend() == "jax"
+IS_TF = keras.backend.backend() == "tensorflow"
 IS_TORCH = keras.backend.backend() == "torch"
+TASKS = pathlib.Path("/proc/self/task")
 
 
 def batches(count, rows=8):
@@ -142,3 +146,27 @@ def test_a_detector_alone_copies_no_weights(alone, monkeypatch):
     model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=callbacks)
     assert bool(copied) is not alone
     assert len(detector.history) == 1
+
+
+@pytest.mark.skipif(not IS_TF, reason="how TensorFlow hands a batch on")
+@pytest.mark.skipif(not TASKS.exists(), reason="counts threads as Linux does")
+def test_a_batch_that_was_looked_at_starts_no_tuning_thread():
+    import tensorflow as tf
+
+    from keras_gradguard._backend.tensorflow.forward import _only
+
+    data = tf.ones((4, 2)), tf.zeros((4, 1))
+    source = iter(tf.data.Dataset.from_tensors(data))
+
+    def started(make):
+        make().get_next()  # what a process starts once
+        before, kept = len(list(TASKS.iterdir())), []
+        for _ in range(8):
+            kept.append(make())
+            np.testing.assert_array_equal(kept[-1].get_next()[0], data[0])
+        return len(list(TASKS.iterdir())) - before
+
+    ours = started(lambda: _only(data, source.element_spec))
+    plain = started(lambda: iter(tf.data.Dataset.from_tensors(data)))
+    assert ours <= plain - 8
+    assert _only(data, source.element_spec).element_spec == source.element_spec

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import keras_gradguard as kgg
+from keras_gradguard.trace.series import DATA_SERIES
+from keras_gradguard.trace.series import OUTPUT_STATISTICS
 from tests import fresh
 
 pytestmark = pytest.mark.skipif(
@@ -155,3 +157,51 @@ def test_step_runs_on_tensors_without_values(clipper):
         pytest.skip("this torch cannot make up a device")
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.splitlines()[-1] == "moved by us: []"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_host_works_out_what_torch_would(policy, monkeypatch):
+    # What is at hand on a CPU is packed by NumPy, elsewhere by torch.
+    from keras_gradguard._backend import torch as backend
+
+    def activations():
+        keras.utils.set_random_seed(0)
+        monitor = kgg.GradientMonitor(verbose=0, on_finding="ignore")
+        fit(network(), monitor)
+        trace = monitor.trace
+        return {
+            **{name: trace.activation(name) for name in OUTPUT_STATISTICS},
+            **{name: trace.data(name) for name in DATA_SERIES},
+        }
+
+    keras.config.set_dtype_policy(policy)
+    try:
+        here = activations()
+        monkeypatch.setattr(backend, "at_hand", lambda structure: None)
+        there = activations()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert np.isfinite(here["mean"]).all()
+    for name, series in here.items():
+        np.testing.assert_allclose(
+            series, there[name], rtol=1e-5, atol=1e-6, err_msg=name
+        )
+
+
+def test_small_weights_are_compared_like_large_ones(monkeypatch):
+    import torch
+
+    from keras_gradguard._backend.torch import norms
+
+    random = np.random.default_rng(0)
+    before = [random.normal(size=n).astype("float32") for n in (3, 50, 9000)]
+    after = [w + 1e-3 * random.normal(size=w.size) for w in before]
+    tensors = [
+        [torch.as_tensor(w, dtype=torch.float32) for w in weights]
+        for weights in (before, after)
+    ]
+    found = norms.change_norms(*tensors)
+    monkeypatch.setattr(norms, "_are_small", lambda *pair: False)
+    np.testing.assert_allclose(found, norms.change_norms(*tensors), rtol=1e-6)
+    size = np.linalg.norm(tensors[1][1].numpy() - before[1])
+    assert float(found[4]) == pytest.approx(float(size), rel=1e-6)

@@ -43,6 +43,7 @@ from keras_gradguard._backend.jax.sparse import values_of
 from keras_gradguard._backend.jax.sparse import with_values
 from keras_gradguard._backend.jax.state import in_stateless_scope
 from keras_gradguard._backend.jax.state import state_by_variable
+from keras_gradguard._backend.jax.values import at_hand
 from keras_gradguard._backend.jax.values import at_level
 from keras_gradguard._backend.jax.values import batch_sizes
 from keras_gradguard._backend.jax.values import compiled
@@ -62,9 +63,12 @@ from keras_gradguard._backend.jax.values import read
 from keras_gradguard._backend.jax.values import run_whole
 from keras_gradguard._backend.jax.values import take_flat
 from keras_gradguard._backend.jax.values import to_numpy
+from keras_gradguard._backend.scratch import Scratch
 from keras_gradguard._backend.single import keep_collectives_apart
 from keras_gradguard._backend.single import on_each_replica
 from keras_gradguard._backend.single import over_processes
 from keras_gradguard._backend.single import reduce_over_replicas
 from keras_gradguard._backend.single import replica
 from keras_gradguard._backend.single import replicas
+from keras_gradguard._backend.whole import entries
+from keras_gradguard._backend.whole import slices

@@ -157,6 +157,11 @@ def view(array):
         return np.asarray(array)  # bfloat16, or parts on several devices
 
 
+def at_hand(structure):
+    # A step that is compiled has none.
+    del structure
+
+
 def compiles_steps():
     return True
 

@@ -7,6 +7,7 @@ from keras_gradguard._backend.eager import native
 from keras_gradguard._backend.eager import own_cpu
 from keras_gradguard._backend.eager import run_whole
 from keras_gradguard._backend.eager import wait_for_records
+from keras_gradguard._backend.scratch import Scratch
 from keras_gradguard._backend.single import each_whole
 from keras_gradguard._backend.single import over_processes
 from keras_gradguard._backend.tensorflow.batches import BatchTap
@@ -50,6 +51,7 @@ from keras_gradguard._backend.tensorflow.strategy import on_each_replica
 from keras_gradguard._backend.tensorflow.strategy import reduce_over_replicas
 from keras_gradguard._backend.tensorflow.strategy import replica
 from keras_gradguard._backend.tensorflow.strategy import replicas
+from keras_gradguard._backend.tensorflow.values import at_hand
 from keras_gradguard._backend.tensorflow.values import at_level
 from keras_gradguard._backend.tensorflow.values import batch_sizes
 from keras_gradguard._backend.tensorflow.values import compiled
@@ -64,3 +66,5 @@ from keras_gradguard._backend.tensorflow.values import on_host
 from keras_gradguard._backend.tensorflow.values import read
 from keras_gradguard._backend.tensorflow.values import take_flat
 from keras_gradguard._backend.tensorflow.values import to_numpy
+from keras_gradguard._backend.whole import entries
+from keras_gradguard._backend.whole import slices

@@ -14,6 +14,12 @@ from keras_gradguard._backend.tensorflow.look import Held
 from keras_gradguard._backend.tensorflow.look import Look
 from keras_gradguard._backend.tensorflow.values import read
 
+# Of one batch there is nothing to tune. A thread that tries it has to be waited
+# for when its iterator goes, and to rewrite the data set takes a millisecond.
+_PLAIN = tf.data.Options()
+_PLAIN.autotune.enabled = False
+_PLAIN.experimental_optimization.apply_default_optimizations = False
+
 
 def copies(values):
     return [tf.identity(value) for value in values]
@@ -161,7 +167,8 @@ def _step_of(function):
 
 def _only(data, structure):
     """An iterator over a batch, of the type of that which the batch is from."""
-    one = tf.data.experimental.to_variant(tf.data.Dataset.from_tensors(data))
+    dataset = tf.data.Dataset.from_tensors(data).with_options(_PLAIN)
+    one = tf.data.experimental.to_variant(dataset)
     return iter(tf.data.experimental.from_variant(one, structure))
 
 

@@ -69,6 +69,11 @@ def _is_elsewhere(tensor):
     return "CPU" not in getattr(tensor, "device", "")
 
 
+def at_hand(structure):
+    # A step that is compiled has none.
+    del structure
+
+
 def compiles_steps():
     return True
 

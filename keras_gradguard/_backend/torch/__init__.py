@@ -36,9 +36,12 @@ from keras_gradguard._backend.torch.norms import zero_fractions
 from keras_gradguard._backend.torch.operations import operation_scope
 from keras_gradguard._backend.torch.operations import operations
 from keras_gradguard._backend.torch.outbox import Outbox
+from keras_gradguard._backend.torch.pieces import entries
+from keras_gradguard._backend.torch.pieces import slices
 from keras_gradguard._backend.torch.processes import over_processes
 from keras_gradguard._backend.torch.processes import process
 from keras_gradguard._backend.torch.ring import Ring
+from keras_gradguard._backend.torch.scratch import Scratch
 from keras_gradguard._backend.torch.sparse import densify
 from keras_gradguard._backend.torch.sparse import is_sparse
 from keras_gradguard._backend.torch.sparse import merge_rows
@@ -46,6 +49,7 @@ from keras_gradguard._backend.torch.sparse import take_rows
 from keras_gradguard._backend.torch.sparse import to_dense
 from keras_gradguard._backend.torch.sparse import values_of
 from keras_gradguard._backend.torch.sparse import with_values
+from keras_gradguard._backend.torch.values import at_hand
 from keras_gradguard._backend.torch.values import at_level
 from keras_gradguard._backend.torch.values import batch_sizes
 from keras_gradguard._backend.torch.values import compiled

@@ -33,7 +33,10 @@ def l2_norms(tensors, xla=None):
     if not pieces.on_host(tensors[0]):
         # One kernel, which adds up in float64 as it reads.
         return torch.stack(torch._foreach_norm(tensors, 2, torch.float64))
-    norms = [_norm_by_rows(t) for t in tensors]
+    norms: list = [None] * len(tensors)
+    for i, tensor in enumerate(tensors):
+        if tensor.numel() >= _LARGE:
+            norms[i] = _norm_by_rows(tensor)
     rest = [i for i, norm in enumerate(norms) if norm is None]
     # float32 sums of a million squares are off by 1e-5, and squares of
     # 1e-25 are zero: accumulate in float64.
@@ -54,11 +57,30 @@ def change_norms(before, after, xla=None):
     del xla
     size = pieces.size_for(before)
     room = _room_for_changes(before, size)
-    changes = [
-        _change_norm(old.detach(), new.detach(), size, room)
+    pairs = [
+        (old.detach(), new.detach())
         for old, new in zip(before, after, strict=True)
     ]
+    changes: list = [None] * len(pairs)
+    small = [i for i, pair in enumerate(pairs) if _are_small(*pair)]
+    if small:
+        old, new = zip(*(pairs[i] for i in small), strict=True)
+        found = l2_norms(torch._foreach_sub(new, old)).unbind()
+        for i, norm in zip(small, found, strict=True):
+            changes[i] = norm
+    for i, pair in enumerate(pairs):
+        if changes[i] is None:
+            changes[i] = _change_norm(*pair, size, room)
     return torch.cat([l2_norms(before), torch.stack(changes)])
+
+
+def _are_small(before, after):
+    """Whether a call costs more than the numbers: then one serves many."""
+    return (
+        before.numel() < _LARGE
+        and before.dtype is after.dtype is torch.float32
+        and before.device == after.device
+    )
 
 
 def _room_for_changes(tensors, size):
@@ -127,13 +149,9 @@ def _norm_by_pieces(tensor):
 def _norm_by_rows(tensor):
     """Norm of a large tensor on the CPU from those of its rows, or None.
 
-    None where it is small or where float32 rows do not do.
+    None where float32 rows do not do.
     """
-    if (
-        tensor.numel() < _LARGE
-        or tensor.dtype is not torch.float32
-        or torch.compiler.is_compiling()
-    ):
+    if tensor.dtype is not torch.float32 or torch.compiler.is_compiling():
         return None
     flat = pieces.flat(tensor)
     if flat is None:

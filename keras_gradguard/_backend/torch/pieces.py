@@ -1,7 +1,13 @@
 """torch: large tensors piece by piece, so that little memory is taken."""
 
-# Entries of the smallest piece: one mebibyte of float32, which a cache holds.
-SMALLEST = 1 << 18
+import torch
+
+# Entries of a piece on the host: 256 KiB of float32.
+SMALLEST = 1 << 16
+# Of the smallest elsewhere, where each piece costs a few kernels.
+_SMALLEST_AWAY = 1 << 18
+# Entries of a piece of which several copies stand side by side.
+_CACHED = 1 << 15
 # A piece takes less than a hundredth of what it is a piece of.
 _SHARE = 1 << 7
 
@@ -17,8 +23,7 @@ def size_for(tensors):
         return SMALLEST
     if on_host(tensors[0]):
         return SMALLEST
-    # Elsewhere each piece costs a few kernels.
-    return max(SMALLEST, sum(t.numel() for t in tensors) // _SHARE)
+    return max(_SMALLEST_AWAY, sum(t.numel() for t in tensors) // _SHARE)
 
 
 def flat(tensor):
@@ -71,3 +76,30 @@ def _rows(tensor, size):
         cut = row.numel() > size and row.dim()
         found += _rows(row, size) if cut else [row]
     return found
+
+
+# What the interface offers
+
+
+def slices(tensors, axis):
+    # Each operation on the host makes a tensor of its own.
+    first = tensors[0]
+    if _is_whole(first):
+        return [tuple(tensors)]
+    length = first.shape[axis]
+    size = max(1, _CACHED * length // first.numel())
+    parts = [tensor.split(size, dim=axis) for tensor in tensors]
+    return list(zip(*parts, strict=True))
+
+
+def entries(tensor):
+    return [tensor] if _is_whole(tensor) else of(tensor, _CACHED)
+
+
+def _is_whole(tensor):
+    return (
+        not isinstance(tensor, torch.Tensor)  # the host's
+        or not on_host(tensor)
+        or tensor.numel() <= _CACHED
+        or torch.compiler.is_compiling()
+    )

@@ -5,6 +5,10 @@ import functools
 import numpy as np
 import torch
 
+from keras_gradguard._backend.torch import pieces
+
+# Positions that are looked up together.
+_AT_ONCE = 1 << 13
 # The float dtypes that NumPy has, too.
 _IN_NUMPY = (torch.float16, torch.float32, torch.float64)
 
@@ -35,8 +39,12 @@ def take_flat(tensor, positions):
     flat = tensor.reshape(-1)
     if positions is None:
         return flat
-    chosen = torch.as_tensor(positions, dtype=torch.int64, device=flat.device)
-    return flat[chosen]
+    # Positions have to be int64: not all of them at once.
+    found = [
+        flat[torch.as_tensor(part, dtype=torch.int64, device=flat.device)]
+        for part in np.array_split(positions, 1 + len(positions) // _AT_ONCE)
+    ]
+    return torch.cat(found) if len(found) > 1 else found[0]
 
 
 def batch_sizes(tensors):
@@ -71,6 +79,35 @@ def to_numpy(tensor):
 def on_host(tensors):
     del tensors
     return None  # nothing is compiled
+
+
+def at_hand(structure):
+    # A tensor of a kind of its own may not be read as memory.
+    if torch.compiler.is_compiling():
+        return None
+    try:
+        return _views(structure)
+    except _NotAtHandError:
+        return None
+
+
+class _NotAtHandError(Exception):
+    """A tensor is elsewhere."""
+
+
+def _views(structure):
+    if isinstance(structure, dict):
+        return {name: _views(part) for name, part in structure.items()}
+    if isinstance(structure, list | tuple):
+        return [_views(part) for part in structure]
+    if not isinstance(structure, torch.Tensor):
+        return structure
+    plain = type(structure) in (torch.Tensor, torch.nn.Parameter)
+    if not plain or not pieces.on_host(structure):
+        raise _NotAtHandError
+    if structure.layout != torch.strided or structure.is_complex():
+        raise _NotAtHandError
+    return to_numpy(structure)
 
 
 def compiles_steps():

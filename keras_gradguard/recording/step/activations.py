@@ -113,11 +113,7 @@ class ForwardTap:
         return self._gathering.of_all(vector) if xp is ops else vector
 
     def send(self, vector):
-        """Send off what was gathered, from inside of the step.
-
-        Args:
-            vector: What `packed` returned.
-        """
+        """Send off what `packed` returned, from inside of the step."""
         self._latest.post(None, vector)
 
     # Patching
@@ -245,9 +241,22 @@ class ForwardTap:
         if here.counts:
             result = self._guard(UNITS, self._post_counts, result, or_=result)
         if here.mode is Mode.FULL and self._parts.work(ACTIVATIONS, DATA):
-            vector = self.packed(self._gathering.gathered())
+            vector = self._packed_now(self._gathering.gathered())
             result = self._latest.post(result, vector)
         return result
+
+    def _packed_now(self, gathered):
+        """Vector of what a step showed that measures itself.
+
+        Where the values are at hand, NumPy works it out: an operation of a
+        framework takes longer to call than these take to run.
+        """
+        held = self._backend.at_hand(gathered)
+        if held is None:
+            return self.packed(gathered)
+        with np.errstate(all="ignore"):
+            vector = self.packed(held, host_ops)
+        return self._gathering.of_all(ops.convert_to_tensor(vector))
 
     def _post_counts(self, result):
         counts = self._packing.pack_counts(self._gathering.here.seen)
@@ -324,16 +333,13 @@ class ForwardTap:
         return None if leaf is None else self._backend.to_numpy(leaf)
 
     def take_counts(self):
-        """For how many samples each unit was active since the last time.
+        """`Counts` of active units since the last time, None if no step ran."""
 
-        Returns:
-            `Counts`, or None if no step ran.
-        """
-        return self._guard(UNITS, self._take_counts)
+        def take():
+            vector = self._counts.take()
+            return None if vector is None else self._packing.counts(vector)
 
-    def _take_counts(self):
-        vector = self._counts.take()
-        return None if vector is None else self._packing.counts(vector)
+        return self._guard(UNITS, take)
 
     def _guard(self, part, function, *arguments, or_=None):
         return self._parts.guard((part,), function, *arguments, default=or_)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_gradguard import _backend
 from keras_gradguard import stats
 from keras_gradguard.recording.step import cells
 from keras_gradguard.recording.step import side_by_side
@@ -149,13 +150,25 @@ def _of_inputs(kept, xp):
 def of_targets(tensor):
     """Return the statistics of the targets."""
     values = ops.cast(tensor, "float32")
-    broken = ops.cast(ops.not_equal(values, ops.round(values)), "float32")
     distance = stats.full((), float("nan"))
     if len(values.shape) > 1 and values.shape[-1] != 1:
         distance = _off_one(values, ops)
     scales = _feature_scales(values)
     spread = ops.sqrt(ops.mean(scales * scales))
-    return [*_range(values), ops.mean(broken), distance, spread]
+    return [*_range(values), _broken(values), distance, spread]
+
+
+def _broken(values):
+    """Share of the numbers that are not whole."""
+
+    def of(part):
+        return ops.cast(ops.not_equal(part, ops.round(part)), "float32")
+
+    parts = _backend.current().entries(values)
+    if len(parts) == 1:
+        return ops.mean(of(values))
+    counts = ops.stack([ops.sum(of(part)) for part in parts], axis=0)
+    return ops.sum(counts) / math.prod(values.shape)
 
 
 def of_outputs(tensor):
@@ -179,7 +192,6 @@ def of_fit(targets, outputs, ops=ops):
         ops: `keras.ops`, or `host_ops`.
     """
     columns = outputs.shape[-1] if len(outputs.shape) > 1 else 1
-    outputs = ops.cast(outputs, "float32")
     numbers = len(targets.shape) == len(outputs.shape) - 1
     if not numbers and targets.shape[-1] == 1 and columns != 1:
         targets, numbers = ops.squeeze(targets, axis=-1), True
@@ -195,17 +207,7 @@ def of_fit(targets, outputs, ops=ops):
     samples = ops.cast(ops.shape(outputs)[0], "float32")
     if tuple(targets.shape[1:]) != tuple(outputs.shape[1:]):
         return [samples, nan]
-    axes = _axes(outputs)
-    targets = _unit(ops.cast(targets, "float32"), ops)
-    outputs = _unit(outputs, ops)
-    targets = targets - ops.mean(targets, axis=axes, keepdims=True)
-    outputs = outputs - ops.mean(outputs, axis=axes, keepdims=True)
-    # Outputs that differ by less than rounding follow nothing.
-    sizes = [
-        ops.maximum(ops.sqrt(ops.sum(part * part)), 1e-12)
-        for part in (targets, outputs)
-    ]
-    both = ops.sum((targets / sizes[0]) * (outputs / sizes[1]))
+    both = _correlation(targets, outputs, ops)
     known = ops.logical_and(samples > 1, whole)
     return [samples, ops.where(known, ops.clip(both, -1.0, 1.0), nan)]
 
@@ -216,9 +218,40 @@ def _off_one(values, ops):
     return ops.max(ops.abs(ops.sum(values, axis=-1) - 1.0))
 
 
-def _unit(values, ops):
-    """Bring numbers of any size to where their squares are finite."""
-    return values / ops.maximum(ops.max(ops.abs(values)), 1e-30)
+def _correlation(targets, outputs, ops):
+    """That of two tensors of equal shape, once their columns' means are off."""
+    axes = _axes(outputs)
+    pairs = [(targets, outputs)]
+    if len(outputs.shape) > 1:
+        # Each column stays in one slice.
+        axis = 1 if axes == (0,) else len(outputs.shape) - 1
+        pairs = _backend.current().slices([targets, outputs], axis)
+    # Brings numbers of any size to where their squares are finite.
+    scales = [
+        ops.maximum(_largest(parts, ops), 1e-30)
+        for parts in zip(*pairs, strict=True)
+    ]
+
+    def off(part, scale):
+        part = ops.cast(part, "float32") / scale
+        return part - ops.mean(part, axis=axes, keepdims=True)
+
+    sums = []
+    for pair in pairs:
+        a, b = map(off, pair, scales)
+        sums.append(ops.stack([ops.sum(v) for v in (a * a, b * b, a * b)], 0))
+    squares = sums[0]
+    if len(sums) > 1:
+        squares = ops.sum(ops.stack(sums, axis=0), axis=0)
+    # Outputs that differ by less than rounding follow nothing.
+    sizes = ops.maximum(ops.sqrt(squares[:2]), 1e-12)
+    return squares[2] / sizes[0] / sizes[1]
+
+
+def _largest(parts, ops):
+    """The largest magnitude in any of several tensors."""
+    found = [ops.max(ops.abs(ops.cast(part, "float32"))) for part in parts]
+    return ops.max(ops.stack(found, axis=0)) if len(found) > 1 else found[0]
 
 
 def _range(values):

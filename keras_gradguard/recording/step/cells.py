@@ -11,11 +11,16 @@ import dataclasses
 import numpy as np
 from keras import ops
 
+from keras_gradguard import _backend
 from keras_gradguard._backend.kernels import AT_ONCE
 from keras_gradguard.recording.step import side_by_side
 
 # Each gives several sums.
 _TOGETHER = AT_ONCE // 2
+_OF_INPUTS = "samples", "size", "sum", "scatter"
+
+# How many numbers a cell has: the same for all.
+_SIZES = "size", "samples"
 
 # In the step: sums over what makes one cell. They are kept as dicts, which
 # leave a function of JAX as they are; small tensors are kept whole.
@@ -32,7 +37,21 @@ def sums_of_inputs(tensor):
     """
     if side_by_side.is_small(tensor):
         return tensor
-    return _Reduction(tensor, -1).sums()
+    return _by_slices(tensor, lambda part: _Reduction(part, -1).sums())
+
+
+def same_as_input(site, sums):
+    """What `sums_of_inputs` would make of a tensor, or None if it is unknown.
+
+    Args:
+        site: `Site` of a layer that gave the tensor.
+        sums: What `sums_of_outputs` made of it.
+    """
+    if not isinstance(sums, dict):
+        return sums
+    if site.unit_axis != -1:
+        return None
+    return {name: part for name, part in sums.items() if name in _OF_INPUTS}
 
 
 def sums_of_outputs(site, tensor):
@@ -47,18 +66,49 @@ def sums_of_outputs(site, tensor):
     """
     if side_by_side.is_small(tensor):
         return tensor
+    return _by_slices(tensor, lambda part: _of_outputs(site, part))
+
+
+def _of_outputs(site, tensor):
+    """The sums of a slice."""
     reduction = _Reduction(tensor, site.unit_axis)
     sums, values = reduction.sums(), reduction.values
-    sums["nonzero"] = reduction.sum(ops.cast(values != 0, "float32"))
+    sums["nonzero"] = reduction.sum(reduction.scratch.nonzero())
     if len(tensor.shape) > 1:
         # A sum of what is never negative is that of its magnitudes.
         sums["magnitude"] = (
-            sums["sum"] if site.positive else reduction.sum(ops.abs(values))
+            sums["sum"]
+            if site.positive
+            else reduction.sum(reduction.scratch.magnitude())
         )
     if site.bounds is not None:
         low, high = site.bounds
         sums["beyond"] = reduction.sum(_beyond(values, low, high, ops))
     return sums
+
+
+def _by_slices(tensor, sums_of):
+    """Reduce a tensor slice by slice, none of which shares a cell.
+
+    Args:
+        tensor: Tensor of any shape.
+        sums_of: Function that returns the dict of sums of a slice.
+    """
+    rank = len(tensor.shape)
+    # Samples of a table are added up, so its columns are what is apart.
+    axis = 1 if rank == 2 else 0
+    parts = [(tensor,)]
+    if rank > 1:
+        parts = _backend.current().slices([tensor], axis)
+    found = [sums_of(part) for (part,) in parts]
+    if len(found) == 1:
+        return found[0]
+    return {
+        name: value
+        if name in _SIZES
+        else ops.concatenate([sums[name] for sums in found], axis=axis)
+        for name, value in found[0].items()
+    }
 
 
 class _Reduction:
@@ -70,6 +120,7 @@ class _Reduction:
 
     Attributes:
         values: The tensor as float32.
+        scratch: `Scratch` of them.
     """
 
     def __init__(self, tensor, unit_axis):
@@ -77,6 +128,7 @@ class _Reduction:
         rank = len(tensor.shape)
         if rank < 2:
             self.values, rank = ops.reshape(self.values, (-1, 1)), 2
+        self.scratch = _backend.current().Scratch(self.values)
         unit = unit_axis % rank
         inner = tuple(i for i in range(1, rank) if i != unit)
         self._over_batch = not inner
@@ -92,9 +144,9 @@ class _Reduction:
             size = length * size if known else _float(length) * _float(size)
         total = self.sum(self.values)
         wide = [1 if i in self._axes else n for i, n in enumerate(shape)]
-        off = self.values - ops.reshape(total / size, wide)
+        squared = self.scratch.squared(ops.reshape(total / size, wide))
         of = "samples" if self._over_batch else "size"
-        return {of: size, "sum": total, "scatter": self.sum(off * off)}
+        return {of: size, "sum": total, "scatter": self.sum(squared)}
 
     def sum(self, values):
         """Sum of each cell, (rows, units)."""

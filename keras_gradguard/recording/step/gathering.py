@@ -154,11 +154,12 @@ class Gathering:
             seen.outputs.append(outputs)
 
     def _note_outputs(self, site, inputs, outputs):
+        unchanged = inputs is outputs
         outputs = self._visible(outputs)
         if outputs is None or not len(outputs.shape):
             return
         seen = self.here.seen.setdefault(site, Seen())
-        inputs = self._visible(inputs)
+        inputs = outputs if unchanged else self._visible(inputs)
         seen.calls.append(output_statistics.of_call(site, inputs, outputs))
 
     def note_input(self, site, inputs):

@@ -44,23 +44,47 @@ def _counts(tensor, xla):
     """Counts (COLUMNS,) of the entries of a tensor."""
     if 0 in tensor.shape:
         return ops.zeros((COLUMNS,), "float32")
-    backend = _backend.current()
-    bits = backend.bits(ops.cast(tensor, "float32"))
-    magnitude = ops.bitwise_and(bits, np.int32(0x7FFFFFFF))
-    exponent = ops.right_shift(magnitude, np.int32(_MANTISSA_BITS))
-    nonfinite = ops.equal(exponent, _SPECIAL)
-    zero = ops.equal(exponent, 0)
-    # Where nothing else is left, 0 as well.
-    top = ops.max(ops.where(nonfinite, 0, exponent))
-    slots = ops.minimum(top - exponent, OCTAVES - 1)
-    slots = ops.where(bits < 0, slots + OCTAVES, slots)
-    slots = ops.where(nonfinite, _NONFINITE, ops.where(zero, _ZERO, slots))
-    counts = backend.bin_counts(ops.cast(slots, "int32"), _ZERO, xla)
+    parts = _backend.current().entries(tensor)
+    if len(parts) == 1:
+        shown = _exponents(tensor)
+        top = _top(shown)
+        counts = _slot_counts(shown, top, xla)
+    else:
+        # To work them out twice takes less memory than to keep them.
+        tops = [_top(_exponents(part)) for part in parts]
+        top = ops.max(ops.stack(tops, axis=0))
+        found = [_slot_counts(_exponents(part), top, xla) for part in parts]
+        counts = ops.sum(ops.stack(found, axis=0), axis=0)
     counts = ops.cast(counts, "float32")
     top = ops.reshape(ops.cast(top - _BIAS, "float32"), (1,))
     return ops.concatenate(
         [top, counts[_NONFINITE:], counts[:_NONFINITE]], axis=0
     )
+
+
+def _exponents(tensor):
+    """The bits of the entries, and their exponents."""
+    bits = _backend.current().bits(ops.cast(tensor, "float32"))
+    magnitude = ops.bitwise_and(bits, np.int32(0x7FFFFFFF))
+    return bits, ops.right_shift(magnitude, np.int32(_MANTISSA_BITS))
+
+
+def _top(shown):
+    """The largest exponent of a number; 0 where there is none."""
+    _, exponent = shown
+    return ops.max(ops.where(ops.equal(exponent, _SPECIAL), 0, exponent))
+
+
+def _slot_counts(shown, top, xla):
+    """Integers (`_ZERO`,): entries in each bin, and those not finite."""
+    bits, exponent = shown
+    nonfinite = ops.equal(exponent, _SPECIAL)
+    zero = ops.equal(exponent, 0)
+    slots = ops.minimum(top - exponent, OCTAVES - 1)
+    slots = ops.where(bits < 0, slots + OCTAVES, slots)
+    slots = ops.where(nonfinite, _NONFINITE, ops.where(zero, _ZERO, slots))
+    slots = ops.cast(slots, "int32")
+    return _backend.current().bin_counts(slots, _ZERO, xla)
 
 
 class HistogramRing:

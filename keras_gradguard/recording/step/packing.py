@@ -248,7 +248,11 @@ def _is_joined(outputs):
 
 def _active(table):
     """For how many samples each unit is not zero."""
-    return ops.sum(ops.cast(table != 0, "float32"), axis=0)
+    counts = [
+        ops.sum(ops.cast(part != 0, "float32"), axis=0)
+        for (part,) in _backend.current().slices([table], 1)
+    ]
+    return ops.concatenate(counts, axis=0) if len(counts) > 1 else counts[0]
 
 
 def _active_in_any(tables):

@@ -62,7 +62,7 @@ def count_nonzero(units, by_variable, xla):
         rank = len(gradient.shape)
         axes = tuple(i for i in range(rank) if i != unit.axis)
         if axes:
-            gradient = ops.any(_counts(gradient), axis=axes)
+            gradient = _any_counts(gradient, axes)
         elif keras.backend.standardize_dtype(gradient.dtype) == "float64":
             gradient = _counts(gradient)  # might become zero as float32
         parts.append(ops.cast(gradient, "float32"))
@@ -70,6 +70,15 @@ def count_nonzero(units, by_variable, xla):
     # Biases are compared together: each by itself would be a kernel.
     active = ops.cast(_counts(ops.concatenate(parts, axis=0)), "float32")
     return ops.concatenate([ops.ones((1,), "float32"), active], axis=0)
+
+
+def _any_counts(gradient, axes):
+    """Which units count, over axes that hold the first or the others."""
+    parts = _backend.current().slices([gradient], axes[0])
+    found = [ops.any(_counts(part), axis=axes) for (part,) in parts]
+    if len(found) == 1:
+        return found[0]
+    return ops.any(ops.stack(found, axis=0), axis=0)
 
 
 def _counts(gradient):

@@ -152,9 +152,11 @@ def of_some(trace):
 
 def _cut_off(trace, count, certain=False):
     """Judge the first `count` records; maybe what cannot wake up alone."""
+    if len(trace.steps) < count:
+        return None
     missing = unreached(trace)
     mask = judged_layers(trace) | missing
-    if len(trace.steps) < count or not mask.any() or _closed(trace):
+    if not mask.any() or _closed(trace):
         return None
     first = np.where(missing, 0.0, trace.layer_norms(0, count))[:, mask]
     zero = (first == 0).all(axis=0)

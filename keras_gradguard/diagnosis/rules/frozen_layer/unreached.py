@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from keras_gradguard.diagnosis.evidence.stretches import derived
 from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
 
 
+@derived
 def unreached(trace):
     """Return the bool mask (L,) of layers that ran, and got no gradient ever.
 
