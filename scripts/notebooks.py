@@ -4,6 +4,7 @@ Usage: python scripts/notebooks.py [name ...]. Change a notebook with Jupyter
 or an editor, then run this, so that the site shows what the code does now.
 """
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -12,14 +13,54 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "notebooks"
 # Seconds that a single cell may take on a busy machine.
 LONGEST = 300
+# Leaves nothing of one notebook to the next in the same process.
+CLEARED = """\
+import os, keras, matplotlib.pyplot
+os.chdir({folder!r})
+keras.backend.clear_session()
+matplotlib.pyplot.close("all")
+%reset -f
+"""
 
 
-def executed(path, folder):
+@contextlib.contextmanager
+def kernel():
+    """Yield a process for several notebooks: to start one takes longest."""
+    import jupyter_client
+
+    # It draws into the cells.
+    manager = jupyter_client.KernelManager(kernel_name="python3")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("MPLBACKEND", None)
+    manager.start_kernel(env=environment)
+    try:
+        yield manager
+    finally:
+        manager.shutdown_kernel(now=True)
+
+
+def _clear(manager, folder):
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready()
+        done = client.execute_interactive(
+            CLEARED.format(folder=str(folder)), store_history=False
+        )
+    finally:
+        client.stop_channels()
+    if done["content"]["status"] != "ok":
+        raise RuntimeError(done["content"]["evalue"])
+
+
+def executed(path, folder, manager=None):
     """Return a notebook with the outputs of a fresh run.
 
     Args:
         path: Path of the notebook.
         folder: Where its code runs.
+        manager: What `kernel` yields. By default the notebook has a process
+            of its own.
 
     Returns:
         A `nbformat.NotebookNode`, without times and without warnings.
@@ -27,27 +68,23 @@ def executed(path, folder):
     Raises:
         nbclient.exceptions.CellExecutionError: If a cell fails.
     """
+    if manager is None:
+        with kernel() as manager:
+            return executed(path, folder, manager)
     import nbclient
     import nbformat
 
     book = nbformat.read(path, as_version=4)
     for cell in book.cells:
         cell.metadata.clear()
-    # The kernel is a process of its own, which draws into its cells.
-    before = dict(os.environ)
-    os.environ["PYTHONPATH"] = str(ROOT)
-    os.environ.pop("MPLBACKEND", None)
+    _clear(manager, folder)
+    client = nbclient.NotebookClient(
+        book, km=manager, timeout=LONGEST, record_timing=False
+    )
     try:
-        nbclient.NotebookClient(
-            book,
-            timeout=LONGEST,
-            kernel_name="python3",
-            record_timing=False,
-            resources={"metadata": {"path": str(folder)}},
-        ).execute()
+        client.execute()
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        client.kc.stop_channels()
     for cell in book.cells:
         if cell.cell_type == "code":
             cell.outputs = [

@@ -31,12 +31,18 @@ def test_all_cases_have_a_notebook():
     assert {path.stem for path in PATHS} == names | {"weights_over_epochs"}
 
 
+@pytest.fixture(scope="module")
+def kernel():
+    with notebooks.kernel() as manager:
+        yield manager
+
+
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_a_notebook_runs_and_has_kept_what_it_shows(path, tmp_path):
+def test_a_notebook_runs_and_has_kept_what_it_shows(path, tmp_path, kernel):
     import nbformat
 
     # Their last cells assert what they say.
-    book = notebooks.executed(path, tmp_path)
+    book = notebooks.executed(path, tmp_path, kernel)
     kept = nbformat.read(path, as_version=4)
     assert shown(kept) == shown(book), "Run scripts/notebooks.py"
     assert any("picture" in kinds for kinds in shown(kept))
