@@ -21,6 +21,7 @@ from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
 from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
 from keras_gradguard.callbacks.layer_choice import LayerChoice
 from keras_gradguard.callbacks.outlet import Outlet
+from keras_gradguard.callbacks.referring import note_reference
 from keras_gradguard.callbacks.short_fits import Together
 from keras_gradguard.callbacks.watch import WatchingCallback
 from keras_gradguard.callbacks.watch import undone_if_left
@@ -42,6 +43,7 @@ from keras_gradguard.models.recurrent import not_measured
 from keras_gradguard.recording.averages import Averages
 from keras_gradguard.recording.fit_exit import fit_frame
 from keras_gradguard.recording.recording import recording_of
+from keras_gradguard.recording.rows import Rows
 from keras_gradguard.recording.schedule import full_executions
 from keras_gradguard.recording.weights import WeightWatch
 from keras_gradguard.reporting import reporter
@@ -191,6 +193,7 @@ class GradientMonitor(WatchingCallback):
         "_loop",
         "_keeper",
         "_together",
+        "_rows",
     )
 
     def __init__(
@@ -261,6 +264,7 @@ class GradientMonitor(WatchingCallback):
         self._judged = Judge(self.rules)
         self._outlet = Outlet(_OWNER)
         self._reporters: list = []
+        self._rows: Any = None
         self._weights: Any = None
         self._first_weights: Any = None
         self._averages: Any = None
@@ -286,12 +290,15 @@ class GradientMonitor(WatchingCallback):
         self._watch.speaks = self._outlet.is_chief
         self._judged = self._new_judge()
         self._weights = self._first_weights = self._averages = None
+        self._rows = None
         self._activity = Activity()
         self._records, self._measured_at, self._logged = 0, 0, 0
         self._raise = None
         if recording is None:
             recording = recording_of(model, self.update_freq)
             recording.wanted |= {*self._looks(), *self._looks(_SURE_SHARES)}
+            if self._outlet.is_alone:
+                self._rows = recording.rows = recording.rows or Rows()
         self._reporters = [
             reporter.Guarded(
                 reporter_for(self.verbose if self._outlet.is_chief else 0)
@@ -605,6 +612,8 @@ class GradientMonitor(WatchingCallback):
 
     def _judge(self, is_last: bool = False) -> None:
         judged, trace = self._judged, self.trace
+        if self._rows is not None:
+            note_reference(trace, self._rows, is_last)
         if self._together is not None:
             self._whole = trace = self._together.judged(trace)
         changed, fresh = judged.look(trace, trace.records_seen, is_last)
@@ -646,7 +655,7 @@ class GradientMonitor(WatchingCallback):
         )
         for file in files:
             file.deliver("close", self.trace, self.findings)
-        self._reporters, self._together = [], None
+        self._reporters, self._together, self._rows = [], None, None
         self._outlet.close()
         self._stop_keeping()
 

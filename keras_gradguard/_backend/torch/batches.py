@@ -18,6 +18,14 @@ class BatchTap(HostBatchTap):
         return args
 
 
+def rows_on_host(tensor, step, count):
+    if isinstance(tensor, np.ndarray):
+        return np.array(tensor[::step][:count])
+    if not isinstance(tensor, torch.Tensor) or tensor.is_sparse:
+        return None
+    return _copy(tensor[::step][:count])
+
+
 def _copy(value):
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()

@@ -44,7 +44,8 @@ OF_SHORT, COLLAPSED = 0.8, 0.2
 # Weights that moved so far by steps no larger than that, outputs that differ by
 # so much and correlate with the targets by less, a loss that fell by less; and
 # share of the plan, fewest and most steps until then. Dropout of more may be
-# why.
+# why. After so much of the plan weights that moved little are enough, where
+# trivial learners get nothing out of the same rows.
 UNRELATED: dict[str, Any] = {
     "moved": 0.5,
     "calm": 0.1,
@@ -53,6 +54,8 @@ UNRELATED: dict[str, Any] = {
     "fallen": 0.05,
     "wait": (0.4, 250, 1000),
     "noise": 0.5,
+    "of_plan": 0.5,
+    "little": 0.1,
 }
 # Losses that no targets that fit take below 0.
 NEVER_BELOW = (
