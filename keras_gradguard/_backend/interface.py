@@ -592,8 +592,8 @@ class Backend(Protocol):
             None where that does not depend on it.
         """
 
-    def rows_on_host(self, tensor, step, count):
-        """Some rows of a batch, as an array of their own.
+    def some_rows(self, tensor, step, count):
+        """Some rows of a batch, as an array or tensor of their own.
 
         Nothing is compiled for it.
 
@@ -603,8 +603,9 @@ class Backend(Protocol):
             count: Int. Rows at most.
 
         Returns:
-            NumPy array. None where it is no tensor of one device of this
-            process, or would be dear to bring to the host.
+            What `to_numpy` takes: a NumPy array, or a tensor where the host
+            would have to wait. None where it is no tensor of one device of
+            this process, or would be dear to bring to the host.
         """
 
     def operation_scope(self, label):

@@ -20,6 +20,7 @@ def note_reference(trace, rows, is_last):
     """
     if _REFERENCE in trace.meta or not len(trace.steps):
         return
+    rows.settle()
     step = int(trace.steps[-1])
     done = step - int(trace.steps[0]) + 1
     known = planned_steps(trace) is not None

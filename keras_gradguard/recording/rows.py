@@ -29,6 +29,8 @@ class Rows:
     """
 
     def __init__(self):
+        self._waiting: list = []
+        self._expected = 0
         self._views: list = []
         self._targets: list = []
         self._seen: dict = {}
@@ -51,15 +53,25 @@ class Rows:
             of_batches: Bool. Whether it is a list of batches: one serves.
         """
         enough = FEWEST if again else _MOST
-        if self._ended or len(self) >= enough:
+        if self._ended or len(self) + self._expected >= enough:
             return
         try:
             self._take(batch[0] if of_batches else batch)
         except Exception:
             self.end()
 
+    def settle(self):
+        """Look at what was taken since; the host may wait for it now."""
+        waiting, self._waiting, self._expected = self._waiting, [], 0
+        try:
+            for taken in waiting:
+                self._keep([_backend.current().to_numpy(t) for t in taken])
+        except Exception:
+            self.end()
+
     def end(self):
         """Let go of all rows, and take none from now on."""
+        self._waiting, self._expected = [], 0
         self._views, self._targets = [], []
         self._seen, self._one_hot = {}, set()
         self._ended = True
@@ -73,6 +85,7 @@ class Rows:
         Returns:
             Dict as of `reference_of`.
         """
+        self.settle()
         try:
             with np.errstate(invalid="ignore"):
                 kind = self._kind(run)
@@ -123,16 +136,28 @@ class Rows:
             return
         rows = int(targets[0].shape[0])
         largest = sum(math.prod(leaf.shape[1:]) for leaf in leaves)
-        room = min(_MOST - len(self), _COPIED // max(1, largest))
+        room = _MOST - len(self) - self._expected
+        room = min(room, _COPIED // max(1, largest))
         if not rows or not room:
             return
         step = max(1, rows // room)
         taken = [
-            _backend.current().rows_on_host(leaf, step, room)
+            _backend.current().some_rows(leaf, step, room)
             for leaf in (*leaves, targets[0])
         ]
-        if any(part is None or part.dtype.kind not in "biuf" for part in taken):
+        if any(part is None for part in taken):
             self.end()
+            return
+        if all(isinstance(part, np.ndarray) for part in taken):
+            self._keep(taken)
+            return
+        self._waiting.append(taken)
+        self._expected += min(room, -(-rows // step))
+
+    def _keep(self, taken):
+        if any(part.dtype.kind not in "biuf" for part in taken):
+            self.end()
+        if self._ended:
             return
         *inputs, target = taken
         one_hot, target = _as_targets(target)

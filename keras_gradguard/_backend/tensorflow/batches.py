@@ -76,7 +76,7 @@ def data_like(batches, spec):
     )
 
 
-def rows_on_host(tensor, step, count):
+def some_rows(tensor, step, count):
     if isinstance(tensor, np.ndarray):
         return np.array(tensor[::step][:count])
     if not isinstance(tensor, tf.Tensor) or not hasattr(tensor, "numpy"):
