@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.soon import alike_at
+from keras_gradguard.diagnosis.remedies.recurrent import last_states
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MIXED
 from keras_gradguard.findings.remedy import Remedy
@@ -24,7 +25,8 @@ def mixed_rows(trace, output):
     of the batch, and then it comes back whole.
     """
     seen, learning = alike_at(trace), Learning.of(trace)
-    if seen is None:
+    if seen is None or last_states(trace.run):
+        # A state that has forgotten all but padding is the same, too.
         return None
     upto = learning.at(seen) + 1
     spread, *size = (

@@ -11,7 +11,7 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.remedies import model
-from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
+from keras_gradguard.diagnosis.remedies.recurrent import last_states
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import ENDS
 from keras_gradguard.findings.build import in_a_run
 
@@ -35,7 +35,7 @@ def same_ends(trace):
         same = learning.contrast < ENDS["spread"]
         if not same[: int(np.flatnonzero(late >= due)[0]) + 1].all():
             return None
-    found = [path for path in _last_states(trace.run) if _is_fed(trace, path)]
+    found = [path for path in last_states(trace.run) if _is_fed(trace, path)]
     if not found:
         return None
     first = int(trace.steps[0])
@@ -72,7 +72,7 @@ def same_ends_at_start(start):
     Returns:
         List of layers, evidence and message, or None.
     """
-    paths = set(_last_states(start.run))
+    paths = set(last_states(start.run))
     came = None
     for layer in start.layers:
         values = layer.output
@@ -149,19 +149,6 @@ def _ends(sequences, alike):
         f"Their last {alike} of {sequences.shape[1]} time steps are alike, as "
         "padding is."
     )
-
-
-def _last_states(run):
-    """Return the paths of recurrent layers that give their last state only."""
-    found = []
-    for path, info in recurrent_layers(run, list(run.layers)).items():
-        made = run.of_user(path)[1].get("call")
-        told = made.get("arguments") if isinstance(made, dict) else None
-        if info["wrapped"] or not isinstance(told, dict):
-            continue
-        if not told.get("return_sequences") and not told.get("go_backwards"):
-            found.append(path)
-    return found
 
 
 def _is_fed(trace, path):
