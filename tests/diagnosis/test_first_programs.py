@@ -265,3 +265,49 @@ def test_glorot_behind_many_relus_is_told_and_he_heals():
     healed = watched(model, x, y, epochs=40)
     assert ("poor_initialization", "fading") not in kinds(healed)
     assert healed.trace.logs["loss"][-1] < 0.5
+
+
+def test_a_loss_turned_round_has_no_floor():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(800, 6)).astype("float32")
+    y = (x[:, :1] * x[:, 1:2] + x[:, 2:3]).astype("float32")
+
+    def net(sign):
+        model = keras.Sequential(
+            [keras.Input((6,)), layers.Dense(32, "relu"), layers.Dense(1)]
+        )
+
+        def squared(wanted, given):
+            square = keras.ops.square(wanted - given)
+            return sign * keras.ops.mean(square, axis=-1)
+
+        return compiled(model, "adam", squared)
+
+    turned = watched(net(-1), x, y, epochs=12)
+    assert ("output_mismatch", "no_floor") in kinds(turned)
+    assert turned.healthy is False
+    keras.utils.set_random_seed(1)
+    sound = watched(net(1), x, y, epochs=12)
+    assert sound.healthy is True, str(sound)
+
+
+def test_a_penalty_that_makes_outputs_the_same_is_told_though_loss_falls():
+    x, y = binary("sigmoid")[1:]
+
+    def net(penalty):
+        hidden = [
+            layers.Dense(
+                32, "relu", kernel_regularizer=keras.regularizers.L2(penalty)
+            )
+            for _ in range(2)
+        ]
+        return compiled(
+            keras.Sequential(
+                [keras.Input((6,)), *hidden, layers.Dense(1, "sigmoid")]
+            )
+        )
+
+    heavy = watched(net(1.0), x, y, epochs=30)
+    assert kinds(heavy)[:1] == [("update_ratio", "penalty")], str(heavy)
+    keras.utils.set_random_seed(1)
+    assert watched(net(1e-4), x, y, epochs=30).healthy is True

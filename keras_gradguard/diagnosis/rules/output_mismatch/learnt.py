@@ -22,6 +22,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import AWAY
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BEYOND
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
     BOTTOMLESS,
@@ -104,8 +105,14 @@ def bottomless(trace, output):
         far = size > BEYOND * np.fmax(wanted, 1e-6)
         far |= learning.crossentropy
         # One that has a floor falls more and more slowly.
-        far |= (size > np.fmax(wanted, 1e-6)) & _faster(trace, learning)
+        faster = _faster(trace, learning)
+        far |= (size > np.fmax(wanted, 1e-6)) & faster
         fell = (learning.fallen > BOTTOMLESS) & (learning.late < -1)
+        # Outputs that vary far more than the targets, and not with them.
+        away = faster & (learning.contrast > AWAY["contrast"])
+        away &= ~(learning.follows > AWAY["follows"])
+        fell |= away & (learning.fallen > AWAY["fallen"]) & (learning.late < -1)
+        far |= away
         # Faster and faster, or at least no slower.
         bad = fell & far & ~learning.stalled
     seen = np.flatnonzero(bad & (learning.steps >= PATIENCE))

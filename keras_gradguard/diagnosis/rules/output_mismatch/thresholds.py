@@ -33,6 +33,9 @@ GAIN = 0.1
 # A loss that fell by so many times its first size, and outputs that grew so
 # far beyond the targets, have no floor.
 BOTTOMLESS, BEYOND = 30.0, 4.0
+# Or fell by so many times while outputs vary so much more than the targets, and
+# do not follow them.
+AWAY = {"contrast": 2.0, "follows": 0.3, "fallen": 5.0}
 # Or that fell by so many times as much in the last third as in the one before.
 FASTER = 1.5
 # Outputs that vary by less than this share of the targets are a constant.
