@@ -36,6 +36,7 @@ _KINDS = {
             "no_dependence",
             "features",
             "one_row",
+            "two_rows",
             "cut_off",
             "zero_factors",
             "gives_nothing",
@@ -103,7 +104,7 @@ _KINDS = {
     "one_side": ((*_UNITS, "vanishing_gradient", "exploding_gradient"), ()),
     "lost": (
         (*_UNITS, "vanishing_gradient", *_LOSS),
-        ("output_mismatch", "unscaled_data", "exploding_gradient"),
+        ("output_mismatch", "unscaled_data", "exploding_gradient", "two_rows"),
     ),
 }
 # That all steps together are too small is said where nothing explains it.

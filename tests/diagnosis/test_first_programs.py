@@ -311,3 +311,63 @@ def test_a_penalty_that_makes_outputs_the_same_is_told_though_loss_falls():
     assert kinds(heavy)[:1] == [("update_ratio", "penalty")], str(heavy)
     keras.utils.set_random_seed(1)
     assert watched(net(1e-4), x, y, epochs=30).healthy is True
+
+
+def test_normalization_over_two_rows_is_told_and_over_more_not():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 6)).astype("float32")
+    y = (x[:, :1] * x[:, 1:2] + x[:, 2:3]).astype("float32")
+
+    def net():
+        hidden = [
+            part
+            for _ in range(2)
+            for part in (
+                layers.Dense(16),
+                layers.BatchNormalization(),
+                layers.ReLU(),
+            )
+        ]
+        model = keras.Sequential([keras.Input((6,)), *hidden, layers.Dense(1)])
+        return compiled(model, "adam", "mse")
+
+    report = watched(net(), x, y, epochs=3, batch_size=2)
+    assert kinds(report)[:1] == [("frozen_layer", "two_rows")], str(report)
+    keras.backend.clear_session()
+    names = {"model": net(), "x": x, "y": y}
+    exec(report.ranked[0].remedies[1].code, names)
+    assert not any(
+        isinstance(layer, layers.BatchNormalization)
+        for layer in names["model"].layers
+    )
+    keras.utils.set_random_seed(1)
+    more = watched(net(), x, y, epochs=12, batch_size=20)
+    assert ("frozen_layer", "two_rows") not in kinds(more)
+
+
+@pytest.mark.parametrize("last", ["lstm", "dense"])
+def test_targets_that_no_step_of_the_plan_reaches_are_too_large(last):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(320, 8, 3)).astype("float32")
+    y = (150 + 20 * x[:, -1, :1]).astype("float32")
+    middle = layers.LSTM(12) if last == "lstm" else layers.Flatten()
+
+    def net():
+        model = keras.Sequential(
+            [
+                keras.Input((8, 3)),
+                middle.__class__.from_config(middle.get_config()),
+                layers.Dense(1),
+            ]
+        )
+        return compiled(model, "rmsprop", "mae")
+
+    report = watched(net(), x, y, epochs=10)
+    told = report.ranked[0]
+    assert (told.rule, told.evidence["of"]) == ("unscaled_data", "targets")
+    assert "has learnt the mean" not in str(report)
+    names = {"x": x, "y": y}
+    exec(told.remedies[0].code, names)
+    keras.utils.set_random_seed(1)
+    scaled = watched(net(), x, names["y"], epochs=10)
+    assert not [f for f in scaled.findings if f.rule == "unscaled_data"]

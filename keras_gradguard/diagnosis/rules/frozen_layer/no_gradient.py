@@ -12,9 +12,6 @@ from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.remedies import model as changes
-from keras_gradguard.diagnosis.remedies.code import name_of
-from keras_gradguard.diagnosis.remedies.code import put_layers
-from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.expressions import expression
 from keras_gradguard.diagnosis.remedies.losses import usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import connect
@@ -109,55 +106,6 @@ def for_no_slope(run, facts):
         # Keras's loss has a slope: what rounds is in a layer.
         found = [pass_through(run, list(run.layers))]
     return found
-
-
-def of_one_row(trace):
-    """Judge whether batch normalization over one row cuts layers off.
-
-    A row less its own mean is 0, so what comes out is the offset of the
-    normalization, and no gradient comes back.
-    """
-    need = of_plan(trace, OF_PLAN, *OF_ALL)
-    if len(trace.steps) < need:
-        return None
-    early = trace.activation_steps < int(trace.steps[0]) + need
-    rows = trace.data("samples")[early]
-    if not len(rows) or (rows != 1).any():
-        return None
-    norms = trace.layer_norms(0, need)
-    with np.errstate(invalid="ignore"):
-        zero = (norms == 0).all(axis=0)
-    told = [
-        str(layer)
-        for at, layer in enumerate(trace.layers)
-        if trace.info(layer).get("class") == "BatchNormalization"
-        and zero[:at].any()
-    ]
-    if not told:
-        return None
-    text = (
-        f"{names(told)}: batch normalization over a batch of one row. A row "
-        "less its own mean is 0, so the same comes out for every input, and "
-        "the layers before it get no gradient."
-    )
-    epochs = trace.run.epochs_planned or 10
-    layer_norms = {
-        layer: call("keras.layers.LayerNormalization", name=name_of(layer))
-        for layer in told
-    }
-    fixes = [
-        Remedy(
-            "Train on larger batches",
-            "Batch normalization compares the rows of a batch.",
-            f"model.fit(x, y, epochs={epochs}, batch_size=32)",
-        ),
-        Remedy(
-            "Use layer normalization",
-            "It compares the numbers of one row, so one row is enough.",
-            put_layers(trace.run, layer_norms),
-        ),
-    ]
-    return _finding(trace, "one_row", told, need, text, fixes)
 
 
 def of_some(trace):

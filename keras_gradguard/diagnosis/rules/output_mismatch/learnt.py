@@ -293,9 +293,14 @@ def constant_outputs(trace, output):
         output,
         "constant_outputs",
         "the outputs are nearly the same for every input. They vary by "
-        f"{number(100 * part)} % of what they should, and the loss is no "
-        "lower than that of a constant. The model has learnt the mean of the "
-        "targets, and nothing about the inputs.",
+        f"{number(100 * part)} % of what they should, and the loss is "
+        + (
+            "far above that of a constant. The model has not even come near "
+            "the mean of the targets."
+            if learning.gain[at] < -1
+            else "no lower than that of a constant. The model has learnt the "
+            "mean of the targets, and nothing about the inputs."
+        ),
         [
             *weaken_what_layers_add(trace.run),
             *_of_like_size(trace.run),

@@ -37,6 +37,9 @@ from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
     judge_target_scale,
 )
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import FAR_TARGET
+from keras_gradguard.trace.facts import known
+from keras_gradguard.trace.facts import rms
 
 
 class UnscaledData(Rule):
@@ -61,7 +64,8 @@ class UnscaledData(Rule):
     it has not learnt after 30 records, or its loss or gradient ran away. The
     first 17 records, fewer of a short plan, may show that it cannot. Outputs
     are the same for every input all along, or a hidden layer is flat, or the
-    outputs come no nearer to the targets.
+    outputs come no nearer to the targets. Targets from 10 on count as large
+    then, others from 1,000 on.
     """
 
     id = "unscaled_data"
@@ -91,7 +95,7 @@ class UnscaledData(Rule):
             optimizer = trace.run.optimizer
             # To divide by a spread that is that of a few cures nothing.
             found += judge_outliers(trace, output) or judge_target_scale(
-                output, facts, optimizer, self.limit("targets")
+                output, facts, optimizer, self._large(trace, facts)
             )
         else:
             found += judge_one_of_several(trace, self.limit("targets"))
@@ -136,6 +140,17 @@ class UnscaledData(Rule):
                 told, evidence={**told.evidence, "soon": True}
             )
         return [told]
+
+    def _large(self, trace, facts):
+        """Return from where on targets are large: less, if far from reach."""
+        limit, size = (
+            self.limit("targets"),
+            (facts.target_mean, facts.target_std),
+        )
+        if not known(*size) or not FAR_TARGET <= rms(*size) < limit:
+            return limit
+        far = out_of_reach_at(trace, rms(*size)) is not None
+        return FAR_TARGET if far else limit
 
     def check_start(self, start):
         """Judge what comes into the first layers, and the targets."""

@@ -49,3 +49,5 @@ OUTLIERS: dict[str, Any] = {
 FIRST_STEP, FIRST_STEP_TARGET = 2.0, 10.0
 # Outputs come down to such targets long before they learn anything of them.
 SMALL_TARGET = 1e-2
+# Large where ten times the steps of the plan would not get there.
+FAR_TARGET = 10.0
