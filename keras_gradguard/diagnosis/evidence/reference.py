@@ -104,7 +104,7 @@ def behind(trace):
     By each measure that is known: the loss, the correlation of outputs and
     targets, and the score. From half of the plan on, where the loss would not
     get there if it fell on as it does for as long again as the run has lasted;
-    and at the measurement before, too.
+    and at the measurement before, too, if more are to come.
 
     Args:
         trace: `Trace`.
@@ -128,9 +128,13 @@ def behind(trace):
             fell = np.fmax(learning.fallen, learning.moved)
             low = (fell < _OF_IT) & ~learning.falling
         late = run >= max(_OF_PLAN * plan, _FEWEST)
-        far = late & low & own & ~learning.good
-    far[1:] &= far[:-1]
-    far[:1] = False
+        little = low & own & ~learning.good
+        far = late & little
+    before = np.concatenate([[False], little[:-1]])
+    if trace.steps[-1] - trace.steps[0] + 1 >= plan:
+        # Short runs are measured seldom, and this one is over.
+        before[-1] = True
+    far &= before
     return far
 
 

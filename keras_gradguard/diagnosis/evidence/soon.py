@@ -63,7 +63,7 @@ def out_of_reach_at(trace, size):
     with np.errstate(all="ignore"):
         came = np.hypot(mean.astype(np.float64), std.astype(np.float64))
         # Outputs that differ from the start on come no nearer by that.
-        grown = came - came[:1]
+        grown = np.abs(came - came[:1])
         run = learning.steps - int(trace.steps[0]) + 1
         reached = came[:1] + _FASTER * plan * grown / run
         # By then outputs differ from batch to batch by more than they move.
