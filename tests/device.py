@@ -7,6 +7,7 @@ Keras's operations count as their caller.
 """
 
 import contextlib
+import importlib
 import sys
 
 import keras
@@ -63,9 +64,10 @@ def standin(monkeypatch):
     """
     device = Device()
     with monkeypatch.context() as patch:
-        pieces = sys.modules.get("keras_gradguard._backend.torch.pieces")
-        if pieces is not None:
-            patch.setattr(pieces, "on_host", lambda tensor: False)
+        pieces = importlib.import_module(
+            "keras_gradguard._backend.torch.pieces"
+        )
+        patch.setattr(pieces, "on_host", lambda tensor: False)
         for name in (*_REFUSED, *_WAITS):
             real = getattr(torch.Tensor, name)
             patch.setattr(torch.Tensor, name, _refusing(device, name, real))

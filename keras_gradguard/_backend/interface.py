@@ -233,7 +233,13 @@ class ForwardPass(Protocol):
         model: Keras model, built.
         xla: Whether the step is compiled by XLA.
         custom: Whether the model's train step is the user's own.
+
+    Attributes:
+        show: Callable that gets the batch of each execution that is looked
+            at, a structure of tensors, where this process sees it; or None.
     """
+
+    show: Any
 
     def add(self, look, on_failure, of_loss):
         """Add something to look for, before `wrap`.
@@ -584,6 +590,22 @@ class Backend(Protocol):
 
         Returns:
             None where that does not depend on it.
+        """
+
+    def some_rows(self, tensor, step, count):
+        """Some rows of a batch, as an array or tensor of their own.
+
+        Nothing is compiled for it.
+
+        Args:
+            tensor: Part of a batch as the train step gets it.
+            step: Int. One row of so many is taken.
+            count: Int. Rows at most.
+
+        Returns:
+            What `to_numpy` takes: a NumPy array, or a tensor where the host
+            would have to wait. None where it is no tensor of one device of
+            this process, or would be dear to bring to the host.
         """
 
     def operation_scope(self, label):

@@ -21,6 +21,7 @@ from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
 from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
 from keras_gradguard.callbacks.layer_choice import LayerChoice
 from keras_gradguard.callbacks.outlet import Outlet
+from keras_gradguard.callbacks.referring import note_reference
 from keras_gradguard.callbacks.short_fits import Together
 from keras_gradguard.callbacks.watch import WatchingCallback
 from keras_gradguard.callbacks.watch import undone_if_left
@@ -30,6 +31,7 @@ from keras_gradguard.diagnosis import not_judged
 from keras_gradguard.diagnosis import resolve_rules
 from keras_gradguard.diagnosis.live import Judge
 from keras_gradguard.diagnosis.rules import left_out
+from keras_gradguard.diagnosis.rules import noted
 from keras_gradguard.diagnosis.rules import said_of
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.exceptions import GradGuardFinding
@@ -41,6 +43,7 @@ from keras_gradguard.models.recurrent import not_measured
 from keras_gradguard.recording.averages import Averages
 from keras_gradguard.recording.fit_exit import fit_frame
 from keras_gradguard.recording.recording import recording_of
+from keras_gradguard.recording.rows import Rows
 from keras_gradguard.recording.schedule import full_executions
 from keras_gradguard.recording.weights import WeightWatch
 from keras_gradguard.reporting import reporter
@@ -60,6 +63,9 @@ _EARLY, _EARLY_RECORDS = 0.05, 64
 # those at doublings are as dense.
 _MOST_LOOKED_AT = 20_000
 _SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+# Looks at these shares in any case: a few in a run are not felt, and what is
+# wrong has to be said before half of it is over.
+_SURE_SHARES, _BEFORE = (0.05, 0.1, 0.2), 0.45
 # Epochs shorter than this are not flushed and measured one by one.
 _SHORT_EPOCH = 128
 
@@ -187,6 +193,7 @@ class GradientMonitor(WatchingCallback):
         "_loop",
         "_keeper",
         "_together",
+        "_rows",
     )
 
     def __init__(
@@ -257,6 +264,7 @@ class GradientMonitor(WatchingCallback):
         self._judged = Judge(self.rules)
         self._outlet = Outlet(_OWNER)
         self._reporters: list = []
+        self._rows: Any = None
         self._weights: Any = None
         self._first_weights: Any = None
         self._averages: Any = None
@@ -282,12 +290,15 @@ class GradientMonitor(WatchingCallback):
         self._watch.speaks = self._outlet.is_chief
         self._judged = self._new_judge()
         self._weights = self._first_weights = self._averages = None
+        self._rows = None
         self._activity = Activity()
         self._records, self._measured_at, self._logged = 0, 0, 0
         self._raise = None
         if recording is None:
             recording = recording_of(model, self.update_freq)
-            recording.wanted |= set(self._looks())
+            recording.wanted |= {*self._looks(), *self._looks(_SURE_SHARES)}
+            if self._outlet.is_alone:
+                self._rows = recording.rows = recording.rows or Rows()
         self._reporters = [
             reporter.Guarded(
                 reporter_for(self.verbose if self._outlet.is_chief else 0)
@@ -496,17 +507,20 @@ class GradientMonitor(WatchingCallback):
         )
         look = min(high, max(low, int(_OF_PLAN * plan))) if plan else high
         early = max(_EARLY_RECORDS, int(_EARLY * plan))
+        looks, sure = self._looks(), self._looks(_SURE_SHARES)
         return Judge(
-            self.rules, look, self._outlet.is_alone, early, self._looks()
+            self.rules, look, self._outlet.is_alone, early, looks, sure=sure
         )
 
-    def _looks(self) -> list[int]:
+    def _looks(self, wanted: tuple[float, ...] = _SHARES) -> list[int]:
         """Records by which a share of the plan is over, and was measured."""
         steps = self.params.get("steps") or 0
         plan = (self.params.get("epochs") or 0) * steps
         seen = full_executions(steps, min(plan, _MOST_LOOKED_AT))
-        shares = [share * plan for share in _SHARES]
+        shares = [share * plan for share in wanted]
         found = [[at for at in seen if at >= share][:1] for share in shares]
+        if plan >= _SHORT_EPOCH:
+            found.append([int(_BEFORE * plan)])
         return sorted({at for first in found for at in first})
 
     def _make_table(self) -> Any:
@@ -598,6 +612,8 @@ class GradientMonitor(WatchingCallback):
 
     def _judge(self, is_last: bool = False) -> None:
         judged, trace = self._judged, self.trace
+        if self._rows is not None:
+            note_reference(trace, self._rows, is_last)
         if self._together is not None:
             self._whole = trace = self._together.judged(trace)
         changed, fresh = judged.look(trace, trace.records_seen, is_last)
@@ -639,13 +655,13 @@ class GradientMonitor(WatchingCallback):
         )
         for file in files:
             file.deliver("close", self.trace, self.findings)
-        self._reporters, self._together = [], None
+        self._reporters, self._together, self._rows = [], None, None
         self._outlet.close()
         self._stop_keeping()
 
     def _add_notes(self) -> None:
         """Say what is no finding: layers left out, and where a capsule is."""
-        self._notes = []
+        self._notes = noted(self.rules, self._judged_trace)
         if self.through_time:
             self._notes += not_measured(self._model)
         if self._keeper is not None and self._keeper.written is not None:

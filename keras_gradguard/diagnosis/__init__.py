@@ -13,6 +13,7 @@ from keras_gradguard.diagnosis.life import lived
 from keras_gradguard.diagnosis.remedies.fitting import fitted
 from keras_gradguard.diagnosis.rules import effects_of
 from keras_gradguard.diagnosis.rules import left_out
+from keras_gradguard.diagnosis.rules import noted
 from keras_gradguard.diagnosis.rules import resolve_rules
 from keras_gradguard.diagnosis.rules import said_of
 from keras_gradguard.diagnosis.rules.rule import Rule
@@ -88,7 +89,7 @@ def diagnose(
     return Report(
         stand,
         trace,
-        notes=said_of(chosen, trace),
+        notes=[*said_of(chosen, trace), *noted(chosen, trace)],
         not_judged=reasons,
         history=history,
     )

@@ -27,7 +27,9 @@ class Judge:
         rules: List of rules.
         first_look: Int. Number of records before the first look.
         early: Int. Up to so many records the clock counts for nothing.
-        marks: List of int. Numbers of records at which to look, too.
+        marks: List of int. Numbers of records at which to look, too, where that
+            is not felt.
+        sure: List of int. Numbers of records at which to look in any case.
         by_clock: Bool. Whether looks may wait where judging would be felt.
             False where several processes have to look at the same steps.
         said: Dict from keys of findings to the status that was said of them
@@ -50,6 +52,7 @@ class Judge:
         early=0,
         marks=(),
         said=None,
+        sure=(),
     ):
         self.findings = []
         self.history: list = []
@@ -57,6 +60,7 @@ class Judge:
         self._rules = rules
         self._looked_at = first_look / _GROWTH
         self._early, self._marks = early, tuple(marks)
+        self._sure = tuple(sure)
         self._latest = None
         self.said = dict(said or {})
         # The steps of further looks, each at a finding that is not confirmed.
@@ -73,6 +77,8 @@ class Judge:
             step: Int. The latest step, where that is known.
         """
         if any(0 <= wanted <= step for wanted in self._second_looks.values()):
+            return True
+        if any(self._looked_at < mark <= records for mark in self._sure):
             return True
         elapsed = time.monotonic() - self._began
         if any(self._looked_at < mark <= records for mark in self._marks):

@@ -1,6 +1,7 @@
 """Tells a root cause once: which findings follow from which."""
 
 import dataclasses
+import math
 
 # Rule ids, in the order in which one leads to the next. Others come last.
 ORDER = (
@@ -31,7 +32,15 @@ _STUCK = ("vanishing_gradient", "frozen_layer", *SYMPTOMS)
 # `exploding_gradient`: what may follow from them, and from what they follow.
 _KINDS = {
     **dict.fromkeys(
-        ("no_dependence", "features", "one_row", "cut_off", "zero_factors"),
+        (
+            "no_dependence",
+            "features",
+            "one_row",
+            "two_rows",
+            "cut_off",
+            "zero_factors",
+            "gives_nothing",
+        ),
         (
             ("vanishing_gradient", *_UNITS, *_LOSS),
             (
@@ -95,7 +104,7 @@ _KINDS = {
     "one_side": ((*_UNITS, "vanishing_gradient", "exploding_gradient"), ()),
     "lost": (
         (*_UNITS, "vanishing_gradient", *_LOSS),
-        ("output_mismatch", "unscaled_data", "exploding_gradient"),
+        ("output_mismatch", "unscaled_data", "exploding_gradient", "two_rows"),
     ),
 }
 # That all steps together are too small is said where nothing explains it.
@@ -143,13 +152,18 @@ def trace_causes(findings, effects):
     for finding in findings:
         name = _name(finding)
         rules[name] = finding.rule
-        step = begin.get(name, finding.first_step)
-        begin[name] = min(step, finding.first_step)
+        begin[name] = min(begin.get(name, math.inf), _begin(finding))
     rooted = []
     for finding in findings:
         root = _root(_name(finding), set(rules), begin, effects)
         rooted.append(dataclasses.replace(finding, cause=rules.get(root)))
     return [f for f in rooted if f.cause is None or not is_symptom(f)]
+
+
+def _begin(finding):
+    """Return when a finding began: units that were alive before it, behind."""
+    alive = finding.evidence.get("alive_at_start") is True
+    return finding.first_step + (0.5 if alive else 0.0)
 
 
 def is_symptom(finding):

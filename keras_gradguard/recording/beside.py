@@ -94,7 +94,7 @@ class Beside:
         """
         return self._pass.wrap(function)
 
-    def run(self, model, function, args, weights):
+    def run(self, model, function, args, weights, show=None):
         """Run an execution and measure it.
 
         Args:
@@ -102,6 +102,7 @@ class Beside:
             function: What `wrap` returned.
             args: Its arguments.
             weights: Whether to measure weights and their updates.
+            show: Callable that gets the batch, or None.
 
         Returns:
             What it returns, and a list of the vectors of the passes, None
@@ -112,10 +113,12 @@ class Beside:
         if weights:
             before = guard(_WEIGHTS, self._remember, model, args)
         vectors, self._errors = [None] * len(self._parts_of), []
+        self._pass.show = show
         if any(self._parts.work(*parts) for parts in self._parts_of):
             args, vectors = self._pass.look(args, before)
         result = function(*args)
         try:
+            self._pass.show = None
             errors, self._errors = self._errors, None
             for parts, error in errors:
                 self._parts.fail(parts, error)

@@ -129,8 +129,11 @@ class Dispatcher:
                     function,
                     args,
                     weights=self._wants_updates(),
+                    show=self._take_rows,
                 )
             else:
+                if mode is Mode.FULL and not self._backend.compiles_steps():
+                    self._take_rows(args[0], of_batches=True)
                 result = function(*args)
         except BaseException as error:
             if not self._backend.is_end_of_data(error):
@@ -150,6 +153,19 @@ class Dispatcher:
             keras_private.hold_state(self._model(), result)
             raise
         return result
+
+    def _take_rows(self, batch, of_batches=False):
+        """Keep some rows of the batch, if somebody wants them.
+
+        Args:
+            batch: What the train step gets.
+            of_batches: Bool. Whether it is a list of several.
+        """
+        rows, schedule = self._recording.rows, self.schedule
+        if rows is None:
+            return
+        epoch = schedule.steps_per_epoch or float("inf")
+        rows.take(batch, schedule.executions >= epoch, of_batches)
 
     @property
     def _counts_next(self):

@@ -61,6 +61,8 @@ class Recording:
         keepers: List of objects with `before(args, steps)`, `after(result)`
             and `on_failure(error)`, which are called around each execution.
         wanted: Set of int. Executions after which records are wanted at once.
+        rows: `Rows` that keeps some of the batches, None where nobody wants
+            them.
     """
 
     def __init__(self, model, update_freq=1):
@@ -74,6 +76,7 @@ class Recording:
         self._subscribers = []
         self.keepers: list = []
         self.wanted: set = set()
+        self.rows: Any = None
         self._instrument: Any = None
         self._dispatcher: Any = None
         self._previous: Any = None

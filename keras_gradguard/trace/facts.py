@@ -27,6 +27,8 @@ REGRESSION = (
     "mean_absolute_percentage_error",
     "mean_squared_logarithmic_error",
 )
+# What is called the learner where a few rows come again and again.
+TABLE = "a table"
 # Optimizers whose step grows with the gradient; the others rescale it.
 _PLAIN = ("SGD",)
 
@@ -240,6 +242,41 @@ class DataShapes:
         """Int. Length of the last axis of the outputs, None if unknown."""
         width = self.output_shape[-1] if self.output_shape else None
         return width if isinstance(width, int) and width >= 1 else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reference:
+    """What a trivial learner gets out of rows of the batches.
+
+    Each row is told by one that has seen the others, see
+    `recording.reference`.
+
+    Attributes:
+        rows: Int, how many.
+        kind: `"classes"` or `"numbers"`.
+        learner: The best of them, in words.
+        score: Share of the classes told right, or of the variance explained.
+        error: Its standard error.
+        chance: Share of the most frequent class.
+        entropy: Of the classes' frequencies, in nats.
+        classes: How many there are.
+        absolute: Of numbers, the share of the mean distance from the median
+            that is explained.
+        absolute_error: Its standard error.
+        step: Step of the optimizer by which it was known.
+    """
+
+    rows: int = 0
+    kind: str = ""
+    learner: str = ""
+    score: float = math.nan
+    error: float = math.nan
+    chance: float = 0.0
+    entropy: float = math.nan
+    classes: int = 0
+    absolute: float = math.nan
+    absolute_error: float = math.nan
+    step: int = 0
 
 
 def loss_name(loss):

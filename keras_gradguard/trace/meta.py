@@ -109,6 +109,19 @@ _SCHEMA = {
     "sites": {
         ...: {"activation": is_text, "can_die": _flag, "saturates": _flag}
     },
+    "reference": {
+        "step": _whole,
+        "rows": _whole,
+        "kind": is_text,
+        "learner": is_text,
+        "score": _number,
+        "error": _number,
+        "chance": _number,
+        "entropy": _number,
+        "classes": _whole,
+        "absolute": _number,
+        "absolute_error": _number,
+    },
     "data": {
         "input_shape": _sizes,
         "input_layer": is_text,

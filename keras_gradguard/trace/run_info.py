@@ -15,6 +15,7 @@ import typing
 from keras_gradguard.trace.facts import DataShapes
 from keras_gradguard.trace.facts import OptimizerFacts
 from keras_gradguard.trace.facts import Output
+from keras_gradguard.trace.facts import Reference
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class RunInfo:
             the compiled one, to its `OptimizerFacts`.
         capsule: Whether the run was asked to keep a capsule.
         batches: Whether the data came as batches, and not as arrays.
+        reference: `Reference`, what is to be had from rows of the batches, or
+            None.
     """
 
     backend: str | None = None
@@ -81,6 +84,7 @@ class RunInfo:
     others: dict = dataclasses.field(default_factory=dict)
     capsule: bool = False
     batches: bool = False
+    reference: Reference | None = None
 
     @classmethod
     def of(cls, meta):
@@ -106,6 +110,9 @@ class RunInfo:
             else 1.0,
             "outputs": tuple(_read(Output, output) for output in outputs),
             "data": _read(DataShapes, meta.get("data")),
+            "reference": _read(Reference, meta["reference"])
+            if isinstance(meta.get("reference"), dict)
+            else None,
             "layers": _dicts(meta.get("layer_info")),
             "sites": _dicts(meta.get("sites")),
             "noise": _dicts(meta.get("noise")),

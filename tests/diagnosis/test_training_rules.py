@@ -489,6 +489,12 @@ def test_no_trace_makes_a_rule_raise(data):
             ]
         )
     )
+    if meta.get("epochs_planned") == 3 and data.draw(st.booleans()):
+        numbers = ("score", "error", "chance", "entropy", "absolute")
+        known = {name: data.draw(ODD) for name in numbers}
+        known["rows"] = data.draw(st.sampled_from([0, 2, 300]))
+        known["kind"] = data.draw(st.sampled_from(["classes", "numbers"]))
+        meta = {**meta, "reference": known}
     variables = [f"{name}/kernel" for name in names]
     trace = Trace(names, variables, range(layers), meta=meta)
     if total:

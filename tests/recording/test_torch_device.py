@@ -205,3 +205,22 @@ def test_small_weights_are_compared_like_large_ones(monkeypatch):
     np.testing.assert_allclose(found, norms.change_norms(*tensors), rtol=1e-6)
     size = np.linalg.norm(tensors[1][1].numpy() - before[1])
     assert float(found[4]) == pytest.approx(float(size), rel=1e-6)
+
+
+def test_rows_of_a_batch_wait_on_the_device(device):
+    import torch
+
+    from keras_gradguard.recording.rows import Rows
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 5)).astype("float32")
+    y = (x[:, :1] > 0).astype("float32")
+    rows, plain = Rows(), Rows()
+    plain.take((x, y))
+    rows.take((torch.from_numpy(x), torch.from_numpy(y)))
+    assert device.reads == []
+    assert (len(rows), len(plain)) == (0, 64)
+    rows.settle()
+    assert len(rows) == 64
+    np.testing.assert_array_equal(rows._views[0][0], plain._views[0][0])
+    np.testing.assert_array_equal(rows._targets[0], plain._targets[0])

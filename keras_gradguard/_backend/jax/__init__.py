@@ -4,6 +4,7 @@ from keras_gradguard._backend.flag import Flag
 from keras_gradguard._backend.host_batches import data_like
 from keras_gradguard._backend.jax.ahead import compile_ahead
 from keras_gradguard._backend.jax.batches import BatchTap
+from keras_gradguard._backend.jax.batches import some_rows
 from keras_gradguard._backend.jax.branching import assert_in_graph
 from keras_gradguard._backend.jax.branching import branch
 from keras_gradguard._backend.jax.branching import chooses_after

@@ -192,6 +192,7 @@ class ForwardPass:
         del xla
         self._model, self._custom = model, custom
         self._looks: list = []
+        self.show: Any = None
 
     def add(self, look, on_failure, of_loss):
         if of_loss:
@@ -210,6 +211,8 @@ class ForwardPass:
         state, iterator = args
         batch = next(iterator)
         args = state, itertools.chain([batch], iterator)
+        if self.show is not None:
+            self.show(batch)
 
         @functools.cache
         def copied():  # a first look alone asks

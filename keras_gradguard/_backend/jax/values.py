@@ -138,7 +138,7 @@ def copies(values):
 def on_host(tensors):
     if not all(is_here(array) for array in tensors):
         return None
-    return [_view(array) for array in jax.block_until_ready(tensors)]
+    return [view(array) for array in jax.block_until_ready(tensors)]
 
 
 def is_here(array):
@@ -148,7 +148,7 @@ def is_here(array):
     )
 
 
-def _view(array):
+def view(array):
     # JAX keeps what `np.asarray` returns, and copies a state that is looked
     # at in place of giving its memory to the next.
     try:

@@ -12,6 +12,7 @@ from keras_gradguard._backend.single import each_whole
 from keras_gradguard._backend.single import over_processes
 from keras_gradguard._backend.tensorflow.batches import BatchTap
 from keras_gradguard._backend.tensorflow.batches import data_like
+from keras_gradguard._backend.tensorflow.batches import some_rows
 from keras_gradguard._backend.tensorflow.branching import assert_in_graph
 from keras_gradguard._backend.tensorflow.branching import branch
 from keras_gradguard._backend.tensorflow.branching import chooses_after

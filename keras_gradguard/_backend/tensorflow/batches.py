@@ -74,3 +74,13 @@ def data_like(batches, spec):
         lambda: iter(batches),
         output_signature=tf.nest.pack_sequence_as(batches[0], parts),
     )
+
+
+def some_rows(tensor, step, count):
+    if isinstance(tensor, np.ndarray):
+        return np.array(tensor[::step][:count])
+    if not isinstance(tensor, tf.Tensor) or not hasattr(tensor, "numpy"):
+        return None
+    if "CPU" in tensor.device.upper():
+        return np.array(tensor.numpy()[::step][:count])
+    return np.array(tensor[: step * count : step].numpy())

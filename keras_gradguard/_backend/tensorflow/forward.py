@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -68,6 +69,7 @@ class ForwardPass:
         self._held = Held(model)
         self._forward = _forward_of(model, custom)
         self._looks: list = []
+        self.show: Any = None
         with tf.device("CPU:0"):
             self._flags = tf.constant(False), tf.constant(True)
 
@@ -110,6 +112,8 @@ class ForwardPass:
         except tf.errors.OutOfRangeError:
             return iterator
         structure = iterator.element_spec
+        if self.show is not None:
+            self.show(data)
         for look in self._looks:
             look.beside(data, structure)
         return _only(data, structure)

@@ -16,6 +16,7 @@ from keras_gradguard._backend.single import reduce_over_replicas
 from keras_gradguard._backend.single import replica
 from keras_gradguard._backend.single import replicas
 from keras_gradguard._backend.torch.batches import BatchTap
+from keras_gradguard._backend.torch.batches import some_rows
 from keras_gradguard._backend.torch.branching import assert_in_graph
 from keras_gradguard._backend.torch.branching import branch
 from keras_gradguard._backend.torch.branching import chooses_after

@@ -8,6 +8,7 @@ from keras_gradguard.diagnosis.evidence.activations import averaging
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import first_loss
 from keras_gradguard.diagnosis.evidence.logged import losses_of_sides
+from keras_gradguard.diagnosis.evidence.reference import nothing_in_words
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 
 # Records that the rules of the longest window want.
@@ -108,14 +109,22 @@ def _of_loss(trace):
             f"the loss has risen, from {number(first, 4)} to {number(late, 4)}"
         ]
     if fall <= max(_LEAST * abs(first), noise):
-        return ["the loss has not moved"]
+        return [f"the loss has not moved{_nor_others(trace)}"]
     gain = learning.gain[-1] if len(learning) else np.nan
     if gain < _LEAST:
         return [
             "the loss has fallen no further than to that of a constant "
-            "prediction"
+            f"prediction{_nor_others(trace)}"
         ]
     return []
+
+
+def _nor_others(trace):
+    """What trivial learners say of it: nothing, where they get some."""
+    if not nothing_in_words(trace):
+        return ""
+    rows = trace.run.reference.rows
+    return f", and trivial learners get nothing out of {rows} of its rows"
 
 
 def _in_balance(trace):

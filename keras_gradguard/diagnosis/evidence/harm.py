@@ -22,7 +22,7 @@ _LONG = 100
 # A loss ten times that of a constant prediction, however it falls.
 _FAR = -9.0
 # Records of gradients that are all 0, and a probability that is none.
-_AT_ONCE, _NOTHING = (0.04, 3, 10), 1e-6
+_AT_ONCE, _NOTHING, _SOME = (0.04, 3, 10), 1e-6, 0.1
 _PROBABILITIES = ("softmax", "sigmoid")
 
 
@@ -115,7 +115,10 @@ def certain_at_once(trace):
     few = of_plan(trace, *_AT_ONCE)
     norms = trace.get("grad_norm", by="variable")[:few]
     norms = norms[:, trace.has_gradient]
-    if len(norms) < few or not norms.shape[1] or (norms != 0).any():
+    if len(norms) < few or not norms.shape[1]:
+        return False
+    # One that got through may have thrown the weights still further off.
+    if (norms != 0).any(axis=1).sum() > _SOME * few or (norms[0] != 0).any():
         return False
     if not len(trace.activation_steps):
         return False

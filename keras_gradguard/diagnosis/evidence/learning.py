@@ -154,6 +154,8 @@ class Learning:
             low = np.nan_to_num(self.fallen, neginf=0) > 0.9
             low &= ~(self.gain < _NO_GAIN) & ~self.shrunk
             follows = (np.nan_to_num(self.follows) > 0.6) & ~self.shrunk
+            # Outputs that have become the same do not follow any more.
+            follows &= ~(self.contrast < _FAINT)
             return follows | (better > 0.5) | low
 
     @functools.cached_property

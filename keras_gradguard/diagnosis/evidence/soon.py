@@ -62,8 +62,12 @@ def out_of_reach_at(trace, size):
     mean, std = (trace.data(f"output_{n}")[:count] for n in ("mean", "std"))
     with np.errstate(all="ignore"):
         came = np.hypot(mean.astype(np.float64), std.astype(np.float64))
+        # Outputs that differ from the start on come no nearer by that.
+        grown = np.abs(came - came[:1])
         run = learning.steps - int(trace.steps[0]) + 1
-        return _all_along(trace, _FASTER * plan * came / run < size)
+        reached = came[:1] + _FASTER * plan * grown / run
+        # By then outputs differ from batch to batch by more than they move.
+        return _all_along(trace, (reached < size) | (run < _MEASURED))
 
 
 def _all_along(trace, shown):

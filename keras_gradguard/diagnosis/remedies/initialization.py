@@ -45,8 +45,8 @@ def for_kernels(run, kind, layers):
 
     Args:
         run: `RunInfo` of the run.
-        kind: Str. `"constant"`, `"one_sided"`, `"wide"`, `"narrow"` or
-            `"one_unit"`.
+        kind: Str. `"constant"`, `"one_sided"`, `"wide"`, `"narrow"`,
+            `"fading"` or `"one_unit"`.
         layers: List of str. The layers.
     """
     glorot = changes.convert(

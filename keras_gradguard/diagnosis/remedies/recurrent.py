@@ -32,6 +32,23 @@ def recurrent_layers(run, layers):
     return found
 
 
+def last_states(run):
+    """Return the paths of recurrent layers that give their last state only.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+    """
+    found = []
+    for path, info in recurrent_layers(run, list(run.layers)).items():
+        made = run.of_user(path)[1].get("call")
+        told = made.get("arguments") if isinstance(made, dict) else None
+        if info["wrapped"] or not isinstance(told, dict):
+            continue
+        if not told.get("return_sequences") and not told.get("go_backwards"):
+            found.append(path)
+    return found
+
+
 def unbounded(run):
     """Return the paths of recurrent layers whose state may grow freely.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_gradguard._validation import shown
 from keras_gradguard.diagnosis.rules.adjusted import adjust
+from keras_gradguard.diagnosis.rules.adjusted import noted
 from keras_gradguard.diagnosis.rules.adjusted import options_of
 from keras_gradguard.diagnosis.rules.adjusted import said_of
 from keras_gradguard.diagnosis.rules.clipping import Clipping
@@ -56,6 +57,7 @@ __all__ = [
     "Rule",
     "effects_of",
     "left_out",
+    "noted",
     "options_of",
     "resolve_rules",
     "said_of",

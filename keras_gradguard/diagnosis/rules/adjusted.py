@@ -71,6 +71,16 @@ def said_of(rules, trace):
     return said
 
 
+def noted(rules, trace):
+    """Return what is no finding and yet worth knowing, in sentences.
+
+    Args:
+        rules: List of `Rule`.
+        trace: `Trace` that they judge.
+    """
+    return [note for rule in rules for note in rule.notes(trace)]
+
+
 def options_of(rules):
     """Return what `adjust` was given, as `rules` takes it.
 
@@ -112,6 +122,10 @@ class Quieted(Rule):
         """See `Rule.check`."""
         seen = trace.without(self._fits)
         return self._left(self.rule.check(seen))
+
+    def notes(self, trace):
+        """See `Rule.notes`."""
+        return self.rule.notes(trace.without(self._fits))
 
     def check_start(self, start):
         """See `Rule.check_start`."""

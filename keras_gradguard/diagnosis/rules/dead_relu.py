@@ -226,6 +226,8 @@ def _finding(trace, learning, dead, since, sites, last, level):
     begin = int(steps[0]) if first - steps[0] <= _START else first
     share = float(dead[last, guilty].max())
     named = [str(trace.sites[sites[at]]) for at in guilty]
+    # Measured before the first step moved a weight: they died of the steps.
+    alive = bool((zero_at_first(trace)[sites][guilty] < level["share"]).all())
     if whole:
         many = "its units" if len(guilty) == 1 else "their units"
         text = (
@@ -252,12 +254,28 @@ def _finding(trace, learning, dead, since, sites, last, level):
                 str(name): float(dead[last, at])
                 for name, at in zip(named, guilty, strict=True)
             },
+            "alive_at_start": alive,
             "threshold": level["share"],
             "window": {"first_step": first, "last_step": stop},
         },
         message=text,
         remedies=for_dead(trace.run, layers, large_biases(trace)),
     )
+
+
+def zero_at_first(trace):
+    """Return (sites,): shares of units silent before the first update.
+
+    NaN where that was not measured.
+
+    Args:
+        trace: `Trace`.
+    """
+    at = trace.activation_steps[:1]
+    if not len(at) or not len(trace.steps) or at[0] or trace.steps[0]:
+        return np.full(len(trace.sites), np.nan)
+    now = trace.activation("inactive_fraction")[0]
+    return np.fmax(now, trace.activation("dead_fraction")[0])
 
 
 def for_dead(run, layers, large=()):

@@ -73,6 +73,18 @@ class Rule(abc.ABC):
             List of `Finding`, empty if nothing is wrong.
         """
 
+    def notes(self, trace: Trace) -> list[str]:
+        """Say what is no finding and yet worth knowing of a run.
+
+        Args:
+            trace: `keras_gradguard.Trace`.
+
+        Returns:
+            List of str, sentences for `report.notes`. Empty by default.
+        """
+        del trace
+        return []
+
     def check_start(self, start: Start) -> list[Finding]:
         """Judge a model before its first step, for `kgg.check`.
 

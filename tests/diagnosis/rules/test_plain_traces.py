@@ -1,5 +1,7 @@
 """Judgements of what few programs show, on traces that are made up."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -125,6 +127,12 @@ class Seen(Rule):
         return []
 
 
+class Slow(Seen):
+    def check(self, trace):
+        time.sleep(0.05)
+        return super().check(trace)
+
+
 def test_a_judge_looks_at_shares_of_the_plan_too():
     rule = Seen()
     judge = Judge([rule], 5, by_clock=False, marks=[26, 51, 76])
@@ -134,6 +142,18 @@ def test_a_judge_looks_at_shares_of_the_plan_too():
         if judge.is_due(step + 1, step):
             judge.look(trace, step + 1)
     assert rule.looks == [5, 10, 20, 26, 51, 76]
+
+
+def test_some_shares_of_the_plan_are_looked_at_however_long_that_takes():
+    rule = Slow()
+    judge = Judge([rule], 5, early=10, marks=[30, 60], sure=[26, 51])
+    trace = Trace(["a"], ["a/kernel"], [0])
+    for step in range(100):
+        trace.append([step], np.ones((1, 1)))
+        if judge.is_due(step + 1, step):
+            judge.look(trace, step + 1)
+    # 40 would be the next by the clock, after 10.
+    assert rule.looks == [5, 10, 26, 51]
 
 
 def two_heads(part):

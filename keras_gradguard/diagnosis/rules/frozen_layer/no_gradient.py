@@ -7,17 +7,21 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.harm import certain_at_once
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
-from keras_gradguard.diagnosis.remedies.code import name_of
-from keras_gradguard.diagnosis.remedies.code import put_layers
-from keras_gradguard.diagnosis.remedies.expressions import call
+from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.expressions import expression
 from keras_gradguard.diagnosis.remedies.losses import usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import connect
 from keras_gradguard.diagnosis.remedies.own_code import pass_through
 from keras_gradguard.diagnosis.remedies.own_code import start_at_one
+from keras_gradguard.diagnosis.remedies.own_start import start_anew
+from keras_gradguard.diagnosis.rules.frozen_layer.gives_nothing import (
+    gives_nothing,
+)
+from keras_gradguard.diagnosis.rules.frozen_layer.gives_nothing import in_words
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import CLOSED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MOVED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_ALL
@@ -55,15 +59,30 @@ def of_all(trace):
     layers = _trained(trace)
     if _zero_products(trace, layers):
         return _zeros(trace, layers, need)
-    text = f"The gradient is exactly zero in every layer at every step: {WHY}"
-    return _finding(
-        trace,
-        "no_dependence",
-        [],
-        need,
-        text,
-        for_no_slope(trace.run, facts_of(trace)),
-    )
+    kind, why = "no_dependence", WHY
+    fixes = for_no_slope(trace.run, facts_of(trace))
+    if certain_at_once(trace):
+        kind, fixes = "certain_outputs", for_certain()
+        why = (
+            f"{trace.run.output.activation} gives 0 and 1 exactly, where the "
+            "loss has no slope. So what goes into it is too large."
+        )
+    text = f"The gradient is exactly zero in every layer at every step: {why}"
+    return _finding(trace, kind, [], need, text, fixes)
+
+
+def for_certain():
+    """Return remedies for outputs that are 0 and 1 exactly from the start."""
+    return [
+        changes.normalize_inputs(
+            "Inputs of unit scale give an output that is not certain yet."
+        ),
+        changes.convert(
+            "he_relu",
+            "Normalization brings what goes into each layer to unit scale.",
+            normalization="batch",
+        ),
+    ]
 
 
 def for_no_slope(run, facts):
@@ -87,55 +106,6 @@ def for_no_slope(run, facts):
         # Keras's loss has a slope: what rounds is in a layer.
         found = [pass_through(run, list(run.layers))]
     return found
-
-
-def of_one_row(trace):
-    """Judge whether batch normalization over one row cuts layers off.
-
-    A row less its own mean is 0, so what comes out is the offset of the
-    normalization, and no gradient comes back.
-    """
-    need = of_plan(trace, OF_PLAN, *OF_ALL)
-    if len(trace.steps) < need:
-        return None
-    early = trace.activation_steps < int(trace.steps[0]) + need
-    rows = trace.data("samples")[early]
-    if not len(rows) or (rows != 1).any():
-        return None
-    norms = trace.layer_norms(0, need)
-    with np.errstate(invalid="ignore"):
-        zero = (norms == 0).all(axis=0)
-    told = [
-        str(layer)
-        for at, layer in enumerate(trace.layers)
-        if trace.info(layer).get("class") == "BatchNormalization"
-        and zero[:at].any()
-    ]
-    if not told:
-        return None
-    text = (
-        f"{names(told)}: batch normalization over a batch of one row. A row "
-        "less its own mean is 0, so the same comes out for every input, and "
-        "the layers before it get no gradient."
-    )
-    epochs = trace.run.epochs_planned or 10
-    layer_norms = {
-        layer: call("keras.layers.LayerNormalization", name=name_of(layer))
-        for layer in told
-    }
-    fixes = [
-        Remedy(
-            "Train on larger batches",
-            "Batch normalization compares the rows of a batch.",
-            f"model.fit(x, y, epochs={epochs}, batch_size=32)",
-        ),
-        Remedy(
-            "Use layer normalization",
-            "It compares the numbers of one row, so one row is enough.",
-            put_layers(trace.run, layer_norms),
-        ),
-    ]
-    return _finding(trace, "one_row", told, need, text, fixes)
 
 
 def of_some(trace):
@@ -170,6 +140,11 @@ def _cut_off(trace, count, certain=False):
     told = zero & (missing if certain else _ran(trace))[mask]
     if not told.any():
         return None
+    shut = gives_nothing(trace, {str(layer) for layer in layers[zero]})
+    if shut is not None:
+        cure = start_anew(trace.run, shut)
+        text = in_words(shut)
+        return _finding(trace, "gives_nothing", [shut], count, text, [cure])
     culprits = [str(layer) for layer in layers[told]]
     typical = np.median(first, axis=0)
     last = int(np.flatnonzero(told)[-1])

@@ -18,6 +18,7 @@ from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     no_slope_at_ends,
 )
+from keras_gradguard.diagnosis.rules.frozen_layer import few_rows
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.frozen_layer import nothing_trains
 from keras_gradguard.diagnosis.rules.frozen_layer import one_number
@@ -42,6 +43,8 @@ from keras_gradguard.findings.remedy import Remedy
 class FrozenLayer(Rule):
     """Finds trainable layers whose weights do not change.
 
+    * A layer of the user's own gives the same number for every input, so that
+      nothing comes back through it.
     * Frozen layers give nearly the same for every input, and the run does not
       learn.
     * The gradient is exactly zero in every layer in the first 10 records,
@@ -49,7 +52,9 @@ class FrozenLayer(Rule):
       weights. Of a short plan 4 % is enough, and 3 records. So it is where
       some layers get no gradient by the structure of the model.
     * Batches have one row, and layers before a BatchNormalization get a
-      gradient of exactly zero: a row less its own mean is 0.
+      gradient of exactly zero: a row less its own mean is 0. Of two rows a
+      BatchNormalization behind a dense layer leaves signs alone, which is
+      told of a run that has explained less than 60 % after a quarter.
     * A LayerNormalization has one number to normalize, and gives its offset
       for every input.
     * Loss and gradients are exactly zero at once, though the outputs are not
@@ -86,7 +91,7 @@ class FrozenLayer(Rule):
             first = began(trace)
             told = _untrainable(self, trace.run)
             return [dated(trace, told, first, first)]
-        cut = no_gradient.of_one_row(trace)
+        cut = few_rows.of_one_row(trace)
         cut = (
             cut
             or scores_cut_off(trace)
@@ -95,6 +100,7 @@ class FrozenLayer(Rule):
             or nothing_counts(trace)
             or no_gradient.of_all(trace)
             or no_gradient.of_some(trace)
+            or few_rows.of_two_rows(trace)
         )
         if cut is not None:
             return [cut]

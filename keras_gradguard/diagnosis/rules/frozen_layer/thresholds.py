@@ -1,5 +1,7 @@
 """The thresholds of the rule `frozen_layer`, all of them."""
 
+from typing import Any
+
 # Of the weights, by one update.
 ADJUSTABLE = {"still": 1e-8}
 
@@ -35,6 +37,12 @@ MOVED = 1e-5
 WHOLE = 1e-8
 # A site that lets nothing pass, whatever the weights.
 CLOSED = 0.999
+
+
+# few_rows
+# Two rows a batch: share of the plan, fewest and most steps until then, and
+# what of the loss of a constant has to be gone.
+TWO_ROWS: dict[str, Any] = {"wait": (0.25, 100, 500), "explained": 0.6}
 
 
 # attention

@@ -70,6 +70,29 @@ def judge_binary(output, data):
                 ],
                 target_columns=2,
             )
+        if columns == 1 and (width or 1) > 1:
+            return mismatch(
+                output,
+                "one_column_for_units",
+                f"the output has {width} units, but the targets have one "
+                f"column. {output.loss_name} compares unit by unit.",
+                [
+                    model.output(
+                        output,
+                        "One unit says how likely the second of two classes "
+                        "is.",
+                        units=1,
+                        activation="sigmoid",
+                    ),
+                    model.output(
+                        output,
+                        "Numbers of classes go with a unit for each class.",
+                        activation="softmax",
+                        loss="sparse_categorical_crossentropy",
+                    ),
+                ],
+                target_columns=1,
+            )
         return None
     if data.target_integer and low == -1 and high == 1:
         return mismatch(

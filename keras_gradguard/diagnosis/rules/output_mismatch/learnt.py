@@ -13,6 +13,7 @@ from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.own_code import weaken_what_layers_add
@@ -21,6 +22,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import AWAY
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BEYOND
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
     BOTTOMLESS,
@@ -45,12 +47,15 @@ def broadcast(trace, output):
     """Judge whether targets (n,) and outputs (n, 1) meet in a loss.
 
     Their difference is a table (n, n) of each output with each target, and the
-    least of its squares is the mean of the targets for every input.
+    least of its squares is the mean of the targets for every input. Keras
+    brings both to one rank before a function, but not before a model's own
+    loss, nor before a class derived from `keras.losses.Loss`.
     """
     data = trace.run.data
     target, given = data.target_shape, data.output_shape
     learning = Learning.of(trace)
-    own = trace.run.own_loss == "model"
+    run = trace.run
+    own = run.own_loss == "model" or run.own_code.get("loss_class") is True
     if not own or target is None or given != [*target, 1] or not len(learning):
         return None
     run = learning.steps - int(trace.steps[0])
@@ -100,8 +105,14 @@ def bottomless(trace, output):
         far = size > BEYOND * np.fmax(wanted, 1e-6)
         far |= learning.crossentropy
         # One that has a floor falls more and more slowly.
-        far |= (size > np.fmax(wanted, 1e-6)) & _faster(trace, learning)
+        faster = _faster(trace, learning)
+        far |= (size > np.fmax(wanted, 1e-6)) & faster
         fell = (learning.fallen > BOTTOMLESS) & (learning.late < -1)
+        # Outputs that vary far more than the targets, and not with them.
+        away = faster & (learning.contrast > AWAY["contrast"])
+        away &= ~(learning.follows > AWAY["follows"])
+        fell |= away & (learning.fallen > AWAY["fallen"]) & (learning.late < -1)
+        far |= away
         # Faster and faster, or at least no slower.
         bad = fell & far & ~learning.stalled
     seen = np.flatnonzero(bad & (learning.steps >= PATIENCE))
@@ -282,13 +293,34 @@ def constant_outputs(trace, output):
         output,
         "constant_outputs",
         "the outputs are nearly the same for every input. They vary by "
-        f"{number(100 * part)} % of what they should, and the loss is no "
-        "lower than that of a constant. The model has learnt the mean of the "
-        "targets, and nothing about the inputs.",
-        [*weaken_what_layers_add(trace.run), few_first()],
+        f"{number(100 * part)} % of what they should, and the loss is "
+        + (
+            "far above that of a constant. The model has not even come near "
+            "the mean of the targets."
+            if learning.gain[at] < -1
+            else "no lower than that of a constant. The model has learnt the "
+            "mean of the targets, and nothing about the inputs."
+        ),
+        [
+            *weaken_what_layers_add(trace.run),
+            *_of_like_size(trace.run),
+            few_first(),
+        ],
         severity="warning",
         contrast=part,
     )
+
+
+def _of_like_size(run):
+    """Return the remedy for plain steps, which are small on a plateau."""
+    if run.optimizer.name != "SGD":
+        return []
+    return [
+        training.adam(
+            "Its steps are of like size however small the gradient is, so it "
+            "leaves such a plateau sooner."
+        )
+    ]
 
 
 def few_first():

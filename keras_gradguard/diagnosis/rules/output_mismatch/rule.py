@@ -7,6 +7,7 @@ from keras_gradguard.diagnosis.evidence.harm import began
 from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import ended_at
 from keras_gradguard.diagnosis.evidence.harm import facts_of
+from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.rules.output_mismatch import learnt
 from keras_gradguard.diagnosis.rules.output_mismatch import validation
 from keras_gradguard.diagnosis.rules.output_mismatch.axes import (
@@ -14,6 +15,12 @@ from keras_gradguard.diagnosis.rules.output_mismatch.axes import (
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
     below_zero,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.mixed_rows import (
+    mixed_rows,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.numbered_classes import (
+    numbered_classes,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.own_step import (
     constant_of_own_step,
@@ -56,6 +63,7 @@ _OF_THE_COURSE = (
     learnt.bottomless,
     learnt.rare_class,
     same_inputs,
+    mixed_rows,
     sorted_rows,
     validation.foreign_labels,
     learnt.constant_outputs,
@@ -79,11 +87,15 @@ class OutputMismatch(Rule):
 
     The course of the run shows more:
 
+    * whole numbers of classes under a loss for sizes, where accuracy is watched
+      and stays below 60 % for three epochs;
     * targets (n,) that meet outputs (n, 1) in a loss of one's own;
     * a loss that falls without end;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
       where samples are weighted, 20 %;
     * batches that all hold the same inputs, with other targets each time;
+    * rows of a batch that all get the same outputs, to the last digits, though
+      the gradient reaches the first layer: something mixes them;
     * batches of one class each, where rows of classes are sorted;
     * outputs that have become the same for every input, where no other cause
       is found; in a train step of one's own, what a last layer of one unit
@@ -123,17 +135,9 @@ class OutputMismatch(Rule):
             return (
                 [] if told is None else [dated(trace, told[1], first, told[0])]
             )
-        facts = facts_of(trace)
-        found = judge_targets(output, facts)
-        found = found or judge_configuration(output)
-        found = [f for f in found if not f.evidence.get("trains")]
-        if found:
-            seen = first
-            if not _hopeless(found[0], facts):
-                seen = bad_at(trace)
-                seen = ended_at(trace) if seen is None else seen
-            if seen is not None:
-                return [dated(trace, f, first, seen) for f in found]
+        found, seen = _configured(trace, output)
+        if found and seen is not None:
+            return [dated(trace, f, first, seen) for f in found]
         if not len(trace.steps):
             return []
         for judgement in _OF_THE_COURSE:
@@ -141,6 +145,21 @@ class OutputMismatch(Rule):
             if told is not None:
                 return [dated(trace, told[1], first, told[0])]
         return []
+
+    def notes(self, trace):
+        """Say what does not belong together where it has done no harm yet."""
+        output, learning = trace.run.output, Learning.of(trace)
+        if output is None or not len(learning):
+            return []
+        found, seen = _configured(trace, output)
+        if seen is not None:
+            return []
+        if learning.good[-1]:
+            return [f"{f.message} This run learns all the same." for f in found]
+        return [
+            " ".join([f.message, *(f"{r.title}." for r in f.remedies[:1])])
+            for f in found
+        ]
 
     def check_start(self, start):
         """Judge each output by its loss and its targets."""
@@ -163,6 +182,31 @@ class OutputMismatch(Rule):
                 for f in pairing
             ]
         return pairing
+
+
+def _configured(trace, output):
+    """Judge an output by its loss and its targets.
+
+    Returns:
+        List of `Finding`, and the step by which the first was seen to do
+        harm, or None.
+    """
+    facts = facts_of(trace)
+    found = judge_targets(output, facts)
+    found = found or judge_configuration(output)
+    found = [f for f in found if not f.evidence.get("trains")]
+    classes = numbered_classes(trace, output) if len(trace.steps) else None
+    if classes is not None:
+        # Whatever else is wrong, a unit for each class is what is meant.
+        meant = classes.remedies
+        found = [
+            dataclasses.replace(f, remedies=[*meant, *f.remedies])
+            for f in found
+        ] or [classes]
+    if not found or _hopeless(found[0], facts):
+        return found, began(trace)
+    seen = bad_at(trace)
+    return found, ended_at(trace) if seen is None else seen
 
 
 def _hopeless(finding, facts):

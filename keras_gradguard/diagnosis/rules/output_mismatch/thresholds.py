@@ -14,6 +14,8 @@ EPSILON = 1e-3
 LARGE = 10.0
 # Whole numbers beyond are counts more often than classes.
 MANY_CLASSES = 20
+# Epochs in a row with an accuracy below this, of classes told by their numbers.
+NUMBERED = {"epochs": 3, "accuracy": 0.6}
 
 
 # learnt
@@ -31,6 +33,9 @@ GAIN = 0.1
 # A loss that fell by so many times its first size, and outputs that grew so
 # far beyond the targets, have no floor.
 BOTTOMLESS, BEYOND = 30.0, 4.0
+# Or fell by so many times while outputs vary so much more than the targets, and
+# do not follow them.
+AWAY = {"contrast": 2.0, "follows": 0.3, "fallen": 5.0}
 # Or that fell by so many times as much in the last third as in the one before.
 FASTER = 1.5
 # Outputs that vary by less than this share of the targets are a constant.
@@ -42,7 +47,8 @@ OF_SHORT, COLLAPSED = 0.8, 0.2
 # Weights that moved so far by steps no larger than that, outputs that differ by
 # so much and correlate with the targets by less, a loss that fell by less; and
 # share of the plan, fewest and most steps until then. Dropout of more may be
-# why.
+# why. After so much of the plan weights that moved little are enough, where
+# trivial learners get nothing out of the same rows.
 UNRELATED: dict[str, Any] = {
     "moved": 0.5,
     "calm": 0.1,
@@ -51,6 +57,8 @@ UNRELATED: dict[str, Any] = {
     "fallen": 0.05,
     "wait": (0.4, 250, 1000),
     "noise": 0.5,
+    "of_plan": 0.5,
+    "little": 0.1,
 }
 # Losses that no targets that fit take below 0.
 NEVER_BELOW = (
@@ -83,11 +91,19 @@ OVERSHOOT = 0.1
 BATCHES = 4
 
 
+# mixed_rows
+# Outputs that differ by less are the same to the last digits; layers with
+# kernels at least, and the gradient of the first of them beside the last's.
+MIXED: dict[str, Any] = {"contrast": 1e-5, "layers": 2, "back": 1e-3}
+
+
 # sorted_rows
 # Rows of a batch and batches that are needed at least, and the share of the
 # targets' variance that lies between batches. Steps after which a run that
-# seems to learn has learnt.
+# seems to learn has learnt. Of one-hot targets, how often the loss rises from
+# half of a guess's to more than that.
 SORTED: dict[str, Any] = {
+    "rises": 3,
     "rows": 8,
     "batches": 8,
     "share": 0.7,

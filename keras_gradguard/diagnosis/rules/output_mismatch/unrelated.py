@@ -4,12 +4,17 @@ The judgement takes a `Trace` and the `Output`, and returns a finding with the
 step by which it was seen, or None.
 """
 
+import math
+
 import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.evidence.reference import Bounds
+from keras_gradguard.diagnosis.evidence.reference import nothing_in_words
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.way import way_gone
 from keras_gradguard.diagnosis.remedies import model as changes
@@ -25,6 +30,9 @@ def unrelated(trace, output):
     The weights have moved by more than half of their size and the outputs
     differ from input to input, so the steps are not at fault. No cause that is
     known explains it: what is left is that the targets belong to other inputs.
+    Where trivial learners get a good deal out of the same rows they do not, and
+    it is not told. Where these get nothing, weights that moved by a tenth are
+    enough after half of the plan.
     """
     learning = Learning.of(trace)
     steps, middle, gone = way_gone(trace)
@@ -42,8 +50,15 @@ def unrelated(trace, output):
     with np.errstate(invalid="ignore"):
         differ = learning.contrast > UNRELATED["contrast"]
         far = (moved > UNRELATED["moved"]) & (middle[at] < UNRELATED["calm"])
+        if nothing_in_words(trace):
+            # Then the steps need not have gone as far.
+            half = UNRELATED["of_plan"] * (planned_steps(trace) or math.inf)
+            far |= (moved > UNRELATED["little"]) & (run >= half)
         bad = differ & far & (np.abs(learning.follows) < UNRELATED["follows"])
         bad &= learning.little(UNRELATED["fallen"]) & ~learning.good
+    bounds = Bounds.of(trace)
+    if bounds is not None and bounds.tells and not _noise(trace.run):
+        bad &= learning.steps < trace.run.reference.step
     bad = count_within(bad & ~learning.at_ceiling, 3) == 3
     seen = np.flatnonzero(bad & (run >= due))
     if not len(seen):
@@ -55,7 +70,7 @@ def unrelated(trace, output):
         "what comes out has nothing to do with the targets, though the weights "
         f"have moved by {number(100 * float(moved[at]))} % of their size. So "
         "the steps are large enough, and the inputs do not tell the targets. "
-        f"{_where_to_look(trace.run)}",
+        f"{nothing_in_words(trace)}{_where_to_look(trace.run)}",
         [
             *_without_noise(trace.run),
             Remedy(

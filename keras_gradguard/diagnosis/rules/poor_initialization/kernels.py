@@ -6,9 +6,11 @@ import math
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import (
     ADDS_UP,
 )
+from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import FADES
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import (
     NARROW,
 )
@@ -33,6 +35,8 @@ def wrong_kernels(trace):
     """
     kernels = _kernels(trace)
     found = [_of_size(kernels, _recurrent(trace))]
+    if not found[0][1]:
+        found = [("fading", _fading(trace, kernels))]
     narrow = [
         one
         for one, behind in itertools.pairwise(kernels)
@@ -77,6 +81,35 @@ def _of_size(kernels, recurrent):
     return "", []
 
 
+def _fading(trace, kernels):
+    """Return kernels behind whose ReLUs next to nothing is left, or none.
+
+    ReLU lets half of the mean square through. Weights as Glorot draws them do
+    not make up for it, so that over many layers the signal fades (He et al.,
+    2015): by kernels as they are, and as measured in front of the last layer.
+    """
+    hidden = [
+        k
+        for k in kernels[:-1]
+        if k["trained"] and not k["cell"] and k["activation"] == "relu"
+    ]
+    share = [min(1.0, k["gain"] / np.sqrt(2)) for k in hidden]
+    if not hidden or math.prod(share) > FADES["left"]:
+        return []
+    contrast = Learning.of(trace).contrast
+    at = np.flatnonzero(trace.sites == hidden[-1]["layer"])
+    if not len(contrast) or not contrast[0] < FADES["contrast"] or not len(at):
+        return []
+    mean, std = (
+        np.nan_to_num(trace.activation(name)[0, at[0]].astype(np.float64))
+        for name in ("mean", "std")
+    )
+    came = float(trace.data("input_std")[0])
+    if not np.hypot(mean, std) < FADES["left"] * came:
+        return []
+    return [k for k, left in zip(hidden, share, strict=True) if left < 0.9]
+
+
 def in_words(kind, guilty):
     """Return in words what is wrong with kernels."""
     layer, gain = guilty[0]["layer"], guilty[0]["gain"]
@@ -89,6 +122,14 @@ def in_words(kind, guilty):
         )
     if kind == "one_unit":
         return "a hidden layer of one unit squeezes everything into one number"
+    if kind == "fading":
+        left = math.prod(min(1.0, k["gain"] / np.sqrt(2)) for k in guilty)
+        return (
+            "ReLU lets half of the signal through, and the weights start too "
+            f"small to make up for it. Over {len(guilty)} layers "
+            f"{number(100 * left)} % of it is left, so the outputs are nearly "
+            "the same for every input"
+        )
     if kind == "wide":
         return (
             f"the weights start too large. Those of {layer} have a standard "

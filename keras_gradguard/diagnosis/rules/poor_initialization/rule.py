@@ -59,6 +59,8 @@ class PoorInitialization(Rule):
     * a gain below a tenth of Glorot's, or several that multiply to less than a
       thousandth of it over the hidden layers. Branches in layers of your own
       that the signal passes by are not judged so;
+    * hidden layers with ReLU behind which less than 3 % of the signal is left,
+      by their gains and as measured, so that the outputs hardly differ;
     * kernels whose weights all start with one sign, at a gain above 0.7,
       recurrent ones as well;
     * a gain above 5;

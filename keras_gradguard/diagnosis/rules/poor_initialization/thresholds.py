@@ -5,12 +5,15 @@
 NARROW, WIDE, STACK = 0.1, 5.0, 1e-3
 # Gain from which on weights of one sign add up to more than came in.
 ADDS_UP = 0.7
+# Of the signal, behind ReLUs; and how much outputs differ at the first step.
+FADES = {"left": 0.03, "contrast": 0.02}
 OF_KIND = {
     "constant": 0.0,
     "one_sided": ADDS_UP,
     "one_unit": 1,
     "wide": WIDE,
     "narrow": NARROW,
+    "fading": FADES["left"],
 }
 # Of what comes in, behind a layer that lets nothing through.
 WHOLE = 0.3

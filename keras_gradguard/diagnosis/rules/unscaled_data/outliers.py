@@ -1,8 +1,13 @@
-"""A few targets that are far larger than the rest."""
+"""A few targets that are far larger than the rest.
+
+`judge_outliers` returns a list of findings; `spikes_at` a step, or None.
+"""
 
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import OUTLIERS
 from keras_gradguard.findings.build import before_a_run
@@ -70,3 +75,28 @@ def judge_outliers(trace, output):
             ],
         )
     ]
+
+
+def spikes_at(trace):
+    """Return the step by which single batches made up the loss, or None.
+
+    Under a squared error the loss of such a batch is thousands of times that
+    of the others, and steps of Adam stay small for long after it. Where the
+    outputs follow the targets all the same, no harm was done.
+
+    Args:
+        trace: `Trace`.
+    """
+    output, loss = trace.run.output, trace.extra.get("loss")
+    square = output is not None and output.loss_name == "mean_squared_error"
+    if not square or loss is None or trace.clipped.any():
+        return None
+    learning = Learning.of(trace)
+    few = of_plan(trace, *OUTLIERS["wait"])
+    late = learning.steps - int(trace.steps[0]) + 1 >= few
+    for at in np.flatnonzero(late & ~learning.good):
+        so_far = loss[: int(np.searchsorted(trace.steps, learning.steps[at]))]
+        known = so_far[np.isfinite(so_far)].astype(np.float64)
+        if len(known) and known.max() > OUTLIERS["spike"] * np.median(known):
+            return int(learning.steps[at])
+    return None

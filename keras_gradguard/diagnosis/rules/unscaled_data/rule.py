@@ -12,6 +12,7 @@ from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.evidence.soon import flat_at
 from keras_gradguard.diagnosis.evidence.soon import out_of_reach_at
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.rules.exploding_gradient.at_once import at_once
 from keras_gradguard.diagnosis.rules.frozen_layer.features import (
     behind_own_layers,
 )
@@ -22,9 +23,13 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import alike
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
+from keras_gradguard.diagnosis.rules.unscaled_data.other_inputs import (
+    judge_other_inputs,
+)
 from keras_gradguard.diagnosis.rules.unscaled_data.outliers import (
     judge_outliers,
 )
+from keras_gradguard.diagnosis.rules.unscaled_data.outliers import spikes_at
 from keras_gradguard.diagnosis.rules.unscaled_data.several import (
     judge_one_of_several,
 )
@@ -32,6 +37,9 @@ from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
     judge_target_scale,
 )
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import FAR_TARGET
+from keras_gradguard.trace.facts import known
+from keras_gradguard.trace.facts import rms
 
 
 class UnscaledData(Rule):
@@ -47,6 +55,8 @@ class UnscaledData(Rule):
       overshoots, or of under 0.01;
     * a few targets a thousand times as large as the rest;
     * targets of one output of several that is a regression, by the first loss;
+    * one input of several that varies by over 1000, by what comes into a layer
+      that no layer before it gives;
     * inputs that are all one number, in all measured batches, or samples that
       are all the same.
 
@@ -54,7 +64,8 @@ class UnscaledData(Rule):
     it has not learnt after 30 records, or its loss or gradient ran away. The
     first 17 records, fewer of a short plan, may show that it cannot. Outputs
     are the same for every input all along, or a hidden layer is flat, or the
-    outputs come no nearer to the targets.
+    outputs come no nearer to the targets. Targets from 10 on count as large
+    then, others from 1,000 on.
     """
 
     id = "unscaled_data"
@@ -84,7 +95,7 @@ class UnscaledData(Rule):
             optimizer = trace.run.optimizer
             # To divide by a spread that is that of a few cures nothing.
             found += judge_outliers(trace, output) or judge_target_scale(
-                output, facts, optimizer, self.limit("targets")
+                output, facts, optimizer, self._large(trace, facts)
             )
         else:
             found += judge_one_of_several(trace, self.limit("targets"))
@@ -108,12 +119,17 @@ class UnscaledData(Rule):
             of_inputs = []  # what was measured is not what the model is given
         if trace.run.data.several_inputs:
             of_inputs = [_without_actions(finding) for finding in of_inputs]
-        found += of_inputs
+        found += of_inputs or judge_other_inputs(trace)
         if not found:
             return []
         # One finding a rule: the graver, targets before inputs.
         found.sort(key=lambda f: f.severity != "critical")
         harmed, soon = harmed_at(trace), _plain_at(trace, found[0])
+        if found[0].evidence["of"] == "inputs":
+            # That a signal explodes at once needs no proof by the loss.
+            exploded = at_once(trace)
+            if exploded is not None:
+                soon = exploded.told_at
         seen = [step for step in (harmed, soon) if step is not None]
         if not seen:
             return []
@@ -124,6 +140,17 @@ class UnscaledData(Rule):
                 told, evidence={**told.evidence, "soon": True}
             )
         return [told]
+
+    def _large(self, trace, facts):
+        """Return from where on targets are large: less, if far from reach."""
+        limit, size = (
+            self.limit("targets"),
+            (facts.target_mean, facts.target_std),
+        )
+        if not known(*size) or not FAR_TARGET <= rms(*size) < limit:
+            return limit
+        far = out_of_reach_at(trace, rms(*size)) is not None
+        return FAR_TARGET if far else limit
 
     def check_start(self, start):
         """Judge what comes into the first layers, and the targets."""
@@ -191,6 +218,8 @@ def _always_alike(trace):
 
 def _plain_at(trace, finding):
     """Return the step by which the harm was plain from the start, or None."""
+    if finding.evidence["kind"] == "outliers":
+        return spikes_at(trace)
     if finding.evidence["of"] == "targets":
         return out_of_reach_at(trace, finding.evidence["rms"])
     found = [alike_at(trace)]

@@ -1,5 +1,7 @@
 """The thresholds of the rule `unscaled_data`, all of them."""
 
+from typing import Any
+
 # Root mean squares. Initializers keep the scale of the inputs; some tens
 # saturate or multiply all gradients. Targets of a thousand take an optimizer
 # that rescales gradients very long to reach.
@@ -22,10 +24,23 @@ DULL = 0.35
 FEATURE_RATIO, FEATURE_LARGE = 100.0, 20.0
 
 
+# other_inputs
+# How many times what any layer before gives out.
+MADE = 10.0
+
+
 # outliers
 # The largest target beside what a quarter of the batches hold; batches that are
-# measured at least, and of these the share that may hold such targets.
-OUTLIERS = {"ratio": 1000.0, "batches": 4, "share": 0.75}
+# measured at least, and of these the share that may hold such targets. The loss
+# of such a batch beside the usual one; share of the plan, fewest and most steps
+# until then.
+OUTLIERS: dict[str, Any] = {
+    "ratio": 1000.0,
+    "batches": 4,
+    "share": 0.75,
+    "spike": 1e4,
+    "wait": (0.025, 8, 32),
+}
 
 
 # targets
@@ -34,3 +49,5 @@ OUTLIERS = {"ratio": 1000.0, "batches": 4, "share": 0.75}
 FIRST_STEP, FIRST_STEP_TARGET = 2.0, 10.0
 # Outputs come down to such targets long before they learn anything of them.
 SMALL_TARGET = 1e-2
+# Large where ten times the steps of the plan would not get there.
+FAR_TARGET = 10.0

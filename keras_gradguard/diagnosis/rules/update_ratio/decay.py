@@ -5,9 +5,12 @@ The judgements of a run return a `Finding`, or None.
 
 import math
 
+import numpy as np
+
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AS_EXPLAINED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import FADED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
     OUTWEIGHED_USUAL,
@@ -35,35 +38,60 @@ def decay_at_start(run):
     return evidence, text, [_weaken_decay()]
 
 
-def decay_at_once(trace, left, stop):
-    """Judge a decay under which no weight lasts, without a look at the loss."""
-    if decay_of_a_step(trace.run) < SHARP_DECAY:
+def decay_at_once(trace, learning, steps, norm, few):
+    """Judge a decay under which no weight lasts, without a look at the loss.
+
+    By the first measurement at which half of the weights has to be gone, they
+    are as small as the decay alone makes them.
+
+    Args:
+        trace: `Trace`.
+        learning: `Learning` of the run.
+        steps: Int array (K,). When weights were measured.
+        norm: Float array (K, L). Their norms, by layer.
+        few: Int. Records to wait for at least.
+    """
+    part = decay_of_a_step(trace.run)
+    if part < SHARP_DECAY:
         return None
-    return decay_fades(trace, left, stop)
+    run = steps - int(trace.steps[0])
+    due = np.flatnonzero((run >= few) & (part * run >= np.log(2)))
+    due = due[steps[due] <= trace.steps[-1]]
+    if not len(due) or learning.good[max(0, learning.at(steps[due[0]]))]:
+        return None
+    at = int(due[0])
+    with np.errstate(all="ignore"):
+        left = norm[at].astype(np.float64) / norm[0]
+    most = max(FADED, AS_EXPLAINED * math.exp(-min(700.0, part * run[at])))
+    return _faded(trace, part, left, most, int(steps[at]))
 
 
 def decay_fades(trace, left, stop):
     """Judge weights that shrank as their decay makes them."""
-    decay, rate = trace.run.optimizer.weight_decay, trace.run.learning_rate
-    if rate is None or decay is None or not decay > 0:
-        return None
+    part = decay_of_a_step(trace.run)
     run = stop - int(trace.steps[0])
     # Keras takes rate * decay off the weights at each step.
-    explained = math.exp(-min(700.0, rate * decay * run))
-    layers, least = faded_layers(trace, left)
-    if explained > 0.5 or not layers:
+    if not part > 0 or part * run < math.log(2):
         return None
+    return _faded(trace, part, left, FADED, stop)
+
+
+def _faded(trace, part, left, most, stop):
+    layers, least = faded_layers(trace, left, most)
+    if not layers:
+        return None
+    decay = trace.run.optimizer.weight_decay
     text = (
         "The weight decay outweighs the task: each step takes "
-        f"{number(100 * rate * decay)} % off the weights. It is "
-        f"{number(decay)} at a learning rate of {number(rate)}. The weights of "
+        f"{number(100 * part)} % off the weights. It is {number(decay)} at a "
+        f"learning rate of {number(part / decay)}. The weights of "
         f"{names(layers)} shrank to {number(100 * least)} % of their size, and "
         "nothing was learnt."
     )
     evidence = {
         "kind": "decay",
         "weight_decay": float(decay),
-        "threshold": FADED,
+        "threshold": most,
     }
     return outweighs(trace, layers, stop, evidence, text, [_weaken_decay()])
 

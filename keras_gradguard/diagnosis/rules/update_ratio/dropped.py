@@ -27,7 +27,8 @@ def dropped(trace):
     if told is None or not len(learning) or not len(trace.steps):
         return None
     run = learning.steps - int(trace.steps[0])
-    due = of_plan(trace, *DROPPED["wait"])
+    hopeless = told[1]["rate"] >= DROPPED["hopeless"]
+    due = of_plan(trace, *DROPPED["soon" if hopeless else "wait"])
     with np.errstate(invalid="ignore"):
         little = learning.little(DROPPED["fallen"]) & ~learning.good
     seen = np.flatnonzero((run >= due) & little & ~learning.at_ceiling)

@@ -97,13 +97,13 @@ def _at_once(trace, learning, steps, norm):
     few = of_plan(trace, *AT_ONCE_RECORDS)
     if len(trace.steps) < few:
         return None
+    found = decay_at_once(trace, learning, steps, norm, few)
+    if found is not None:
+        return found
     stop = int(trace.steps[few - 1])
     last = int(np.searchsorted(steps, stop, "right")) - 1
     if last < 1 or learning.good[max(0, learning.at(stop))]:
         return None
-    found = decay_at_once(trace, _left(norm, last), stop)
-    if found is not None:
-        return found
     own = penalties(trace)
     if own:
         return penalty_at_once(trace, own, stop, few)

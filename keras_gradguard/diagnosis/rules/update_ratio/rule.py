@@ -30,6 +30,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.first_steps import (
 from keras_gradguard.diagnosis.rules.update_ratio.first_steps import too_wide
 from keras_gradguard.diagnosis.rules.update_ratio.half import half_precision
 from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
+from keras_gradguard.diagnosis.rules.update_ratio.outvoted import outvoted
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import ended_early
 from keras_gradguard.diagnosis.rules.update_ratio.over_time import lost_again
@@ -55,6 +56,7 @@ _OF_THE_COURSE = (
     never_begins,
     lost_again,
     one_side_won,
+    outvoted,
 )
 
 
@@ -90,6 +92,8 @@ class UpdateRatio(Rule):
     * weights in float16 under an epsilon that is nothing there;
     * first steps that change the weights by 0.2, where the outputs are the
       same for every input since;
+    * one output of several whose loss is below a thousandth of the sum and
+      does not fall, while others' does;
     * one of two networks that train each other has won, by the logs of their
       losses;
     * averages of the weights that are put in their place so soon that they

@@ -70,6 +70,8 @@ OUTWEIGHED_LONG, OF_PLAN, AS_CONSTANT, SAME = 100, 0.2, 0.95, 0.02
 # least and at most so many records. The weights of a layer that is of use have
 # a norm of 1 at least, and the sum of their sizes is so many times that.
 SHARP_DECAY, TENFOLD, ALONE = 0.01, 10.0, (0.9, 1.1)
+# Of what such a decay leaves of weights that nothing else moves.
+AS_EXPLAINED = 1.25
 AT_ONCE_RECORDS = 0.025, 5, 16
 SUM_OF_SIZES = 3.0
 # An added loss of so many times the rest at first and after these records.
@@ -111,14 +113,27 @@ REACH = {
 }
 
 
+# outvoted
+# Of the sum of the losses; what the loss of the output and that of the others
+# has fallen by; epochs, and share of the plan, until then.
+OUTVOTED: dict[str, Any] = {
+    "share": 1e-3,
+    "fallen": 0.02,
+    "others": 0.2,
+    "epochs": 2,
+    "of_plan": 0.1,
+}
+
+
 # dropped
 # Share that is dropped, and one that needs no run; of the first loss, what has
 # to be gone; what is put in its place; share of the plan, fewest and most steps
-# until then.
+# until then, and for what is so heavy that it needs no run.
 DROPPED: dict[str, Any] = {
     "rate": 0.8,
     "hopeless": 0.9,
     "fallen": 0.1,
     "usual": 0.3,
     "wait": (0.15, 100, 500),
+    "soon": (0.03, 16, 100),
 }

@@ -16,7 +16,7 @@ def first_loss(trace):
     return float(loss[0])
 
 
-def faded_layers(trace, left):
+def faded_layers(trace, left, most=FADED):
     """Return the trained layers whose weights faded, and the least left.
 
     Fewer than half of all are none.
@@ -24,9 +24,10 @@ def faded_layers(trace, left):
     Args:
         trace: `Trace`.
         left: Array. The share of the first norm that each layer has still.
+        most: Float. The share below which it has faded.
     """
     trained = np.unique(trace.owners[trace.has_gradient])
-    faded = [int(at) for at in trained if left[at] < FADED]
+    faded = [int(at) for at in trained if left[at] < most]
     if len(faded) < max(1, len(trained) // 2):
         return [], math.nan
     layers = [str(trace.layers[at]) for at in faded]

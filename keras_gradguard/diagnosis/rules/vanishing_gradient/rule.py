@@ -23,6 +23,15 @@ from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.diagnosis.rules.vanishing_gradient.remedies import (
     for_vanishing,
 )
+from keras_gradguard.diagnosis.rules.vanishing_gradient.same_ends import (
+    for_same_ends,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.same_ends import (
+    same_ends,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.same_ends import (
+    same_ends_at_start,
+)
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
     ADJUSTABLE,
 )
@@ -106,6 +115,9 @@ class VanishingGradient(Rule):
         if not found and len(trace.blocks()):
             late = through_time(trace, self.limit("severe"))
             found = [] if late is None else [late]
+        if not found:
+            alike = same_ends(trace)
+            found = [] if alike is None else [alike]
         return found
 
     def _over_depth(self, trace):
@@ -186,6 +198,11 @@ class VanishingGradient(Rule):
         """Find a first gradient that vanishes on its way back."""
         notes = [note_of(layer) for layer in start.through_time]
         start.notes += [note for note in notes if note is not None]
+        alike = same_ends_at_start(start)
+        if alike is not None:
+            layers, evidence, text = alike
+            told = for_same_ends(start.run, layers)
+            return [self.at_start("critical", layers, evidence, text, told)]
         gradient = start.gradient
         leading = ("unscaled_data", "dead_relu", "exploding_gradient")
         if gradient is None or start.tells(*leading):

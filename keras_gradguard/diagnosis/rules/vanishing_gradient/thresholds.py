@@ -1,5 +1,7 @@
 """The thresholds of `vanishing_gradient`."""
 
+from typing import Any
+
 # Of the largest gradient behind a layer, or of a recurrent layer.
 ADJUSTABLE = {"mild": 1 / 25, "severe": 1e-3}
 
@@ -24,6 +26,18 @@ WHOLE = 1e-6
 FALL = 0.05
 # What `check` notes of a first gradient through time.
 NOTED, GROWS = 1e-3, 1e3
+
+
+# Sequences that end alike: how much outputs differ at most, against what they
+# should in a run, against their size before it; by so many measurements and so
+# much of the plan.
+ENDS: dict[str, Any] = {
+    "spread": 1e-4,
+    "at_start": 1e-3,
+    "measured": 4,
+    "of_plan": (0.04, 4, 16),
+    "rows": 4,
+}
 
 
 # remedies

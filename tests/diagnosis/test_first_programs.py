@@ -1,0 +1,373 @@
+"""Faults of first programs, each told with its cause, beside sound ones."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_gradguard as kgg
+
+# Rules are judged; that a trace is right is tested on each backend.
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(1)
+
+
+def watched(model, x, y, epochs, **options):
+    monitor = kgg.GradientMonitor(verbose=0)
+    model.fit(x, y, epochs=epochs, verbose=0, callbacks=[monitor], **options)
+    return monitor.report()
+
+
+def kinds(report):
+    return [(f.rule, f.evidence.get("kind")) for f in report.ranked]
+
+
+def padded(in_front=False, length=90, most=12):
+    rng = np.random.default_rng(0)
+    x = np.zeros((400, length), "int32")
+    for row, words in enumerate(rng.integers(4, most, 400)):
+        at = slice(-words, None) if in_front else slice(0, words)
+        x[row, at] = rng.integers(1, 60, words)
+    share = ((x > 0) & (x < 30)).sum(1) / (x > 0).sum(1)
+    return x, (share > 0.5).astype("float32")
+
+
+def reader(*recurrent, mask=False):
+    return keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            layers.Embedding(60, 8, mask_zero=mask, name="words"),
+            *recurrent,
+            layers.Dense(1, "sigmoid", name="answer"),
+        ]
+    )
+
+
+def compiled(model, optimizer="adam", loss="binary_crossentropy", **more):
+    model.compile(optimizer, loss, **more)
+    return model
+
+
+@pytest.mark.parametrize(
+    "recurrent",
+    [
+        lambda: [layers.LSTM(8, name="memory")],
+        lambda: [layers.GRU(8, name="memory")],
+        lambda: [
+            layers.LSTM(8, return_sequences=True),
+            layers.LSTM(8, name="memory"),
+        ],
+    ],
+    ids=["lstm", "gru", "two"],
+)
+def test_padding_behind_the_sequences_is_told_and_masked(recurrent):
+    x, y = padded()
+    model = compiled(reader(*recurrent()))
+    told = kgg.check(model, x, y)
+    if len(recurrent()) == 1:
+        # Of two, the first one's states come to rest by and by.
+        assert kinds(told) == [("vanishing_gradient", "same_ends")]
+        assert "memory" in told.findings[0].layers[0]
+    report = watched(model, x, y, epochs=10)
+    assert kinds(report) == [("vanishing_gradient", "same_ends")]
+    found = report.ranked[0]
+    assert found.evidence["window"]["last_step"] <= 0.15 * 130
+    for remedy in found.remedies:
+        keras.utils.set_random_seed(1)
+        names = {"model": compiled(reader(*recurrent())), "x": x, "y": y}
+        exec(remedy.code, names)
+        mended = names["model"]
+        history = mended.fit(x, y, epochs=12, verbose=0).history
+        assert history["loss"][-1] < 0.6, remedy.title
+
+
+@pytest.mark.parametrize("sound", ["in front", "masked", "short", "both ways"])
+def test_padding_that_does_no_harm_is_not_told(sound):
+    x, y = padded(sound == "in front")
+    memory = layers.LSTM(8)
+    if sound == "short":
+        x, y = padded(length=12, most=12)
+    if sound == "both ways":
+        memory = layers.Bidirectional(memory)
+    model = compiled(reader(memory, mask=sound == "masked"))
+    assert not kgg.check(model, x, y).findings
+    report = watched(model, x, y, epochs=10)
+    assert not report.findings
+    assert not report.history
+
+
+def test_columns_of_any_size_make_a_softmax_certain():
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(128, 6)) * [1e5, 1, 1, 1, 1, 1]).astype("float32")
+    y = rng.integers(0, 3, 128)
+    hidden = layers.Dense(16, "tanh", kernel_initializer="ones")
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Rescaling(1e-5), hidden]
+    )
+    model.add(layers.Rescaling(1e6))
+    model.add(layers.Dense(3, "softmax", kernel_initializer="glorot_uniform"))
+    compiled(model, "sgd", "sparse_categorical_crossentropy")
+    report = watched(model, x, y, epochs=8, shuffle=False)
+    (certain,) = [f for f in report.findings if f.rule == "frozen_layer"] or [
+        None
+    ]
+    assert certain is not None, kinds(report)
+    assert certain.evidence["kind"] == "certain_outputs"
+    assert "softmax gives 0 and 1 exactly" in certain.message
+    assert "argmax" not in certain.message
+
+
+def test_a_rate_that_kills_units_is_the_cause_of_dead_units():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(512, 8)).astype("float32")
+    y = (x[:, 0] > 0).astype("int32") + (x[:, 1] > 0)
+
+    def net():
+        hidden = [layers.Dense(32, "relu") for _ in range(3)]
+        return keras.Sequential(
+            [keras.Input((8,)), *hidden, layers.Dense(3, "softmax")]
+        )
+
+    keras.utils.set_random_seed(2)
+    far = compiled(
+        net(), keras.optimizers.SGD(5.0), "sparse_categorical_crossentropy"
+    )
+    report = watched(far, x, y, epochs=15)
+    dead = [f for f in report.findings if f.rule == "dead_relu"]
+    assert dead, kinds(report)
+    assert dead[0].evidence["alive_at_start"] is True
+    assert dead[0].cause == report.ranked[0].rule == "update_ratio"
+    assert "rate" in report.ranked[0].remedies[0].title
+    # Those that are dead before any step have another cause.
+    sunk = [
+        layers.Dense(
+            32, "relu", bias_initializer=keras.initializers.Constant(-50.0)
+        )
+        for _ in range(2)
+    ]
+    model = keras.Sequential(
+        [keras.Input((8,)), *sunk, layers.Dense(3, "softmax")]
+    )
+    compiled(model, "sgd", "sparse_categorical_crossentropy")
+    report = watched(model, x, y, epochs=15)
+    first = report.ranked[0]
+    assert (first.rule, first.cause) == ("dead_relu", None)
+    assert first.evidence["alive_at_start"] is False
+
+
+def binary(last, **options):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(512, 6)).astype("float32")
+    y = (x[:, 0] + x[:, 1] > 0).astype("float32")
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(32, "relu"),
+            layers.Dense(1, last, name="answer"),
+        ]
+    )
+    return compiled(model, **options), x, y
+
+
+def test_a_loss_that_does_not_fit_is_noted_of_a_run_that_learns():
+    model, x, y = binary("tanh")
+    report = watched(model, x, y, epochs=40)
+    assert not report.findings
+    (note,) = report.notes
+    assert "tanh gives negative numbers" in note
+    assert note.endswith("This run learns all the same.")
+    assert note in str(report)
+    assert note in str(kgg.diagnose(report.trace))
+    model, x, y = binary("sigmoid")
+    assert watched(model, x, y, epochs=15).notes == []
+
+
+def test_the_summary_of_a_fit_prints_the_note(capsys):
+    model, x, y = binary("tanh")
+    model.fit(x, y, epochs=15, verbose=0, callbacks=[kgg.GradientMonitor()])
+    assert "tanh gives negative numbers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("loss", ["mean_absolute_error", "mean_squared_error"])
+def test_numbers_of_classes_are_no_sizes_where_accuracy_is_watched(loss):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(6, 8))
+    y = rng.integers(0, 6, 600)
+    x = (centres[y] + 0.1 * rng.normal(size=(600, 8))).astype("float32")
+
+    def one(metrics):
+        model = keras.Sequential(
+            [
+                keras.Input((8,)),
+                layers.Dense(4, "relu"),
+                layers.Dense(1, name="answer"),
+            ]
+        )
+        return compiled(model, "adam", loss, metrics=metrics)
+
+    model = one(["accuracy"])
+    report = watched(model, x, y.astype("float32"), epochs=8)
+    said = [*report.notes, *(f.message for f in report.findings)]
+    assert any("so they are classes" in text for text in said), str(report)
+    silent = watched(one([]), x, y.astype("float32"), epochs=8)
+    assert "classes" not in str(silent)
+
+
+def test_a_column_of_labels_for_several_units_is_told():
+    _, x, y = binary("sigmoid")
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(2, "sigmoid", name="answer")]
+    )
+    compiled(model)
+    (told,) = kgg.check(model, x, y[:, None]).findings
+    assert told.evidence["kind"] == "one_column_for_units"
+    names = {"model": model, "x": x, "y": y[:, None]}
+    exec(told.remedies[0].code, names)
+    model = names["model"]
+    history = model.fit(x, y[:, None], epochs=30, verbose=0).history
+    assert history["loss"][-1] < 0.5
+
+
+def stripes():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, (256, 16)).astype("float32")
+    y = rng.integers(0, 2, 256)
+    x[y == 1, 4:8] += 0.5
+    return x, y
+
+
+def deep():
+    hidden = [layers.Dense(32, "relu") for _ in range(13)]
+    model = keras.Sequential(
+        [keras.Input((16,)), *hidden, layers.Dense(2, "softmax")]
+    )
+    return compiled(
+        model, keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy"
+    )
+
+
+def test_glorot_behind_many_relus_is_told_and_he_heals():
+    x, y = stripes()
+    report = watched(deep(), x, y, epochs=12)
+    assert kinds(report)[:1] == [("poor_initialization", "fading")]
+    keras.utils.set_random_seed(1)
+    names = {"model": deep(), "x": x, "y": y}
+    exec(report.ranked[0].remedies[0].code, names)
+    model = names["model"]
+    if not model.compiled:
+        compiled(
+            model, keras.optimizers.SGD(0.01), "sparse_categorical_crossentropy"
+        )
+    healed = watched(model, x, y, epochs=40)
+    assert ("poor_initialization", "fading") not in kinds(healed)
+    assert healed.trace.logs["loss"][-1] < 0.5
+
+
+def test_a_loss_turned_round_has_no_floor():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(800, 6)).astype("float32")
+    y = (x[:, :1] * x[:, 1:2] + x[:, 2:3]).astype("float32")
+
+    def net(sign):
+        model = keras.Sequential(
+            [keras.Input((6,)), layers.Dense(32, "relu"), layers.Dense(1)]
+        )
+
+        def squared(wanted, given):
+            square = keras.ops.square(wanted - given)
+            return sign * keras.ops.mean(square, axis=-1)
+
+        return compiled(model, "adam", squared)
+
+    turned = watched(net(-1), x, y, epochs=12)
+    assert ("output_mismatch", "no_floor") in kinds(turned)
+    assert turned.healthy is False
+    keras.utils.set_random_seed(1)
+    sound = watched(net(1), x, y, epochs=12)
+    assert sound.healthy is True, str(sound)
+
+
+def test_a_penalty_that_makes_outputs_the_same_is_told_though_loss_falls():
+    x, y = binary("sigmoid")[1:]
+
+    def net(penalty):
+        hidden = [
+            layers.Dense(
+                32, "relu", kernel_regularizer=keras.regularizers.L2(penalty)
+            )
+            for _ in range(2)
+        ]
+        return compiled(
+            keras.Sequential(
+                [keras.Input((6,)), *hidden, layers.Dense(1, "sigmoid")]
+            )
+        )
+
+    heavy = watched(net(1.0), x, y, epochs=30)
+    assert kinds(heavy)[:1] == [("update_ratio", "penalty")], str(heavy)
+    keras.utils.set_random_seed(1)
+    assert watched(net(1e-4), x, y, epochs=30).healthy is True
+
+
+def test_normalization_over_two_rows_is_told_and_over_more_not():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 6)).astype("float32")
+    y = (x[:, :1] * x[:, 1:2] + x[:, 2:3]).astype("float32")
+
+    def net():
+        hidden = [
+            part
+            for _ in range(2)
+            for part in (
+                layers.Dense(16),
+                layers.BatchNormalization(),
+                layers.ReLU(),
+            )
+        ]
+        model = keras.Sequential([keras.Input((6,)), *hidden, layers.Dense(1)])
+        return compiled(model, "adam", "mse")
+
+    report = watched(net(), x, y, epochs=3, batch_size=2)
+    assert kinds(report)[:1] == [("frozen_layer", "two_rows")], str(report)
+    keras.backend.clear_session()
+    names = {"model": net(), "x": x, "y": y}
+    exec(report.ranked[0].remedies[1].code, names)
+    assert not any(
+        isinstance(layer, layers.BatchNormalization)
+        for layer in names["model"].layers
+    )
+    keras.utils.set_random_seed(1)
+    more = watched(net(), x, y, epochs=12, batch_size=20)
+    assert ("frozen_layer", "two_rows") not in kinds(more)
+
+
+@pytest.mark.parametrize("last", ["lstm", "dense"])
+def test_targets_that_no_step_of_the_plan_reaches_are_too_large(last):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(320, 8, 3)).astype("float32")
+    y = (150 + 20 * x[:, -1, :1]).astype("float32")
+    middle = layers.LSTM(12) if last == "lstm" else layers.Flatten()
+
+    def net():
+        model = keras.Sequential(
+            [
+                keras.Input((8, 3)),
+                middle.__class__.from_config(middle.get_config()),
+                layers.Dense(1),
+            ]
+        )
+        return compiled(model, "rmsprop", "mae")
+
+    report = watched(net(), x, y, epochs=10)
+    told = report.ranked[0]
+    assert (told.rule, told.evidence["of"]) == ("unscaled_data", "targets")
+    assert "has learnt the mean" not in str(report)
+    names = {"x": x, "y": y}
+    exec(told.remedies[0].code, names)
+    keras.utils.set_random_seed(1)
+    scaled = watched(net(), x, names["y"], epochs=10)
+    assert not [f for f in scaled.findings if f.rule == "unscaled_data"]
