@@ -130,9 +130,9 @@ def behind(trace):
         late = run >= max(_OF_PLAN * plan, _FEWEST)
         little = low & own & ~learning.good
         far = late & little
-    before = np.concatenate([[False], little[:-1]])
-    if trace.steps[-1] - trace.steps[0] + 1 >= plan:
-        # Short runs are measured seldom, and this one is over.
+    before = np.concatenate([[False], far[:-1]])
+    if trace.steps[-1] - trace.steps[0] + 1 >= plan and late.sum() == 1:
+        # A short run is measured seldom, and this one is over.
         before[-1] = True
     far &= before
     return far
