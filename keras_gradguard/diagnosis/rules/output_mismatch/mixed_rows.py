@@ -15,6 +15,10 @@ from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MIXED
 from keras_gradguard.findings.remedy import Remedy
 
+# Where what ends at 1 ends below, and what is an end in float32.
+_ENDS = {"sigmoid": 0.0, "hard_sigmoid": 0.0, "softmax": 0.0, "tanh": -1.0}
+_NEAR = 1e-6
+
 
 def mixed_rows(trace, output):
     """Judge whether all rows of a batch come out as one and the same.
@@ -38,6 +42,10 @@ def mixed_rows(trace, output):
     varies = trace.data("feature_scale_max")[:upto]
     if not same.all() or (varies[np.isfinite(varies)] == 0).any():
         return None
+    low, high = (trace.data(f"output_{end}")[:upto] for end in ("min", "max"))
+    end = _ENDS.get(output.activation)
+    if end is not None and ((low > 1 - _NEAR) | (high < end + _NEAR)).any():
+        return None  # all of them at one end, as where inputs are too large
     rows = trace.steps <= seen
     norms = trace.layer_norms(0, int(rows.sum())).astype(np.float64)
     trained = [
