@@ -12,12 +12,9 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.remedies.recurrent import last_states
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import ENDS
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MIXED
 from keras_gradguard.findings.remedy import Remedy
-
-# Where what ends at 1 ends below, and what is an end in float32.
-_ENDS = {"sigmoid": 0.0, "hard_sigmoid": 0.0, "softmax": 0.0, "tanh": -1.0}
-_NEAR = 1e-6
 
 
 def mixed_rows(trace, output):
@@ -43,8 +40,11 @@ def mixed_rows(trace, output):
     if not same.all() or (varies[np.isfinite(varies)] == 0).any():
         return None
     low, high = (trace.data(f"output_{end}")[:upto] for end in ("min", "max"))
-    end = _ENDS.get(output.activation)
-    if end is not None and ((low > 1 - _NEAR) | (high < end + _NEAR)).any():
+    end = ENDS.get(output.activation)
+    if (
+        end is not None
+        and ((low > 1 - MIXED["end"]) | (high < end + MIXED["end"])).any()
+    ):
         return None  # all of them at one end, as where inputs are too large
     rows = trace.steps <= seen
     norms = trace.layer_norms(0, int(rows.sum())).astype(np.float64)
