@@ -44,6 +44,8 @@ class InputStart:
         std: List of a standard deviation per feature, or None.
         several: Bool. Whether the model takes several inputs, so that nothing
             says which of them to change.
+        shape: List of int or None. Shape of a sample, None if there are
+            several such inputs.
     """
 
     facts: DataFacts
@@ -51,6 +53,7 @@ class InputStart:
     mean: list[float] | None = None
     std: list[float] | None = None
     several: bool = False
+    shape: list[int] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -262,6 +262,7 @@ def _inputs(model, signals, data):
         mean,
         std,
         several=len(keras.tree.flatten(data.x)) > 1,
+        shape=list(arrays[0].shape[1:]) if len(arrays) == 1 else None,
     )
 
 

@@ -371,3 +371,25 @@ def test_targets_that_no_step_of_the_plan_reaches_are_too_large(last):
     keras.utils.set_random_seed(1)
     scaled = watched(net(), x, names["y"], epochs=10)
     assert not [f for f in scaled.findings if f.rule == "unscaled_data"]
+
+
+@pytest.mark.parametrize("shape", [(8,), (64,), (8, 8, 1)])
+def test_a_table_is_no_picture_and_an_end_no_mixture(shape):
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (256, *shape)).astype("float32")
+    y = rng.integers(0, 2, 256).astype("float32")
+    model = keras.Sequential(
+        [
+            keras.Input(shape),
+            layers.Flatten(),
+            layers.Dense(16, "relu"),
+            layers.Dense(1, "sigmoid"),
+        ]
+    )
+    compiled(model)
+    asked = kinds(kgg.check(model, x, y))
+    told = kinds(watched(model, x, y, epochs=8))
+    kind = "large" if shape == (8,) else "pixels"
+    assert asked[0] == ("unscaled_data", kind)
+    assert told == [] or told[0] == asked[0]
+    assert ("output_mismatch", "mixed_rows") not in told

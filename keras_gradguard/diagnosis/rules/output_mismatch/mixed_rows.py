@@ -12,6 +12,7 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.remedies.recurrent import last_states
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import ENDS
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MIXED
 from keras_gradguard.findings.remedy import Remedy
 
@@ -38,6 +39,13 @@ def mixed_rows(trace, output):
     varies = trace.data("feature_scale_max")[:upto]
     if not same.all() or (varies[np.isfinite(varies)] == 0).any():
         return None
+    low, high = (trace.data(f"output_{end}")[:upto] for end in ("min", "max"))
+    end = ENDS.get(output.activation)
+    if (
+        end is not None
+        and ((low > 1 - MIXED["end"]) | (high < end + MIXED["end"])).any()
+    ):
+        return None  # all of them at one end, as where inputs are too large
     rows = trace.steps <= seen
     norms = trace.layer_norms(0, int(rows.sum())).astype(np.float64)
     trained = [

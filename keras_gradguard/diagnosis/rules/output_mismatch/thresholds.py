@@ -94,7 +94,14 @@ BATCHES = 4
 # mixed_rows
 # Outputs that differ by less are the same to the last digits; layers with
 # kernels at least, and the gradient of the first of them beside the last's.
-MIXED: dict[str, Any] = {"contrast": 1e-5, "layers": 2, "back": 1e-3}
+MIXED: dict[str, Any] = {
+    "contrast": 1e-5,
+    "layers": 2,
+    "back": 1e-3,
+    "end": 1e-6,
+}
+# Where what ends at 1 ends below.
+ENDS = {"sigmoid": 0.0, "hard_sigmoid": 0.0, "softmax": 0.0, "tanh": -1.0}
 
 
 # sorted_rows

@@ -12,6 +12,9 @@ from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
     FEATURE_RATIO,
 )
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import (
+    FEWEST_PIXELS,
+)
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import HUGE_INPUT
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import OFFSET
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import PIXEL_MAX
@@ -36,6 +39,7 @@ def judge_inputs(
     std=None,
     large=ADJUSTABLE["inputs"],
     rescaling=None,
+    shape=None,
 ):
     """Judge the scale of what comes into the first layers with weights.
 
@@ -50,6 +54,8 @@ def judge_inputs(
         large: Float. A root mean square that is too large. Defaults to the
             threshold of the rule.
         rescaling: Paths of layers of the model that rescale, or None.
+        shape: List of int or None, that of a sample, or None if it is not
+            known. Few columns are no picture.
 
     Returns:
         List of `Finding` of rule `"unscaled_data"`, at most one.
@@ -63,6 +69,7 @@ def judge_inputs(
         and data.input_min >= 0
         and PIXEL_MAX <= data.input_max <= 255
         and size >= PIXEL_RMS
+        and not _is_table(shape)
     )
     span = ""
     if ranged:
@@ -197,3 +204,9 @@ def alike(scale, std):
 
 def _taken_by(layers):
     return names([str(layer) for layer in layers]) if layers else "the model"
+
+
+def _is_table(shape):
+    """Whether a sample is a few columns: fewer than a picture has pixels."""
+    flat = shape is not None and len(shape) == 1
+    return bool(flat and shape[0] and shape[0] < FEWEST_PIXELS)

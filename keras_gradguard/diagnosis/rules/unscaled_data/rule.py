@@ -104,6 +104,7 @@ class UnscaledData(Rule):
             [layer] if layer else [],
             large=self.limit("inputs"),
             rescaling=trace.run.rescaling,
+            shape=trace.run.data.input_shape,
         )
         if not _always_one_number(trace):
             of_inputs = [
@@ -163,6 +164,7 @@ class UnscaledData(Rule):
                 given.mean,
                 given.std,
                 rescaling=start.run.rescaling,
+                shape=given.shape,
             )
             if given.several:
                 found = [_without_actions(finding) for finding in found]

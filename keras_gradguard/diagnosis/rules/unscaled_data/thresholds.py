@@ -18,6 +18,8 @@ ALIKE = 1e-6
 OFFSET = 30.0
 # Pixels from 0 to 255, dark ones too.
 PIXEL_MAX, PIXEL_RMS = 200.0, 10.0
+# Fewer columns are a table, of which some may go up to 255.
+FEWEST_PIXELS = 49
 # Pixels that vary by less than this share of their size have little contrast.
 DULL = 0.35
 # One feature drowns the rest: so many times larger, and large by itself.
