@@ -18,7 +18,7 @@ _OF_KERNEL = 0.1
 # So large a constant stands beside the columns that the mean costs nothing.
 _OFFSET = 10.0
 _NEIGHBOURS = (1, 5)
-_CLASSES, _NUMBERS = "classes", "numbers"
+_CLASSES = "classes"
 
 
 def reference_of(views, targets, kind):
@@ -79,15 +79,12 @@ def of_table(targets):
     known, counts = np.unique(targets[:, 0], return_counts=True)
     if len(known) < 2 or not np.isfinite(known).all():
         return None
-    shares = counts / counts.sum()
     return {
         "rows": len(targets),
         "kind": _CLASSES,
         "score": 1.0,
         "error": 0.0,
-        "chance": float(shares.max()),
-        "entropy": float(-(shares * np.log(shares)).sum()),
-        "classes": len(known),
+        **_of_shares(counts / counts.sum()),
         "learner": TABLE,
     }
 
@@ -162,14 +159,11 @@ def _score(guesses, told, kind):
     many = len(told)
     if kind == _CLASSES:
         right = guesses.argmax(1) == told.argmax(1)
-        shares = told.mean(0)
         score = float(right.mean())
         return {
             "score": score,
             "error": math.sqrt(max(score * (1 - score), 1 / many) / many),
-            "chance": float(shares.max()),
-            "entropy": float(-(shares * np.log(shares)).sum()),
-            "classes": len(shares),
+            **_of_shares(told.mean(0)),
         }
     # A constant is left out, too: the mean of all the others.
     center = (told.sum(0) - told) / (many - 1)
@@ -185,6 +179,15 @@ def _score(guesses, told, kind):
         "error": error,
         "absolute": absolute,
         "absolute_error": absolute_error,
+    }
+
+
+def _of_shares(shares):
+    """What is known of classes by how frequent each of them is."""
+    return {
+        "chance": float(shares.max()),
+        "entropy": float(-(shares * np.log(shares)).sum()),
+        "classes": len(shares),
     }
 
 

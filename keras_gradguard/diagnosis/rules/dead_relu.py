@@ -227,7 +227,7 @@ def _finding(trace, learning, dead, since, sites, last, level):
     share = float(dead[last, guilty].max())
     named = [str(trace.sites[sites[at]]) for at in guilty]
     # Measured before the first step moved a weight: they died of the steps.
-    alive = bool((zero_at_first(trace)[sites][guilty] < level["share"]).all())
+    alive = bool((_zero_at_first(trace)[sites][guilty] < level["share"]).all())
     if whole:
         many = "its units" if len(guilty) == 1 else "their units"
         text = (
@@ -263,7 +263,7 @@ def _finding(trace, learning, dead, since, sites, last, level):
     )
 
 
-def zero_at_first(trace):
+def _zero_at_first(trace):
     """Return (sites,): shares of units silent before the first update.
 
     NaN where that was not measured.
