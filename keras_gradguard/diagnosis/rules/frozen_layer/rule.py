@@ -152,7 +152,20 @@ class FrozenLayer(Rule):
             ]
         flat = len(first.norms) and not np.any(first.norms)
         flat = flat and all(grad == 0 for _, grad, _ in first.kernels)
-        if not flat or not np.isfinite(first.loss) or first.loss == 0:
+        zeros = len(first.zeros) > 1 and not first.kernels
+        if not np.isfinite(first.loss) or first.loss == 0:
+            return []
+        if zeros and not np.any(first.norms):
+            return [
+                self.at_start(
+                    "critical",
+                    first.zeros,
+                    {"kind": "zero_factors", "grad_norm": 0.0, "threshold": 0},
+                    no_gradient.zero_factors(first.zeros),
+                    [no_gradient.for_zero_factors(layers=first.zeros)],
+                )
+            ]
+        if not flat:
             return []
         return [
             self.at_start(
