@@ -67,6 +67,27 @@ def pytest_pycollect_makemodule(module_path):
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Let XLA optimize for JAX where a test looks at bits or runs long.
+
+    Most of the time of other tests went to optimize steps that run ten times.
+    """
+    if not _is_pure(item.path):
+        _optimize(item.get_closest_marker("optimized") is not None)
+
+
+def _optimize(wanted):
+    # The variable is for programs that the test starts.
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not wanted))
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.config.update("jax_disable_most_optimizations", not wanted)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("pure"):

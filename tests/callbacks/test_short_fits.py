@@ -142,6 +142,7 @@ def test_a_directory_holds_all_fits_and_the_finding_once(tmp_path):
     assert run["verdict"].startswith("1 problem found in 64 recorded steps")
 
 
+@pytest.mark.optimized
 def test_short_fits_leave_the_same_bits():
     (x, y), weights = data(), []
     for watched in (False, True):
