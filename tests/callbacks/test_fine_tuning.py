@@ -214,6 +214,7 @@ def test_compiled_again_between_two_fits():
     assert monitor.trace.steps.tolist() == list(range(ROWS // BATCH))
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("weight", [0.2, 0.7])
 def test_a_weighted_loss_is_told_to_the_last_bit(weight, backend):
     """A TensorFlow graph folds its weight into what Keras does next."""
