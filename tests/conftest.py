@@ -8,12 +8,23 @@ import functools
 import gc
 import importlib.abc
 import os
+import pathlib
 import sys
 import tempfile
 
 import pytest
 
+_HERE = pathlib.Path(__file__).parent
 _BACKENDS = ("keras", "tensorflow", "jax", "torch")
+# Where tests compile many steps that run a few times.
+_SHORT_STEPS = (
+    "callbacks",
+    "clippers",
+    "diagnosis",
+    "edits",
+    "layers",
+    "optimizers",
+)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -73,7 +84,9 @@ def pytest_runtest_setup(item):
     Most of the time of other tests went to optimize steps that run ten times.
     """
     if not _is_pure(item.path):
-        _optimize(item.get_closest_marker("optimized") is not None)
+        room = item.path.relative_to(_HERE).parts[0]
+        marked = item.get_closest_marker("optimized") is not None
+        _optimize(marked or room not in _SHORT_STEPS)
 
 
 def _optimize(wanted):
