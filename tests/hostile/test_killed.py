@@ -75,7 +75,7 @@ def check_log(log):
 
 
 @pytest.mark.optimized
-@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+@pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
 def test_a_killed_fit_goes_on_watched_as_unwatched(backend, tmp_path):
     pytest.importorskip(backend)
     rng = np.random.default_rng(5)
