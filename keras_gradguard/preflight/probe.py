@@ -66,6 +66,9 @@ class Pass:
         error: The exception for which there is no loss, or None.
         again: Callable of a list of arrays that makes the same pass, with
             them as values of the trainable variables. None without a loss.
+        loss_with: Callable of a function of an array that returns the loss,
+            float, of the same pass with its result in the place of each array
+            of targets. None without a loss.
     """
 
     signals: dict
@@ -74,6 +77,7 @@ class Pass:
     grads: list = dataclasses.field(default_factory=list)
     error: Exception | None = None
     again: Callable | None = None
+    loss_with: Callable | None = None
 
 
 def run(model, x, y=None, loss=True):
@@ -124,11 +128,18 @@ def run(model, x, y=None, loss=True):
         passed = forward.passed(noted)
         passed.loss = float(host_copy(loss))
         passed.grads = [None if g is None else _array(g) for g in grads]
-        passed.again = again
+        passed.again, passed.loss_with = again, loss_with
         return passed
 
     def again(values):
         return once([ops.convert_to_tensor(value) for value in values])
+
+    def loss_with(change):
+        changed = [
+            None if t is None else _tensors(change(host_copy(t)))
+            for t in targets
+        ]
+        return float(host_copy(gradients(start, rest, moving, changed)[0]))
 
     try:
         return once(start)
