@@ -66,9 +66,8 @@ class Pass:
         error: The exception for which there is no loss, or None.
         again: Callable of a list of arrays that makes the same pass, with
             them as values of the trainable variables. None without a loss.
-        loss_with: Callable of a function of an array that returns the loss,
-            float, of the same pass with its result in the place of each array
-            of targets. None without a loss.
+        loss_with: Callable of a function, by which each array of targets is
+            changed, that returns the loss of the same pass. None without one.
     """
 
     signals: dict
@@ -135,10 +134,7 @@ def run(model, x, y=None, loss=True):
         return once([ops.convert_to_tensor(value) for value in values])
 
     def loss_with(change):
-        changed = [
-            None if t is None else _tensors(change(host_copy(t)))
-            for t in targets
-        ]
+        changed = [_tensors(change(host_copy(target))) for target in targets]
         return float(host_copy(gradients(start, rest, moving, changed)[0]))
 
     try:
