@@ -34,6 +34,7 @@ from detection import kept_eighth
 from detection import kept_fifth
 from detection import kept_fourth
 from detection import kept_healthy
+from detection import kept_ninth
 from detection import kept_seventh
 from detection import kept_sick
 from detection import kept_sixth
@@ -54,7 +55,9 @@ _BACKENDS = ("jax", "tensorflow", "torch")
 
 def drawn(name):
     """Return the backend that the lot gave a program."""
-    mine = kept_sick.ONLY.get(name, _BACKENDS)
+    mine = list(kept_sick.ONLY.get(name, _BACKENDS))
+    if name in kept_ninth.SICK or name in kept_ninth.HEALTHY:
+        mine += ["torch"] * ("torch" in mine)
     return random.Random(name).choice(sorted(mine))
 
 
@@ -219,7 +222,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    kept = [str(number) for number in range(1, 12)]
+    kept = [str(number) for number in range(1, 13)]
     parser.add_argument("--kept", choices=kept)
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
@@ -243,6 +246,7 @@ def main():
         "9": (kept_seventh.SICK, kept_seventh.HEALTHY),
         "10": ({}, broad_own.HEALTHY),
         "11": (kept_eighth.SICK, kept_eighth.HEALTHY),
+        "12": (kept_ninth.SICK, kept_ninth.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]
