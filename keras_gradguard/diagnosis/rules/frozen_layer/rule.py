@@ -28,6 +28,7 @@ from keras_gradguard.diagnosis.rules.frozen_layer.attention import (
 )
 from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
 from keras_gradguard.diagnosis.rules.frozen_layer.features import dull_features
+from keras_gradguard.diagnosis.rules.frozen_layer.no_slope import no_slope
 from keras_gradguard.diagnosis.rules.frozen_layer.nothing_counts import (
     nothing_counts,
 )
@@ -156,34 +157,7 @@ class FrozenLayer(Rule):
                     no_gradient.for_cut_off(start.run, paths),
                 )
             ]
-        flat = len(first.norms) and not np.any(first.norms)
-        flat = flat and all(grad == 0 for _, grad, _ in first.kernels)
-        zeros = len(first.zeros) > 1 and not first.kernels
-        if not np.isfinite(first.loss) or first.loss == 0:
-            return []
-        if zeros and not np.any(first.norms):
-            return [
-                self.at_start(
-                    "critical",
-                    first.zeros,
-                    {"kind": "zero_factors", "grad_norm": 0.0, "threshold": 0},
-                    no_gradient.zero_factors(first.zeros),
-                    [no_gradient.for_zero_factors(layers=first.zeros)],
-                )
-            ]
-        if not flat:
-            return []
-        seen = "The first gradient is exactly zero in every layer"
-        return [self._flat(seen, start.run, start.facts)]
-
-    def _flat(self, text, run, facts=None):
-        return self.at_start(
-            "critical",
-            [],
-            {"kind": "no_dependence", "grad_norm": 0.0, "threshold": 0.0},
-            f"{text}: {no_gradient.WHY}",
-            no_gradient.for_no_slope(run, facts),
-        )
+        return no_slope(self, start)
 
     def _no_gradient(self, trace, blocks, mask):
         logs = log_profile(trace)
