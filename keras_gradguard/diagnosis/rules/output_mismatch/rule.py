@@ -16,6 +16,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.axes import (
 from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
     below_zero,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
+    divergence_below_zero,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.mixed_rows import (
     mixed_rows,
 )
@@ -59,6 +62,7 @@ _HOPELESS = (
     "percentage_of_zero",
 )
 _OF_THE_COURSE = (
+    divergence_below_zero,
     learnt.broadcast,
     learnt.bottomless,
     learnt.rare_class,
@@ -90,7 +94,7 @@ class OutputMismatch(Rule):
     * whole numbers of classes under a loss for sizes, where accuracy is watched
       and stays below 60 % for three epochs;
     * targets (n,) that meet outputs (n, 1) in a loss of one's own;
-    * a loss that falls without end;
+    * a loss that falls without end, or a divergence below 0;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
       where samples are weighted, 20 %;
     * batches that all hold the same inputs, with other targets each time;
