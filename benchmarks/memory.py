@@ -50,13 +50,18 @@ def mark_peak():
 
 
 def warm_up(kgg):
-    """Import all that any of the ways does; modules are no cost of a step."""
+    """Import and touch all code that any of the ways runs.
+
+    That is no cost of a step. Tensors are large enough for the kernels that
+    large ones take, which are read from their libraries when first used.
+    """
     import keras
     import numpy as np
 
-    small = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "relu")])
+    layers = [keras.Input((512,)), keras.layers.Dense(512, "relu")]
+    small = keras.Sequential(layers)
     small.compile(kgg.AutoClip(keras.optimizers.Adam(1e-4)), "mse")
-    zeros = np.zeros((64, 2), "float32")
+    zeros = np.zeros((64, 512), "float32")
     callbacks = [
         kgg.GradientMonitor(verbose=0),
         kgg.DeadReLUDetector(verbose=0),

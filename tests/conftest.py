@@ -8,12 +8,23 @@ import functools
 import gc
 import importlib.abc
 import os
+import pathlib
 import sys
 import tempfile
 
 import pytest
 
+_HERE = pathlib.Path(__file__).parent
 _BACKENDS = ("keras", "tensorflow", "jax", "torch")
+# Where tests compile many steps that run a few times.
+_SHORT_STEPS = (
+    "callbacks",
+    "clippers",
+    "diagnosis",
+    "edits",
+    "layers",
+    "optimizers",
+)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -64,6 +75,29 @@ def pytest_ignore_collect(collection_path, config):
 def pytest_pycollect_makemodule(module_path):
     if not _is_pure(module_path):
         _start_keras()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Let XLA optimize for JAX where a test looks at bits or runs long.
+
+    Most of the time of other tests went to optimize steps that run ten times.
+    """
+    if not _is_pure(item.path):
+        room = item.path.relative_to(_HERE).parts[0]
+        marked = item.get_closest_marker("optimized") is not None
+        _optimize(marked or room not in _SHORT_STEPS)
+
+
+def _optimize(wanted):
+    # The variable is for programs that the test starts.
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(not wanted))
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.config.update("jax_disable_most_optimizations", not wanted)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -153,6 +153,46 @@ def hold_state():
     assert np.isfinite(model.get_weights()[0]).all()
 
 
+def hold_first_state():
+    model, found = trained(), []
+    if BACKEND != "jax":
+        return
+    fit(model)
+    function = model.train_function
+
+    def train_function(state, iterator):
+        found.append(keras_private.hold_first_state(model, state))
+        if len(found) == 2:
+            raise KeyboardInterrupt
+        return function(state, iterator)
+
+    model.train_function = train_function
+    with pytest.raises(KeyboardInterrupt):
+        fit(model)
+    assert found == [True, False]
+    found = [True]
+    before = model.get_weights()
+    model.train_function = train_function
+    with pytest.raises(KeyboardInterrupt):
+        fit(model)
+    assert found == [True, True]
+    for value, other in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(value, other)
+
+
+def drop_lost_state():
+    if BACKEND != "jax":
+        return
+    model = trained()
+    fit(model)
+    model._jax_state = {"trainable_variables": [keras.ops.ones(2)]}
+    keras_private.drop_lost_state(model)
+    assert model._jax_state is not None
+    model._jax_state["trainable_variables"][0].delete()
+    keras_private.drop_lost_state(model)
+    assert model._jax_state is None
+
+
 def epoch_iterator():
     found = []
 
@@ -434,6 +474,8 @@ CHECKS = (
     make_train_function_for_every_step,
     record_shardings,
     hold_state,
+    hold_first_state,
+    drop_lost_state,
     epoch_iterator,
     data_of_a_fit,
     called_beside_training,

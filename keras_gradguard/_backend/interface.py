@@ -126,15 +126,30 @@ class Scratch(Protocol):
     """What is worked out of each entry of a tensor, for a sum at once.
 
     Args:
-        values: Float32 tensor without a gradient. What the methods return has
-            its shape, and holds until the next of them is called.
+        tensor: Tensor without a gradient. What the methods return has its
+            shape, but for `sum`, and holds until the next of them is called.
+
+    Attributes:
+        values: The tensor as float32.
     """
 
-    def squared(self, center):
+    values: Any
+
+    def sum(self, values, axes, keepdims):
+        """Sum of some of them.
+
+        Args:
+            values: Float32 tensor of that shape.
+            axes: Tuple of int.
+            keepdims: Bool. Whether these axes stay, of length 1.
+        """
+
+    def squared(self, center, shape):
         """Squares of what each entry is off.
 
         Args:
-            center: Tensor of a shape that fits.
+            center: Float32 tensor.
+            shape: The shape that it is to take, which fits.
         """
 
     def nonzero(self):
@@ -722,7 +737,7 @@ class Backend(Protocol):
     def Flag(self, name, raised):
         """Make a `Flag`."""
 
-    def Scratch(self, values):
+    def Scratch(self, tensor):
         """Make a `Scratch`."""
 
     # Loops that are not `fit`

@@ -4,15 +4,18 @@ from keras import ops
 
 
 class Scratch:
-    def __init__(self, values):
-        self._values = values
+    def __init__(self, tensor):
+        self.values = ops.cast(tensor, "float32")
 
-    def squared(self, center):
-        off = self._values - center
+    def sum(self, values, axes, keepdims):
+        return ops.sum(values, axis=axes, keepdims=keepdims)
+
+    def squared(self, center, shape):
+        off = self.values - ops.reshape(center, shape)
         return off * off
 
     def nonzero(self):
-        return ops.cast(self._values != 0, "float32")
+        return ops.cast(self.values != 0, "float32")
 
     def magnitude(self):
-        return ops.abs(self._values)
+        return ops.abs(self.values)

@@ -23,11 +23,16 @@ def note_reference(trace, rows, is_last):
     rows.settle()
     step = int(trace.steps[-1])
     done = step - int(trace.steps[0]) + 1
-    known = planned_steps(trace) is not None
-    if is_last or (known and done >= of_plan(trace, *_WAIT)):
+    if is_last or done >= _wait(trace):
         found = rows.reference(trace.run)
         if found is not None:
             trace.meta[_REFERENCE] = {"step": step, **found}
             rows.end()
     if is_last:
         rows.end()
+
+
+def _wait(trace):
+    with trace.unchanged():
+        known = planned_steps(trace) is not None
+        return of_plan(trace, *_WAIT) if known else float("inf")

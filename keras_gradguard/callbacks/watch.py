@@ -233,8 +233,10 @@ class Watch:
         if not self.armed:
             return
         self.armed = False
+        words = error_in_words(error)
+        self._note_reason(f"recording failed at step {self.step}: {words}")
         warnings.warn(
-            f"{self.owner}: recording failed with {error_in_words(error)}. "
+            f"{self.owner}: recording failed with {words}. "
             f"{_TELL_US} This is a bug of keras-gradguard; please report it "
             "with this message.",
             GradGuardWarning,

@@ -86,10 +86,11 @@ def diagnose(
         # One finding has one text, wherever it is read.
         standing = {finding.key: finding for finding in stand}
         history = [standing.get(finding.key, finding) for finding in history]
+        notes = [*said_of(chosen, trace), *noted(chosen, trace)]
     return Report(
         stand,
         trace,
-        notes=[*said_of(chosen, trace), *noted(chosen, trace)],
+        notes=notes,
         not_judged=reasons,
         history=history,
     )

@@ -52,7 +52,7 @@ _KINDS = {
         ),
     ),
     **dict.fromkeys(
-        ("penalty", "activity_penalty", "decay", "dropout"),
+        ("penalty", "activity_penalty", "decay", "dropout", "constraint"),
         (
             (*_UNITS, "vanishing_gradient", "frozen_layer", *_LOSS),
             ("output_mismatch", "unscaled_data"),

@@ -181,6 +181,39 @@ def hold_state(model, result):
     }
 
 
+def hold_first_state(model, state):
+    """Give Keras's trainer on JAX the state before the first step of a `fit`.
+
+    It takes the values out of the variables, and holds none before the step
+    has returned. Whoever leaves there has lost the weights.
+
+    Args:
+        model: A Keras model that is being trained.
+        state: What its `train_function` gets.
+
+    Returns:
+        Bool. Whether the trainer held nothing, and does now.
+    """
+    if getattr(model, "_jax_state", None) is not None:
+        return False
+    hold_state(model, (None, state))
+    return True
+
+
+def drop_lost_state(model):
+    """Let Keras's trainer on JAX hold nothing, if a step has used that up.
+
+    A step that fails may have taken the memory. To put such a state back
+    raises an error, which would stand in the place of the step's own.
+
+    Args:
+        model: A Keras model for which `hold_first_state` was true.
+    """
+    held = tree.flatten(model._jax_state)
+    if any(getattr(value, "is_deleted", bool)() for value in held):
+        model._jax_state = None
+
+
 def epoch_iterator(frame):
     """Return what a `fit` iterates over, None if the frame is of no `fit`.
 

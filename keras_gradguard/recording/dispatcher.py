@@ -108,6 +108,9 @@ class Dispatcher:
 
     def __call__(self, *args):
         """Run one execution, recorded."""
+        first = self._stateful and keras_private.hold_first_state(
+            self._model(), args[0]
+        )
         keepers = list(self._recording.keepers)
         for keeper in keepers:
             args = keeper.before(args, self.schedule.steps_of_execution())
@@ -136,6 +139,8 @@ class Dispatcher:
                     self._take_rows(args[0], of_batches=True)
                 result = function(*args)
         except BaseException as error:
+            if first:
+                keras_private.drop_lost_state(self._model())
             if not self._backend.is_end_of_data(error):
                 for keeper in keepers:
                     keeper.on_failure(error)

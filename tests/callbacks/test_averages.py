@@ -45,6 +45,7 @@ def test_averages_far_from_the_data_are_not_called_healthy():
     assert 10 < times < 100
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("momentum", "scale", "more"),
     [

@@ -656,6 +656,7 @@ def unwatched(build):
     return weights_after([], build)[:2]
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("build", [cnn, deep_mlp])
 @pytest.mark.parametrize("method", ["activation", "gradient"])
 def test_watching_changes_nothing(build, method):

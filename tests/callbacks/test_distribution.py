@@ -101,6 +101,7 @@ def test_mirrored_replicas_with_clipping(strategy):
     assert trace.clipped_grad_norm[0] == pytest.approx(applied, rel=1e-4)
 
 
+@pytest.mark.optimized
 def test_watching_mirrored_replicas_changes_nothing(strategy):
     weights = []
     for callbacks in ([], [GradientMonitor(verbose=0)]):
@@ -112,6 +113,7 @@ def test_watching_mirrored_replicas_changes_nothing(strategy):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.optimized
 def test_data_parallel_on_jax(backend):
     if backend != "jax":
         pytest.skip("keras.distribution runs on JAX")

@@ -142,6 +142,7 @@ def assert_exact(trace, expected, model, first=0):
     )
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("kind", CASES)
 def test_it_is_recorded_exactly_and_no_bit_moves(kind, recwarn, backend):
     if kind == "remat" and backend == "tensorflow":
@@ -161,6 +162,7 @@ def test_it_is_recorded_exactly_and_no_bit_moves(kind, recwarn, backend):
     assert not told
 
 
+@pytest.mark.optimized
 def test_layers_let_go_between_two_fits():
     """As one fine-tunes: head first, then all at a lower rate."""
 
@@ -198,6 +200,7 @@ def test_layers_let_go_between_two_fits():
     assert_exact(free, expected[1], watched)
 
 
+@pytest.mark.optimized
 def test_compiled_again_between_two_fits():
     def tuned(callbacks):
         model = compiled("lora")
@@ -211,6 +214,7 @@ def test_compiled_again_between_two_fits():
     assert monitor.trace.steps.tolist() == list(range(ROWS // BATCH))
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("weight", [0.2, 0.7])
 def test_a_weighted_loss_is_told_to_the_last_bit(weight, backend):
     """A TensorFlow graph folds its weight into what Keras does next."""

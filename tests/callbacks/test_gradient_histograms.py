@@ -309,6 +309,7 @@ def test_with_another_callback_on_the_same_fit(tmp_path):
         assert_is_of(tensors, model, grad)
 
 
+@pytest.mark.optimized
 def test_fits_with_and_without_in_any_order(tmp_path):
     x, y = models.dataset()
     weights = []

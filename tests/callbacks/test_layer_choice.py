@@ -146,6 +146,7 @@ def test_histograms_of_the_chosen_layers(tmp_path):
     assert b"inner_1" not in events
 
 
+@pytest.mark.optimized
 def test_looking_at_some_layers_changes_nothing():
     plain = fit([])
     watched = fit(

@@ -65,6 +65,7 @@ def watch(make_optimizer, mode, **kwargs):
     return monitor.trace, model.optimizer
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("percentile", [50, 100])
 def test_thresholds_norms_and_skips(mode, percentile):
@@ -94,6 +95,7 @@ def test_thresholds_norms_and_skips(mode, percentile):
     assert threshold[-1] == pytest.approx(optimizer.threshold)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("clipper", ["unitwise", "value", "norm", "zscore"])
 def test_norms_after_every_clipper(mode, clipper):
@@ -107,6 +109,7 @@ def test_norms_after_every_clipper(mode, clipper):
         assert (after < before).any()
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("mode", MODES)
 def test_accumulation_is_one_record_per_update(mode):
     def optimizer():

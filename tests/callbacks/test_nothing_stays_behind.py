@@ -140,6 +140,7 @@ def test_after_an_exception_in_the_train_step(backend, recwarn):
     assert len(monitor.trace.steps) == 4
 
 
+@pytest.mark.optimized
 def test_fits_with_and_without_the_callback_in_any_order():
     plain = compiled()
     keras.backend.clear_session()

@@ -57,3 +57,28 @@ def test_training_goes_on(part, monkeypatch):
     x, y = models.dataset(64)
     model.fit(x, y, batch_size=8, verbose=0, callbacks=[monitor])
     assert len(monitor.trace.steps) == 8
+
+
+def test_a_report_of_a_recording_that_failed_on_the_way_says_so(monkeypatch):
+    later = iter(range(100))
+
+    def fails_later(self, *args, **kwargs):
+        if next(later) > 2:
+            broken()
+        return deliver(self, *args, **kwargs)
+
+    deliver = Dispatcher._deliver
+    monkeypatch.setattr(Dispatcher, "_deliver", fails_later)
+    monitor = kgg.GradientMonitor(verbose=0)
+    x, y = models.dataset(640)
+    model = models.mlp(activation="relu")
+    model.compile("adam", models.crossentropy())
+    with pytest.warns(GradGuardWarning, match="recording failed"):
+        model.fit(x, y, batch_size=8, epochs=8, verbose=0, callbacks=[monitor])
+    report = monitor.report()
+    assert 0 < len(monitor.trace.steps) < 640
+    assert report.healthy is None
+    reason = report.not_judged[0]
+    assert reason.startswith("recording failed at step")
+    assert "broken on purpose" in reason
+    assert reason in str(report)

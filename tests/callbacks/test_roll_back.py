@@ -84,6 +84,7 @@ def test_back_to_the_good_weights():
     assert all(np.isfinite(array).all() for array in arrays(model))
 
 
+@pytest.mark.optimized
 def test_a_healthy_training_is_the_same():
     plain, model = make(), make()
     one = fit(plain, Y, epochs=2).history

@@ -26,6 +26,7 @@ def fit(callbacks=(), clip=False, width=8, devices=2, rule="adam"):
     return model.get_weights()
 
 
+@pytest.mark.optimized
 def test_plain_then_watched_then_clipped_then_plain(backend):
     if backend != "tensorflow":
         pytest.skip("tf.distribute is TensorFlow's")

@@ -80,6 +80,7 @@ def test_a_model_without_a_call_is_no_bug():
         assert not said
 
 
+@pytest.mark.optimized
 def test_watching_two_optimizers_changes_nothing():
     plain = fitted([])
     model, _ = watched()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import keras_gradguard as kgg
+from tests.params import once_but
 
 
 def data():
@@ -29,7 +30,11 @@ def rules_of(monitor):
     return [finding.rule for finding in monitor.report().findings]
 
 
-@pytest.mark.parametrize("anew", [False, True], ids=["one", "a new one each"])
+@pytest.mark.parametrize(
+    "anew",
+    once_but(lambda anew: not anew, [False, True]),
+    ids=["one", "a new one each"],
+)
 def test_fits_of_four_steps_are_judged_together(anew):
     model, (x, y) = net(), data()
     monitor = kgg.GradientMonitor(verbose=0)
@@ -93,6 +98,7 @@ def test_what_is_compiled_anew_begins_anew():
     assert len(monitor.report().trace.steps) == 4
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("between", ["unwatched fit", "another rate", "none"])
 def test_fits_that_do_not_go_on_are_judged_alone(between):
     model, (x, y) = net(), data()
@@ -116,6 +122,7 @@ def test_a_fit_that_is_long_enough_is_judged_alone():
         assert len(monitor.report().trace.steps) == 4 * epochs
 
 
+@pytest.mark.once
 def test_two_monitors_do_not_stand_in_each_others_way():
     model, (x, y) = net(), data()
     all_layers = kgg.GradientMonitor(verbose=0)
@@ -142,6 +149,7 @@ def test_a_directory_holds_all_fits_and_the_finding_once(tmp_path):
     assert run["verdict"].startswith("1 problem found in 64 recorded steps")
 
 
+@pytest.mark.optimized
 def test_short_fits_leave_the_same_bits():
     (x, y), weights = data(), []
     for watched in (False, True):

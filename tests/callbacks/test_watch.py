@@ -173,6 +173,7 @@ def fits():
     return monitor.trace
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("loop", DIFFER.get(keras.backend.backend(), LOOPS))
 def test_a_loop_is_recorded_as_fit_is_and_nothing_changes(loop, fits):
     plain, optimizer = made()

@@ -79,6 +79,7 @@ def run(case, jit_compile, callbacks):
     return state, history.history, model
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("jit_compile", modes())
 @pytest.mark.parametrize("case", CASES)
 def test_weights_state_history_and_randomness_are_the_same(
@@ -125,6 +126,7 @@ def test_progress_bar_lines_are_the_same(capsys):
     assert lines([]) == lines([GradientMonitor(verbose=0)])
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize(
     ("activation", "policy"),
     [("silu", "float32"), ("silu", "bfloat16"), ("gelu", "float32")],
@@ -162,6 +164,7 @@ def test_two_outputs_behind_a_smooth_activation(activation, policy, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("batches", [1, 4, 5])
 def test_data_that_end_where_a_step_would_be_measured(backend, batches):
     # Keras finds the end by a step without a batch, which counts all the same.

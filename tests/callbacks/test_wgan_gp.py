@@ -123,6 +123,7 @@ def rows_of(trace, variables):
     return trace.get("grad_norm", by="variable")[:, at]
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize(("first", "more"), [("critic", 2), ("generator", 0)])
 def test_a_slow_optimizer_leaves_no_gap(first, more, recwarn):
     plain, gan = WGAN().train(more), WGAN()

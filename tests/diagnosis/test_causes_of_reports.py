@@ -66,6 +66,7 @@ def test_layer_normalization_of_eight_numbers_is_fine():
 # Samples that are all the same for what learns
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("head", ["softmax", "sigmoid"])
 def test_words_that_were_divided_are_told(head):
     rng = np.random.default_rng(1)
@@ -97,6 +98,7 @@ def test_words_that_were_divided_are_told(head):
 # No sample counts
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("loss", ["mse", "binary_crossentropy"])
 def test_weights_of_zero_are_told(loss):
     x, y = waves(256)
@@ -120,6 +122,7 @@ def test_weights_of_zero_are_told(loss):
     assert fitted(net(), x, y, sample_weight=some).findings == []
 
 
+@pytest.mark.once
 def test_a_task_that_is_done_is_not_one_of_which_nothing_counts():
     x = np.random.default_rng(2).normal(size=(256, 4)).astype("float32")
     model = keras.Sequential(
@@ -170,6 +173,7 @@ def test_the_cosine_of_one_number_is_told(units):
     assert found == ({"cosine_of_one"} if units == 1 else set())
 
 
+@pytest.mark.once
 def test_squared_logarithms_of_targets_below_zero_are_told():
     x, y = waves(256)
     model = keras.Sequential(
@@ -184,6 +188,7 @@ def test_squared_logarithms_of_targets_below_zero_are_told():
 # Learning against a first loss that is beyond all others
 
 
+@pytest.mark.once
 def test_a_loss_from_far_above_has_learnt_nothing_at_the_mean():
     rng = np.random.default_rng(4)
     time = rng.uniform(0, 86_400, (512, 12, 1))
@@ -203,6 +208,7 @@ def test_a_loss_from_far_above_has_learnt_nothing_at_the_mean():
 # Weights of classes
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("turned", [True, False])
 def test_weights_that_make_the_rare_class_rarer_are_told(turned):
     rng = np.random.default_rng(5)

@@ -393,3 +393,170 @@ def test_a_table_is_no_picture_and_an_end_no_mixture(shape):
     assert asked[0] == ("unscaled_data", kind)
     assert told == [] or told[0] == asked[0]
     assert ("output_mismatch", "mixed_rows") not in told
+
+
+def digits(rows=600):
+    """Made-up pictures of ten classes, each with a pattern of its own."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 10, rows)
+    x = rng.normal(size=(10, 64))[y] + 0.5 * rng.normal(size=(rows, 64))
+    return x.astype("float32"), y
+
+
+def classifier(*behind, activation="softmax", **options):
+    return keras.Sequential(
+        [
+            keras.Input((64,)),
+            layers.Dense(32, "relu", name="hidden", **options),
+            layers.Dense(10, activation, name="classes", **options),
+            *behind,
+        ]
+    )
+
+
+def first_of(report):
+    return (report.ranked[0].rule, report.ranked[0].evidence.get("kind"))
+
+
+def one_hot(y):
+    return keras.utils.to_categorical(y, 10)
+
+
+@pytest.mark.parametrize(
+    "loss", ["kl_divergence", "sparse_categorical_crossentropy"]
+)
+def test_a_low_loss_beside_an_accuracy_of_chance_is_no_learning(loss):
+    x, y = digits()
+    y = one_hot(y) if loss == "kl_divergence" else y
+    activation = "linear" if loss == "kl_divergence" else "log_softmax"
+    model = compiled(
+        classifier(activation=activation), loss=loss, metrics=["accuracy"]
+    )
+    told = kgg.check(model, x, y)
+    assert first_of(told)[0] == "output_mismatch"
+    report = watched(model, x, y, epochs=20)
+    accuracy = model.history.history["accuracy"][-1]
+    assert accuracy < 0.4  # the loss alone would call it learnt
+    assert report.healthy is False
+    assert first_of(report) == first_of(told)
+
+
+def test_probabilities_of_ones_own_that_are_none_are_belied():
+    class Logarithm(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.log_softmax(x)
+
+    x, y = digits()
+    model = compiled(
+        classifier(Logarithm(name="log"), activation=None),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    report = watched(model, x, y, epochs=12)
+    found = report.ranked[0]
+    assert first_of(report) == ("output_mismatch", "belied")
+    logs = model.history.history
+    at = np.flatnonzero(
+        [
+            right < 0.5 * np.exp(-loss) and np.exp(-loss) > 0.2
+            for right, loss in zip(logs["accuracy"], logs["loss"], strict=True)
+        ]
+    )
+    assert at[1] == at[0] + 1
+    assert found.evidence["accuracy"] == logs["accuracy"][at[1]]
+    assert np.isclose(
+        found.evidence["granted"], np.exp(-logs["loss"][at[1]]), rtol=1e-6
+    )
+
+
+def test_a_loss_that_falls_until_nothing_can_be_computed_has_no_floor():
+    def gain(y, p):
+        right = keras.ops.take_along_axis(p, keras.ops.cast(y, "int32"), 1)
+        return keras.ops.log(right)  # the sign is turned
+
+    x, y = digits(1000)
+    model = compiled(classifier(), loss=gain)
+    report = watched(model, x, y[:, None], epochs=16)
+    assert not np.isfinite(model.history.history["loss"][-1])
+    assert first_of(report) == ("output_mismatch", "no_floor")
+    assert report.ranked[1].cause == "output_mismatch"
+    assert (
+        "sparse_categorical_crossentropy" in report.ranked[0].remedies[0].code
+    )
+
+
+@pytest.mark.parametrize("times", [1e6, 1.0])
+def test_class_weights_that_drown_the_others(times):
+    x, y = digits()
+    model = compiled(
+        classifier(),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    weights = {**dict.fromkeys(range(10), 1.0), 3: times}
+    report = watched(model, x, y, epochs=12, class_weight=weights)
+    if times == 1.0:
+        assert report.healthy
+        return
+    assert model.history.history["accuracy"][-1] < 0.4
+    assert first_of(report) == ("unscaled_data", "sample_weights")
+    # A tenth of the rows weighs a million.
+    mean = report.ranked[0].evidence["mean"]
+    assert 0.02 * times < mean < 0.2 * times
+
+
+def test_weights_that_average_two_are_no_loss_above_a_constant():
+    x, y = digits()
+    model = compiled(classifier(), loss="sparse_categorical_crossentropy")
+    trace = watched(model, x, y, epochs=4, sample_weight=np.full(len(y), 2.0))
+    assert trace.healthy is not False
+
+
+@pytest.mark.parametrize("limit", [0.01, 3.0])
+def test_a_constraint_that_leaves_nothing_of_the_weights(limit):
+    x, y = digits()
+
+    def made(hold):
+        keras.utils.set_random_seed(1)
+        return compiled(
+            classifier(kernel_constraint=hold),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+
+    model = made(keras.constraints.MaxNorm(limit))
+    told = kgg.check(model, x, y)
+    report = watched(model, x, y, epochs=4)
+    if limit == 3.0:
+        assert told.healthy
+        assert report.healthy is not False
+        return
+    assert first_of(told) == ("update_ratio", "constraint")
+    assert first_of(report) == ("update_ratio", "constraint")
+    found = report.ranked[0]
+    assert {path.split("/")[-1] for path in found.layers} == {
+        "hidden",
+        "classes",
+    }
+    names = {"keras": keras, "kgg": kgg, "model": model, "x": x, "y": y}
+    exec(found.remedies[0].code, names)
+    model = compiled(
+        names["model"],
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    assert model.get_layer("hidden").kernel_constraint is None
+    model.fit(x, y, epochs=12, verbose=0)
+    assert model.history.history["accuracy"][-1] > 0.9
+
+
+def test_validation_that_never_gets_beyond_guessing_tells_of_no_relation():
+    x, y = digits()
+    y = np.random.default_rng(1).permutation(y)
+    model = compiled(
+        classifier(),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    report = watched(model, x, y, epochs=20, validation_split=0.2)
+    assert first_of(report) == ("output_mismatch", "unrelated")

@@ -11,6 +11,8 @@ from keras_gradguard import diagnose
 from tests.diagnosis import rule_cases
 from tests.diagnosis import tape
 
+pytestmark = pytest.mark.optimized
+
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("name", ["circles_sick", "moons_sick"])

@@ -39,11 +39,13 @@ def fit(folder, watched, tell=False):
         [
             keras.Input((6,)),
             keras.layers.Dense(16, "relu", name="hidden"),
-            keras.layers.Dense(1, "sigmoid", name="output"),
+            keras.layers.Dense(1, name="output"),
         ]
     )
     inner = keras.optimizers.Adam(0.01)
-    model.compile(kgg.AutoClip(inner, percentile=50), "binary_crossentropy")
+    # torch refuses NaN as a probability.
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile(kgg.AutoClip(inner, percentile=50), loss)
     callbacks = [keras.callbacks.BackupAndRestore(str(folder / "backup"))]
     if watched:
         callbacks += [

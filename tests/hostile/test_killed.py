@@ -74,7 +74,8 @@ def check_log(log):
         assert all(event.wall_time > 0 for event in loader.Load())
 
 
-@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+@pytest.mark.optimized
+@pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
 def test_a_killed_fit_goes_on_watched_as_unwatched(backend, tmp_path):
     pytest.importorskip(backend)
     rng = np.random.default_rng(5)

@@ -228,6 +228,7 @@ def test_a_row_of_skips_warns_at_the_end_of_fit():
 
 
 # XLA joins operations of neighbouring layers: there the net is deep.
+@pytest.mark.optimized
 @pytest.mark.parametrize(
     ("jit", "filters"),
     [(jit, (16, 16, 32, 32, 64, 64) if jit else (8, 16)) for jit in JITS],

@@ -364,6 +364,7 @@ def _watched(checked):
     return models.to_numpy([*model.variables, *model.optimizer.variables])
 
 
+@pytest.mark.optimized
 def test_the_model_and_its_later_training_are_untouched():
     for one, other in zip(_watched(True), _watched(False), strict=True):
         np.testing.assert_array_equal(one, other)

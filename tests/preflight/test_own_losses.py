@@ -101,6 +101,7 @@ def test_a_loss_of_its_own_that_follows_no_weight_is_told():
     assert report.healthy is False
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("built", [True, False])
 def test_the_training_behind_it_is_the_same(built):
     def trained(checked):

@@ -49,6 +49,7 @@ def test_healthy_programs_are_left_alone(program):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.optimized
 def test_layers_built_by_check_train_as_those_that_fit_builds():
     def trained(checked, program):
         keras.utils.set_random_seed(1)

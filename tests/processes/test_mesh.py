@@ -33,11 +33,13 @@ def told():
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.optimized
 def test_watching_changes_no_bit_on_a_mesh(told):
     assert len(told["differ"]) == 4
     assert set(told["differ"].values()) == {0.0}, told["differ"]
 
 
+@pytest.mark.optimized
 def test_norms_are_those_of_one_device(told):
     alone, parallel = map(np.asarray, told["norms"])
     assert alone.shape == parallel.shape == (8, 6)

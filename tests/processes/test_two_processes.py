@@ -14,6 +14,8 @@ import pytest
 import keras_gradguard as kgg
 from tests.processes import worker
 
+pytestmark = pytest.mark.optimized
+
 ROOT = Path(__file__).parents[2]
 SECONDS = 400
 

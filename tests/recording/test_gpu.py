@@ -63,6 +63,7 @@ def weights(clipper, callbacks=()):
     return [keras.ops.convert_to_numpy(w.value) for w in model.weights]
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("clipper", [None, "spikes", "per_tensor", "unitwise"])
 @pytest.mark.parametrize("policy", ["float32", "bfloat16", "mixed_bfloat16"])
 def test_records_all_and_changes_nothing(clipper, policy):

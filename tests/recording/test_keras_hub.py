@@ -93,6 +93,7 @@ def test_records_of_a_backbone_are_exact(build):
     np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-6)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("build", [bert, gpt2, resnet])
 def test_watching_a_backbone_changes_no_bit(build):
     monitor = kgg.GradientMonitor(verbose=0)

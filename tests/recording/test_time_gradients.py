@@ -168,6 +168,7 @@ class Subclassed(keras.Model):
         return super().train_step(*arguments)
 
 
+@pytest.mark.optimized
 def test_watching_it_changes_nothing():
     def fit(*callbacks):
         keras.utils.set_random_seed(1)

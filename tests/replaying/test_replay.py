@@ -90,6 +90,7 @@ def test_what_callbacks_change_is_replayed(tmp_path):
     assert all("assign" not in vars(v) for v in model.variables)
 
 
+@pytest.mark.optimized
 def test_watching_with_a_capsule_changes_nothing(tmp_path):
     x = planted.numbers()
     ends = []

@@ -3,6 +3,8 @@
 import threading
 from typing import Any
 
+from keras_gradguard._backend import freed
+
 
 class Ahead:
     """A function that a thread compiles; XLA does not need Python for it.
@@ -30,7 +32,11 @@ class Ahead:
     def __call__(self, *arguments):
         """Call the function, once it is compiled."""
         self._thread.join()
-        self._lowered = None
+        if self._lowered is not None:
+            self._lowered = None
+            # A thread has an arena of its own for what it allocates, and
+            # XLA frees tens of mebibytes there that no other one takes.
+            freed.give_back()
         if self._error is not None:
             raise self._error
         return self._function(*arguments)

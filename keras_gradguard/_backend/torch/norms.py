@@ -8,6 +8,8 @@ from keras_gradguard._backend.torch import pieces
 _LARGE = 1 << 12
 # Entries that are added up in float32: few enough to lose no digit that counts.
 _ROW = 1 << 9
+# Rows at a time.
+_ROWS = 1 << 12
 # Squares of float32 gradients neither overflow nor lose digits in between.
 _SAFE_LOW, _SAFE_HIGH = 1e-15, 1e18
 
@@ -156,14 +158,20 @@ def _norm_by_rows(tensor):
     flat = pieces.flat(tensor)
     if flat is None:
         return None
-    whole = flat.numel() // _ROW * _ROW
-    rows = torch.linalg.vector_norm(flat[:whole].view(-1, _ROW), dim=1)
-    parts = [rows.double()]
-    if whole < flat.numel():
-        rest = torch.linalg.vector_norm(flat[whole:], dtype=torch.float64)
-        parts.append(rest.reshape(1))
+    count, rest = divmod(flat.numel(), _ROW)
+    # In one place, and from pieces: each operation makes a tensor of its own.
+    norms = torch.empty(
+        count + (rest > 0), dtype=torch.float64, device=flat.device
+    )
+    for start in range(0, count, _ROWS):
+        stop = min(count, start + _ROWS)
+        rows = flat[start * _ROW : stop * _ROW].view(-1, _ROW)
+        norms[start:stop] = torch.linalg.vector_norm(rows, dim=1)
+    if rest:
+        end = flat[count * _ROW :]
+        norms[count] = torch.linalg.vector_norm(end, dtype=torch.float64)
     # A row may be zero or tiny beside the others: then it does not count.
-    norm = torch.linalg.vector_norm(torch.cat(parts))
+    norm = torch.linalg.vector_norm(norms)
     return norm if _SAFE_LOW < float(norm) < _SAFE_HIGH else None
 
 

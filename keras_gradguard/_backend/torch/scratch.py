@@ -6,27 +6,39 @@ from keras_gradguard._backend import scratch
 
 
 class Scratch(scratch.Scratch):
-    """All take the same room: new memory takes longer to get than to fill."""
+    """All take the same room: new memory takes longer to get than to fill.
 
-    def __init__(self, values):
-        super().__init__(values)
+    Nor does an operation go through Keras's: that takes ten times as long to
+    call as one of torch's own, and there are thousands, of small pieces.
+    """
+
+    def __init__(self, tensor):
         self._room = None
-        plain = type(values) is torch.Tensor and values.layout is torch.strided
-        if plain and not torch.compiler.is_compiling():
-            self._room = torch.empty_like(values)
+        plain = type(tensor) is torch.Tensor and tensor.layout is torch.strided
+        if not plain or torch.compiler.is_compiling():
+            super().__init__(tensor)
+            return
+        self.values = tensor.to(torch.float32)
+        self._room = torch.empty_like(self.values)
 
-    def squared(self, center):
+    def sum(self, values, axes, keepdims):
         if self._room is None:
-            return super().squared(center)
-        return torch.sub(self._values, center, out=self._room).square_()
+            return super().sum(values, axes, keepdims)
+        return torch.sum(values, axes, keepdim=keepdims)
+
+    def squared(self, center, shape):
+        if self._room is None:
+            return super().squared(center, shape)
+        center = center.reshape(shape)
+        return torch.sub(self.values, center, out=self._room).square_()
 
     def nonzero(self):
         if self._room is None:
             return super().nonzero()
         # A bool would take as long to cast as the sum takes.
-        return torch.ne(self._values, 0, out=self._room)
+        return torch.ne(self.values, 0, out=self._room)
 
     def magnitude(self):
         if self._room is None:
             return super().magnitude()
-        return torch.abs(self._values, out=self._room)
+        return torch.abs(self.values, out=self._room)

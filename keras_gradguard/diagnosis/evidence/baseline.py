@@ -38,7 +38,7 @@ def guess_of(trace, count):
     return weight * _of_loss(output.loss_name, trace, count)
 
 
-def most_of(trace):
+def most_of(trace, weighted=False):
     """Return the most that the first measured batch's own loss may have been.
 
     The mean square of `a - b` is at most the square of the sum of their
@@ -50,6 +50,8 @@ def most_of(trace):
 
     Args:
         trace: `Trace`.
+        weighted: Bool. Whether the user's weights of samples count as 1 each.
+            Defaults to False: then nothing is known of such a loss.
 
     Returns:
         Float; NaN where the loss is none of these, samples are weighted
@@ -57,7 +59,8 @@ def most_of(trace):
     """
     run = trace.run
     output, weight = run.output, run.loss_weight
-    if output is None or weight is None or run.data.weighted:
+    known = weighted or not run.data.weighted
+    if output is None or weight is None or not known:
         return math.nan
     names = ("output_mean", "output_std", "target_mean", "target_std")
     if not len(trace.activation_steps):

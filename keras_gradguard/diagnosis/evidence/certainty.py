@@ -59,6 +59,8 @@ def not_judged(trace, rules=None):
     if rules is not None:
         asked = ", ".join(rules) or "none"
         reasons.append(f"only these rules were asked: {asked}")
+    if trace.meta.get("not_recorded"):
+        reasons.append(trace.meta["not_recorded"])
     if trace.records_seen < ENOUGH:
         reasons.append("too few to say whether it learns")
     return [*reasons, *_of_averages(trace), *_of_loss(trace)]

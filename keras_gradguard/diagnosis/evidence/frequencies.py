@@ -32,7 +32,8 @@ def constant_loss(trace, count):
     name = None if run.output is None else run.output.loss_name
     one = run.data.target_shape in ([], [1])
     few = 2 < classes <= _MOST_CLASSES
-    if name != "sparse_categorical_crossentropy" or not one or not few:
+    told = name == "sparse_categorical_crossentropy" and one and few
+    if not told or run.data.weighted:
         return guess
     mean, std, low, high, samples = (
         trace.data(part)[:count].astype(np.float64)

@@ -67,6 +67,18 @@ def facts_of(trace):
     )
 
 
+def not_learnt_until(trace, step):
+    """Return the last step at which the model had not learnt a good part.
+
+    Args:
+        trace: The `Trace`.
+        step: Int. A step at which it had not.
+    """
+    learning = Learning.of(trace)
+    late = learning.steps[(learning.steps > step) & ~learning.good]
+    return int(late[-1]) if len(late) else int(step)
+
+
 @derived
 def harmed_at(trace):
     """Return the step by which a run was seen to fare badly, or None.

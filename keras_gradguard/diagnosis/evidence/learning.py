@@ -10,6 +10,7 @@ from keras_gradguard.diagnosis.evidence import means
 from keras_gradguard.diagnosis.evidence.baseline import target_spread
 from keras_gradguard.diagnosis.evidence.baseline import unless_alike
 from keras_gradguard.diagnosis.evidence.frequencies import constant_loss
+from keras_gradguard.diagnosis.evidence.scores import belied_at
 from keras_gradguard.diagnosis.evidence.scores import score_of
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.trace.facts import Output
@@ -20,6 +21,8 @@ _FAINT = 0.02
 # A loss that lies no further below that of a constant prediction is none of a
 # network that learnt.
 _NO_GAIN = 0.02
+# One that fell by so much of the first is low.
+_LOW = 0.9
 # Outputs that vary this much less than their correlation with the targets
 # grants shrink to a constant: the best ones of a squared error vary by as much.
 _SHRUNK = 0.25
@@ -69,6 +72,9 @@ class Learning:
         score: Float array (K,). Best score (accuracy or the like, in [0, 1])
             of the latest epochs that were over, NaN if none is logged.
         chance: Float. What guessing reaches of such a score, NaN if unknown.
+        belied: Bool array (K,). Whether accuracy was far below what the loss
+            grants, see `scores.belied`, or stayed at chance while a loss of
+            classes fell.
         numbers: Bool. Whether the outputs are to have the targets' size.
         crossentropy: Bool. Whether the loss is a crossentropy, which is never
             below 0 where its targets are probabilities.
@@ -88,6 +94,7 @@ class Learning:
     doubt: np.ndarray
     score: np.ndarray
     chance: float
+    belied: np.ndarray
     numbers: bool
     crossentropy: bool
 
@@ -135,6 +142,7 @@ class Learning:
             means.doubt(trace.data("samples")[:count]),
             score,
             chance,
+            belied_at(trace, steps, fallen > _LOW),
             _of_numbers(trace),
             _CLASSES in _loss_of(trace)[0],
         )
@@ -151,12 +159,12 @@ class Learning:
         """Bool array (K,): the model has learnt a good part by then."""
         with np.errstate(invalid="ignore"):
             better = (self.score - self.chance) / max(1e-9, 1 - self.chance)
-            low = np.nan_to_num(self.fallen, neginf=0) > 0.9
+            low = np.nan_to_num(self.fallen, neginf=0) > _LOW
             low &= ~(self.gain < _NO_GAIN) & ~self.shrunk
             follows = (np.nan_to_num(self.follows) > 0.6) & ~self.shrunk
             # Outputs that have become the same do not follow any more.
             follows &= ~(self.contrast < _FAINT)
-            return follows | (better > 0.5) | low
+            return ((follows | low) & ~self.belied) | (better > 0.5)
 
     @functools.cached_property
     def shrunk(self):
@@ -274,18 +282,6 @@ def of_plan(trace, share, least, most):
     """
     plan = planned_steps(trace)
     return most if plan is None else int(min(most, max(least, share * plan)))
-
-
-def not_learnt_until(trace, step):
-    """Return the last step at which the model had not learnt a good part.
-
-    Args:
-        trace: The `Trace`.
-        step: Int. A step at which it had not.
-    """
-    learning = Learning.of(trace)
-    late = learning.steps[(learning.steps > step) & ~learning.good]
-    return int(late[-1]) if len(late) else int(step)
 
 
 def batch_size(trace):

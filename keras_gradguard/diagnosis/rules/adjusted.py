@@ -78,7 +78,8 @@ def noted(rules, trace):
         rules: List of `Rule`.
         trace: `Trace` that they judge.
     """
-    return [note for rule in rules for note in rule.notes(trace)]
+    with trace.unchanged():
+        return [note for rule in rules for note in rule.notes(trace)]
 
 
 def options_of(rules):

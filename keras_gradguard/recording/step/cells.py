@@ -124,11 +124,11 @@ class _Reduction:
     """
 
     def __init__(self, tensor, unit_axis):
-        self.values = ops.cast(tensor, "float32")
         rank = len(tensor.shape)
         if rank < 2:
-            self.values, rank = ops.reshape(self.values, (-1, 1)), 2
-        self.scratch = _backend.current().Scratch(self.values)
+            tensor, rank = ops.reshape(tensor, (-1, 1)), 2
+        self.scratch = _backend.current().Scratch(tensor)
+        self.values = self.scratch.values
         unit = unit_axis % rank
         inner = tuple(i for i in range(1, rank) if i != unit)
         self._over_batch = not inner
@@ -144,13 +144,13 @@ class _Reduction:
             size = length * size if known else _float(length) * _float(size)
         total = self.sum(self.values)
         wide = [1 if i in self._axes else n for i, n in enumerate(shape)]
-        squared = self.scratch.squared(ops.reshape(total / size, wide))
+        squared = self.scratch.squared(total / size, wide)
         of = "samples" if self._over_batch else "size"
         return {of: size, "sum": total, "scatter": self.sum(squared)}
 
     def sum(self, values):
         """Sum of each cell, (rows, units)."""
-        return ops.sum(values, axis=self._axes, keepdims=self._over_batch)
+        return self.scratch.sum(values, self._axes, self._over_batch)
 
 
 def _float(number):

@@ -7,30 +7,19 @@ step by which it was seen, or None.
 import numpy as np
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
-from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.own_code import weaken_what_layers_add
-from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
-    for_numbers,
-)
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import AWAY
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BEYOND
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
-    BOTTOMLESS,
-)
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BROADCAST
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import COLLAPSED
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import CONSTANT
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FASTER
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FEWEST
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import GAIN
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_PLAN
@@ -85,74 +74,6 @@ def broadcast(trace, output):
         ],
         contrast=part,
     )
-
-
-def bottomless(trace, output):
-    """Judge whether the loss falls without end while the outputs run off."""
-    learning = Learning.of(trace)
-    if not len(learning):
-        return None
-    count = len(learning)
-    with np.errstate(all="ignore"):
-        size = np.fmax(
-            np.abs(trace.data("output_min")[:count]),
-            np.abs(trace.data("output_max")[:count]),
-        )
-        wanted = np.fmax(
-            np.abs(trace.data("target_min")[:count]),
-            np.abs(trace.data("target_max")[:count]),
-        )
-        far = size > BEYOND * np.fmax(wanted, 1e-6)
-        far |= learning.crossentropy
-        # One that has a floor falls more and more slowly.
-        faster = _faster(trace, learning)
-        far |= (size > np.fmax(wanted, 1e-6)) & faster
-        fell = (learning.fallen > BOTTOMLESS) & (learning.late < -1)
-        # Outputs that vary far more than the targets, and not with them.
-        away = faster & (learning.contrast > AWAY["contrast"])
-        away &= ~(learning.follows > AWAY["follows"])
-        fell |= away & (learning.fallen > AWAY["fallen"]) & (learning.late < -1)
-        far |= away
-        # Faster and faster, or at least no slower.
-        bad = fell & far & ~learning.stalled
-    seen = np.flatnonzero(bad & (learning.steps >= PATIENCE))
-    if not len(seen):
-        return None
-    at = seen[0]
-    return int(learning.steps[at]), mismatch(
-        output,
-        "no_floor",
-        f"the loss falls without end, to {number(float(learning.late[at]))} "
-        "by now. It has no lowest value for these targets, and the outputs "
-        f"run off to {number(float(size[at]))}. A falling loss means nothing "
-        "here.",
-        [
-            for_numbers(
-                output,
-                facts_of(trace),
-                "A squared error ends at 0, where the outputs are the targets.",
-                loss="mean_squared_error",
-            )
-        ],
-        loss_now=float(learning.late[at]),
-    )
-
-
-def _faster(trace, learning):
-    """Return (K,): the loss fell more in the last third than in the first."""
-    progress, blocks = Progress.of(trace), trace.blocks()
-    found = np.zeros(len(learning), bool)
-    if not progress.per_batch:
-        return found
-    at = np.searchsorted(blocks.last_step, learning.steps, "right")
-    for i, end in enumerate(at.tolist()):
-        if end < 6:
-            continue
-        thirds = [
-            part.mean() for part in np.array_split(progress.loss[:end], 3)
-        ]
-        found[i] = thirds[1] - thirds[2] > FASTER * (thirds[0] - thirds[1]) > 0
-    return found
 
 
 def rare_class(trace, output):

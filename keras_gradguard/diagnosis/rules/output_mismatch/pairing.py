@@ -17,23 +17,6 @@ PROBABILITIES = (
     "sparse_sigmoid",
     "sparsemax",
 )
-# What they give is no probability, whatever comes in.
-_NO_PROBABILITIES = (
-    "linear",
-    "relu",
-    "relu6",
-    "leaky_relu",
-    "elu",
-    "selu",
-    "gelu",
-    "silu",
-    "swish",
-    "mish",
-    "softplus",
-    "softsign",
-    "tanh",
-    "exponential",
-)
 _POSITIVE = {
     "poisson": "takes the logarithm of the prediction",
     "kl_divergence": "compares probabilities",
@@ -49,6 +32,15 @@ _MAY_BE_NEGATIVE = (
     "mish",
     "softsign",
     "tanh",
+    "log_softmax",
+)
+# What they give is no probability, whatever comes in.
+_NO_PROBABILITIES = (
+    *_MAY_BE_NEGATIVE,
+    "relu",
+    "relu6",
+    "softplus",
+    "exponential",
 )
 
 
@@ -290,6 +282,8 @@ def _no_probabilities(output, fits):
         gives = "numbers of any size"
     elif activation in ("relu", "relu6", "softplus", "exponential"):
         gives = "numbers above 1"
+    elif activation == "log_softmax":
+        gives = "their logarithms, all below 0"
     else:
         gives = "negative numbers"
     given = f"{activation} gives {gives}"

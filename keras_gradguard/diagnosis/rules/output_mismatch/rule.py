@@ -13,11 +13,15 @@ from keras_gradguard.diagnosis.rules.output_mismatch import validation
 from keras_gradguard.diagnosis.rules.output_mismatch.axes import (
     judge_configuration,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.belied import belied
 from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
     below_zero,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
     divergence_below_zero,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.bottomless import (
+    bottomless,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.mixed_rows import (
     mixed_rows,
@@ -64,11 +68,12 @@ _HOPELESS = (
 _OF_THE_COURSE = (
     divergence_below_zero,
     learnt.broadcast,
-    learnt.bottomless,
+    bottomless,
     learnt.rare_class,
     same_inputs,
     mixed_rows,
     sorted_rows,
+    belied,
     validation.foreign_labels,
     learnt.constant_outputs,
     constant_of_own_step,
@@ -101,6 +106,8 @@ class OutputMismatch(Rule):
     * rows of a batch that all get the same outputs, to the last digits, though
       the gradient reaches the first layer: something mixes them;
     * batches of one class each, where rows of classes are sorted;
+    * a loss of classes that grants twice as much as accuracy shows, over two
+      epochs;
     * outputs that have become the same for every input, where no other cause
       is found; in a train step of one's own, what a last layer of one unit
       gives;
@@ -209,7 +216,9 @@ def _configured(trace, output):
         ] or [classes]
     if not found or _hopeless(found[0], facts):
         return found, began(trace)
-    seen = bad_at(trace)
+    proof = belied(trace, output) if len(trace.steps) else None
+    told = [bad_at(trace), None if proof is None else proof[0]]
+    seen = min((step for step in told if step is not None), default=None)
     return found, ended_at(trace) if seen is None else seen
 
 

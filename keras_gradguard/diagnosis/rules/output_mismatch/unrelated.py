@@ -15,6 +15,7 @@ from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.reference import Bounds
 from keras_gradguard.diagnosis.evidence.reference import nothing_in_words
+from keras_gradguard.diagnosis.evidence.scores import guessed_so_far
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.way import way_gone
 from keras_gradguard.diagnosis.remedies import model as changes
@@ -32,7 +33,8 @@ def unrelated(trace, output):
     known explains it: what is left is that the targets belong to other inputs.
     Where trivial learners get a good deal out of the same rows they do not, and
     it is not told. Where these get nothing, weights that moved by a tenth are
-    enough after half of the plan.
+    enough after half of the plan. So they are where these get little, and
+    validation never got beyond guessing.
     """
     learning = Learning.of(trace)
     steps, middle, gone = way_gone(trace)
@@ -50,27 +52,41 @@ def unrelated(trace, output):
     with np.errstate(invalid="ignore"):
         differ = learning.contrast > UNRELATED["contrast"]
         far = (moved > UNRELATED["moved"]) & (middle[at] < UNRELATED["calm"])
+        # Then the steps need not have gone as far.
+        half = UNRELATED["of_plan"] * (planned_steps(trace) or math.inf)
+        enough = (moved > UNRELATED["little"]) & (run >= half)
+        bounds = Bounds.of(trace)
+        guessed = np.zeros(len(learning), bool)
         if nothing_in_words(trace):
-            # Then the steps need not have gone as far.
-            half = UNRELATED["of_plan"] * (planned_steps(trace) or math.inf)
-            far |= (moved > UNRELATED["little"]) & (run >= half)
+            far |= enough
+        if bounds is not None and not bounds.tells:
+            guessed = guessed_so_far(trace, learning.steps)
         bad = differ & far & (np.abs(learning.follows) < UNRELATED["follows"])
         bad &= learning.little(UNRELATED["fallen"]) & ~learning.good
-    bounds = Bounds.of(trace)
     if bounds is not None and bounds.tells and not _noise(trace.run):
         bad &= learning.steps < trace.run.reference.step
     bad = count_within(bad & ~learning.at_ceiling, 3) == 3
-    seen = np.flatnonzero(bad & (run >= due))
+    # Or the rows of training are learnt by heart.
+    seen = np.flatnonzero((bad & (run >= due)) | (enough & guessed))
     if not len(seen):
         return None
     at = seen[0]
-    return int(learning.steps[at]), mismatch(
-        output,
-        "unrelated",
+    text = (
         "what comes out has nothing to do with the targets, though the weights "
         f"have moved by {number(100 * float(moved[at]))} % of their size. So "
         "the steps are large enough, and the inputs do not tell the targets. "
-        f"{nothing_in_words(trace)}{_where_to_look(trace.run)}",
+    )
+    if guessed[at]:
+        text = (
+            "validation has never got beyond guessing, though the weights have "
+            f"moved by {number(100 * float(moved[at]))} % of their size. So "
+            "what the run learns it learns by heart, and the inputs do not "
+            "tell the targets. "
+        )
+    return int(learning.steps[at]), mismatch(
+        output,
+        "unrelated",
+        f"{text}{nothing_in_words(trace)}{_where_to_look(trace.run)}",
         [
             *_without_noise(trace.run),
             Remedy(

@@ -8,8 +8,8 @@ import numpy as np
 from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
+from keras_gradguard.diagnosis.evidence.harm import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.evidence.soon import flat_at

@@ -33,6 +33,9 @@ from keras_gradguard.diagnosis.rules.unscaled_data.outliers import (
     judge_outliers,
 )
 from keras_gradguard.diagnosis.rules.unscaled_data.outliers import spikes_at
+from keras_gradguard.diagnosis.rules.unscaled_data.sample_weights import (
+    heavy_weights,
+)
 from keras_gradguard.diagnosis.rules.unscaled_data.several import (
     judge_one_of_several,
 )
@@ -63,7 +66,8 @@ class UnscaledData(Rule):
     * one input of several that varies by over 1000, by what comes into a layer
       that no layer before it gives;
     * inputs that are all one number, in all measured batches, or samples that
-      are all the same.
+      are all the same;
+    * weights of samples or classes that average over 100, by the first losses.
 
     Many nets learn from such data all the same. A run is reported only if
     it has not learnt after 30 records, or its loss or gradient ran away. The
@@ -128,7 +132,7 @@ class UnscaledData(Rule):
             of_inputs = [_without_actions(finding) for finding in of_inputs]
         found += of_inputs or judge_other_inputs(trace)
         if not found:
-            return []
+            return heavy_weights(trace)
         # One finding a rule: the graver, targets before inputs.
         found.sort(key=lambda f: f.severity != "critical")
         harmed, soon = harmed_at(trace), _plain_at(trace, found[0])
@@ -139,7 +143,7 @@ class UnscaledData(Rule):
                 soon = exploded.told_at
         seen = [step for step in (harmed, soon) if step is not None]
         if not seen:
-            return []
+            return heavy_weights(trace)
         told = dated(trace, _together(found), int(trace.steps[0]), min(seen))
         if harmed is None:
             # It may learn all the same.

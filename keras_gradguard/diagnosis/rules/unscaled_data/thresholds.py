@@ -58,3 +58,14 @@ FIRST_STEP, FIRST_STEP_TARGET = 2.0, 10.0
 SMALL_TARGET = 1e-2
 # Large where ten times the steps of the plan would not get there.
 FAR_TARGET = 10.0
+
+
+# sample_weights
+# What they average, by the first records; share of the plan, fewest and most
+# steps until then; the correlation of outputs and targets of a run that learns.
+HEAVY: dict[str, Any] = {
+    "mean": 100.0,
+    "records": 5,
+    "wait": (0.05, 20, 100),
+    "follows": 0.35,
+}

@@ -4,8 +4,8 @@ The judgement takes a `Trace` and returns a `Finding`, or None.
 """
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.harm import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AVERAGED

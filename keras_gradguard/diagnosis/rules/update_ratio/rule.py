@@ -21,6 +21,10 @@ from keras_gradguard.diagnosis.evidence.stretches import stretch_start
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.diagnosis.rules.update_ratio.averaged import averaged_away
+from keras_gradguard.diagnosis.rules.update_ratio.constrained import constrained
+from keras_gradguard.diagnosis.rules.update_ratio.constrained import (
+    constraint_at_start,
+)
 from keras_gradguard.diagnosis.rules.update_ratio.decay import decay_at_start
 from keras_gradguard.diagnosis.rules.update_ratio.dropped import dropout_of
 from keras_gradguard.diagnosis.rules.update_ratio.dropped import dropped
@@ -86,6 +90,8 @@ class UpdateRatio(Rule):
       after 2 % of the plan, unless the steps grow, as in a warm-up;
     * a penalty or a weight decay under which the weights shrank to a third,
       or an added loss under which the outputs are a constant;
+    * a constraint that leaves less than a fifth of the weights' norm behind
+      the first step;
     * dropout of 0.8 or more;
     * a schedule that takes the learning rate away in the first third of the
       run, or whose warm-up takes longer than the run;
@@ -122,9 +128,10 @@ class UpdateRatio(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
-        held = averaged_away(trace)
-        if held is not None:
-            return [held]
+        for other in (averaged_away, constrained):
+            held = other(trace)
+            if held is not None:
+                return [held]
         found = self._configured(trace)
         if found:
             return found
@@ -248,8 +255,11 @@ class UpdateRatio(Rule):
         decay = None if found else decay_at_start(start.run)
         if decay is not None:
             found = [self.at_start("critical", [], *decay)]
-        heavy = None if found else dropout_of(start.run, DROPPED["hopeless"])
-        return found if heavy is None else [self.at_start("warning", *heavy)]
+        if found:
+            return found
+        told = constraint_at_start(start.run)
+        told = told or dropout_of(start.run, DROPPED["hopeless"])
+        return [] if told is None else [self.at_start("warning", *told)]
 
     def _first_step(self, start):
         optimizer = start.run.optimizer

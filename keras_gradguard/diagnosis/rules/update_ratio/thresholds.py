@@ -137,3 +137,16 @@ DROPPED: dict[str, Any] = {
     "wait": (0.15, 100, 500),
     "soon": (0.03, 16, 100),
 }
+
+
+# constrained
+# Of the weights' norm behind the first step, by so many steps; of the first
+# loss; share of the plan, fewest and most steps until then. And the norm of a
+# unit's weights that no configuration should ask for.
+HELD: dict[str, Any] = {
+    "norm": 0.1,
+    "left": 0.2,
+    "steps": 2,
+    "fallen": 0.1,
+    "wait": (0.05, 20, 100),
+}

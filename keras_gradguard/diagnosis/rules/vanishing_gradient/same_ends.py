@@ -7,8 +7,8 @@ step has then lost what came before, by a factor at each step of padding.
 import numpy as np
 
 from keras_gradguard._text import names
+from keras_gradguard.diagnosis.evidence.harm import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.evidence.learning import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies.recurrent import last_states

@@ -1,0 +1,103 @@
+"""Constraints that cut the weights down.
+
+The judgement of a run takes a `Trace` and returns a `Finding`, or None.
+"""
+
+import numpy as np
+
+from keras_gradguard._text import names
+from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.remedies.code import WEIGHTS
+from keras_gradguard.diagnosis.remedies.expressions import is_call
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import HELD
+from keras_gradguard.diagnosis.rules.update_ratio.weighing import outweighs
+
+_CONSTRAINTS = tuple(f"{what}_constraint" for what in WEIGHTS)
+
+
+def constrained(trace):
+    """Judge whether a constraint leaves next to nothing of the weights.
+
+    Keras applies it behind each step. Weights that lose most of their norm by
+    the first one, with a constraint on them, were cut down by it: steps of an
+    optimizer make weights larger, or turn them.
+
+    References:
+        - [Srivastava et al., 2014](https://jmlr.org/papers/v15/srivastava14a.html),
+          who hold the norm of the weights of a unit to 3 or 4.
+    """
+    learning = Learning.of(trace)
+    steps, norm = trace.measured("weight_norm")
+    if not len(learning) or not len(trace.steps) or not len(steps):
+        return None
+    after = int(np.searchsorted(steps, steps[0], "right"))
+    if after == len(steps) or steps[after] > steps[0] + HELD["steps"]:
+        return None
+    with np.errstate(all="ignore"):
+        left = norm[after].astype(np.float64) / norm[0]
+    held = {
+        str(trace.layers[at]): float(left[at])
+        for at in np.flatnonzero(left < HELD["left"])
+        if _constraints(trace.run, str(trace.layers[at]))
+    }
+    run = learning.steps - int(trace.steps[0])
+    bad = (run >= of_plan(trace, *HELD["wait"])) & ~learning.good
+    bad &= learning.little(HELD["fallen"]) & ~learning.at_ceiling
+    bad &= learning.steps >= steps[after]
+    if not held or not bad.any():
+        return None
+    least = min(held.values())
+    layers = sorted(held, key=lambda layer: held[layer])
+    text = (
+        f"A constraint leaves next to nothing of the weights of "
+        f"{names(layers)}: {number(100 * least)} % of their size behind the "
+        "first step. So no signal and no gradient gets through. Each unit's "
+        "weights have a norm of about 1 at the start; 3 or 4 is a usual limit."
+    )
+    fix = _left_out(trace.run, layers)
+    evidence = {"kind": "constraint", "left": least, "threshold": HELD["left"]}
+    seen = int(learning.steps[bad.argmax()])
+    return outweighs(trace, layers, seen, evidence, text, [fix])
+
+
+def constraint_at_start(run):
+    """Return layers, evidence, text and remedies of a norm held far down."""
+    limits = {}
+    for layer in run.layers:
+        told = _constraints(run, layer).values()
+        most = [c["arguments"].get("max_value") for c in told if is_call(c)]
+        most = [m for m in most if isinstance(m, int | float)]
+        if most and min(most) < HELD["norm"]:
+            limits[layer] = float(min(most))
+    if not limits:
+        return None
+    least, layers = min(limits.values()), list(limits)
+    text = (
+        f"A constraint leaves next to nothing of the weights of "
+        f"{names(layers)}: a norm of {number(least)} for each unit, which "
+        "starts at about 1. 3 or 4 is a usual limit."
+    )
+    evidence = {
+        "kind": "constraint",
+        "max_value": least,
+        "threshold": HELD["norm"],
+    }
+    return layers, evidence, text, [_left_out(run, layers)]
+
+
+def _left_out(run, layers):
+    return model.change_layers(
+        "Leave out the constraint",
+        "Then the weights keep the size that they were drawn with.",
+        {layer: dict.fromkeys(_constraints(run, layer)) for layer in layers},
+    )
+
+
+def _constraints(run, layer):
+    """Return a layer's arguments that hold a constraint, by their names."""
+    _, info = run.of_user(layer)
+    given = info["call"]["arguments"] if is_call(info.get("call")) else {}
+    return {name: given[name] for name in _CONSTRAINTS if given.get(name)}
