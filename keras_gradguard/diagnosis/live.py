@@ -108,7 +108,12 @@ class Judge:
             List of the findings whose status has changed, the new ones among
             them, and list of the new ones alone.
         """
-        latest = records, len(trace.epochs), len(trace.activation_steps)
+        latest = (
+            records,
+            len(trace.epochs),
+            len(trace.activation_steps),
+            trace.meta.get("not_recorded"),
+        )
         if latest == self._latest:
             return self._changes(trace, is_last)
         start = time.monotonic()

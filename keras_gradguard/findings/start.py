@@ -110,6 +110,8 @@ class Start:
         trained: Bool. Whether the weights look as if they had been trained:
             then they go with their inputs, whatever the scale of these.
         gradient: `GradientStart`, or None where no loss can be computed.
+        unpaired: Bool. Whether the loss stays the same when targets change
+            places among the rows, though outputs and targets vary.
         through_time: List of `ThroughTime` of one measurement, of each
             recurrent layer.
         found: List of `Finding`. What was found so far, causes first.
@@ -126,6 +128,7 @@ class Start:
     weights: list[Any] = dataclasses.field(default_factory=list)
     trained: bool = False
     gradient: GradientStart | None = None
+    unpaired: bool = False
     through_time: list[Any] = dataclasses.field(default_factory=list)
     found: list[Any] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)

@@ -187,18 +187,21 @@ def _own_code(model):
             **own_code.edges_of_own_code(model),
             "cuts": own_lines.cuts_of_own_code(model),
             "step": type(model).train_step is not keras.Model.train_step,
-            "loss_class": _is_plain_loss(getattr(model, "loss", None)),
+            "loss_class": is_plain_loss(getattr(model, "loss", None)),
         }
     except Exception:
         # Code that cannot be read, as in some interactive sessions.
         return {}
 
 
-def _is_plain_loss(loss):
+def is_plain_loss(loss):
     """Whether a loss gets targets and outputs in the shapes that they have.
 
     Keras brings both to one rank for functions, and for classes of its own
     that wrap one, but not for other classes.
+
+    Args:
+        loss: What a model is compiled with.
     """
     of_keras = getattr(keras.losses, type(loss).__name__, None) is type(loss)
     wraps = hasattr(loss, "_fn_kwargs") or hasattr(loss, "fn")

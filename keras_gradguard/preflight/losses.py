@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_gradguard.models.outputs import loss_weights_of
 from keras_gradguard.models.outputs import losses_of
+from keras_gradguard.models.run_info import is_plain_loss
 
 
 def total_loss(model, flat, targets, extra):
@@ -59,7 +60,8 @@ def _loss_weights(model):
 
 def _mean_loss(loss, target, output):
     output = ops.cast(output, "float32") if _is_float(output) else output
-    if len(target.shape) == len(output.shape) - 1 and output.shape[-1] == 1:
+    column = len(output.shape) == len(target.shape) + 1
+    if column and output.shape[-1] == 1 and not is_plain_loss(loss):
         target = ops.expand_dims(target, -1)
     loss = keras.losses.get(loss)
     value = loss(target, output)

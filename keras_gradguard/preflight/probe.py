@@ -66,6 +66,8 @@ class Pass:
         error: The exception for which there is no loss, or None.
         again: Callable of a list of arrays that makes the same pass, with
             them as values of the trainable variables. None without a loss.
+        loss_with: Callable of a function, by which each array of targets is
+            changed, that returns the loss of the same pass. None without one.
     """
 
     signals: dict
@@ -74,6 +76,7 @@ class Pass:
     grads: list = dataclasses.field(default_factory=list)
     error: Exception | None = None
     again: Callable | None = None
+    loss_with: Callable | None = None
 
 
 def run(model, x, y=None, loss=True):
@@ -124,11 +127,15 @@ def run(model, x, y=None, loss=True):
         passed = forward.passed(noted)
         passed.loss = float(host_copy(loss))
         passed.grads = [None if g is None else _array(g) for g in grads]
-        passed.again = again
+        passed.again, passed.loss_with = again, loss_with
         return passed
 
     def again(values):
         return once([ops.convert_to_tensor(value) for value in values])
+
+    def loss_with(change):
+        changed = [_tensors(change(host_copy(target))) for target in targets]
+        return float(host_copy(gradients(start, rest, moving, changed)[0]))
 
     try:
         return once(start)

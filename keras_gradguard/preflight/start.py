@@ -21,6 +21,7 @@ from keras_gradguard.preflight import samples
 from keras_gradguard.preflight.gradients import first_gradient
 from keras_gradguard.preflight.gradients import opens
 from keras_gradguard.preflight.trained import looks_trained
+from keras_gradguard.preflight.unpaired import unpaired
 from keras_gradguard.presets.inspection.inspect import inspect_initialization
 from keras_gradguard.trace.facts import Output
 from keras_gradguard.trace.through_time import one_of
@@ -91,6 +92,8 @@ def measured(model, data, untrained, missing, notes_too=True):
                 problem.kind == "constant" and opens(passed, model, problem)
             )
         ]
+        if own_loss.has_own(model) or start.run.own_code.get("loss_class"):
+            start.unpaired = unpaired(passed, data.y)
         if own_loss.has_own(model):
             start.notes.append(_OWN)
         elif notes_too:

@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.ended import without_slope
 from keras_gradguard.diagnosis.evidence.harm import began
 from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.stretches import LOG_ZERO
@@ -81,6 +82,7 @@ class FrozenLayer(Rule):
       of its value in the first records, and little is learnt. Its scores have
       no effect then. So it is where a mask leaves only padding.
     * All layers with weights were made untrainable: no weight will change.
+    * The first step ended with the error of a backend that finds no gradient.
     * No layer ever moved in 100 steps although gradients arrive: the learning
       rate is zero. This is said of the whole model.
 
@@ -96,6 +98,10 @@ class FrozenLayer(Rule):
         if not len(trace.steps) and nothing_trains.nothing_trains(trace.run):
             first = began(trace)
             told = _untrainable(self, trace.run)
+            return [dated(trace, told, first, first)]
+        if without_slope(trace):
+            first = began(trace)
+            told = self._flat("The first step ended with an error", trace.run)
             return [dated(trace, told, first, first)]
         cut = few_rows.of_one_row(trace)
         cut = (
@@ -161,16 +167,17 @@ class FrozenLayer(Rule):
         flat = flat and all(grad == 0 for _, grad, _ in first.kernels)
         if not flat or not np.isfinite(first.loss) or first.loss == 0:
             return []
-        return [
-            self.at_start(
-                "critical",
-                [],
-                {"kind": "no_dependence", "grad_norm": 0.0, "threshold": 0.0},
-                "The first gradient is exactly zero in every layer: "
-                f"{no_gradient.WHY}",
-                no_gradient.for_no_slope(start.run, start.facts),
-            )
-        ]
+        seen = "The first gradient is exactly zero in every layer"
+        return [self._flat(seen, start.run, start.facts)]
+
+    def _flat(self, text, run, facts=None):
+        return self.at_start(
+            "critical",
+            [],
+            {"kind": "no_dependence", "grad_norm": 0.0, "threshold": 0.0},
+            f"{text}: {no_gradient.WHY}",
+            no_gradient.for_no_slope(run, facts),
+        )
 
     def _no_gradient(self, trace, blocks, mask):
         logs = log_profile(trace)

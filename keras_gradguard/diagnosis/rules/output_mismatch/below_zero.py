@@ -1,14 +1,17 @@
 """Losses below zero, where none of them can be for targets that fit.
 
-The judgement takes a `Trace` and returns the step by which it was seen and a
-finding, or None. Models with several outputs are judged, too.
+`below_zero` takes a `Trace` and returns the step by which it was seen and a
+finding, or None. Models with several outputs are judged, too. `ended_outside`
+takes the output as well, and returns a finding or None.
 """
 
 import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.ended import outside_of_probabilities
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BELOW
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
@@ -91,6 +94,31 @@ def divergence_below_zero(trace, output):
         "the larger they are the lower it falls, though nothing is learnt.",
         [fits],
         loss_now=low,
+    )
+
+
+def ended_outside(trace, output):
+    """Judge whether the first step stopped at targets outside of 0 to 1."""
+    if output.loss_name not in BINARY or not outside_of_probabilities(trace):
+        return None
+    return mismatch(
+        output,
+        "targets_outside_probabilities",
+        f"{output.loss_name} needs targets between 0 and 1, and some lie "
+        "outside. That ended the first step with an error.",
+        [
+            Remedy(
+                "Scale the targets to 0 to 1",
+                "The crossentropy compares probabilities.",
+                "y = (y - y.min()) / (y.max() - y.min())",
+            ),
+            Remedy(
+                "Ask which loss fits",
+                "`check` sees the targets: for classes or for numbers of any "
+                "size it names another loss and the output that goes with it.",
+                "import keras_gradguard as kgg\nprint(kgg.check(model, x, y))",
+            ),
+        ],
     )
 
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.remedies import training
@@ -17,7 +16,6 @@ from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.own_code import weaken_what_layers_add
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BROADCAST
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import COLLAPSED
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import CONSTANT
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FEWEST
@@ -30,50 +28,6 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import SAME
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import UNRELATED
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import WEIGHED
 from keras_gradguard.findings.remedy import Remedy
-
-
-def broadcast(trace, output):
-    """Judge whether targets (n,) and outputs (n, 1) meet in a loss.
-
-    Their difference is a table (n, n) of each output with each target, and the
-    least of its squares is the mean of the targets for every input. Keras
-    brings both to one rank before a function, but not before a model's own
-    loss, nor before a class derived from `keras.losses.Loss`.
-    """
-    data = trace.run.data
-    target, given = data.target_shape, data.output_shape
-    learning = Learning.of(trace)
-    run = trace.run
-    own = run.own_loss == "model" or run.own_code.get("loss_class") is True
-    if not own or target is None or given != [*target, 1] or not len(learning):
-        return None
-    run = learning.steps - int(trace.steps[0])
-    with np.errstate(invalid="ignore"):
-        small = learning.contrast < 0.5
-    wait = of_plan(trace, *BROADCAST)
-    seen = np.flatnonzero(
-        (run >= wait) & small & ~learning.good & learning.stalled
-    )
-    if not len(seen):
-        return None
-    shown = "(n,)" if not target else f"(n, {', '.join(map(str, target))})"
-    part = float(learning.contrast[seen[0]])
-    return int(learning.steps[seen[0]]), mismatch(
-        output,
-        "broadcast",
-        f"the targets have the shape {shown}, the outputs one axis of length "
-        "1 more. In a loss of your own their difference then pairs each "
-        "output with each target, so the outputs shrink to a constant. They "
-        f"vary by {number(100 * part)} % of what the targets do.",
-        [
-            Remedy(
-                "Give targets and outputs one shape",
-                "Then each output meets its own target.",
-                "y = y.reshape(-1, 1)",
-            )
-        ],
-        contrast=part,
-    )
 
 
 def rare_class(trace, output):

@@ -20,9 +20,14 @@ from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
 from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
     divergence_below_zero,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
+    ended_outside,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.bottomless import (
     bottomless,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.broadcast import at_start
+from keras_gradguard.diagnosis.rules.output_mismatch.broadcast import broadcast
 from keras_gradguard.diagnosis.rules.output_mismatch.mixed_rows import (
     mixed_rows,
 )
@@ -67,7 +72,7 @@ _HOPELESS = (
 )
 _OF_THE_COURSE = (
     divergence_below_zero,
-    learnt.broadcast,
+    broadcast,
     bottomless,
     learnt.rare_class,
     same_inputs,
@@ -92,13 +97,15 @@ class OutputMismatch(Rule):
     learnt. Or it stalls after 100 without having learnt a good part, or its
     loss is not finite. A shorter run is judged at its planned end. Of models
     with several outputs it is only judged whether the loss is below 0, where
-    none of its parts can be.
+    none of its parts can be. Where torch stops the first step since targets
+    are no probabilities, that is said.
 
     The course of the run shows more:
 
     * whole numbers of classes under a loss for sizes, where accuracy is watched
       and stays below 60 % for three epochs;
-    * targets (n,) that meet outputs (n, 1) in a loss of one's own;
+    * targets (n,) that meet outputs (n, 1) in a loss of one's own. `check` sees
+      that such a loss stays the same when targets change places;
     * a loss that falls without end, or a divergence below 0;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
       where samples are weighted, 20 %;
@@ -150,7 +157,8 @@ class OutputMismatch(Rule):
         if found and seen is not None:
             return [dated(trace, f, first, seen) for f in found]
         if not len(trace.steps):
-            return []
+            told = ended_outside(trace, output)
+            return [] if told is None else [dated(trace, told, first, first)]
         for judgement in _OF_THE_COURSE:
             told = judgement(trace, output)
             if told is not None:
@@ -177,7 +185,9 @@ class OutputMismatch(Rule):
         found = []
         for head in start.heads:
             found += self._of_head(head.output, head.facts)
-        return found
+        return found or [
+            told for h in start.heads for told in at_start(start, h.output)
+        ]
 
     def _of_head(self, output, facts):
         pairing = judge_configuration(output)

@@ -1,0 +1,47 @@
+"""Whether a loss of the user's own sees which target belongs to which row."""
+
+import keras
+import numpy as np
+
+# How far two losses of the same numbers may differ, by their rounding alone;
+# and how much one has to change where the targets do.
+_SAME, _OTHER = 2e-5, 1e-3
+# Fewer rows could be alike by chance, and so could outputs that hardly vary.
+_ROWS, _VARIES = 8, 0.01
+
+
+def unpaired(passed, y):
+    """Return whether targets may change places, and the loss is the same.
+
+    Targets (n,) and outputs (n, 1) have a difference of (n, n): each output
+    meets each target. Three other orders of the targets show it, where the
+    loss depends on the targets at all.
+
+    Args:
+        passed: The `probe.Pass`, with a loss.
+        y: Structure of targets.
+    """
+    leaves = [leaf for leaf in keras.tree.flatten(y) if leaf is not None]
+    if len(leaves) != 1 or len(passed.outputs) != 1:
+        return False
+    (target,), (output,) = leaves, passed.outputs
+    if target.dtype.kind not in "biuf" or output.shape != (*target.shape, 1):
+        return False
+    spread = float(np.std(target.astype(np.float64)))
+    varies = float(np.std(output)) > _VARIES * spread > 0
+    if not varies or len(target) < _ROWS or not np.isfinite(passed.loss):
+        return False
+
+    def differs(change):
+        loss = passed.loss_with(change)
+        return abs(loss - passed.loss) / max(abs(passed.loss), 1e-12)
+
+    try:
+        orders = [
+            differs(lambda t, by=by: np.roll(t, by, axis=0)) for by in (1, 3)
+        ]
+        orders.append(differs(lambda t: t[::-1].copy()))
+        depends = differs(lambda t: (t + 2 * spread).astype(t.dtype))
+    except Exception:
+        return False  # so nothing is known
+    return max(orders) < _SAME and depends > _OTHER

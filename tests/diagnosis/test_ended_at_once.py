@@ -1,0 +1,97 @@
+"""Fits that a backend ends in its first step: the monitor says why."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from keras import ops
+
+import keras_gradguard as kgg
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(320, 6)).astype("float32")
+CLASSES = (X[:, 0] > 0).astype("int32") + (X[:, 1] > 0)
+
+
+def built(last, loss):
+    keras.utils.set_random_seed(1)
+    last = layers.Dense(*last)
+    stack = [keras.Input((6,)), layers.Dense(16, "relu"), last]
+    model = keras.Sequential(stack)
+    model.compile(keras.optimizers.Adam(0.01), loss)
+    return model
+
+
+def judged(last, y, loss):
+    monitor = kgg.GradientMonitor(verbose=0)
+    error = None
+    try:
+        built(last, loss).fit(X, y, verbose=0, callbacks=[monitor])
+    except Exception as left:
+        error = left
+    return monitor.report(), error
+
+
+def pasted(report, last, y, loss):
+    # Anew: on TensorFlow the optimizer of a fit that ended so is of no use,
+    # watched or not.
+    names = {"model": built(last, loss), "x": X, "y": y}
+    exec(report.ranked[0].remedies[0].code, names)
+    model = names["model"]
+    model.fit(X, names["y"], epochs=15, verbose=0)
+    return model, names["y"]
+
+
+def wrong_class(y_true, y_pred):
+    answer = ops.cast(ops.argmax(y_pred, -1), "int32")
+    wanted = ops.cast(ops.reshape(y_true, (-1,)), "int32")
+    return ops.cast(ops.not_equal(answer, wanted), "float32")
+
+
+def stopped(y_true, y_pred):
+    return ops.mean(ops.square(y_true - ops.stop_gradient(y_pred)), -1)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="it trains on, at zero"
+)
+@pytest.mark.parametrize("loss", [wrong_class, stopped])
+def test_a_loss_without_slope_is_told_where_the_backend_stops(loss):
+    y = CLASSES if loss is wrong_class else X[:, :3]
+    last = (3, "softmax" if loss is wrong_class else None)
+    report, error = judged(last, y, loss)
+    assert error is not None
+    assert report.healthy is False
+    (finding,) = report.ranked
+    assert finding.evidence["kind"] == "no_dependence"
+    assert "first step" in finding.message
+    model, _ = pasted(report, last, y, loss)
+    guess = model.predict(X, verbose=0)
+    if loss is wrong_class:
+        assert (guess.argmax(1) == CLASSES).mean() > 0.8
+    else:
+        assert np.square(guess - y).mean() < 0.5 * y.var()
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="the others train on"
+)
+def test_targets_that_torch_refuses_are_told():
+    last = (1, "sigmoid")
+    y = (3 * X[:, :1] + 10).astype("float32")
+    report, error = judged(last, y, "binary_crossentropy")
+    assert error is not None
+    assert report.healthy is False
+    (finding,) = report.ranked
+    assert finding.evidence["kind"] == "targets_outside_probabilities"
+    model, y = pasted(report, last, y, "binary_crossentropy")
+    guess = model.predict(X, verbose=0)
+    assert np.corrcoef(guess[:, 0], y[:, 0])[0, 1] > 0.8
+
+
+def test_another_error_is_told_as_it_is():
+    last = (1,)
+    report, error = judged(last, np.array(["a"] * 320), "mse")
+    assert error is not None
+    assert report.ranked == []
+    assert report.healthy is None
