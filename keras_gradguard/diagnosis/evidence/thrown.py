@@ -17,6 +17,7 @@ from keras_gradguard.diagnosis.evidence.stretches import median_known
 # Measured updates that tell how large the first steps are, and by how much of
 # the weights they move them together where that is too much.
 FIRST, MOVED = 5, 0.3
+_KERNELS = ("kernel", "embeddings", "recurrent_kernel")
 # A loss so many times its first, for so many records and share of the plan.
 _ABOVE, _RECORDS, _SHARE = 1.5, 30, 0.01
 
@@ -40,12 +41,29 @@ class Thrown:
     loss: float
 
 
+def no_kernel_trains(trace):
+    """Return whether there are kernels, and all of them are untrainable.
+
+    Args:
+        trace: `Trace`.
+    """
+    known = [
+        bool(trace.has_gradient[at])
+        for at, path in enumerate(trace.variables.tolist())
+        if path.rsplit("/", maxsplit=1)[-1] in _KERNELS
+    ]
+    return bool(known) and not any(known)
+
+
 def moved_first(trace):
     """Return how far the first updates moved the weights, NaN if not known.
 
     Args:
         trace: `Trace`.
     """
+    if no_kernel_trains(trace):
+        # Offsets start at 0, so any step is large beside them.
+        return float("nan")
     ratio = columns(trace.measured("update_ratio")[1], judged_layers(trace))
     known = np.isfinite(ratio).any(axis=1) if ratio.shape[1] else []
     if np.count_nonzero(known) < FIRST:

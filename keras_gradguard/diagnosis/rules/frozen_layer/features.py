@@ -11,6 +11,7 @@ from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import DULL
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import FAINT
 from keras_gradguard.findings.build import in_a_run
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.trace.facts import known
@@ -53,7 +54,10 @@ def dull_features(trace):
     if not front or not known(facts.input_mean, facts.feature_scale_max):
         return None
     varies = facts.feature_scale_max
-    if varies > DULL * abs(facts.input_mean):
+    dull = varies <= DULL * abs(facts.input_mean)
+    # Numbers that are tiny besides, where the outputs are all the same.
+    faint = varies <= FAINT and alike_at(trace) is not None
+    if not dull and not (faint and harmed_at(trace) is not None):
         return None
     seen = [step for step in (harmed_at(trace), alike_at(trace)) if step]
     if not seen:
@@ -76,7 +80,7 @@ def dull_features(trace):
             "kind": "features",
             "feature_scale_max": float(varies),
             "input_mean": float(facts.input_mean),
-            "threshold": DULL,
+            "threshold": DULL if dull else FAINT,
             "window": {"first_step": first, "last_step": min(seen)},
         },
         message=text,

@@ -1,7 +1,7 @@
-"""Layers that make the same of every input, since each has one number only.
+"""Layers that leave next to nothing, since each has one number only, or two.
 
 A number less its own mean is 0, so what comes out of a layer normalization is
-its offset.
+its offset. Of two numbers one becomes 1 and the other -1.
 """
 
 from keras_gradguard._text import names
@@ -13,28 +13,37 @@ from keras_gradguard.findings.build import in_a_run
 EVIDENCE = {"kind": "one_number", "numbers": 1, "threshold": 1}
 
 
-def of_one_number(run):
-    """Return the paths of layer normalizations over one number each.
+def of_one_number(run, numbers=1):
+    """Return the paths of layer normalizations over so few numbers each.
 
     Args:
         run: `RunInfo` of the run or the model.
+        numbers: Int. How many: 1 or 2.
     """
     found = []
     for path, info in run.layers.items():
         shapes = info.get("shapes")
         if info.get("class") != "LayerNormalization" or not shapes:
             continue
-        if all(list(shape) == [1] for shape in shapes.values()):
+        if all(list(shape) == [numbers] for shape in shapes.values()):
             found.append(str(path))
     return found
 
 
-def words(layers):
+def words(layers, numbers=1):
     """Return what is wrong with such layers.
 
     Args:
         layers: List of str. Their paths.
+        numbers: Int. How many each has: 1 or 2.
     """
+    if numbers == 2:
+        return (
+            f"{names(layers)}: layer normalization over two numbers. Less "
+            "their mean and over their deviation, one becomes 1 and the other "
+            "-1, however far they are apart. All that is left is which of them "
+            "is larger."
+        )
     return (
         f"{names(layers)}: layer normalization over one number. A number less "
         "its own mean is 0, so the same comes out for every input, and "
@@ -67,10 +76,14 @@ def in_run(trace):
         `Finding` or None. Where the outputs differ all the same, or the run
         learns, other layers carry the inputs.
     """
-    layers = of_one_number(trace.run)
+    layers, numbers = of_one_number(trace.run), 1
+    found = [harmed_at(trace), alike_at(trace)]
+    if not layers:
+        # Two leave a sign, so the outputs differ all the same.
+        layers, numbers = of_one_number(trace.run, 2), 2
+        found = found[:1]
     if not layers:
         return None
-    found = (harmed_at(trace), alike_at(trace))
     seen = [step for step in found if step is not None]
     if not seen:
         return None
@@ -84,8 +97,10 @@ def in_run(trace):
         last_step=max(min(seen), int(trace.steps[-1])),
         evidence={
             **EVIDENCE,
+            "numbers": numbers,
+            "threshold": numbers,
             "window": {"first_step": first, "last_step": min(seen)},
         },
-        message=words(layers),
+        message=words(layers, numbers),
         remedies=remedies(layers),
     )

@@ -1,4 +1,7 @@
-"""Layers whose weights do not move."""
+"""Layers whose weights do not move.
+
+Longer than 350 lines, since the docstring lists all that the rule finds.
+"""
 
 import numpy as np
 
@@ -32,6 +35,9 @@ from keras_gradguard.diagnosis.rules.frozen_layer.no_slope import no_slope
 from keras_gradguard.diagnosis.rules.frozen_layer.nothing_counts import (
     nothing_counts,
 )
+from keras_gradguard.diagnosis.rules.frozen_layer.only_offsets import (
+    only_offsets,
+)
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import LONG
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MEASURED
@@ -58,7 +64,10 @@ class FrozenLayer(Rule):
       BatchNormalization behind a dense layer leaves signs alone, which is
       told of a run that has explained less than 60 % after a quarter.
     * A LayerNormalization has one number to normalize, and gives its offset
-      for every input.
+      for every input. Of two numbers it leaves which is larger: told of a run
+      that does not learn.
+    * Every kernel was made untrainable and only offsets train, and the run
+      does not learn.
     * Loss and gradients are exactly zero at once, though the outputs are not
       the targets: no sample counts.
     * It is zero in some layers for 4 % of the plan, 16 to 100 records. The
@@ -104,6 +113,7 @@ class FrozenLayer(Rule):
             or scores_cut_off(trace)
             or dull_features(trace)
             or (one_number.in_run(trace) if len(trace.steps) else None)
+            or (only_offsets(trace) if len(trace.steps) else None)
             or nothing_counts(trace)
             or no_gradient.of_all(trace)
             or no_gradient.of_some(trace)

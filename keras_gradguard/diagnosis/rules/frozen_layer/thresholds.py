@@ -15,6 +15,8 @@ LONG = 100
 # features
 # What frozen layers give varies by less than this share of its mean.
 DULL = 1 / 30
+# Features that vary by less by themselves, behind layers that were not trained.
+FAINT = 0.03
 
 
 # averages

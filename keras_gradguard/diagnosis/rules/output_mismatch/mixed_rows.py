@@ -46,6 +46,9 @@ def mixed_rows(trace, output):
         and ((low > 1 - MIXED["end"]) | (high < end + MIXED["end"])).any()
     ):
         return None  # all of them at one end, as where inputs are too large
+    sure = (low < MIXED["end"]) & (high > 1 - MIXED["end"])
+    if output.activation == "softmax" and sure.any():
+        return None  # one class for all, exactly: the softmax is at its ends
     rows = trace.steps <= seen
     norms = trace.layer_norms(0, int(rows.sum())).astype(np.float64)
     trained = [

@@ -18,6 +18,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
     below_zero,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
+    divergence_below_zero,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
     ended_outside,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.bottomless import (
@@ -68,6 +71,7 @@ _HOPELESS = (
     "percentage_of_zero",
 )
 _OF_THE_COURSE = (
+    divergence_below_zero,
     broadcast,
     bottomless,
     learnt.rare_class,
@@ -102,7 +106,7 @@ class OutputMismatch(Rule):
       and stays below 60 % for three epochs;
     * targets (n,) that meet outputs (n, 1) in a loss of one's own. `check` sees
       that such a loss stays the same when targets change places;
-    * a loss that falls without end;
+    * a loss that falls without end, or a divergence below 0;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
       where samples are weighted, 20 %;
     * batches that all hold the same inputs, with other targets each time;

@@ -126,3 +126,8 @@ EPOCHS = 3
 # Within so many epochs nobody overfits: of the score of training, and of the
 # loss of a constant.
 YOUNG, OF_SCORE, WORSE = 6, 0.5, 1.3
+
+
+# below_zero
+# A divergence of shares is 0 at least, but for rounding.
+BELOW = 0.02

@@ -11,6 +11,7 @@ from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import (
     ADDS_UP,
 )
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import FADES
+from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import MORE
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import (
     NARROW,
 )
@@ -178,7 +179,8 @@ def _kernels(trace):
                 "gain": rms * np.sqrt(fan_in),
                 "expected": np.sqrt(2 * fan_in / (fan_in + fan_out)),
                 "constant": rms == 0 or (by in _CONSTANT and shape[-1] > 1),
-                "one_sided": _one_sided(info.get("kernel_initializer")),
+                "one_sided": _one_sided(info.get("kernel_initializer"))
+                or _adds_up(trace, str(layer), info, rms * np.sqrt(fan_in)),
                 "cell": cell,
                 "units": int(info["units"] if cell else shape[-1]),
                 "inputs": int(shape[-2]),
@@ -244,6 +246,34 @@ def _own_kernels(trace):
         if path.rsplit("/", maxsplit=1)[-1] == "kernel":
             own.setdefault(owner, []).append(i)
     return own
+
+
+def _adds_up(trace, layer, info, gain):
+    """Whether weights of an initializer of one's own add up, as measured.
+
+    Behind ReLU, weights of both signs leave half of the units at 0, and no
+    more of a signal than their gain. Those above 0 add up all that comes in.
+    """
+    drawn = info.get("kernel_initializer")
+    name = drawn.get("class") if isinstance(drawn, dict) else None
+    known = ("Glorot", "He", "Lecun", "Random", "Variance", "Truncated", "Orth")
+    offset = info.get("bias_initializer")
+    plain = not isinstance(offset, dict) or offset.get("class") == "Zeros"
+    at = np.flatnonzero(trace.sites == layer)
+    if name is None or str(name).startswith(known) or not plain:
+        return False
+    if info.get("activation") != "relu" or not len(at) or not at[0]:
+        return False
+    mean, std, none = (
+        np.nan_to_num(trace.activation(part)[:1].astype(np.float64))
+        for part in ("mean", "std", "zero_fraction")
+    )
+    if not len(mean):
+        return False
+    sizes = np.hypot(mean[0], std[0])
+    here, before = int(at[0]), int(at[0]) - 1
+    more = sizes[here] > MORE["signal"] * gain * sizes[before]
+    return bool(more and none[0, here] < MORE["zero"])
 
 
 def _one_sided(initializer):

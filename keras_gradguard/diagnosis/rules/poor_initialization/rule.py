@@ -41,7 +41,7 @@ from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
 
 # Nobody wants these.
-_SURE = ("one_sided", "one_unit")
+_SURE = ("one_sided", "one_unit", "wide")
 # These show in the outputs of the first steps; small weights grow.
 _SHOWN = ("constant", "one_sided", "one_unit", "wide")
 # Kinds of problems before the first step that keep a net from learning.
@@ -62,7 +62,9 @@ class PoorInitialization(Rule):
     * hidden layers with ReLU behind which less than 3 % of the signal is left,
       by their gains and as measured, so that the outputs hardly differ;
     * kernels whose weights all start with one sign, at a gain above 0.7,
-      recurrent ones as well;
+      recurrent ones as well. Of an initializer of one's own it is measured:
+      behind a ReLU hardly anything is 0, and the signal is over three times
+      what the gain makes of it;
     * a gain above 5;
     * hidden layers with no activation anywhere between them, where the weights
       moved by a tenth of their size and nothing was learnt;
@@ -71,10 +73,11 @@ class PoorInitialization(Rule):
 
     Many such nets learn all the same, above all shallow ones. A run is
     reported only if it has not learnt after 30 records, or its gradient ran
-    away. One with weights of one sign also if it has not learnt a good part by
-    a third of the plan, one with a layer of one unit by a twenty-fifth. The
-    first 17 records, fewer of a short plan, are enough where the outputs are
-    the same for every input all along, or a layer is flat.
+    away. One with weights of one sign, or too large, also if it has not
+    learnt a good part by a third of the plan, one with a layer of one unit by
+    a twenty-fifth. The first 17 records, fewer of a short plan, are enough
+    where the outputs are the same for every input all along, or a layer is
+    flat.
 
     References:
         - [Glorot and Bengio, 2010](https://proceedings.mlr.press/v9/glorot10a.html)

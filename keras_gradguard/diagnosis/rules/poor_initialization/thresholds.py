@@ -7,6 +7,8 @@ NARROW, WIDE, STACK = 0.1, 5.0, 1e-3
 ADDS_UP = 0.7
 # Of the signal, behind ReLUs; and how much outputs differ at the first step.
 FADES = {"left": 0.03, "contrast": 0.02}
+# What comes out beside what came in, times the gain; share of zeros.
+MORE = {"signal": 3.0, "zero": 0.02}
 OF_KIND = {
     "constant": 0.0,
     "one_sided": ADDS_UP,

@@ -69,7 +69,7 @@ def judge_inputs(
         and data.input_min >= 0
         and PIXEL_MAX <= data.input_max <= 255
         and size >= PIXEL_RMS
-        and not _is_table(shape)
+        and not is_table(shape)
     )
     span = ""
     if ranged:
@@ -206,7 +206,11 @@ def _taken_by(layers):
     return names([str(layer) for layer in layers]) if layers else "the model"
 
 
-def _is_table(shape):
-    """Whether a sample is a few columns: fewer than a picture has pixels."""
+def is_table(shape):
+    """Return whether a sample is a few columns, fewer than a picture's pixels.
+
+    Args:
+        shape: List of int, or None. That of a sample.
+    """
     flat = shape is not None and len(shape) == 1
     return bool(flat and shape[0] and shape[0] < FEWEST_PIXELS)

@@ -21,6 +21,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     intended_output,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.unscaled_data.columns_apart import (
+    columns_apart,
+)
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import alike
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
 from keras_gradguard.diagnosis.rules.unscaled_data.other_inputs import (
@@ -53,6 +56,8 @@ class UnscaledData(Rule):
 
     * inputs of a root mean square over 50, or with a mean 30 times as large as
       what varies;
+    * four columns or more that lie far apart, of which none varies by a
+      quarter of that;
     * features that differ 100-fold, and pixels up to 255;
     * targets of over 1000, or of over 10 where the first step of plain SGD
       overshoots, or of under 0.01;
@@ -110,6 +115,7 @@ class UnscaledData(Rule):
             rescaling=trace.run.rescaling,
             shape=trace.run.data.input_shape,
         )
+        of_inputs = of_inputs or columns_apart(trace, facts)
         if not _always_one_number(trace):
             of_inputs = [
                 f for f in of_inputs if f.evidence["kind"] != "constant"
@@ -118,7 +124,7 @@ class UnscaledData(Rule):
             of_inputs = [f for f in of_inputs if f.evidence["kind"] != "alike"]
         if in_front(trace.run):
             # That frozen layers give the same is theirs to answer for.
-            same = ("offset", "constant", "alike")
+            same = ("offset", "constant", "alike", "columns")
             of_inputs = [f for f in of_inputs if f.evidence["kind"] not in same]
         if behind_own_layers(trace.run):
             of_inputs = []  # what was measured is not what the model is given

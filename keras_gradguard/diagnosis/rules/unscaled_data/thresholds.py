@@ -26,6 +26,11 @@ DULL = 0.35
 FEATURE_RATIO, FEATURE_LARGE = 100.0, 20.0
 
 
+# columns_apart
+# How much columns vary, of what lies between them, and how many there are.
+APART: dict[str, Any] = {"varies": 0.25, "columns": 4}
+
+
 # other_inputs
 # How many times what any layer before gives out.
 MADE = 10.0

@@ -10,6 +10,9 @@ from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import median_known
 from keras_gradguard.diagnosis.remedies import training
+from keras_gradguard.diagnosis.rules.poor_initialization.kernels import (
+    wrong_kernels,
+)
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REACH
 from keras_gradguard.findings.build import in_a_run
 
@@ -50,6 +53,8 @@ def short_of_reach(trace, far):
             continue
         if learning.good[seen] or not learning.little(0.3)[seen]:
             continue
+        if by_wide_weights(trace, float(reach[at]), far):
+            return []
         stop = int(steps[at])
         evidence = {
             "kind": "reach",
@@ -82,6 +87,22 @@ def short_of_reach(trace, far):
             )
         ]
     return []
+
+
+def by_wide_weights(trace, reach, far):
+    """Return whether steps are short beside weights that start too large.
+
+    At a gain of 1 the same steps would go far enough: the start is wrong.
+
+    Args:
+        trace: `Trace` of the run.
+        reach: Float. How far all planned steps go, of the weights' size.
+        far: Float. How far they have to go.
+    """
+    wide = [kernels for kind, kernels in wrong_kernels(trace) if kind == "wide"]
+    gains = [float(kernel["gain"]) for kernel in wide[0]] if wide else []
+    judged = max(1, len(trace.layers) - 1)
+    return 2 * len(gains) >= judged and reach * float(np.median(gains)) >= far
 
 
 def _may_reach(run, middle, reach, at):
