@@ -20,26 +20,35 @@ def no_slope(rule, start):
         return []
     if np.any(first.norms):
         return []
-    evidence = {"kind": "no_dependence", "grad_norm": 0.0, "threshold": 0.0}
     if len(first.zeros) > 1:
         return [
             rule.at_start(
                 "critical",
                 first.zeros,
-                {**evidence, "kind": "zero_factors"},
+                {"kind": "zero_factors", "grad_norm": 0.0, "threshold": 0.0},
                 no_gradient.zero_factors(first.zeros),
                 [no_gradient.for_zero_factors(layers=first.zeros)],
             )
         ]
     if not len(first.norms):
         return []
-    return [
-        rule.at_start(
-            "critical",
-            [],
-            evidence,
-            "The first gradient is exactly zero in every layer: "
-            f"{no_gradient.WHY}",
-            no_gradient.for_no_slope(start.run, start.facts),
-        )
-    ]
+    seen = "The first gradient is exactly zero in every layer"
+    return [flat(rule, seen, start.run, start.facts)]
+
+
+def flat(rule, seen, run, facts=None):
+    """Return the finding that the loss depends on no weight.
+
+    Args:
+        rule: The `Rule` that tells it.
+        seen: Str. What shows it.
+        run: `RunInfo` of the run or the model.
+        facts: `DataFacts`. Defaults to None: nothing is known of the data.
+    """
+    return rule.at_start(
+        "critical",
+        [],
+        {"kind": "no_dependence", "grad_norm": 0.0, "threshold": 0.0},
+        f"{seen}: {no_gradient.WHY}",
+        no_gradient.for_no_slope(run, facts),
+    )

@@ -1,7 +1,4 @@
-"""Layers whose weights do not move.
-
-Longer than 350 lines, since the docstring lists all that the rule finds.
-"""
+"""Layers whose weights do not move."""
 
 import numpy as np
 
@@ -31,6 +28,7 @@ from keras_gradguard.diagnosis.rules.frozen_layer.attention import (
 )
 from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
 from keras_gradguard.diagnosis.rules.frozen_layer.features import dull_features
+from keras_gradguard.diagnosis.rules.frozen_layer.no_slope import flat
 from keras_gradguard.diagnosis.rules.frozen_layer.no_slope import no_slope
 from keras_gradguard.diagnosis.rules.frozen_layer.nothing_counts import (
     nothing_counts,
@@ -105,7 +103,7 @@ class FrozenLayer(Rule):
             return [dated(trace, told, first, first)]
         if without_slope(trace):
             first = began(trace)
-            told = self._flat("The first step ended with an error", trace.run)
+            told = flat(self, "The first step ended with an error", trace.run)
             return [dated(trace, told, first, first)]
         cut = few_rows.of_one_row(trace)
         cut = (
