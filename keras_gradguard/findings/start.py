@@ -83,6 +83,8 @@ class GradientStart:
             zero)`, one for each kernel with a gradient.
         opening: List of str. Of `paths` those that get no gradient only since
             weights behind them start at zero, which the first step changes.
+        zeros: List of str. Paths of layers with a table of weights that is all
+            zero and gets no gradient.
     """
 
     loss: float
@@ -90,6 +92,7 @@ class GradientStart:
     norms: np.ndarray
     kernels: list[tuple[float, float, int]]
     opening: list[str] = dataclasses.field(default_factory=list)
+    zeros: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(slots=True)

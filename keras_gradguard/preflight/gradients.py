@@ -4,7 +4,9 @@ import numpy as np
 
 from keras_gradguard.diagnosis.evidence.stretches import INCOMPARABLE
 from keras_gradguard.findings.start import GradientStart
+from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
+from keras_gradguard.models.layers import layer_path
 from keras_gradguard.models.values import host_copy
 
 # Root mean square of the step that opens what weights of zero close.
@@ -34,7 +36,24 @@ def first_gradient(model, passed):
         norms,
         _kernels(model, grads),
         _opening(model, passed, paths, norms),
+        _zeros(model, grads),
     )
+
+
+def _zeros(model, grads):
+    """Return the paths of layers with a table of zeros that get no gradient."""
+    idle = {
+        id(variable)
+        for variable, grad in zip(model.trainable_variables, grads, strict=True)
+        if len(variable.shape) > 1
+        and not (grad is not None and np.any(grad))
+        and not np.any(host_copy(variable))
+    }
+    return [
+        layer_path(layer)
+        for layer in (forward_layers(model) if idle else [])
+        if any(id(v) in idle for v in keras_private.own_variables(layer))
+    ]
 
 
 def _opening(model, passed, paths, norms):

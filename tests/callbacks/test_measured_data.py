@@ -139,8 +139,8 @@ def test_of_classes(sparse):
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(lambda: layers.SimpleRNN(6), marks=pytest.mark.once),
-        pytest.param(lambda: layers.GRU(6), marks=pytest.mark.once),
+        lambda: layers.SimpleRNN(6),
+        lambda: layers.GRU(6),
         lambda: layers.Bidirectional(layers.LSTM(6)),
         lambda: layers.RNN([layers.LSTMCell(4), layers.LSTMCell(6)]),
     ],

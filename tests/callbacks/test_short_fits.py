@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import keras_gradguard as kgg
-from tests.params import once_but
 
 
 def data():
@@ -30,11 +29,7 @@ def rules_of(monitor):
     return [finding.rule for finding in monitor.report().findings]
 
 
-@pytest.mark.parametrize(
-    "anew",
-    once_but(lambda anew: not anew, [False, True]),
-    ids=["one", "a new one each"],
-)
+@pytest.mark.parametrize("anew", [False, True], ids=["one", "a new one each"])
 def test_fits_of_four_steps_are_judged_together(anew):
     model, (x, y) = net(), data()
     monitor = kgg.GradientMonitor(verbose=0)
@@ -122,7 +117,6 @@ def test_a_fit_that_is_long_enough_is_judged_alone():
         assert len(monitor.report().trace.steps) == 4 * epochs
 
 
-@pytest.mark.once
 def test_two_monitors_do_not_stand_in_each_others_way():
     model, (x, y) = net(), data()
     all_layers = kgg.GradientMonitor(verbose=0)

@@ -560,3 +560,40 @@ def test_validation_that_never_gets_beyond_guessing_tells_of_no_relation():
     )
     report = watched(model, x, y, epochs=20, validation_split=0.2)
     assert first_of(report) == ("output_mismatch", "unrelated")
+
+
+@pytest.mark.parametrize("start", ["zeros", "uniform"])
+def test_two_tables_that_start_at_zero_and_are_multiplied(start):
+    rng = np.random.default_rng(0)
+    who, what = rng.integers(0, 20, (2, 600))
+    factors = rng.normal(size=(2, 20, 4))
+    y = (factors[0, who] * factors[1, what]).sum(1).astype("float32")
+    sides = [keras.Input((1,), name=name) for name in ("who", "what")]
+    rows = [
+        layers.Flatten()(
+            layers.Embedding(
+                20, 8, embeddings_initializer=start, name=f"table_{side.name}"
+            )(side)
+        )
+        for side in sides
+    ]
+    model = compiled(keras.Model(sides, layers.Dot(1)(rows)), loss="mse")
+    x = [who[:, None], what[:, None]]
+    told = kgg.check(model, x, y)
+    report = watched(model, x, y, epochs=6)
+    if start == "uniform":
+        assert told.healthy
+        assert ("frozen_layer", "zero_factors") not in kinds(report)
+        return
+    for each in (told, report):
+        assert first_of(each) == ("frozen_layer", "zero_factors")
+        assert each.ranked[0].layers == ["table_who", "table_what"]
+        keras.utils.set_random_seed(1)
+        for variable in model.trainable_variables:
+            variable.assign(keras.ops.zeros(variable.shape))
+        exec(each.ranked[0].remedies[0].code, {"keras": keras, "model": model})
+        assert all(np.any(w) for w in model.get_weights())
+        before = model.evaluate(x, y, verbose=0)
+        model.compile(keras.optimizers.Adam(0.02), "mse")
+        model.fit(x, y, epochs=30, verbose=0)
+        assert model.evaluate(x, y, verbose=0) < 0.5 * before

@@ -3,7 +3,6 @@ import numpy as np
 import pytest
 
 from keras_gradguard import presets
-from tests.params import once_but
 
 L = keras.layers
 DISTRIBUTIONS = ["truncated_normal", "untruncated_normal", "uniform"]
@@ -72,13 +71,7 @@ def layers():
     return all_of
 
 
-@pytest.mark.parametrize(
-    "distribution",
-    once_but(
-        lambda name: name in ("uniform", "orthogonal"),
-        [*DISTRIBUTIONS, "orthogonal"],
-    ),
-)
+@pytest.mark.parametrize("distribution", [*DISTRIBUTIONS, "orthogonal"])
 @pytest.mark.parametrize("name", layers()("uniform"))
 def test_unit_variance_in_every_layer_type(name, distribution):
     layer, shape = layers()(distribution)[name]

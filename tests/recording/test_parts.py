@@ -22,7 +22,6 @@ from keras_gradguard.recording.step.gradients import GradientTap
 from keras_gradguard.recording.step.histograms import HistogramRequests
 from keras_gradguard.recording.updates import Updates
 from tests import models
-from tests.params import once_but
 
 STEPS = 8
 LATER = 4  # a step that is measured in full
@@ -128,15 +127,11 @@ def unharmed(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("part", "moment"),
-    once_but(
-        # Where steps are compiled, to fail at once is to fail in tracing.
-        lambda part, moment: moment == LATER or part == lib.GRADIENTS,
-        [
-            *((part, moment) for moment in (0, LATER) for part in READERS),
-            # The loss of a step comes in one row with its gradients.
-            *((part, "drain") for part in DRAINS),
-        ],
-    ),
+    [
+        *((part, moment) for moment in (0, LATER) for part in READERS),
+        # The loss of a step comes in one row with its gradients.
+        *((part, "drain") for part in DRAINS),
+    ],
 )
 def test_the_other_parts_go_on(part, moment, unharmed, monkeypatch, tmp_path):
     expected, silence, plain = unharmed

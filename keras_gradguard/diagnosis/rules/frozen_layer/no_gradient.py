@@ -57,8 +57,9 @@ def of_all(trace):
     if _closed(trace):
         return None
     layers = _trained(trace)
-    if _zero_products(trace, layers):
-        return _zeros(trace, layers, need)
+    factors = _zero_tables(trace)
+    if _zero_products(trace, layers) or len(factors) > 1:
+        return _zeros(trace, factors or layers, need)
     kind, why = "no_dependence", WHY
     fixes = for_no_slope(trace.run, facts_of(trace))
     if certain_at_once(trace):
@@ -252,24 +253,60 @@ def _zero_products(trace, layers):
     return True
 
 
+def _zero_tables(trace):
+    """Return the trained layers whose tables of weights all start at zero."""
+    steps, norm = trace.measured("weight_norm", by="variable")
+    if not len(steps):
+        return []
+    zeros: dict = {}
+    for at, (path, owner) in enumerate(
+        zip(trace.variables.tolist(), trace.owners.tolist(), strict=True)
+    ):
+        layer = str(trace.layers[owner])
+        shapes = trace.info(layer).get("shapes")
+        shapes = shapes if isinstance(shapes, dict) else {}
+        shape = shapes.get(path.rsplit("/", maxsplit=1)[-1], ())
+        if len(shape) > 1 and trace.has_gradient[at]:
+            zeros[layer] = zeros.get(layer, True) and norm[0, at] == 0
+    return [layer for layer, zero in zeros.items() if zero]
+
+
 def _zeros(trace, layers, records):
-    text = (
+    fixes = [for_zero_factors(_first_kernels(trace, layers))]
+    text = zero_factors(layers)
+    return _finding(trace, "zero_factors", layers, records, text, fixes)
+
+
+def zero_factors(layers):
+    """Say that layers are factors of a product that both start at zero."""
+    return (
         f"{names(layers)}: two factors of a product both start at zero. So "
         "neither gets a gradient, and both stay at zero. One of them has to "
         "start at random."
     )
-    fixes = [
-        Remedy(
-            "Start one of the two factors at random",
-            "The product is still zero at the start, but its slope is not.",
-            f"first = {expression(_first_kernels(trace, layers))}\n"
-            "for variable in model.trainable_variables:\n"
-            "    if variable.path in first:\n"
-            "        shape = variable.shape\n"
-            "        variable.assign(keras.random.normal(shape, stddev=0.05))",
-        )
-    ]
-    return _finding(trace, "zero_factors", layers, records, text, fixes)
+
+
+def for_zero_factors(paths=None, layers=()):
+    """Return the remedy for factors that both start at zero.
+
+    Args:
+        paths: List of str. Variables to draw. Defaults to the tables of
+            `layers`.
+        layers: List of str. Their layers' paths.
+    """
+    told, test = paths, "variable.path in first"
+    if paths is None:
+        told = [f"{layer}/" for layer in layers]
+        test = "variable.path.startswith(tuple(first))"
+    return Remedy(
+        "Start one of the two factors at random",
+        "The product is still zero at the start, but its slope is not.",
+        f"first = {expression(told)}\n"
+        "for variable in model.trainable_variables:\n"
+        f"    if {test}:\n"
+        "        shape = variable.shape\n"
+        "        variable.assign(keras.random.normal(shape, stddev=0.05))",
+    )
 
 
 def _first_kernels(trace, layers):

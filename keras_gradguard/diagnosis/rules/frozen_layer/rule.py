@@ -1,7 +1,4 @@
-"""Layers whose weights do not move.
-
-Longer than 350 lines, since the docstring lists all that the rule finds.
-"""
+"""Layers whose weights do not move."""
 
 import numpy as np
 
@@ -31,6 +28,8 @@ from keras_gradguard.diagnosis.rules.frozen_layer.attention import (
 )
 from keras_gradguard.diagnosis.rules.frozen_layer.averages import stale_averages
 from keras_gradguard.diagnosis.rules.frozen_layer.features import dull_features
+from keras_gradguard.diagnosis.rules.frozen_layer.no_slope import flat
+from keras_gradguard.diagnosis.rules.frozen_layer.no_slope import no_slope
 from keras_gradguard.diagnosis.rules.frozen_layer.nothing_counts import (
     nothing_counts,
 )
@@ -104,7 +103,7 @@ class FrozenLayer(Rule):
             return [dated(trace, told, first, first)]
         if without_slope(trace):
             first = began(trace)
-            told = self._flat("The first step ended with an error", trace.run)
+            told = flat(self, "The first step ended with an error", trace.run)
             return [dated(trace, told, first, first)]
         cut = few_rows.of_one_row(trace)
         cut = (
@@ -166,21 +165,7 @@ class FrozenLayer(Rule):
                     no_gradient.for_cut_off(start.run, paths),
                 )
             ]
-        flat = len(first.norms) and not np.any(first.norms)
-        flat = flat and all(grad == 0 for _, grad, _ in first.kernels)
-        if not flat or not np.isfinite(first.loss) or first.loss == 0:
-            return []
-        seen = "The first gradient is exactly zero in every layer"
-        return [self._flat(seen, start.run, start.facts)]
-
-    def _flat(self, text, run, facts=None):
-        return self.at_start(
-            "critical",
-            [],
-            {"kind": "no_dependence", "grad_norm": 0.0, "threshold": 0.0},
-            f"{text}: {no_gradient.WHY}",
-            no_gradient.for_no_slope(run, facts),
-        )
+        return no_slope(self, start)
 
     def _no_gradient(self, trace, blocks, mask):
         logs = log_profile(trace)
