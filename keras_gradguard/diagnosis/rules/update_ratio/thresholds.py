@@ -4,6 +4,8 @@ from typing import Any
 
 # Of the weights, by one update; by all planned ones together.
 ADJUSTABLE = {"high": 0.1, "low": 1e-6, "reach": 0.15}
+# Optimizers whose steps have a size of their own.
+ADAPTIVE = ("Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Lion", "Adafactor")
 
 
 # rule
@@ -107,8 +109,10 @@ BLOCKS = 5
 # reach
 REACH = {
     "hopeless": 0.015,
+    "sure": 0.0015,
     "of_plan": 0.02,
     "steps": 20,
+    "sure_steps": 10,
     "planned": 200,
 }
 
