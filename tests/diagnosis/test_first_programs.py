@@ -662,3 +662,37 @@ def test_a_layer_that_lets_nothing_pass_is_told_before_the_loss_shows():
     assert not trace.layer_norms(0, 17)[
         :, trace.layers == "sequential/shut"
     ].any()
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_a_state_without_bounds_that_runs_off_in_the_middle(activation):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 320)
+    time = np.arange(30) * (0.3 + 0.5 * y[:, None])
+    x = np.sin(time + rng.uniform(0, 6, (320, 1)))
+    x += 0.2 * rng.normal(size=x.shape)
+    memory = layers.SimpleRNN(
+        12, activation, recurrent_initializer="he_uniform", name="memory"
+    )
+    model = keras.Sequential(
+        [keras.Input((30, 1)), memory, layers.Dense(2, "softmax")]
+    )
+    rate = keras.optimizers.SGD(0.3)
+    compiled(model, rate, "sparse_categorical_crossentropy")
+    x = x[..., None].astype("float32")
+    report = watched(model, x, y, epochs=10, batch_size=16)
+    told = [f for f in report.ranked if f.evidence.get("kind") == "free_state"]
+    if activation == "tanh":
+        assert not told
+        return
+    assert report.ranked[:1] == told
+    assert told[0].rule == "exploding_gradient"
+    # The loss never came down to half of the first, and lies far above it.
+    lost = next(f for f in report.ranked if f.evidence.get("kind") == "lost")
+    assert lost.cause == "exploding_gradient"
+    assert lost.evidence["loss"] > 2 * lost.evidence["loss_first"]
+    assert any(path.startswith("sequential/memory") for path in told[0].layers)
+    outputs = memory(x).detach().numpy()
+    size = np.sqrt(np.mean(np.square(outputs)))
+    assert told[0].evidence["growth"] > 100
+    assert size > 10  # of a state that tanh keeps below 1

@@ -103,6 +103,8 @@ OVER_TIME_PATIENCE = 30
 SUDDEN: dict[str, Any] = {"steps": 60, "of_plan": 0.1, "wait": (0.025, 4, 16)}
 # What a run had learnt, and what is left of it where it is lost.
 LEARNT, OVER_TIME_LOST = 0.5, 0.1
+# Or it lies so far above the first.
+OVER_TIME_THROWN = 1.0
 BLOCKS = 5
 
 
