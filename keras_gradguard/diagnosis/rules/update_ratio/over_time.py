@@ -190,8 +190,9 @@ class Lost:
 def lost(trace):
     """Return where a run lost what it had learnt for good, a `Lost` or None.
 
-    The loss had fallen to half of the first and lies by it again, or it is
-    twice the first, for fifty records, without falling.
+    The loss had fallen to half of the first and lies by it again, for fifty
+    records, without falling. Or it is twice the first, where the gradient is
+    smaller than it was: one that grew tells of a divergence.
     """
     blocks, progress = trace.blocks(), Progress.of(trace)
     if len(blocks) < 3 * BLOCKS or not progress.per_batch:
@@ -203,7 +204,9 @@ def lost(trace):
         had = first - best >= LEARNT * abs(first)
         gone = first - loss <= OVER_TIME_LOST * abs(first)
         bad = had & gone & (loss > best + LEARNT * abs(first))
-        bad |= loss > first + OVER_TIME_THROWN * abs(first)
+        thrown = loss > first + OVER_TIME_THROWN * abs(first)
+        # A gradient of 0 has no logarithm.
+        bad |= thrown & ~(blocks.global_log >= blocks.global_log[0])
     if not np.isfinite(first) or not bad.any():
         return None
     window = np.convolve(bad, np.ones(BLOCKS, int))[: len(bad)] >= BLOCKS
