@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.findings.causes import ranked
 from keras_gradguard.findings.causes import trace_causes
 
@@ -40,8 +41,9 @@ def lived(trace, findings, effects):
     """Return the findings that stand, and all with their status.
 
     What a slow start shows is resolved once the model has learnt a good
-    part, at three measurements in a row up to the last. What is critical needs
-    most of it learnt, by the loss and by outputs or a score. What follows from
+    part, at three measurements in a row up to the last, or once most of it is
+    learnt when the run is over. What is critical needs most of it learnt, by
+    the loss and by outputs or a score. What follows from
     another finding and needs no telling is withdrawn. A finding is confirmed
     where it holds still after as many steps again as were needed to tell it;
     a gradient that is not finite needs no second look.
@@ -131,6 +133,12 @@ def _for_sure(learning):
         return (learning.gain > _MOST) & (scored | followed)
 
 
+def _is_over(trace):
+    """Whether a run has taken the steps that it was to take."""
+    plan = planned_steps(trace)
+    return plan is not None and trace.steps[-1] - trace.steps[0] + 1 >= plan
+
+
 def _outgrown_at(trace, finding, seen):
     """Return the step from which on the model has learnt, or None."""
     slow = finding.rule in _OUTGROWN or finding.evidence.get("kind") == "reach"
@@ -150,6 +158,8 @@ def _outgrown_at(trace, finding, seen):
     elif not slow:
         # Of these the loss may fall as far without anything learnt.
         good = good & (np.nan_to_num(learning.follows) > _FOLLOWS)
+        if len(later) and _is_over(trace) and (good & _for_sure(learning))[-1]:
+            enough = 1  # no more are to come
     if len(later) < enough or not good[later[-enough:]].all():
         return None
     bad = np.flatnonzero(~good[later])

@@ -597,3 +597,102 @@ def test_two_tables_that_start_at_zero_and_are_multiplied(start):
         model.compile(keras.optimizers.Adam(0.02), "mse")
         model.fit(x, y, epochs=30, verbose=0)
         assert model.evaluate(x, y, verbose=0) < 0.5 * before
+
+
+@pytest.mark.parametrize("epochs", [10, 15])
+def test_a_heavy_penalty_that_a_short_run_outgrows_is_resolved(epochs):
+    keras.utils.set_random_seed(2)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 12, 3)).astype("float32")
+    y = (x[:, :, 0].sum(1) > 0).astype("float32")
+    heavy = keras.regularizers.L2(0.5)
+    memory = layers.LSTM(
+        16, kernel_regularizer=heavy, recurrent_regularizer=heavy
+    )
+    answer = layers.Dense(1, "sigmoid")
+    model = keras.Sequential([keras.Input((12, 3)), memory, answer])
+    compiled(model, keras.optimizers.Adam(0.01), metrics=["accuracy"])
+
+    def ends(epoch, logs):
+        model.stop_training = epoch + 1 == epochs
+
+    monitor = kgg.GradientMonitor(verbose=0)
+    stop = keras.callbacks.LambdaCallback(on_epoch_end=ends)
+    model.fit(x, y, epochs=15, verbose=0, callbacks=[monitor, stop])
+    report = monitor.report()
+    (finding,) = report.history
+    assert finding.evidence["kind"] == "penalty"
+    # As long as more is to come, most has to be learnt three times in a row.
+    over = epochs == 15
+    assert finding.status == ("resolved" if over else "confirmed")
+    assert report.healthy is over
+
+
+@pytest.mark.parametrize(
+    "slow", [{"learning_rate": 1e-6}, {"epsilon": 100.0}], ids=str
+)
+def test_steps_a_hundred_times_too_small_are_told_before_the_loss_shows(slow):
+    x, y = digits()
+    loss = "sparse_categorical_crossentropy"
+    model = compiled(classifier(), keras.optimizers.Adam(**slow), loss)
+    report = watched(model, x, y, epochs=12)  # 228 steps
+    assert first_of(report) == ("update_ratio", "reach")
+    assert report.ranked[0].evidence["window"]["last_step"] <= 17
+
+
+def test_a_layer_that_lets_nothing_pass_is_told_before_the_loss_shows():
+    x, y = digits()
+    shut = keras.initializers.Constant(20.0)
+    model = keras.Sequential(
+        [
+            keras.Input((64,)),
+            layers.Dense(
+                32, "hard_sigmoid", bias_initializer=shut, name="shut"
+            ),
+            layers.Dense(10, "softmax", name="classes"),
+        ]
+    )
+    compiled(model, loss="sparse_categorical_crossentropy")
+    report = watched(model, x, y, epochs=12)
+    found = report.ranked[0]
+    assert found.rule == "saturated_activation"
+    assert found.evidence["window"]["last_step"] <= 17
+    assert "gradient of exactly zero" in found.message
+    trace = report.trace
+    assert not trace.layer_norms(0, 17)[
+        :, trace.layers == "sequential/shut"
+    ].any()
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_a_state_without_bounds_that_runs_off_in_the_middle(activation):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 320)
+    time = np.arange(30) * (0.3 + 0.5 * y[:, None])
+    x = np.sin(time + rng.uniform(0, 6, (320, 1)))
+    x += 0.2 * rng.normal(size=x.shape)
+    memory = layers.SimpleRNN(
+        12, activation, recurrent_initializer="he_uniform", name="memory"
+    )
+    model = keras.Sequential(
+        [keras.Input((30, 1)), memory, layers.Dense(2, "softmax")]
+    )
+    rate = keras.optimizers.SGD(0.3)
+    compiled(model, rate, "sparse_categorical_crossentropy")
+    x = x[..., None].astype("float32")
+    report = watched(model, x, y, epochs=10, batch_size=16)
+    told = [f for f in report.ranked if f.evidence.get("kind") == "free_state"]
+    if activation == "tanh":
+        assert not told
+        return
+    assert report.ranked[:1] == told
+    assert told[0].rule == "exploding_gradient"
+    # The loss never came down to half of the first, and lies far above it.
+    lost = next(f for f in report.ranked if f.evidence.get("kind") == "lost")
+    assert lost.cause == "exploding_gradient"
+    assert lost.evidence["loss"] > 2 * lost.evidence["loss_first"]
+    assert any(path.startswith("sequential/memory") for path in told[0].layers)
+    outputs = memory(x).detach().numpy()
+    size = np.sqrt(np.mean(np.square(outputs)))
+    assert told[0].evidence["growth"] > 100
+    assert size > 10  # of a state that tanh keeps below 1

@@ -8,6 +8,9 @@ from keras import ops
 
 from tests.diagnosis.test_causes_of_reports import fitted
 
+# Rules are judged, on runs that differ by their draws from backend to backend.
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(autouse=True)
 def seed():

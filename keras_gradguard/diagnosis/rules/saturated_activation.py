@@ -1,5 +1,7 @@
 """Finds layers whose units sit in the flat ends of their activation."""
 
+import dataclasses
+
 import numpy as np
 
 from keras_gradguard._text import names
@@ -7,6 +9,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import large_biases
 from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
@@ -21,7 +24,11 @@ from keras_gradguard.findings.build import in_a_run
 _SHARE = 0.8
 _MEASURED = 4
 _SPAN = 20
-
+# Nothing passes: of the outputs; share of the plan, fewest and most steps that
+# have no gradient at all.
+_SHUT, _NO_GRADIENT = 0.999, (0.04, 10, 100)
+_STALLS = "the loss does not fall"
+_NOTHING = "the layer got a gradient of exactly zero all along"
 
 # Before the first step nearly all outputs must be where the slope is below a
 # thousandth, of rows that tell something.
@@ -43,7 +50,9 @@ class SaturatedActivation(Rule):
     saturated by right. So two things must hold. At least 80 % of a layer's
     outputs are in the flat ends in 4 measurements in a row, over 20 steps. And
     the loss stalls, hardly fell since the start, and the outputs do not follow
-    the targets.
+    the targets. Where all outputs are from the start on, and the layer has got
+    a gradient of exactly zero for 4 % of the plan, 10 to 100 steps, the loss is
+    not waited for.
 
     References:
         - [Rakitianskaia and Engelbrecht, 2015](https://doi.org/10.1109/SSCI.2015.202)
@@ -78,6 +87,19 @@ class SaturatedActivation(Rule):
         full = count_within(high, _MEASURED) == _MEASURED
         full &= learning.idle()[:, None]
         steps = learning.steps
+        shut = _shut(trace, steps, flat, sites)
+        if shut is not None:
+            guilty, last = shut
+            starts = [0] * len(guilty)
+            told = _finding(
+                trace, steps, flat, sites, guilty, starts, last, _NOTHING
+            )
+            # What is behind may learn all the same.
+            return [
+                dataclasses.replace(
+                    told, evidence={**told.evidence, "soon": True}
+                )
+            ]
         for last in np.flatnonzero(full.any(axis=1)):
             guilty = np.flatnonzero(full[last])
             starts = [
@@ -131,7 +153,29 @@ class SaturatedActivation(Rule):
         ]
 
 
-def _finding(trace, steps, flat, sites, guilty, starts, last):
+def _shut(trace, steps, flat, sites):
+    """Return the sites that let nothing pass, and the measurement, or None."""
+    need = of_plan(trace, *_NO_GRADIENT)
+    due = np.flatnonzero(steps - trace.steps[:1] >= need)
+    if len(trace.steps) <= need or not len(due):
+        return None
+    last = int(due[0])
+    loss, norms = trace.extra.get("loss"), trace.layer_norms(0, need)
+    if loss is None or not (loss[:need] != 0).all():
+        return None  # nothing may be left to learn
+    output, guilty = trace.run.output, []
+    for at, site in enumerate(sites):
+        if output is not None and trace.sites[site] in output.layers:
+            continue
+        owners = layers_of(trace, [str(trace.sites[site])])
+        own = norms[:, np.isin(trace.layers, owners)]
+        closed = np.nan_to_num(flat[: last + 1, at]) >= _SHUT
+        if own.shape[1] and (own == 0).all() and closed.all():
+            guilty.append(at)
+    return (guilty, last) if guilty else None
+
+
+def _finding(trace, steps, flat, sites, guilty, starts, last, why=_STALLS):
     named = [str(trace.sites[sites[at]]) for at in guilty]
     layers = layers_of(trace, named)
     first, stop = int(steps[min(starts)]), int(steps[last])
@@ -157,7 +201,7 @@ def _finding(trace, steps, flat, sites, guilty, starts, last):
         message=(
             f"{names(named)}: {number(100 * share)} % of the outputs are at "
             f"the flat ends of {kind}. Next to no gradient passes there. It "
-            f"was so from step {first} to {stop}, and the loss does not fall."
+            f"was so from step {first} to {stop}, and {why}."
         ),
         remedies=for_saturated(trace.run, layers, large_biases(trace)),
     )

@@ -7,6 +7,9 @@ from keras_gradguard.diagnosis.remedies.gradients import for_exploding
 from keras_gradguard.diagnosis.remedies.recurrent import unbounded
 from keras_gradguard.diagnosis.remedies.training import keep_rate
 from keras_gradguard.diagnosis.rules.exploding_gradient.at_once import at_once
+from keras_gradguard.diagnosis.rules.exploding_gradient.free_state import (
+    free_state,
+)
 from keras_gradguard.diagnosis.rules.exploding_gradient.lasting import (
     over_depth,
 )
@@ -40,6 +43,7 @@ _WAYS = (
     through_layers,
     burst,
     runaway,
+    free_state,
     over_time,
     over_depth,
     through_time,
@@ -49,7 +53,7 @@ _WAYS = (
 class ExplodingGradient(Rule):
     """Finds gradients that grow without bound.
 
-    Eight ways to show it, each scale-free:
+    Nine ways to show it, each scale-free:
 
     * at the first step the outputs are 1000 times as large as inputs and
       targets. The loss or the gradient is a million times what such targets
@@ -65,6 +69,9 @@ class ExplodingGradient(Rule):
       two; batches of under 8 samples are not judged so;
     * it rises 100-fold within the first 64 records and the loss tenfold, and
       nothing is learnt after: critical;
+    * the outputs of a recurrent layer whose activation sets no bound to the
+      state become a hundred times as large as they were, and the loss lies by
+      half above that of then: critical;
     * at the first step the signal grows over a millionfold through the layers
       and no gradient is finite: critical;
     * it is over 1000 times larger near the input than at the output for 100

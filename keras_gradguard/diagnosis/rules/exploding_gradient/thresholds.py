@@ -7,6 +7,12 @@ AT_ONCE_SIGNAL = 1e3
 MOST = 1e6
 
 
+# free_state
+# Outputs of a recurrent layer, so many times as large as once before; and by
+# how much of the loss of then it lies above it.
+FREE_STATE = {"outputs": 100.0, "loss": 0.5}
+
+
 # lasting
 DEPTH = {"ratio": 1e3, "window": 10, "learned": 0.15, "stalled": 0.02}
 SHARE = 0.8

@@ -26,6 +26,9 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
     OVER_TIME_PATIENCE,
 )
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
+    OVER_TIME_THROWN,
+)
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import SUDDEN
 from keras_gradguard.findings.build import in_a_run
 
@@ -165,11 +168,31 @@ def never_begins(trace):
     return _finding(trace, "warning", start, evidence, text, [whole])
 
 
-def lost_again(trace):
-    """Judge whether a run lost what it had learnt, for good.
+@dataclasses.dataclass(frozen=True)
+class Lost:
+    """Where a run lost what it had learnt.
+
+    Attributes:
+        since: Int. First step at which the loss lies by the first again.
+        stop: Int. Step by which that was plain.
+        first: Float. The loss at the start.
+        best: Float. The lowest before it.
+        late: Float. That of late.
+    """
+
+    since: int
+    stop: int
+    first: float
+    best: float
+    late: float
+
+
+def lost(trace):
+    """Return where a run lost what it had learnt for good, a `Lost` or None.
 
     The loss had fallen to half of the first and lies by it again, for fifty
-    records, without falling.
+    records, without falling. Or it is twice the first, where the gradient is
+    smaller than it was: one that grew tells of a divergence.
     """
     blocks, progress = trace.blocks(), Progress.of(trace)
     if len(blocks) < 3 * BLOCKS or not progress.per_batch:
@@ -181,6 +204,9 @@ def lost_again(trace):
         had = first - best >= LEARNT * abs(first)
         gone = first - loss <= OVER_TIME_LOST * abs(first)
         bad = had & gone & (loss > best + LEARNT * abs(first))
+        thrown = loss > first + OVER_TIME_THROWN * abs(first)
+        # A gradient of 0 has no logarithm.
+        bad |= thrown & ~(blocks.global_log >= blocks.global_log[0])
     if not np.isfinite(first) or not bad.any():
         return None
     window = np.convolve(bad, np.ones(BLOCKS, int))[: len(bad)] >= BLOCKS
@@ -192,11 +218,24 @@ def lost_again(trace):
     begin = last
     while begin and bad[begin - 1]:
         begin -= 1
-    since, stop = int(blocks.first_step[begin]), int(blocks.last_step[last])
+    return Lost(
+        since=int(blocks.first_step[begin]),
+        stop=int(blocks.last_step[last]),
+        first=float(first),
+        best=float(best[begin]),
+        late=float(loss[last]),
+    )
+
+
+def lost_again(trace):
+    """Judge whether a run lost what it had learnt, for good. See `lost`."""
+    told = lost(trace)
+    if told is None:
+        return None
     text = (
-        f"What was learnt is lost: since step {since} the loss is "
-        f"{number(float(loss[last]))}. It had fallen from {number(first)} to "
-        f"{number(float(best[begin]))}. A step was too large."
+        f"What was learnt is lost: since step {told.since} the loss is "
+        f"{number(told.late)}. It had gone from {number(told.first)} to "
+        f"{number(told.best)}. A step was too large."
     )
     _, rates = rates_of(trace)
     rising = len(rates) and np.nanmax(rates) > 3 * rates[0]
@@ -213,17 +252,17 @@ def lost_again(trace):
     if rising and not trace.run.optimizer.schedule:
         rate = float(min(rates[0], trace.run.learning_rate or rates[0]))
         fixes = [training.without_callback(trace, "raises", rate)]
-    elif rising and (before := risen_by(trace, since)) is not None:
+    elif rising and (before := risen_by(trace, told.since)) is not None:
         fixes = [training.keep_rate(trace, before)]
     evidence = {
         "kind": "lost",
-        "loss_first": float(first),
-        "loss_best": float(best[begin]),
-        "loss": float(loss[last]),
+        "loss_first": told.first,
+        "loss_best": told.best,
+        "loss": told.late,
         "threshold": OVER_TIME_LOST,
-        "window": {"first_step": since, "last_step": stop},
+        "window": {"first_step": told.since, "last_step": told.stop},
     }
-    return _finding(trace, "critical", since, evidence, text, fixes)
+    return _finding(trace, "critical", told.since, evidence, text, fixes)
 
 
 def _finding(trace, severity, first, evidence, text, fixes):

@@ -13,6 +13,7 @@ from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.poor_initialization.kernels import (
     wrong_kernels,
 )
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADAPTIVE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REACH
 from keras_gradguard.findings.build import in_a_run
 
@@ -44,14 +45,20 @@ def short_of_reach(trace, far):
         reach = np.maximum.accumulate(middle) * plan
     learning = Learning.of(trace)
     start = int(trace.steps[0])
-    wait = max(REACH["steps"], REACH["of_plan"] * plan)
+    # Steps whose size does not hang on the gradient tell so sooner.
+    optimizer = trace.run.optimizer
+    own_size = optimizer.name in ADAPTIVE and optimizer.learning_rate
     for at in np.flatnonzero((reach < far) & (middle > 0)):
-        if at < 4 or steps[at] - start < wait:
+        sure = own_size and reach[at] < REACH["sure"]
+        few = REACH["sure_steps" if sure else "steps"]
+        if at < 4 or steps[at] - start < max(few, REACH["of_plan"] * plan):
             continue
         seen = learning.at(steps[at])
-        if seen < 0 or _may_reach(steps - start, middle, reach, at):
+        grows = not sure and _may_reach(steps - start, middle, reach, at)
+        if seen < 0 or grows:
             continue
-        if learning.good[seen] or not learning.little(0.3)[seen]:
+        little = sure or learning.little(0.3)[seen]
+        if learning.good[seen] or not little:
             continue
         if by_wide_weights(trace, float(reach[at]), far):
             return []

@@ -44,6 +44,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.rates import (
 )
 from keras_gradguard.diagnosis.rules.update_ratio.rates import of_others
 from keras_gradguard.diagnosis.rules.update_ratio.reach import short_of_reach
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADAPTIVE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import DROPPED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
@@ -62,9 +63,6 @@ _OF_THE_COURSE = (
     one_side_won,
     outvoted,
 )
-
-
-_ADAPTIVE = ("Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Lion", "Adafactor")
 
 
 class UpdateRatio(Rule):
@@ -87,7 +85,9 @@ class UpdateRatio(Rule):
     * all planned updates, if they went in one direction, would move the
       weights by less than 0.15 of their size. The limit is 0.015, if the
       steps have grown since the start, as with momentum. This is reported
-      after 2 % of the plan, unless the steps grow, as in a warm-up;
+      after 2 % of the plan and 20 steps, unless the steps grow, as in a
+      warm-up; after 10 steps where it is a hundredth of that under Adam and
+      its like;
     * a penalty or a weight decay under which the weights shrank to a third,
       or an added loss under which the outputs are a constant;
     * a constraint that leaves less than a fifth of the weights' norm behind
@@ -267,7 +267,7 @@ class UpdateRatio(Rule):
         judged = np.isfinite(gradient.loss) and start.learns_in_principle
         if not rate or not judged or start.tells("nonfinite_gradient"):
             return []
-        if optimizer.name in _ADAPTIVE:
+        if optimizer.name in ADAPTIVE:
             steps = [rate * math.sqrt(n) / w for w, _, n in gradient.kernels]
         elif optimizer.plain:
             steps = [rate * g / w for w, g, _ in gradient.kernels]

@@ -4,6 +4,8 @@ from typing import Any
 
 # Of the weights, by one update; by all planned ones together.
 ADJUSTABLE = {"high": 0.1, "low": 1e-6, "reach": 0.15}
+# Optimizers whose steps have a size of their own.
+ADAPTIVE = ("Adam", "AdamW", "Nadam", "Adamax", "RMSprop", "Lion", "Adafactor")
 
 
 # rule
@@ -101,14 +103,18 @@ OVER_TIME_PATIENCE = 30
 SUDDEN: dict[str, Any] = {"steps": 60, "of_plan": 0.1, "wait": (0.025, 4, 16)}
 # What a run had learnt, and what is left of it where it is lost.
 LEARNT, OVER_TIME_LOST = 0.5, 0.1
+# Or it lies so far above the first.
+OVER_TIME_THROWN = 1.0
 BLOCKS = 5
 
 
 # reach
 REACH = {
     "hopeless": 0.015,
+    "sure": 0.0015,
     "of_plan": 0.02,
     "steps": 20,
+    "sure_steps": 10,
     "planned": 200,
 }
 
