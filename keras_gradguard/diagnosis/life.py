@@ -158,7 +158,8 @@ def _outgrown_at(trace, finding, seen):
     elif not slow:
         # Of these the loss may fall as far without anything learnt.
         good = good & (np.nan_to_num(learning.follows) > _FOLLOWS)
-        if len(later) and _is_over(trace) and (good & _for_sure(learning))[-1]:
+        sure = bool(len(later)) and (good & _for_sure(learning))[-1]
+        if not soon and sure and _is_over(trace):
             enough = 1  # no more are to come
     if len(later) < enough or not good[later[-enough:]].all():
         return None
