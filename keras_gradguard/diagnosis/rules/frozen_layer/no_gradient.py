@@ -259,14 +259,8 @@ def _zero_tables(trace):
     if not len(steps):
         return []
     zeros: dict = {}
-    for at, (path, owner) in enumerate(
-        zip(trace.variables.tolist(), trace.owners.tolist(), strict=True)
-    ):
-        layer = str(trace.layers[owner])
-        shapes = trace.info(layer).get("shapes")
-        shapes = shapes if isinstance(shapes, dict) else {}
-        shape = shapes.get(path.rsplit("/", maxsplit=1)[-1], ())
-        if len(shape) > 1 and trace.has_gradient[at]:
+    for at, layer, _ in _tables(trace):
+        if trace.has_gradient[at]:
             zeros[layer] = zeros.get(layer, True) and norm[0, at] == 0
     return [layer for layer, zero in zeros.items() if zero]
 
@@ -309,15 +303,22 @@ def for_zero_factors(paths=None, layers=()):
     )
 
 
+def _tables(trace):
+    """Yield index, layer and path of each variable of two axes or more."""
+    paths = zip(trace.variables.tolist(), trace.owners.tolist(), strict=True)
+    for at, (path, owner) in enumerate(paths):
+        layer = str(trace.layers[owner])
+        shapes = trace.info(layer).get("shapes")
+        shapes = shapes if isinstance(shapes, dict) else {}
+        if len(shapes.get(path.rsplit("/", maxsplit=1)[-1], ())) > 1:
+            yield at, layer, path
+
+
 def _first_kernels(trace, layers):
     """Return the path of the first table of weights of each layer."""
     owned: dict = {}
-    paths = zip(trace.variables.tolist(), trace.owners.tolist(), strict=True)
-    for path, owner in paths:
-        layer = str(trace.layers[owner])
-        shapes = trace.info(layer).get("shapes")
-        shape = shapes.get(path.rsplit("/", maxsplit=1)[-1], ())
-        if layer in layers and len(shape) > 1:
+    for _, layer, path in _tables(trace):
+        if layer in layers:
             owned.setdefault(layer, path)
     return list(owned.values())
 
