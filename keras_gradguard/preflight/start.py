@@ -236,6 +236,7 @@ def _heads(model, data, signals, outputs):
         HeadStart(
             head,
             None if target is None else samples.target_facts(target, output),
+            not data.batches and samples.alike(target),
         )
         for head, target, output in zip(heads, targets, outputs, strict=True)
     ]

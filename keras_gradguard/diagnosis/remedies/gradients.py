@@ -85,7 +85,19 @@ def for_exploding(run, layers, facts=None):
         # Sums of many branches grow however each of them starts.
         weights.reverse()
     first, second = (steps, weights) if large else (weights, steps)
-    return [*_rescaled(run, facts), *first, *second, *_unseen(facts)]
+    found = [*_rescaled(run, facts), *_without_exponential(run)]
+    return [*found, *first, *second, *_unseen(facts)]
+
+
+def _without_exponential(run):
+    """Return the remedy of an output that is an exponential, else none."""
+    if run.output is None or run.output.activation != "exponential":
+        return []
+    why = (
+        "It is as little below 0, and grows by as much as what comes in: an "
+        "exponential makes a number of 22 digits of 50."
+    )
+    return [model.output(run.output, why, activation="softplus")]
 
 
 def _unseen(facts):
@@ -172,8 +184,8 @@ def for_nonfinite(run, layers, clue, top=0, facts=None, capsule=None):
         run: `RunInfo` of the run or the model.
         layers: List of str. Layers whose gradient was not finite.
         clue: Str. `"growth"`, `"data"`, `"overflow"`, `"index"`, `"loss"`,
-            `"slope"`, `"batch"`, `"output"`, `"weights"`, `"layer"` or
-            `"unknown"`.
+            `"slope"`, `"batch"`, `"output"`, `"weights"`, `"layer"`,
+            `"huge"` or `"unknown"`.
         top: Int. The largest index that was looked up, where one is known.
         facts: `DataFacts`, or None if nothing is known of the data.
         capsule: Bool. Whether the run kept a capsule, None outside of one.
@@ -223,6 +235,8 @@ def _for_nonfinite(run, layers, clue, top, facts):
     )
     if clue == "growth":
         return [*for_exploding(run, layers), skip]
+    if clue == "huge":
+        return [*for_exploding(run, layers, facts), skip]
     if clue == "overflow":
         half = Remedy(
             "Compute in bfloat16 or float32",

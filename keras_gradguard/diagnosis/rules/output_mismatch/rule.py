@@ -9,6 +9,7 @@ from keras_gradguard.diagnosis.evidence.harm import ended_at
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.rules.output_mismatch import learnt
+from keras_gradguard.diagnosis.rules.output_mismatch import one_label as labels
 from keras_gradguard.diagnosis.rules.output_mismatch import validation
 from keras_gradguard.diagnosis.rules.output_mismatch.axes import (
     judge_configuration,
@@ -74,6 +75,7 @@ _OF_THE_COURSE = (
     divergence_below_zero,
     broadcast,
     bottomless,
+    labels.one_label,
     learnt.rare_class,
     same_inputs,
     mixed_rows,
@@ -107,6 +109,7 @@ class OutputMismatch(Rule):
     * targets (n,) that meet outputs (n, 1) in a loss of one's own. `check` sees
       that such a loss stays the same when targets change places;
     * a loss that falls without end, or a divergence below 0;
+    * targets of classes that are all the same;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
       where samples are weighted, 20 %;
     * batches that all hold the same inputs, with other targets each time;
@@ -185,6 +188,7 @@ class OutputMismatch(Rule):
         found = []
         for head in start.heads:
             found += self._of_head(head.output, head.facts)
+            found += labels.at_start(start, head) if not found else []
         return found or [
             told for h in start.heads for told in at_start(start, h.output)
         ]
