@@ -1,5 +1,7 @@
 """Faults that end a `fit` in its first step, by what backends say of them."""
 
+import re
+
 # TensorFlow by Keras's optimizer, torch by its own `backward`.
 _NO_SLOPE = (
     "No gradients provided for any variable",
@@ -7,6 +9,16 @@ _NO_SLOPE = (
 )
 # torch's binary crossentropy.
 _OUTSIDE = ("all elements of target should be between 0 and 1",)
+# The number of a class that no output unit stands for: torch, TensorFlow.
+_LABEL = (
+    r"Target (-?\d+) is out of bounds",
+    r"label value of (-?\d+) which is outside the valid range",
+)
+# An index that a table has no row for: torch, TensorFlow.
+_INDEX = (
+    r"index out of range in self",
+    r"= (\d+) is not in \[0, \d+\)",
+)
 
 
 def without_slope(trace):
@@ -29,8 +41,46 @@ def outside_of_probabilities(trace):
     return _ended_by(trace, _OUTSIDE)
 
 
+def label_beyond(trace):
+    """Return the class that ended a run at once, since no unit is for it.
+
+    Args:
+        trace: `Trace`.
+
+    Returns:
+        Int, or None where it ended otherwise or ran.
+    """
+    return _told(trace, _LABEL)
+
+
+def index_beyond(trace):
+    """Return the index that ended a run at once, since no row is for it.
+
+    Args:
+        trace: `Trace`.
+
+    Returns:
+        Int, 0 where the backend does not say which; None where it ended
+        otherwise or ran.
+    """
+    tables = [i for i in trace.run.layers.values() if i.get("input_dim")]
+    return _told(trace, _INDEX) if tables else None
+
+
+def _told(trace, patterns):
+    for pattern in patterns:
+        found = re.search(pattern, _reason(trace))
+        if found:
+            return int(found[1]) if found.re.groups else 0
+    return None
+
+
 def _ended_by(trace, texts):
+    return any(text in _reason(trace) for text in texts)
+
+
+def _reason(trace):
+    """Return what ended a run in its first step, "" where steps were taken."""
     if len(trace.steps):
-        return False
-    reason = str(trace.meta.get("not_recorded") or "")
-    return any(text in reason for text in texts)
+        return ""
+    return str(trace.meta.get("not_recorded") or "")
