@@ -128,32 +128,27 @@ def _beyond(start, tell):
     )
 
 
-def ended(run, tell, top):
+def ended(run, tell):
     """Judge a run that ended at once at an index that no table has a row for.
 
     Args:
         run: `RunInfo` of the run.
         tell: Callable that makes a finding, as `Rule.at_start`.
-        top: Int. The index, 0 if unknown.
     """
-    rows = {
+    tables = {
         path: info["input_dim"]
         for path, info in run.layers.items()
         if isinstance(info.get("input_dim"), int)
     }
-    tables = {path: n for path, n in rows.items() if not top or top >= n}
-    named = [f"{path} (rows 0 to {n - 1})" for path, n in tables.items()]
-    which = f"the index {top}" if top else "an index"
+    named = names([f"{path} (rows 0 to {n - 1})" for path, n in tables.items()])
+    which = "the table" if len(tables) == 1 else "one of the tables"
     return tell(
         "critical",
         list(tables),
         {"kind": "index"},
-        f"The first step ended with an error: {which} lies outside of a table. "
-        f"It is one of {names(named)}."
-        if len(named) > 1
-        else f"The first step ended with an error: {which} lies outside of the "
-        f"table {names(named)}.",
-        for_nonfinite(run, list(tables), "index", top),
+        "The first step ended with an error: an index lies outside of "
+        f"{which} {named}.",
+        for_nonfinite(run, list(tables), "index"),
     )
 
 

@@ -48,9 +48,8 @@ class NonfiniteGradient(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
-        top = index_beyond(trace)
-        if top is not None:
-            told = at_start.ended(trace.run, self.at_start, top)
+        if index_beyond(trace):
+            told = at_start.ended(trace.run, self.at_start)
             return [dated(trace, told, began(trace), began(trace))]
         gone = gone_records(trace)
         if not gone.any():
