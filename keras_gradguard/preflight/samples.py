@@ -14,8 +14,6 @@ _OWNER = "check"
 # Arrays up to so many numbers are read whole, of larger ones some rows.
 _READ_WHOLE = 20_000_000
 _SOME_ROWS = 4096
-# Fewer rows may be alike by chance.
-_MANY = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -303,16 +301,6 @@ def input_facts(arrays):
         feature_scale_min=float(scales.min()) if len(scales) else None,
         feature_scale_max=float(scales.max()) if len(scales) else None,
     )
-
-
-def alike(y):
-    """Return whether there are many rows, and all of them the same.
-
-    Args:
-        y: Array of targets, or None.
-    """
-    known = y is not None and numbers(y) and len(y) >= _MANY
-    return bool(known and (y == y[:1]).all())
 
 
 def target_facts(y, prediction=None):

@@ -6,9 +6,9 @@ from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.data import UNIT_SCALE
 from keras_gradguard.diagnosis.remedies.losses import are_classes
+from keras_gradguard.diagnosis.remedies.losses import by_usual_loss
 from keras_gradguard.diagnosis.remedies.losses import classes_of
 from keras_gradguard.diagnosis.remedies.losses import for_own_step
-from keras_gradguard.diagnosis.remedies.losses import usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import hold_indices
 from keras_gradguard.diagnosis.remedies.own_code import off_the_edge
 from keras_gradguard.diagnosis.remedies.rates import RANGES
@@ -85,19 +85,8 @@ def for_exploding(run, layers, facts=None):
         # Sums of many branches grow however each of them starts.
         weights.reverse()
     first, second = (steps, weights) if large else (weights, steps)
-    found = [*_rescaled(run, facts), *_without_exponential(run)]
+    found = [*_rescaled(run, facts), *model.without_exponential(run)]
     return [*found, *first, *second, *_unseen(facts)]
-
-
-def _without_exponential(run):
-    """Return the remedy of an output that is an exponential, else none."""
-    if run.output is None or run.output.activation != "exponential":
-        return []
-    why = (
-        "It is as little below 0, and grows by as much as what comes in: an "
-        "exponential makes a number of 22 digits of 50."
-    )
-    return [model.output(run.output, why, activation="softplus")]
 
 
 def _unseen(facts):
@@ -156,11 +145,12 @@ def _for_own_loss(run, layers, facts):
         if known(width, columns) and width != columns and not one:
             return []
     return [
-        model.words(
+        by_usual_loss(
+            run,
             "Train by Keras's own loss until yours is safe",
             "All else then shows that it learns. The remedies below tell how "
             "to mend your loss.",
-            usual_loss(run, facts),
+            facts,
         )
     ]
 
