@@ -8,6 +8,7 @@ from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import ended_at
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.stretches import derived
 from keras_gradguard.diagnosis.rules.output_mismatch import learnt
 from keras_gradguard.diagnosis.rules.output_mismatch import one_label as labels
 from keras_gradguard.diagnosis.rules.output_mismatch import validation
@@ -156,7 +157,7 @@ class OutputMismatch(Rule):
             return (
                 [] if told is None else [dated(trace, told[1], first, told[0])]
             )
-        found, seen = _configured(trace, output)
+        found, seen = _configured(trace)
         if found and seen is not None:
             return [dated(trace, f, first, seen) for f in found]
         if not len(trace.steps):
@@ -173,7 +174,7 @@ class OutputMismatch(Rule):
         output, learning = trace.run.output, Learning.of(trace)
         if output is None or not len(learning):
             return []
-        found, seen = _configured(trace, output)
+        found, seen = _configured(trace)
         if seen is not None:
             return []
         if learning.good[-1]:
@@ -209,14 +210,15 @@ class OutputMismatch(Rule):
         return pairing
 
 
-def _configured(trace, output):
-    """Judge an output by its loss and its targets.
+@derived
+def _configured(trace):
+    """Judge the output by its loss and its targets.
 
     Returns:
         List of `Finding`, and the step by which the first was seen to do
         harm, or None.
     """
-    facts = facts_of(trace)
+    output, facts = trace.run.output, facts_of(trace)
     found = judge_targets(output, facts)
     found = found or judge_configuration(output)
     found = [f for f in found if not f.evidence.get("trains")]
