@@ -1,9 +1,9 @@
 """The private names of Keras that this package uses, one function each.
 
-What can be had from a public name is not here. They are 29 names with an
+What can be had from a public name is not here. They are 28 names with an
 underscore, three modules of `keras.src` and a local variable of `fit`. Of the
 names 15 tell how an optimizer takes gradients and keeps state, and 5 belong to
-the trainer and its loss. Layers and their graph take 4, the data of a fit 3.
+the trainer and its loss. Layers and their graph take 4, the data of a fit 2.
 One marks the hook of a callback, one says whether TensorFlow is there. Each
 function tells why, and since when. Beside these, a backend reads
 `KerasVariable._value`, the backend's own variable (`_backend`, `native`).
@@ -265,7 +265,7 @@ def batch_rows(iterator):
         return None
     adapter = iterator.data_adapter
     shuffled = getattr(adapter, "_shuffle", True)
-    return None if shuffled else getattr(adapter, "_batch_size", None)
+    return None if shuffled else adapter.batch_size
 
 
 def called_beside_training(method):
