@@ -15,6 +15,7 @@ from keras_gradguard.diagnosis.evidence.stretches import growth_before
 from keras_gradguard.diagnosis.evidence.stretches import layers_with_gradient
 from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
 from keras_gradguard.diagnosis.rules.nonfinite_gradient import at_start
+from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import EPOCHS
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import GROWTH
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import OFTEN
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import (
@@ -65,7 +66,7 @@ class NonfiniteGradient(Rule):
         bad = np.isnan(per_epoch)
         known = loss is not None and np.isfinite(loss).any()
         part = _share_gone(loss) if known else 1.0
-        if part >= OFTEN["share"] and bad.sum() >= OFTEN["epochs"]:
+        if part >= OFTEN and bad.sum() >= EPOCHS:
             known = False
         ends = [trace.data(f"output_{end}") for end in ("min", "max")]
         if (
@@ -75,7 +76,7 @@ class NonfiniteGradient(Rule):
             or not all(np.isfinite(e).any() for e in ends)
         ):
             return []
-        at = np.flatnonzero(bad)[0 if part == 1 else OFTEN["epochs"] - 1]
+        at = np.flatnonzero(bad)[0 if part == 1 else EPOCHS - 1]
         step = int(trace.epoch_steps[at])
         often = "" if part == 1 else f" in {number(100 * part)} % of the steps"
         return [

@@ -7,4 +7,4 @@ SKIPPED_IN_A_ROW = 30
 GROWTH = 100.0
 # A loss of a tenth of the steps that is not finite beside finite gradients, in
 # epochs whose own loss is NaN.
-OFTEN = {"share": 0.1, "epochs": 2}
+OFTEN, EPOCHS = 0.1, 2
