@@ -25,6 +25,8 @@ _SHORT_STEPS = (
     "layers",
     "optimizers",
 )
+# Where something is told by the stack of an operation.
+_WANT_STACKS = ("diagnosis", "pins", "replaying")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -100,6 +102,26 @@ def _optimize(wanted):
         jax.config.update("jax_disable_most_optimizations", not wanted)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _no_stacks_of_operations(request):
+    """Spare TensorFlow the Python stack of each operation of a graph.
+
+    Below pytest each is over a hundred frames deep: a tenth of what it takes
+    to trace a step. Replays tell where an operation was written, so their
+    tests keep them.
+    """
+    room = request.path.relative_to(_HERE).parts[0]
+    stacks = sys.modules.get("tensorflow.python.util.tf_stack")
+    if _is_pure(request.path) or room in _WANT_STACKS or not stacks:
+        yield
+        return
+    whole = stacks.extract_stack
+    one = whole()
+    stacks.extract_stack = lambda stacklevel=1: one
+    yield
+    stacks.extract_stack = whole
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
@@ -140,6 +162,8 @@ def _little_garbage_to_look_through(request):
 
         keras.backend.clear_session()
         gc.freeze()
+        # A trace makes garbage by the million that has no circle.
+        gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)

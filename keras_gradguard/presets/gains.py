@@ -9,6 +9,7 @@ panel never crosses a kink: Gauss-Hermite, which does, errs by 3e-3 on
 
 import dataclasses
 import functools
+import json
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,23 @@ def moments(activation: Any, variance: float = 1.0) -> Moments:
     0.5
     """
     variance = check_number("moments", "variance", variance, above=0.0)
+    if isinstance(activation, dict):
+        activation = _of_config(activation)
     return _cached(_moments, activation, variance)
+
+
+def _of_config(config: Any) -> Any:
+    """Make what a config describes, once: a dict has no hash to cache by."""
+    try:
+        key = json.dumps(config, sort_keys=True)
+    except (TypeError, ValueError):
+        return config
+    return _of_json(key)
+
+
+@functools.lru_cache(maxsize=128)
+def _of_json(key: str) -> Any:
+    return as_function(json.loads(key))
 
 
 def _cached(function: Any, *arguments: Any) -> Any:

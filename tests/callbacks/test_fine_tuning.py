@@ -91,7 +91,7 @@ def data(kind):
 
 
 def compiled(kind, **arguments):
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(6)
     model = CASES[kind]()
     weights = {}
@@ -167,7 +167,7 @@ def test_layers_let_go_between_two_fits():
     """As one fine-tunes: head first, then all at a lower rate."""
 
     def tuned(callbacks, twin=False):
-        keras.backend.clear_session()
+        keras.backend.clear_session(free_memory=False)
         keras.utils.set_random_seed(6)
         model, found = base(), []
         for free, rate in ((False, 0.01), (True, 0.001)):

