@@ -96,8 +96,8 @@ class OutputMismatch(Rule):
     The configuration of the last layer and of the loss is judged before the
     first step, the range of the targets with the first batch. What no training
     makes up for (a softmax over one unit, labels outside the classes) is
-    reported at once, and so are a smoothing of labels of 1 and a focal loss
-    that leaves a guess a millionth. The rest (ReLU before a crossentropy,
+    reported at once. So are a smoothing of labels of 1 and a focal loss that
+    leaves a guess a millionth. The rest (ReLU before a crossentropy,
     targets that the activation cannot reach) waits until the run has had 30
     records and has not learnt. Or it stalls after 100 without having learnt a
     good part, or its loss is not finite. A shorter run is judged at its planned
