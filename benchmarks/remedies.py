@@ -81,6 +81,8 @@ def learnt(program, seed, code):
     names, fit = paste(program, seed, code)
     if "without the callback" in code:
         fit.pop("callbacks", None)
+    if "without class_weight" in code:
+        fit = {k: v for k, v in fit.items() if not k.endswith("_weight")}
     larger = re.search(r"fit\(.*batch_size=(\d+)", code)
     if larger:
         fit["batch_size"] = int(larger[1])

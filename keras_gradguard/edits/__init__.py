@@ -24,6 +24,7 @@ EDITS: dict[str, Callable] = {
     "rescale_inputs": output.rescale_inputs,
     "set_learning_rate": training.set_learning_rate,
     "schedule": training.schedule,
+    "warm_up": training.warm_up,
     "set_optimizer": training.set_optimizer,
     "change_optimizer": training.change_optimizer,
     "clip": training.clip,

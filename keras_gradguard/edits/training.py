@@ -77,6 +77,21 @@ def schedule(model, steps=SCHEDULE_STEPS, rate=None):
     return rebuild(model, optimizer=_set_rate(model, falling))
 
 
+def warm_up(model, rate, to, steps):
+    """Let the learning rate rise along a line, and stay where it ends.
+
+    Args:
+        model: The model.
+        rate: Float. Where it begins.
+        to: Float. Where it ends.
+        steps: Int. Steps that it takes.
+    """
+    rising = keras.optimizers.schedules.CosineDecay(
+        rate, steps, alpha=1.0, warmup_target=to, warmup_steps=steps
+    )
+    return rebuild(model, optimizer=_set_rate(model, rising))
+
+
 def accumulate(model, batches):
     """Let the optimizer average the gradients of several batches.
 

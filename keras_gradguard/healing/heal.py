@@ -33,7 +33,8 @@ def heal(
     `GradientMonitor`, and keeps the change if the finding is gone and the
     predictions are better than those of the model before, trained as long; or
     if they were the same for every input before, and no longer are.
-    Otherwise it tries the next. What remains is cured on top.
+    Otherwise it tries the next. What remains is cured on top. A model in which
+    nothing is found, but which learns little, trains once more for `epochs`.
 
     Predictions are compared, not losses: a loss may fall while predictions
     stay where they are, and a remedy may change it. The model that comes back

@@ -25,9 +25,20 @@ class Progress:
 
     def unchanged(self, trial):
         """Say how the model does as it came."""
-        found = list(dict.fromkeys(f.rule for f in trial.findings))
-        said = ", ".join(found) or "nothing"
+        said = _found(trial)
         self._say(f"  as it is: skill {share(trial.skill)}, found {said}")
+
+    def longer(self, trial, epochs):
+        """Say how it does when trained as long as planned.
+
+        Args:
+            trial: `Trial`.
+            epochs: Int.
+        """
+        self._say(
+            f"  it learns little, so once more for {epochs} epochs: skill "
+            f"{share(trial.skill)}, found {_found(trial)}"
+        )
 
     def attempt(self, attempt):
         """Say what came of one remedy."""
@@ -42,3 +53,8 @@ class Progress:
             return
         if put_out(f"{text}\n") is not None:
             self._verbose = 0  # What could not be said is in the report.
+
+
+def _found(trial):
+    found = list(dict.fromkeys(f.rule for f in trial.findings))
+    return ", ".join(found) or "nothing"

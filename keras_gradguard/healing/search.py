@@ -1,7 +1,6 @@
 """Chooses among remedies by what trials of them show."""
 
 import dataclasses
-import json
 
 import numpy as np
 
@@ -9,12 +8,19 @@ from keras_gradguard import edits
 from keras_gradguard._text import count
 from keras_gradguard.diagnosis.remedies.training import for_slow
 from keras_gradguard.findings.build import in_a_run
-from keras_gradguard.findings.remedy import Remedy
-from keras_gradguard.findings.remedy import edits_of
 from keras_gradguard.healing.attempt import Attempt
 from keras_gradguard.healing.attempt import failed
+from keras_gradguard.healing.choices import about
+from keras_gradguard.healing.choices import is_curable
+from keras_gradguard.healing.choices import key_of
+from keras_gradguard.healing.choices import left_to_you
+from keras_gradguard.healing.choices import not_known
+from keras_gradguard.healing.choices import of_whole_run
+from keras_gradguard.healing.choices import together
+from keras_gradguard.healing.choices import why_useless
 from keras_gradguard.healing.progress import Progress
 from keras_gradguard.healing.trials import GOOD
+from keras_gradguard.healing.trials import USELESS
 from keras_gradguard.healing.trials import Trials
 from keras_gradguard.healing.trials import is_better
 from keras_gradguard.models.values import host_copy
@@ -26,15 +32,12 @@ from keras_gradguard.trace.run_info import RunInfo
 # One trial is a tenth of what is to be spent: twice one plain training.
 _TRIALS = 10
 _STEPS = 2000
-_PLAIN_CAUSES = ("output_mismatch", "unscaled_data")
 # How far all steps of a run together should be able to move the weights.
 _REACH = 3.0
 # A trial shows at once whether larger steps were too large.
 _FACTOR = 1e4
 # One step that moves them by more is large as it is.
 _STEP = 0.01
-# Skill at or below which a model predicts what a constant does.
-_USELESS = 0.02
 
 
 class Healer:
@@ -52,6 +55,7 @@ class Healer:
         self.attempts, self.notes = [], []
         self.progress = Progress(verbose)
         self.seen, self.kept, self.spare = set(), [], None
+        self.fitted: set = set()
 
     @property
     def _run(self):
@@ -83,30 +87,35 @@ class Healer:
         self.progress.start(self.model, self.trials.length, self.trials.most)
         first = self._first_findings()
         # What is to be cured first may be known; then its skill will do.
-        known = self.report is not None or _is_curable(first)
+        known = self.report is not None or is_curable(first)
         original = best = self.trials.run(self._start(), watched=not known)
         if not known:
-            first += _new(best.findings, first)
+            first += not_known(best.findings, first)
         best.findings = first
         self.progress.unchanged(best)
-        if not first:
-            useless = _useless(best)
+        seen = best
+        if not first and best.skill < GOOD:
+            seen = self._whole_run(best)
+            first = best.findings = list(seen.findings)
+        useless = why_useless(seen)
+        if not first and not (useless and self.trials.affordable):
+            epochs = count(self._epochs_of(seen, best), "epoch")
             note = (
                 f"{'Nothing' if useless else 'Healthy: nothing'} found before "
-                f"training and in {count(self.trials.length, 'epoch')} of it, "
-                "so nothing was changed."
+                f"training and in {epochs} of it, so nothing was changed."
             )
             return self.model, Report(
                 [], notes=[note, *self.notes], not_judged=useless
             )
-        several = _together(first)
+        several = together(first)
         if several is not None and self.trials.affordable:
             finding, remedy, parts = several
             better = self._attempt(best, finding, remedy)
             if better is not None:
                 best = better
-                self.kept += [_key(part) for part in parts]
+                self.kept += [key_of(part) for part in parts]
                 self.seen.update(self.kept)
+                self._note_fitted(first, best)
         while self.trials.affordable:
             # A model that is clean but learns little is tried further.
             todo = best.findings
@@ -115,7 +124,7 @@ class Healer:
             better = self._improve(best, todo)
             if better is None and self._may_know_more(best):
                 seen = self.trials.run(best.start)
-                best.findings += _new(seen.findings, best.findings)
+                best.findings += not_known(seen.findings, best.findings)
                 best.trace = seen.trace
                 continue
             if better is None:
@@ -125,6 +134,35 @@ class Healer:
                 # What did not help before may help now.
                 self.seen = set(self.kept)
         return self._result(best, original)
+
+    def _whole_run(self, best):
+        """Return a watched training as long as planned, where time is left.
+
+        Some faults show late, such as a penalty on recurrent weights.
+        """
+        length = self.trials.length
+        longer = min(self.epochs, self.trials.left - length)
+        if longer <= length:
+            return best
+        self.trials.length = longer
+        seen = self.trials.run(self._start())
+        self.trials.length = length
+        self.progress.longer(seen, longer)
+        return best if seen.error else seen
+
+    def _epochs_of(self, seen, best):
+        return self.trials.length if seen is best else self.epochs
+
+    def _note_fitted(self, findings, better):
+        """Remember which ends fit now: what else was told for them undoes it.
+
+        The remedies of an output that does not fit stand for each other, as
+        one for classes and one for numbers do.
+        """
+        left = {about(finding) for finding in better.findings}
+        self.fitted |= {
+            about(f) for f in findings if f.rule == "output_mismatch"
+        } - left
 
     def _first_findings(self):
         if self.report is not None:
@@ -183,10 +221,12 @@ class Healer:
     def _improve(self, best, findings):
         """Return a better trial, or None when all remedies are used up."""
         for finding in Report(findings).ranked:
+            if about(finding) in self.fitted:
+                continue
             for remedy in finding.remedies:
                 if not self.trials.affordable:
                     return None
-                key = _key(remedy)
+                key = key_of(remedy)
                 if remedy.apply is None or key in self.seen:
                     continue
                 if remedy.action is not None:
@@ -194,28 +234,31 @@ class Healer:
                 better = self._attempt(best, finding, remedy)
                 if better is not None:
                     self.kept.append(key)
+                    self._note_fitted([finding], better)
                     return better
         return None
 
     def _attempt(self, best, finding, remedy):
         steps = self.epochs * self._steps_per_epoch
         try:
-            changed = _of_whole_run(remedy, steps).apply(best.start)
+            changed = of_whole_run(remedy, steps).apply(best.start)
         except (TypeError, ValueError) as error:
             self._note(failed(finding, remedy, error))
             return None
         trial = self.trials.run(changed)
-        gone = _about(finding) not in {_about(f) for f in trial.findings}
+        gone = about(finding) not in {about(f) for f in trial.findings}
         if self.trials.may_keep(trial, best, gone):
             size = self.trials.batch_size
             report = checked(changed, self.x, self.y, size, notes_too=False)
-            trial.findings += _new(report.findings, trial.findings)
+            trial.findings += not_known(report.findings, trial.findings)
         rules = list(dict.fromkeys(f.rule for f in trial.findings))
-        left = {_about(f) for f in trial.findings}
-        gone = _about(finding) not in left and not trial.error
+        left = {about(f) for f in trial.findings}
+        gone = about(finding) not in left and not trial.error
         if gone and best.skill >= GOOD:
             self.trials.train_on(trial, best)
         kept = is_better(trial.skill, best.skill, gone)
+        # What hides a fault and teaches nothing is no cure.
+        kept = kept and (gone or trial.skill >= USELESS)
         kept = kept or (gone and self.trials.sees_again(trial, best))
         if not kept and gone and trial.skill >= best.skill:
             # It does no harm: better than nothing, if nothing else helps.
@@ -255,91 +298,7 @@ class Healer:
             healed = self.trials.release(best)
         return healed, Report(
             best.findings,
-            notes=[note, *self.notes],
+            notes=[note, *left_to_you(best.findings), *self.notes],
             attempts=self.attempts,
-            not_judged=_useless(best),
+            not_judged=why_useless(best),
         )
-
-
-def _useless(run):
-    """Return why a run without findings may not be called healthy."""
-    if not run.skill < _USELESS:
-        return []
-    return ["after training it predicts no better than a constant"]
-
-
-def _key(remedy):
-    return remedy.action, json.dumps(remedy.arguments)
-
-
-def _of_whole_run(remedy, steps):
-    """Return a remedy whose schedules last for the run, not for a trial."""
-    edits_now = edits_of(remedy)
-    longer = [
-        (action, {**how, "steps": steps} if action == "schedule" else how)
-        for action, how in edits_now
-    ]
-    if longer == edits_now:
-        return remedy
-    return Remedy(
-        remedy.title,
-        remedy.why,
-        action=edits.SEVERAL,
-        arguments={
-            "changes": [
-                {"action": action, "arguments": how} for action, how in longer
-            ]
-        },
-    )
-
-
-def _is_curable(findings):
-    """Whether one of the gravest has a remedy that can be applied."""
-    return any(
-        finding.severity == "critical"
-        and any(remedy.apply is not None for remedy in finding.remedies)
-        for finding in findings
-    )
-
-
-def _new(findings, known):
-    """Return those whose rules did not report anything yet."""
-    rules = {finding.rule for finding in known}
-    return [finding for finding in findings if finding.rule not in rules]
-
-
-def _about(finding):
-    """What makes it the same finding in another model."""
-    return finding.rule, finding.evidence.get("of")
-
-
-def _together(findings):
-    """Return a finding and remedy that stand for several plain causes.
-
-    Data and outputs that do not fit spoil each other's cure, so that each
-    alone may help nothing.
-
-    Args:
-        findings: List of `Finding`.
-
-    Returns:
-        Tuple (finding, remedy, list of its parts), or None if there are not
-        two of them.
-    """
-    chosen: dict = {}
-    for finding in Report(findings).ranked:
-        cures = [r for r in finding.remedies if r.apply is not None]
-        if finding.rule in _PLAIN_CAUSES and cures:
-            chosen.setdefault(_about(finding), (finding, cures[0]))
-    if len(chosen) < 2:
-        return None
-
-    def apply(model):
-        for _, remedy in chosen.values():
-            model = remedy.apply(model)
-        return model
-
-    titles = " + ".join(remedy.title for _, remedy in chosen.values())
-    first = next(iter(chosen.values()))[0]
-    together = Remedy(titles, "They spoil each other's cure.", apply=apply)
-    return first, together, [remedy for _, remedy in chosen.values()]

@@ -11,8 +11,12 @@ import numpy as np
 
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import CATEGORICAL
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
+    FEW_CLASSES,
+)
 from keras_gradguard.models import outputs as configuration
 from keras_gradguard.preflight import losses
+from keras_gradguard.trace.facts import REGRESSION
 
 _CLASS_LOSSES = (
     *BINARY,
@@ -55,6 +59,11 @@ def _is_classes(head, target):
         return False
     if np.ptp(values) >= _MOST_CLASSES:
         return False
+    if head.loss_name in BINARY and values.max() > FEW_CLASSES:
+        return False
+    columns = values.ndim > 1 and values.shape[-1] > 1
+    if columns and _exclusive(values) and head.loss_name not in REGRESSION:
+        return True
     bounded = head.activation in ("softmax", "sigmoid")
     return head.loss_name in _CLASS_LOSSES or (bounded and np.ptp(values) <= 20)
 
@@ -161,6 +170,8 @@ def _of_classes(output, target, head):
 
 
 def _exclusive(target):
+    if target.min() < 0:
+        return False
     total = target.sum(axis=-1)
     return bool(((total == 1) | (total == 0)).all() and (total == 1).any())
 

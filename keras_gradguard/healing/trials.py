@@ -22,6 +22,8 @@ _ROWS = 2048
 GOOD = 0.3
 # Less than this is noise.
 BETTER = 0.02
+# Skill below which a model predicts what a constant does.
+USELESS = 0.02
 # A gain for which a change is kept though the finding stays.
 _MUCH_BETTER = 0.2
 # From so many batches on, a trial may leave out a last one that is smaller;

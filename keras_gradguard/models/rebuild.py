@@ -35,7 +35,7 @@ def check_model(owner, model):
             f"{owner}: `model` must be Sequential or functional. Received: "
             f"model={shown(model)} (of type {type(model).__name__}), whose "
             "layers cannot be exchanged from outside. Paste the remedy's "
-            "`code`."
+            "`code`: `kgg.check(model, x, y)` and a monitor tell it, too."
         )
     if not model.built:
         raise ValueError(

@@ -15,7 +15,7 @@ CLASSES = (X[:, 0] > 0).astype("int32") + (X[:, 1] > 0)
 
 def built(last, loss):
     keras.utils.set_random_seed(1)
-    last = layers.Dense(*last)
+    last = layers.Dense(*last, name="out")
     stack = [keras.Input((6,)), layers.Dense(16, "relu"), last]
     model = keras.Sequential(stack)
     model.compile(keras.optimizers.Adam(0.01), loss)
@@ -87,6 +87,51 @@ def test_targets_that_torch_refuses_are_told():
     model, y = pasted(report, last, y, "binary_crossentropy")
     guess = model.predict(X, verbose=0)
     assert np.corrcoef(guess[:, 0], y[:, 0])[0, 1] > 0.8
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch",
+    reason="JAX trains on, with NaN; TensorFlow does not say it at once",
+)
+def test_a_label_beyond_the_units_is_told_and_the_advice_makes_it_learn():
+    last, loss = (3, "softmax"), "sparse_categorical_crossentropy"
+    report, error = judged(last, CLASSES + 1, loss)
+    assert error is not None
+    (finding,) = report.ranked
+    assert finding.evidence["kind"] == "too_few_units"
+    assert "label 3: it has 3 units" in finding.message
+    for remedy in finding.remedies:
+        names = {"model": built(last, loss), "x": X, "y": CLASSES + 1}
+        exec(remedy.code, names)
+        names["model"].fit(X, names["y"], epochs=15, verbose=0)
+        guess = names["model"].predict(X, verbose=0).argmax(1)
+        assert (guess == names["y"]).mean() > 0.8
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="it gives NaN or zeros"
+)
+def test_an_index_beyond_the_table_is_told_and_the_advice_runs():
+    def looks_up():
+        keras.utils.set_random_seed(1)
+        table = layers.Embedding(20, 4, name="table")
+        stack = [keras.Input((3,)), table, layers.Flatten(), layers.Dense(1)]
+        model = keras.Sequential(stack)
+        model.compile("adam", "mse")
+        return model
+
+    x = RNG.integers(0, 31, (320, 3))
+    monitor = kgg.GradientMonitor(verbose=0)
+    with pytest.raises(IndexError):
+        looks_up().fit(x, X[:, 0], verbose=0, callbacks=[monitor])
+    (finding,) = monitor.report().ranked
+    assert finding.evidence["kind"] == "index"
+    assert "table (rows 0 to 19)" in finding.message
+    for remedy in finding.remedies:
+        names = {"model": looks_up(), "x": x, "y": X[:, 0]}
+        exec(remedy.code, names)
+        history = names["model"].fit(names["x"], names["y"], verbose=0)
+        assert np.isfinite(history.history["loss"]).all()
 
 
 def test_another_error_is_told_as_it_is():

@@ -62,6 +62,7 @@ REMEDIES = {
     "rate": training.learning_rate(OptimizerFacts("Adam", 1e-3), "", 1e-2),
     "factor": training.scale_learning_rate(0.1, ""),
     "schedule": training.schedule(""),
+    "warm_up": training.warm_up("", 1e-5, 1e-3, 400),
     "adam": training.adam(""),
     "clip": training.clip("", threshold=1.0),
     "accumulate": training.accumulate(2, ""),

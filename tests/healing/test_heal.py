@@ -367,3 +367,72 @@ def test_trials_train_on_batches_of_one_size_and_leave_little_out(rows):
     assert size <= 32
     assert len(seen) * size == len(x) or len(x) == rows <= 32
     assert len(x) > 0.95 * rows
+
+
+def wrong_side(y_true, y_pred):
+    wrong = (y_pred > 0.5) != (y_true > 0.5)
+    return keras.ops.cast(wrong, "float32")
+
+
+def test_a_loss_of_ones_own_without_slope_makes_room_for_that_of_keras():
+    model = classifier(layers.Dense(16, "relu"))
+    model.compile(keras.optimizers.Adam(0.02), wrong_side)
+    x, y = data()
+    healed, report = kgg.heal(model, x, y[:, None], epochs=40, verbose=0)
+    assert healed.loss == "binary_crossentropy"
+    assert report.healthy, report
+    assert ((healed.predict(x, verbose=0)[:, 0] > 0.5) == y).mean() > 0.8
+
+
+def test_counts_under_a_loss_for_yes_and_no_are_numbers_and_stay_so():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(320, 4)).astype("float32")
+    y = rng.poisson(np.exp(2.5 + 0.5 * x[:, :1])).astype("float32")
+    model = classifier(layers.Dense(16, "relu"))
+    healed, report = kgg.heal(model, x, y, epochs=60, verbose=0)
+    # What was advised for classes instead is not put on top.
+    assert [a.rule for a in report.attempts if a.kept] == ["output_mismatch"]
+    assert healed.output_shape == (None, 1)
+    assert report.healthy, report
+    guess = healed.predict(x, verbose=0)
+    assert np.corrcoef(guess[:, 0], y[:, 0])[0, 1] > 0.6
+
+
+def test_a_fault_that_shows_late_is_sought_as_long_as_a_run_takes(capsys):
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(600, 12, 3)).astype("float32")
+    y = (x[:, :, 0].sum(1) > 0).astype("float32")
+    strong = keras.regularizers.L1L2(0.02, 0.1)
+    held = {"kernel_regularizer": strong}
+    model = keras.Sequential(
+        [
+            keras.Input((12, 3)),
+            layers.LSTM(16, recurrent_regularizer=strong, **held),
+            layers.Dense(1, "sigmoid", **held),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(5e-3), "binary_crossentropy")
+    healed, report = kgg.heal(model, x, y, epochs=15)
+    assert "it learns little, so once more" in capsys.readouterr().out
+    assert [a.title for a in report.attempts if a.kept] == [
+        "Weaken the penalty"
+    ]
+    healed.fit(x, y, epochs=12, verbose=0)
+    assert ((healed.predict(x, verbose=0)[:, 0] > 0.5) == y).mean() > 0.8
+
+
+class Apart(keras.Model):
+    def compute_loss(self, x=None, y=None, y_pred=None, *args, **kwargs):
+        return keras.ops.mean(keras.ops.square(y_pred - y))
+
+
+def test_what_only_the_user_can_change_is_said():
+    x, _ = data(320)
+    start = keras.Input((4,))
+    hidden = layers.Dense(16, "relu")(start)
+    model = Apart(start, layers.Dense(1)(hidden))
+    model.compile(keras.optimizers.Adam(0.01))
+    healed, report = kgg.heal(model, x, x[:, 0], epochs=20, verbose=0)
+    assert healed is model
+    (left,) = [note for note in report.notes if note.startswith("Left to you")]
+    assert "`y = y[..., None]`" in left

@@ -1,5 +1,7 @@
 """Faults that end a `fit` in its first step, by what backends say of them."""
 
+import re
+
 # TensorFlow by Keras's optimizer, torch by its own `backward`.
 _NO_SLOPE = (
     "No gradients provided for any variable",
@@ -7,6 +9,10 @@ _NO_SLOPE = (
 )
 # torch's binary crossentropy.
 _OUTSIDE = ("all elements of target should be between 0 and 1",)
+# The number of a class that no output unit stands for, and an index that a
+# table has no row for, by torch. TensorFlow's text ends before it says so.
+_LABEL = r"Target (-?\d+) is out of bounds"
+_INDEX = r"index out of range in self"
 
 
 def without_slope(trace):
@@ -29,8 +35,35 @@ def outside_of_probabilities(trace):
     return _ended_by(trace, _OUTSIDE)
 
 
+def label_beyond(trace):
+    """Return the class that ended a run at once, since no unit is for it.
+
+    Args:
+        trace: `Trace`.
+
+    Returns:
+        Int, or None where it ended otherwise or ran.
+    """
+    found = re.search(_LABEL, _reason(trace))
+    return int(found[1]) if found else None
+
+
+def index_beyond(trace):
+    """Whether a run ended at once at an index that no table has a row for.
+
+    Args:
+        trace: `Trace`.
+    """
+    tables = [i for i in trace.run.layers.values() if i.get("input_dim")]
+    return bool(tables and re.search(_INDEX, _reason(trace)))
+
+
 def _ended_by(trace, texts):
+    return any(text in _reason(trace) for text in texts)
+
+
+def _reason(trace):
+    """Return what ended a run in its first step, "" where steps were taken."""
     if len(trace.steps):
-        return False
-    reason = str(trace.meta.get("not_recorded") or "")
-    return any(text in reason for text in texts)
+        return ""
+    return str(trace.meta.get("not_recorded") or "")

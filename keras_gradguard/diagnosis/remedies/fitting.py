@@ -94,11 +94,15 @@ class _Agreement:
     @staticmethod
     def _told(action, arguments):
         """Return the learning rate of a change: one report names one alone."""
+        if action == "warm_up":
+            return None, arguments.get("to")
         if action != "set_learning_rate":
             return None
         return arguments.get("factor"), arguments.get("value")
 
     def _side(self, action, arguments):
+        if action == "warm_up":
+            return "up"
         if action != "set_learning_rate":
             return None
         factor, value = arguments.get("factor"), arguments.get("value")

@@ -6,9 +6,9 @@ from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.data import UNIT_SCALE
 from keras_gradguard.diagnosis.remedies.losses import are_classes
+from keras_gradguard.diagnosis.remedies.losses import by_usual_loss
 from keras_gradguard.diagnosis.remedies.losses import classes_of
 from keras_gradguard.diagnosis.remedies.losses import for_own_step
-from keras_gradguard.diagnosis.remedies.losses import usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import hold_indices
 from keras_gradguard.diagnosis.remedies.own_code import off_the_edge
 from keras_gradguard.diagnosis.remedies.rates import RANGES
@@ -144,11 +144,12 @@ def _for_own_loss(run, layers, facts):
         if known(width, columns) and width != columns and not one:
             return []
     return [
-        model.words(
+        by_usual_loss(
+            run,
             "Train by Keras's own loss until yours is safe",
             "All else then shows that it learns. The remedies below tell how "
             "to mend your loss.",
-            usual_loss(run, facts),
+            facts,
         )
     ]
 

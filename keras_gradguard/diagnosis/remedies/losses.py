@@ -6,24 +6,53 @@ from keras_gradguard.trace.facts import columns_of
 from keras_gradguard.trace.facts import known
 
 
-def usual_loss(run, facts=None):
-    """Return the code that trains by the loss that is usual for the output.
+def by_usual_loss(run, title, why, facts=None):
+    """Return the change to the loss that is usual for the output.
+
+    A loss that `compile` was given can be exchanged from outside, one in the
+    model's own methods only by who wrote it.
 
     Args:
         run: `RunInfo` of the run or the model.
+        title: Str. What is done, in words.
+        why: Str. The reason.
         facts: `DataFacts`, or None if nothing is known of the targets.
     """
-    output = run.output
+    loss, logits = usual_loss(run.output, facts)
+    compiled = (
+        run.own_loss == "function" and run.own_code.get("step") is not True
+    )
+    if not compiled or run.output is None or len(run.outputs) != 1:
+        return Remedy(title, why, use_loss(run, loss, logits))
+    return Remedy(
+        title,
+        why,
+        action="change_output",
+        arguments={
+            "layer": run.output.layer,
+            "loss": loss,
+            "from_logits": logits,
+        },
+    )
+
+
+def usual_loss(output, facts=None):
+    """Return the loss that is usual for an output, and its `from_logits`.
+
+    Args:
+        output: `Output`, or None.
+        facts: `DataFacts`, or None if nothing is known of the targets.
+    """
     kind = None if output is None else output.activation
     if kind == "sigmoid":
-        return use_loss(run, "binary_crossentropy")
+        return "binary_crossentropy", None
     classes = classes_of(output, facts)
     if kind == "softmax":
-        return use_loss(run, classes or "sparse_categorical_crossentropy")
+        return classes or "sparse_categorical_crossentropy", None
     # Outputs of any size are numbers, or logits where classes are wanted.
     if classes is None or not are_classes(facts):
-        return use_loss(run, "mean_squared_error")
-    return use_loss(run, classes, logits=True)
+        return "mean_squared_error", None
+    return classes, True
 
 
 def classes_of(output, facts):
@@ -73,10 +102,11 @@ def for_own_step(run, layers, facts):
     ):
         return []
     return [
-        Remedy(
+        by_usual_loss(
+            run,
             "Train by Keras's own step until yours is safe",
             "If it learns so, the loss in your `train_step` is to blame: it "
             "divides by 0, or takes the logarithm or root of what it must not.",
-            usual_loss(run, facts),
+            facts,
         )
     ]

@@ -134,6 +134,7 @@ class _Draft:
         told = info.get("call")
         changes: dict[str, Any] = {}
         if units is not None:
+            units = self._classes_of(units, loss)
             made = told["arguments"] if is_call(told) else info
             changes["filters" if "filters" in made else "units"] = units
         apart = "" if output is None else output.activation_layer
@@ -150,6 +151,15 @@ class _Draft:
             self.lines.append(code.put_layers(run, {apart: made}))
         if loss is not None:
             self._use_loss(layer, loss, from_logits)
+
+    def _classes_of(self, units, loss):
+        """Return the units for all classes in `y`; a batch may lack some."""
+        run = self.run
+        told = loss or (run.output.loss_name if run.output else None)
+        plain = len(run.outputs) == 1 and not run.batches
+        if units < 2 or told != "sparse_categorical_crossentropy" or not plain:
+            return units
+        return Raw(f"max({units}, int(np.max(y)) + 1)")
 
     def _use_loss(self, layer, loss, from_logits):
         told: Any = code.loss_of(loss, from_logits)
@@ -272,6 +282,17 @@ class _Draft:
             alpha=0.01,
         )
         self._of_optimizer(learning_rate=falling)
+
+    def _warm_up(self, rate, to, steps):
+        rising = call(
+            "keras.optimizers.schedules.CosineDecay",
+            rate,
+            decay_steps=steps,
+            alpha=1.0,
+            warmup_target=to,
+            warmup_steps=steps,
+        )
+        self._of_optimizer(learning_rate=rising)
 
     def _accumulate(self, batches):
         self._of_optimizer(gradient_accumulation_steps=batches)

@@ -52,3 +52,29 @@ def advised(optimizer, rate, to, at_once=AT_ONCE):
         # One that is bolder already is not called back by the way.
         to = min(max(to, low), max(most, min(rate or 0.0, high)))
     return float(f"{to:.2g}")
+
+
+def risen(optimizer, rate, to, at_once=AT_ONCE):
+    """Return the rate to rise to where a change by tenfold is not enough.
+
+    No further than what is usual, which no rule calls hopeless. From a hopeless
+    rate `advised` leads there at once.
+
+    Args:
+        optimizer: `OptimizerFacts`.
+        rate: Float or None. The rate now.
+        to: Float. The rate that is wanted.
+        at_once: Float. The largest factor.
+
+    Returns:
+        Float, or None where a change at once will do.
+    """
+    low, _, usual = RANGES.get(optimizer.name, (0.0, 0.0, None))
+    if usual is None or not rate or at_once != AT_ONCE or optimizer.schedule:
+        return None
+    momentum = optimizer.momentum if optimizer.name == "SGD" else 0.0
+    further = 1.0 / max(1e-3, 1.0 - (momentum or 0.0))
+    goal = min(to, usual)
+    if rate < low / further or goal <= AT_ONCE * rate:
+        return None
+    return float(goal)

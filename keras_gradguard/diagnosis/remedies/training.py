@@ -8,19 +8,29 @@ from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.rates import AT_ONCE
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.rates import advised
+from keras_gradguard.diagnosis.remedies.rates import risen
 from keras_gradguard.findings.remedy import Remedy
 
+# The fewest steps in which a rate rises by more than tenfold.
+_WARM_UP = 20
 
-def learning_rate(optimizer, why, to, at_once=AT_ONCE):
+
+def learning_rate(optimizer, why, to, at_once=AT_ONCE, plan=None):
     """Return the change of the learning rate, by tenfold at most.
+
+    Where tenfold is not enough, the rate rises to what is wanted, step by step.
 
     Args:
         optimizer: `OptimizerFacts`.
         why: Str. The reason.
         to: Float. The rate that is wanted.
         at_once: Float. The largest factor.
+        plan: Int or None. Steps of the run, where they are known.
     """
     rate = optimizer.learning_rate
+    goal = risen(optimizer, rate, to, at_once)
+    if goal is not None:
+        return warm_up(why, AT_ONCE * rate, goal, plan)
     to = advised(optimizer, rate, to, at_once)
     side = "Lower" if rate is None or to < rate else "Raise"
     return Remedy(
@@ -40,6 +50,26 @@ def scale_learning_rate(factor, why):
         why,
         action="set_learning_rate",
         arguments={"factor": float(factor)},
+    )
+
+
+def warm_up(why, rate, to, plan=None):
+    """Return the change that lets the learning rate rise, and stay there.
+
+    Args:
+        why: Str. The reason.
+        rate: Float. Where it begins.
+        to: Float. Where it ends.
+        plan: Int or None. Steps of the run, where they are known.
+    """
+    steps = int(min(max((plan or 0) // 10, _WARM_UP), 10 * _WARM_UP))
+    rate, to = float(f"{rate:.2g}"), float(f"{to:.2g}")
+    return Remedy(
+        f"Let the learning rate rise from {number(rate)} to {number(to)} in "
+        f"{steps} steps",
+        why,
+        action="warm_up",
+        arguments={"rate": rate, "to": to, "steps": steps},
     )
 
 
@@ -163,7 +193,11 @@ def change_rate(trace, factor, why, at_once=AT_ONCE):
     if rate is None:
         return scale_learning_rate(factor, why)
     return learning_rate(
-        facts_with_rate(trace.run), why, rate * factor, at_once
+        facts_with_rate(trace.run),
+        why,
+        rate * factor,
+        at_once,
+        planned_steps(trace),
     )
 
 
@@ -258,7 +292,8 @@ def for_update_ratio(run, factor):
         change = scale_learning_rate(
             1 / factor, "Steps of about 1e-3 of the weights are usual."
         )
-    change = dataclasses.replace(change, title=f"{side} the learning rate")
+    if change.action == "set_learning_rate":
+        change = dataclasses.replace(change, title=f"{side} the learning rate")
     if name in ("SGD", "Adadelta", "Adagrad"):
         own = adam(
             "Adam's steps have the size of the learning rate, whatever the "

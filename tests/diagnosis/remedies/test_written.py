@@ -12,7 +12,10 @@ from keras_gradguard.diagnosis.remedies.expressions import broken
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.expressions import with_changes
 from keras_gradguard.diagnosis.remedies.fitting import fitted
+from keras_gradguard.diagnosis.remedies.paste import written
 from keras_gradguard.findings.build import before_a_run
+from keras_gradguard.trace.facts import OptimizerFacts
+from keras_gradguard.trace.facts import Output
 from keras_gradguard.trace.run_info import RunInfo
 
 pytestmark = pytest.mark.pure
@@ -179,3 +182,44 @@ def trace_with(schedule):
 )
 def test_a_rate_that_rose_is_known_from_the_steps_before(schedule, step, usual):
     assert risen_by(trace_with(schedule), step) == usual
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "wanted", "goal"),
+    [
+        ("Adam", 1e-6, 3e-4, 3e-4),
+        ("Adam", 1e-6, 1.0, 1e-3),
+        ("SGD", 1e-5, 0.2, 1e-2),
+        ("Adam", 1e-4, 1.0, None),
+        ("Adam", 1e-9, 1.0, None),
+    ],
+)
+def test_a_rate_far_too_low_rises_and_never_tenfold_at_once(
+    name, rate, wanted, goal
+):
+    facts = OptimizerFacts(name, rate)
+    told = training.learning_rate(facts, "", wanted, plan=800)
+    if goal is None:
+        assert told.action == "set_learning_rate"
+        return
+    arguments = {"rate": 10 * rate, "to": goal, "steps": 80}
+    assert told.action == "warm_up"
+    assert told.arguments == pytest.approx(arguments)
+    once = training.learning_rate(facts, "", wanted, at_once=1e4)
+    assert once.action == "set_learning_rate"
+
+
+def test_classes_that_one_batch_lacks_get_a_unit():
+    run = RunInfo(
+        outputs=[
+            Output("net/out", "Dense", 1, "sigmoid", "binary_crossentropy")
+        ]
+    )
+    told = model.output(
+        run.outputs[0],
+        "",
+        units=4,
+        activation="softmax",
+        loss="sparse_categorical_crossentropy",
+    )
+    assert "max(4, int(np.max(y)) + 1)" in written(run, told).code

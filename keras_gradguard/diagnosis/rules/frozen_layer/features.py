@@ -10,6 +10,7 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
 from keras_gradguard.diagnosis.remedies.code import compile_with
+from keras_gradguard.diagnosis.remedies.code import draw_anew
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import DULL
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import FAINT
 from keras_gradguard.findings.build import in_a_run
@@ -88,7 +89,13 @@ def dull_features(trace):
             Remedy(
                 "Let these layers learn",
                 "Their weights then fit the task. Or load trained ones.",
-                f"model.trainable = True\n{compile_with(trace.run)}",
+                _learning(trace.run, front if varies == 0 else []),
             )
         ],
     )
+
+
+def _learning(run, dead):
+    """Return code that lets all layers learn; the dead ones are drawn anew."""
+    drawn = f"{draw_anew(run, dead, 'GlorotUniform')}\n" if dead else ""
+    return f"model.trainable = True\n{drawn}{compile_with(run)}"

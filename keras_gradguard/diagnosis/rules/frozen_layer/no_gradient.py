@@ -13,7 +13,7 @@ from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.expressions import expression
-from keras_gradguard.diagnosis.remedies.losses import usual_loss
+from keras_gradguard.diagnosis.remedies.losses import by_usual_loss
 from keras_gradguard.diagnosis.remedies.own_code import connect
 from keras_gradguard.diagnosis.remedies.own_code import pass_through
 from keras_gradguard.diagnosis.remedies.own_code import start_at_one
@@ -94,11 +94,12 @@ def for_no_slope(run, facts):
         facts: `DataFacts`, or None if nothing is known of the data.
     """
     found = [
-        Remedy(
+        by_usual_loss(
+            run,
             "Compute the loss from the outputs themselves",
             "A step has no slope: round, argmax, casts and comparisons belong "
             "into metrics.",
-            usual_loss(run, facts),
+            facts,
         ),
         pass_through(run, []),
     ]

@@ -128,6 +128,30 @@ def _beyond(start, tell):
     )
 
 
+def ended(run, tell):
+    """Judge a run that ended at once at an index that no table has a row for.
+
+    Args:
+        run: `RunInfo` of the run.
+        tell: Callable that makes a finding, as `Rule.at_start`.
+    """
+    tables = {
+        path: info["input_dim"]
+        for path, info in run.layers.items()
+        if isinstance(info.get("input_dim"), int)
+    }
+    named = names([f"{path} (rows 0 to {n - 1})" for path, n in tables.items()])
+    which = "the table" if len(tables) == 1 else "one of the tables"
+    return tell(
+        "critical",
+        list(tables),
+        {"kind": "index"},
+        "The first step ended with an error: an index lies outside of "
+        f"{which} {named}.",
+        for_nonfinite(run, list(tables), "index"),
+    )
+
+
 def _in_layer(start, tell, layer):
     values = layer.output
     part = float((~np.isfinite(values)).mean())

@@ -5,6 +5,9 @@ import numpy as np
 from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.ended import index_beyond
+from keras_gradguard.diagnosis.evidence.harm import began
+from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.logged import logged_loss
 from keras_gradguard.diagnosis.evidence.origin import OF_THE_LOSS
@@ -48,6 +51,9 @@ class NonfiniteGradient(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
+        if index_beyond(trace):
+            told = at_start.ended(trace.run, self.at_start)
+            return [dated(trace, told, began(trace), began(trace))]
         gone = gone_records(trace)
         if not gone.any():
             return self._loss_alone(trace)

@@ -7,11 +7,14 @@ takes the output as well, and returns a finding or None.
 
 import numpy as np
 
+from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.ended import label_beyond
 from keras_gradguard.diagnosis.evidence.ended import outside_of_probabilities
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
+from keras_gradguard.diagnosis.rules.output_mismatch.pairing import CATEGORICAL
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BELOW
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
@@ -98,7 +101,10 @@ def divergence_below_zero(trace, output):
 
 
 def ended_outside(trace, output):
-    """Judge whether the first step stopped at targets outside of 0 to 1."""
+    """Judge whether the first step stopped at targets that do not fit."""
+    label = label_beyond(trace)
+    if label is not None and label >= 0 and output.loss_name in CATEGORICAL:
+        return _beyond(output, label)
     if output.loss_name not in BINARY or not outside_of_probabilities(trace):
         return None
     return mismatch(
@@ -119,6 +125,29 @@ def ended_outside(trace, output):
                 "import keras_gradguard as kgg\nprint(kgg.check(model, x, y))",
             ),
         ],
+    )
+
+
+def _beyond(output, label):
+    units = f": it has {count(output.units, 'unit')}" if output.units else ""
+    return mismatch(
+        output,
+        "too_few_units",
+        f"no unit of the output is for the label {label}{units}. That ended "
+        "the first step with an error.",
+        [
+            changes.output(
+                output,
+                f"One of the labels is {label}, and classes count from 0.",
+                units=label + 1,
+            ),
+            Remedy(
+                "Count the classes from 0",
+                "Labels that begin at 1 leave the first unit without a class.",
+                "y = y - y.min()",
+            ),
+        ],
+        target_classes=label + 1,
     )
 
 

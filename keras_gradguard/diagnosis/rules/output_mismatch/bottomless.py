@@ -10,7 +10,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.stretches import Progress
-from keras_gradguard.diagnosis.remedies.losses import usual_loss
+from keras_gradguard.diagnosis.remedies.losses import by_usual_loss
 from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
     for_numbers,
 )
@@ -22,7 +22,6 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FASTER
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import PATIENCE
-from keras_gradguard.findings.remedy import Remedy
 
 
 def bottomless(trace, output):
@@ -80,10 +79,11 @@ def _with_floor(trace, output):
     """Return the remedy of a loss that has a lowest value."""
     facts = facts_of(trace)
     if output.loss_name is None and output.activation == "softmax":
-        return Remedy(
+        return by_usual_loss(
+            trace.run,
             "Train by Keras's own loss",
             "It ends at 0. Where the sign of yours is turned, mend that.",
-            usual_loss(trace.run, facts),
+            facts,
         )
     return for_numbers(
         output,

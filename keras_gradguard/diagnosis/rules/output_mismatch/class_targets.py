@@ -4,10 +4,10 @@ from keras_gradguard._text import count
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import EPSILON
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import LARGE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
-    MANY_CLASSES,
+    FEW_CLASSES,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import LARGE
 from keras_gradguard.trace.facts import columns_of
 from keras_gradguard.trace.facts import known
 from keras_gradguard.trace.facts import rms
@@ -129,17 +129,15 @@ def judge_binary(output, data):
                 loss="sparse_categorical_crossentropy",
             )
         )
-    if not remedies or (classes or 0) > MANY_CLASSES:
-        # So many whole numbers are counts or prices rather than classes.
-        remedies.insert(
-            0,
-            for_numbers(
-                output,
-                data,
-                "Numbers of any size are predicted without an activation.",
-                loss="mean_squared_error",
-            ),
-        )
+    # So many whole numbers are counts or prices rather than classes.
+    counts = not remedies or (classes or 0) > FEW_CLASSES
+    why = "Numbers of any size are predicted without an activation."
+    if not counts:
+        why = f"If they are counts and no classes: {why[0].lower()}{why[1:]}"
+    remedies.insert(
+        0 if counts else 1,
+        for_numbers(output, data, why, loss="mean_squared_error"),
+    )
     remedies.append(
         model.words(
             "Scale the targets to 0 to 1",

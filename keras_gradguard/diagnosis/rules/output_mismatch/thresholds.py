@@ -12,6 +12,9 @@ MANY = 1.5
 EPSILON = 1e-3
 # From here on a network has far to go until it gives such numbers.
 LARGE = 10.0
+# So many under a loss for yes and no may be classes; of more, one batch seldom
+# has all, and most are counts.
+FEW_CLASSES = 10
 # Whole numbers beyond are counts more often than classes.
 MANY_CLASSES = 20
 # Epochs in a row with an accuracy below this, of classes told by their numbers.

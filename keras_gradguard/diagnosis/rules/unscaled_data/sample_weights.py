@@ -68,7 +68,8 @@ def heavy_weights(trace):
                     "Train without weights, or with smaller ones",
                     "A class weighs `samples / (classes * samples of it)` "
                     "where all classes are to count alike.",
-                    f"model.fit(x, y, epochs={epochs})",
+                    f"model.fit(x, y, epochs={epochs})"
+                    "  # without class_weight and sample_weight",
                 )
             ],
         )
