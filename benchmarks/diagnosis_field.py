@@ -38,6 +38,7 @@ from detection import kept_ninth
 from detection import kept_seventh
 from detection import kept_sick
 from detection import kept_sixth
+from detection import kept_tenth
 from detection import kept_third
 from detection import tutorial_images  # noqa: F401  it fills the set, too
 from detection import tutorial_own
@@ -58,6 +59,8 @@ def drawn(name):
     mine = list(kept_sick.ONLY.get(name, _BACKENDS))
     if name in kept_ninth.SICK or name in kept_ninth.HEALTHY:
         mine += ["torch"] * ("torch" in mine)
+    if name in kept_tenth.SICK or name in kept_tenth.HEALTHY:
+        mine += 2 * ["torch"] * ("torch" in mine)
     return random.Random(name).choice(sorted(mine))
 
 
@@ -222,7 +225,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    kept = [str(number) for number in range(1, 13)]
+    kept = [str(number) for number in range(1, 14)]
     parser.add_argument("--kept", choices=kept)
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
@@ -247,6 +250,7 @@ def main():
         "10": ({}, broad_own.HEALTHY),
         "11": (kept_eighth.SICK, kept_eighth.HEALTHY),
         "12": (kept_ninth.SICK, kept_ninth.HEALTHY),
+        "13": (kept_tenth.SICK, kept_tenth.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]

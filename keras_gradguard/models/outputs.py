@@ -250,12 +250,25 @@ def _loss_facts(loss):
         return {
             "loss": loss_name(kind) if ours and axis == -1 else None,
             "from_logits": bool(getattr(loss, "from_logits", False)),
+            **_shape_of(vars(loss), ours),
         }
     name = getattr(loss, "__name__", None)
     ours = getattr(keras.losses, str(name), None) is loss
     return {
         "loss": name if ours and keywords.get("axis", -1) == -1 else None,
         "from_logits": bool(keywords.get("from_logits", False)),
+        **_shape_of(keywords, ours),
+    }
+
+
+def _shape_of(given, ours):
+    """Return `smoothing` and `gamma` of an `Output`, where they are given."""
+    named = {"smoothing": "label_smoothing", "gamma": "gamma"}
+    values = {new: given.get(old) for new, old in named.items()}
+    return {
+        new: float(value)
+        for new, value in values.items()
+        if ours and isinstance(value, int | float)
     }
 
 

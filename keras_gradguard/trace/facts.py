@@ -113,6 +113,8 @@ class Output:
         behind: Path of a dropout or a normalization that comes last, behind
             the activation, or "".
         behind_kind: Class name of that layer.
+        smoothing: By how much the loss smooths labels.
+        gamma: How much the loss focuses on what is wrong, 0 for most losses.
     """
 
     layer: str = ""
@@ -126,6 +128,8 @@ class Output:
     activation_layer: str = ""
     behind: str = ""
     behind_kind: str = ""
+    smoothing: float = 0.0
+    gamma: float = 0.0
 
     @property
     def loss_name(self):

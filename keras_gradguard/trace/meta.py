@@ -86,6 +86,8 @@ _SCHEMA = {
             "offset": _number,
             "behind": is_text,
             "behind_kind": is_text,
+            "smoothing": _number,
+            "gamma": _number,
         }
     ],
     "not_recorded": is_text,

@@ -84,6 +84,48 @@ def most_of(trace, weighted=False):
     return math.nan
 
 
+def least_of(trace):
+    """Return the least that the first measured batch's loss may have been.
+
+    Each sample weighs 1 then. The mean square of `a - b` is at least the square
+    of the difference of their means. A crossentropy is at least that of the
+    surest output, were it right each time.
+
+    Args:
+        trace: `Trace`.
+
+    Returns:
+        Float; NaN where the loss is none of these, or the batch was not
+        measured.
+    """
+    run = trace.run
+    output, weight = run.output, run.loss_weight
+    if output is None or weight is None or not len(trace.activation_steps):
+        return math.nan
+    low, high, mean, std, target_mean, target_std = (
+        float(trace.data(name)[0])
+        for name in (
+            "output_min",
+            "output_max",
+            "output_mean",
+            "output_std",
+            "target_mean",
+            "target_std",
+        )
+    )
+    if output.loss_name == "mean_squared_error":
+        apart = (std - target_std) ** 2 + (mean - target_mean) ** 2
+        return weight * apart
+    if output.from_logits:
+        return math.nan
+    if output.loss_name == "binary_crossentropy":
+        sure = max(high, 1 - low)
+        return -weight * math.log(sure) if 0 < sure < 1 else math.nan
+    if output.loss_name in _OF_CLASSES:
+        return -weight * math.log(high) if 0 < high < 1 else math.nan
+    return math.nan
+
+
 def _most_of_probabilities(low, high, mean, std):
     """Return the most that a binary crossentropy of outputs may be.
 

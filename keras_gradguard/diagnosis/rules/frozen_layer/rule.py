@@ -23,6 +23,7 @@ from keras_gradguard.diagnosis.rules.frozen_layer import few_rows
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.frozen_layer import nothing_trains
 from keras_gradguard.diagnosis.rules.frozen_layer import one_number
+from keras_gradguard.diagnosis.rules.frozen_layer.alone import row_alone
 from keras_gradguard.diagnosis.rules.frozen_layer.attention import (
     scores_cut_off,
 )
@@ -68,6 +69,9 @@ class FrozenLayer(Rule):
       does not learn.
     * Loss and gradients are exactly zero at once, though the outputs are not
       the targets: no sample counts.
+    * Batches hold one row each, and a loss of one's own is zero with all its
+      gradients from the first record on, though offsets of zero show that
+      nothing was learnt: it compares rows.
     * It is zero in some layers for 4 % of the plan, 16 to 100 records. The
       layers behind get a whole one: these are cut off from the loss.
     * A layer with a kernel gets a gradient of exactly zero for 100 records,
@@ -113,6 +117,7 @@ class FrozenLayer(Rule):
             or (one_number.in_run(trace) if len(trace.steps) else None)
             or (only_offsets(trace) if len(trace.steps) else None)
             or nothing_counts(trace)
+            or row_alone(trace)
             or no_gradient.of_all(trace)
             or no_gradient.of_some(trace)
             or few_rows.of_two_rows(trace)

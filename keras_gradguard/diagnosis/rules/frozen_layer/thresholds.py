@@ -56,3 +56,13 @@ SCORES, LITTLE = 1e-6, 0.05
 # nothing_counts
 # Probabilities of less leave a loss that is not 0.
 SURE = 0.999
+
+
+# Batches of one row whose loss and gradients are no more than that in so few
+# and so many records, where offsets are no more than that at the first one.
+ALONE: dict[str, Any] = {
+    "records": (16, 100),
+    "zero": 1e-6,
+    "slope": 1e-5,
+    "offset": 1e-4,
+}

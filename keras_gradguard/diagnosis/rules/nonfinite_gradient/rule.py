@@ -18,7 +18,9 @@ from keras_gradguard.diagnosis.evidence.stretches import growth_before
 from keras_gradguard.diagnosis.evidence.stretches import layers_with_gradient
 from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
 from keras_gradguard.diagnosis.rules.nonfinite_gradient import at_start
+from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import EPOCHS
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import GROWTH
+from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import OFTEN
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import (
     SKIPPED_IN_A_ROW,
 )
@@ -41,7 +43,8 @@ class NonfiniteGradient(Rule):
     layer whose outputs are not finite. Where the outputs are finite and the
     loss is not, it is the loss function; where the loss is finite, its slope.
     Else layers are named in the order of the way back. A loss that is NaN all
-    along, beside finite gradients, is reported at the end of an epoch.
+    along, beside finite gradients, is reported at the end of an epoch. One that
+    is so in a tenth of the steps is reported after two such epochs.
     """
 
     id = "nonfinite_gradient"
@@ -68,6 +71,9 @@ class NonfiniteGradient(Rule):
         loss = trace.extra.get("loss")
         bad = np.isnan(per_epoch)
         known = loss is not None and np.isfinite(loss).any()
+        part = _share_gone(loss) if known else 1.0
+        if part >= OFTEN and bad.sum() >= EPOCHS:
+            known = False
         ends = [trace.data(f"output_{end}") for end in ("min", "max")]
         if (
             known
@@ -76,7 +82,9 @@ class NonfiniteGradient(Rule):
             or not all(np.isfinite(e).any() for e in ends)
         ):
             return []
-        step = int(trace.epoch_steps[np.argmax(bad)])
+        at = np.flatnonzero(bad)[0 if part == 1 else EPOCHS - 1]
+        step = int(trace.epoch_steps[at])
+        often = "" if part == 1 else f" in {number(100 * part)} % of the steps"
         return [
             in_a_run(
                 trace,
@@ -89,6 +97,7 @@ class NonfiniteGradient(Rule):
                     "kind": "NaN",
                     "origin": "loss",
                     "loss_nonfinite": True,
+                    "share": part,
                     "threshold": "one epoch",
                     "window": {
                         "first_step": int(trace.steps[0]),
@@ -96,7 +105,8 @@ class NonfiniteGradient(Rule):
                     },
                 },
                 message=(
-                    "The loss is NaN, though outputs and gradients are finite. "
+                    f"The loss is NaN{often}, though outputs and gradients are "
+                    "finite. "
                     f"{OF_THE_LOSS}. Zero times a logarithm of zero does so, "
                     "too. No callback can follow such a loss."
                 ),
@@ -207,6 +217,11 @@ class NonfiniteGradient(Rule):
     def check_start(self, start):
         """Find NaN or infinity in the data, the first gradient, the loss."""
         return at_start.judge(start, self.at_start)
+
+
+def _share_gone(loss):
+    """Return how many of the losses are not finite, since the first record."""
+    return float((~np.isfinite(loss)).mean())
 
 
 def _first_run(mask, length):

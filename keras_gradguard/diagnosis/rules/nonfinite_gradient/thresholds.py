@@ -5,3 +5,6 @@
 SKIPPED_IN_A_ROW = 30
 # What counts as growth on the way to the first non-finite gradient.
 GROWTH = 100.0
+# A loss of a tenth of the steps that is not finite beside finite gradients, in
+# epochs whose own loss is NaN.
+OFTEN, EPOCHS = 0.1, 2

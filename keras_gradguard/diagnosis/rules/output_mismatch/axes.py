@@ -11,6 +11,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.pairing import (
     judge_pairing,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.diagnosis.rules.output_mismatch.shape import judge_shape
 
 
 def judge_configuration(output):
@@ -19,7 +20,7 @@ def judge_configuration(output):
     * A softmax over the positions of a sequence or an image, for a loss that
       takes the classes along the last axis.
     * A cosine of one number, which is its sign.
-    * What `judge_pairing` finds.
+    * What `judge_pairing` finds, and `judge_shape`.
     * A dropout or a normalization behind the probabilities.
 
     Args:
@@ -33,7 +34,7 @@ def judge_configuration(output):
         return [_over_positions(output)]
     if loss == "cosine_similarity" and output.units == 1:
         return [_cosine_of_one(output)]
-    found = judge_pairing(output)
+    found = judge_pairing(output) or judge_shape(output)
     probable = loss in (*CATEGORICAL, *BINARY) and not output.from_logits
     if not found and output.behind and probable:
         return [_changed_behind(output)]

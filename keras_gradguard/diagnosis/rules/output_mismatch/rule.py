@@ -52,6 +52,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     judge_targets,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MANY
+from keras_gradguard.diagnosis.rules.output_mismatch.uncounted import uncounted
 from keras_gradguard.diagnosis.rules.output_mismatch.unrelated import unrelated
 from keras_gradguard.diagnosis.rules.rule import Rule
 
@@ -71,6 +72,8 @@ _HOPELESS = (
     "negative_targets",
     "dropped_output",
     "percentage_of_zero",
+    "smoothed_away",
+    "focused_away",
 )
 _OF_THE_COURSE = (
     divergence_below_zero,
@@ -78,6 +81,7 @@ _OF_THE_COURSE = (
     bottomless,
     labels.one_label,
     learnt.rare_class,
+    uncounted,
     same_inputs,
     mixed_rows,
     sorted_rows,
@@ -95,13 +99,14 @@ class OutputMismatch(Rule):
     The configuration of the last layer and of the loss is judged before the
     first step, the range of the targets with the first batch. What no training
     makes up for (a softmax over one unit, labels outside the classes) is
-    reported at once. The rest (ReLU before a crossentropy, targets that the
-    activation cannot reach) waits until the run has had 30 records and has not
-    learnt. Or it stalls after 100 without having learnt a good part, or its
-    loss is not finite. A shorter run is judged at its planned end. Of models
-    with several outputs it is only judged whether the loss is below 0, where
-    none of its parts can be. Where torch stops the first step since targets
-    are no probabilities, that is said.
+    reported at once. So are a smoothing of labels of 1 and a focal loss that
+    leaves a guess a millionth. The rest (ReLU before a crossentropy,
+    targets that the activation cannot reach) waits until the run has had 30
+    records and has not learnt. Or it stalls after 100 without having learnt a
+    good part, or its loss is not finite. A shorter run is judged at its planned
+    end. Of models with several outputs it is only judged whether the loss is
+    below 0, where none of its parts can be. Where torch stops the first step
+    since targets are no probabilities, that is said.
 
     The course of the run shows more:
 
@@ -113,6 +118,8 @@ class OutputMismatch(Rule):
     * targets of classes that are all the same;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
       where samples are weighted, 20 %;
+    * a weighted loss of next to nothing, though outputs deny a class that
+      many targets belong to: that class weighs nothing;
     * batches that all hold the same inputs, with other targets each time;
     * rows of a batch that all get the same outputs, to the last digits, though
       the gradient reaches the first layer: something mixes them;

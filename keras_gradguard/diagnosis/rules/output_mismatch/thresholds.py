@@ -140,3 +140,9 @@ YOUNG, OF_SCORE, WORSE = 6, 0.5, 1.3
 # below_zero
 # A divergence of shares is 0 at least, but for rounding.
 BELOW = 0.02
+# A smoothing that leaves nothing of labels; the share of the loss of a guess
+# that a focal loss leaves, from where on it counts for nothing.
+SHAPED = {"smoothing": 0.99, "left": 1e-6}
+# Losses that are less than this of what outputs and targets cost at least,
+# where the first was more than that of it, in so many measurements in a row.
+UNCOUNTED = {"left": 0.02, "first": 0.2, "measured": 3}

@@ -116,7 +116,7 @@ class UnscaledData(Rule):
             shape=trace.run.data.input_shape,
         )
         of_inputs = of_inputs or columns_apart(trace, facts)
-        if not _always_one_number(trace):
+        if not _always_one_number(trace) or _behind_a_table(trace.run):
             of_inputs = [
                 f for f in of_inputs if f.evidence["kind"] != "constant"
             ]
@@ -243,3 +243,17 @@ def _plain_at(trace, finding):
 def _without_actions(finding):
     """Several inputs: nothing says which of them to change."""
     return dataclasses.replace(finding, remedies=[changes.normalize_each()])
+
+
+def _behind_a_table(run):
+    """Whether what was measured comes out of an embedding.
+
+    All zeros are not the data's then: something in between makes them.
+    """
+    front = run.data.input_layer
+    for path, info in run.layers.items():
+        if path == front:
+            return False
+        if info.get("class") == "Embedding":
+            return True
+    return False

@@ -33,6 +33,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.first_steps import (
 )
 from keras_gradguard.diagnosis.rules.update_ratio.first_steps import too_wide
 from keras_gradguard.diagnosis.rules.update_ratio.half import half_precision
+from keras_gradguard.diagnosis.rules.update_ratio.light import light_weights
 from keras_gradguard.diagnosis.rules.update_ratio.never_updated import (
     never_updated,
 )
@@ -65,6 +66,7 @@ _OF_THE_COURSE = (
     lost_again,
     one_side_won,
     outvoted,
+    light_weights,
 )
 
 
@@ -89,7 +91,7 @@ class UpdateRatio(Rule):
     * all planned updates, if they went in one direction, would move the
       weights by less than 0.15 of their size. The limit is 0.015, if the
       steps have grown since the start, as with momentum. This is reported
-      after 2 % of the plan and 20 steps, unless the steps grow, as in a
+      after 2 % of the plan and 16 steps, unless the steps grow, as in a
       warm-up; after 10 steps where it is a hundredth of that under Adam and
       its like;
     * a penalty or a weight decay under which the weights shrank to a third,
@@ -106,6 +108,8 @@ class UpdateRatio(Rule):
       does not fall, while others' does;
     * one of two networks that train each other has won, by the logs of their
       losses;
+    * weights of samples that average less than 0.02, by the first losses, where
+      plain steps go nowhere;
     * averages of the weights that are put in their place so soon that they
       hold less than a twentieth of what was learnt since.
 

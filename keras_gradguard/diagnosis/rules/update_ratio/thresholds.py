@@ -113,7 +113,7 @@ REACH = {
     "hopeless": 0.015,
     "sure": 0.0015,
     "of_plan": 0.02,
-    "steps": 20,
+    "steps": 16,
     "sure_steps": 10,
     "planned": 200,
 }
@@ -156,4 +156,14 @@ HELD: dict[str, Any] = {
     "steps": 2,
     "fallen": 0.1,
     "wait": (0.05, 20, 100),
+}
+
+# Weights of samples that average so little by the first records, where all
+# planned steps together would move the weights by less than this; share of the
+# plan, fewest and most steps to wait.
+LIGHT: dict[str, Any] = {
+    "mean": 0.02,
+    "records": 5,
+    "reach": 0.1,
+    "wait": (0.02, 16, 100),
 }
