@@ -272,6 +272,7 @@ class GradientMonitor(WatchingCallback):
         self._records = self._logged = 0
         self._measured_at = 0
         self._planned: dict = {}
+        self._epoch_ends = self._put_off = False
         self._raise: Any = None
         # `watch` puts its recording here.
         self._loop: Any = None
@@ -293,6 +294,7 @@ class GradientMonitor(WatchingCallback):
         self._rows = None
         self._activity = Activity()
         self._records, self._measured_at, self._logged = 0, 0, 0
+        self._epoch_ends = self._put_off = False
         self._raise = None
         if recording is None:
             recording = recording_of(model, self.update_freq)
@@ -387,7 +389,11 @@ class GradientMonitor(WatchingCallback):
             block.grad_norm[:, block.has_gradient]
         ).all()
         due = self._judged.is_due(self._records, int(block.steps[-1]))
-        if due or (nonfinite and not self.findings):
+        if nonfinite and not self.findings:
+            self._judge()
+        elif due and (self._epoch_ends or 0 < self._plan <= self._records):
+            self._put_off = True
+        elif due:
             self._judge()
 
     def on_measurement(self, measurement: Any) -> None:
@@ -485,6 +491,13 @@ class GradientMonitor(WatchingCallback):
     # Inside
 
     @property
+    def _plan(self) -> int:
+        """Batches of the whole fit, 0 where that is not known."""
+        return (self.params.get("epochs") or 0) * (
+            self.params.get("steps") or 0
+        )
+
+    @property
     def _judged_trace(self) -> Trace:
         return self.trace if self._whole is None else self._whole
 
@@ -502,9 +515,7 @@ class GradientMonitor(WatchingCallback):
     def _new_judge(self) -> Judge:
         """A judge who looks early where few steps are planned."""
         low, high = _FIRST_LOOK
-        plan = (self.params.get("epochs") or 0) * (
-            self.params.get("steps") or 0
-        )
+        plan = self._plan
         look = min(high, max(low, int(_OF_PLAN * plan))) if plan else high
         early = max(_EARLY_RECORDS, int(_EARLY * plan))
         looks, sure = self._looks(), self._looks(_SURE_SHARES)
@@ -564,11 +575,16 @@ class GradientMonitor(WatchingCallback):
         self, epoch: int, logs: dict[str, Any] | None, metrics: Any
     ) -> None:
         self._activity.end_epoch()
+        planned = self.params.get("epochs") or 0
         due = (
             not len(self.trace.epochs)
-            or epoch + 1 >= (self.params.get("epochs") or 0)
+            or epoch + 1 >= planned
             or self._watch.executions - self._measured_at >= _SHORT_EPOCH
         )
+        # Behind the last epoch one look serves, with the logs: what else the
+        # end of the fit would add is there.
+        is_last = 0 < planned <= epoch + 1
+        self._epoch_ends = is_last
         if due or metrics:
             self._watch.recording.flush()
             self._watch.check_records()
@@ -578,8 +594,10 @@ class GradientMonitor(WatchingCallback):
             self._append_weights(self._watch.step, self._weights.measure())
             self._note_averages()
         self._deliver("on_epoch", self.trace, epoch)
-        if self._judged.is_due(self._records):
-            self._judge()
+        self._epoch_ends, put_off = False, self._put_off
+        if put_off or self._judged.is_due(self._records):
+            self._put_off = False
+            self._judge(is_last)
         if metrics and len(self.trace.variables):
             records, self._logged = self._records - self._logged, self._records
             found = epoch_metrics(self.trace, records, self.findings)

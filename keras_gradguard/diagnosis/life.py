@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.findings.causes import SYMPTOMS
 from keras_gradguard.findings.causes import ranked
 from keras_gradguard.findings.causes import trace_causes
 
@@ -42,11 +43,12 @@ def lived(trace, findings, effects):
 
     What a slow start shows is resolved once the model has learnt a good
     part, at three measurements in a row up to the last, or once most of it is
-    learnt when the run is over. What is critical needs most of it learnt, by
-    the loss and by outputs or a score. What follows from
-    another finding and needs no telling is withdrawn. A finding is confirmed
-    where it holds still after as many steps again as were needed to tell it;
-    a gradient that is not finite needs no second look.
+    learnt when the run is over. A symptom is, too, where the loss has come most
+    of the way from a constant's by then. What is critical needs most of it
+    learnt, by the loss and by outputs or a score. What follows from another
+    finding and needs no telling is withdrawn. A finding is confirmed where it
+    holds still after as many steps again as were needed to tell it; a gradient
+    that is not finite needs no second look.
 
     Args:
         trace: `Trace` of the run.
@@ -133,6 +135,17 @@ def _for_sure(learning):
         return (learning.gain > _MOST) & (scored | followed)
 
 
+def _most_of_the_way(learning):
+    """Return where the loss has come most of the way from a constant's."""
+    with np.errstate(invalid="ignore"):
+        return (
+            (learning.gain > _MOST)
+            & (np.nan_to_num(learning.follows) > _FOLLOWS / 2)
+            & ~learning.shrunk
+            & ~learning.belied
+        )
+
+
 def _is_over(trace):
     """Whether a run has taken the steps that it was to take."""
     plan = planned_steps(trace)
@@ -161,6 +174,11 @@ def _outgrown_at(trace, finding, seen):
         sure = bool(len(later)) and (good & _for_sure(learning))[-1]
         if not soon and sure and _is_over(trace):
             enough = 1  # no more are to come
+    elif finding.rule in SYMPTOMS and len(later) and _is_over(trace):
+        # Its loss is all that a symptom tells of.
+        fell = _most_of_the_way(learning)
+        if fell[-1]:
+            good, enough = good | fell, 1
     if len(later) < enough or not good[later[-enough:]].all():
         return None
     bad = np.flatnonzero(~good[later])

@@ -118,6 +118,13 @@ class Judge:
             return self._changes(trace, is_last)
         start = time.monotonic()
         self._looked_at, self._latest = max(records, self._looked_at), latest
+        # What rules share serves what is asked behind them, too.
+        with trace.unchanged():
+            changes = self._look(trace, is_last)
+        self._spent += time.monotonic() - start
+        return changes
+
+    def _look(self, trace, is_last):
         report = diagnose(trace, self._rules)
         self.not_judged = trace.meta["not_judged"] = report.not_judged
         options = options_of(self._rules)
@@ -138,7 +145,6 @@ class Judge:
         if changes[0]:
             trace.remember(self.findings)
         self._plan_second_looks(trace)
-        self._spent += time.monotonic() - start
         return changes
 
     def _changes(self, trace, is_last):

@@ -208,17 +208,27 @@ def _root(rule, rules, begin, effects):
     for cause in sorted(rules, key=lambda rule: (_place(rule), rule)):
         if cause == rule or not _leads(cause, rule, effects):
             continue
-        if rule in _UNITS and not _came_first(cause, rule, begin):
-            continue
-        late = begin[cause] > begin[rule]
-        if rule in _STEPS and cause in _FROM_THE_START and late:
+        if not _came_first(cause, rule, begin, effects):
             continue
         root = _root(cause, rules - {rule}, begin, effects)
         return cause if root is None else root
     return None
 
 
-def _came_first(cause, rule, begin):
+def _came_first(cause, rule, begin, effects):
+    """Whether one that may lead to another began in time to do so."""
+    if rule in _UNITS:
+        return _before_units(cause, rule, begin)
+    if rule in _STEPS and cause in _FROM_THE_START:
+        return begin[cause] <= begin[rule]
+    if not _leads(rule, cause, effects):
+        return True
+    # Either may lead to the other: the one that began first does.
+    ours, theirs = ((begin[n], _place(n), n) for n in (rule, cause))
+    return theirs < ours
+
+
+def _before_units(cause, rule, begin):
     """Whether a cause of dead or saturated units began before them."""
     if cause in _STEPS:
         return begin[cause] < begin[rule]

@@ -64,10 +64,12 @@ class HeadStart:
         output: `Output`, as it is configured.
         facts: `DataFacts` of outputs and targets, None where they are not
             known.
+        alike: Bool. Whether all targets were read, and are the same.
     """
 
     output: Output
     facts: DataFacts | None = None
+    alike: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

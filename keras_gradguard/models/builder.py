@@ -90,7 +90,9 @@ class Builder:
             new = keras.models.clone_model(
                 model,
                 clone_function=self.layer,
-                call_function=self.call if inserts else None,
+                call_function=self.call
+                if inserts or self.plan.replaced
+                else None,
             )
         finally:
             model.compiled = compiled
@@ -150,6 +152,8 @@ class Builder:
         old = next((o for o, n in self.clones.values() if n is new), None)
         if old is None or not isinstance(old, keras.layers.Layer):
             return new(*args, **kwargs)
+        if id(old) in self.plan.replaced:
+            kwargs = _that_it_takes(new, kwargs)
         self.shortcuts[id(old)] = args[0] if args else None
         steps = self.after(old, new)
         result = args
@@ -196,6 +200,22 @@ class Builder:
                         for value in values
                     ]
                 )
+
+
+def _that_it_takes(layer, kwargs):
+    """Return what the call of another layer may be given as well.
+
+    Keras writes down `mask=None` for a softmax, which other layers do not know.
+    """
+    taken = inspect.signature(layer.call).parameters.values()
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in taken):
+        return kwargs
+    known = {p.name for p in taken} | {"training"}
+    return {
+        name: value
+        for name, value in kwargs.items()
+        if name in known or value is not None
+    }
 
 
 def _with_own_arguments(layer, config):

@@ -26,6 +26,8 @@ from keras_gradguard.presets.inspection.inspect import inspect_initialization
 from keras_gradguard.trace.facts import Output
 from keras_gradguard.trace.through_time import one_of
 
+# Fewer targets may be alike by chance.
+_MANY = 64
 _L = keras.layers
 _OWN = (
     "The loss is the model's own: its gradients were judged, and not which "
@@ -236,9 +238,16 @@ def _heads(model, data, signals, outputs):
         HeadStart(
             head,
             None if target is None else samples.target_facts(target, output),
+            not data.batches and _alike(target),
         )
         for head, target, output in zip(heads, targets, outputs, strict=True)
     ]
+
+
+def _alike(y):
+    """Whether there are many targets, and all of them the same."""
+    known = y is not None and samples.numbers(y) and len(y) >= _MANY
+    return bool(known and (y == y[:1]).all())
 
 
 def _inputs(model, signals, data):

@@ -265,16 +265,20 @@ def _fitting(kind, values):
 _hints = functools.cache(typing.get_type_hints)
 
 
+@functools.cache
+def _accepted(wanted):
+    """Return the classes of an annotation. What has others is read by hand."""
+    union = isinstance(wanted, types.UnionType)
+    parts = typing.get_args(wanted) if union else (wanted,)
+    kinds = tuple(part for part in parts if isinstance(part, type))
+    return (*kinds, int) if float in kinds else kinds
+
+
 def _is_a(value, wanted):
-    if isinstance(wanted, types.UnionType):
-        return any(_is_a(value, part) for part in typing.get_args(wanted))
-    if not isinstance(wanted, type):
-        return False  # read by hand
-    if isinstance(value, bool) and wanted is not bool:
-        return False
-    if wanted is float:
-        return isinstance(value, int | float)
-    return isinstance(value, wanted)
+    kinds = _accepted(wanted)
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, kinds)
 
 
 def _dicts(values):

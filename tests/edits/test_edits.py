@@ -239,6 +239,16 @@ def test_a_plain_recurrent_layer_is_exchanged(kind):
     np.testing.assert_allclose(values @ values.T, np.eye(4), atol=1e-5)
 
 
+def test_a_softmax_in_a_graph_gives_way_to_what_takes_no_mask():
+    start = keras.Input((8,))
+    scores = layers.Softmax(name="answer")(layers.Dense(3)(start))
+    model = kgg.replace_layers(
+        keras.Model(start, scores), layers.Activation("tanh", name="answer")
+    )
+    assert model.layers[-1].activation is keras.activations.tanh
+    assert (keras.ops.convert_to_numpy(model(X)) < 0).any()
+
+
 def test_functional_models_too():
     inputs = keras.Input((8,))
     h = layers.Dense(8, "relu", name="h")(inputs)

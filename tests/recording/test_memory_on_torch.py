@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="about torch's tensors"
 )
 STEPS, BATCH = 4, 64
-# Bytes. A piece has 128 KiB of float32; what is watched here, 512 or more.
+# Bytes. A piece has 256 KiB of float32; what is watched here, 512 or more.
 LARGE = 400_000
 
 

@@ -79,10 +79,13 @@ def _in_order(parts, places):
 def _rows_of(tensors):
     """Tensors in rows of one length, each begins a row; how many each takes."""
     counts = [-(-t.size // _ROW) for t in tensors]
-    pieces = [
-        ops.pad(_flat(tensor), [[0, rows * _ROW - tensor.size]])
-        for tensor, rows in zip(tensors, counts, strict=True)
-    ]
+    pieces = []
+    for tensor, rows in zip(tensors, counts, strict=True):
+        pieces.append(_flat(tensor))
+        missing = rows * _ROW - tensor.size
+        if missing:
+            # Not `pad`, which is a kernel for each tensor.
+            pieces.append(ops.zeros((missing,), "float32"))
     return ops.reshape(ops.concatenate(pieces, axis=0), (-1, _ROW)), counts
 
 

@@ -7,7 +7,7 @@ SMALLEST = 1 << 16
 # Of the smallest elsewhere, where each piece costs a few kernels.
 _SMALLEST_AWAY = 1 << 18
 # Entries of a piece of which several copies stand side by side.
-_CACHED = 1 << 15
+_CACHED = 1 << 16
 # A piece takes less than a hundredth of what it is a piece of.
 _SHARE = 1 << 7
 

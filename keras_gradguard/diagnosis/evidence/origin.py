@@ -26,7 +26,8 @@ class Origin:
 
     Attributes:
         clue: Str. `"index"`, `"data"`, `"loss"`, `"slope"`, `"output"`,
-            `"weights"`, `"batch"` (its data or the loss) or `"unknown"`.
+            `"weights"`, `"huge"`, `"batch"` (its data or the loss) or
+            `"unknown"`.
         what: Str. It in words.
         layers: List of str. Layers that lead, [] where nothing tells.
         unless_grown: Str. What else to say, where the gradient has not
@@ -79,7 +80,7 @@ def origin_of(trace, at, weights_gone):
         return Origin("slope", what, [])
     if seen is not None and _finite(trace, "output", seen):
         if _largest(trace, seen) > SQUARED:
-            return Origin("unknown", "the loss overflows: outputs are huge", [])
+            return Origin("huge", "the loss overflows: outputs are huge", [])
         state = "infinite" if np.isinf(measured) else "NaN"
         what = f"the outputs are finite, the loss is {state}. {OF_THE_LOSS}"
         return Origin("loss", what, [])

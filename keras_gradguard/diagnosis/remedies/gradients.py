@@ -85,7 +85,8 @@ def for_exploding(run, layers, facts=None):
         # Sums of many branches grow however each of them starts.
         weights.reverse()
     first, second = (steps, weights) if large else (weights, steps)
-    return [*_rescaled(run, facts), *first, *second, *_unseen(facts)]
+    found = [*_rescaled(run, facts), *model.without_exponential(run)]
+    return [*found, *first, *second, *_unseen(facts)]
 
 
 def _unseen(facts):
@@ -173,8 +174,8 @@ def for_nonfinite(run, layers, clue, top=0, facts=None, capsule=None):
         run: `RunInfo` of the run or the model.
         layers: List of str. Layers whose gradient was not finite.
         clue: Str. `"growth"`, `"data"`, `"overflow"`, `"index"`, `"loss"`,
-            `"slope"`, `"batch"`, `"output"`, `"weights"`, `"layer"` or
-            `"unknown"`.
+            `"slope"`, `"batch"`, `"output"`, `"weights"`, `"layer"`,
+            `"huge"` or `"unknown"`.
         top: Int. The largest index that was looked up, where one is known.
         facts: `DataFacts`, or None if nothing is known of the data.
         capsule: Bool. Whether the run kept a capsule, None outside of one.
@@ -224,6 +225,8 @@ def _for_nonfinite(run, layers, clue, top, facts):
     )
     if clue == "growth":
         return [*for_exploding(run, layers), skip]
+    if clue == "huge":
+        return [*for_exploding(run, layers, facts), skip]
     if clue == "overflow":
         half = Remedy(
             "Compute in bfloat16 or float32",

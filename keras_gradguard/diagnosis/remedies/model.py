@@ -55,6 +55,24 @@ def _what(units, activation):
     return " and ".join(what)
 
 
+def without_exponential(run):
+    """Return the change of an output that is an exponential, else none.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+
+    Returns:
+        List of `Remedy`, at most one.
+    """
+    if run.output is None or run.output.activation != "exponential":
+        return []
+    why = (
+        "It is as little below 0, and grows by as much as what comes in: an "
+        "exponential makes a number of 22 digits of 50."
+    )
+    return [output(run.output, why, activation="softplus")]
+
+
 def normalize_inputs(why, mean=None, std=None):
     """Return the change that puts a normalization in front of the model.
 

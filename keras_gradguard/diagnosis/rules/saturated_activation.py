@@ -27,6 +27,10 @@ _SPAN = 20
 # Nothing passes: of the outputs; share of the plan, fewest and most steps that
 # have no gradient at all.
 _SHUT, _NO_GRADIENT = 0.999, (0.04, 10, 100)
+# Of such steps many had none; answers that are sure, and a loss that is wrong.
+_MANY, _SURE, _WRONG = 0.4, 1e-6, 1.0
+_SURE_OVER = 0.05, 20, 100
+_OF_CLASSES = ("softmax", "sigmoid", "hard_sigmoid")
 _STALLS = "the loss does not fall"
 _NOTHING = "the layer got a gradient of exactly zero all along"
 
@@ -52,7 +56,9 @@ class SaturatedActivation(Rule):
     the loss stalls, hardly fell since the start, and the outputs do not follow
     the targets. Where all outputs are from the start on, and the layer has got
     a gradient of exactly zero for 4 % of the plan, 10 to 100 steps, the loss is
-    not waited for.
+    not waited for. So it is with an output that gives 0 and 1 alone from the
+    start on, most of them wrong: a crossentropy cuts such numbers off, and no
+    gradient is left.
 
     References:
         - [Rakitianskaia and Engelbrecht, 2015](https://doi.org/10.1109/SSCI.2015.202)
@@ -73,6 +79,9 @@ class SaturatedActivation(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
+        sure = _sure_output(trace)
+        if sure is not None:
+            return [sure]
         learning = Learning.of(trace)
         sites = [
             at
@@ -173,6 +182,70 @@ def _shut(trace, steps, flat, sites):
         if own.shape[1] and (own == 0).all() and closed.all():
             guilty.append(at)
     return (guilty, last) if guilty else None
+
+
+def _sure_output(trace):
+    """Return the finding of an output that is sure of wrong answers, or None.
+
+    Keras cuts probabilities off near 0 and 1, so that their logarithm is
+    finite. Beyond, the loss is flat.
+    """
+    need, output = of_plan(trace, *_SURE_OVER), trace.run.output
+    loss, low, high = (
+        trace.extra.get("loss"),
+        trace.data("output_min")[:1],
+        trace.data("output_max")[:1],
+    )
+    if output is None or loss is None or len(trace.steps) <= need:
+        return None
+    crossed = "crossentropy" in (output.loss_name or "")
+    if not crossed or output.activation not in _OF_CLASSES or not len(low):
+        return None
+    ends = low[0] <= _SURE and high[0] >= 1 - _SURE
+    none = (trace.layer_norms(0, need) == 0).all(axis=1)
+    wrong = float(np.mean(loss[:need])) >= _WRONG
+    if output.from_logits or not ends or not wrong or none.mean() < _MANY:
+        return None
+    first, last = int(trace.steps[0]), int(trace.steps[need - 1])
+    factor = ""
+    if abs(output.scale) > 1:
+        factor = f" They are multiplied by {number(output.scale)} before."
+    share = float(none.mean())
+    return in_a_run(
+        trace,
+        rule=SaturatedActivation.id,
+        severity="warning",
+        layers=output.layers,
+        first_step=first,
+        last_step=int(trace.steps[np.flatnonzero(none)[-1]]),
+        evidence={
+            "kind": "sure_output",
+            "soon": True,
+            "without_gradient": share,
+            "threshold": _MANY,
+            "window": {"first_step": first, "last_step": last},
+        },
+        message=(
+            f"{output.layer}: what goes into {output.activation} is so large "
+            f"that it gives 0 and 1 alone.{factor} Most of these answers are "
+            f"wrong: the loss is {number(float(np.mean(loss[:need])), 3)}. It "
+            "cuts off such numbers, so no gradient is left in "
+            f"{number(100 * share)} % of the first {need} steps."
+        ),
+        remedies=[
+            changes.output(
+                output,
+                "It takes what goes into the activation, of any size, and its "
+                "gradient does not end.",
+                activation="linear",
+                loss=output.loss_name,
+                logits=True,
+            ),
+            changes.normalize_inputs(
+                "Large inputs make large outputs, and sure ones."
+            ),
+        ],
+    )
 
 
 def _finding(trace, steps, flat, sites, guilty, starts, last, why=_STALLS):

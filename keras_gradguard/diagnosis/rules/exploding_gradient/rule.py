@@ -1,5 +1,7 @@
 """The rule that finds gradients that grow without bound."""
 
+import dataclasses
+
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.rates import risen_by
@@ -134,8 +136,19 @@ class ExplodingGradient(Rule):
         if found is None:
             return []
         layers, evidence, text = found
-        cures = for_exploding(start.run, layers)
+        cures = for_exploding(start.run, layers, _facts_of(start))
         return [self.at_start("critical", layers, evidence, text, cures)]
+
+
+def _facts_of(start):
+    """Return the `DataFacts` of inputs and targets, None if one is unknown."""
+    inputs = start.inputs
+    if start.facts is None or inputs is None or inputs.several:
+        return None
+    inputs = inputs.facts
+    return dataclasses.replace(
+        start.facts, input_mean=inputs.input_mean, input_std=inputs.input_std
+    )
 
 
 def _cause_first(run, layers, text):

@@ -8,7 +8,9 @@ from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import ended_at
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.stretches import derived
 from keras_gradguard.diagnosis.rules.output_mismatch import learnt
+from keras_gradguard.diagnosis.rules.output_mismatch import one_label as labels
 from keras_gradguard.diagnosis.rules.output_mismatch import validation
 from keras_gradguard.diagnosis.rules.output_mismatch.axes import (
     judge_configuration,
@@ -77,6 +79,7 @@ _OF_THE_COURSE = (
     divergence_below_zero,
     broadcast,
     bottomless,
+    labels.one_label,
     learnt.rare_class,
     uncounted,
     same_inputs,
@@ -112,6 +115,7 @@ class OutputMismatch(Rule):
     * targets (n,) that meet outputs (n, 1) in a loss of one's own. `check` sees
       that such a loss stays the same when targets change places;
     * a loss that falls without end, or a divergence below 0;
+    * targets of classes that are all the same;
     * a class that 1 % of the targets belong to, where nothing else was learnt;
       where samples are weighted, 20 %;
     * a weighted loss of next to nothing, though outputs deny a class that
@@ -160,7 +164,7 @@ class OutputMismatch(Rule):
             return (
                 [] if told is None else [dated(trace, told[1], first, told[0])]
             )
-        found, seen = _configured(trace, output)
+        found, seen = _configured(trace)
         if found and seen is not None:
             return [dated(trace, f, first, seen) for f in found]
         if not len(trace.steps):
@@ -177,7 +181,7 @@ class OutputMismatch(Rule):
         output, learning = trace.run.output, Learning.of(trace)
         if output is None or not len(learning):
             return []
-        found, seen = _configured(trace, output)
+        found, seen = _configured(trace)
         if seen is not None:
             return []
         if learning.good[-1]:
@@ -192,6 +196,7 @@ class OutputMismatch(Rule):
         found = []
         for head in start.heads:
             found += self._of_head(head.output, head.facts)
+            found += labels.at_start(start, head) if not found else []
         return found or [
             told for h in start.heads for told in at_start(start, h.output)
         ]
@@ -212,14 +217,15 @@ class OutputMismatch(Rule):
         return pairing
 
 
-def _configured(trace, output):
-    """Judge an output by its loss and its targets.
+@derived
+def _configured(trace):
+    """Judge the output by its loss and its targets.
 
     Returns:
         List of `Finding`, and the step by which the first was seen to do
         harm, or None.
     """
-    facts = facts_of(trace)
+    output, facts = trace.run.output, facts_of(trace)
     found = judge_targets(output, facts)
     found = found or judge_configuration(output)
     found = [f for f in found if not f.evidence.get("trains")]

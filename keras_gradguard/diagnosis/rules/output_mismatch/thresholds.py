@@ -75,6 +75,12 @@ NEVER_BELOW = (
 )
 
 
+# one_label
+# Measured batches, rows in them where each epoch's accuracy is 1, and where no
+# accuracy is known: then a rare class may have been missed.
+ONE_LABEL: dict[str, Any] = {"batches": 3, "rows": 64, "unscored": 512}
+
+
 # own_step
 # Of what the last layer's outputs varied by, and of the first loss.
 OWN_STEP: dict[str, Any] = {

@@ -38,11 +38,14 @@ def constrained(trace):
         return None
     with np.errstate(all="ignore"):
         left = norm[after].astype(np.float64) / norm[0]
-    held = {
-        str(trace.layers[at]): float(left[at])
-        for at in np.flatnonzero(left < HELD["left"])
-        if _constraints(trace.run, str(trace.layers[at]))
-    }
+    held, above = {}, []
+    for at in np.flatnonzero(left < HELD["above_zero"]):
+        layer = str(trace.layers[at])
+        told = _constraints(trace.run, layer).values()
+        cut = any(map(_keeps_above_zero, told))
+        if told and (cut or left[at] < HELD["left"]):
+            held[layer] = float(left[at])
+            above += [layer] if cut else []
     run = learning.steps - int(trace.steps[0])
     bad = (run >= of_plan(trace, *HELD["wait"])) & ~learning.good
     bad &= learning.little(HELD["fallen"]) & ~learning.at_ceiling
@@ -58,7 +61,16 @@ def constrained(trace):
         "weights have a norm of about 1 at the start; 3 or 4 is a usual limit."
     )
     fix = _left_out(trace.run, layers)
-    evidence = {"kind": "constraint", "left": least, "threshold": HELD["left"]}
+    limit = HELD["left"]
+    if len(above) == len(layers):
+        limit = HELD["above_zero"]
+        text = (
+            f"A constraint keeps the weights of {names(layers)} at 0 and "
+            "above, and nothing was learnt. The first step set those below to "
+            "0. What is left can only rise with what comes in, so it learns "
+            "only what rises with it, too."
+        )
+    evidence = {"kind": "constraint", "left": least, "threshold": limit}
     seen = int(learning.steps[bad.argmax()])
     return outweighs(trace, layers, seen, evidence, text, [fix])
 
@@ -86,6 +98,11 @@ def constraint_at_start(run):
         "threshold": HELD["norm"],
     }
     return layers, evidence, text, [_left_out(run, layers)]
+
+
+def _keeps_above_zero(constraint):
+    told = constraint["call"] if is_call(constraint) else str(constraint)
+    return told.lower().replace("_", "").endswith("nonneg")
 
 
 def _left_out(run, layers):

@@ -34,6 +34,9 @@ from keras_gradguard.diagnosis.rules.update_ratio.first_steps import (
 from keras_gradguard.diagnosis.rules.update_ratio.first_steps import too_wide
 from keras_gradguard.diagnosis.rules.update_ratio.half import half_precision
 from keras_gradguard.diagnosis.rules.update_ratio.light import light_weights
+from keras_gradguard.diagnosis.rules.update_ratio.never_updated import (
+    never_updated,
+)
 from keras_gradguard.diagnosis.rules.update_ratio.one_side import one_side_won
 from keras_gradguard.diagnosis.rules.update_ratio.outvoted import outvoted
 from keras_gradguard.diagnosis.rules.update_ratio.outweighed import outweighed
@@ -72,6 +75,7 @@ class UpdateRatio(Rule):
 
     Before the first step the learning rate is judged, where no schedule sets
     it. One that no published recipe for the optimizer comes near is reported.
+    So is an update that takes the gradients of more batches than the run has.
 
     About 1e-3 of the weights per step is usual. Layers with kernels are
     judged, in 5 measurements in a row:
@@ -132,7 +136,7 @@ class UpdateRatio(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
-        for other in (averaged_away, constrained):
+        for other in (never_updated, averaged_away, constrained):
             held = other(trace)
             if held is not None:
                 return [held]

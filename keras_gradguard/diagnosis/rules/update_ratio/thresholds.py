@@ -152,6 +152,7 @@ DROPPED: dict[str, Any] = {
 HELD: dict[str, Any] = {
     "norm": 0.1,
     "left": 0.2,
+    "above_zero": 0.9,
     "steps": 2,
     "fallen": 0.1,
     "wait": (0.05, 20, 100),
