@@ -167,17 +167,23 @@ def test_an_epoch_that_is_shorter_than_an_update_is_no_blindness(callback):
         assert np.isfinite(watching.trace.get("grad_norm")).all()
 
 
-def test_a_fit_without_an_update_says_so_in_its_report():
+@pytest.mark.parametrize("known", [True, False])
+def test_a_fit_without_an_update_says_so_in_its_report(known):
     model = models.mlp()
     optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=5)
     model.compile(optimizer, models.crossentropy())
     monitor = GradientMonitor(verbose=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error", GradGuardWarning)
-        model.fit(*models.dataset(64), verbose=0, callbacks=[monitor])
+        data = models.dataset(64)
+        if not known:
+            data = [(part for part in [models.dataset(32)])]
+        model.fit(*data, verbose=0, callbacks=[monitor])
     report = monitor.report()
-    assert report.healthy is None
-    assert "an update takes the gradients of 5 batches" in str(report)
+    # How many batches a generator gives nobody knows before.
+    assert report.healthy is (False if known else None)
+    said = "one update takes" if known else "an update takes"
+    assert f"{said} the gradients of 5 batches" in str(report)
 
 
 def test_a_fit_between_two_steps_that_are_recorded_is_no_blindness():

@@ -56,7 +56,7 @@ def test_an_update_of_more_batches_than_the_run_has_is_told_at_once():
     report = watched(model, X, LABELS, epochs=3)
     assert kinds(report) == [("update_ratio", "accumulation")]
     assert "takes the gradients of 100 batches" in report.findings[0].message
-    assert "only 48 batches" in report.findings[0].message
+    assert "there are only 48 batches" in report.findings[0].message
     model = pasted(report, model)
     report = watched(model, X, LABELS, epochs=12)
     assert report.findings == []
@@ -208,3 +208,52 @@ def test_a_symptom_is_resolved_where_the_loss_fell_most_of_the_way_at_last():
     assert report.trace.logs["loss"][-1] < 0.2
     assert report.findings == []
     assert report.healthy is True
+
+
+def test_logarithms_under_a_loss_of_probabilities_are_told_at_once():
+    start = keras.Input((6,))
+    model = keras.Model(start, layers.Dense(3, "log_softmax")(start))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    report = watched(model, X, LABELS, epochs=1)
+    assert kinds(report) == [("output_mismatch", "no_probabilities")]
+    assert report.findings[0].evidence["window"]["last_step"] == 0
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "told"),
+    [
+        (keras.optimizers.RMSprop(0.003, momentum=0.999), True),
+        (keras.optimizers.SGD(0.1, momentum=0.999), True),
+        (keras.optimizers.RMSprop(0.01, momentum=0.9), False),
+        # As image nets are trained.
+        (keras.optimizers.RMSprop(0.19, 0.9, 0.9, epsilon=1e-3), False),
+        (keras.optimizers.SGD(0.1, momentum=0.99), False),
+    ],
+)
+def test_a_momentum_that_alone_is_too_large_is_to_be_lowered(optimizer, told):
+    model = classifier(optimizer=optimizer)
+    report = watched(model, X, LABELS, epochs=1)
+    found = [f for f in report.findings if f.evidence.get("momentum")]
+    assert bool(found) is told
+    if not told:
+        return
+    assert found[0].evidence["effective_rate"] > 1
+    assert found[0].remedies[0].title == "Lower the momentum to 0.9"
+    names = {"model": model, "keras": keras}
+    exec(found[0].remedies[0].code, names)
+    keras.utils.set_random_seed(1)
+    model = keras.models.clone_model(names["model"])
+    model.compile(
+        type(optimizer).from_config(names["model"].optimizer.get_config()),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    logs = watched(model, X, LABELS, epochs=15).trace.logs
+    assert logs["accuracy"][-1] > 0.8
+
+
+def test_steps_of_adadelta_as_it_comes_are_told_before_the_loss_shows():
+    model = classifier(optimizer=keras.optimizers.Adadelta())
+    report = watched(model, X, LABELS, epochs=30)
+    assert kinds(report)[0] == ("update_ratio", "reach")
+    assert report.ranked[0].evidence["window"]["last_step"] <= 0.05 * 480

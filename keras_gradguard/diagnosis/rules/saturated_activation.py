@@ -8,6 +8,7 @@ from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import large_biases
 from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import count_within
@@ -20,6 +21,8 @@ from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
+from keras_gradguard.trace.facts import known
+from keras_gradguard.trace.facts import rms
 
 _SHARE = 0.8
 _MEASURED = 4
@@ -29,7 +32,7 @@ _SPAN = 20
 _SHUT, _NO_GRADIENT = 0.999, (0.04, 10, 100)
 # Of such steps many had none; answers that are sure, and a loss that is wrong.
 _MANY, _SURE, _WRONG = 0.4, 1e-6, 1.0
-_SURE_OVER = 0.05, 20, 100
+_SURE_OVER, _LARGE = (0.05, 20, 100), 10.0
 _OF_CLASSES = ("softmax", "sigmoid", "hard_sigmoid")
 _STALLS = "the loss does not fall"
 _NOTHING = "the layer got a gradient of exactly zero all along"
@@ -201,6 +204,10 @@ def _sure_output(trace):
     crossed = "crossentropy" in (output.loss_name or "")
     if not crossed or output.activation not in _OF_CLASSES or not len(low):
         return None
+    facts = facts_of(trace)
+    size = facts.input_mean, facts.input_std
+    if known(*size) and rms(*size) > _LARGE:
+        return None  # the inputs are why
     ends = low[0] <= _SURE and high[0] >= 1 - _SURE
     none = (trace.layer_norms(0, need) == 0).all(axis=1)
     wrong = float(np.mean(loss[:need])) >= _WRONG

@@ -248,6 +248,9 @@ def _configured(trace):
 def _hopeless(finding, facts):
     """Whether no training makes up for what was found."""
     kind = finding.evidence.get("kind")
+    if kind == "no_probabilities":
+        # The larger a logarithm, the smaller its share of their sum.
+        return finding.evidence["activation"] == "log_softmax"
     if kind == "targets_outside_probabilities":
         return facts.target_max > 1.5 or facts.target_min < -0.5
     if kind == "targets_out_of_reach":

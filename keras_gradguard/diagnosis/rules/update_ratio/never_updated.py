@@ -12,8 +12,8 @@ from keras_gradguard.findings.build import in_a_run
 def never_updated(trace):
     """Judge whether an update takes more batches than the run has.
 
-    Keras sums the gradients of `gradient_accumulation_steps` batches before
-    it changes a weight.
+    Keras averages the gradients of `gradient_accumulation_steps` batches before
+    it changes a weight. It goes on counting in the next `fit`.
     """
     every = trace.run.optimizer.accumulates
     epochs, per_epoch = trace.run.epochs_planned, trace.run.steps_per_epoch
@@ -35,15 +35,15 @@ def never_updated(trace):
             "threshold": every,
         },
         message=(
-            "No weight is ever changed: one update takes the gradients of "
-            f"{number(every)} batches, but this run has only "
+            "No weight is changed in this run: one update takes the gradients "
+            f"of {number(every)} batches, but there are only "
             f"{count(batches, 'batch', 'batches')}."
         ),
         remedies=[
             training.set_optimizer_arguments(
                 "Update after each batch",
-                "Summed gradients stand for a large batch. A few batches to an "
-                "update are usual.",
+                "Averaged gradients stand for a large batch. A few batches to "
+                "an update are usual.",
                 gradient_accumulation_steps=None,
             )
         ],

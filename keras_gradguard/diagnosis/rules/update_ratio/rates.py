@@ -5,6 +5,11 @@ import dataclasses
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.rates import RANGES
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import OF_RMSPROP
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
+    SMALL_EPSILON,
+)
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import USUAL
 from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.trace.facts import known
@@ -15,7 +20,7 @@ def of_others(run):
     found = []
     for name, optimizer in run.others.items():
         for finding in judge_learning_rate(optimizer):
-            (remedy,) = finding.remedies
+            remedy = finding.remedies[-1]
             code = f"model.{name}.learning_rate = {remedy.arguments['value']:g}"
             told = dataclasses.replace(
                 finding,
@@ -31,7 +36,8 @@ def judge_learning_rate(optimizer):
 
     Args:
         optimizer: `OptimizerFacts`. Unknown optimizers and schedules are not
-            judged; for SGD the momentum counts.
+            judged. The momentum counts for SGD, and for RMSprop whose epsilon
+            is small, as it is by default.
 
     Returns:
         List of `Finding` of rule `"update_ratio"`, at most one.
@@ -42,6 +48,11 @@ def judge_learning_rate(optimizer):
         return []
     low, high, usual = limits
     effective = optimizer.effective_rate if optimizer.name == "SGD" else rate
+    if optimizer.name == "RMSprop" and _is_small(optimizer.epsilon):
+        # Its steps have the size of the rate, and momentum sums them.
+        summed = optimizer.effective_rate
+        if summed > OF_RMSPROP:
+            effective, high = summed, OF_RMSPROP
     if low <= effective <= high:
         return []
     name = optimizer.name
@@ -64,13 +75,34 @@ def judge_learning_rate(optimizer):
                 "optimizer": name,
                 "learning_rate": rate,
                 "effective_rate": effective,
+                "momentum": optimizer.momentum or 0.0,
                 "threshold": high if effective > high else low,
             },
             message=f"The learning rate is {number(rate)}: {effect}.{momentum}",
             remedies=[
+                *_of_momentum(optimizer, effective > high >= 10 * rate),
                 training.learning_rate(
                     optimizer, f"{usual:g} is usual for {name}.", usual
-                )
+                ),
             ],
+        )
+    ]
+
+
+def _is_small(epsilon):
+    return epsilon is not None and epsilon <= SMALL_EPSILON
+
+
+def _of_momentum(optimizer, alone):
+    """Return the remedy of a momentum, where it alone makes steps too large."""
+    if not alone or not optimizer.momentum or optimizer.momentum <= USUAL:
+        return []
+    return [
+        training.set_optimizer_arguments(
+            f"Lower the momentum to {USUAL:g}",
+            f"It sums gradients: {optimizer.momentum:g} makes of "
+            f"{number(optimizer.learning_rate)} a rate of "
+            f"{number(optimizer.effective_rate)}.",
+            momentum=USUAL,
         )
     ]

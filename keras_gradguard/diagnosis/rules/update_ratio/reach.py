@@ -58,6 +58,8 @@ def short_of_reach(trace, far):
         if seen < 0 or grows:
             continue
         little = sure or learning.little(0.3)[seen]
+        if np.isnan(learning.fallen[seen]) and reach[at] < REACH["hopeless"]:
+            little |= _has_not_fallen(trace, int(steps[at]))
         if learning.good[seen] or not little:
             continue
         if by_wide_weights(trace, float(reach[at]), far):
@@ -94,6 +96,18 @@ def short_of_reach(trace, far):
             )
         ]
     return []
+
+
+def _has_not_fallen(trace, step):
+    """Whether the loss of the first records is what it was, by a third."""
+    loss = trace.extra.get("loss")
+    if loss is None:
+        return False
+    first = loss[: int(np.searchsorted(trace.steps, step, "right"))]
+    part = max(1, len(first) // 3)
+    with np.errstate(all="ignore"):
+        before, late = np.mean(first[:part]), np.mean(first[-part:])
+        return bool((before - late) / abs(before) < 0.3)
 
 
 def by_wide_weights(trace, reach, far):

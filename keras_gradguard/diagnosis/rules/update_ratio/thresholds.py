@@ -167,3 +167,9 @@ LIGHT: dict[str, Any] = {
     "reach": 0.1,
     "wait": (0.02, 16, 100),
 }
+
+
+# rates
+# What momentum may make of the rate of RMSprop, where its epsilon is no larger;
+# recipes of image nets raise both. And a momentum that is usual.
+OF_RMSPROP, SMALL_EPSILON, USUAL = 1.0, 1e-5, 0.9
