@@ -7,6 +7,8 @@ from keras import layers
 from keras import ops
 
 import keras_gradguard as kgg
+from tests.diagnosis.test_first_programs import kinds
+from tests.diagnosis.test_first_programs import watched
 
 # Rules are judged; that a trace is right is tested on each backend.
 pytestmark = pytest.mark.once
@@ -20,16 +22,6 @@ SUMS = X[:, :1] - X[:, 1:2]
 @pytest.fixture(autouse=True)
 def seed():
     keras.utils.set_random_seed(1)
-
-
-def watched(model, x, y, epochs, **options):
-    monitor = kgg.GradientMonitor(verbose=0)
-    model.fit(x, y, epochs=epochs, verbose=0, callbacks=[monitor], **options)
-    return monitor.report()
-
-
-def kinds(report):
-    return [(f.rule, f.evidence.get("kind")) for f in report.ranked]
 
 
 def classifier(*behind, optimizer="adam", units=3, hidden=16):
