@@ -162,8 +162,6 @@ def _little_garbage_to_look_through(request):
 
         keras.backend.clear_session()
         gc.freeze()
-        # A trace makes garbage by the million that has no circle.
-        gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,8 @@ from keras import layers
 from keras import ops
 
 import keras_gradguard as kgg
+from tests.diagnosis.test_first_programs import kinds
+from tests.diagnosis.test_first_programs import watched
 
 # Rules are judged; that a trace is right is tested on each backend.
 pytestmark = pytest.mark.once
@@ -20,16 +22,6 @@ SUMS = X[:, :1] - X[:, 1:2]
 @pytest.fixture(autouse=True)
 def seed():
     keras.utils.set_random_seed(1)
-
-
-def watched(model, x, y, epochs, **options):
-    monitor = kgg.GradientMonitor(verbose=0)
-    model.fit(x, y, epochs=epochs, verbose=0, callbacks=[monitor], **options)
-    return monitor.report()
-
-
-def kinds(report):
-    return [(f.rule, f.evidence.get("kind")) for f in report.ranked]
 
 
 def classifier(*behind, optimizer="adam", units=3, hidden=16):
@@ -257,3 +249,26 @@ def test_steps_of_adadelta_as_it_comes_are_told_before_the_loss_shows():
     report = watched(model, X, LABELS, epochs=30)
     assert kinds(report)[0] == ("update_ratio", "reach")
     assert report.ranked[0].evidence["window"]["last_step"] <= 0.05 * 480
+
+
+def test_all_layers_whose_biases_start_far_are_named_at_once():
+    far = keras.initializers.Constant(-50.0)
+    start = keras.Input((6,))
+    hidden = layers.Dense(16, "relu", bias_initializer=far, name="one")(start)
+    hidden = layers.Dense(16, "relu", bias_initializer=far, name="two")(hidden)
+    level = keras.initializers.Constant(40.0)
+    end = layers.Dense(1, bias_initializer=level, name="end")(hidden)
+    model = keras.Model(start, end)
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    report = kgg.check(model, X, SUMS + 40)
+    dead = next(f for f in report.findings if f.rule == "dead_relu")
+    title = "Start the biases of one, two at zero"
+    assert dead.remedies[0].title == title
+    report = watched(model, X, SUMS + 40, epochs=4)
+    dead = next(f for f in report.findings if f.rule == "dead_relu")
+    assert dead.remedies[0].title == title
+    names = {"model": model, "keras": keras, "kgg": kgg}
+    exec(dead.remedies[0].code, names)
+    keras.utils.set_random_seed(1)
+    logs = watched(names["model"], X, SUMS + 40, epochs=20).trace.logs
+    assert logs["loss"][-1] < 0.2 * np.var(SUMS)

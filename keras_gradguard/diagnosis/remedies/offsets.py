@@ -7,6 +7,7 @@ _KEYS = ("value", "mean", "minval", "maxval")
 _BIAS, _BETA = "bias_initializer", "beta_initializer"
 # Initializers and large steps leave biases far below this.
 _LARGE = 1.0
+_BOUNDED = ("sigmoid", "softmax", "tanh", "hard_sigmoid")
 
 
 def start_at_zero(run, layers, large=()):
@@ -17,15 +18,12 @@ def start_at_zero(run, layers, large=()):
         layers: List of str. Layers whose units are dead or saturated.
         large: Paths of layers whose biases were measured to be large.
     """
-    changes: dict = {}
-    for layer in layers:
-        for key in (layer, *_normalizations_behind(run, layer)):
-            path, info = run.of_user(key)
-            name = _BETA if info.get("normalization") else _BIAS
-            if key in large or _far(info, name):
-                changes[path] = {name: "zeros"}
+    changes = _changes(run, layers, large)
     if not changes:
         return []
+    # Behind a layer that is dead others do not show that they are, too.
+    behind = [layer for layer in run.layers if not _may_lie_far(run, layer)]
+    changes |= _changes(run, behind, large)
     shown = ", ".join(str(at).rsplit("/", maxsplit=1)[-1] for at in changes)
     return [
         model.change_layers(
@@ -35,6 +33,25 @@ def start_at_zero(run, layers, large=()):
             changes,
         )
     ]
+
+
+def _changes(run, layers, large):
+    changes: dict = {}
+    for layer in layers:
+        for key in (layer, *_normalizations_behind(run, layer)):
+            path, info = run.of_user(key)
+            name = _BETA if info.get("normalization") else _BIAS
+            if key in large or _far(info, name):
+                changes[path] = {name: "zeros"}
+    return changes
+
+
+def _may_lie_far(run, layer):
+    """Whether a layer gives numbers of any size, which may lie far from 0."""
+    return any(
+        layer in output.layers and output.activation not in _BOUNDED
+        for output in run.outputs
+    )
 
 
 def _normalizations_behind(run, layer):
