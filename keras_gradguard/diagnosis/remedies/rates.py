@@ -39,9 +39,7 @@ def advised(optimizer, rate, to, at_once=AT_ONCE):
         Float.
     """
     low, high, usual = RANGES.get(optimizer.name, (0.0, float("inf"), None))
-    # With momentum, plain SGD steps as far as with a larger rate.
-    momentum = optimizer.momentum if optimizer.name == "SGD" else 0.0
-    further = 1.0 / max(1e-3, 1.0 - (momentum or 0.0))
+    further = _further(optimizer)
     low, high = low / further, high / further
     if usual is not None and rate and not low <= rate <= high:
         return usual
@@ -72,9 +70,13 @@ def risen(optimizer, rate, to, at_once=AT_ONCE):
     low, _, usual = RANGES.get(optimizer.name, (0.0, 0.0, None))
     if usual is None or not rate or at_once != AT_ONCE or optimizer.schedule:
         return None
-    momentum = optimizer.momentum if optimizer.name == "SGD" else 0.0
-    further = 1.0 / max(1e-3, 1.0 - (momentum or 0.0))
     goal = min(to, usual)
-    if rate < low / further or goal <= AT_ONCE * rate:
+    if rate < low / _further(optimizer) or goal <= AT_ONCE * rate:
         return None
     return float(goal)
+
+
+def _further(optimizer):
+    """How many times as far SGD steps with its momentum as without."""
+    momentum = optimizer.momentum if optimizer.name == "SGD" else 0.0
+    return 1.0 / max(1e-3, 1.0 - (momentum or 0.0))

@@ -210,14 +210,14 @@ def _sure_output(trace):
         return None  # the inputs are why
     ends = low[0] <= _SURE and high[0] >= 1 - _SURE
     none = (trace.layer_norms(0, need) == 0).all(axis=1)
-    wrong = float(np.mean(loss[:need])) >= _WRONG
-    if output.from_logits or not ends or not wrong or none.mean() < _MANY:
+    level, share = float(np.mean(loss[:need])), float(none.mean())
+    wrong = ends and level >= _WRONG
+    if output.from_logits or not wrong or share < _MANY:
         return None
     first, last = int(trace.steps[0]), int(trace.steps[need - 1])
     factor = ""
     if abs(output.scale) > 1:
         factor = f" They are multiplied by {number(output.scale)} before."
-    share = float(none.mean())
     return in_a_run(
         trace,
         rule=SaturatedActivation.id,
@@ -235,7 +235,7 @@ def _sure_output(trace):
         message=(
             f"{output.layer}: what goes into {output.activation} is so large "
             f"that it gives 0 and 1 alone.{factor} Most of these answers are "
-            f"wrong: the loss is {number(float(np.mean(loss[:need])), 3)}. It "
+            f"wrong: the loss is {number(level, 3)}. It "
             "cuts off such numbers, so no gradient is left in "
             f"{number(100 * share)} % of the first {need} steps."
         ),
