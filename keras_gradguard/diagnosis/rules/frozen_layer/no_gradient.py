@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.alone import softmaxes
 from keras_gradguard.diagnosis.evidence.harm import certain_at_once
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
@@ -18,6 +19,7 @@ from keras_gradguard.diagnosis.remedies.own_code import connect
 from keras_gradguard.diagnosis.remedies.own_code import pass_through
 from keras_gradguard.diagnosis.remedies.own_code import start_at_one
 from keras_gradguard.diagnosis.remedies.own_start import start_anew
+from keras_gradguard.diagnosis.rules.frozen_layer import one_number
 from keras_gradguard.diagnosis.rules.frozen_layer.gives_nothing import (
     gives_nothing,
 )
@@ -153,6 +155,11 @@ def _cut_off(trace, count, certain=False):
     behind = typical[last + 1 :][~zero[last + 1 :]]
     if len(behind) and behind[0] < WHOLE * typical.max():
         return None
+    lone = softmaxes(trace.run)
+    if lone:
+        cures = one_number.for_softmax(trace.run, lone)
+        text = one_number.words_of_softmax(lone)
+        return _finding(trace, "one_number", lone, count, text, cures)
     text = (
         f"{names(culprits)}: the gradient is exactly zero, while other layers "
         f"get one. It is so at every step. {CUT_OFF}"

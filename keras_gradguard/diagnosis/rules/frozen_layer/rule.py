@@ -4,6 +4,8 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.alone import normalizations
+from keras_gradguard.diagnosis.evidence.alone import softmaxes
 from keras_gradguard.diagnosis.evidence.ended import without_slope
 from keras_gradguard.diagnosis.evidence.harm import began
 from keras_gradguard.diagnosis.evidence.harm import dated
@@ -137,7 +139,7 @@ class FrozenLayer(Rule):
         """Find a loss whose first gradient is exactly zero in every layer."""
         if nothing_trains.nothing_trains(start.run):
             return [_untrainable(self, start.run)]
-        layers = one_number.of_one_number(start.run)
+        layers = normalizations(start.run)
         if layers:
             return [
                 self.at_start(
@@ -160,6 +162,17 @@ class FrozenLayer(Rule):
         missing &= not no_gradient.some_without_loss(start.run)
         if missing.any() and np.isfinite(first.norms).all():
             paths = [first.paths[at] for at in np.flatnonzero(missing)]
+            lone = softmaxes(start.run)
+            if lone:
+                return [
+                    self.at_start(
+                        "warning",
+                        lone,
+                        dict(one_number.EVIDENCE),
+                        one_number.words_of_softmax(lone),
+                        one_number.for_softmax(start.run, lone),
+                    )
+                ]
             return [
                 self.at_start(
                     "warning",

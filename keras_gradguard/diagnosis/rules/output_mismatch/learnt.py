@@ -7,6 +7,7 @@ step by which it was seen, or None.
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.batch import loss_weight
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import count_within
@@ -52,7 +53,7 @@ def rare_class(trace, output):
         share = np.minimum(mean, 1 - mean)
         gain = learning.gain
         guess = -mean * np.log(mean) - (1 - mean) * np.log1p(-mean)
-        weight = trace.run.loss_weight or np.nan
+        weight = loss_weight(trace) or np.nan
         gain = np.where(
             numbers | unseen, 1 - learning.late / (weight * guess), gain
         )

@@ -7,6 +7,7 @@ step by which it was seen, or None.
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.batch import loss_weight
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import UNCOUNTED
@@ -21,7 +22,7 @@ def uncounted(trace, output):
     one class, though it counted both sizes at first.
     """
     loss, steps = trace.extra.get("loss"), trace.activation_steps
-    weight = trace.run.loss_weight
+    weight = loss_weight(trace)
     if not trace.run.data.weighted or loss is None or not weight:
         return None
     if output.loss_name != "binary_crossentropy" or output.from_logits:
