@@ -39,6 +39,7 @@ WHY = (
     "and the loss cuts it off: rounding, argmax, a comparison, a cast to "
     "integers, stop_gradient or a factor of zero."
 )
+_LEFT_OUT = "Or your `train_step` does not give their gradients to `apply`."
 CUT_OFF = (
     "Either the branch does not reach the output, or rounding, argmax, a "
     "quantizer or stop_gradient cuts it off."
@@ -165,6 +166,9 @@ def _cut_off(trace, count, certain=False):
         f"get one. It is so at every step. {CUT_OFF}"
     )
     fixes = for_cut_off(trace.run, culprits)
+    if trace.run.own_code.get("step") is True:
+        text += f" {_LEFT_OUT}"
+        fixes.insert(0, _all_by_keras(trace))
     return _finding(trace, "cut_off", culprits, count, text, fixes)
 
 
@@ -204,6 +208,16 @@ def some_without_loss(run):
     """
     losses = [output.loss for output in run.outputs]
     return len(losses) > 1 and None in losses
+
+
+def _all_by_keras(trace):
+    return by_usual_loss(
+        trace.run,
+        "Train by Keras's own step, which applies all gradients",
+        "If these layers learn so, give `apply` the gradients of "
+        "`self.trainable_variables` in your own step, and not of some.",
+        facts_of(trace),
+    )
 
 
 def for_cut_off(run, layers):

@@ -30,6 +30,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.bottomless import (
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.broadcast import at_start
 from keras_gradguard.diagnosis.rules.output_mismatch.broadcast import broadcast
+from keras_gradguard.diagnosis.rules.output_mismatch.in_batch import (
+    guesses_in_batch,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.mixed_rows import (
     mixed_rows,
 )
@@ -52,6 +55,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     judge_targets,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MANY
+from keras_gradguard.diagnosis.rules.output_mismatch.unbounded import unbounded
 from keras_gradguard.diagnosis.rules.output_mismatch.uncounted import uncounted
 from keras_gradguard.diagnosis.rules.output_mismatch.unrelated import unrelated
 from keras_gradguard.diagnosis.rules.rule import Rule
@@ -86,6 +90,8 @@ _OF_THE_COURSE = (
     mixed_rows,
     sorted_rows,
     belied,
+    unbounded,
+    guesses_in_batch,
     validation.foreign_labels,
     learnt.constant_outputs,
     constant_of_own_step,
@@ -120,6 +126,10 @@ class OutputMismatch(Rule):
       where samples are weighted, 20 %;
     * a weighted loss of next to nothing, though outputs deny a class that
       many targets belong to: that class weighs nothing;
+    * outputs beyond 0 and 1, where the targets are 0 and 1 and a loss of one's
+      own neither bounds them nor takes them for logits;
+    * a loss of one's own that stays at the logarithm of the rows of a batch,
+      as a guess among them has it;
     * batches that all hold the same inputs, with other targets each time;
     * rows of a batch that all get the same outputs, to the last digits, though
       the gradient reaches the first layer: something mixes them;

@@ -146,3 +146,28 @@ SHAPED = {"smoothing": 0.99, "left": 1e-6}
 # Losses that are less than this of what outputs and targets cost at least,
 # where the first was more than that of it, in so many measurements in a row.
 UNCOUNTED = {"left": 0.02, "first": 0.2, "measured": 3}
+
+
+# unbounded
+# How far beyond 0 and 1 outputs go where the targets are 0 and 1, in so many
+# measurements in a row; how far they are off for sure; what of the loss is gone
+# at most, and how well outputs follow; share of the plan, fewest and most steps
+# to wait.
+UNBOUNDED: dict[str, Any] = {
+    "far": 0.2,
+    "off": 1.0,
+    "measured": 2,
+    "fallen": 0.3,
+    "follows": 0.5,
+    "wait": (0.1, 30, 300),
+}
+
+# in_batch
+# How near to the logarithm of the rows, of at least so many, for what share of
+# the records; share of the plan, fewest and most steps to wait.
+IN_BATCH: dict[str, Any] = {
+    "near": 0.005,
+    "rows": 8,
+    "share": 0.8,
+    "wait": (0.25, 60, 1000),
+}
