@@ -21,6 +21,7 @@ from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     no_slope_at_ends,
 )
+from keras_gradguard.diagnosis.rules.frozen_layer import cures
 from keras_gradguard.diagnosis.rules.frozen_layer import few_rows
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.frozen_layer import nothing_trains
@@ -180,7 +181,7 @@ class FrozenLayer(Rule):
                     {"kind": "cut_off", "grad_norm": 0.0, "threshold": 0.0},
                     f"{names(paths)}: the first gradient is exactly zero, "
                     f"while other layers get one. {no_gradient.CUT_OFF}",
-                    no_gradient.for_cut_off(start.run, paths),
+                    cures.for_cut_off(start.run, paths),
                 )
             ]
         return no_slope(self, start)
