@@ -328,3 +328,59 @@ def test_layers_that_a_step_of_ones_own_leaves_out_are_told():
     before = np.array(model.layers[1].get_weights()[0])
     model.fit(words, y, epochs=1, verbose=0)
     assert np.abs(model.layers[1].get_weights()[0] - before).max() > 1e-4
+
+
+# Weights of samples
+
+
+def tagged(weigh, padded=False):
+    """Words, of which the later ones of the list are names."""
+    rng = np.random.default_rng(0)
+    words = rng.integers(1, 60, (256, 12))
+    y = (words > 40).astype("int32")
+    if padded:
+        words[:, 8:] = 0
+        y = np.where(words > 0, 1 + y, 0)
+    model = keras.Sequential(
+        [
+            keras.Input((12,), dtype="int32"),
+            layers.Embedding(60, 8),
+            layers.Conv1D(16, 3, padding="same", activation="relu"),
+            layers.Dense(3 if padded else 2, "softmax"),
+        ]
+    )
+    model.compile(
+        keras.optimizers.Adam(1e-2), "sparse_categorical_crossentropy"
+    )
+    weights = weigh(y).astype("float32")
+    return fitted(model, words, y, epochs=10, sample_weight=weights)
+
+
+def test_names_that_weigh_nothing_are_told():
+    told = tagged(lambda y: 1.0 - y)
+    assert kinds(told)[0] == ("output_mismatch", "class_weighs_nothing")
+    assert told.ranked[0].evidence["weight"] == 0
+
+
+def test_padding_that_weighs_nothing_is_fine():
+    told = tagged(lambda y: y > 0, padded=True)
+    assert told.findings == []
+
+
+@pytest.mark.parametrize("weight", [1.0, 1000.0])
+def test_a_class_that_outweighs_the_other_is_told(weight):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(512, 6)).astype("float32")
+    y = (x[:, 0] > 0).astype("float32")
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(16, "relu"),
+            layers.Dense(1, "sigmoid"),
+        ]
+    )
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+    weights = {0: 1.0, 1: weight}
+    told = fitted(model, x, y, epochs=12, class_weight=weights)
+    light = ("output_mismatch", "class_weighs_nothing")
+    assert kinds(told) == ([light] if weight > 1 else [])

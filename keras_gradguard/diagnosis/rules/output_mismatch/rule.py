@@ -56,6 +56,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MANY
 from keras_gradguard.diagnosis.rules.output_mismatch.unbounded import unbounded
+from keras_gradguard.diagnosis.rules.output_mismatch.uncounted import (
+    light_class,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.uncounted import uncounted
 from keras_gradguard.diagnosis.rules.output_mismatch.unrelated import unrelated
 from keras_gradguard.diagnosis.rules.rule import Rule
@@ -86,6 +89,7 @@ _OF_THE_COURSE = (
     labels.one_label,
     learnt.rare_class,
     uncounted,
+    light_class,
     same_inputs,
     mixed_rows,
     sorted_rows,
@@ -125,7 +129,8 @@ class OutputMismatch(Rule):
     * a class that 1 % of the targets belong to, where nothing else was learnt;
       where samples are weighted, 20 %;
     * a weighted loss of next to nothing, though outputs deny a class that
-      many targets belong to: that class weighs nothing;
+      many targets belong to: that class weighs nothing. Or its targets are
+      10 % of all, have 1 % of the weight, and are not learnt;
     * outputs beyond 0 and 1, where the targets are 0 and 1 and a loss of one's
       own neither bounds them nor takes them for logits;
     * a loss of one's own that stays at the logarithm of the rows of a batch,

@@ -146,6 +146,17 @@ SHAPED = {"smoothing": 0.99, "left": 1e-6}
 # Losses that are less than this of what outputs and targets cost at least,
 # where the first was more than that of it, in so many measurements in a row.
 UNCOUNTED = {"left": 0.02, "first": 0.2, "measured": 3}
+# A class of at least this share of the targets that has so little of all that
+# they weigh, in so many measurements; how well outputs follow at most, and what
+# accuracy is beyond chance; share of the plan, fewest and most steps to wait.
+LIGHT_CLASS: dict[str, Any] = {
+    "share": 0.1,
+    "weighs": 0.01,
+    "measured": 3,
+    "follows": 0.5,
+    "beyond": 0.1,
+    "wait": (0.05, 16, 100),
+}
 
 
 # unbounded
