@@ -30,8 +30,11 @@ def short_of_reach(trace, far):
     """
     plan = planned_steps(trace)
     blocks = trace.blocks()
-    if plan is None or plan < REACH["planned"] or not len(blocks):
+    if plan is None or plan < REACH["few_planned"] or not len(blocks):
         return []
+    if plan < REACH["planned"]:
+        # A short run may be meant to change little, but not nothing.
+        far = min(far, REACH["sure"])
     steps, ratio = trace.measured("update_ratio")
     done = int(np.searchsorted(steps, blocks.last_step[-1], "right"))
     steps = steps[:done]
