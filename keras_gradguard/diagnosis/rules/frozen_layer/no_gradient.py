@@ -36,8 +36,7 @@ from keras_gradguard.findings.remedy import Remedy
 WHY = (
     "the loss does not depend on the weights. Something between the weights "
     "and the loss cuts it off: rounding, argmax, a comparison, a cast to "
-    "integers, a clip whose limits all lie outside, stop_gradient or a factor "
-    "of zero."
+    "integers, stop_gradient or a factor of zero."
 )
 CUT_OFF = (
     "Either the branch does not reach the output, or rounding, argmax, a "

@@ -3,10 +3,9 @@
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import ROUNDS
 
 EVIDENCE = {"kind": "rounded"}
-# Half of the way from 1 to the next number that there is.
-_ROUNDS = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
 
 
 def of_run(run):
@@ -24,18 +23,18 @@ def of_run(run):
     return {
         path: info["dtype"]
         for path, info in run.layers.items()
-        if info.get("dtype") in _ROUNDS and info.get("trainable") is not False
+        if info.get("dtype") in ROUNDS and info.get("trainable") is not False
     }
 
 
 def in_words(coarse):
     """Return in words why weights of these types do not move."""
     if not coarse:
-        return ""
-    kind = min(coarse.values(), key=lambda name: -_ROUNDS[name])
+        return "The learning rate is zero, or the updates are not applied."
+    kind = min(coarse.values(), key=lambda name: -ROUNDS[name])
     return (
         f"The weights of {names(list(coarse))} are {kind}, and so is all that "
-        f"the optimizer computes. It rounds to {number(2 * _ROUNDS[kind])} of "
+        f"the optimizer computes. It rounds to {number(2 * ROUNDS[kind])} of "
         "a number's size. Smaller steps are lost, and a beta of 0.999 is 1 in "
         "bfloat16, so that Adam takes none at all."
     )

@@ -281,7 +281,6 @@ class FrozenLayer(Rule):
                 return []
         first, until = int(steps[0]), int(steps[far[0]])
         coarse = rounded.of_run(trace.run)
-        why = "The learning rate is zero, or the updates are not applied."
         return [
             in_a_run(
                 trace,
@@ -298,7 +297,7 @@ class FrozenLayer(Rule):
                 },
                 message=(
                     f"No weight changed from step {first} to {until}, though "
-                    f"gradients arrive. {rounded.in_words(coarse) or why}"
+                    f"gradients arrive. {rounded.in_words(coarse)}"
                 ),
                 remedies=rounded.remedies(coarse) or for_frozen(trace.run, []),
             )

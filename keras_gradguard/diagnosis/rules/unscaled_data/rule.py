@@ -49,11 +49,9 @@ from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
 )
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import FAR_TARGET
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import NO_GRADIENT
 from keras_gradguard.trace.facts import known
 from keras_gradguard.trace.facts import rms
-
-# Share of the plan, fewest and most records that show whether one comes.
-_NO_GRADIENT = 0.04, 3, 10
 
 
 class UnscaledData(Rule):
@@ -109,7 +107,7 @@ class UnscaledData(Rule):
         layer = trace.run.data.input_layer
         found = []
         output = trace.run.output
-        if never_any(trace, of_plan(trace, *_NO_GRADIENT)):
+        if never_any(trace, of_plan(trace, *NO_GRADIENT)):
             pass  # that targets are large makes no gradient zero
         elif output is not None:
             optimizer = trace.run.optimizer

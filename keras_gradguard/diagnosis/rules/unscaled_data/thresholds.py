@@ -68,6 +68,8 @@ FIRST_STEP, FIRST_STEP_TARGET = 2.0, 10.0
 SMALL_TARGET = 1e-2
 # Large where ten times the steps of the plan would not get there.
 FAR_TARGET = 10.0
+# Share of the plan, fewest and most records that show whether a gradient comes.
+NO_GRADIENT = 0.04, 3, 10
 
 
 # sample_weights

@@ -118,12 +118,12 @@ def constraint_at_start(run):
         told = [c for c in _constraints(run, layer).values() if is_call(c)]
         most = [c["arguments"].get("max_value") for c in told]
         most = [m for m in most if isinstance(m, int | float)]
-        least = [c["arguments"].get("min_value") for c in told]
-        least = [m for m in least if isinstance(m, int | float)]
+        asked = [c["arguments"].get("min_value") for c in told]
+        asked = [m for m in asked if isinstance(m, int | float)]
         if most and min(most) < HELD["norm"]:
             limits[layer] = float(min(most))
-        elif least and max(least) > HELD["high"]:
-            least_of[layer] = float(max(least))
+        elif asked and max(asked) > HELD["high"]:
+            least_of[layer] = float(max(asked))
     if least_of and not limits:
         return _held_up(run, least_of)
     if not limits:

@@ -32,7 +32,12 @@ def short_of_reach(trace, far):
     blocks = trace.blocks()
     if plan is None or plan < REACH["few_planned"] or not len(blocks):
         return []
+    # Steps whose size does not hang on the gradient tell so sooner.
+    optimizer = trace.run.optimizer
+    own_size = optimizer.name in ADAPTIVE and optimizer.learning_rate
     if plan < REACH["planned"]:
+        if not own_size:
+            return []
         # A short run may be meant to change little, but not nothing.
         far = min(far, REACH["sure"])
     steps, ratio = trace.measured("update_ratio")
@@ -48,9 +53,6 @@ def short_of_reach(trace, far):
         reach = np.maximum.accumulate(middle) * plan
     learning = Learning.of(trace)
     start = int(trace.steps[0])
-    # Steps whose size does not hang on the gradient tell so sooner.
-    optimizer = trace.run.optimizer
-    own_size = optimizer.name in ADAPTIVE and optimizer.learning_rate
     for at in np.flatnonzero((reach < far) & (middle > 0)):
         sure = own_size and reach[at] < REACH["sure"]
         few = REACH["sure_steps" if sure else "steps"]
