@@ -855,12 +855,12 @@ def test_each_remedy_for_units_that_start_dead_revives_them(program, by):
 
 @pytest.mark.once
 def test_units_that_died_of_the_steps_come_back_after_the_fit():
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(1)
     model = sequential(
         *(layers.Dense(32, "relu") for _ in range(5)),
         layers.Dense(2, "softmax", name="out"),
     )
-    rate = keras.optimizers.SGD(2.0, momentum=0.9)
+    rate = keras.optimizers.SGD(5.0, momentum=0.9)
     model.compile(rate, "sparse_categorical_crossentropy")
     detector = kgg.DeadReLUDetector(verbose=0)
     model.fit(X, CLASSES, epochs=20, verbose=0, callbacks=[detector])

@@ -199,7 +199,7 @@ def draw_anew(run, layers, how, offsets=False):
     return (
         f"{named}{told}\n"
         f"    elif {which}:\n"
-        "        variable.assign(keras.ops.zeros_like(variable))"
+        "        variable.assign(keras.ops.zeros(variable.shape))"
     )
 
 

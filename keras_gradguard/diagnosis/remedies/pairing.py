@@ -69,7 +69,7 @@ def _in_place(run, pairing, layers, normalization=None, residual=False):
         "        shape = layer.kernel.shape\n"
         '        layer.kernel.assign(how["kernel_initializer"](shape))\n'
         "    if layer.built and layer.bias is not None:\n"
-        "        layer.bias.assign(keras.ops.zeros_like(layer.bias))"
+        "        layer.bias.assign(keras.ops.zeros(layer.bias.shape))"
     )
 
 
