@@ -10,6 +10,7 @@ from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.harm import certain_at_once
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.evidence.no_slope import never_any
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.expressions import expression
@@ -46,9 +47,7 @@ CUT_OFF = (
 def of_all(trace):
     """Judge whether the loss depends on no weight at all."""
     need = of_plan(trace, OF_PLAN, *OF_ALL)
-    norms = trace.get("grad_norm", by="variable")[:need]
-    norms = norms[:, trace.has_gradient]
-    if len(norms) < need or not norms.shape[1] or (norms != 0).any():
+    if not never_any(trace, need):
         return None
     loss = trace.extra.get("loss")
     if loss is not None and not (np.nan_to_num(loss[:need]) != 0).any():

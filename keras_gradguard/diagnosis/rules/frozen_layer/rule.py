@@ -23,6 +23,7 @@ from keras_gradguard.diagnosis.rules.frozen_layer import few_rows
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.frozen_layer import nothing_trains
 from keras_gradguard.diagnosis.rules.frozen_layer import one_number
+from keras_gradguard.diagnosis.rules.frozen_layer import rounded
 from keras_gradguard.diagnosis.rules.frozen_layer.alone import row_alone
 from keras_gradguard.diagnosis.rules.frozen_layer.attention import (
     scores_cut_off,
@@ -89,8 +90,8 @@ class FrozenLayer(Rule):
       no effect then. So it is where a mask leaves only padding.
     * All layers with weights were made untrainable: no weight will change.
     * The first step ended with the error of a backend that finds no gradient.
-    * No layer ever moved in 100 steps although gradients arrive: the learning
-      rate is zero. This is said of the whole model.
+    * No layer ever moved in 100 steps although gradients arrive: the rate is
+      zero, or weights in half precision swallow the steps. All are meant.
 
     Some layers that were made untrainable, or do not run, get no gradient at
     all and are no finding.
@@ -279,25 +280,26 @@ class FrozenLayer(Rule):
             if not (trace.get("grad_norm", by="variable") > 0).any():
                 return []
         first, until = int(steps[0]), int(steps[far[0]])
+        coarse = rounded.of_run(trace.run)
         return [
             in_a_run(
                 trace,
                 rule=self.id,
                 severity="critical",
-                layers=[],
+                layers=list(coarse),
                 first_step=first,
                 last_step=int(steps[stop - 1]),
                 evidence={
+                    **(rounded.EVIDENCE if coarse else {}),
                     "update_norm": 0.0,
                     "threshold": 0.0,
                     "window": {"first_step": first, "last_step": until},
                 },
                 message=(
                     f"No weight changed from step {first} to {until}, though "
-                    "gradients arrive. The learning rate is zero, or the "
-                    "updates are not applied."
+                    f"gradients arrive. {rounded.in_words(coarse)}"
                 ),
-                remedies=for_frozen(trace.run, []),
+                remedies=rounded.remedies(coarse) or for_frozen(trace.run, []),
             )
         ]
 

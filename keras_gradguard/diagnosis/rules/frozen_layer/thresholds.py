@@ -66,3 +66,8 @@ ALONE: dict[str, Any] = {
     "slope": 1e-5,
     "offset": 1e-4,
 }
+
+
+# rounded
+# Half of the way from 1 to the next number that there is.
+ROUNDS = {"bfloat16": 2.0**-8, "float16": 2.0**-11}

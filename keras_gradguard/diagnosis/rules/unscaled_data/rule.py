@@ -8,6 +8,8 @@ from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.evidence.no_slope import never_any
 from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.evidence.soon import flat_at
 from keras_gradguard.diagnosis.evidence.soon import out_of_reach_at
@@ -23,6 +25,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.diagnosis.rules.unscaled_data.columns_apart import (
     columns_apart,
+)
+from keras_gradguard.diagnosis.rules.unscaled_data.frozen_ends import (
+    frozen_ends,
 )
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import alike
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
@@ -44,6 +49,7 @@ from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
 )
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import FAR_TARGET
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import NO_GRADIENT
 from keras_gradguard.trace.facts import known
 from keras_gradguard.trace.facts import rms
 
@@ -67,6 +73,7 @@ class UnscaledData(Rule):
       that no layer before it gives;
     * inputs that are all one number, in all measured batches, or samples that
       are all the same;
+    * inputs that drive a frozen layer into the flat ends of its activation;
     * weights of samples or classes that average over 100, by the first losses.
 
     Many nets learn from such data all the same. A run is reported only if
@@ -100,7 +107,9 @@ class UnscaledData(Rule):
         layer = trace.run.data.input_layer
         found = []
         output = trace.run.output
-        if output is not None:
+        if never_any(trace, of_plan(trace, *NO_GRADIENT)):
+            pass  # that targets are large makes no gradient zero
+        elif output is not None:
             optimizer = trace.run.optimizer
             # To divide by a spread that is that of a few cures nothing.
             found += judge_outliers(trace, output) or judge_target_scale(
@@ -132,7 +141,7 @@ class UnscaledData(Rule):
             of_inputs = [_without_actions(finding) for finding in of_inputs]
         found += of_inputs or judge_other_inputs(trace)
         if not found:
-            return heavy_weights(trace)
+            return frozen_ends(trace) or heavy_weights(trace)
         # One finding a rule: the graver, targets before inputs.
         found.sort(key=lambda f: f.severity != "critical")
         harmed, soon = harmed_at(trace), _plain_at(trace, found[0])
@@ -143,7 +152,7 @@ class UnscaledData(Rule):
                 soon = exploded.told_at
         seen = [step for step in (harmed, soon) if step is not None]
         if not seen:
-            return heavy_weights(trace)
+            return frozen_ends(trace) or heavy_weights(trace)
         told = dated(trace, _together(found), int(trace.steps[0]), min(seen))
         if harmed is None:
             # It may learn all the same.

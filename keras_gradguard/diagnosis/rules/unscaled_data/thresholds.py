@@ -31,6 +31,16 @@ FEATURE_RATIO, FEATURE_LARGE = 100.0, 20.0
 APART: dict[str, Any] = {"varies": 0.25, "columns": 4}
 
 
+# frozen_ends
+# What comes into the activation of a frozen layer varies by so much, and so
+# many of its outputs are flat; share of the plan, fewest and most steps.
+FROZEN_ENDS: dict[str, Any] = {
+    "std": 10.0,
+    "share": 0.8,
+    "wait": (0.1, 30, 300),
+}
+
+
 # other_inputs
 # How many times what any layer before gives out.
 MADE = 10.0
@@ -58,6 +68,8 @@ FIRST_STEP, FIRST_STEP_TARGET = 2.0, 10.0
 SMALL_TARGET = 1e-2
 # Large where ten times the steps of the plan would not get there.
 FAR_TARGET = 10.0
+# Share of the plan, fewest and most records that show whether a gradient comes.
+NO_GRADIENT = 0.04, 3, 10
 
 
 # sample_weights

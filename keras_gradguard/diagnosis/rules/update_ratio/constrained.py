@@ -38,6 +38,9 @@ def constrained(trace):
         return None
     with np.errstate(all="ignore"):
         left = norm[after].astype(np.float64) / norm[0]
+    pushed = _pushed_up(trace, learning, left, int(steps[after]))
+    if pushed is not None:
+        return pushed
     held, above = {}, []
     for at in np.flatnonzero(left < HELD["above_zero"]):
         layer = str(trace.layers[at])
@@ -75,15 +78,54 @@ def constrained(trace):
     return outweighs(trace, layers, seen, evidence, text, [fix])
 
 
+def _pushed_up(trace, learning, grown, step):
+    """Judge whether a constraint makes weights so large that units saturate."""
+    layers = {
+        str(trace.layers[at]): float(grown[at])
+        for at in np.flatnonzero(grown > HELD["grown"])
+        if _constraints(trace.run, str(trace.layers[at]))
+    }
+    flat = trace.activation("saturated_fraction")[: len(learning)]
+    owners = [at for at, s in enumerate(trace.sites) if str(s) in layers]
+    if not layers or not owners:
+        return None
+    with np.errstate(invalid="ignore"):
+        ends = (flat[:, owners] >= HELD["flat"]).any(axis=1)
+    run = learning.steps - int(trace.steps[0])
+    bad = (run >= of_plan(trace, *HELD["wait"])) & ~learning.good
+    bad &= ends & (learning.steps >= step)
+    if not bad.any():
+        return None
+    named = sorted(layers, key=lambda layer: -layers[layer])
+    text = (
+        f"A constraint makes the weights of {names(named)} large: "
+        f"{number(layers[named[0]])} times as large as they were, behind the "
+        "first step. So their units lie in the flat ends of the activation, "
+        "where next to no gradient passes. Each unit's weights have a norm of "
+        "about 1 at the start; 3 or 4 is a usual limit."
+    )
+    seen = int(learning.steps[bad.argmax()])
+    evidence = {"kind": "constraint", "grown": layers[named[0]]}
+    evidence["threshold"] = HELD["grown"]
+    fix = _left_out(trace.run, named)
+    return outweighs(trace, named, seen, evidence, text, [fix])
+
+
 def constraint_at_start(run):
-    """Return layers, evidence, text and remedies of a norm held far down."""
-    limits = {}
+    """Return layers, evidence, text and remedies of a norm held far off."""
+    limits, least_of = {}, {}
     for layer in run.layers:
-        told = _constraints(run, layer).values()
-        most = [c["arguments"].get("max_value") for c in told if is_call(c)]
+        told = [c for c in _constraints(run, layer).values() if is_call(c)]
+        most = [c["arguments"].get("max_value") for c in told]
         most = [m for m in most if isinstance(m, int | float)]
+        asked = [c["arguments"].get("min_value") for c in told]
+        asked = [m for m in asked if isinstance(m, int | float)]
         if most and min(most) < HELD["norm"]:
             limits[layer] = float(min(most))
+        elif asked and max(asked) > HELD["high"]:
+            least_of[layer] = float(max(asked))
+    if least_of and not limits:
+        return _held_up(run, least_of)
     if not limits:
         return None
     least, layers = min(limits.values()), list(limits)
@@ -97,6 +139,18 @@ def constraint_at_start(run):
         "max_value": least,
         "threshold": HELD["norm"],
     }
+    return layers, evidence, text, [_left_out(run, layers)]
+
+
+def _held_up(run, limits):
+    most, layers = max(limits.values()), list(limits)
+    text = (
+        f"A constraint makes the weights of {names(layers)} large: a norm of "
+        f"at least {number(most)} for each unit, which starts at about 1. "
+        "3 or 4 is a usual limit."
+    )
+    evidence = {"kind": "constraint", "min_value": most}
+    evidence["threshold"] = HELD["high"]
     return layers, evidence, text, [_left_out(run, layers)]
 
 

@@ -30,8 +30,16 @@ def short_of_reach(trace, far):
     """
     plan = planned_steps(trace)
     blocks = trace.blocks()
-    if plan is None or plan < REACH["planned"] or not len(blocks):
+    if plan is None or plan < REACH["few_planned"] or not len(blocks):
         return []
+    # Steps whose size does not hang on the gradient tell so sooner.
+    optimizer = trace.run.optimizer
+    own_size = optimizer.name in ADAPTIVE and optimizer.learning_rate
+    if plan < REACH["planned"]:
+        if not own_size:
+            return []
+        # A short run may be meant to change little, but not nothing.
+        far = min(far, REACH["sure"])
     steps, ratio = trace.measured("update_ratio")
     done = int(np.searchsorted(steps, blocks.last_step[-1], "right"))
     steps = steps[:done]
@@ -45,9 +53,6 @@ def short_of_reach(trace, far):
         reach = np.maximum.accumulate(middle) * plan
     learning = Learning.of(trace)
     start = int(trace.steps[0])
-    # Steps whose size does not hang on the gradient tell so sooner.
-    optimizer = trace.run.optimizer
-    own_size = optimizer.name in ADAPTIVE and optimizer.learning_rate
     for at in np.flatnonzero((reach < far) & (middle > 0)):
         sure = own_size and reach[at] < REACH["sure"]
         few = REACH["sure_steps" if sure else "steps"]

@@ -97,7 +97,7 @@ class UpdateRatio(Rule):
     * a penalty or a weight decay under which the weights shrank to a third,
       or an added loss under which the outputs are a constant;
     * a constraint that leaves less than a fifth of the weights' norm behind
-      the first step;
+      the first step, or makes them five times as large, so that units saturate;
     * dropout of 0.8 or more;
     * a schedule that takes the learning rate away in the first third of the
       run, or whose warm-up takes longer than the run;

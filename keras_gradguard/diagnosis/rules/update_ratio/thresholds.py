@@ -116,6 +116,7 @@ REACH = {
     "steps": 16,
     "sure_steps": 10,
     "planned": 200,
+    "few_planned": 100,
 }
 
 
@@ -147,11 +148,15 @@ DROPPED: dict[str, Any] = {
 
 # constrained
 # Of the weights' norm behind the first step, by so many steps; of the first
-# loss; share of the plan, fewest and most steps until then. And the norm of a
-# unit's weights that no configuration should ask for.
+# loss; share of the plan, fewest and most steps until then. And the norms of a
+# unit's weights that no configuration should ask for, at most and at least;
+# how many times the weights have grown, where so many outputs are flat.
 HELD: dict[str, Any] = {
     "norm": 0.1,
+    "high": 10.0,
     "left": 0.2,
+    "grown": 5.0,
+    "flat": 0.8,
     "above_zero": 0.9,
     "steps": 2,
     "fallen": 0.1,

@@ -1,0 +1,183 @@
+"""Mistakes that an eleventh set of programs showed, and neighbours."""
+
+import keras
+import pytest
+from keras import layers
+from keras import ops
+
+import keras_gradguard as kgg
+from tests.diagnosis.test_causes_of_reports import fitted
+from tests.diagnosis.test_told_of_first_mistakes import columns
+from tests.diagnosis.test_told_of_first_mistakes import first
+from tests.diagnosis.test_told_of_first_mistakes import ready
+
+# Rules are judged, on runs that differ by their draws from backend to backend.
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(1)
+
+
+class Clip(layers.Layer):
+    """Keeps answers between two limits."""
+
+    def __init__(self, low, high):
+        super().__init__()
+        self.low, self.high = low, high
+
+    def call(self, x):
+        return ops.clip(x, self.low, self.high)
+
+
+# No gradient at all, beside targets that are large
+
+
+@pytest.mark.parametrize(("low", "high"), [(8, 22), (100, 400)])
+@pytest.mark.parametrize("loss", ["mse", "mae"])
+def test_a_clip_that_starts_outside_is_told_before_large_targets(
+    low, high, loss
+):
+    x, y = columns()
+    y = (low + high) / 2 + (high - low) / 8 * y
+    stack = [layers.Dense(16, "relu"), layers.Dense(1), Clip(low, high)]
+    report = fitted(ready((10,), *stack, loss=loss), x, y)
+    assert first(report) == ("frozen_layer", "no_dependence")
+    assert "unscaled_data" not in [f.rule for f in report.ranked]
+
+
+def test_large_targets_are_told_where_a_gradient_comes():
+    x, y = columns()
+    model = ready((10,), layers.Dense(16, "relu"), layers.Dense(1))
+    report = fitted(model, x, 1000 + 2000 * y, epochs=8)
+    assert first(report) == ("unscaled_data", "targets")
+
+
+# Steps that half precision swallows, or that are next to none
+
+
+def halves(optimizer, kind="bfloat16", units=16):
+    how = {"dtype": kind}
+    stack = [
+        keras.Input((10,), dtype=kind),
+        layers.Dense(units, "relu", **how),
+        layers.Dense(units, "relu", **how),
+        layers.Dense(1, **how),
+    ]
+    model = keras.Sequential(stack)
+    model.compile(optimizer, "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate"),
+    [
+        (keras.optimizers.Adam, 1e-3),
+        (keras.optimizers.AdamW, 1e-2),
+        (keras.optimizers.Adam, 1e-4),
+    ],
+)
+def test_steps_that_are_lost_to_rounding_are_told_as_that(optimizer, rate):
+    x, y = columns()
+    report = fitted(halves(optimizer(rate)), x, y, epochs=12)
+    told = [f for f in report.ranked if f.evidence.get("kind") == "rounded"]
+    assert first(report) == ("frozen_layer", "rounded")
+    assert "bfloat16" in told[0].message
+    assert "mixed_bfloat16" in told[0].remedies[0].code
+
+
+def test_a_rate_of_zero_in_half_precision_is_no_rounding():
+    x, y = columns()
+    report = fitted(halves(keras.optimizers.SGD(0.0)), x, y, epochs=12)
+    assert all(f.evidence.get("kind") != "rounded" for f in report.ranked)
+    assert report.healthy is False
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [keras.optimizers.Adam, keras.optimizers.AdamW, keras.optimizers.RMSprop],
+)
+def test_a_short_plan_is_told_of_steps_that_are_next_to_none(optimizer):
+    x, y = columns()
+    stack = [layers.Dense(16, "relu"), layers.Dense(1)]
+    model = ready((10,), *stack, optimizer=optimizer(1e-7))
+    report = fitted(model, x, y, epochs=8)
+    assert first(report) == ("update_ratio", "reach")
+
+
+@pytest.mark.parametrize("rate", [1e-5, 3e-5])
+def test_a_short_plan_of_fine_tuning_is_left_alone(rate):
+    x, y = columns()
+    stack = [layers.Dense(16, "relu"), layers.Dense(1)]
+    model = ready((10,), *stack, optimizer=keras.optimizers.Adam(0.01))
+    model.fit(x, y, epochs=30, verbose=0)
+    model.optimizer.learning_rate = rate
+    assert fitted(model, x, y, epochs=8).findings == []
+
+
+# Weights that a constraint makes large
+
+
+def held(activation, least, most, units=16, depth=2):
+    how = {"kernel_constraint": keras.constraints.MinMaxNorm(least, most)}
+    stack = [layers.Dense(units, activation, **how) for _ in range(depth)]
+    return ready((10,), *stack, layers.Dense(1))
+
+
+@pytest.mark.parametrize(
+    ("activation", "least"), [("sigmoid", 60), ("tanh", 30), ("softsign", 200)]
+)
+def test_weights_that_a_constraint_makes_large_are_told(activation, least):
+    x, y = columns()
+    model = held(activation, least, 2 * least)
+    checked = kgg.check(model, x, y)
+    assert first(checked) == ("update_ratio", "constraint")
+    report = fitted(model, x, y, epochs=12)
+    assert first(report) == ("update_ratio", "constraint")
+    assert report.ranked[0].evidence["grown"] > 5
+
+
+@pytest.mark.parametrize("least", [0.0, 0.5])
+def test_a_norm_that_is_held_near_one_is_left_alone(least):
+    x, y = columns()
+    model = held("tanh", least, 4.0)
+    assert kgg.check(model, x, y).findings == []
+    report = fitted(model, x, y, epochs=30)
+    assert all(f.evidence.get("kind") != "constraint" for f in report.ranked)
+
+
+# A frozen body that reads other numbers than those it was trained with
+
+
+def headed(factor, activation, x, y, wide=16):
+    body = keras.Sequential(
+        [
+            keras.Input((10,)),
+            layers.Dense(wide, activation),
+            layers.Dense(8, activation),
+        ]
+    )
+    taught = keras.Sequential([body, layers.Dense(1)])
+    taught.compile(keras.optimizers.Adam(0.01), "mse")
+    taught.fit(x, y, epochs=15, verbose=0)
+    body.trainable = False
+    model = keras.Sequential([body, layers.Dense(1)])
+    model.compile(keras.optimizers.Adam(0.005), "mse")
+    return fitted(model, factor * x, y, epochs=10)
+
+
+@pytest.mark.parametrize(
+    ("factor", "activation"),
+    [(255, "tanh"), (1000, "sigmoid"), (60, "tanh")],
+)
+def test_a_frozen_body_that_reads_other_numbers_is_told(factor, activation):
+    report = headed(factor, activation, *columns())
+    assert first(report) == ("unscaled_data", "frozen_ends")
+    assert report.ranked[0].layers == ["sequential/dense"]
+
+
+@pytest.mark.parametrize("factor", [1, 1.5])
+def test_a_frozen_body_that_reads_what_it_knows_is_left_alone(factor):
+    report = headed(factor, "tanh", *columns())
+    assert all(f.rule != "unscaled_data" for f in report.ranked)
