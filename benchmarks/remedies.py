@@ -9,9 +9,10 @@ Each program that does not learn is trained, watched; with `--kept` and a number
 as of `diagnosis_field` those that no rule was made with, with `--lot` those
 alone whose lot is the backend that runs. A program that is in the file already
 is left out.
-`--kept advice`, `pasted`, `pasted_again`: those written for this question.
-`detector` is the `DeadReLUDetector`; `heal` is what `kgg.heal` gives back,
-trained on.
+`--kept advice`, `pasted`, `pasted_again`, `dead`: those written for this
+question. `detector` is the `DeadReLUDetector`: of it the share of dead units is
+noted before and after, and `--after` pastes into the model as it was trained.
+`heal` is what `kgg.heal` gives back, trained on.
 
 Every remedy of each cause is run with `exec` in the program, built anew, in the
 names `model`, `x` and `y`: it must run. After the first remedy the program
@@ -42,6 +43,7 @@ import keras
 from detection import field_sides  # noqa: F401  it fills the set
 from detection import kept_advice
 from detection import kept_again
+from detection import kept_dead
 from detection import kept_fifth
 from detection import kept_fourth
 from detection import kept_pasted
@@ -67,18 +69,45 @@ def build(program, seed):
     return program()
 
 
-def paste(program, seed, code):
-    """Return the names of a program built anew, in which code has run."""
+def paste(program, seed, code, state=None):
+    """Return the names of a program built anew, in which code has run.
+
+    Args:
+        program: Function that builds it.
+        seed: Int.
+        code: Str.
+        state: Weights and variables of the optimizer that the model has
+            before, or None for those that it starts with.
+    """
     model, x, y, fit = build(program, seed)
+    if state is not None:
+        model.set_weights(state[0])
+        model.optimizer.build(model.trainable_variables)
+        for variable, value in zip(
+            model.optimizer.variables, state[1], strict=True
+        ):
+            variable.assign(value)
     names = {"model": model, "x": x, "y": y}
     with contextlib.redirect_stdout(io.StringIO()):
         exec(code, names)
     return names, fit
 
 
-def learnt(program, seed, code):
+def state_of(model):
+    """Return what training has changed of a model, as `paste` takes it."""
+    numpy = keras.ops.convert_to_numpy
+    return model.get_weights(), [numpy(v) for v in model.optimizer.variables]
+
+
+def dead_share(detector):
+    """Return the share of dead units among all that a detector judged."""
+    total = sum(map(len, detector.share.values()))
+    return sum(map(len, detector.dead_units.values())) / max(1, total)
+
+
+def learnt(program, seed, code, state=None, watch=None):
     """Return what a program gains that trains after code has run."""
-    names, fit = paste(program, seed, code)
+    names, fit = paste(program, seed, code, state)
     if "without the callback" in code:
         fit.pop("callbacks", None)
     if "without class_weight" in code:
@@ -86,6 +115,8 @@ def learnt(program, seed, code):
     larger = re.search(r"fit\(.*batch_size=(\d+)", code)
     if larger:
         fit["batch_size"] = int(larger[1])
+    if watch is not None:
+        fit["callbacks"] = [*fit.get("callbacks", []), watch]
     return trained(names["model"], names["x"], names["y"], fit)
 
 
@@ -123,8 +154,9 @@ def heals(line):
     return after >= bar if bar > 0 else after <= bar
 
 
-def one(name, program, seed, by, every=False):
+def one(name, program, seed, by, every=False, trained_on=False):
     """Return the line of one program."""
+    state = watch = None
     line = {"name": name, "seed": seed, "by": by, "told": [], "failed": []}
     model, x, y, fit = build(program, seed)
     if by == "heal":
@@ -148,6 +180,11 @@ def one(name, program, seed, by, every=False):
         except Exception as error:
             line["error"] = f"{type(error).__name__}"
         report = monitor.report()
+        if by == "detector":
+            line["dead"] = [dead_share(monitor)]
+            watch = kgg.DeadReLUDetector(verbose=0)
+        if trained_on:
+            state, line["by"] = state_of(model), f"{by}, after"
     causes = [f for f in report.ranked if f.cause is None]
     line["told"] = [f.rule for f in causes]
     first = next((r for f in causes for r in f.remedies), None)
@@ -157,10 +194,10 @@ def one(name, program, seed, by, every=False):
             code = re.sub(r"epochs=\d+", "epochs=1", remedy.code)
             try:
                 if every:
-                    after = learnt(program, seed, remedy.code)
+                    after = learnt(program, seed, remedy.code, state)
                     print(f"    {after:.2f} {remedy.title}")
                 else:
-                    paste(program, seed, code)
+                    paste(program, seed, code, state)
             except Exception as error:
                 told = f"{remedy.title}: {type(error).__name__}: {error}"
                 line["failed"].append(told[:300])
@@ -168,7 +205,9 @@ def one(name, program, seed, by, every=False):
         return _with_bar(line, program, seed)
     line["first"], line["code"] = first.title, first.code
     try:
-        line["after"] = learnt(program, seed, first.code)
+        line["after"] = learnt(program, seed, first.code, state, watch)
+        if watch is not None:
+            line["dead"].append(dead_share(watch))
     except Exception as error:
         line["error_after"] = f"{type(error).__name__}: {error}"[:300]
     return _with_bar(line, program, seed)
@@ -218,9 +257,10 @@ def main():
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--all", action="store_true", help="train with each")
     parser.add_argument(
-        "--kept", choices=(*"1245679", "advice", "pasted", "pasted_again")
+        "--kept",
+        choices=(*"1245679", "advice", "pasted", "pasted_again", "dead"),
     )
-    for flag in ("lot", "score"):
+    for flag in ("lot", "score", "after"):
         parser.add_argument(f"--{flag}", action="store_true")
     parser.add_argument("--out", default="remedies.jsonl")
     arguments = parser.parse_args()
@@ -241,6 +281,7 @@ def main():
         "advice": kept_advice.SICK,
         "pasted": kept_pasted.SICK,
         "pasted_again": kept_pasted_again.SICK,
+        "dead": kept_dead.SICK,
     }[arguments.kept]
     for name, (_, _, program) in programs.items():
         # What no score shows cannot be seen to heal.
@@ -252,9 +293,12 @@ def main():
             continue
         for by in arguments.by.split(","):
             for seed in map(int, arguments.seeds.split(",")):
-                if (name, seed, by) in done:
+                said = f"{by}, after" if arguments.after else by
+                if (name, seed, said) in done:
                     continue
-                line = one(name, program, seed, by, arguments.all)
+                line = one(
+                    name, program, seed, by, arguments.all, arguments.after
+                )
                 lines.append({**line, "backend": here})
                 with out.open("a") as file:
                     file.write(json.dumps(lines[-1]) + "\n")
@@ -271,6 +315,7 @@ def _print(line):
         "|",
         line.get("first", "nothing told"),
         line.get("error_after", ""),
+        f"dead {line['dead']}" if "dead" in line else "",
         flush=True,
     )
     for failure in line["failed"]:

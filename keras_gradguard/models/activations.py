@@ -78,7 +78,8 @@ def sites_of(model):
 
     Layers inside of RNNs and `TimeDistributed` run in a loop of their own,
     whose values cannot be read outside; layers that are rematerialised give
-    nothing either. They are left out; the RNN itself is a site.
+    nothing either. They are left out; the RNN itself is a site, and so is the
+    `TimeDistributed`, which gives what the layer in it does at all times.
 
     Args:
         model: A Keras model.
@@ -106,8 +107,8 @@ def left_out(model):
         model: A Keras model.
 
     Returns:
-        Dict from layer path to str. The cell of an RNN is not among them: the
-        RNN is a site.
+        Dict from layer path to str. The cell of an RNN is not among them, nor
+        the layer in a `TimeDistributed`: what holds them is a site.
     """
     hidden = _hidden(model)
     reasons = {}
@@ -133,6 +134,8 @@ def _hidden(model):
             continue
         for child in layers_lib.forward_layers(layer)[1:]:
             found[id(child)] = reason
+        if reason and _function_of(layer.layer) is not None:
+            found[id(layer.layer)] = ""
     return found
 
 
@@ -151,20 +154,27 @@ def _site_of(layer):
             whole=bool(layer.return_sequences),
             positive=_is_positive(function),
         )
-    function = own_activation(layer)
-    if function is None and isinstance(layer, _ACTIVATION_LAYERS):
-        function = layer
-    if function is None:
+    distributed = isinstance(layer, keras.layers.TimeDistributed)
+    function = _function_of(layer.layer if distributed else layer)
+    if function is None and not distributed:
         return None
     return Site(
         layer,
         path,
-        layers_lib.activation_name(function),
+        None if function is None else layers_lib.activation_name(function),
         _bounds(function),
-        can_die(function),
+        function is not None and can_die(function),
         unit_axis=_unit_axis(layer),
         positive=_is_positive(function),
     )
+
+
+def _function_of(layer):
+    """Return what a layer bends its outputs by, itself perhaps, or None."""
+    function = own_activation(layer)
+    if function is None and isinstance(layer, _ACTIVATION_LAYERS):
+        return layer
+    return function
 
 
 def own_activation(layer):
@@ -233,6 +243,9 @@ def _bounds(function):
 
 
 def _unit_axis(layer):
+    if isinstance(layer, keras.layers.TimeDistributed):
+        inner = _unit_axis(layer.layer)
+        return inner if inner < 0 else inner + 1
     if getattr(layer, "data_format", None) == "channels_first":
         return 1
     return -1

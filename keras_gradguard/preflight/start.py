@@ -202,10 +202,13 @@ def _through_time(model, data, missing):
 
 def _layer(signal):
     layer, values = signal.layer, signal.output
+    # It bends what it gives as the layer in it does.
+    distributed = isinstance(layer, _L.TimeDistributed)
+    bends = layer.layer if distributed else layer
     first = getattr(layer, "data_format", None) == "channels_first"
     return LayerStart(
         signal.path,
-        configuration.activation_name(layer),
+        configuration.activation_name(bends),
         values,
         channels=1 if first else values.ndim - 1,
         last=signal.last,

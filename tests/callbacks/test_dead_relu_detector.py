@@ -866,7 +866,8 @@ def test_a_healthy_net_is_told_nothing(capsys):
 def test_layers_that_cannot_be_seen_are_named():
     inputs = keras.Input((3, 5))
     inner = layers.Dense(4, activation="relu", name="inner")
-    h = layers.TimeDistributed(inner)(inputs)
+    deeper = keras.Sequential([keras.Input((5,)), inner], name="deeper")
+    h = layers.TimeDistributed(deeper)(inputs)
     h = layers.Dense(3, activation="relu", name="seen")(h)
     model = keras.Model(inputs, layers.Dense(1)(h))
     model.compile("sgd", "mse")
@@ -877,6 +878,27 @@ def test_layers_that_cannot_be_seen_are_named():
     (reason,) = detector.skipped.values()
     assert reason == "it runs inside of a TimeDistributed"
     assert reason in detector.summary()
+
+
+@pytest.mark.once
+def test_a_layer_at_each_step_is_judged_over_all_of_them():
+    inputs = keras.Input((3, 5))
+    low = keras.initializers.Constant(-50.0)
+    inner = layers.Dense(4, "relu", bias_initializer=low)
+    h = layers.TimeDistributed(inner, name="each")(inputs)
+    model = keras.Model(inputs, layers.Dense(1)(layers.GRU(3)(h)))
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(64, 3, 5)).astype("float32")
+    detector = kgg.DeadReLUDetector(verbose=0)
+    fit(model, x, x[:, 0, :1], [detector], epochs=3)
+    assert detector.skipped == {}
+    assert len(detector.dead_units["each"]) == 4
+    (finding,) = detector.findings
+    namespace = {"model": model, "x": x, "y": x[:, 0, :1]}
+    exec(finding.remedies[0].code, namespace)
+    again = kgg.DeadReLUDetector(verbose=0)
+    fit(namespace["model"], x, x[:, 0, :1], [again], epochs=1)
+    assert len(again.dead_units["each"]) < 4
 
 
 def test_a_layer_called_twice_is_active_in_either_call():

@@ -767,3 +767,112 @@ def test_several_layers_are_replaced_and_the_rest_keeps_its_weights():
 def test_what_cannot_be_replaced_is_said(wrong, error, said):
     with pytest.raises(error, match=said):
         kgg.replace_layers(*wrong(small(1)))
+
+
+class Behind(keras.Model):
+    """Two dense layers that start far below zero, and ReLU behind each."""
+
+    def __init__(self):
+        super().__init__(name="behind")
+        low = keras.initializers.Constant(-9.0)
+        self.body = [layers.Dense(32, bias_initializer=low) for _ in range(2)]
+        self.bends = [layers.ReLU() for _ in range(2)]
+        self.head = layers.Dense(1)
+
+    def call(self, x):
+        for layer, bend in zip(self.body, self.bends, strict=True):
+            x = bend(layer(x))
+        return self.head(x)
+
+
+def relu_layers_of_a_subclassed_model():
+    model = Behind()
+    model(X[:1])
+    model.compile(keras.optimizers.Adam(0.005), "mse")
+    return model, X, Y
+
+
+def one_layer_at_each_step():
+    low = keras.initializers.Constant(-20.0)
+    inner = layers.Dense(16, "relu", bias_initializer=low)
+    model = sequential(
+        layers.Reshape((4, 1)),
+        layers.TimeDistributed(inner, name="each"),
+        layers.Flatten(),
+        layers.Dense(1, name="out"),
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model, X, Y
+
+
+def behind_a_normalization_shifted_down():
+    low = keras.initializers.Constant(-7.0)
+    model = sequential(
+        layers.Dense(32, use_bias=False),
+        layers.BatchNormalization(beta_initializer=low),
+        layers.ReLU(),
+        layers.Dense(1, name="out"),
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    return model, X, Y
+
+
+def anew(program):
+    # The names that Keras gives count on otherwise.
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    return program()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("by", ["check", "detector"])
+@pytest.mark.parametrize(
+    "program",
+    [
+        relu_layers_of_a_subclassed_model,
+        one_layer_at_each_step,
+        behind_a_normalization_shifted_down,
+    ],
+)
+def test_each_remedy_for_units_that_start_dead_revives_them(program, by):
+    model, x, y = anew(program)
+    if by == "check":
+        report = kgg.check(model, x, y)
+    else:
+        detector = kgg.DeadReLUDetector(verbose=0)
+        model.fit(x, y, epochs=2, verbose=0, callbacks=[detector])
+        report = detector.report()
+    (finding,) = [f for f in report.ranked if f.cause is None]
+    assert finding.rule == "dead_relu"
+    assert len(finding.remedies) > 1
+    for remedy in finding.remedies:
+        model, x, y = anew(program)
+        namespace = {"model": model, "x": x, "y": y}
+        exec(remedy.code, namespace)
+        history = namespace["model"].fit(x, y, epochs=25, verbose=0).history
+        assert history["loss"][-1] < 0.5 * float(np.var(y)), remedy.title
+
+
+@pytest.mark.once
+def test_units_that_died_of_the_steps_come_back_after_the_fit():
+    keras.utils.set_random_seed(1)
+    model = sequential(
+        *(layers.Dense(32, "relu") for _ in range(5)),
+        layers.Dense(2, "softmax", name="out"),
+    )
+    rate = keras.optimizers.SGD(5.0, momentum=0.9)
+    model.compile(rate, "sparse_categorical_crossentropy")
+    detector = kgg.DeadReLUDetector(verbose=0)
+    model.fit(X, CLASSES, epochs=20, verbose=0, callbacks=[detector])
+    (finding,) = detector.findings
+    assert finding.evidence["alive_at_start"] is True
+    first = finding.remedies[0]
+    assert first.title.startswith("Lower the learning rate")
+    namespace = {"model": model, "x": X, "y": CLASSES}
+    exec(first.code, namespace)
+    again = kgg.DeadReLUDetector(verbose=0)
+    history = namespace["model"].fit(
+        X, CLASSES, epochs=40, verbose=0, callbacks=[again]
+    )
+    assert history.history["loss"][-1] < 0.5 * np.log(2)
+    assert max(again.dead_fraction.values()) < 1.0

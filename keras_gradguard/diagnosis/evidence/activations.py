@@ -35,14 +35,19 @@ def layers_of(trace, sites):
 
     Returns:
         List of str, each once. An activation layer owns no weights; the
-        nearest layer before it that does stands for it.
+        nearest layer before it that does stands for it, and what is inside of
+        a recurrent layer or a wrapper for that.
     """
-    known = set(trace.layers.tolist())
+    known: dict = {str(path): str(path) for path in trace.layers}
+    for path in list(known):
+        within = trace.run.info(path).get("within")
+        if isinstance(within, dict):
+            known.setdefault(str(within.get("path")), path)
     order = trace.sites.tolist()
     found = []
     for site in (str(site) for site in sites):
         until = order.index(site) + 1 if site in order else 0
-        feeding = [path for path in order[:until] if path in known]
+        feeding = [known[path] for path in order[:until] if path in known]
         found += feeding[-1:]
     return list(dict.fromkeys(found))
 

@@ -166,7 +166,7 @@ def in_place(run, made):
     return "\n".join([*rest, *lines, compile_with(run)])
 
 
-def draw_anew(run, layers, how):
+def draw_anew(run, layers, how, offsets=False):
     """Return code that draws the kernels of layers at random, where they are.
 
     Args:
@@ -174,18 +174,14 @@ def draw_anew(run, layers, how):
         layers: List of str. Paths of layers; of those without a kernel, as an
             activation is, nothing can be drawn.
         how: Str. Name of a class in `keras.initializers`.
+        offsets: Bool. Whether their biases go to zero, too. Defaults to False.
     """
-    kernels = [
-        f"{path}/{name}"
-        for path in layers
-        for name, shape in (run.info(path).get("shapes") or {}).items()
-        if len(shape) > 1 and "bias" not in name
-    ]
+    kernels = _weights(run, layers, lambda name, shape: _is_kernel(name, shape))
     which = "variable.path in kernels"
     named = f"kernels = {_one_a_line(kernels)}\n"
     if not kernels:
         named, which = "", 'variable.path.endswith("kernel")'
-    return (
+    told = (
         f"{named}"
         "seed = keras.random.SeedGenerator(1)  # each draw another\n"
         f"draw = keras.initializers.{how}(seed=seed)\n"
@@ -193,58 +189,31 @@ def draw_anew(run, layers, how):
         f"    if {which}:\n"
         "        variable.assign(draw(variable.shape))"
     )
-
-
-def convert(run, pairing, layers, normalization=None, residual=False):
-    """Return the code that gives hidden layers another pairing.
-
-    Args:
-        run: `RunInfo` of the run or the model.
-        pairing: Str. Name of the pairing.
-        layers: List of str. The layers it is about, in forward order.
-        normalization: None, `"batch"` or `"layer"`.
-        residual: Bool.
-    """
-    if run.model_kind == "subclassed":
-        return _in_place(run, pairing, layers, normalization, residual)
-    more = {}
-    if normalization:
-        more["normalization"] = normalization
-    if residual:
-        more["residual"] = True
-    told = call("kgg.presets.convert", Raw("model"), pairing, **more)
-    return f"model = {expression(told)}"
-
-
-def _in_place(run, pairing, layers, normalization=None, residual=False):
-    """Return code for the layers of a model that cannot be built anew."""
-    named = [
-        name_of(layer)
-        for layer in layers
-        if run.info(layer).get("activation") not in (None, "linear")
-        and str(layer).count("/") <= 1
-    ]
-    how = f"how = kgg.presets.get({expression(pairing)})"
-    if not named:
-        return f"{how}  # in the hidden layers: Dense(units, **how)"
-    # Only the user's own `call` can put a layer between others.
-    if normalization:
-        kind = f"{normalization.title()}Normalization"
-        how = f"# and keras.layers.{kind}() behind each, in `call`\n{how}"
-    if residual:
-        how = (
-            f"# and `x + layer(x)` where the widths are equal, in `call`\n{how}"
-        )
+    biases = _weights(run, layers, lambda name, _: name in ("bias", "beta"))
+    if not offsets or (kernels and not biases):
+        return told
+    which = "variable.path in biases"
+    named = f"biases = {_one_a_line(biases)}\n"
+    if not kernels:
+        named, which = "", 'variable.path.endswith(("bias", "beta"))'
     return (
-        f"{how}\n"
-        f"for name in {expression(named)}:\n"
-        "    layer = model.get_layer(name)\n"
-        '    layer.activation = keras.activations.get(how["activation"])\n'
-        '    layer.kernel_initializer = how["kernel_initializer"]\n'
-        "    if layer.built:\n"
-        "        shape = layer.kernel.shape\n"
-        '        layer.kernel.assign(how["kernel_initializer"](shape))'
+        f"{named}{told}\n"
+        f"    elif {which}:\n"
+        "        variable.assign(keras.ops.zeros(variable.shape))"
     )
+
+
+def _weights(run, layers, wanted):
+    return [
+        f"{path}/{name}"
+        for path in layers
+        for name, shape in (run.info(path).get("shapes") or {}).items()
+        if wanted(name, shape)
+    ]
+
+
+def _is_kernel(name, shape):
+    return len(shape) > 1 and "bias" not in name
 
 
 def optimizer_of(run):

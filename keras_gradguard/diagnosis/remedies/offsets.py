@@ -1,6 +1,7 @@
 """What to change where biases hold units at one side."""
 
 from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.remedies.expressions import holds_others
 
 # What an initializer gives to all weights, or to their mean.
 _KEYS = ("value", "mean", "minval", "maxval")
@@ -67,6 +68,8 @@ def _normalizations_behind(run, layer):
 
 def _far(info, name):
     call = info.get("call")
+    while isinstance(call, dict) and (inner := holds_others(call)):
+        call = call["arguments"][inner[0]]
     given = call.get("arguments") if isinstance(call, dict) else None
     made = given.get(name) if isinstance(given, dict) else None
     drawn = made.get("arguments") if isinstance(made, dict) else None

@@ -238,7 +238,7 @@ def start_at_one(run):
             "        continue\n"
             "    for weight in layer.non_trainable_weights:\n"
             "        if not np.any(keras.ops.convert_to_numpy(weight)):\n"
-            "            weight.assign(keras.ops.ones_like(weight))\n"
+            "            weight.assign(keras.ops.ones(weight.shape))\n"
             "\n"
             f"{compile_with(run)}",
         )

@@ -27,5 +27,5 @@ def start_anew(run, layer):
         "    if len(variable.shape) > 1:\n"
         "        variable.assign(draw(variable.shape))\n"
         "    else:\n"
-        "        variable.assign(keras.ops.zeros_like(variable))",
+        "        variable.assign(keras.ops.zeros(variable.shape))",
     )

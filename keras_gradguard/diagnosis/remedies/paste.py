@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_gradguard.diagnosis.remedies import code
 from keras_gradguard.diagnosis.remedies import data
+from keras_gradguard.diagnosis.remedies import pairing as pairings
 from keras_gradguard.diagnosis.remedies.expressions import Raw
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.expressions import complete
@@ -217,7 +218,7 @@ class _Draft:
     # Layers
 
     def _convert(self, pairing, normalization=None, residual=False):
-        line = code.convert(
+        line = pairings.convert(
             self.run, pairing, self.layers, normalization, residual
         )
         self.lines.append(line)
@@ -248,7 +249,9 @@ class _Draft:
         self.lines.append(code.put_layers(self.run, {path: made}))
 
     def _reinitialize(self, layers=()):
-        self.lines.append(code.draw_anew(self.run, layers, "HeNormal"))
+        self.lines.append(
+            code.draw_anew(self.run, layers, "HeNormal", offsets=True)
+        )
 
     # The optimizer
 

@@ -135,6 +135,7 @@ class DeadReLU(Rule):
                 f"{of_samples(rows)}. That is before any training. They get "
                 "no gradient."
             )
+        layers = _with_weights(start, layers)
         return [
             self.at_start(
                 "critical" if dead else "warning",
@@ -148,9 +149,27 @@ class DeadReLU(Rule):
                     "threshold": 1.0 if dead else _MOSTLY_DEAD,
                 },
                 text,
-                for_dead(start.run, layers),
+                for_dead(start.run, layers, alive=False),
             )
         ]
+
+
+def _with_weights(start, layers):
+    """Return the layers with weights that feed some, as `layers_of` does."""
+    known = {at for at, info in start.run.layers.items() if info.get("shapes")}
+    inside = {
+        info["within"].get("path"): path
+        for path, info in start.run.layers.items()
+        if isinstance(info.get("within"), dict)
+    }
+    feeding, last = {}, None
+    for layer in start.layers:
+        last = inside.get(
+            layer.path, layer.path if layer.path in known else last
+        )
+        feeding[layer.path] = last
+    found = [feeding.get(path) or path for path in layers]
+    return list(dict.fromkeys(found))
 
 
 def of_samples(rows):
@@ -227,7 +246,9 @@ def _finding(trace, learning, dead, since, sites, last, level):
     share = float(dead[last, guilty].max())
     named = [str(trace.sites[sites[at]]) for at in guilty]
     # Measured before the first step moved a weight: they died of the steps.
-    alive = bool((_zero_at_first(trace)[sites][guilty] < level["share"]).all())
+    at_first = _zero_at_first(trace)[sites][guilty]
+    alive = bool((at_first < level["share"]).all())
+    seen = bool(np.isfinite(at_first).all())
     if whole:
         many = "its units" if len(guilty) == 1 else "their units"
         text = (
@@ -259,7 +280,9 @@ def _finding(trace, learning, dead, since, sites, last, level):
             "window": {"first_step": first, "last_step": stop},
         },
         message=text,
-        remedies=for_dead(trace.run, layers, large_biases(trace)),
+        remedies=for_dead(
+            trace.run, layers, large_biases(trace), alive if seen else None
+        ),
     )
 
 
@@ -278,16 +301,33 @@ def _zero_at_first(trace):
     return np.fmax(now, trace.activation("dead_fraction")[0])
 
 
-def for_dead(run, layers, large=()):
+def for_dead(run, layers, large=(), alive=None):
     """Return remedies for ReLU layers whose units give 0 for all samples.
 
     Args:
         run: `RunInfo` of the run or the model.
         layers: List of str. Their paths.
         large: Paths of layers whose biases started large.
+        alive: Bool or None. Whether they were alive before the first step:
+            what no step has killed no smaller step revives, and what steps
+            killed needs both. None where nobody saw it.
     """
+    offsets = start_at_zero(run, layers, large)
+    slower = lower_rate(run, 10, "Large steps push units below 0 for good.")
+    again = changes.reinitialize(
+        layers,
+        "Which units are dead is a matter of the draw, in narrow layers "
+        "above all.",
+    )
+    # All of them: what killed these has thrown the others far off, too.
+    both = changes.several(
+        [slower, changes.reinitialize([], "")],
+        "Large steps push units below 0 for good. Smaller ones do not, but "
+        "they revive none, so the weights start anew.",
+    )
     return [
-        *start_at_zero(run, layers, large),
+        *offsets,
+        *([both] if alive else []),
         *for_recurrent(
             run, layers, "Its units are bounded, and none of them can die."
         ),
@@ -302,10 +342,7 @@ def for_dead(run, layers, large=()):
             "its units are active on any batch.",
             normalization="batch",
         ),
-        changes.reinitialize(
-            layers,
-            "Which units are dead is a matter of the draw, in narrow layers "
-            "above all.",
-        ),
-        lower_rate(run, 10, "Large steps push units below 0 for good."),
+        # Another draw leaves biases that outweigh all as far off as they were.
+        *([] if offsets else [again]),
+        *([both] if alive is None and not offsets else []),
     ]
