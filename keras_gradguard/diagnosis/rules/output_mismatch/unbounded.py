@@ -13,7 +13,6 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import count_within
-from keras_gradguard.diagnosis.evidence.stretches import gone_records
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
@@ -35,6 +34,8 @@ def unbounded(trace, output):
         return None
     if not count or output.activation not in (None, "linear", "relu"):
         return None
+    if not np.isfinite(trace.extra.get("loss", np.zeros(0))).all():
+        return None  # that has a cause of its own
     low, high = (trace.data(f"output_{end}")[:count] for end in ("min", "max"))
     with np.errstate(invalid="ignore"):
         marks = trace.data("target_fraction")[:count] == 0
@@ -57,9 +58,8 @@ def unbounded(trace, output):
     bad |= off & (run_for >= of_plan(trace, *UNBOUNDED["wait"]))
     seen = learning.steps[bad].tolist()[:1]
     harmed = harmed_at(trace)
-    # A loss that is NaN has a cause of its own.
-    if harmed is not None and not gone_records(trace).any():
-        seen += [harmed] if beyond[: learning.at(harmed) + 1].any() else []
+    if harmed is not None and beyond[: learning.at(harmed) + 1].any():
+        seen.append(harmed)
     if not seen:
         return None
     upto = max(learning.at(min(seen)), 0) + 1

@@ -90,13 +90,14 @@ def light_class(trace, output):
         )
         under = (1 - of_high < LIGHT_CLASS["weighs"]) & (low > 0)
         under &= 1 - share >= LIGHT_CLASS["share"]
-        beyond = learning.score - learning.chance > LIGHT_CLASS["beyond"]
+        # Outputs may rank the rows, and give one class all the same.
+        scored = learning.score - learning.chance
+        bad = scored <= LIGHT_CLASS["beyond"]
+        bad |= np.isnan(scored) & ~(learning.follows >= LIGHT_CLASS["follows"])
         late = learning.steps - int(trace.steps[0]) >= of_plan(
             trace, *LIGHT_CLASS["wait"]
         )
-        bad = late & ~(learning.follows >= LIGHT_CLASS["follows"]) & ~beyond
-        # Outputs that still rank the rows give one class all the same.
-        bad |= late & (learning.score <= learning.chance)
+        bad &= late
     for side, mask in (("high", short), ("low", under)):
         seen = np.flatnonzero(bad & (count_within(mask, need) == need))
         if not len(seen):
