@@ -31,6 +31,7 @@ from detection import broad_own
 from detection import field_sides  # noqa: F401  it fills both sets
 from detection import kept_again
 from detection import kept_eighth
+from detection import kept_eleventh
 from detection import kept_fifth
 from detection import kept_fourth
 from detection import kept_healthy
@@ -59,7 +60,11 @@ def drawn(name):
     mine = list(kept_sick.ONLY.get(name, _BACKENDS))
     if name in kept_ninth.SICK or name in kept_ninth.HEALTHY:
         mine += ["torch"] * ("torch" in mine)
-    if name in kept_tenth.SICK or name in kept_tenth.HEALTHY:
+    if any(
+        name in kept
+        for both in (kept_tenth, kept_eleventh)
+        for kept in (both.SICK, both.HEALTHY)
+    ):
         mine += 2 * ["torch"] * ("torch" in mine)
     return random.Random(name).choice(sorted(mine))
 
@@ -225,7 +230,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    kept = [str(number) for number in range(1, 14)]
+    kept = [str(number) for number in range(1, 15)]
     parser.add_argument("--kept", choices=kept)
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
@@ -251,6 +256,7 @@ def main():
         "11": (kept_eighth.SICK, kept_eighth.HEALTHY),
         "12": (kept_ninth.SICK, kept_ninth.HEALTHY),
         "13": (kept_tenth.SICK, kept_tenth.HEALTHY),
+        "14": (kept_eleventh.SICK, kept_eleventh.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]

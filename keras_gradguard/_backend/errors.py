@@ -17,6 +17,22 @@ class CannotRunAgainError(Exception):
         )
 
 
+class DrawsApartError(Exception):
+    """A step draws by an operation that has a random state of its own.
+
+    Args:
+        name: Str, the operation.
+    """
+
+    is_notice = True
+
+    def __init__(self, name):
+        super().__init__(
+            f"the step calls {name} of TensorFlow, which would draw other "
+            "numbers in a second variant of the step"
+        )
+
+
 class CannotBeCalledError(Exception):
     """A model with a train step of its own cannot be called beside it.
 

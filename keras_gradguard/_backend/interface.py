@@ -721,6 +721,22 @@ class Backend(Protocol):
     def compiles_steps(self):
         """Whether a train step is compiled as one."""
 
+    def draw_of_its_own(self):
+        """What in the step being traced draws by a random state of its own.
+
+        Returns:
+            Str, an operation whose state is no variable, so that each
+            variant of the step has one; or None.
+        """
+
+    def check_runs_again(self, function, data):
+        """Raise `CannotRunAgainError` where a function may not run twice.
+
+        Args:
+            function: Callable that takes what is in `data`.
+            data: Structure of tensors of the step being traced.
+        """
+
     def is_end_of_data(self, error):
         """Whether an exception only says that the data set is exhausted."""
 

@@ -19,6 +19,16 @@ def keep_collectives_apart(model=None):
     del model
 
 
+def draw_of_its_own():
+    # Random states are variables or arrays, or the process has them.
+    return None
+
+
+def check_runs_again(function, data):
+    # Its random states are part of the state that the step takes.
+    del function, data
+
+
 def reduce_over_replicas(tensors):
     # The tensors: they are reduced already.
     return list(tensors)

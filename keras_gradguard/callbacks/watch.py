@@ -278,6 +278,8 @@ class WatchingCallback(Callback):
 
     def __init__(self):
         super().__init__()
+        # Keras leaves None where a loop of one's own gives no parameters.
+        self.params = {}
         # What a backend needs is imported now, and not by the first step.
         with contextlib.suppress(RuntimeError):  # `fit` tells
             _backend.current()

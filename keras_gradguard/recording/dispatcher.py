@@ -11,6 +11,7 @@ import weakref
 import numpy as np
 
 from keras_gradguard import _backend
+from keras_gradguard._backend.errors import DrawsApartError
 from keras_gradguard.models import keras_private
 from keras_gradguard.recording import parts
 from keras_gradguard.recording.drain import RingDrain
@@ -18,6 +19,9 @@ from keras_gradguard.recording.schedule import Schedule
 from keras_gradguard.recording.step.gradients import Mode
 from keras_gradguard.recording.step.histograms import HistogramRequests
 from keras_gradguard.recording.updates import Updates
+
+# What is measured in a variant of the step, if not beside it.
+_IN_VARIANTS = parts.WEIGHTS, parts.ACTIVATIONS, parts.DATA, parts.TIME
 
 
 class Dispatcher:
@@ -96,15 +100,23 @@ class Dispatcher:
 
     def _variant(self, mode, counted):
         """The step that runs where a mode is wanted, maybe histograms."""
-        if self._beside is not None:
-            # Steps that are not wanted are recorded as well: to leave them
-            # out takes a second variant, which costs more.
-            mode = Mode.NORMS
-        key = mode, counted and self._instrument.counts_apart
+        key = self._ran(mode), counted and self._instrument.counts_apart
         if key not in self._variants:
             model = self._model()
             self._variants[key] = self._instrument.variant(model, *key)
         return self._variants[key]
+
+    def _ran(self, mode):
+        """The mode of the variant that runs where a mode is wanted."""
+        if self._beside is not None:
+            # Steps that are not wanted are recorded as well: to leave them
+            # out takes a second variant, which costs more.
+            return Mode.NORMS
+        if self._instrument.only_mode is not None:
+            return self._instrument.only_mode
+        # It may be the only one: what is wanted later has to be in it.
+        begins = self.schedule.executions == 0 and self._wants_updates()
+        return Mode.NORMS if begins and mode is Mode.OFF else mode
 
     def __call__(self, *args):
         """Run one execution, recorded."""
@@ -182,13 +194,15 @@ class Dispatcher:
         )
 
     def _advance(self, mode, result, counted, vector=None, time=None):
-        if mode is not Mode.OFF:
+        ran = self._ran(mode)
+        if ran is not Mode.OFF:
             self._drain.note_steps(self.schedule.steps_of_execution())
         self.schedule.advance()
         if self.schedule.executions == 1:
             self._instrument.call_order.stop()
+            self._tell_what_is_lost()
         counts = self._instrument.counts or self._instrument.units
-        if counts or mode is not Mode.OFF or self._beside is not None:
+        if counts or ran is not Mode.OFF:
             self._drain.note_execution()
         if mode is Mode.FULL:
             self._take_measurement(vector, time)
@@ -197,6 +211,13 @@ class Dispatcher:
             self._take_histogram(result)
         if self._drain.is_due and not self._instrument.broken:
             self.drain(self.state_of(result), self._drain.is_prompt)
+
+    def _tell_what_is_lost(self):
+        """Say so where the only variant that may run measures little."""
+        instrument = self._instrument
+        if instrument.only_mode not in (None, Mode.FULL):
+            error = DrawsApartError(instrument.draw)
+            instrument.parts.fail(_IN_VARIANTS, error)
 
     def state_of(self, result):
         """The optimizer's arrays, where the trainer holds them.
@@ -269,7 +290,8 @@ class Dispatcher:
         every, due = self._recording.update_freq, self._due
         last = block.steps[-1] if len(block.steps) else -1
         self._due = [step for step in due if step > last]
-        if self._beside is None or every == 1:
+        one = self._beside or self._instrument.only_mode is not None
+        if every == 1 or not (one or self.schedule.skips_on_host):
             return block
         if every:
             return block.with_records(block.steps % every == 0)

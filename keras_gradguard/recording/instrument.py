@@ -61,6 +61,9 @@ class Instrument:
         beside: `Beside` where full steps are measured beside the compiled
             step, which then has one variant; else None.
         time: `TimeTap` where gradients through time are wanted, else None.
+        only_mode: The `Mode` of the one variant that may run, since the step
+            draws numbers that would be others in each; else None.
+        draw: Str, the operation that draws them, or None.
     """
 
     def __init__(self, model):
@@ -87,6 +90,8 @@ class Instrument:
             for tap in self.taps:
                 tap.measures_updates = False
         self.time: Any = None
+        self.only_mode: Any = None
+        self.draw: Any = None
         self.counts = False
         self.units = []
         self.histograms = False
@@ -129,9 +134,14 @@ class Instrument:
             and not self.broken
             and not self.parts.has_faults
             and (time or self.time is None)
-            and (self.beside is None) != beside.can_measure(model, self.taps)
+            and self._is_beside_as_for(model)
             and all(tap.records.is_current for tap in self.taps)
         )
+
+    def _is_beside_as_for(self, model):
+        if self.only_mode is not None:
+            return True  # In another step the numbers would begin anew.
+        return (self.beside is None) != beside.can_measure(model, self.taps)
 
     def attach(self, model):
         """Patch the optimizers.
@@ -252,6 +262,7 @@ class Instrument:
                 with self.forward.step(model, self.mode, counts, args):
                     with self._counting(units):
                         result = original(*args, **kwargs)
+                    self._note_draw(mode)
                     result = self._post(result)
             finally:
                 self._set_mode(Mode.OFF)
@@ -271,6 +282,12 @@ class Instrument:
             return self._backend.last_of_many(logs) if stacks else logs, state
 
         return train_function
+
+    def _note_draw(self, mode):
+        """Keep to a variant that has random states of its own."""
+        if self.only_mode is None and self.beside is None and not self.xla:
+            self.draw = self._backend.draw_of_its_own()
+            self.only_mode = None if self.draw is None else mode
 
     def _look_through_time(self, model, args):
         if self.time is not None:

@@ -56,7 +56,6 @@ class Driven:
         if self.made is None:
             if self.alone:
                 (self.made,) = self.callbacks
-                self.made.set_params({})
                 self.made.set_model(model)
             else:
                 self.made = keras.callbacks.CallbackList(

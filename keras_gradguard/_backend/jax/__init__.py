@@ -65,6 +65,8 @@ from keras_gradguard._backend.jax.values import run_whole
 from keras_gradguard._backend.jax.values import take_flat
 from keras_gradguard._backend.jax.values import to_numpy
 from keras_gradguard._backend.scratch import Scratch
+from keras_gradguard._backend.single import check_runs_again
+from keras_gradguard._backend.single import draw_of_its_own
 from keras_gradguard._backend.single import keep_collectives_apart
 from keras_gradguard._backend.single import on_each_replica
 from keras_gradguard._backend.single import over_processes

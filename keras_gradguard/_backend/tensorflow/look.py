@@ -146,14 +146,40 @@ class Held:
         return keras.StatelessScope(pairs, collect_losses=True)
 
 
+def draw_of_its_own():
+    if tf.executing_eagerly():
+        return None
+    for kind in _stateful_kinds(tf.compat.v1.get_default_graph()):
+        # Generators and Keras keep theirs in variables.
+        if any(attribute.name == "seed2" for attribute in kind.attr):
+            return kind.name
+    return None
+
+
+def check_runs_again(function, data):
+    with randomness.kept():
+        traced = tf.function(function, autograph=False)
+        graph = traced.get_concrete_function(data).graph
+    _check(graph)
+
+
 def _check(graph):
     """Raise where a graph does something besides computing."""
+    for kind in _stateful_kinds(graph):
+        raise CannotRunAgainError(f"calls {kind.name} of TensorFlow")
+
+
+def _stateful_kinds(graph):
+    """List of the kinds of operations that do something besides computing."""
     definition = graph.as_graph_def()
     names = {node.op for node in definition.node}
     for function in definition.library.function:
         names |= {node.op for node in function.node_def}
-    for name in sorted(names):
-        kind = op_def_registry.get(name)
-        stateful = kind is not None and kind.is_stateful
-        if stateful and not name.startswith(_HARMLESS):
-            raise CannotRunAgainError(f"calls {name} of TensorFlow")
+    kinds = [op_def_registry.get(name) for name in sorted(names)]
+    return [
+        kind
+        for kind in kinds
+        if kind is not None
+        and kind.is_stateful
+        and not kind.name.startswith(_HARMLESS)
+    ]

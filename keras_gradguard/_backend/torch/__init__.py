@@ -9,6 +9,8 @@ from keras_gradguard._backend.eager import run_whole
 from keras_gradguard._backend.eager import wait_for_records
 from keras_gradguard._backend.flag import Flag
 from keras_gradguard._backend.host_batches import data_like
+from keras_gradguard._backend.single import check_runs_again
+from keras_gradguard._backend.single import draw_of_its_own
 from keras_gradguard._backend.single import each_whole
 from keras_gradguard._backend.single import keep_collectives_apart
 from keras_gradguard._backend.single import on_each_replica

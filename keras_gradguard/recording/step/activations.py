@@ -16,7 +16,6 @@ from keras import tree
 from keras_gradguard import _backend
 from keras_gradguard import stats
 from keras_gradguard._backend import host_ops
-from keras_gradguard._text import error_in_words
 from keras_gradguard.models import activations as sites_lib
 from keras_gradguard.models import keras_private
 from keras_gradguard.models.layers import forward_layers
@@ -25,6 +24,7 @@ from keras_gradguard.recording.parts import DATA
 from keras_gradguard.recording.parts import LOSS
 from keras_gradguard.recording.parts import UNITS
 from keras_gradguard.recording.step import batch_statistics
+from keras_gradguard.recording.step import look_apart
 from keras_gradguard.recording.step import output_statistics
 from keras_gradguard.recording.step import packing
 from keras_gradguard.recording.step.gathering import Gathering
@@ -202,31 +202,15 @@ class ForwardTap:
             counts: Whether to note which units are active, in every mode.
             arguments: What the train step was called with, a tuple.
         """
-        gathering = self._gathering
+        gathering, apart = self._gathering, self._apart and mode is Mode.FULL
+        apart = apart and look_apart.may_look(model, self._parts, arguments)
         self._parts.guard(_ALL, gathering.begin, mode, counts, arguments)
         try:
-            if self._apart and gathering.here.mode is Mode.FULL:
-                self._look_apart(model, arguments)
+            if apart and gathering.here.mode is Mode.FULL:
+                look_apart.look(model, gathering.here, arguments, self.facts)
             yield
         finally:
             gathering.end()
-
-    def _look_apart(self, model, arguments):
-        """Measure a forward pass that changes no variable.
-
-        A data structure of the user's own may not be understood; then there
-        are no activations to be had.
-        """
-        here = self._gathering.here
-        here.apart = True
-        try:
-            x, _, _ = keras.utils.unpack_x_y_sample_weight(arguments[0])
-            with keras.StatelessScope(collect_losses=True):
-                model(x, training=True)
-        except Exception as error:
-            self.facts["not_measured"] = error_in_words(error)
-        finally:
-            here.apart = False
 
     def post(self, result):
         """Send off what was gathered. Call it inside of `step`.
