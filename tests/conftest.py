@@ -81,7 +81,7 @@ def pytest_pycollect_makemodule(module_path):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Let XLA optimize for JAX where a test looks at bits or runs long.
+    """Let backends optimize where a test looks at bits or runs long.
 
     Most of the time of other tests went to optimize steps that run ten times.
     """
@@ -100,6 +100,13 @@ def _optimize(wanted):
         import jax
 
         jax.config.update("jax_disable_most_optimizations", not wanted)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Of graphs, before they run: a sixth of a test of short steps.
+        tf.config.optimizer.set_experimental_options(
+            {"disable_meta_optimizer": not wanted}
+        )
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -131,6 +138,8 @@ def pytest_collection_modifyitems(items):
 
 @functools.cache
 def _start_keras():
+    # To trace a step makes objects that live on, by the hundred thousand.
+    gc.set_threshold(100_000, 50, 100)
     if "KERAS_BACKEND" not in os.environ:
         if os.environ.get("CI"):
             raise pytest.UsageError(

@@ -65,9 +65,14 @@ def watch(make_optimizer, mode, **kwargs):
     return monitor.trace, model.optimizer
 
 
+# Compiled as a graph, or by XLA on JAX: each case. The other ways: one.
+COMPILED = {"jax": "jit", "torch": "eager", "tensorflow": "graph"}[BACKEND]
+
+
 @pytest.mark.optimized
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("percentile", [50, 100])
+@pytest.mark.parametrize(
+    ("mode", "percentile"), [*((mode, 50) for mode in MODES), (COMPILED, 100)]
+)
 def test_thresholds_norms_and_skips(mode, percentile):
     def optimizer():
         return kgg.AutoClip(keras.optimizers.Adam(1e-2), percentile=percentile)
@@ -96,8 +101,13 @@ def test_thresholds_norms_and_skips(mode, percentile):
 
 
 @pytest.mark.optimized
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("clipper", ["unitwise", "value", "norm", "zscore"])
+@pytest.mark.parametrize(
+    ("mode", "clipper"),
+    [
+        *((mode, "unitwise") for mode in MODES),
+        *((COMPILED, clipper) for clipper in ("value", "norm", "zscore")),
+    ],
+)
 def test_norms_after_every_clipper(mode, clipper):
     trace, optimizer = watch(
         lambda: kgg.AutoClip(keras.optimizers.SGD(1e-2), clipper), mode, bad=()

@@ -41,9 +41,14 @@ def trained(callbacks):
     return model
 
 
+@pytest.fixture(scope="module")
+def expected():
+    """Weights of a training that is not watched."""
+    return trained([]).get_weights()
+
+
 @pytest.mark.parametrize("part", parts())
-def test_training_goes_on(part, monkeypatch):
-    expected = trained([]).get_weights()
+def test_training_goes_on(part, expected, monkeypatch):
     monkeypatch.setattr(*parts()[part], broken)
     monitor = kgg.GradientMonitor(verbose=0)
     with pytest.warns(GradGuardWarning, match="broken on purpose") as told:

@@ -27,8 +27,12 @@ def traced_by(arguments):
     return True, xla, outermost
 
 
+@tf.autograph.experimental.do_not_convert
 def count_calls(function, called, patches):
     """Call back after each call of a `tf.function`.
+
+    This runs while the user's function is traced. Were it converted, what is
+    made here would convert all that it calls, up to the diagnosis.
 
     Args:
         function: As `traced_by` returned it.
