@@ -794,6 +794,16 @@ class CompilingBackend(Backend, Protocol):
     def copies(self, values):
         """Copies of tensors that a later step does not change, or take."""
 
+    def kept(self, values):
+        """What tensors hold, whatever a later step does; to be read, not kept.
+
+        Args:
+            values: List of tensors.
+
+        Returns:
+            List of NumPy arrays, where `on_host` gives some; else of tensors.
+        """
+
     def values_before(self, model, args):
         """Function from a variable to its tensor before an execution.
 

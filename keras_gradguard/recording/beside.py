@@ -151,11 +151,7 @@ class Beside:
             own = [*tap.records.expected, keras_private.counter(tap.optimizer)]
             variables += [v for v in own if id(v) not in known]
         present = [values(v) for v in variables]
-        copies = self._backend.on_host(present)
-        if copies is None:
-            copies = self._backend.copies(present)
-        else:
-            copies = [np.array(copy) for copy in copies]
+        copies = self._backend.kept(present)
         before = {
             id(variable): copy
             for variable, copy in zip(variables, copies, strict=True)

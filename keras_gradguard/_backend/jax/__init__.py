@@ -56,6 +56,7 @@ from keras_gradguard._backend.jax.values import detach
 from keras_gradguard._backend.jax.values import float64
 from keras_gradguard._backend.jax.values import gradients_of
 from keras_gradguard._backend.jax.values import is_end_of_data
+from keras_gradguard._backend.jax.values import kept
 from keras_gradguard._backend.jax.values import level
 from keras_gradguard._backend.jax.values import native
 from keras_gradguard._backend.jax.values import on_host

@@ -135,6 +135,13 @@ def copies(values):
     return _copies(values)
 
 
+def kept(values):
+    arrays = on_host(values)
+    if arrays is None:
+        return copies(values)
+    return [np.array(array) for array in arrays]
+
+
 def on_host(tensors):
     if not all(is_here(array) for array in tensors):
         return None

@@ -23,6 +23,7 @@ from keras_gradguard._backend.tensorflow.flag import Flag
 from keras_gradguard._backend.tensorflow.forward import ForwardPass
 from keras_gradguard._backend.tensorflow.forward import copies
 from keras_gradguard._backend.tensorflow.forward import gradients_at_taps
+from keras_gradguard._backend.tensorflow.forward import kept
 from keras_gradguard._backend.tensorflow.forward import loss_beside
 from keras_gradguard._backend.tensorflow.forward import values_after
 from keras_gradguard._backend.tensorflow.forward import values_before

@@ -12,6 +12,7 @@ from keras_gradguard._backend.losses import computes_loss
 from keras_gradguard._backend.losses import scope_beside
 from keras_gradguard._backend.tensorflow.look import Held
 from keras_gradguard._backend.tensorflow.look import Look
+from keras_gradguard._backend.tensorflow.values import on_host
 from keras_gradguard._backend.tensorflow.values import read
 
 # Of one batch there is nothing to tune. A thread that tries it has to be waited
@@ -23,6 +24,13 @@ _PLAIN.experimental_optimization.apply_default_optimizations = False
 
 def copies(values):
     return [tf.identity(value) for value in values]
+
+
+def kept(values):
+    # No copy: an update of a variable whose value is held writes it elsewhere.
+    # That is at the end of a step, when the gradients are gone.
+    arrays = on_host(values)
+    return copies(values) if arrays is None else arrays
 
 
 def values_before(model, args):

@@ -7,8 +7,10 @@ from tensorflow.python.ops import control_flow_util
 from keras_gradguard._backend.scaling import safe_factors
 from keras_gradguard._backend.tensorflow import grouping
 
-# Up to this size a float64 copy is cheaper than a second pass for the scale.
-_FLOAT64_LIMIT = 1 << 20
+# What counts as large under XLA, where a size is not known.
+_UNKNOWN = 1 << 20
+# Entries of a piece that is copied to float64, and how many there may be.
+_PIECE, _MOST_PIECES = 1 << 16, 1 << 7
 # Squares of float32 gradients neither overflow nor lose digits in between.
 _SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
 
@@ -42,7 +44,7 @@ def l2_norms(tensors, xla=None):
     tensors = [tf.cast(t, "float32") for t in tensors]
     # The rows of an embedding's gradient can be of an unknown number.
     small, large = grouping.split(
-        [t.shape.num_elements() or _FLOAT64_LIMIT for t in tensors]
+        [t.shape.num_elements() or _UNKNOWN for t in tensors]
     )
     parts, order = [], []
     for group in small:
@@ -93,25 +95,25 @@ def _norms_of_large(tensors):
 
 
 def _norms_graph(tensors):
-    """One kernel and a cast for each tensor; the rest for all at once."""
-    halves, large, order, later = [], [], [], []
-    for i, tensor in enumerate(tensors):
-        size = tensor.shape.num_elements()
-        if size is None or size <= _FLOAT64_LIMIT:
-            halves.append(tf.nn.l2_loss(tf.cast(tensor, "float64")))
-            order.append(i)
-        else:
-            row = tf.reshape(tf.cast(tensor, "float32"), (1, -1))
-            large.append(_norms_of_rows(row)[0])
-            later.append(i)
-    parts = []
-    if halves:
-        parts.append(tf.cast(tf.sqrt(2.0 * tf.stack(halves)), "float32"))
-    if large:
-        parts.append(tf.stack(large))
-    if len(parts) == 1:
-        return parts[0]
-    return tf.gather(tf.concat(parts, axis=0), np.argsort(order + later))
+    """Sums in float64 for each tensor; the rest for all at once."""
+    halves = tf.stack([_half_of_squares(tensor) for tensor in tensors])
+    return tf.cast(tf.sqrt(2.0 * halves), "float32")
+
+
+def _half_of_squares(tensor):
+    """Half of the sum of squares, by pieces: a copy of all takes memory."""
+    size = tensor.shape.num_elements()
+    if size is None or size <= _PIECE:
+        return tf.nn.l2_loss(tf.cast(tensor, "float64"))
+    flat = tf.reshape(tensor, (-1,))
+    step = max(_PIECE, -(-size // _MOST_PIECES))
+    found: list = []
+    for start in range(0, size, step):
+        # Else TensorFlow copies all of them before it adds up the first.
+        with tf.control_dependencies(found[-1:]):
+            piece = tf.cast(flat[start : start + step], "float64")
+            found.append(tf.nn.l2_loss(piece))
+    return tf.add_n(found)
 
 
 def zero_fractions(tensors):
