@@ -34,8 +34,6 @@ def unbounded(trace, output):
         return None
     if not count or output.activation not in (None, "linear", "relu"):
         return None
-    if not np.isfinite(trace.extra.get("loss", np.zeros(0))).all():
-        return None  # that has a cause of its own
     low, high = (trace.data(f"output_{end}")[:count] for end in ("min", "max"))
     with np.errstate(invalid="ignore"):
         marks = trace.data("target_fraction")[:count] == 0
@@ -58,8 +56,10 @@ def unbounded(trace, output):
     bad |= off & (run_for >= of_plan(trace, *UNBOUNDED["wait"]))
     seen = learning.steps[bad].tolist()[:1]
     harmed = harmed_at(trace)
-    if harmed is not None and beyond[: learning.at(harmed) + 1].any():
-        seen.append(harmed)
+    if harmed is not None and (at := learning.at(harmed)) >= 0:
+        # A loss that is NaN has a cause of its own.
+        known = np.isfinite(learning.late[at])
+        seen += [harmed] if known and beyond[: at + 1].any() else []
     if not seen:
         return None
     upto = max(learning.at(min(seen)), 0) + 1
