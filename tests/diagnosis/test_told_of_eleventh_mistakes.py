@@ -384,3 +384,35 @@ def test_a_class_that_outweighs_the_other_is_told(weight):
     told = fitted(model, x, y, epochs=12, class_weight=weights)
     light = ("output_mismatch", "class_weighs_nothing")
     assert kinds(told) == ([light] if weight > 1 else [])
+
+
+def test_names_that_are_rare_are_told_and_weighed():
+    rng = np.random.default_rng(0)
+    words = rng.integers(1, 60, (512, 12))
+    names = rng.random((512, 12)) < 0.02
+    # Half of the names stand among other words, too.
+    words[names] = rng.integers(50, 60, names.sum())
+    y = names.astype("int32")
+
+    def net():
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential(
+            [
+                keras.Input((12,), dtype="int32"),
+                layers.Embedding(60, 4),
+                layers.Dense(2, "softmax"),
+            ]
+        )
+        model.compile(
+            keras.optimizers.Adam(1e-3),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        return model
+
+    told = fitted(net(), words, y, epochs=14)
+    assert kinds(told)[0] == ("output_mismatch", "rare_class")
+    scope = {"model": net(), "x": words, "y": y}
+    exec(told.ranked[0].remedies[0].code, scope)
+    given = scope["model"].predict(words, verbose=0).argmax(-1)
+    assert given[names].mean() > 0.5

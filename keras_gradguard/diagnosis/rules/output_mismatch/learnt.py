@@ -85,13 +85,27 @@ def rare_class(trace, output):
             Remedy(
                 "Weigh the rare class, or show it more often",
                 "Both classes then count alike.",
-                compile_with(trace.run, None, call("keras.losses.Dice"))
-                if image
-                else f"model.fit(x, y, epochs={trace.run.epochs_planned or 10}"
-                f", class_weight={weights})",
+                _weighed(trace.run, weights, image, numbers),
             )
         ],
         share=part,
+    )
+
+
+def _weighed(run, weights, image, numbers):
+    """Return the code that gives a rare class its weight."""
+    fit = f"model.fit(x, y, epochs={run.epochs_planned or 10}"
+    if not image:
+        return f"{fit}, class_weight={weights})"
+    if not numbers:
+        return compile_with(run, None, call("keras.losses.Dice"))
+    # Keras takes no weights of classes where a row has several targets.
+    places = len(run.data.output_shape or ())
+    return (
+        "import numpy as np\n"
+        f"weights = np.where(y == 1, {weights[1]}, {weights[0]})\n"
+        f"weights = weights.reshape(y.shape[:{places}])\n"
+        f"{fit}, sample_weight=weights)"
     )
 
 

@@ -126,7 +126,7 @@ class OutputMismatch(Rule):
       that such a loss stays the same when targets change places;
     * a loss that falls without end, or a divergence below 0;
     * targets of classes that are all the same;
-    * a class that 1 % of the targets belong to, where nothing else was learnt;
+    * a class that 3 % of the targets belong to, where nothing else was learnt;
       where samples are weighted, 20 %;
     * a weighted loss of next to nothing, though outputs deny a class that
       many targets belong to: that class weighs nothing. Or its targets are

@@ -26,7 +26,7 @@ PATIENCE = 100
 # Shapes that do not fit show early: share of the plan, fewest and most steps.
 BROADCAST = 0.05, 40, 100
 # A class that so few targets belong to hardly counts in the loss.
-RARE = 0.01
+RARE = 0.03
 # Where samples are weighted one so rare ought to be seen.
 WEIGHED = 0.2
 # Accuracies that differ by this share of what is missing to 1 are the same.
