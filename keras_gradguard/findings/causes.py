@@ -38,6 +38,7 @@ _KINDS = {
             "one_row",
             "two_rows",
             "cut_off",
+            "one_number",
             "zero_factors",
             "gives_nothing",
         ),
@@ -63,16 +64,19 @@ _KINDS = {
         ((*_STUCK, "update_ratio"), ()),
     ),
     "schedule": (_STUCK, ()),
-    "float16": (
+    **dict.fromkeys(
+        ("float16", "summed"),
         (
-            "exploding_gradient",
-            "nonfinite_gradient",
-            *_UNITS,
-            "vanishing_gradient",
-            "frozen_layer",
-            *_LOSS,
+            (
+                "exploding_gradient",
+                "nonfinite_gradient",
+                *_UNITS,
+                "vanishing_gradient",
+                "frozen_layer",
+                *_LOSS,
+            ),
+            ("output_mismatch", "unscaled_data"),
         ),
-        ("output_mismatch", "unscaled_data"),
     ),
     # The loss that they throw about is reported beside it.
     "first_steps": (

@@ -250,6 +250,7 @@ def _loss_facts(loss):
         return {
             "loss": loss_name(kind) if ours and axis == -1 else None,
             "from_logits": bool(getattr(loss, "from_logits", False)),
+            "summed": getattr(loss, "reduction", None) == "sum",
             **_shape_of(vars(loss), ours),
         }
     name = getattr(loss, "__name__", None)

@@ -29,6 +29,22 @@ _EDGES = frozenset(
         "true_divide",
     )
 )
+# What brings outputs of any size between limits, or says that they have none.
+_BOUNDS = frozenset(
+    (
+        "clip",
+        "from_logits",
+        "hard_sigmoid",
+        "log_sigmoid",
+        "log_softmax",
+        "logits",
+        "logsumexp",
+        "sigmoid",
+        "softmax",
+        "softplus",
+        "tanh",
+    )
+)
 _SIGNS = {"/": "/", "/=": "/", "**": "**", "**=": "**"}
 # Helpers that a function calls are looked at, and those that they call.
 _DEEP = 2
@@ -43,7 +59,9 @@ def edges_of_own_code(model):
     Returns:
         Dict with `layers`, from the path of each layer of no class of Keras's
         to the names of such functions; `front`, the paths of those before the
-        first layer with a kernel; and `loss`, a list of these names.
+        first layer with a kernel; `loss`, a list of these names; and `bounds`,
+        whether the loss brings what it is given between limits, None if there
+        is none of the user's own.
     """
     layers: dict = {}
     front: list | None = None
@@ -53,11 +71,30 @@ def edges_of_own_code(model):
             layers[layer_path(layer)] = _edges(function)
         if front is None and hasattr(layer, "kernel"):
             front = list(layers)
+    losses = _own_losses(model)
+    loss = sorted(set().union(*(_edges(one) for one in losses)))
+    return {
+        "layers": layers,
+        "front": front or [],
+        "loss": loss,
+        "bounds": any(_names(one) & _BOUNDS for one in losses)
+        if losses
+        else None,
+    }
+
+
+def _own_losses(model):
+    """Return the functions that a loss of the user's own is made of."""
     own = getattr(model, "loss", None)
-    if "compute_loss" in vars(type(model)):
-        own = type(model).compute_loss
-    loss = _edges(own) if isinstance(own, types.FunctionType) else []
-    return {"layers": layers, "front": front or [], "loss": loss}
+    if "compute_loss" not in vars(type(model)):
+        return [own] if isinstance(own, types.FunctionType) else []
+    own = type(model).compute_loss
+    if not isinstance(own, types.FunctionType):
+        return []
+    # What it calls of the model: a method, or a function that was given.
+    known = {**vars(type(model)), **vars(model)}
+    called = [known.get(name) for name in sorted(_names(own, deep=0))]
+    return [own, *(f for f in called if isinstance(f, types.FunctionType))]
 
 
 def own_function(layer):
@@ -74,30 +111,45 @@ def own_function(layer):
     return type(layer).call
 
 
-def _edges(function, deep=_DEEP):
+def _edges(function):
     """Return the sorted names, in a function and the helpers that it calls."""
-    function = inspect.unwrap(function)
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return []
     found: set[str] = set()
-    names: set[str] = set()
-    stack = [code]
-    while stack:
-        code = stack.pop()
-        stack += [c for c in code.co_consts if isinstance(c, types.CodeType)]
-        names |= set(code.co_names) | set(code.co_freevars)
+    for code in _codes(function):
         found |= {
             _SIGNS[one.argrepr]
             for one in dis.get_instructions(code)
             if one.opname == "BINARY_OP" and one.argrepr in _SIGNS
         }
-    found |= names & _EDGES
+    return sorted(found | (_names(function) & _EDGES))
+
+
+def _names(function, deep=_DEEP):
+    """Return what a function and its helpers name, keywords among them."""
+    found: set[str] = set()
+    for code in _codes(function, deep):
+        found |= {*code.co_names, *code.co_freevars}
+        for constant in code.co_consts:
+            if isinstance(constant, tuple):
+                found |= {one for one in constant if isinstance(one, str)}
+    return found
+
+
+def _codes(function, deep=_DEEP):
+    """Return the code of a function, of those within it and of its helpers."""
+    function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return []
+    found, stack = [], [code]
+    while stack:
+        code = stack.pop()
+        found.append(code)
+        stack += [c for c in code.co_consts if isinstance(c, types.CodeType)]
     known = inspect.getclosurevars(function)
     near = {**known.globals, **known.nonlocals}
     for helper in near.values() if deep else ():
         if isinstance(helper, types.FunctionType) and not (
             str(helper.__module__).startswith("keras")
         ):
-            found |= set(_edges(helper, deep - 1))
-    return sorted(found)
+            found += _codes(helper, deep - 1)
+    return found

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 
 from keras_gradguard import _backend
+from keras_gradguard.models import alone
 from keras_gradguard.models import calls
 from keras_gradguard.models import graph
 from keras_gradguard.models import optimizers
@@ -67,6 +68,7 @@ def facts(model, params, batches=False):
         `own_code.edges_of_own_code`; `cuts`, see `own_lines`; `step`, whether
         its train step is one's own), `rescaling`, `linear` (see
         `linear.linear_layers`), `batches`, `noise`,
+        `alone` (see `alone.of_one_number`),
         `others` (optimizers beside the compiled one), `epochs_planned`,
         `steps_per_epoch`.
     """
@@ -94,6 +96,7 @@ def facts(model, params, batches=False):
         "linear": linear_layers(model),
         "batches": batches,
         "noise": _noise(model),
+        "alone": alone.of_one_number(model),
         "others": _others(model, several),
         "epochs_planned": params.get("epochs"),
         "steps_per_epoch": params.get("steps"),

@@ -115,6 +115,7 @@ class Output:
         behind_kind: Class name of that layer.
         smoothing: By how much the loss smooths labels.
         gamma: How much the loss focuses on what is wrong, 0 for most losses.
+        summed: Whether the loss is the sum over a batch, and not its mean.
     """
 
     layer: str = ""
@@ -130,6 +131,7 @@ class Output:
     behind_kind: str = ""
     smoothing: float = 0.0
     gamma: float = 0.0
+    summed: bool = False
 
     @property
     def loss_name(self):

@@ -88,6 +88,7 @@ _SCHEMA = {
             "behind_kind": is_text,
             "smoothing": _number,
             "gamma": _number,
+            "summed": _flag,
         }
     ],
     "not_recorded": is_text,

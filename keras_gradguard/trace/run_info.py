@@ -51,6 +51,8 @@ class RunInfo:
             the last ones, or None.
         noise: Dict from the path of a layer that drops or adds at random in
             training to a dict with `class`, `name` and `rate`.
+        alone: Dict from the path of a normalization or a softmax over one
+            number each to a dict with `class`, `name` and `of`, which it is.
         others: Dict from the name that an optimizer has in the model, beside
             the compiled one, to its `OptimizerFacts`.
         capsule: Whether the run was asked to keep a capsule.
@@ -81,6 +83,7 @@ class RunInfo:
     rescaling: list | None = None
     linear: list | None = None
     noise: dict = dataclasses.field(default_factory=dict)
+    alone: dict = dataclasses.field(default_factory=dict)
     others: dict = dataclasses.field(default_factory=dict)
     capsule: bool = False
     batches: bool = False
@@ -116,6 +119,7 @@ class RunInfo:
             "layers": _dicts(meta.get("layer_info")),
             "sites": _dicts(meta.get("sites")),
             "noise": _dicts(meta.get("noise")),
+            "alone": _dicts(meta.get("alone")),
             "others": {
                 name: _read(OptimizerFacts, told)
                 for name, told in _dicts(meta.get("others")).items()

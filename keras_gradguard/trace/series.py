@@ -107,6 +107,7 @@ BATCH_STATISTICS = {
     ),
     "fit": ("samples", "output_correlation"),
     "index": ("index_min", "index_excess"),
+    "weight": ("weight_of_low", "weight_of_high", "share_of_high"),
 }
 DATA_SERIES = tuple(
     name for names in BATCH_STATISTICS.values() for name in names

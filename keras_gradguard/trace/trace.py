@@ -412,6 +412,9 @@ class Trace:
         the correlation of outputs with targets (`output_correlation`), the
         smallest index that an `Embedding` looks up (`index_min`) and how far
         the largest lies beyond the last row of its table (`index_excess`).
+        Where samples are weighted, the mean weight of the targets below and
+        above the mean target (`weight_of_low`, `weight_of_high`), and the
+        share of those above (`share_of_high`).
         In images and sequences of up to 4096 numbers each place is a column.
 
         Args:

@@ -247,3 +247,42 @@ def test_of_activations():
     for at, part in batches(trace, shown["plain"]):
         close(trace.activation("input_std")[at, column], part.std())
     assert trace.activation("inactive_fraction")[0, column] > 3 / 7 - 1e-6
+
+
+@pytest.mark.parametrize("of", ["rows", "columns", "one_hot", "places"])
+def test_what_targets_of_either_side_weigh(of):
+    rng = np.random.default_rng(3)
+    shape = (ROWS, 5) if of == "places" else (ROWS,)
+    classes = rng.integers(0, 4, shape)
+    classes[BATCH : 2 * BATCH] = 2  # none is above the mean
+    weights = rng.uniform(0.1, 3.0, shape).astype("float32")
+    if of == "places":
+        model = keras.Sequential(
+            [keras.Input((5, 3)), layers.Dense(4, activation="softmax")]
+        )
+        x = rng.normal(size=(ROWS, 5, 3)).astype("float32")
+    else:
+        model = models.mlp(6, 1, 3, 4)
+        x = rng.normal(size=(ROWS, 3)).astype("float32")
+    y = classes[:, None] if of == "columns" else classes
+    loss = "sparse_categorical_crossentropy"
+    if of == "one_hot":
+        y, loss = keras.utils.to_categorical(classes, 4), loss[7:]
+    trace = watched(model, x, y, loss, sample_weight=weights)
+    for at, numbers, weigh in batches(trace, classes, weights):
+        high = numbers > numbers.mean()
+        names = ("weight_of_low", "weight_of_high", "share_of_high")
+        expected = [
+            weigh[~high].mean(),
+            weigh[high].mean() if high.any() else np.nan,
+            high.mean(),
+        ]
+        close([trace.data(name)[at] for name in names], expected)
+    assert len(trace.activation_steps) > 2
+
+
+def test_without_weights_nothing_is_said_of_them():
+    x, y = np.zeros((ROWS, 3), "float32"), np.zeros(ROWS)
+    model = models.mlp(6, 1, 3, 4)
+    trace = watched(model, x, y, "sparse_categorical_crossentropy")
+    assert np.isnan(trace.data("share_of_high")).all()

@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from keras_gradguard.diagnosis.evidence.batch import loss_weight
+
 # Targets whose variance is so little of the first loss, or of their own mean
 # square, are all the same.
 _ALIKE = 1e-9
@@ -32,7 +34,7 @@ def guess_of(trace, count):
         logarithm of their number.
     """
     run = trace.run
-    output, weight = run.output, run.loss_weight
+    output, weight = run.output, loss_weight(trace)
     if output is None or weight is None or run.data.weighted:
         return np.full(count, np.nan)
     return weight * _of_loss(output.loss_name, trace, count)
@@ -58,7 +60,7 @@ def most_of(trace, weighted=False):
         by the user, or the batch was not measured.
     """
     run = trace.run
-    output, weight = run.output, run.loss_weight
+    output, weight = run.output, loss_weight(trace)
     known = weighted or not run.data.weighted
     if output is None or weight is None or not known:
         return math.nan
@@ -99,7 +101,7 @@ def least_of(trace):
         measured.
     """
     run = trace.run
-    output, weight = run.output, run.loss_weight
+    output, weight = run.output, loss_weight(trace)
     if output is None or weight is None or not len(trace.activation_steps):
         return math.nan
     low, high, mean, std, target_mean, target_std = (

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from keras_gradguard.diagnosis.evidence.baseline import guess_of
+from keras_gradguard.diagnosis.evidence.batch import loss_weight
 
 _MOST_CLASSES = 64
 _ROUNDS = 8
@@ -59,7 +60,7 @@ def constant_loss(trace, count):
     bound = np.full(count, math.inf)
     bound[fits] = most_entropy(classes, center[fits], square[fits])
     bound[fits] += 1 / np.sqrt(seen[fits])
-    return np.fmin(guess, run.loss_weight * bound)
+    return np.fmin(guess, loss_weight(trace) * bound)
 
 
 def most_entropy(classes, mean, square):

@@ -9,6 +9,8 @@ import numpy as np
 from keras_gradguard.diagnosis.evidence import means
 from keras_gradguard.diagnosis.evidence.baseline import target_spread
 from keras_gradguard.diagnosis.evidence.baseline import unless_alike
+from keras_gradguard.diagnosis.evidence.batch import batch_size
+from keras_gradguard.diagnosis.evidence.batch import of_few_samples
 from keras_gradguard.diagnosis.evidence.frequencies import constant_loss
 from keras_gradguard.diagnosis.evidence.scores import belied_at
 from keras_gradguard.diagnosis.evidence.scores import score_of
@@ -32,10 +34,6 @@ _EXPLAINED = 0.2
 _FITS = 0.5
 _CLASSES = "crossentropy"
 _COMPARED = ("squared", "absolute", "huber", "logcosh", "mse", "mae")
-# By then a running fit was measured, or will not be.
-_SOON = 256
-# A batch of so few samples has a gradient of any size.
-_FEW_SAMPLES = 8
 # Of fewer samples a batch may hold only one kind.
 _FEWEST = 4
 
@@ -282,26 +280,6 @@ def of_plan(trace, share, least, most):
     """
     plan = planned_steps(trace)
     return most if plan is None else int(min(most, max(least, share * plan)))
-
-
-def batch_size(trace):
-    """Return the samples of the first measured batch, 0 if not known.
-
-    As long as a running fit has not been measured, 1: what depends on the
-    batch must not be reported before.
-    """
-    samples = trace.data("samples")
-    if len(samples) and 1 <= samples[0] < 2**31:
-        return int(samples[0])
-    if not len(samples) and trace.run.backend is not None:
-        return 1 if trace.records_seen < _SOON else 0
-    known = trace.run.data.batch_size or 0
-    return max(0, known)
-
-
-def of_few_samples(trace):
-    """Return whether a batch is so small that its gradient is of any size."""
-    return 0 < batch_size(trace) < _FEW_SAMPLES
 
 
 def first_loss(trace, progress):

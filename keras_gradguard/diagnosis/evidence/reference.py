@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard._text import count
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.batch import loss_weight
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.trace.facts import REGRESSION
@@ -114,7 +115,7 @@ def behind(trace):
     plan = planned_steps(trace)
     if bounds is None or not bounds.tells or not plan or not len(learning):
         return far
-    if trace.run.data.weighted or trace.run.loss_weight is None:
+    if trace.run.data.weighted or loss_weight(trace) is None:
         return far
     run = learning.steps - int(trace.steps[0])
     own, loss = _own(trace, learning, bounds), bounds.loss

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_gradguard.diagnosis.evidence.batch import loss_weight
+
 # Losses that are the logarithm of the right class's probability.
 OF_CLASSES = (
     "categorical_crossentropy",
@@ -66,7 +68,7 @@ def belied(trace):
         or samples are weighted.
     """
     nothing = np.zeros(0, bool), np.zeros(0), np.zeros(0)
-    output, weight = trace.run.output, trace.run.loss_weight
+    output, weight = trace.run.output, loss_weight(trace)
     width = trace.run.data.output_width
     if output is None or output.loss_name not in OF_CLASSES:
         return nothing
@@ -127,7 +129,7 @@ def guessed_so_far(trace, steps):
         Bool array (K,), False where no score of classes is validated.
     """
     found = np.zeros(len(steps), bool)
-    output, weight = trace.run.output, trace.run.loss_weight
+    output, weight = trace.run.output, loss_weight(trace)
     loss = trace.logs.get("val_loss")
     if output is None or output.loss_name not in OF_CLASSES:
         return found

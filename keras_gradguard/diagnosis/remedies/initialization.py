@@ -46,7 +46,7 @@ def for_kernels(run, kind, layers):
     Args:
         run: `RunInfo` of the run.
         kind: Str. `"constant"`, `"one_sided"`, `"wide"`, `"narrow"`,
-            `"fading"` or `"one_unit"`.
+            `"wide_table"`, `"fading"` or `"one_unit"`.
         layers: List of str. The layers.
     """
     glorot = changes.convert(
@@ -58,6 +58,17 @@ def for_kernels(run, kind, layers):
         why = "Nothing but one number gets through a layer of one unit."
         return [
             changes.change_layers(f"Give it {_UNITS} units", why, wider),
+        ]
+    if kind == "wide_table":
+        return [
+            changes.change_layers(
+                "Draw the vectors as Keras does",
+                "Their numbers then lie between -0.05 and 0.05.",
+                {
+                    layer: {"embeddings_initializer": "uniform"}
+                    for layer in layers
+                },
+            )
         ]
     if kind == "one_unit":
         alone = changes.leave_out(

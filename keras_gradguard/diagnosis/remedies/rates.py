@@ -52,6 +52,10 @@ def advised(optimizer, rate, to, at_once=AT_ONCE):
     return float(f"{to:.2g}")
 
 
+# A goal no further beyond tenfold needs no steps to get there.
+_BEYOND = 1.5
+
+
 def risen(optimizer, rate, to, at_once=AT_ONCE):
     """Return the rate to rise to where a change by tenfold is not enough.
 
@@ -71,7 +75,7 @@ def risen(optimizer, rate, to, at_once=AT_ONCE):
     if usual is None or not rate or at_once != AT_ONCE or optimizer.schedule:
         return None
     goal = min(to, usual)
-    if rate < low / _further(optimizer) or goal <= AT_ONCE * rate:
+    if rate < low / _further(optimizer) or (goal <= _BEYOND * AT_ONCE * rate):
         return None
     return float(goal)
 

@@ -7,8 +7,8 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import hidden_sites
 from keras_gradguard.diagnosis.evidence.activations import large_biases
 from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.batch import batch_size
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.evidence.learning import batch_size
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start

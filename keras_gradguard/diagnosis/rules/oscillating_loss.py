@@ -3,9 +3,9 @@
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.batch import batch_size
 from keras_gradguard.diagnosis.evidence.harm import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.evidence.learning import batch_size
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.evidence.thrown import FIRST

@@ -177,6 +177,36 @@ def of_outputs(tensor):
     return [*_range(values), ops.max(_feature_scales(values))]
 
 
+def of_weights(targets, weights):
+    """Return how much targets of small and of large numbers weigh.
+
+    Args:
+        targets: Tensor (batch, ...); one-hot, the class counts.
+        weights: Tensor of weights of the samples, or of their positions.
+
+    Returns:
+        List of the mean weight of those that are not above the mean target, of
+        those that are, and the share of these. A mean over none is NaN.
+    """
+    values = ops.cast(targets, "float32")
+    weights = ops.cast(weights, "float32")
+    if len(values.shape) > len(weights.shape):
+        if values.shape[-1] == 1:
+            values = ops.squeeze(values, axis=-1)
+        elif len(values.shape) == len(weights.shape) + 1:
+            values = ops.cast(ops.argmax(values, axis=-1), "float32")
+    for _ in range(len(values.shape) - len(weights.shape)):
+        weights = weights[..., None]
+    high = ops.cast(ops.greater(values, ops.mean(values)), "float32")
+    share = ops.mean(high)
+    nan = stats.full((), float("nan"))
+    both = []
+    for part, size in ((1.0 - high, 1.0 - share), (high, share)):
+        mean = ops.mean(part * weights) / ops.maximum(size, 1e-12)
+        both.append(ops.where(size > 0, mean, nan))
+    return [*both, share]
+
+
 def of_fit(targets, outputs, ops=ops):
     """Return the samples and how far the outputs follow the targets.
 

@@ -236,6 +236,10 @@ class Gathering:
             self.facts["output_shape"] = list(outputs[0].shape[1:])
             dtype = keras.backend.standardize_dtype(targets[0].dtype)
             self.facts["target_dtype"] = dtype
+            weights = self._leaves(given.get("sample_weight"))
+            if len(weights) == 1:
+                shares = batch_statistics.of_weights(targets[0], weights[0])
+                self.here.data["weight"] = shares
 
     def _note_fit(self, *both):
         """Keep targets and outputs for the end of the step, if small."""

@@ -223,3 +223,17 @@ def test_classes_that_one_batch_lacks_get_a_unit():
         loss="sparse_categorical_crossentropy",
     )
     assert "max(4, int(np.max(y)) + 1)" in written(run, told).code
+
+
+@pytest.mark.parametrize(
+    ("rate", "title"),
+    [
+        # A rate is read as float32, whose tenfold is a little less.
+        (np.float32(1e-4), "Raise the learning rate to 0.001"),
+        (1e-6, "Let the learning rate rise from 1e-5 to 0.001 in 45 steps"),
+    ],
+)
+def test_a_rate_rises_by_and_by_where_tenfold_is_not_enough(rate, title):
+    facts = OptimizerFacts(name="Adam", learning_rate=float(rate))
+    remedy = training.learning_rate(facts, "Why.", 1e-3, plan=450)
+    assert remedy.title == title

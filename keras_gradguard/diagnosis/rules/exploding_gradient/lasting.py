@@ -8,10 +8,10 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard._text import profile_text
+from keras_gradguard.diagnosis.evidence.batch import of_few_samples
 from keras_gradguard.diagnosis.evidence.learning import (
     first_loss as first_loss_of,
 )
-from keras_gradguard.diagnosis.evidence.learning import of_few_samples
 from keras_gradguard.diagnosis.evidence.stretches import LOG_ZERO
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.stretches import count_within

@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_gradguard._text import count
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.batch import of_few_samples
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.evidence.learning import of_few_samples
 from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
 from keras_gradguard.diagnosis.evidence.stretches import growth_before

@@ -7,18 +7,19 @@ import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.alone import softmaxes
 from keras_gradguard.diagnosis.evidence.harm import certain_at_once
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.no_slope import never_any
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
-from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.expressions import expression
-from keras_gradguard.diagnosis.remedies.losses import by_usual_loss
-from keras_gradguard.diagnosis.remedies.own_code import connect
-from keras_gradguard.diagnosis.remedies.own_code import pass_through
-from keras_gradguard.diagnosis.remedies.own_code import start_at_one
 from keras_gradguard.diagnosis.remedies.own_start import start_anew
+from keras_gradguard.diagnosis.rules.frozen_layer import one_number
+from keras_gradguard.diagnosis.rules.frozen_layer.cures import all_by_keras
+from keras_gradguard.diagnosis.rules.frozen_layer.cures import for_certain
+from keras_gradguard.diagnosis.rules.frozen_layer.cures import for_cut_off
+from keras_gradguard.diagnosis.rules.frozen_layer.cures import for_no_slope
 from keras_gradguard.diagnosis.rules.frozen_layer.gives_nothing import (
     gives_nothing,
 )
@@ -38,6 +39,7 @@ WHY = (
     "and the loss cuts it off: rounding, argmax, a comparison, a cast to "
     "integers, stop_gradient or a factor of zero."
 )
+_LEFT_OUT = "Or your `train_step` does not give their gradients to `apply`."
 CUT_OFF = (
     "Either the branch does not reach the output, or rounding, argmax, a "
     "quantizer or stop_gradient cuts it off."
@@ -69,44 +71,6 @@ def of_all(trace):
         )
     text = f"The gradient is exactly zero in every layer at every step: {why}"
     return _finding(trace, kind, [], need, text, fixes)
-
-
-def for_certain():
-    """Return remedies for outputs that are 0 and 1 exactly from the start."""
-    return [
-        changes.normalize_inputs(
-            "Inputs of unit scale give an output that is not certain yet."
-        ),
-        changes.convert(
-            "he_relu",
-            "Normalization brings what goes into each layer to unit scale.",
-            normalization="batch",
-        ),
-    ]
-
-
-def for_no_slope(run, facts):
-    """Return remedies for a loss that no weight has an effect on.
-
-    Args:
-        run: `RunInfo` of the run or the model.
-        facts: `DataFacts`, or None if nothing is known of the data.
-    """
-    found = [
-        by_usual_loss(
-            run,
-            "Compute the loss from the outputs themselves",
-            "A step has no slope: round, argmax, casts and comparisons belong "
-            "into metrics.",
-            facts,
-        ),
-        pass_through(run, []),
-    ]
-    cut = any(told["names"] for told in run.own_cuts.values())
-    if run.own_loss is None and cut:
-        # Keras's loss has a slope: what rounds is in a layer.
-        found = [pass_through(run, list(run.layers))]
-    return found
 
 
 def of_some(trace):
@@ -152,11 +116,19 @@ def _cut_off(trace, count, certain=False):
     behind = typical[last + 1 :][~zero[last + 1 :]]
     if len(behind) and behind[0] < WHOLE * typical.max():
         return None
+    lone = softmaxes(trace.run)
+    if lone:
+        cures = one_number.for_softmax(trace.run, lone)
+        text = one_number.words_of_softmax(lone)
+        return _finding(trace, "one_number", lone, count, text, cures)
     text = (
         f"{names(culprits)}: the gradient is exactly zero, while other layers "
         f"get one. It is so at every step. {CUT_OFF}"
     )
     fixes = for_cut_off(trace.run, culprits)
+    if trace.run.own_code.get("step") is True:
+        text += f" {_LEFT_OUT}"
+        fixes.insert(0, all_by_keras(trace))
     return _finding(trace, "cut_off", culprits, count, text, fixes)
 
 
@@ -196,19 +168,6 @@ def some_without_loss(run):
     """
     losses = [output.loss for output in run.outputs]
     return len(losses) > 1 and None in losses
-
-
-def for_cut_off(run, layers):
-    """Return remedies for layers that no gradient reaches.
-
-    Args:
-        run: `RunInfo` of the run or the model.
-        layers: List of str. The layers, in forward order.
-    """
-    first, remedy = connect(run)
-    through = pass_through(run, layers)
-    found = [remedy, through] if first else [through, remedy]
-    return [*start_at_one(run), *found]
 
 
 def _closed(trace):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_gradguard.diagnosis.rules.frozen_layer import cures
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 
 
@@ -50,5 +51,5 @@ def flat(rule, seen, run, facts=None):
         [],
         {"kind": "no_dependence", "grad_norm": 0.0, "threshold": 0.0},
         f"{seen}: {no_gradient.WHY}",
-        no_gradient.for_no_slope(run, facts),
+        cures.for_no_slope(run, facts),
     )

@@ -1,33 +1,20 @@
 """Layers that leave next to nothing, since each has one number only, or two.
 
-A number less its own mean is 0, so what comes out of a layer normalization is
-its offset. Of two numbers one becomes 1 and the other -1.
+A number less its own mean is 0, so what comes out of a normalization over one
+is its offset. Of two numbers one becomes 1 and the other -1. As a share of
+itself a number is 1, which is what a softmax over one gives.
 """
 
 from keras_gradguard._text import names
+from keras_gradguard.diagnosis.evidence.alone import normalizations
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.code import compile_with
+from keras_gradguard.diagnosis.remedies.expressions import expression
 from keras_gradguard.findings.build import in_a_run
 
 EVIDENCE = {"kind": "one_number", "numbers": 1, "threshold": 1}
-
-
-def of_one_number(run, numbers=1):
-    """Return the paths of layer normalizations over so few numbers each.
-
-    Args:
-        run: `RunInfo` of the run or the model.
-        numbers: Int. How many: 1 or 2.
-    """
-    found = []
-    for path, info in run.layers.items():
-        shapes = info.get("shapes")
-        if info.get("class") != "LayerNormalization" or not shapes:
-            continue
-        if all(list(shape) == [numbers] for shape in shapes.values()):
-            found.append(str(path))
-    return found
 
 
 def words(layers, numbers=1):
@@ -45,14 +32,73 @@ def words(layers, numbers=1):
             "is larger."
         )
     return (
-        f"{names(layers)}: layer normalization over one number. A number less "
+        f"{names(layers)}: normalization over one number. A number less "
         "its own mean is 0, so the same comes out for every input, and "
         "nothing of the inputs is left."
     )
 
 
+def words_of_softmax(layers):
+    """Return what is wrong with a softmax over one number.
+
+    Args:
+        layers: List of str. The paths of such.
+    """
+    return (
+        f"{names(layers)}: softmax over one number. It gives 1, whatever the "
+        "number is, so the scores have no effect, and the layers that compute "
+        "them get no gradient. The axis is the last one, and the scores of a "
+        "row lie along another."
+    )
+
+
+def for_softmax(run, layers):
+    """Return what to do about a softmax over one number.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+        layers: List of str. The paths of such.
+    """
+    kinds: dict = {}
+    for path in layers:
+        known = run.alone.get(path) or {}
+        plain = known.get("class") == "Softmax"
+        kinds.setdefault(plain, []).append(known.get("name") or path)
+    lines = []
+    if False in kinds:
+        lines += [
+            "def over_steps(scores):",
+            "    return keras.ops.softmax(scores, axis=1)",
+            "",
+            "",
+        ]
+    lines += [
+        "def within(layer):",
+        '    for inner in getattr(layer, "layers", ()):',
+        "        yield inner",
+        "        yield from within(inner)",
+        "",
+        "",
+        "for layer in within(model):",
+    ]
+    for plain, found in kinds.items():
+        change = "axis = 1" if plain else "activation = over_steps"
+        lines += [
+            f"    if layer.name in {expression(found)}:",
+            f"        layer.{change}",
+        ]
+    return [
+        changes.words(
+            "Let the softmax run over axis 1",
+            "Axis 1 counts the steps or places of a row, whose scores add up "
+            "to 1 then.",
+            "\n".join([*lines, compile_with(run)]),
+        )
+    ]
+
+
 def remedies(layers):
-    """Return what to do about it.
+    """Return what to do about a normalization of so few numbers.
 
     Args:
         layers: List of str. Their paths.
@@ -76,11 +122,11 @@ def in_run(trace):
         `Finding` or None. Where the outputs differ all the same, or the run
         learns, other layers carry the inputs.
     """
-    layers, numbers = of_one_number(trace.run), 1
+    layers, numbers = normalizations(trace.run), 1
     found = [harmed_at(trace), alike_at(trace)]
     if not layers:
         # Two leave a sign, so the outputs differ all the same.
-        layers, numbers = of_one_number(trace.run, 2), 2
+        layers, numbers = normalizations(trace.run, 2), 2
         found = found[:1]
     if not layers:
         return None

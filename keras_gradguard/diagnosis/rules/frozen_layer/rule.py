@@ -1,9 +1,14 @@
-"""Layers whose weights do not move."""
+"""Layers whose weights do not move.
+
+Longer than 350 lines, since one rule is one class, and a third its words.
+"""
 
 import numpy as np
 
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.alone import normalizations
+from keras_gradguard.diagnosis.evidence.alone import softmaxes
 from keras_gradguard.diagnosis.evidence.ended import without_slope
 from keras_gradguard.diagnosis.evidence.harm import began
 from keras_gradguard.diagnosis.evidence.harm import dated
@@ -19,6 +24,7 @@ from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     no_slope_at_ends,
 )
+from keras_gradguard.diagnosis.rules.frozen_layer import cures
 from keras_gradguard.diagnosis.rules.frozen_layer import few_rows
 from keras_gradguard.diagnosis.rules.frozen_layer import no_gradient
 from keras_gradguard.diagnosis.rules.frozen_layer import nothing_trains
@@ -138,7 +144,7 @@ class FrozenLayer(Rule):
         """Find a loss whose first gradient is exactly zero in every layer."""
         if nothing_trains.nothing_trains(start.run):
             return [_untrainable(self, start.run)]
-        layers = one_number.of_one_number(start.run)
+        layers = normalizations(start.run)
         if layers:
             return [
                 self.at_start(
@@ -161,6 +167,17 @@ class FrozenLayer(Rule):
         missing &= not no_gradient.some_without_loss(start.run)
         if missing.any() and np.isfinite(first.norms).all():
             paths = [first.paths[at] for at in np.flatnonzero(missing)]
+            lone = softmaxes(start.run)
+            if lone:
+                return [
+                    self.at_start(
+                        "warning",
+                        lone,
+                        dict(one_number.EVIDENCE),
+                        one_number.words_of_softmax(lone),
+                        one_number.for_softmax(start.run, lone),
+                    )
+                ]
             return [
                 self.at_start(
                     "warning",
@@ -168,7 +185,7 @@ class FrozenLayer(Rule):
                     {"kind": "cut_off", "grad_norm": 0.0, "threshold": 0.0},
                     f"{names(paths)}: the first gradient is exactly zero, "
                     f"while other layers get one. {no_gradient.CUT_OFF}",
-                    no_gradient.for_cut_off(start.run, paths),
+                    cures.for_cut_off(start.run, paths),
                 )
             ]
         return no_slope(self, start)

@@ -19,12 +19,15 @@ def unreached(trace):
     reached = np.unique(trace.owners[trace.has_gradient])
     # In a graph a layer of one's own runs, too, though nobody measured it.
     own = _own_parts(trace.run)
+    graph = trace.run.model_kind in ("sequential", "functional")
     for at, layer in enumerate(trace.layers.tolist()):
         info = trace.info(layer)
-        ran[at] = (layer in sites or layer in own) and info.get(
-            "trainable"
-        ) is True
-        ran[at] &= bool(kernel_shapes(info)) and at not in reached
+        # Nobody measures what a table gives.
+        table = "embeddings" in (info.get("shapes") or {})
+        table &= graph or trace.run.own_code.get("step") is True
+        ran[at] = layer in sites or layer in own or table
+        ran[at] &= info.get("trainable") is True and at not in reached
+        ran[at] &= table or bool(kernel_shapes(info))
     return ran
 
 

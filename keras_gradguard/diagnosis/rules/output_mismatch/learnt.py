@@ -7,6 +7,7 @@ step by which it was seen, or None.
 import numpy as np
 
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.batch import loss_weight
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import count_within
@@ -52,7 +53,7 @@ def rare_class(trace, output):
         share = np.minimum(mean, 1 - mean)
         gain = learning.gain
         guess = -mean * np.log(mean) - (1 - mean) * np.log1p(-mean)
-        weight = trace.run.loss_weight or np.nan
+        weight = loss_weight(trace) or np.nan
         gain = np.where(
             numbers | unseen, 1 - learning.late / (weight * guess), gain
         )
@@ -84,13 +85,27 @@ def rare_class(trace, output):
             Remedy(
                 "Weigh the rare class, or show it more often",
                 "Both classes then count alike.",
-                compile_with(trace.run, None, call("keras.losses.Dice"))
-                if image
-                else f"model.fit(x, y, epochs={trace.run.epochs_planned or 10}"
-                f", class_weight={weights})",
+                _weighed(trace.run, weights, image, numbers),
             )
         ],
         share=part,
+    )
+
+
+def _weighed(run, weights, image, numbers):
+    """Return the code that gives a rare class its weight."""
+    fit = f"model.fit(x, y, epochs={run.epochs_planned or 10}"
+    if not image:
+        return f"{fit}, class_weight={weights})"
+    if not numbers:
+        return compile_with(run, None, call("keras.losses.Dice"))
+    # Keras takes no weights of classes where a row has several targets.
+    places = len(run.data.output_shape or ())
+    return (
+        "import numpy as np\n"
+        f"weights = np.where(y == 1, {weights[1]}, {weights[0]})\n"
+        f"weights = weights.reshape(y.shape[:{places}])\n"
+        f"{fit}, sample_weight=weights)"
     )
 
 

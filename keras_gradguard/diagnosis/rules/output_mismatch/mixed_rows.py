@@ -8,6 +8,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_gradguard.diagnosis.evidence.alone import normalizations
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.remedies.recurrent import last_states
@@ -26,8 +27,9 @@ def mixed_rows(trace, output):
     of the batch, and then it comes back whole.
     """
     seen, learning = alike_at(trace), Learning.of(trace)
-    if seen is None or last_states(trace.run):
-        # A state that has forgotten all but padding is the same, too.
+    if seen is None or last_states(trace.run) or normalizations(trace.run):
+        # A state that has forgotten all but padding is the same, too, and so
+        # is what is left of one number.
         return None
     upto = learning.at(seen) + 1
     spread, *size = (

@@ -30,6 +30,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.bottomless import (
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.broadcast import at_start
 from keras_gradguard.diagnosis.rules.output_mismatch.broadcast import broadcast
+from keras_gradguard.diagnosis.rules.output_mismatch.in_batch import (
+    guesses_in_batch,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.mixed_rows import (
     mixed_rows,
 )
@@ -52,6 +55,10 @@ from keras_gradguard.diagnosis.rules.output_mismatch.targets import (
     judge_targets,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MANY
+from keras_gradguard.diagnosis.rules.output_mismatch.unbounded import unbounded
+from keras_gradguard.diagnosis.rules.output_mismatch.uncounted import (
+    light_class,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.uncounted import uncounted
 from keras_gradguard.diagnosis.rules.output_mismatch.unrelated import unrelated
 from keras_gradguard.diagnosis.rules.rule import Rule
@@ -82,10 +89,13 @@ _OF_THE_COURSE = (
     labels.one_label,
     learnt.rare_class,
     uncounted,
+    light_class,
     same_inputs,
     mixed_rows,
     sorted_rows,
     belied,
+    unbounded,
+    guesses_in_batch,
     validation.foreign_labels,
     learnt.constant_outputs,
     constant_of_own_step,
@@ -116,10 +126,15 @@ class OutputMismatch(Rule):
       that such a loss stays the same when targets change places;
     * a loss that falls without end, or a divergence below 0;
     * targets of classes that are all the same;
-    * a class that 1 % of the targets belong to, where nothing else was learnt;
+    * a class that 3 % of the targets belong to, where nothing else was learnt;
       where samples are weighted, 20 %;
     * a weighted loss of next to nothing, though outputs deny a class that
-      many targets belong to: that class weighs nothing;
+      many targets belong to: that class weighs nothing. Or its targets are
+      10 % of all, have 1 % of the weight, and are not learnt;
+    * outputs beyond 0 and 1, where the targets are 0 and 1 and a loss of one's
+      own neither bounds them nor takes them for logits;
+    * a loss of one's own that stays at the logarithm of the rows of a batch,
+      as a guess among them has it;
     * batches that all hold the same inputs, with other targets each time;
     * rows of a batch that all get the same outputs, to the last digits, though
       the gradient reaches the first layer: something mixes them;

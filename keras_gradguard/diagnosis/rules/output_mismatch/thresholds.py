@@ -26,7 +26,7 @@ PATIENCE = 100
 # Shapes that do not fit show early: share of the plan, fewest and most steps.
 BROADCAST = 0.05, 40, 100
 # A class that so few targets belong to hardly counts in the loss.
-RARE = 0.01
+RARE = 0.03
 # Where samples are weighted one so rare ought to be seen.
 WEIGHED = 0.2
 # Accuracies that differ by this share of what is missing to 1 are the same.
@@ -146,3 +146,39 @@ SHAPED = {"smoothing": 0.99, "left": 1e-6}
 # Losses that are less than this of what outputs and targets cost at least,
 # where the first was more than that of it, in so many measurements in a row.
 UNCOUNTED = {"left": 0.02, "first": 0.2, "measured": 3}
+# A class of at least this share of the targets that has so little of all that
+# they weigh, in so many measurements; how well outputs follow at most, and what
+# accuracy is beyond chance; share of the plan, fewest and most steps to wait.
+LIGHT_CLASS: dict[str, Any] = {
+    "share": 0.1,
+    "weighs": 0.01,
+    "measured": 3,
+    "follows": 0.5,
+    "beyond": 0.1,
+    "wait": (0.05, 16, 100),
+}
+
+
+# unbounded
+# How far beyond 0 and 1 outputs go where the targets are 0 and 1, in so many
+# measurements in a row; how far they are off for sure; what of the loss is gone
+# at most, and how well outputs follow; share of the plan, fewest and most steps
+# to wait.
+UNBOUNDED: dict[str, Any] = {
+    "far": 0.2,
+    "off": 1.0,
+    "measured": 2,
+    "fallen": 0.3,
+    "follows": 0.5,
+    "wait": (0.1, 30, 300),
+}
+
+# in_batch
+# How near to the logarithm of the rows, of at least so many, for what share of
+# the records; share of the plan, fewest and most steps to wait.
+IN_BATCH: dict[str, Any] = {
+    "near": 0.005,
+    "rows": 8,
+    "share": 0.8,
+    "wait": (0.25, 60, 1000),
+}

@@ -16,6 +16,7 @@ from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import (
     NARROW,
 )
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import STACK
+from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import TABLE
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import WHOLE
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import WIDE
 
@@ -36,6 +37,8 @@ def wrong_kernels(trace):
     """
     kernels = _kernels(trace)
     found = [_of_size(kernels, _recurrent(trace))]
+    if not found[0][1]:
+        found = [("wide_table", _tables(trace))]
     if not found[0][1]:
         found = [("fading", _fading(trace, kernels))]
     narrow = [
@@ -80,6 +83,27 @@ def _of_size(kernels, recurrent):
     if np.prod([k["gain"] / k["expected"] for k in small]) < STACK:
         return "narrow", small
     return "", []
+
+
+def _tables(trace):
+    """Return tables of vectors that are too large for what reads them.
+
+    A normalization behind one brings them to unit size.
+    """
+    norm = trace.measured("weight_norm", by="variable")[1][0]
+    infos = [trace.info(layer) for layer in trace.layers]
+    found = []
+    for i, owner in enumerate(trace.owners.tolist()):
+        info, behind = infos[owner], [*infos, {}][owner + 1]
+        if info.get("class") != "Embedding" or behind.get("normalization"):
+            continue
+        if not trace.has_gradient[i] or not trace.sizes[i] > 0:
+            continue
+        rms = float(norm[i]) / np.sqrt(trace.sizes[i])
+        if TABLE < rms < math.inf and not trace.run.rescaling:
+            layer = str(trace.layers[owner])
+            found.append({"layer": layer, "rms": rms, "gain": rms})
+    return found
 
 
 def _fading(trace, kernels):
@@ -130,6 +154,12 @@ def in_words(kind, guilty):
             f"small to make up for it. Over {len(guilty)} layers "
             f"{number(100 * left)} % of it is left, so the outputs are nearly "
             "the same for every input"
+        )
+    if kind == "wide_table":
+        return (
+            "the vectors of the table start too large. Their numbers have a "
+            f"standard deviation of {number(guilty[0]['rms'])}. With Keras it "
+            "is 0.03, and what reads them saturates or blows up"
         )
     if kind == "wide":
         return (

@@ -41,9 +41,9 @@ from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
 
 # Nobody wants these.
-_SURE = ("one_sided", "one_unit", "wide")
+_SURE = ("one_sided", "one_unit", "wide", "wide_table")
 # These show in the outputs of the first steps; small weights grow.
-_SHOWN = ("constant", "one_sided", "one_unit", "wide")
+_SHOWN = ("constant", "one_sided", "one_unit", "wide", "wide_table")
 # Kinds of problems before the first step that keep a net from learning.
 _GRAVE = ("constant", "symmetric")
 
@@ -66,6 +66,8 @@ class PoorInitialization(Rule):
       behind a ReLU hardly anything is 0, and the signal is over three times
       what the gain makes of it;
     * a gain above 5;
+    * numbers of an embedding with a deviation above 10, with no normalization
+      behind it;
     * hidden layers with no activation anywhere between them, where the weights
       moved by a tenth of their size and nothing was learnt;
     * a hidden layer of one unit with an activation, a recurrent one as well,
@@ -172,7 +174,7 @@ def _plain_at(trace, kind):
     if kind not in _SHOWN:
         return None
     found = [alike_at(trace)]
-    if kind in ("one_sided", "wide"):
+    if kind in ("one_sided", "wide", "wide_table"):
         found.append(flat_at(trace))
     return min((step for step in found if step is not None), default=None)
 

@@ -9,11 +9,15 @@ ADDS_UP = 0.7
 FADES = {"left": 0.03, "contrast": 0.02}
 # What comes out beside what came in, times the gain; share of zeros.
 MORE = {"signal": 3.0, "zero": 0.02}
+# Deviation of the numbers of an embedding: Keras draws them with 0.03, torch
+# and the first Transformers with 1.
+TABLE = 10.0
 OF_KIND = {
     "constant": 0.0,
     "one_sided": ADDS_UP,
     "one_unit": 1,
     "wide": WIDE,
+    "wide_table": TABLE,
     "narrow": NARROW,
     "fading": FADES["left"],
 }

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from keras_gradguard.diagnosis.evidence.batch import loss_weight
 from keras_gradguard.diagnosis.evidence.learning import first_loss
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.rules.unscaled_data.targets import (
@@ -36,7 +37,7 @@ def judge_one_of_several(trace, large):
     if len(trace.run.outputs) < 2 or len(heads) != 1:
         return []
     loss = first_loss(trace, Progress.of(trace))
-    if trace.run.loss_weight != 1 or not 0 < loss < math.inf:
+    if loss_weight(trace) != 1 or not 0 < loss < math.inf:
         return []
     size = _SIZE_OF[heads[0].loss_name](loss)
     facts = DataFacts(target_mean=0.0, target_std=size)

@@ -48,6 +48,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.rates import (
 )
 from keras_gradguard.diagnosis.rules.update_ratio.rates import of_others
 from keras_gradguard.diagnosis.rules.update_ratio.reach import short_of_reach
+from keras_gradguard.diagnosis.rules.update_ratio.summed import summed
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADAPTIVE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import DROPPED
@@ -102,6 +103,7 @@ class UpdateRatio(Rule):
     * a schedule that takes the learning rate away in the first third of the
       run, or whose warm-up takes longer than the run;
     * weights in float16 under an epsilon that is nothing there;
+    * a loss that is the sum over a batch, where plain steps are large by it;
     * first steps that change the weights by 0.2, where the outputs are the
       same for every input since;
     * one output of several whose loss is below a thousandth of the sum and
@@ -145,6 +147,8 @@ class UpdateRatio(Rule):
             return found
         judged = [judge(trace) for judge in _OF_THE_COURSE]
         found = [finding for finding in judged if finding is not None]
+        if (by_sum := summed(trace, found)) is not None:
+            return [by_sum]
         slow = short_of_reach(trace, self.limit("reach"))
         if slow and not found:
             return slow

@@ -173,6 +173,17 @@ LIGHT: dict[str, Any] = {
     "wait": (0.02, 16, 100),
 }
 
+# A loss that is the sum of so many values, where the first updates moved the
+# weights by so much of their size. And by so much that they are others, where
+# after so many steps less than this was learnt.
+SUMMED: dict[str, Any] = {
+    "many": 8,
+    "moved": 0.1,
+    "anew": 1.0,
+    "wait": 30,
+    "learnt": 0.3,
+}
+
 
 # rates
 # What momentum may make of the rate of RMSprop, where its epsilon is no larger;

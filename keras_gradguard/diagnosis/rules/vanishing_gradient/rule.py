@@ -51,6 +51,7 @@ from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import MILD
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import SEVERE
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import SHARE
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import STILL
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import WHOLE
 from keras_gradguard.diagnosis.rules.vanishing_gradient.through_time import (
     note_of,
@@ -314,10 +315,11 @@ def _message(guilty, layers, norms, worst, top, evidence):
     low, high = norms[worst], norms[top]
     loss = ""
     if np.isfinite(evidence["loss"]):
+        first, now = evidence["loss_first"], evidence["loss"]
+        still = abs(now - first) <= STILL * abs(first)
         loss = (
-            " The loss does not move either: "
-            f"{number(evidence['loss_first'], 3)} at the start, "
-            f"{number(evidence['loss'], 3)} now."
+            f" The loss does not {'move either' if still else 'fall any more'}"
+            f": {number(first, 3)} at the start, {number(now, 3)} now."
         )
     least = "is the layer that gets" if len(guilty) == 1 else "get"
     return (

@@ -22,6 +22,9 @@ AT_START, FEWEST_LAYERS = 1e-4, 3
 # Of the largest gradient: what arrives behind a layer that is cut off.
 WHOLE = 1e-6
 
+# A loss that changed by no more than this share did not move.
+STILL = 0.05
+
 # Through time: the share by which the loss has to fall, as of `loss_plateau`.
 FALL = 0.05
 # What `check` notes of a first gradient through time.
