@@ -62,6 +62,8 @@ _EARLY, _EARLY_RECORDS = 0.05, 64
 # Looks at these shares of the plan, where judging is not felt; of longer plans
 # those at doublings are as dense.
 _MOST_LOOKED_AT = 20_000
+# And at the last full measurement while no more than this is over.
+_YOUNG = 0.05
 _SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 # Looks at these shares in any case: a few in a run are not felt, and what is
 # wrong has to be said before half of it is over.
@@ -530,6 +532,7 @@ class GradientMonitor(WatchingCallback):
         seen = full_executions(steps, min(plan, _MOST_LOOKED_AT))
         shares = [share * plan for share in wanted]
         found = [[at for at in seen if at >= share][:1] for share in shares]
+        found.append([at for at in seen if at <= _YOUNG * plan][-1:])
         if plan >= _SHORT_EPOCH:
             found.append([int(_BEFORE * plan)])
         return sorted({at for first in found for at in first})

@@ -25,6 +25,9 @@ _KINDS = (
     "unrelated",
     "averaged_away",
     "scores_cut_off",
+    "class_weighs_nothing",
+    "summed",
+    "untracked",
 )
 # Critical ones among them that tell of a start as such.
 _OF_SLOW_STARTS = ("vanishing_gradient", "poor_initialization")

@@ -58,7 +58,7 @@ class Judge:
         self.history: list = []
         self.not_judged = ["nothing was recorded"]
         self._rules = rules
-        self._looked_at = first_look / _GROWTH
+        self._looked_at = self._grown_from = first_look / _GROWTH
         self._early, self._marks = early, tuple(marks)
         self._sure = tuple(sure)
         self._latest = None
@@ -85,9 +85,9 @@ class Judge:
             few = self._spent <= _SHARE_AT_MARKS * elapsed
             if few or not self._by_clock:
                 return True
-        if records < _GROWTH * self._looked_at:
+        if records < _GROWTH * self._grown_from:
             return False
-        if not self._by_clock or records >= _MOST_GROWTH * self._looked_at:
+        if not self._by_clock or records >= _MOST_GROWTH * self._grown_from:
             return True
         if records <= self._early:
             return True
@@ -118,6 +118,9 @@ class Judge:
             return self._changes(trace, is_last)
         start = time.monotonic()
         self._looked_at, self._latest = max(records, self._looked_at), latest
+        if records >= _GROWTH * self._grown_from:
+            # A look at a mark in between puts none of these off.
+            self._grown_from = records
         # What rules share serves what is asked behind them, too.
         with trace.unchanged():
             changes = self._look(trace, is_last)

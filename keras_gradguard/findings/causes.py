@@ -39,6 +39,7 @@ _KINDS = {
             "two_rows",
             "cut_off",
             "one_number",
+            "untracked",
             "zero_factors",
             "gives_nothing",
         ),

@@ -17,6 +17,7 @@ from keras_gradguard.models.layers import layer_info
 from keras_gradguard.models.layers import layer_path
 from keras_gradguard.models.layers import wrappers_of
 from keras_gradguard.models.linear import linear_layers
+from keras_gradguard.models.untracked import untracked_layers
 from keras_gradguard.trace import meta
 from keras_gradguard.trace.run_info import RunInfo
 from keras_gradguard.trace.trace import Trace
@@ -65,7 +66,8 @@ def facts(model, params, batches=False):
         loss, None where there are several), `compiled` (see
         `calls.compiled_with`), `inputs` (how many), `outputs` (one dict with
         the fields of `Output` each), `own_code` (see
-        `own_code.edges_of_own_code`; `cuts`, see `own_lines`; `step`, whether
+        `own_code.edges_of_own_code`; `cuts`, see `own_lines`; `untracked`, see
+        `untracked.untracked_layers`; `step`, whether
         its train step is one's own), `rescaling`, `linear` (see
         `linear.linear_layers`), `batches`, `noise`,
         `alone` (see `alone.of_one_number`),
@@ -189,6 +191,7 @@ def _own_code(model):
         return {
             **own_code.edges_of_own_code(model),
             "cuts": own_lines.cuts_of_own_code(model),
+            "untracked": untracked_layers(model),
             "step": type(model).train_step is not keras.Model.train_step,
             "loss_class": is_plain_loss(getattr(model, "loss", None)),
         }

@@ -162,6 +162,19 @@ class RunInfo:
         return {k: v for k, v in found.items() if isinstance(v, list)}
 
     @property
+    def untracked(self):
+        """List of dicts of the layers that the model calls and hides."""
+        found = self.own_code.get("untracked")
+        found = found if isinstance(found, list) else []
+        keys = ("name", "class", "path")
+        return [
+            one
+            for one in found
+            if isinstance(one, dict)
+            and all(isinstance(one.get(key), str) for key in keys)
+        ]
+
+    @property
     def own_cuts(self):
         """Dict from the path of an own layer to what cuts gradients off in it.
 

@@ -416,3 +416,85 @@ def test_names_that_are_rare_are_told_and_weighed():
     exec(told.ranked[0].remedies[0].code, scope)
     given = scope["model"].predict(words, verbose=0).argmax(-1)
     assert given[names].mean() > 0.5
+
+
+# Layers that the model does not know
+
+
+class Box:
+    """Calls layers one after the other. Keras does not look into it."""
+
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def __call__(self, x):
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+class Boxed(keras.Model):
+    def __init__(self, known):
+        super().__init__()
+        parts = [layers.Dense(8, "tanh") for _ in range(3)]
+        self.body = keras.Sequential(parts) if known else Box(*parts)
+        self.last = layers.Dense(1)
+
+    def call(self, x):
+        return self.last(self.body(x))
+
+
+def switch(count=384):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (count, 4)).astype("float32")
+    return x, np.sign(x[:, :1] * x[:, 1:2]).astype("float32")
+
+
+def boxed(known):
+    keras.utils.set_random_seed(1)
+    model = Boxed(known)
+    # JAX traces no weights that nobody knows, but as constants.
+    model(switch()[0][:1])
+    model.compile(keras.optimizers.Adam(1e-2), "mse")
+    return model
+
+
+def test_layers_in_a_plain_object_are_told_and_made_known():
+    x, y = switch()
+    model = boxed(known=False)
+    assert any("does not know" in note for note in kgg.check(model, x, y).notes)
+    told = fitted(boxed(known=False), x, y, epochs=25)
+    assert kinds(told)[0] == ("frozen_layer", "untracked")
+    assert len(told.ranked[0].evidence["hidden"]) == 3
+    scope = {"model": boxed(known=False), "x": x, "y": y}
+    exec(told.ranked[0].remedies[0].code, scope)
+    history = scope["model"].fit(x, y, epochs=25, verbose=0).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+
+
+def test_layers_in_a_function_are_told():
+    x, y = switch()
+    hidden = layers.Dense(8, "tanh", name="hidden")
+    hidden.build((None, 4))
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Lambda(lambda x: hidden(x), output_shape=(8,)),
+            layers.Dense(1),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(1e-2), "mse")
+    told = fitted(model, x, y, epochs=25)
+    assert kinds(told)[0] == ("frozen_layer", "untracked")
+    assert told.ranked[0].evidence["hidden"] == ["hidden"]
+
+
+def test_layers_that_are_known_or_frozen_are_not_told():
+    x, y = switch()
+    told = fitted(boxed(known=True), x, y, epochs=25)
+    assert told.findings == []
+    model = boxed(known=False)
+    for part in model.body.parts:
+        part.trainable = False
+    told = fitted(model, x, y, epochs=12)
+    assert ("frozen_layer", "untracked") not in kinds(told)

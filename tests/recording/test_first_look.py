@@ -59,10 +59,11 @@ def test_the_batch_is_the_one_of_its_step():
 def test_from_an_accelerator_the_same_comes(monkeypatch):
     from keras_gradguard._backend import jax as backend
     from keras_gradguard._backend.jax import forward
+    from keras_gradguard._backend.jax import values
 
     here = watched()
     monkeypatch.setattr(forward, "is_here", lambda array: False)
-    for module in (backend, forward):
+    for module in (backend, forward, values):
         monkeypatch.setattr(module, "on_host", lambda tensors: None)
     there = watched()
     for name in ("weight_norm", "update_norm", "zero_fraction"):

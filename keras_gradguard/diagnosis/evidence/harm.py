@@ -14,8 +14,9 @@ from keras_gradguard.diagnosis.evidence.stretches import gone_records
 from keras_gradguard.trace.facts import DataFacts
 from keras_gradguard.trace.series import DATA_SERIES
 
-# Records after which a run that goes well shows it.
-_PATIENCE = 30
+# Records after which a run that goes well shows it: share of the plan, fewest
+# and most.
+_PATIENCE = 0.03, 12, 30
 # Records after which outputs that follow the targets are no excuse for a loss
 # that did not fall at all.
 _LONG = 100
@@ -104,7 +105,8 @@ def harmed_at(trace):
         few = of_plan(trace, *_AT_ONCE)
         found.append(int(trace.steps[min(few, len(trace.steps)) - 1]))
     run = learning.steps - int(trace.steps[0])
-    bad = (run >= _PATIENCE) & learning.idle(share=0.1, follows=0.3)
+    patience = of_plan(trace, *_PATIENCE)
+    bad = (run >= patience) & learning.idle(share=0.1, follows=0.3)
     with np.errstate(invalid="ignore"):
         unmoved = learning.stalled & (learning.fallen < 0.02)
         scored = learning.score - learning.chance > 0.5 * (1 - learning.chance)
@@ -158,7 +160,7 @@ def ended_at(trace):
     One that has taken its planned steps and is too short for the others.
     """
     plan, learning = planned_steps(trace), Learning.of(trace)
-    if plan is None or plan > _PATIENCE:
+    if plan is None or plan > _PATIENCE[2]:
         return None
     if not len(learning) or not len(trace.steps):
         return None

@@ -48,6 +48,8 @@ from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import LONG
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import ZERO_BLOCKS
+from keras_gradguard.diagnosis.rules.frozen_layer.untracked import in_words
+from keras_gradguard.diagnosis.rules.frozen_layer.untracked import untracked
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.diagnosis.rules.vanishing_gradient import cut_off
 from keras_gradguard.findings.build import in_a_run
@@ -94,6 +96,8 @@ class FrozenLayer(Rule):
     * Query and key of an attention get less than a millionth of the gradient
       of its value in the first records, and little is learnt. Its scores have
       no effect then. So it is where a mask leaves only padding.
+    * The model calls layers that it does not know, as those in an object of
+      another class or in a function, and little is learnt.
     * All layers with weights were made untrainable: no weight will change.
     * The first step ended with the error of a backend that finds no gradient.
     * No layer ever moved in 100 steps although gradients arrive: the rate is
@@ -123,6 +127,7 @@ class FrozenLayer(Rule):
             or dull_features(trace)
             or (one_number.in_run(trace) if len(trace.steps) else None)
             or (only_offsets(trace) if len(trace.steps) else None)
+            or untracked(trace)
             or nothing_counts(trace)
             or row_alone(trace)
             or no_gradient.of_all(trace)
@@ -144,6 +149,8 @@ class FrozenLayer(Rule):
         """Find a loss whose first gradient is exactly zero in every layer."""
         if nothing_trains.nothing_trains(start.run):
             return [_untrainable(self, start.run)]
+        if start.run.untracked:
+            start.notes.append(in_words(start.run.untracked))
         layers = normalizations(start.run)
         if layers:
             return [

@@ -71,3 +71,9 @@ ALONE: dict[str, Any] = {
 # rounded
 # Half of the way from 1 to the next number that there is.
 ROUNDS = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
+
+
+# untracked
+# Of the loss, what is gone at most; share of the plan, fewest and most steps to
+# wait.
+UNTRACKED: dict[str, Any] = {"fallen": 0.3, "wait": (0.1, 30, 300)}

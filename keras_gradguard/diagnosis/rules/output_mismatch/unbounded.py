@@ -53,6 +53,8 @@ def unbounded(trace, output):
         # A quotient of sums that are meant to be shares is none below 0.
         off = (low < -UNBOUNDED["off"]) | (high > 1 + UNBOUNDED["off"])
         off &= (learning.late < 0) & ("/" in run.own_code.get("loss", ()))
+    if learning.good[-1] and not off[-1]:
+        return None
     bad |= off & (run_for >= of_plan(trace, *UNBOUNDED["wait"]))
     seen = learning.steps[bad].tolist()[:1]
     harmed = harmed_at(trace)
