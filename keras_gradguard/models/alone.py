@@ -24,7 +24,10 @@ def of_one_number(model):
         `"normalization"` or `"softmax"`. A softmax of an output is not among
         them, and no layer whose input is not known.
     """
-    outputs = {id(tensor) for tensor in getattr(model, "outputs", None) or ()}
+    outputs = getattr(model, "outputs", None)
+    # In a model of the user's own the name may stand for anything.
+    outputs = outputs if isinstance(outputs, list | tuple) else ()
+    outputs = {id(tensor) for tensor in outputs}
     found = {}
     for layer in forward_layers(model):
         try:

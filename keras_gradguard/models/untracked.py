@@ -1,6 +1,7 @@
 """Layers that a model calls and does not know, so that they never train."""
 
 import inspect
+import itertools
 import types
 
 import keras
@@ -8,8 +9,9 @@ import keras
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.own_code import own_function
 
-# Containers in containers, and objects in objects, are looked into so far.
-_DEEP = 3
+# Containers in containers, and objects in objects, are looked into so deep, and
+# so many of what one holds: the rows of a data set are no layers.
+_DEEP, _MANY = 3, 64
 _FOREIGN = ("builtins", "keras", "numpy", "tensorflow", "torch", "jax")
 _CODE = (type, types.ModuleType, types.FunctionType, keras.layers.Layer)
 
@@ -82,9 +84,10 @@ def _within(value, path, deep):
     if deep >= _DEEP:
         return []
     if isinstance(value, list | tuple):
-        parts = [(f"[{at}]", part) for at, part in enumerate(value)]
+        parts = [(f"[{at}]", part) for at, part in enumerate(value[:_MANY])]
     elif isinstance(value, dict):
-        parts = [(f"[{key!r}]", part) for key, part in value.items()]
+        some = itertools.islice(value.items(), _MANY)
+        parts = [(f"[{key!r}]", part) for key, part in some]
     elif _is_plain(value):
         parts = [(f".{name}", part) for name, part in vars(value).items()]
     else:

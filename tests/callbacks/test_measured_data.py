@@ -249,7 +249,7 @@ def test_of_activations():
     assert trace.activation("inactive_fraction")[0, column] > 3 / 7 - 1e-6
 
 
-@pytest.mark.parametrize("of", ["rows", "columns", "one_hot", "places"])
+@pytest.mark.parametrize("of", ["rows", "columns", "one_hot", "places", "wide"])
 def test_what_targets_of_either_side_weigh(of):
     rng = np.random.default_rng(3)
     shape = (ROWS, 5) if of == "places" else (ROWS,)
@@ -268,7 +268,8 @@ def test_what_targets_of_either_side_weigh(of):
     loss = "sparse_categorical_crossentropy"
     if of == "one_hot":
         y, loss = keras.utils.to_categorical(classes, 4), loss[7:]
-    trace = watched(model, x, y, loss, sample_weight=weights)
+    given = weights[:, None] if of == "wide" else weights
+    trace = watched(model, x, y, loss, sample_weight=given)
     for at, numbers, weigh in batches(trace, classes, weights):
         high = numbers > numbers.mean()
         names = ("weight_of_low", "weight_of_high", "share_of_high")

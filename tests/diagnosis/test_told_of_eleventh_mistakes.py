@@ -9,6 +9,7 @@ from keras import ops
 import keras_gradguard as kgg
 from tests.diagnosis.test_causes_of_reports import fitted
 from tests.diagnosis.test_told_of_first_mistakes import columns
+from tests.diagnosis.test_told_of_next_mistakes import Own
 
 # Rules are judged, on runs that differ by their draws from backend to backend.
 pytestmark = pytest.mark.once
@@ -154,24 +155,6 @@ def overlap(y, p):
     both = ops.sum(y * p, axis=(1, 2, 3))
     each = ops.sum(y, axis=(1, 2, 3)) + ops.sum(p, axis=(1, 2, 3))
     return 1 - ops.mean((2 * both + 1) / (each + 1))
-
-
-class Own(keras.Model):
-    """A net with a loss that it is given."""
-
-    def __init__(self, loss, *stack):
-        super().__init__()
-        self.own_loss, self.stack = loss, list(stack)
-
-    def call(self, x):
-        for layer in self.stack:
-            x = layer(x)
-        return x
-
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        return self.own_loss(y, y_pred)
 
 
 def spots(count=128):

@@ -186,8 +186,10 @@ def of_weights(targets, weights):
 
     Returns:
         List of the mean weight of those that are not above the mean target, of
-        those that are, and the share of these. A mean over none is NaN.
+        those that are, and the share of these. A mean over none is NaN, and so
+        is all where the shapes do not fit.
     """
+    nan = stats.full((), float("nan"))
     values = ops.cast(targets, "float32")
     weights = ops.cast(weights, "float32")
     if len(values.shape) > len(weights.shape):
@@ -195,11 +197,20 @@ def of_weights(targets, weights):
             values = ops.squeeze(values, axis=-1)
         elif len(values.shape) == len(weights.shape) + 1:
             values = ops.cast(ops.argmax(values, axis=-1), "float32")
+    elif len(weights.shape) > len(values.shape) and weights.shape[-1] == 1:
+        weights = ops.squeeze(weights, axis=-1)
     for _ in range(len(values.shape) - len(weights.shape)):
         weights = weights[..., None]
+    fits = len(values.shape) == len(weights.shape) and all(
+        weigh in (1, length)
+        for length, weigh in zip(
+            values.shape[1:], weights.shape[1:], strict=True
+        )
+    )
+    if not fits:
+        return [nan, nan, nan]
     high = ops.cast(ops.greater(values, ops.mean(values)), "float32")
     share = ops.mean(high)
-    nan = stats.full((), float("nan"))
     both = []
     for part, size in ((1.0 - high, 1.0 - share), (high, share)):
         mean = ops.mean(part * weights) / ops.maximum(size, 1e-12)
