@@ -43,20 +43,21 @@ def unbounded(trace, output):
         short = learning.little(UNBOUNDED["fallen"]) & ~learning.good
     if not marks.all():
         return None
-    run_for = learning.steps - int(trace.steps[0])
+    late = learning.steps - int(trace.steps[0]) >= of_plan(
+        trace, *UNBOUNDED["wait"]
+    )
     short &= ~(learning.follows >= UNBOUNDED["follows"])
     # What was learnt is lost on the way to that optimum.
     short |= np.logical_or.accumulate(learning.good) & ~learning.good
     bad = count_within(beyond, UNBOUNDED["measured"]) == UNBOUNDED["measured"]
-    bad &= short & (run_for >= of_plan(trace, *UNBOUNDED["wait"]))
+    bad &= short
     with np.errstate(invalid="ignore"):
         # A quotient of sums that are meant to be shares is none below 0.
         off = (low < -UNBOUNDED["off"]) | (high > 1 + UNBOUNDED["off"])
         off &= (learning.late < 0) & ("/" in run.own_code.get("loss", ()))
     if learning.good[-1] and not off[-1]:
         return None
-    bad |= off & (run_for >= of_plan(trace, *UNBOUNDED["wait"]))
-    seen = learning.steps[bad].tolist()[:1]
+    seen = learning.steps[late & (bad | off)].tolist()[:1]
     harmed = harmed_at(trace)
     if harmed is not None and (at := learning.at(harmed)) >= 0:
         # A loss that is NaN has a cause of its own.
