@@ -8,11 +8,12 @@ Each program is trained, watched with defaults, and its trace is saved beside
 a line of JSON. `--again` has the rules judge the saved traces without
 training. `--by check` asks `check` before the fit. `--kept` with a number
 takes programs that no rule was made with, `--lot` only those whose backend,
-drawn by their name, is the one that runs. `--seeds lot` takes the seed that the
-twelfth set drew, too. A program that is there already is left out, and `--score` only prints what is there. For each point that is: sick
-programs found, the right rule among the first two causes, healthy ones flagged,
-and verdicts of None. What learns all the same is not scored as sick: what
-gains half of what its corrected twin does, where it has one.
+drawn by their name, is the one that runs. `--seeds lot` takes the seed that
+the twelfth set drew, too. A program that is there already is left out, and
+`--score` only prints what is there. For each point that is: sick programs
+found, the right rule among the first two causes, healthy ones flagged, and
+verdicts of None. What learns all the same is not scored as sick: what gains
+half of what its corrected twin does, where it has one.
 """
 
 import argparse
