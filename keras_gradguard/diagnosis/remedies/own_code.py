@@ -49,20 +49,36 @@ def weaken_added(run, why, added, task):
         task: Float. What the data make of it.
     """
     factor = 10.0 ** math.floor(math.log10(max(1e-9, _LEFT * task / added)))
-    factor = min(0.1, factor)
+    return _rescaled(
+        run, "Weaken what is added to the loss", why, "weaken", min(0.1, factor)
+    )
+
+
+def turn_added(run, why):
+    """Return the remedy that turns the sign of all added losses.
+
+    Args:
+        run: `RunInfo` of the run.
+        why: Str. The reason.
+    """
+    title = "Turn the sign of what is added to the loss, and weaken it"
+    return _rescaled(run, title, why, "turn", -_LEFT)
+
+
+def _rescaled(run, title, why, name, factor):
     return Remedy(
-        "Weaken what is added to the loss",
+        title,
         why,
-        "def weaken(layer):\n"
+        f"def {name}(layer):\n"
         "    add = layer.add_loss\n"
         "    layer.add_loss = lambda loss: add(\n"
         "        keras.tree.map_structure("
         f"lambda one: {factor:g} * one, loss)\n"
         "    )\n"
         '    for inner in getattr(layer, "layers", ()):\n'
-        "        weaken(inner)\n"
+        f"        {name}(inner)\n"
         "\n"
-        "weaken(model)  # better: the same factor where the loss is added\n"
+        f"{name}(model)  # better: the same factor where the loss is added\n"
         f"{compile_with(run)}",
     )
 
