@@ -110,12 +110,13 @@ def _quotient(norm: Any, threshold: Any, too_large: Any) -> Any:
     return ops.where(too_large, threshold / divisor, one)
 
 
-def scale(gradient: Tensor, *coefficients: Tensor) -> Tensor:
-    """`gradient` times each of `coefficients`, in the gradient's dtype.
+def scale(gradient: Tensor, coefficient: Tensor, *more: Tensor) -> Tensor:
+    """`gradient` times `coefficient`, in the gradient's dtype.
 
     Args:
         gradient: Tensor or `tf.IndexedSlices`, which stays sparse.
-        *coefficients: float32 tensors that broadcast against it.
+        coefficient: float32 tensor that broadcasts against it.
+        *more: Further ones, one after the other.
 
     Returns:
         The product. It is formed in float32, so that a small coefficient
@@ -124,8 +125,8 @@ def scale(gradient: Tensor, *coefficients: Tensor) -> Tensor:
     backend = _backend.current()
     values = backend.values_of(gradient)
     product = wide = _wide(values)
-    for coefficient in coefficients:
-        product = product * ops.cast(coefficient, wide.dtype)
+    for factor in (coefficient, *more):
+        product = product * ops.cast(factor, wide.dtype)
     return backend.with_values(gradient, ops.cast(product, values.dtype))
 
 
