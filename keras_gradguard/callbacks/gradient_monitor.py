@@ -68,6 +68,9 @@ _SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 # Looks at these shares in any case: a few in a run are not felt, and what is
 # wrong has to be said before half of it is over.
 _SURE_SHARES, _BEFORE = (0.05, 0.1, 0.2), 0.45
+# Looks behind the first epochs that end with these shares, where judging is not
+# felt: what the logs tell is new then.
+_OF_EPOCHS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 # Epochs shorter than this are not flushed and measured one by one.
 _SHORT_EPOCH = 128
 
@@ -535,6 +538,10 @@ class GradientMonitor(WatchingCallback):
         found.append([at for at in seen if at <= _YOUNG * plan][-1:])
         if plan >= _SHORT_EPOCH:
             found.append([int(_BEFORE * plan)])
+        if wanted is _SHARES and steps and plan <= _MOST_LOOKED_AT:
+            # The logs of an epoch are there with the record behind it.
+            ends = [-int(-share * plan // steps) for share in _OF_EPOCHS]
+            found += [[end * steps + 1] for end in ends]
         return sorted({at for first in found for at in first})
 
     def _make_table(self) -> Any:

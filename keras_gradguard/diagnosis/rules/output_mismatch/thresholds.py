@@ -37,8 +37,14 @@ GAIN = 0.1
 # far beyond the targets, have no floor.
 BOTTOMLESS, BEYOND = 30.0, 4.0
 # Or fell by so many times while outputs vary so much more than the targets, and
-# do not follow them.
-AWAY = {"contrast": 2.0, "follows": 0.3, "fallen": 5.0}
+# do not follow them. And by so many that so few steps are enough.
+AWAY: dict[str, Any] = {
+    "contrast": 2.0,
+    "follows": 0.3,
+    "fallen": 5.0,
+    "plain": 7.0,
+    "wait": 40,
+}
 # Or that fell by so many times as much in the last third as in the one before.
 FASTER = 1.5
 # Outputs that vary by less than this share of the targets are a constant.

@@ -72,12 +72,17 @@ def ended_early(trace):
             learnt = (learning.fallen > 0.9) | (learning.score > 0.9)
     late = (run >= wait) & (learning.stalled | sudden)
     if sudden:
+        # One measured behind the end shows it, once that is so long ago.
+        passed = int(trace.steps[-1]) - end >= wait
+        late = (run >= wait) | ((run > 0) & passed)
         # In so few steps nothing is learnt, whatever the loss tells so far.
         little |= np.isnan(learning.fallen)
     seen = np.flatnonzero(late & little & ~learnt)
     if not len(seen):
         return None
     stop = int(learning.steps[seen[0]])
+    if sudden:
+        stop = max(stop, int(np.ceil(end + wait)))
     highest, left = float(np.nanmax(rates)), float(rates[ended[0]])
     if not trace.run.optimizer.schedule:
         # A callback may have lowered it before it was logged first.
