@@ -104,6 +104,10 @@ OVERSHOOT = 0.1
 # same_inputs
 # Batches that hold the same inputs, and each other targets.
 BATCHES = 4
+# Or that are one and the same, where validation is worse by so much of the score
+# than training, or its loss is above that of a constant and so many times that
+# of training.
+ONE_BATCH: dict[str, Any] = {"batches": 5, "score": 0.25, "loss": 3.0}
 
 
 # mixed_rows
@@ -141,6 +145,8 @@ EPOCHS = 3
 # Within so many epochs nobody overfits: of the score of training, and of the
 # loss of a constant.
 YOUNG, OF_SCORE, WORSE = 6, 0.5, 1.3
+# Or of chance in each epoch so far, at least so many, with a loss of so much.
+BELOW_ALL_ALONG: dict[str, Any] = {"chance": 0.8, "epochs": 3, "worse": 1.2}
 
 
 # below_zero

@@ -189,3 +189,9 @@ SUMMED: dict[str, Any] = {
 # What momentum may make of the rate of RMSprop, where its epsilon is no larger;
 # recipes of image nets raise both. And a momentum that is usual.
 OF_RMSPROP, SMALL_EPSILON, USUAL = 1.0, 1e-5, 0.9
+
+
+# uncleared
+# Of the first norm, that of a sum of gradients is so many times; share of the
+# plan, fewest and most records until then.
+UNCLEARED: dict[str, Any] = {"grown": 1.3, "wait": (0.02, 5, 10)}
