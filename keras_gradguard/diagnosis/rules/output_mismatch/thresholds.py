@@ -27,10 +27,15 @@ PATIENCE = 100
 BROADCAST = 0.05, 40, 100
 # A class that so few targets belong to hardly counts in the loss.
 RARE = 0.03
+# Steps, and share of the plan, by which accuracy that stays shows it.
+RARE_SOON = 40, 0.2
 # Where samples are weighted one so rare ought to be seen.
 WEIGHED = 0.2
 # Accuracies that differ by this share of what is missing to 1 are the same.
 SAME = 0.02
+# What accuracy misses may be the share of the rare class, where it is more than
+# that of what the measured batches held.
+SAME_SHARE = 0.5
 # Share of the loss of a constant by which one that learnt lies lower.
 GAIN = 0.1
 # A loss that fell by so many times its first size, and outputs that grew so
@@ -174,14 +179,16 @@ LIGHT_CLASS: dict[str, Any] = {
 # unbounded
 # How far beyond 0 and 1 outputs go where the targets are 0 and 1, in so many
 # measurements in a row; how far they are off for sure; what of the loss is gone
-# at most, and how well outputs follow; share of the plan, fewest and most steps
-# to wait.
+# at most, and how well outputs follow; how well at most where that is less than
+# this share of before; share of the plan, fewest and most steps to wait.
 UNBOUNDED: dict[str, Any] = {
     "far": 0.2,
     "off": 1.0,
     "measured": 2,
     "fallen": 0.3,
     "follows": 0.5,
+    "unrelated": 0.3,
+    "lost": 0.7,
     "wait": (0.1, 30, 300),
 }
 

@@ -72,9 +72,10 @@ def ended_early(trace):
             learnt = (learning.fallen > 0.9) | (learning.score > 0.9)
     late = (run >= wait) & (learning.stalled | sudden)
     if sudden:
-        # One measured behind the end shows it, once that is so long ago.
-        passed = int(trace.steps[-1]) - end >= wait
-        late = (run >= wait) | ((run > 0) & passed)
+        late = run >= wait
+        if int(trace.steps[-1]) - end >= wait and not _came_down(trace, end):
+            # What was measured last by then shows it, once that is over.
+            late[np.flatnonzero(run < wait)[-1:]] = True
         # In so few steps nothing is learnt, whatever the loss tells so far.
         little |= np.isnan(learning.fallen)
     seen = np.flatnonzero(late & little & ~learnt)
@@ -119,6 +120,18 @@ def ended_early(trace):
         "window": {"first_step": end, "last_step": stop},
     }
     return _finding(trace, "warning", end, evidence, text, fixes)
+
+
+def _came_down(trace, step):
+    """Whether the loss of the records had fallen to a tenth by a step."""
+    loss = trace.extra.get("loss")
+    if loss is None:
+        return True
+    before = loss[: int(np.searchsorted(trace.steps, step, "right"))]
+    part = max(1, len(before) // 4)
+    with np.errstate(all="ignore"):
+        first, last = np.mean(before[:part]), np.mean(before[-part:])
+        return not bool(first - last < 0.9 * abs(first))
 
 
 def _end_of(steps, rates, at):

@@ -170,6 +170,7 @@ LIGHT: dict[str, Any] = {
     "mean": 0.02,
     "records": 5,
     "reach": 0.1,
+    "fallen": 0.3,
     "wait": (0.02, 16, 100),
 }
 
