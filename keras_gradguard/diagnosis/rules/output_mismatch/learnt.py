@@ -25,9 +25,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_PLAN
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_SHORT
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import PATIENCE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import RARE
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
-    RARE_SOON,
-)
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import RARE_SOON
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import SAME
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
     SAME_SHARE,

@@ -109,9 +109,9 @@ OVERSHOOT = 0.1
 # same_inputs
 # Batches that hold the same inputs, and each other targets.
 BATCHES = 4
-# Or that are one and the same, where validation is worse by so much of the score
-# than training, or its loss is above that of a constant and so many times that
-# of training.
+# Or that are one and the same, where the score of validation is so much below
+# that of training, or its loss is above that of a constant and so many times
+# that of training.
 ONE_BATCH: dict[str, Any] = {"batches": 5, "score": 0.25, "loss": 3.0}
 
 

@@ -164,8 +164,8 @@ HELD: dict[str, Any] = {
 }
 
 # Weights of samples that average so little by the first records, where all
-# planned steps together would move the weights by less than this; share of the
-# plan, fewest and most steps to wait.
+# planned steps together would move the weights by less than this, and the loss
+# fell by less; share of the plan, fewest and most steps to wait.
 LIGHT: dict[str, Any] = {
     "mean": 0.02,
     "records": 5,
