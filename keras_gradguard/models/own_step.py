@@ -1,64 +1,60 @@
-"""Whether a train step of the user's own ever clears the gradients on torch.
+"""Whether a train step of the user's own clears the gradients on torch.
 
 There `backward` adds to what a variable's gradient holds, and Keras's own step
 clears it first.
 """
 
-import dis
-import inspect
-import types
-
 import keras
 
-# Who names one of these may clear gradients, or have Keras do so.
-_CLEARS = frozenset(
-    ("zero_grad", "zero_", "_foreach_zero_", "set_to_none", "train_step")
-)
-_STORES = ("STORE_ATTR", "DELETE_ATTR")
-# Methods that a step calls are looked at, and those that they call.
-_DEEP = 3
+# Backward passes that are looked at.
+_PASSES = 6
 
 
-def never_clears(model):
-    """Return whether a train step goes backward and clears no gradient.
+class ClearWatch:
+    """Looks whether gradients are carried over from one update to the next.
+
+    It looks at the smallest variable in the first passes backward, and changes
+    nothing. Only for steps of the user's own on torch, which nobody compiles.
 
     Args:
-        model: A Keras model.
+        model: A compiled and built Keras model.
+
+    Attributes:
+        carried: Bool. Whether a pass backward found what an update had used.
     """
-    step = type(model).train_step
-    if keras.backend.backend() != "torch" or step is keras.Model.train_step:
-        return False
-    codes = _codes(type(model), step, _DEEP)
-    named = {name for code in codes for name in code.co_names}
-    if "backward" not in named or named & _CLEARS:
-        return False
-    return not any(
-        one.opname in _STORES and one.argval == "grad"
-        for code in codes
-        for one in dis.get_instructions(code)
-    )
 
+    def __init__(self, model):
+        self.carried = False
+        self._handle = None
+        self._passes, self._updates = 0, None
+        own = type(model).train_step is not keras.Model.train_step
+        if keras.backend.backend() != "torch" or not own or model.jit_compile:
+            return
+        self._optimizer = model.optimizer
+        tensors = [variable.value for variable in model.trainable_variables]
+        tensors = [one for one in tensors if one.requires_grad and one.is_leaf]
+        if tensors:
+            self._tensor = min(tensors, key=lambda one: one.numel())
+            self._handle = self._tensor.register_hook(self._look)
 
-def _codes(kind, function, deep):
-    """Return the code of a method, and of methods and functions it calls."""
-    function = inspect.unwrap(function)
-    if not isinstance(function, types.FunctionType):
-        return []
-    found, stack = [], [function.__code__]
-    while stack:
-        code = stack.pop()
-        found.append(code)
-        stack += [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    near = {}
-    if deep:
-        known = inspect.getclosurevars(function)
-        near = {**known.globals, **known.nonlocals}
-        named = {name for code in found for name in code.co_names}
-        near |= {name: getattr(kind, name, None) for name in named}
-    for helper in near.values():
-        module = str(getattr(helper, "__module__", ""))
-        if isinstance(helper, types.FunctionType) and not module.startswith(
-            ("keras.", "torch.")
-        ):
-            found += _codes(kind, helper, deep - 1)
-    return found
+    def stop(self):
+        """Look no more."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.remove()
+
+    def _look(self, gradient):
+        """Look before a gradient is added; whatever fails ends no training."""
+        try:
+            self._compare()
+        except Exception:
+            self.stop()
+
+    def _compare(self):
+        held, before = self._tensor.grad, self._updates
+        self._updates = int(self._optimizer.iterations)
+        if before is not None and self._updates > before and held is not None:
+            self.carried |= bool((held != 0).any())
+        self._passes += 1
+        if self._passes >= _PASSES:
+            self.stop()

@@ -17,7 +17,6 @@ from keras_gradguard.models.layers import layer_info
 from keras_gradguard.models.layers import layer_path
 from keras_gradguard.models.layers import wrappers_of
 from keras_gradguard.models.linear import linear_layers
-from keras_gradguard.models.own_step import never_clears
 from keras_gradguard.models.untracked import untracked_layers
 from keras_gradguard.trace import meta
 from keras_gradguard.trace.run_info import RunInfo
@@ -194,7 +193,6 @@ def _own_code(model):
             "cuts": own_lines.cuts_of_own_code(model),
             "untracked": untracked_layers(model),
             "step": type(model).train_step is not keras.Model.train_step,
-            "uncleared": never_clears(model),
             "loss_class": is_plain_loss(getattr(model, "loss", None)),
         }
     except Exception:

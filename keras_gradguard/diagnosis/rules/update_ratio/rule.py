@@ -104,8 +104,8 @@ class UpdateRatio(Rule):
     * a schedule that takes the learning rate away in the first third of the
       run, or whose warm-up takes longer than the run;
     * weights in float16 under an epsilon that is nothing there;
-    * on torch, a train step of one's own whose code clears no gradients, where
-      their norm grows from the first step on;
+    * on torch, a train step of one's own that clears no gradients, where their
+      norm grows from the first step on;
     * a loss that is the sum over a batch, where plain steps are large by it;
     * first steps that change the weights by 0.2, where the outputs are the
       same for every input since;

@@ -29,10 +29,10 @@ _CLEARED = (
 def uncleared(trace):
     """Judge whether each step goes by the gradients of all steps before.
 
-    The code of the step clears none, and their norm grew from the first on,
-    as that of a sum does.
+    A pass backward found what an update had used, and the norm grew from the
+    first on, as that of a sum does.
     """
-    if trace.run.own_code.get("uncleared") is not True:
+    if trace.meta.get("uncleared") is not True:
         return None
     few, start = of_plan(trace, *UNCLEARED["wait"]), int(trace.steps[0])
     seen = [harmed_at(trace)]
