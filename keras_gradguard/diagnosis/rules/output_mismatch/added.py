@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.remedies.own_code import turn_added
+from keras_gradguard.diagnosis.remedies.added import turn_added
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
     BOTTOMLESS,
