@@ -11,9 +11,10 @@ from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
     LARGE_RATE,
 )
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    MANY_FLAT,
+)
 
-# So many layers that flatten out behind recurrent ones are what is missing.
-_MANY = 3
 _SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
 
 
@@ -25,7 +26,7 @@ def for_vanishing(run, layers):
     plain = [at for at in layers if not recurrent_layers(run, [at])]
     kinds = {run.info(layer).get("activation") for layer in plain}
     flat = [at for at in plain if run.info(at).get("activation") in _SATURATING]
-    if recurrent and len(flat) < _MANY:
+    if recurrent and len(flat) < MANY_FLAT:
         # What is behind them in depth is not what is missing.
         gates = _flat_gates(run) or _own_steps(run)
         return found or [*gates, *_smaller_steps(run)]
