@@ -24,6 +24,8 @@ _SHORT_STEPS = (
     "edits",
     "layers",
     "optimizers",
+    "preflight",
+    "recording",
 )
 # Where something is told by the stack of an operation.
 _WANT_STACKS = ("diagnosis", "pins", "replaying")
@@ -99,6 +101,7 @@ def _optimize(wanted):
     if keras.backend.backend() == "jax":
         import jax
 
+        _let_kernels_be_plain()
         jax.config.update("jax_disable_most_optimizations", not wanted)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -107,6 +110,31 @@ def _optimize(wanted):
         tf.config.optimizer.set_experimental_options(
             {"disable_meta_optimizer": not wanted}
         )
+
+
+@functools.cache
+def _let_kernels_be_plain():
+    """Spare XLA on JAX its fusion emitters where it optimizes little.
+
+    They took nearly half of the time of a test of short steps.
+    """
+    from jax._src import compiler
+
+    usual = getattr(compiler, "get_compile_options", None)
+    if usual is None:
+        return
+
+    def options(*args, **kwargs):
+        made = usual(*args, **kwargs)
+        flags = made.executable_build_options.debug_options
+        if flags.xla_backend_optimization_level == 0:
+            made.env_option_overrides = [
+                *made.env_option_overrides,
+                ("xla_cpu_use_fusion_emitters", False),
+            ]
+        return made
+
+    compiler.get_compile_options = options
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -371,7 +371,12 @@ def ended(request, tmp_path_factory):
     return callbacks
 
 
-@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, "pickle"])
+@pytest.mark.parametrize(
+    "make",
+    params.once_but(
+        lambda make: make is copy.deepcopy, [copy.copy, copy.deepcopy, "pickle"]
+    ),
+)
 def test_callbacks_can_be_copied(make, ended):
     if make == "pickle":
         make = lambda value: pickle.loads(pickle.dumps(value))  # noqa: E731
