@@ -1,8 +1,7 @@
 """Second moments of signal and gradient, each pairing in each layer type.
 
 Layers are built by Keras, so that their weights are what a user gets; signal
-and gradient then go through them in NumPy, on a ring of positions. Products
-with weights are as exact as the weights, float32; all else is float64.
+and gradient then go through them in float64 NumPy, on a ring of positions.
 """
 
 import functools
@@ -54,10 +53,6 @@ def array(x):
     return keras.ops.convert_to_numpy(x).astype("float64")
 
 
-def kernel_of(layer, name="kernel"):
-    return keras.ops.convert_to_numpy(getattr(layer, name))
-
-
 def function(row):
     return "squared_relu" if callable(row.activation) else row.activation
 
@@ -65,7 +60,7 @@ def function(row):
 def dense(args, _):
     layer = L.Dense(WIDTH, **args)
     layer.build((None, WIDTH))
-    return [(0, kernel_of(layer))], layer
+    return [(0, array(layer.kernel))], layer
 
 
 def einsum(args, _):
@@ -73,26 +68,26 @@ def einsum(args, _):
         "abc,cde->abde", (None, 8, 64), bias_axes="de", **args
     )
     layer.build((None, 4, WIDTH))
-    return [(0, kernel_of(layer).reshape(WIDTH, WIDTH))], layer
+    return [(0, array(layer.kernel).reshape(WIDTH, WIDTH))], layer
 
 
 def pointwise(args, _):
     layer = L.Conv2D(WIDTH, 1, **args)
     layer.build((None, 8, 8, WIDTH))
-    return [(0, kernel_of(layer)[0, 0])], layer
+    return [(0, array(layer.kernel)[0, 0])], layer
 
 
 def conv(args, _):
     layer = L.Conv1D(WIDTH, 3, **args)
     layer.build((None, 8, WIDTH))
-    return list(enumerate(kernel_of(layer))), layer
+    return list(enumerate(array(layer.kernel))), layer
 
 
 def conv2d(args, _):
     layer = L.Conv2D(WIDTH, 3, **args)
     layer.build((None, 8, 8, WIDTH))
     # A ring has one way round: the rows of the window are eight apart.
-    kernel = kernel_of(layer)
+    kernel = array(layer.kernel)
     return [(8 * i + j, kernel[i, j]) for i in range(3) for j in range(3)], (
         layer
     )
@@ -102,8 +97,8 @@ def grouped(args, _):
     layer = L.Conv1D(WIDTH, 3, groups=4, **args)
     layer.build((None, 8, WIDTH))
     taps, part = [], WIDTH // 4
-    for tap, kernel in enumerate(kernel_of(layer)):
-        full = np.zeros((WIDTH, WIDTH), "float32")
+    for tap, kernel in enumerate(array(layer.kernel)):
+        full = np.zeros((WIDTH, WIDTH))
         for i in range(0, WIDTH, part):
             full[i : i + part, i : i + part] = kernel[:, i : i + part]
         # Moved on by half a group, or groups would never mix.
@@ -114,8 +109,8 @@ def grouped(args, _):
 def separable(args, _):
     layer = L.SeparableConv1D(WIDTH, 3, **args)
     layer.build((None, 8, WIDTH))
-    mix = kernel_of(layer, "pointwise_kernel")[0]
-    taps = enumerate(kernel_of(layer, "depthwise_kernel")[:, :, 0])
+    mix = array(layer.pointwise_kernel)[0]
+    taps = enumerate(array(layer.depthwise_kernel)[:, :, 0])
     return [(tap, weights[:, None] * mix) for tap, weights in taps], layer
 
 
@@ -124,7 +119,7 @@ def transpose(args, index):
     layer.build((None, 8, WIDTH))
     # Of two outputs next to each other one takes the even taps and one the
     # odd ones. Every second output is kept, these or those.
-    kernel = kernel_of(layer)[index % 2 :: 2]
+    kernel = array(layer.kernel)[index % 2 :: 2]
     return [(tap, k.T) for tap, k in enumerate(kernel)], layer
 
 
@@ -169,15 +164,11 @@ def lookup(name, q):
 
 
 def forward(taps, h):
-    h = h.astype("float32")
-    out = sum(np.roll(h, -tap, axis=0) @ kernel for tap, kernel in taps)
-    return out.astype("float64")
+    return sum(np.roll(h, -tap, axis=0) @ kernel for tap, kernel in taps)
 
 
 def backward(taps, g):
-    g = g.astype("float32")
-    back = sum(np.roll(g @ kernel.T, tap, axis=0) for tap, kernel in taps)
-    return back.astype("float64")
+    return sum(np.roll(g @ kernel.T, tap, axis=0) for tap, kernel in taps)
 
 
 def over_taps(taps, power, way):
