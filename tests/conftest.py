@@ -24,9 +24,9 @@ _SHORT_STEPS = (
     "edits",
     "layers",
     "optimizers",
-    "preflight",
-    "recording",
 )
+# There XLA on JAX alone spends much on them.
+_SHORT_ON_JAX = ("preflight", "recording")
 # Where something is told by the stack of an operation.
 _WANT_STACKS = ("diagnosis", "pins", "replaying")
 
@@ -90,7 +90,10 @@ def pytest_runtest_setup(item):
     if not _is_pure(item.path):
         room = item.path.relative_to(_HERE).parts[0]
         marked = item.get_closest_marker("optimized") is not None
-        _optimize(marked or room not in _SHORT_STEPS)
+        short = room in _SHORT_STEPS
+        if os.environ["KERAS_BACKEND"] == "jax":
+            short = short or room in _SHORT_ON_JAX
+        _optimize(marked or not short)
 
 
 def _optimize(wanted):
