@@ -108,6 +108,8 @@ class Start:
             are NaN or infinite. If there are any, nothing was run.
         beyond: Dict from the path of an embedding to `(index, rows)`, where
             an index is looked up that none of its rows belongs to.
+        same_row: List of str. Paths of embeddings that take numbers with
+            fractions, all of which look up the same row.
         inputs: `InputStart`, or None where they cannot be judged.
         layers: List of `LayerStart`, in the order of the calls.
         weights: List of `presets.InitializationProblem`, of a model that was
@@ -128,6 +130,7 @@ class Start:
     heads: list[HeadStart] = dataclasses.field(default_factory=list)
     nonfinite: dict[str, dict] = dataclasses.field(default_factory=dict)
     beyond: dict[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    same_row: list[str] = dataclasses.field(default_factory=list)
     inputs: InputStart | None = None
     layers: list[LayerStart] = dataclasses.field(default_factory=list)
     weights: list[Any] = dataclasses.field(default_factory=list)

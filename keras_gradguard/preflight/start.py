@@ -18,6 +18,7 @@ from keras_gradguard.preflight import losses
 from keras_gradguard.preflight import own_loss
 from keras_gradguard.preflight import probe
 from keras_gradguard.preflight import samples
+from keras_gradguard.preflight import tables
 from keras_gradguard.preflight.gradients import first_gradient
 from keras_gradguard.preflight.gradients import opens
 from keras_gradguard.preflight.trained import looks_trained
@@ -78,7 +79,8 @@ def measured(model, data, untrained, missing, notes_too=True):
     start.heads = _heads(model, data, signals, passed.outputs)
     if not _one_sample(data):
         start.inputs = _inputs(model, signals, data)
-    start.beyond = _beyond(signals, data)
+    start.beyond = tables.beyond(signals, data)
+    start.same_row = tables.same_row(signals, data)
     start.layers = [_layer(signal) for signal in signals.values()]
     start.trained = looks_trained(model)
     if untrained and not start.trained:
@@ -147,30 +149,6 @@ def _nonfinite(data):
         if bad:
             counts[name] = {"values": bad, "rows": rows}
     return counts
-
-
-def _beyond(signals, data):
-    """Return indices that embeddings have no row for, by their path."""
-    leaves = [a for a in keras.tree.flatten(data.all_x) if a is not None]
-    found = {}
-    for signal in signals.values():
-        if not isinstance(signal.layer, _L.Embedding) or not signal.inputs:
-            continue
-        seen = np.asarray(signal.inputs[0])
-        # All rows, where the indices come straight from an input.
-        seen = next((a for a in leaves if _begins_with(a, seen)), seen)
-        rows = int(signal.layer.input_dim)
-        if not seen.size or not np.isfinite(seen).all():
-            continue
-        low, high = int(seen.min()), int(seen.max())
-        if low < 0 or high >= rows:
-            found[signal.path] = (low if low < 0 else high, rows)
-    return found
-
-
-def _begins_with(rows, first):
-    same = rows.shape[1:] == first.shape[1:]
-    return same and np.array_equal(rows[: len(first)], first)
 
 
 def _run(model, x, y, loss):

@@ -1,6 +1,7 @@
 """Mistakes that an eleventh set of programs showed, and neighbours."""
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 from keras import ops
@@ -181,3 +182,47 @@ def test_a_frozen_body_that_reads_other_numbers_is_told(factor, activation):
 def test_a_frozen_body_that_reads_what_it_knows_is_left_alone(factor):
     report = headed(factor, "tanh", *columns())
     assert all(f.rule != "unscaled_data" for f in report.ranked)
+
+
+# A divergence of numbers that are no shares
+
+
+def teacher():
+    x, y = columns()
+    logits = np.concatenate([4 * y, -4 * y, x[:, :1]], axis=1)
+    logits = logits - logits.mean(axis=1, keepdims=True)
+    shares = np.exp(logits)
+    return x, logits, shares / shares.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("activation", ["softmax", None])
+@pytest.mark.parametrize("given", ["logits", "logarithms"])
+def test_a_divergence_of_what_comes_before_the_softmax_is_told(
+    given, activation
+):
+    x, logits, shares = teacher()
+    y = logits if given == "logits" else np.log(shares)
+    stack = layers.Dense(16, "relu"), layers.Dense(3, activation)
+    model = ready(x.shape[1:], *stack, loss="kl_divergence")
+    titles = {
+        "logits": "Put the targets through a softmax",
+        "logarithms": "Take the exponential of the targets",
+    }
+    for report in kgg.check(model, x, y), fitted(model, x, y, epochs=3):
+        kind = "output_mismatch", "targets_outside_probabilities"
+        assert first(report) == kind
+        told = [remedy.title for remedy in report.ranked[0].remedies]
+        if activation is None:
+            assert told == ["Use the loss mean_squared_error", titles[given]]
+        else:
+            assert told[0] == titles[given]
+            assert told[1].endswith("Use the loss mean_squared_error")
+
+
+def test_a_divergence_of_shares_is_healthy():
+    x, _, shares = teacher()
+    stack = layers.Dense(16, "relu"), layers.Dense(3, "softmax")
+    model = ready(x.shape[1:], *stack, loss="kl_divergence")
+    assert not kgg.check(model, x, shares).findings
+    report = fitted(model, x, shares, epochs=15)
+    assert report.healthy, report.verdict

@@ -171,6 +171,61 @@ def test_a_signal_that_overflows():
     assert "exploding_gradient" in rules(kgg.check(model, *numbers()))
 
 
+def test_a_signal_that_explodes_before_probabilities():
+    # TensorFlow makes the loss of what goes into the sigmoid: no slope is lost.
+    wide = keras.initializers.RandomNormal(stddev=3.0, seed=0)
+    hidden = [
+        layers.Dense(64, "relu", kernel_initializer=wide) for _ in range(6)
+    ]
+    model = net(*hidden, layers.Dense(1, "sigmoid"), loss="binary_crossentropy")
+    x, y = numbers()
+    [finding] = kgg.check(model, x, y > 0).findings
+    assert finding.rule == "exploding_gradient"
+    assert finding.evidence["signal"] > 1e6
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_weighted_loss_beside_another_is_no_explosion(turned):
+    inputs = keras.Input((8,))
+    hidden = inputs
+    for at in range(3):
+        hidden = layers.Dense(16, "relu", name=f"h{at}")(hidden)
+    heads = [layers.Dense(1, name=name)(hidden) for name in ("a", "b")]
+    model = keras.Model(inputs, heads[::-1] if turned else heads)
+    weights = [1e5, 1.0] if turned else [1.0, 1e5]
+    model.compile("adam", ["mse", "mse"], loss_weights=weights)
+    x, y = numbers()
+    assert kgg.check(model, x, [y, y]).findings == []
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("scale", [100, -100, 128])
+def test_an_embedding_that_takes_numbers_between_0_and_1(scale):
+    random = np.random.default_rng(0)
+    x = random.integers(0, 100, (96, 12))
+    y = (x[:, :1] > 50).astype("float32")
+
+    def model():
+        stack = layers.Embedding(100, 4), layers.Flatten(), layers.Dense(8)
+        last = layers.Dense(1, "sigmoid")
+        return net(*stack, last, inputs=(12,), loss="binary_crossentropy")
+
+    [finding] = kgg.check(model(), x / scale, y).findings
+    assert finding.rule == "unscaled_data"
+    assert finding.layers == ["net/embedding"]
+    sick = model()
+    monitor = kgg.GradientMonitor(verbose=0)
+    sick.fit(x / scale, y, epochs=30, verbose=0, callbacks=[monitor])
+    ran = monitor.report().ranked[0]
+    for told in finding, ran:
+        assert (told.rule, told.evidence["kind"]) == ("unscaled_data", "alike")
+        assert "whole numbers" in told.message
+    # Whole numbers are fine, also as floats.
+    rules_of = rules(kgg.check(model(), x.astype("float32"), y))
+    assert "unscaled_data" not in rules_of
+
+
 @pytest.mark.once
 def test_raw_pixels_unless_the_model_rescales_them():
     x = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1))

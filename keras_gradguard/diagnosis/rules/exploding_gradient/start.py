@@ -12,6 +12,7 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
     FEWEST_LAYERS,
 )
 from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import HUGE
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import MOST
 from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
     START_SIGNAL,
 )
@@ -116,6 +117,8 @@ def far_outputs(start):
     if None in (*size, *ends):
         return None
     came, sizes = grown
+    if start.heads[0].output.activation in ("softmax", "sigmoid"):
+        return _far_logits(start, came, sizes)
     wanted = float(np.hypot(*size))
     if not max(map(abs, ends)) > START_SIGNAL * max(wanted, came):
         return None
@@ -125,6 +128,20 @@ def far_outputs(start):
         sizes,
         f"What is wanted has a size of {number(wanted)}. The "
         "loss and its first gradient are as much too large.",
+    )
+
+
+def _far_logits(start, came, sizes):
+    """Judge probabilities whose loss is worked out from their logits."""
+    norm = float(np.linalg.norm(start.gradient.norms))
+    if not max(abs(start.gradient.loss), norm) > MOST:
+        return None
+    return _of_signal(
+        start,
+        came,
+        sizes,
+        f"The loss is {number(start.gradient.loss)} and the norm of its first "
+        f"gradient {number(norm)}.",
     )
 
 
@@ -204,7 +221,7 @@ def growth_over_depth(start):
     if len(norms) < FEWEST_LAYERS or not np.isfinite(norms).all():
         return None
     largest = int(np.argmax(norms))
-    growth = norms[largest] / max(norms[-1], 1e-30)
+    growth = norms[largest] / max(_at_the_outputs(start), 1e-30)
     if growth <= EXPLODED or norms[largest] <= 1.0:
         return None
     evidence = {
@@ -220,6 +237,17 @@ def growth_over_depth(start):
         f"Gradient norms from input to output: {profile_text(norms)}."
     )
     return [paths[largest]], evidence, text
+
+
+def _at_the_outputs(start):
+    """Return the norm at the last layer, of several outputs the largest.
+
+    Weights of losses make that of one as much smaller as they say.
+    """
+    paths, norms = start.gradient.paths, start.gradient.norms
+    ends = {head.output.layer for head in start.heads}
+    at = [norms[at] for at, path in enumerate(paths) if path in ends]
+    return max(at) if len(at) > 1 else norms[-1]
 
 
 def norms_by_layer(gradient):

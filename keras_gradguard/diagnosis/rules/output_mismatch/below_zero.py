@@ -12,11 +12,10 @@ from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.ended import label_beyond
 from keras_gradguard.diagnosis.evidence.ended import outside_of_probabilities
-from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import CATEGORICAL
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BELOW
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
     NEVER_BELOW,
 )
@@ -68,38 +67,6 @@ def below_zero(trace):
     return step, found
 
 
-def divergence_below_zero(trace, output):
-    """Judge whether a divergence is below 0: its outputs are no shares of 1.
-
-    Of two distributions it is 0 at least. Outputs that do not add up to 1 make
-    it smaller the larger they are, so it falls though nothing is learnt.
-    """
-    loss, units = trace.extra.get("loss"), output.units
-    if output.loss_name != "kl_divergence" or loss is None or units == 1:
-        return None
-    if output.activation == "softmax":
-        return None
-    with np.errstate(invalid="ignore"):
-        below = np.flatnonzero(loss < -BELOW)
-    if not len(below):
-        return None
-    low = float(loss[below[0]])
-    fits = changes.output(
-        output,
-        "Its outputs add up to 1, and are the shares that the loss compares.",
-        activation="softmax",
-    )
-    return int(trace.steps[below[0]]), mismatch(
-        output,
-        "no_floor",
-        f"the loss is below 0, {number(low)}. A divergence compares shares "
-        "that add up to 1, and is 0 at least. The outputs do not add up to 1: "
-        "the larger they are the lower it falls, though nothing is learnt.",
-        [fits],
-        loss_now=low,
-    )
-
-
 def ended_outside(trace, output):
     """Judge whether the first step stopped at targets that do not fit."""
     label = label_beyond(trace)
@@ -136,7 +103,7 @@ def _beyond(output, label):
         f"no unit of the output is for the label {label}{units}. That ended "
         "the first step with an error.",
         [
-            changes.output(
+            model.output(
                 output,
                 f"One of the labels is {label}, and classes count from 0.",
                 units=label + 1,

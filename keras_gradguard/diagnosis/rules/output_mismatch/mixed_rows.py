@@ -15,6 +15,7 @@ from keras_gradguard.diagnosis.remedies.recurrent import last_states
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import ENDS
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MIXED
+from keras_gradguard.diagnosis.rules.unscaled_data.inputs import alike
 from keras_gradguard.findings.remedy import Remedy
 
 
@@ -38,9 +39,11 @@ def mixed_rows(trace, output):
     )
     with np.errstate(invalid="ignore"):
         same = spread <= MIXED["contrast"] * np.hypot(*size)
-    varies = trace.data("feature_scale_max")[:upto]
-    if not same.all() or (varies[np.isfinite(varies)] == 0).any():
-        return None
+    varies, std = (
+        trace.data(name)[:upto] for name in ("feature_scale_max", "input_std")
+    )
+    if not same.all() or alike(varies, std).any():
+        return None  # where the rows are alike from the start, it is the data
     low, high = (trace.data(f"output_{end}")[:upto] for end in ("min", "max"))
     end = ENDS.get(output.activation)
     if (

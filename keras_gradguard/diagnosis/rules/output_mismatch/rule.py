@@ -20,9 +20,6 @@ from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
     below_zero,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
-    divergence_below_zero,
-)
-from keras_gradguard.diagnosis.rules.output_mismatch.below_zero import (
     ended_outside,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.bottomless import (
@@ -30,6 +27,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.bottomless import (
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.broadcast import at_start
 from keras_gradguard.diagnosis.rules.output_mismatch.broadcast import broadcast
+from keras_gradguard.diagnosis.rules.output_mismatch.divergence import (
+    divergence_below_zero,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.in_batch import (
     guesses_in_batch,
 )
@@ -220,7 +220,9 @@ class OutputMismatch(Rule):
         pairing = judge_configuration(output)
         if facts is None:
             return pairing
-        if all(finding.evidence["trains"] for finding in pairing):
+        if all(
+            f.evidence["trains"] or f.severity == "warning" for f in pairing
+        ):
             # The labels decide: then what the pairing suggested is moot.
             return judge_targets(output, facts) or pairing
         if intended_output(output, facts) is not output:

@@ -11,6 +11,12 @@ from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
 from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
     judge_sparse,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.divergence import (
+    DIVERGENCE,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.divergence import (
+    judge_divergence,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.number_targets import (
     judge_counts,
 )
@@ -44,6 +50,8 @@ def judge_targets(output, data):
         found = judge_sparse(output, data)
     elif loss in CATEGORICAL:
         found = judge_categorical(output, data)
+    elif loss == DIVERGENCE:
+        found = judge_divergence(output, data)
     elif loss in REGRESSION:
         found = judge_numbers(output, data) or judge_counts(output, data)
     else:

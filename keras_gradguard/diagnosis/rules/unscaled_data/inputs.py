@@ -24,6 +24,10 @@ from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.trace.facts import known
 from keras_gradguard.trace.facts import rms
 
+_WHOLE = (
+    "An embedding takes whole numbers: it makes 0 of those from 0 to 1, and "
+    "gives row 0."
+)
 _ONCE_MORE = "The inputs are scaled once too often."
 _LOOK = (
     "Look at what the model is given",
@@ -157,10 +161,7 @@ def judge_inputs(
             "apart is small against what they share."
         )
     elif kind == "alike":
-        effect = (
-            "Nothing can be learnt from them. An embedding in front takes "
-            "whole numbers: it makes 0 of those from 0 to 1, and gives row 0."
-        )
+        effect = f"Nothing can be learnt from them. {_WHOLE}"
     elif kind == "constant":
         effect = (
             "Nothing can be learnt from them. A division of whole numbers "
@@ -188,6 +189,36 @@ def judge_inputs(
             },
             message=f"{text}. {effect}",
             remedies=remedies,
+        )
+    ]
+
+
+def judge_looked_up(layers):
+    """Judge numbers that embeddings look up: all give the same row.
+
+    Args:
+        layers: List of str. Paths of such embeddings.
+
+    Returns:
+        List of `Finding` of rule `"unscaled_data"`, at most one.
+    """
+    if not layers:
+        return []
+    return [
+        before_a_run(
+            rule="unscaled_data",
+            severity="critical",
+            layers=layers,
+            evidence={"kind": "alike", "of": "inputs"},
+            message=f"{names(layers)}: all numbers that are looked up give "
+            f"the same row. {_WHOLE} So nothing can be learnt.",
+            remedies=[
+                changes.words(
+                    "Give the embedding whole numbers",
+                    "Each is the number of a row. Leave out what scales them.",
+                    _LOOK[-1],
+                ),
+            ],
         )
     ]
 

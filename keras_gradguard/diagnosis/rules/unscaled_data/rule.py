@@ -31,6 +31,7 @@ from keras_gradguard.diagnosis.rules.unscaled_data.frozen_ends import (
 )
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import alike
 from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_inputs
+from keras_gradguard.diagnosis.rules.unscaled_data.inputs import judge_looked_up
 from keras_gradguard.diagnosis.rules.unscaled_data.other_inputs import (
     judge_other_inputs,
 )
@@ -174,8 +175,8 @@ class UnscaledData(Rule):
 
     def check_start(self, start):
         """Judge what comes into the first layers, and the targets."""
-        found = []
-        if start.inputs is not None:
+        found = judge_looked_up(start.same_row)
+        if start.inputs is not None and not found:
             given = start.inputs
             found = judge_inputs(
                 given.facts,
