@@ -89,6 +89,7 @@ def test_thresholds_of_any_size(jit):
         assert size == pytest.approx(threshold, rel=1e-6)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_ordinary_gradients_keep_their_bits(dtype):
     rng = np.random.default_rng(0)

@@ -87,7 +87,8 @@ def _finding(trace, mean, reach, start, step):
                 "Train without weights, or with larger ones",
                 "Weights that average 1 leave the gradient its size: divide "
                 "them by their mean.",
-                f"model.fit(x, y, epochs={epochs})",
+                f"model.fit(x, y, epochs={epochs})"
+                "  # without class_weight and sample_weight",
             )
         ],
     )
