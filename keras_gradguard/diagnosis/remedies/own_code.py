@@ -3,8 +3,6 @@
 Their code goes around it: it replaces a method of the layers of this model.
 """
 
-import math
-
 from keras_gradguard import _text
 from keras_gradguard.diagnosis.remedies import code
 from keras_gradguard.diagnosis.remedies import own_ops
@@ -12,59 +10,6 @@ from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.code import name_of
 from keras_gradguard.diagnosis.remedies.expressions import expression
 from keras_gradguard.findings.remedy import Remedy
-
-# What is left of an added loss, beside that of the data.
-_LEFT = 0.01
-# What the data make of a first loss of which the rest is added, if unknown.
-_UNKNOWN = 0.01
-
-
-def weaken_what_layers_add(run):
-    """Return the remedy for a layer of one's own that adds a loss, or [].
-
-    How much it adds is not known.
-
-    Args:
-        run: `RunInfo` of the run.
-    """
-    adding = {p: told for p, told in run.own_cuts.items() if told.get("adds")}
-    if not adding:
-        return []
-    where = next(iter(adding.values()))["where"]
-    why = (
-        f"{where} adds a loss by `add_loss`, which may lead in place of that "
-        "of the data. In a variational autoencoder, raise the weight of the "
-        "divergence from 0, or keep it small."
-    )
-    return [weaken_added(run, why, 1.0, _UNKNOWN)]
-
-
-def weaken_added(run, why, added, task):
-    """Return the remedy that multiplies all added losses by a small number.
-
-    Args:
-        run: `RunInfo` of the run.
-        why: Str. The reason.
-        added: Float. What was added to the first loss.
-        task: Float. What the data make of it.
-    """
-    factor = 10.0 ** math.floor(math.log10(max(1e-9, _LEFT * task / added)))
-    factor = min(0.1, factor)
-    return Remedy(
-        "Weaken what is added to the loss",
-        why,
-        "def weaken(layer):\n"
-        "    add = layer.add_loss\n"
-        "    layer.add_loss = lambda loss: add(\n"
-        "        keras.tree.map_structure("
-        f"lambda one: {factor:g} * one, loss)\n"
-        "    )\n"
-        '    for inner in getattr(layer, "layers", ()):\n'
-        "        weaken(inner)\n"
-        "\n"
-        "weaken(model)  # better: the same factor where the loss is added\n"
-        f"{compile_with(run)}",
-    )
 
 
 def pass_through(run, layers):

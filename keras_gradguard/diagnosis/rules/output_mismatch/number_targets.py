@@ -1,12 +1,14 @@
 """Judges targets of regressions: what the output layer can reach of them."""
 
 from keras_gradguard._text import count
+from keras_gradguard._text import number
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
     for_numbers,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OVERSHOOT
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import ROW_SUM
 from keras_gradguard.trace.facts import columns_of
 from keras_gradguard.trace.facts import known
 
@@ -54,7 +56,7 @@ def judge_numbers(output, data):
     under = max(0.0, reach[0] - low) / span
     over = max(0.0, high - reach[1]) / span
     if max(under, over) <= OVERSHOOT:
-        return None
+        return _rows_of_softmax(output, data)
     far = (
         known(data.target_mean, data.target_std)
         and not reach[0] <= data.target_mean <= reach[1]
@@ -87,6 +89,33 @@ def judge_numbers(output, data):
         severity="critical" if far or max(under, over) > 0.25 else "warning",
         reach=list(reach),
         **data.target_evidence,
+    )
+
+
+def _rows_of_softmax(output, data):
+    """Judge a softmax over several units, whose outputs add up to 1."""
+    _, columns = columns_of(output, data)
+    if output.activation != "softmax" or (columns or 1) < 2:
+        return None
+    if data.target_row_sum_is_one or not known(data.target_mean):
+        return None
+    total = columns * data.target_mean
+    if ROW_SUM["low"] <= total <= ROW_SUM["high"]:
+        return None
+    return mismatch(
+        output,
+        "rows_of_softmax",
+        f"softmax gives {columns} numbers that add up to 1, but those of the "
+        f"targets add up to {number(total, 2)} on average. It cannot reach "
+        "them.",
+        [
+            model.output(
+                output,
+                "Then each number is free, from 0 to 1.",
+                activation="sigmoid",
+            )
+        ],
+        target_row_sum=total,
     )
 
 

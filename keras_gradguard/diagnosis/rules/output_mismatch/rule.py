@@ -12,6 +12,9 @@ from keras_gradguard.diagnosis.evidence.stretches import derived
 from keras_gradguard.diagnosis.rules.output_mismatch import learnt
 from keras_gradguard.diagnosis.rules.output_mismatch import one_label as labels
 from keras_gradguard.diagnosis.rules.output_mismatch import validation
+from keras_gradguard.diagnosis.rules.output_mismatch.added import (
+    added_below_zero,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.axes import (
     judge_configuration,
 )
@@ -84,9 +87,11 @@ _HOPELESS = (
     "percentage_of_zero",
     "smoothed_away",
     "focused_away",
+    "rows_of_softmax",
 )
 _OF_THE_COURSE = (
     divergence_below_zero,
+    added_below_zero,
     broadcast,
     bottomless,
     labels.one_label,
@@ -113,8 +118,9 @@ class OutputMismatch(Rule):
     The configuration of the last layer and of the loss is judged before the
     first step, the range of the targets with the first batch. What no training
     makes up for (a softmax over one unit, labels outside the classes) is
-    reported at once. So are a smoothing of labels of 1 and a focal loss that
-    leaves a guess a millionth. The rest (ReLU before a crossentropy,
+    reported at once. So are a smoothing of labels of 1, a focal loss that
+    leaves a guess a millionth, and a softmax for rows that add up to 3 and
+    more, or to 0.3 and less. The rest (ReLU before a crossentropy,
     targets that the activation cannot reach) waits until the run has had 30
     records and has not learnt. Or it stalls after 100 without having learnt a
     good part, or its loss is not finite. A shorter run is judged at its planned
@@ -128,7 +134,8 @@ class OutputMismatch(Rule):
       and stays below 60 % for three epochs;
     * targets (n,) that meet outputs (n, 1) in a loss of one's own. `check` sees
       that such a loss stays the same when targets change places;
-    * a loss that falls without end, or a divergence below 0;
+    * a loss that falls without end, or a divergence below 0, or an error that
+      is below 0 by what a layer adds to the loss;
     * targets of classes that are all the same;
     * a class that 3 % of the targets belong to, where nothing else was learnt;
       where samples are weighted, 20 %;

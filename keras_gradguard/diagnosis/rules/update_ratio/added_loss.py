@@ -13,7 +13,7 @@ from keras_gradguard.diagnosis.evidence.baseline import guess_of
 from keras_gradguard.diagnosis.evidence.baseline import most_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
-from keras_gradguard.diagnosis.remedies.own_code import weaken_added
+from keras_gradguard.diagnosis.remedies.added import weaken_added
 from keras_gradguard.diagnosis.rules.update_ratio.penalty import weaken
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADDED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ADDED_WAIT
