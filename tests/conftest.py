@@ -25,6 +25,8 @@ _SHORT_STEPS = (
     "layers",
     "optimizers",
 )
+# There XLA on JAX alone spends much on them.
+_SHORT_ON_JAX = ("preflight", "recording")
 # Where something is told by the stack of an operation.
 _WANT_STACKS = ("diagnosis", "pins", "replaying")
 
@@ -88,7 +90,10 @@ def pytest_runtest_setup(item):
     if not _is_pure(item.path):
         room = item.path.relative_to(_HERE).parts[0]
         marked = item.get_closest_marker("optimized") is not None
-        _optimize(marked or room not in _SHORT_STEPS)
+        short = room in _SHORT_STEPS
+        if os.environ["KERAS_BACKEND"] == "jax":
+            short = short or room in _SHORT_ON_JAX
+        _optimize(marked or not short)
 
 
 def _optimize(wanted):
@@ -99,6 +104,7 @@ def _optimize(wanted):
     if keras.backend.backend() == "jax":
         import jax
 
+        _let_kernels_be_plain()
         jax.config.update("jax_disable_most_optimizations", not wanted)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -107,6 +113,31 @@ def _optimize(wanted):
         tf.config.optimizer.set_experimental_options(
             {"disable_meta_optimizer": not wanted}
         )
+
+
+@functools.cache
+def _let_kernels_be_plain():
+    """Spare XLA on JAX its fusion emitters where it optimizes little.
+
+    They took nearly half of the time of a test of short steps.
+    """
+    from jax._src import compiler
+
+    usual = getattr(compiler, "get_compile_options", None)
+    if usual is None:
+        return
+
+    def options(*args, **kwargs):
+        made = usual(*args, **kwargs)
+        flags = made.executable_build_options.debug_options
+        if flags.xla_backend_optimization_level == 0:
+            made.env_option_overrides = [
+                *made.env_option_overrides,
+                ("xla_cpu_use_fusion_emitters", False),
+            ]
+        return made
+
+    compiler.get_compile_options = options
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -39,6 +39,7 @@ from keras_gradguard.exceptions import GradGuardWarning
 from keras_gradguard.findings.finding import Finding
 from keras_gradguard.models import keras_private
 from keras_gradguard.models import run_info
+from keras_gradguard.models.own_step import ClearWatch
 from keras_gradguard.models.recurrent import not_measured
 from keras_gradguard.recording.averages import Averages
 from keras_gradguard.recording.fit_exit import fit_frame
@@ -68,6 +69,9 @@ _SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 # Looks at these shares in any case: a few in a run are not felt, and what is
 # wrong has to be said before half of it is over.
 _SURE_SHARES, _BEFORE = (0.05, 0.1, 0.2), 0.45
+# Looks behind the first epochs that end with these shares, where judging is not
+# felt, and with this one in any case: what the logs tell is new then.
+_OF_EPOCHS, _SURE_EPOCH = (0.1, 0.2, 0.25, 0.3, 0.4), (0.15,)
 # Epochs shorter than this are not flushed and measured one by one.
 _SHORT_EPOCH = 128
 
@@ -196,6 +200,7 @@ class GradientMonitor(WatchingCallback):
         "_keeper",
         "_together",
         "_rows",
+        "_cleared",
     )
 
     def __init__(
@@ -257,6 +262,7 @@ class GradientMonitor(WatchingCallback):
             hint="Pass 50 for a copy every fifty batches.",
         )
         self._keeper: Any = None
+        self._cleared: Any = None
         # What else the report of the latest fit says.
         self._notes: list[str] = []
         self.trace = Trace([], [], [])
@@ -335,6 +341,8 @@ class GradientMonitor(WatchingCallback):
         self._judged.said.update(self._together.said)
         self._watch.guard(self._begin)
         self._notes = []
+        if self._loop is None:
+            self._watch.guard(self._watch_clearing)
         self._keeper = keep(
             _OWNER, self.capsule, self.capsule_freq, model, recording
         )
@@ -535,6 +543,11 @@ class GradientMonitor(WatchingCallback):
         found.append([at for at in seen if at <= _YOUNG * plan][-1:])
         if plan >= _SHORT_EPOCH:
             found.append([int(_BEFORE * plan)])
+        if steps and plan <= _MOST_LOOKED_AT:
+            # The logs of an epoch are there with the record behind it.
+            parts = _SURE_EPOCH if wanted is _SURE_SHARES else _OF_EPOCHS
+            ends = [-int(-share * plan // steps) for share in parts]
+            found += [[end * steps + 1] for end in ends]
         return sorted({at for first in found for at in first})
 
     def _make_table(self) -> Any:
@@ -633,6 +646,8 @@ class GradientMonitor(WatchingCallback):
 
     def _judge(self, is_last: bool = False) -> None:
         judged, trace = self._judged, self.trace
+        if self._cleared is not None and self._cleared.carried:
+            trace.meta["uncleared"] = True
         if self._rows is not None:
             note_reference(trace, self._rows, is_last)
         if self._together is not None:
@@ -696,7 +711,14 @@ class GradientMonitor(WatchingCallback):
             before = [note for note in before if note not in self._notes]
             trace.meta["notes"] = [*before, *self._notes]
 
+    def _watch_clearing(self) -> None:
+        if self._model.built:
+            self._cleared = ClearWatch(self._model)
+
     def _stop_keeping(self) -> None:
+        cleared, self._cleared = self._cleared, None
+        if cleared is not None:
+            cleared.stop()
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             keeper.stop()

@@ -177,8 +177,8 @@ class NormClipper(Clipper):
             target = self.target(norm, threshold, state)
             if target is not threshold:
                 target = ops.where(is_clipped, target, threshold)
-            coefficient = functional.clip_coefficient(norm, target)
-            gradients = [functional.scale(g, coefficient) for g in gradients]
+            factors = functional.clip_coefficients(norm, target)
+            gradients = [functional.scale(g, *factors) for g in gradients]
         return Clipped(gradients, threshold, is_clipped, after, lambda: target)
 
 

@@ -21,6 +21,8 @@ Tensor = Any
 
 # The largest float32: a threshold that clips nothing.
 NO_THRESHOLD = float(np.finfo("float32").max)
+# Up to here, the reciprocal of a number is not flushed to zero anywhere.
+_FAR = 2.0**100
 
 
 def global_norm(gradients: list) -> Tensor:
@@ -65,6 +67,8 @@ def _wide(tensor: Any) -> Any:
 def clip_coefficient(norm: Tensor, threshold: Tensor) -> Tensor:
     """Factor in (0, 1] that brings `norm` down to `threshold`.
 
+    Below 1e-38 it is zero on most processors: `clip_coefficients` is not.
+
     Args:
         norm: float32 scalar or array.
         threshold: Of the same shape; infinite for no clipping.
@@ -72,20 +76,47 @@ def clip_coefficient(norm: Tensor, threshold: Tensor) -> Tensor:
     Returns:
         `threshold / norm` where the norm is larger, else 1. NaN gives 1.
     """
+    return _quotient(norm, threshold, norm > threshold)
+
+
+def clip_coefficients(norm: Tensor, threshold: Tensor) -> list:
+    """Factors that, one after the other, bring `norm` down to `threshold`.
+
+    From 1e38 to 0.1 is a factor of 1e-39, which most processors flush to
+    zero. A power of two comes first there. It rounds nothing, and what becomes
+    too small by it would do so by the product as well.
+
+    Args:
+        norm: float32 scalar or array.
+        threshold: Of the same shape; infinite for no clipping.
+
+    Returns:
+        List of tensors for `scale`: one where the host knows that one does,
+        else two.
+    """
     too_large = norm > threshold
-    return ops.where(
-        too_large,
-        threshold / ops.where(too_large, norm, ops.ones_like(norm)),
-        ops.ones_like(norm),
-    )
+    one = ops.ones_like(norm)
+    far = norm / _FAR > ops.minimum(threshold, one)
+    far = ops.logical_and(too_large, far)
+    if _backend.current().known_now(ops.any(far)) is False:
+        return [_quotient(norm, threshold, too_large)]
+    power = ops.where(far, one / _FAR, one)
+    return [power, _quotient(norm * power, threshold, too_large)]
 
 
-def scale(gradient: Tensor, coefficient: Tensor) -> Tensor:
+def _quotient(norm: Any, threshold: Any, too_large: Any) -> Any:
+    one = ops.ones_like(norm)
+    divisor = ops.where(too_large, norm, one)
+    return ops.where(too_large, threshold / divisor, one)
+
+
+def scale(gradient: Tensor, coefficient: Tensor, *more: Tensor) -> Tensor:
     """`gradient` times `coefficient`, in the gradient's dtype.
 
     Args:
         gradient: Tensor or `tf.IndexedSlices`, which stays sparse.
         coefficient: float32 tensor that broadcasts against it.
+        *more: Further ones, one after the other.
 
     Returns:
         The product. It is formed in float32, so that a small coefficient
@@ -93,8 +124,9 @@ def scale(gradient: Tensor, coefficient: Tensor) -> Tensor:
     """
     backend = _backend.current()
     values = backend.values_of(gradient)
-    wide = _wide(values)
-    product = wide * ops.cast(coefficient, wide.dtype)
+    product = wide = _wide(values)
+    for factor in (coefficient, *more):
+        product = product * ops.cast(factor, wide.dtype)
     return backend.with_values(gradient, ops.cast(product, values.dtype))
 
 
@@ -289,6 +321,8 @@ def unit_norms(tensor: Tensor, axes: tuple) -> Tensor:
     wide = _wide(tensor)
     largest = ops.max(ops.abs(wide), axis=axes, keepdims=True)
     divisor = ops.where(largest > 0, largest, ops.ones_like(largest))
+    # XLA multiplies with the reciprocal, which it flushes to zero beyond.
+    divisor = ops.where(divisor > _FAR, _FAR * ops.ones_like(divisor), divisor)
     squares = ops.sum(ops.square(wide / divisor), axis=axes, keepdims=True)
     return divisor * ops.sqrt(squares)
 
@@ -316,7 +350,7 @@ def adaptive_clip(
         gradient, weight, axes, ratio, smallest_norm
     )
     return (
-        scale(gradient, clip_coefficient(norms, limits)),
+        scale(gradient, *clip_coefficients(norms, limits)),
         ops.any(norms > limits),
     )
 

@@ -113,12 +113,15 @@ class PerTensor(Clipper):
         warm = count < self.warmup_steps
 
         ceiling = stats.full((), self.warmup_norm)
-        shared = functional.clip_coefficient(norm, ceiling)
+        # What one norm or another may be.
         known = before > 0
         limits = ops.where(known, self.ratio * before, norms)
-        own = functional.clip_coefficient(norms, limits)
-        factors = ops.where(warm, shared * ops.ones_like(own), own)
-        after = norms * factors
+        measured = ops.where(warm, norm * ops.ones_like(norms), norms)
+        limits = ops.where(warm, ceiling, limits)
+        factors = functional.clip_coefficients(measured, limits)
+        after = norms
+        for factor in factors:
+            after = after * factor
         after_warm = ops.where(known, ops.minimum(before, after), after)
         after_all = ops.where(
             known, self.decay * before + (1 - self.decay) * after, after
@@ -126,14 +129,14 @@ class PerTensor(Clipper):
         running = ops.where(warm, after_warm, after_all)
 
         clipped = [
-            functional.scale(gradient, factors[i])
+            functional.scale(gradient, *(factor[i] for factor in factors))
             for i, gradient in enumerate(gradients)
         ]
         ratio = stats.full((), self.ratio)
         return Clipped(
             clipped,
             ops.where(warm, ceiling, ratio),
-            ops.any(factors < 1),
+            ops.any(measured > limits),
             {
                 "count": ops.minimum(
                     count + 1, stats.full((), float(self.warmup_steps))

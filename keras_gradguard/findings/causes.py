@@ -66,7 +66,7 @@ _KINDS = {
     ),
     "schedule": (_STUCK, ()),
     **dict.fromkeys(
-        ("float16", "summed"),
+        ("float16", "summed", "uncleared"),
         (
             (
                 "exploding_gradient",

@@ -56,10 +56,20 @@ class Builder:
         if graph.is_graph(layer):
             return self.model(layer)
         plan = self.plan
+        changed = id(layer) in {*plan.replaced, *plan.configs}
+        if isinstance(layer, keras.layers.Lambda) and not changed:
+            # Keras writes its function down, and refuses to read it. It holds
+            # nothing that trains, so both models may call it.
+            return layer
         config = layer.get_config()
         if id(layer) in plan.replaced:
             kind, own = plan.replaced[id(layer)]
-            common = {k: config[k] for k in ("name", "trainable", "dtype")}
+            common = {
+                key: config[key]
+                for key in ("name", "trainable", "dtype")
+                # Some of Keras's own layers take no `trainable`.
+                if key in config
+            }
             return kind.from_config({**common, **own})
         updates = plan.configs.get(id(layer), {})
         _update(config, updates)

@@ -107,6 +107,17 @@ def knows_order(model):
     return isinstance(model, keras.Sequential) or hasattr(model, "operations")
 
 
+def call_name(layer):
+    """Name of the method by which Keras runs a layer: a quantized one's own.
+
+    Args:
+        layer: A Keras layer or operation.
+    """
+    policy = getattr(layer, "dtype_policy", None)
+    quantized = getattr(policy, "quantization_mode", None) is not None
+    return "quantized_call" if quantized else "call"
+
+
 class CallOrder:
     """Notes in which order the layers of a model are called.
 
@@ -126,7 +137,9 @@ class CallOrder:
         """
         if not knows_order(model):
             for layer in forward_layers(model)[1:]:
-                self._patches.replace(layer, "call", self._noting(layer))
+                self._patches.replace(
+                    layer, call_name(layer), self._noting(layer)
+                )
 
     def _noting(self, layer):
         def make(original):

@@ -16,6 +16,7 @@ from keras import ops
 
 from keras_gradguard import _backend
 from keras_gradguard.models import keras_private
+from keras_gradguard.models.layers import call_name
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_path
 from keras_gradguard.models.patches import Patches
@@ -228,7 +229,7 @@ class _Forward:
         patches = Patches()
         try:
             for layer in self._layers.values():
-                patches.replace(layer, "call", _noting(layer, kept))
+                patches.replace(layer, call_name(layer), _noting(layer, kept))
             yield kept
         finally:
             patches.undo()

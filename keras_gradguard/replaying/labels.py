@@ -1,6 +1,7 @@
 """Labels the operations of a step with the layers that asked for them."""
 
 from keras_gradguard import _backend
+from keras_gradguard.models.layers import call_name
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.models.layers import layer_path
 from keras_gradguard.models.patches import Patches
@@ -33,7 +34,9 @@ class Labels:
 
     def __enter__(self):
         for label, layer in enumerate(self._named):
-            self._patches.replace(layer, "call", self._labelled(label))
+            self._patches.replace(
+                layer, call_name(layer), self._labelled(label)
+            )
         self.loss.clear()
         self._patches.replace(self._model, "compute_loss", self._noting)
         return self

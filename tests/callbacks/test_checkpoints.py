@@ -103,6 +103,7 @@ def saved(tmp_path_factory):
     return {**found, "weights": folder / "middle.weights.h5"}
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("at", range(len(CASES)))
 def test_model_checkpoint_loads_without_the_package(at, saved):
     expected = saved[f"plain {CASES[at][0]}"]

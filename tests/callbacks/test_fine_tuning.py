@@ -200,6 +200,71 @@ def test_layers_let_go_between_two_fits():
     assert_exact(free, expected[1], watched)
 
 
+def pretrained(kind):
+    """A base that has trained and stands still, below a new head."""
+    if kind == "images":
+        base = keras.Sequential(
+            [
+                keras.Input((8, 8, 3)),
+                layers.Conv2D(8, 3, activation="relu"),
+                layers.BatchNormalization(),
+                layers.GlobalAveragePooling2D(),
+            ]
+        )
+        x = np.random.default_rng(0).normal(size=(ROWS, 8, 8, 3))
+    else:
+        base = keras.Sequential(
+            [
+                keras.Input((8,)),
+                layers.Dense(64, "gelu"),
+                layers.LayerNormalization(),
+                layers.Dense(32, "tanh"),
+            ]
+        )
+        x, _ = models.dataset(ROWS)
+    _, y = models.dataset(ROWS)
+    first = keras.Sequential([base, layers.Dense(3)])
+    first.compile("adam", models.crossentropy())
+    first.fit(x, y, batch_size=BATCH, verbose=0)
+    base.trainable = False
+    inputs = keras.Input(base.input_shape[1:])
+    outputs = base(inputs, training=False) if kind == "images" else base(inputs)
+    outputs = layers.Dropout(0.2)(outputs)
+    return keras.Model(inputs, layers.Dense(3)(outputs)), x, y
+
+
+JITS = {"jax": [True], "torch": [False], "tensorflow": [False, True]}
+
+
+@pytest.mark.optimized
+@pytest.mark.parametrize("jit", JITS[keras.backend.backend()])
+@pytest.mark.parametrize("rule", ["adam", "clipped"])
+@pytest.mark.parametrize("kind", ["images", "rows"])
+def test_a_head_on_a_frozen_base(kind, rule, jit):
+    def tuned(callbacks):
+        keras.backend.clear_session(free_memory=False)
+        keras.utils.set_random_seed(6)
+        model, x, y = pretrained(kind)
+        optimizer = keras.optimizers.Adam(0.01)
+        if rule == "clipped":
+            optimizer = kgg.AutoClip(optimizer, percentile=100)
+        model.compile(optimizer, models.crossentropy(), jit_compile=jit)
+        history = model.fit(
+            x, y, batch_size=BATCH, epochs=4, verbose=0, callbacks=callbacks
+        )
+        return history.history, model
+
+    monitor = kgg.GradientMonitor(verbose=0)
+    expected, plain = tuned([])
+    shown, watched = tuned([monitor, kgg.DeadReLUDetector(verbose=0)])
+    assert shown == expected
+    assert_same(plain, watched)
+    assert monitor.trace.steps.tolist() == list(range(4 * ROWS // BATCH))
+    norms = monitor.trace.get("grad_norm")
+    assert np.isfinite(norms[:, -1]).all()
+    assert np.isnan(norms[:, :-1]).all()
+
+
 @pytest.mark.optimized
 def test_compiled_again_between_two_fits():
     def tuned(callbacks):

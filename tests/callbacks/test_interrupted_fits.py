@@ -145,6 +145,7 @@ def watching():
     return [kgg.GradientMonitor(verbose=0), kgg.DeadReLUDetector(verbose=0)]
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_is_left_though_the_exception_lives(way, unwatched):
     plain, watched = unwatched(), compiled()
@@ -189,6 +190,7 @@ OURS = (
 SIDES = [(place, late) for place in OURS for late in (False, True)]
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize(
     ("place", "late"),
     params.once_but(lambda place, late: OURS.index(place) % 2 == late, SIDES),
@@ -276,6 +278,7 @@ def test_an_error_of_the_first_step_is_told_as_it_is(donated, monkeypatch):
     assert isinstance(kept, ArithmeticError)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("next_fit", ["plain", "watched", "one batch"])
 def test_what_is_left_between_two_hooks_the_next_call_undoes(
     next_fit, unwatched
@@ -371,7 +374,12 @@ def ended(request, tmp_path_factory):
     return callbacks
 
 
-@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, "pickle"])
+@pytest.mark.parametrize(
+    "make",
+    params.once_but(
+        lambda make: make is copy.deepcopy, [copy.copy, copy.deepcopy, "pickle"]
+    ),
+)
 def test_callbacks_can_be_copied(make, ended):
     if make == "pickle":
         make = lambda value: pickle.loads(pickle.dumps(value))  # noqa: E731

@@ -35,15 +35,27 @@ class Lazy(keras.Model):
         return self.inner(self.first(x))
 
 
+HOW = {
+    "jax": [{"jit_compile": True}, {"run_eagerly": True}],
+    "torch": [{}],
+    "tensorflow": [
+        {"jit_compile": True},
+        {"jit_compile": False},
+        {"run_eagerly": True},
+    ],
+}
+
+
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("how", HOW[keras.backend.backend()])
 @pytest.mark.parametrize("builds", [True, False])
-def test_a_model_built_by_its_shape_is_recorded(builds, recwarn):
+def test_a_model_built_by_its_shape_is_recorded(builds, how, recwarn):
     def trained(callbacks):
         keras.backend.clear_session(free_memory=False)
         keras.utils.set_random_seed(2)
         model = Lazy(builds)
         model.build((None, 8))
-        model.compile("sgd", models.crossentropy())
+        model.compile("sgd", models.crossentropy(), **how)
         x, y = models.dataset(64)
         model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks)
         return model.get_weights()

@@ -88,6 +88,27 @@ def test_steps_that_are_lost_to_rounding_are_told_as_that(optimizer, rate):
     assert "mixed_bfloat16" in told[0].remedies[0].code
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "lost"),
+    [
+        (keras.optimizers.Adam(0.01), True),
+        (keras.optimizers.AdamW(0.01), True),
+        (keras.optimizers.Adam(0.01, beta_2=0.95), False),
+        (keras.optimizers.SGD(0.01), False),
+    ],
+)
+def test_check_tells_of_adam_that_takes_no_step(optimizer, lost):
+    x, y = columns()
+    model = halves(optimizer)
+    told = kgg.check(model, x, y)
+    kinds = [(f.rule, f.evidence.get("kind")) for f in told.findings]
+    assert kinds == [("frozen_layer", "rounded")] * lost
+    before = np.array(model.get_weights()[0], "float32")
+    model.fit(x, y, epochs=1, verbose=0)
+    after = np.array(model.get_weights()[0], "float32")
+    assert np.array_equal(before, after) is lost
+
+
 def test_a_rate_of_zero_in_half_precision_is_no_rounding():
     x, y = columns()
     report = fitted(halves(keras.optimizers.SGD(0.0)), x, y, epochs=12)

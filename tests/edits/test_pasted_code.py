@@ -5,6 +5,7 @@ keep what nobody asked to change, and make the run learn.
 """
 
 import contextlib
+import dataclasses
 import io
 import re
 
@@ -15,11 +16,16 @@ from keras import layers
 from keras import ops
 
 import keras_gradguard as kgg
+from keras_gradguard.diagnosis.remedies.data import UNIT_SCALE
 from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
 from keras_gradguard.diagnosis.remedies.model import change_layers
 from keras_gradguard.diagnosis.remedies.model import reinitialize
 from keras_gradguard.diagnosis.remedies.paste import written
 from keras_gradguard.diagnosis.remedies.training import clip
+from keras_gradguard.diagnosis.remedies.training import learning_rate
+from keras_gradguard.diagnosis.rules.vanishing_gradient.remedies import (
+    for_vanishing,
+)
 from keras_gradguard.models.run_info import run_info_of
 
 _RNG = np.random.default_rng(0)
@@ -29,8 +35,8 @@ CLASSES = (Y[:, 0] > 0).astype("int32")
 EPOCHS = 25
 
 
-def sequential(*stack, inputs=(4,)):
-    return keras.Sequential([keras.Input(inputs), *stack], name="net")
+def sequential(*stack, inputs=(4,), name="net"):
+    return keras.Sequential([keras.Input(inputs), *stack], name=name)
 
 
 def small(*output):
@@ -876,3 +882,128 @@ def test_units_that_died_of_the_steps_come_back_after_the_fit():
     )
     assert history.history["loss"][-1] < 0.5 * np.log(2)
     assert max(again.dead_fraction.values()) < 1.0
+
+
+def both_tables_of_zeros():
+    inputs = keras.Input((6,))
+    penalty = keras.regularizers.L2(1e-6)
+    parts = [
+        layers.Embedding(
+            9,
+            8,
+            embeddings_initializer="zeros",
+            embeddings_regularizer=penalty,
+            name=name,
+        )(inputs)
+        for name in ("users", "items")
+    ]
+    end = layers.GlobalAveragePooling1D()(layers.Multiply()(parts))
+    model = keras.Model(inputs, layers.Dense(1, "sigmoid")(end))
+    model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy")
+    x = np.random.default_rng(0).integers(0, 9, (512, 6))
+    return model, x, ((x < 3).sum(axis=1, keepdims=True) > 2) * 1.0
+
+
+@pytest.mark.parametrize(
+    ("program", "kind"),
+    [
+        (both_tables_of_zeros, "zero_factors"),
+    ],
+)
+def test_of_tables_of_zeros_the_first_remedy_heals(program, kind):
+    def fit(model, x, y, epochs, **rest):
+        history = model.fit(x, y, epochs=epochs, verbose=0, **rest).history
+        return history["loss"][-1]
+
+    keras.utils.set_random_seed(0)
+    model, x, y = program()
+    monitor = kgg.GradientMonitor(verbose=0)
+    before = fit(model, x, y, 15, callbacks=[monitor])
+    told = {f.evidence.get("kind"): f for f in monitor.report().ranked}
+    first = told[kind]
+    keras.utils.set_random_seed(0)
+    names = dict(zip(["model", "x", "y"], program(), strict=True))
+    exec(first.remedies[0].code, names)
+    assert fit(names["model"], x, y, 40) < 0.6 * before
+
+
+@pytest.mark.once
+def test_whole_numbers_are_written_as_keras_takes_them():
+    model = small(1)
+    optimizer = keras.optimizers.SGD(30.0, momentum=0.9, clipnorm=5.0)
+    model.compile(optimizer, "mse")
+    remedy = written(run_info_of(model), clip("...", threshold=1.0))
+    names = {"model": model}
+    exec(remedy.code, names)
+    inner = names["model"].optimizer.inner_optimizer
+    assert float(inner.learning_rate) == 30.0
+
+
+@pytest.mark.once
+def test_scaling_leaves_yes_and_no_and_indices_as_they_are():
+    names = {"keras": keras, "np": np}
+    exec(UNIT_SCALE, names)
+    scaled = names["unit_scale"]
+    yes, rows = np.float32([[0], [1], [1]]), np.arange(3)
+    assert scaled(yes) is yes
+    assert scaled(rows) is rows
+    assert abs(scaled(np.float32([1, 5, 9])).std() - 1) < 1e-5
+
+
+@pytest.mark.once
+def test_layers_beside_a_lambda_or_a_dropout_of_maps_are_changed():
+    # Keras refuses to read a lambda back, and a dropout of whole feature maps
+    # does not say whether it trains.
+    base = sequential(layers.Dense(4, "relu", name="h"), name="base")
+    first, second = keras.Input((4,)), keras.Input((4,))
+    apart = layers.Lambda(lambda pair: ops.abs(pair[0] - pair[1]))
+    end = layers.Reshape((4, 1))(apart([base(first), base(second)]))
+    end = layers.SpatialDropout1D(0.9, name="drops")(end)
+    end = layers.Dense(1, name="out")(layers.Flatten()(end))
+    model = keras.Model([first, second], end)
+    model.compile("adam", "mse")
+    given = [X[:8], X[8:16]]
+    changed = kgg.replace_layers(
+        model,
+        layers.SpatialDropout1D(0.2, name="drops"),
+        layers.Dense(4, "relu", bias_initializer="ones", name="h"),
+    )
+    assert changed.get_layer("drops").rate == 0.2
+    changed.set_weights(model.get_weights())
+    np.testing.assert_allclose(
+        changed.predict(given, verbose=0), model.predict(given, verbose=0)
+    )
+
+
+@pytest.mark.once
+def test_rows_of_a_table_are_not_scaled_for_gates():
+    gru = layers.GRU(4, return_sequences=True, name="gru")
+    table = layers.Embedding(9, 4, name="rows")
+    stack = [layers.Dense(4, "sigmoid", name=f"s{at}") for at in range(4)]
+    model = sequential(table, gru, *stack, layers.Dense(1), inputs=(5,))
+    model.compile("sgd", "mse")
+    run = run_info_of(model)
+    gates = [path for path in run.layers if "gru" in path]
+    for told in (gates, [*gates, "net/s0", "net/s1", "net/s2", "net/s3"]):
+        remedies = for_vanishing(run, told)
+        assert remedies
+        assert all(r.action != "normalize_inputs" for r in remedies)
+    assert remedies[0].action == "convert"
+
+
+@pytest.mark.once
+def test_a_rate_far_too_low_rises_in_place_of_a_schedule_too():
+    falling = keras.optimizers.schedules.ExponentialDecay(1e-6, 100, 0.96)
+    model = small(1)
+    model.compile(keras.optimizers.Adam(falling, beta_1=0.8), "mse")
+    run = run_info_of(model)
+    facts = dataclasses.replace(run.optimizer, learning_rate=1e-6)
+    remedy = learning_rate(facts, "", 1.0, plan=500)
+    assert remedy.action == "warm_up"
+    names = {"model": model}
+    exec(written(run, remedy).code, names)
+    optimizer = names["model"].optimizer
+    assert optimizer.beta_1 == 0.8
+    names["model"].fit(np.tile(X, (8, 1)), np.tile(Y, (8, 1)), verbose=0)
+    # It rises no further than what is usual.
+    assert float(optimizer.learning_rate) == pytest.approx(1e-3)

@@ -269,6 +269,19 @@ def planned_steps(trace):
     return epochs * per_epoch
 
 
+def still_short(trace, share, wait):
+    """Return (K,): by then little was learnt, though it is late enough.
+
+    Args:
+        trace: The `Trace`.
+        share: Float. Of the first loss, what has to be gone.
+        wait: Int. Steps until then.
+    """
+    learning = Learning.of(trace)
+    late = learning.steps - int(trace.steps[0]) >= wait
+    return late & learning.little(share) & ~learning.good
+
+
 def of_plan(trace, share, least, most):
     """Return how many records plain evidence has to hold for.
 

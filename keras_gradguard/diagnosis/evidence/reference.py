@@ -19,6 +19,8 @@ _ERRORS = 3.0
 WORTH, _OF_IT = 0.3, 0.5
 # Rows that tell less than this, at most, tell nothing.
 _NOTHING, _ROWS = 0.1, 150
+# Of a share as it was measured, which may be more by chance.
+_HARDLY = 0.05
 # Share of the plan, and fewest steps; where the loss is that of a known kind.
 _OF_PLAN, _FEWEST = 0.5, 100
 _CLASSES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
@@ -170,6 +172,24 @@ def nothing_in_words(trace):
     return (
         "Nor do ridge regression, nearest neighbours or a Gaussian kernel get "
         f"anything out of {known.rows} rows of the same batches. "
+    )
+
+
+def hardly_in_words(trace):
+    """Return a clause where trivial learners got next to nothing, or "".
+
+    Args:
+        trace: `Trace`.
+    """
+    bounds, known = Bounds.of(trace), trace.run.reference
+    if bounds is None or bounds.tells or known.rows < _ROWS:
+        return ""
+    chance = known.chance if known.kind == "classes" else 0.0
+    if not known.score - chance < _HARDLY * (1 - chance):
+        return ""
+    return (
+        f"and neither ridge regression nor nearest neighbours get more out of "
+        f"{known.rows} rows of the same batches"
     )
 
 

@@ -11,8 +11,8 @@ from keras_gradguard.diagnosis.remedies.expressions import expression
 
 UNIT_SCALE = (
     "def unit_scale(values):\n"
-    '    if values.dtype.kind != "f":\n'
-    "        return values  # indices and classes stay\n"
+    '    if values.dtype.kind != "f" or np.isin(values, (0, 1)).all():\n'
+    "        return values  # indices, classes, yes and no stay\n"
     "    spread = values.std(axis=0) + 1e-7\n"
     "    return (values - values.mean(axis=0)) / spread\n"
     "\n"

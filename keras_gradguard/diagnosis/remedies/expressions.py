@@ -148,7 +148,9 @@ def expression(told):
     if isinstance(told, str):
         return json.dumps(told, ensure_ascii=False)
     if isinstance(told, float) and math.isfinite(told):
-        return f"{told:.6g}"
+        short = f"{told:.6g}"
+        # Keras takes no whole number for a learning rate or a momentum.
+        return f"{short}.0" if short.lstrip("-").isdigit() else short
     if isinstance(told, list | tuple):
         inside = [expression(entry) for entry in told]
         if all(isinstance(entry, int | float) for entry in told) and inside:

@@ -72,7 +72,7 @@ def risen(optimizer, rate, to, at_once=AT_ONCE):
         Float, or None where a change at once will do.
     """
     low, _, usual = RANGES.get(optimizer.name, (0.0, 0.0, None))
-    if usual is None or not rate or at_once != AT_ONCE or optimizer.schedule:
+    if usual is None or not rate or at_once != AT_ONCE:
         return None
     goal = min(to, usual)
     if rate < low / _further(optimizer) or (goal <= _BEYOND * AT_ONCE * rate):

@@ -5,17 +5,22 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.reference import behind
+from keras_gradguard.diagnosis.evidence.reference import hardly_in_words
 from keras_gradguard.diagnosis.evidence.reference import in_words
 from keras_gradguard.diagnosis.evidence.reference import of_reference
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.evidence.unmoved import BLIND
 from keras_gradguard.diagnosis.evidence.unmoved import Unmoved
+from keras_gradguard.diagnosis.evidence.way import way_gone
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training as changes_of_training
 from keras_gradguard.diagnosis.remedies.training import change_rate
 from keras_gradguard.diagnosis.remedies.training import with_normalization
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
+
+# A loss as near as that to a constant's, and weights that went so far.
+NEAR_A_CONSTANT, WENT = 0.1, 0.1
 
 
 class LossPlateau(Rule):
@@ -113,6 +118,9 @@ def _unmoved(trace, rule):
     elif not flat[at]:
         text += ": the network knows far less than its data tell."
         fixes = changes_of_training.for_slow(trace, 10.0)
+    elif nothing := _nothing_to_have(trace, learning, at):
+        text += f". That is what a constant has, {nothing}. {_NO_ANSWER}"
+        fixes = [look_at_rows(), *for_plateau(trace)[-1:]]
     elif falling:
         text += ": it falls, but far too slowly."
         fixes = changes_of_training.for_slow(trace, 10.0)
@@ -125,6 +133,15 @@ def _unmoved(trace, rule):
     return [_unlearnt(trace, rule.id, until, evidence, text, fixes)]
 
 
+def _nothing_to_have(trace, learning, at):
+    """Return a clause where weights went far and there is nothing to gain."""
+    moved = way_gone(trace)[2][-1:]
+    far = bool(len(moved)) and moved[0] > WENT
+    at_constant = abs(learning.gain[at]) < NEAR_A_CONSTANT
+    return hardly_in_words(trace) if far and at_constant else ""
+
+
+_NO_ANSWER = "The inputs may not tell the targets."
 _FAULT = "The fault lies in the network or in its training."
 
 
@@ -150,6 +167,16 @@ def _falls(loss):
         return False
     parts = [part.mean() for part in np.array_split(loss, 5)]
     return bool((np.diff(parts) < 0).sum() >= 4)
+
+
+def look_at_rows():
+    """Return the remedy for inputs that may not tell the targets."""
+    return changes.words(
+        "Look at rows of x beside those of y",
+        "Where they belong together, you can see for a few rows why the "
+        "target is what it is.",
+        "for row in range(5):\n    print(y[row], x[row].ravel()[:12])",
+    )
 
 
 def for_plateau(trace):

@@ -18,6 +18,7 @@ from keras_gradguard import stats
 from keras_gradguard._backend import host_ops
 from keras_gradguard.models import activations as sites_lib
 from keras_gradguard.models import keras_private
+from keras_gradguard.models.layers import call_name
 from keras_gradguard.models.layers import forward_layers
 from keras_gradguard.recording.parts import ACTIVATIONS
 from keras_gradguard.recording.parts import DATA
@@ -126,10 +127,12 @@ class ForwardTap:
             patches: `Patches` that will undo it.
         """
         for site in self.candidates:
-            patches.replace(site.layer, "call", self._watching(site))
+            name = call_name(site.layer)
+            patches.replace(site.layer, name, self._watching(site))
         for layer in forward_layers(model):
             if isinstance(layer, keras.layers.Embedding):
-                patches.replace(layer, "call", self._looking_up(layer))
+                name = call_name(layer)
+                patches.replace(layer, name, self._looking_up(layer))
         patches.replace(model, "compute_loss", self._make_compute_loss)
         # A TensorFlow graph folds a weighted loss into what Keras does next,
         # unless another reads it: then its last bits are others.

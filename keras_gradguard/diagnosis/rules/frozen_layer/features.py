@@ -26,11 +26,17 @@ def in_front(run):
     """
     found: list = []
     for path, info in run.layers.items():
-        if path == run.data.input_layer:
+        if _takes_inputs(run, path):
             return found
         if info.get("trainable") is False and kernel_shapes(info):
             found.append(path)
     return []
+
+
+def _takes_inputs(run, path):
+    """Whether inputs were measured at a layer, or where its cell runs."""
+    first = run.data.input_layer
+    return first is not None and f"{path}/".startswith(f"{first}/")
 
 
 def behind_own_layers(run):
@@ -42,7 +48,7 @@ def behind_own_layers(run):
         run: `RunInfo` of the run.
     """
     for path, info in run.layers.items():
-        if path == run.data.input_layer:
+        if _takes_inputs(run, path):
             return False
         if kernel_shapes(info) and path in run.own_layers:
             return run.data.input_layer is not None

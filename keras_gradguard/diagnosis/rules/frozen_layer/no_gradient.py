@@ -89,6 +89,9 @@ def _cut_off(trace, count, certain=False):
     """Judge the first `count` records; maybe what cannot wake up alone."""
     if len(trace.steps) < count:
         return None
+    factors = _zero_tables(trace)
+    if len(factors) > 1 and set(factors) == set(_still(trace, count)):
+        return _zeros(trace, factors, count)
     missing = unreached(trace)
     mask = judged_layers(trace) | missing
     if not mask.any() or _closed(trace):
@@ -222,6 +225,12 @@ def _zero_tables(trace):
         if trace.has_gradient[at]:
             zeros[layer] = zeros.get(layer, True) and norm[0, at] == 0
     return [layer for layer, zero in zeros.items() if zero]
+
+
+def _still(trace, records):
+    """Return the trained layers whose gradient was 0 in so many records."""
+    zero = (trace.layer_norms(0, records) == 0).all(axis=0)
+    return set(trace.layers[zero].tolist()).intersection(_trained(trace))
 
 
 def _zeros(trace, layers, records):

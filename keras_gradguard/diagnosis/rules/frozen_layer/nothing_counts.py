@@ -52,7 +52,8 @@ def nothing_counts(trace):
         remedy = Remedy(
             "Train without weights, or mend them",
             "A sample of weight 0 counts for nothing.",
-            f"model.fit(x, y, epochs={trace.run.epochs_planned or 10})",
+            f"model.fit(x, y, epochs={trace.run.epochs_planned or 10})"
+            "  # without class_weight and sample_weight",
         )
     first, seen = int(trace.steps[0]), int(trace.steps[need - 1])
     return in_a_run(

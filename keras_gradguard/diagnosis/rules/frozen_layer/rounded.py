@@ -4,7 +4,10 @@ from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import ROUNDS
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import USUAL_BETA
 
+# Their first steps are divided by how far the mean of the squares has come.
+_CORRECT = ("Adam", "AdamW")
 EVIDENCE = {"kind": "rounded"}
 
 
@@ -25,6 +28,30 @@ def of_run(run):
         for path, info in run.layers.items()
         if info.get("dtype") in ROUNDS and info.get("trainable") is not False
     }
+
+
+def takes_no_step(run):
+    """Return as `of_run`, where Adam takes no step at all in such weights.
+
+    A beta of the squares that rounds to 1 leaves its first factor at 0.
+
+    Args:
+        run: `RunInfo` of the run.
+    """
+    call = run.optimizer.call or {}
+    beta = call.get("arguments", {}).get("beta_2", USUAL_BETA)
+    if run.optimizer.name not in _CORRECT or not isinstance(beta, float):
+        return {}
+    own = {
+        path
+        for path, info in run.layers.items()
+        if info.get("shapes") and info.get("trainable") is not False
+    }
+    coarse = {path: kind for path, kind in of_run(run).items() if path in own}
+    if not own or len(coarse) < len(own):
+        return {}
+    lost = all(1 - beta < ROUNDS[kind] / 2 for kind in coarse.values())
+    return coarse if lost else {}
 
 
 def in_words(coarse):

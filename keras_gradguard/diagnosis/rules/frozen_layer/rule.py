@@ -149,6 +149,17 @@ class FrozenLayer(Rule):
         """Find a loss whose first gradient is exactly zero in every layer."""
         if nothing_trains.nothing_trains(start.run):
             return [_untrainable(self, start.run)]
+        coarse = rounded.takes_no_step(start.run)
+        if coarse:
+            return [
+                self.at_start(
+                    "critical",
+                    list(coarse),
+                    dict(rounded.EVIDENCE),
+                    rounded.in_words(coarse),
+                    rounded.remedies(coarse),
+                )
+            ]
         if start.run.untracked:
             start.notes.append(in_words(start.run.untracked))
         layers = normalizations(start.run)

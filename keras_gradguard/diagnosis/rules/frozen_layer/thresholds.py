@@ -71,6 +71,8 @@ ALONE: dict[str, Any] = {
 # rounded
 # Half of the way from 1 to the next number that there is.
 ROUNDS = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
+# Keras's of Adam, where nothing is said.
+USUAL_BETA = 0.999
 
 
 # untracked

@@ -8,6 +8,7 @@ from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.harm import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.evidence.learning import still_short
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import UNTRACKED
 from keras_gradguard.findings.build import in_a_run
@@ -36,9 +37,9 @@ def untracked(trace):
     if not hidden or not len(trace.steps):
         return None
     learning, start = Learning.of(trace), int(trace.steps[0])
-    late = learning.steps - start >= of_plan(trace, *UNTRACKED["wait"])
-    short = learning.little(UNTRACKED["fallen"]) & ~learning.good
-    seen = learning.steps[late & short].tolist()[:1]
+    wait = of_plan(trace, *UNTRACKED["wait"])
+    short = still_short(trace, UNTRACKED["fallen"], wait)
+    seen = learning.steps[short].tolist()[:1]
     harmed = harmed_at(trace)
     seen += [] if harmed is None else [harmed]
     if not seen:

@@ -57,7 +57,10 @@ def bottomless(trace, output):
         # Faster and faster, or at least no slower.
         alone = fell & far & ~learning.stalled
         bad = alone | (ran_off & ~learning.stalled)
-    seen = np.flatnonzero(bad & (learning.steps >= PATIENCE))
+    # What runs off so plainly needs no hundred steps.
+    plain = away & (learning.fallen > AWAY["plain"])
+    wait = np.where(plain, AWAY["wait"], PATIENCE)
+    seen = np.flatnonzero(bad & (learning.steps >= wait))
     if not len(seen):
         return None
     at = seen[0]

@@ -25,7 +25,11 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_PLAN
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_SHORT
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import PATIENCE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import RARE
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import RARE_SOON
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import SAME
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
+    SAME_SHARE,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import UNRELATED
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import WEIGHED
 from keras_gradguard.findings.remedy import Remedy
@@ -52,13 +56,20 @@ def rare_class(trace, output):
         mean = np.where(unseen, np.abs(mean - missed), mean)
         share = np.minimum(mean, 1 - mean)
         gain = learning.gain
-        guess = -mean * np.log(mean) - (1 - mean) * np.log1p(-mean)
+        guess = _of_share(mean)
+        # The batches that were measured may hold more of them than others.
+        alike = (missed > SAME_SHARE * mean) & (mean > missed)
+        guess = np.where(numbers & alike, _of_share(missed), guess)
         weight = loss_weight(trace) or np.nan
         gain = np.where(
             numbers | unseen, 1 - learning.late / (weight * guess), gain
         )
         stuck = (gain < GAIN) & ~(learning.follows >= 0.35)
-    late = learning.steps - int(trace.steps[0]) >= _waits(trace)
+    run = learning.steps - int(trace.steps[0])
+    late = run >= _waits(trace)
+    # Accuracy that stays as it is shows it sooner.
+    soon = max(RARE_SOON[0], RARE_SOON[1] * (planned_steps(trace) or np.inf))
+    late |= (run >= soon) & np.isfinite(missed)
     weighted = trace.run.data.weighted
     with np.errstate(invalid="ignore"):
         rare = (share > 0) & (share < (WEIGHED if weighted else RARE))
@@ -90,6 +101,11 @@ def rare_class(trace, output):
         ],
         share=part,
     )
+
+
+def _of_share(share):
+    """Return the crossentropy of who knows nothing but a class's share."""
+    return -share * np.log(share) - (1 - share) * np.log1p(-share)
 
 
 def _weighed(run, weights, image, numbers):

@@ -46,6 +46,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.own_step import (
     constant_of_own_step,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.same_inputs import (
+    one_batch,
+)
+from keras_gradguard.diagnosis.rules.output_mismatch.same_inputs import (
     same_inputs,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.sorted_rows import (
@@ -94,6 +97,7 @@ _OF_THE_COURSE = (
     uncounted,
     light_class,
     same_inputs,
+    one_batch,
     mixed_rows,
     sorted_rows,
     belied,
@@ -142,6 +146,7 @@ class OutputMismatch(Rule):
     * a loss of one's own that stays at the logarithm of the rows of a batch,
       as a guess among them has it;
     * batches that all hold the same inputs, with other targets each time;
+    * batches that are all the same one, where validation is far behind;
     * rows of a batch that all get the same outputs, to the last digits, though
       the gradient reaches the first layer: something mixes them;
     * batches of one class each, where rows of classes are sorted;
@@ -154,7 +159,8 @@ class OutputMismatch(Rule):
       by half of their size;
     * a score of validation below half of chance, beside a good one of
       training. In the first six epochs half of that one is enough. The loss of
-      validation then has to be above that of a constant, and to rise.
+      validation then has to be above that of a constant, and to rise. One
+      epoch is enough where none since the first, of three, got near chance.
 
     Notes:
         The loss is not trusted: Keras computes a crossentropy from what goes

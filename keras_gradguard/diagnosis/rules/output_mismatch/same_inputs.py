@@ -8,8 +8,11 @@ import dataclasses
 
 import numpy as np
 
+from keras_gradguard.diagnosis.evidence.baseline import guess_of
+from keras_gradguard.diagnosis.evidence.scores import both_scores
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BATCHES
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import ONE_BATCH
 from keras_gradguard.findings.remedy import Remedy
 
 _SEEN = ("mean", "std", "min", "max")
@@ -51,6 +54,64 @@ def same_inputs(trace, output):
     )
     step = int(trace.activation_steps[first[-1]])
     return step, dataclasses.replace(found, message=text, layers=[])
+
+
+def one_batch(trace, output):
+    """Judge whether each batch is the same one, and validation shows it.
+
+    Who learns one batch by heart on purpose does not validate by others.
+    """
+    inputs, targets = _of(trace, "input"), _of(trace, "target")
+    if (trace.run.steps_per_epoch or 0) < 2 or len(inputs) < BATCHES:
+        return None
+    both = np.hstack([inputs, targets])
+    if not np.isfinite(both).all() or (both != both[0]).any():
+        return None
+    # Rows that are all alike make each batch the same, too.
+    varies = inputs[0, _SEEN.index("std")] * targets[0, _SEEN.index("std")]
+    need = ONE_BATCH["batches"]
+    apart = np.flatnonzero(_validates_worse(trace))
+    if not varies or len(both) < need or not len(apart):
+        return None
+    step = int(trace.epoch_steps[apart[0]])
+    found = mismatch(
+        output,
+        "one_batch",
+        "",
+        [_all_rows(trace.run)],
+        batches=len(both),
+        threshold=need,
+    )
+    text = (
+        f"All {len(both)} batches that were measured are the same one, of "
+        f"{trace.run.steps_per_epoch} in an epoch. So the other rows are never "
+        "learnt, and validation shows it."
+    )
+    step = max(step, int(trace.activation_steps[need - 1]))
+    return step, dataclasses.replace(found, message=text, layers=[])
+
+
+def _validates_worse(trace):
+    """Return (E,): validation is far behind training."""
+    found = np.zeros(len(trace.epochs), bool)
+    with np.errstate(invalid="ignore"):
+        for _, score, held_out, chance in both_scores(trace):
+            found |= (score - held_out > ONE_BATCH["score"]) & (score > chance)
+        loss, held_out = trace.logs.get("loss"), trace.logs.get("val_loss")
+        guess = guess_of(trace, min(len(trace.activation_steps), 1))
+        if loss is not None and held_out is not None and len(guess):
+            above = held_out > guess[0]
+            found |= above & (held_out > ONE_BATCH["loss"] * loss)
+    return found
+
+
+def _all_rows(run):
+    return Remedy(
+        "Hand out all rows",
+        "A reader that begins anew for each batch gives the first one each "
+        "time: let it go on, or pass arrays.",
+        f"model.fit(x, y, epochs={run.epochs_planned or 10})  # all rows",
+    )
 
 
 def _of(trace, part):

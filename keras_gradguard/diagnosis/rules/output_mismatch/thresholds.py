@@ -27,18 +27,29 @@ PATIENCE = 100
 BROADCAST = 0.05, 40, 100
 # A class that so few targets belong to hardly counts in the loss.
 RARE = 0.03
+# Steps, and share of the plan, by which accuracy that stays shows it.
+RARE_SOON = 40, 0.2
 # Where samples are weighted one so rare ought to be seen.
 WEIGHED = 0.2
 # Accuracies that differ by this share of what is missing to 1 are the same.
 SAME = 0.02
+# What accuracy misses may be the share of the rare class, where it is more than
+# that of what the measured batches held.
+SAME_SHARE = 0.5
 # Share of the loss of a constant by which one that learnt lies lower.
 GAIN = 0.1
 # A loss that fell by so many times its first size, and outputs that grew so
 # far beyond the targets, have no floor.
 BOTTOMLESS, BEYOND = 30.0, 4.0
 # Or fell by so many times while outputs vary so much more than the targets, and
-# do not follow them.
-AWAY = {"contrast": 2.0, "follows": 0.3, "fallen": 5.0}
+# do not follow them. And by so many that so few steps are enough.
+AWAY: dict[str, Any] = {
+    "contrast": 2.0,
+    "follows": 0.3,
+    "fallen": 5.0,
+    "plain": 7.0,
+    "wait": 40,
+}
 # Or that fell by so many times as much in the last third as in the one before.
 FASTER = 1.5
 # Outputs that vary by less than this share of the targets are a constant.
@@ -109,6 +120,10 @@ OVERSHOOT = 0.1
 # same_inputs
 # Batches that hold the same inputs, and each other targets.
 BATCHES = 4
+# Or that are one and the same, where the score of validation is so much below
+# that of training, or its loss is above that of a constant and so many times
+# that of training.
+ONE_BATCH: dict[str, Any] = {"batches": 5, "score": 0.25, "loss": 3.0}
 
 
 # mixed_rows
@@ -146,6 +161,8 @@ EPOCHS = 3
 # Within so many epochs nobody overfits: of the score of training, and of the
 # loss of a constant.
 YOUNG, OF_SCORE, WORSE = 6, 0.5, 1.3
+# Or of chance in each epoch so far, at least so many, with a loss of so much.
+BELOW_ALL_ALONG: dict[str, Any] = {"chance": 0.8, "epochs": 3, "worse": 1.2}
 
 
 # below_zero
@@ -173,14 +190,16 @@ LIGHT_CLASS: dict[str, Any] = {
 # unbounded
 # How far beyond 0 and 1 outputs go where the targets are 0 and 1, in so many
 # measurements in a row; how far they are off for sure; what of the loss is gone
-# at most, and how well outputs follow; share of the plan, fewest and most steps
-# to wait.
+# at most, and how well outputs follow; how well at most where that is less than
+# this share of before; share of the plan, fewest and most steps to wait.
 UNBOUNDED: dict[str, Any] = {
     "far": 0.2,
     "off": 1.0,
     "measured": 2,
     "fallen": 0.5,
     "follows": 0.5,
+    "unrelated": 0.3,
+    "lost": 0.7,
     "wait": (0.1, 30, 300),
 }
 

@@ -12,6 +12,7 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.evidence.learning import still_short
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.code import compile_with
@@ -40,13 +41,18 @@ def unbounded(trace, output):
         marks &= trace.data("target_min")[:count] == 0
         marks &= trace.data("target_max")[:count] == 1
         beyond = (low < -UNBOUNDED["far"]) | (high > 1 + UNBOUNDED["far"])
-        short = learning.little(UNBOUNDED["fallen"]) & ~learning.good
     if not marks.all():
         return None
-    late = learning.steps - int(trace.steps[0]) >= of_plan(
-        trace, *UNBOUNDED["wait"]
-    )
+    wait = of_plan(trace, *UNBOUNDED["wait"])
+    late = learning.steps - int(trace.steps[0]) >= wait
+    short = still_short(trace, UNBOUNDED["fallen"], wait)
     short &= ~(learning.follows >= UNBOUNDED["follows"])
+    with np.errstate(invalid="ignore"):
+        # However the loss falls, the outputs cease to follow the targets.
+        best = np.fmax.accumulate(learning.follows)
+        off_the_way = learning.follows < UNBOUNDED["lost"] * best
+        off_the_way &= learning.follows < UNBOUNDED["unrelated"]
+    short |= off_the_way & ~learning.good
     # What was learnt is lost on the way to that optimum.
     short |= np.logical_or.accumulate(learning.good) & ~learning.good
     bad = count_within(beyond, UNBOUNDED["measured"]) == UNBOUNDED["measured"]

@@ -123,5 +123,6 @@ def _unweighted(run):
     return Remedy(
         "Train without weights, or mend them",
         "A class of weight 0 is never learnt.",
-        f"model.fit(x, y, epochs={run.epochs_planned or 10})",
+        f"model.fit(x, y, epochs={run.epochs_planned or 10})"
+        "  # without class_weight and sample_weight",
     )

@@ -14,6 +14,9 @@ from keras_gradguard.diagnosis.evidence.scores import both_scores
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.remedies.data import SHUFFLED
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
+    BELOW_ALL_ALONG,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import EPOCHS
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_CHANCE
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import OF_SCORE
@@ -28,7 +31,8 @@ def foreign_labels(trace, output):
     The score of training is good and that of validation below half of what
     guessing gets, for three epochs in a row. Or in two of the first six it is
     below half of that of training, and the loss of validation is above that of
-    a constant and rises.
+    a constant and rises. Among these, one is enough where no epoch from the
+    first three on got near chance.
     """
     for name, score, held_out, chance in both_scores(trace):
         with np.errstate(invalid="ignore"):
@@ -36,7 +40,9 @@ def foreign_labels(trace, output):
             bad = good & (held_out < OF_CHANCE * chance)
         seen = np.flatnonzero(count_within(bad, EPOCHS) == EPOCHS)
         apart = good & _apart(trace, score, held_out)
+        far = good & _ever_further(trace, score, held_out, chance)
         told = [*seen[:1].tolist(), *_soon(apart)]
+        told += [int(at) for at in np.flatnonzero(far)[:1] if at < YOUNG]
         if not told:
             continue
         at = min(told)
@@ -75,6 +81,24 @@ def _apart(trace, score, held_out):
     with np.errstate(invalid="ignore"):
         away = (loss > WORSE * guess[0]) & (loss > loss[:1])
         return away & (held_out < OF_SCORE * score)
+
+
+def _ever_further(trace, score, held_out, chance):
+    """Return (E,): validation was below chance all along, and gets worse.
+
+    Its loss rises from epoch to epoch, and is above that of a constant.
+    """
+    loss = trace.logs.get("val_loss")
+    guess = guess_of(trace, min(len(trace.activation_steps), 1))
+    if loss is None or not len(guess) or not guess[0] > 0 or _averages(trace):
+        return np.zeros(len(score), bool)
+    with np.errstate(invalid="ignore"):
+        below = held_out < BELOW_ALL_ALONG["chance"] * chance
+        rises = np.append(True, loss[1:] > loss[:-1])
+        so_far = np.logical_and.accumulate(below & rises)
+        so_far[: BELOW_ALL_ALONG["epochs"] - 1] = False
+        away = loss > BELOW_ALL_ALONG["worse"] * guess[0]
+        return so_far & away & (held_out < OF_SCORE * score)
 
 
 def _soon(apart):

@@ -26,6 +26,9 @@ from keras_gradguard.diagnosis.rules.poor_initialization.linear import (
     in_words as in_words_of_linear,
 )
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import DEAD
+from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import (
+    FAR_TOO_WIDE,
+)
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import LONG
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import (
     NO_WAY_ROUND,
@@ -116,7 +119,10 @@ class PoorInitialization(Rule):
         harmed = harmed_at(trace)
         seen = [harmed, _plain_at(trace, kind)]
         if kind in _SURE:
-            seen.append(_behind_at(trace, learning, kind))
+            gain = math.prod(float(k["gain"]) for k in guilty)
+            if any(trace.info(at).get("normalization") for at in trace.layers):
+                gain = 1.0  # it gives the signal its size back
+            seen.append(_behind_at(trace, learning, kind, gain))
         seen = [step for step in seen if step is not None]
         if not seen:
             return []
@@ -198,7 +204,7 @@ def _rest(problems):
     return f" {count(more, 'more layer')} {have} {what}." if more else ""
 
 
-def _behind_at(trace, learning, kind):
+def _behind_at(trace, learning, kind, gain):
     """Return the step by which a run should have learnt and had not, or None.
 
     Where it learns later, the finding is resolved.
@@ -213,6 +219,10 @@ def _behind_at(trace, learning, kind):
     if kind == "one_unit":
         wait = max(NO_WAY_ROUND[0], NO_WAY_ROUND[1] * plan)
     behind = (run >= wait) & ~learning.good
+    if kind == "wide" and gain >= FAR_TOO_WIDE["gain"]:
+        soon = run >= max(FAR_TOO_WIDE["steps"], FAR_TOO_WIDE["of_plan"] * plan)
+        unrelated = learning.follows < FAR_TOO_WIDE["follows"]
+        behind |= soon & unrelated & learning.little(FAR_TOO_WIDE["fallen"])
     seen = np.flatnonzero(behind)
     return int(learning.steps[seen[0]]) if len(seen) else None
 

@@ -34,6 +34,15 @@ WENT = 0.1
 # What nobody wants is reported of a run that is only slow, too, by so many
 # steps and this share of the plan.
 LONG, OF_PLAN = 100, 0.3
+# Kernels that together are so much too wide are reported sooner, where outputs
+# follow by less and the loss fell by less: steps, and share of the plan.
+FAR_TOO_WIDE = {
+    "gain": 1000.0,
+    "steps": 50,
+    "of_plan": 0.08,
+    "follows": 0.2,
+    "fallen": 0.3,
+}
 # Nothing gets past a layer of one unit: by so many steps and share of the plan.
 NO_WAY_ROUND = 16, 0.04
 # No net learns behind whose layers less of the signal is left, and whose

@@ -11,6 +11,7 @@ from keras_gradguard.diagnosis.evidence.harm import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.evidence.learning import still_short
 from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import median_known
@@ -47,10 +48,10 @@ def light_weights(trace):
     wait = of_plan(trace, *LIGHT["wait"])
     if not len(learning):
         return None
-    short = learning.little(0.3) & ~learning.good
+    short = still_short(trace, LIGHT["fallen"], wait)
     for step, far in zip(steps.tolist(), reach.tolist(), strict=True):
         seen = learning.at(step)
-        if step - start < wait or seen < 0 or not short[seen]:
+        if seen < 0 or not short[seen]:
             continue
         if far > LIGHT["reach"]:
             continue
@@ -86,7 +87,8 @@ def _finding(trace, mean, reach, start, step):
                 "Train without weights, or with larger ones",
                 "Weights that average 1 leave the gradient its size: divide "
                 "them by their mean.",
-                f"model.fit(x, y, epochs={epochs})",
+                f"model.fit(x, y, epochs={epochs})"
+                "  # without class_weight and sample_weight",
             )
         ],
     )

@@ -72,12 +72,18 @@ def ended_early(trace):
             learnt = (learning.fallen > 0.9) | (learning.score > 0.9)
     late = (run >= wait) & (learning.stalled | sudden)
     if sudden:
+        late = run >= wait
+        if int(trace.steps[-1]) - end >= wait and not _came_down(trace, end):
+            # What was measured last by then shows it, once that is over.
+            late[np.flatnonzero(run < wait)[-1:]] = True
         # In so few steps nothing is learnt, whatever the loss tells so far.
         little |= np.isnan(learning.fallen)
     seen = np.flatnonzero(late & little & ~learnt)
     if not len(seen):
         return None
     stop = int(learning.steps[seen[0]])
+    if sudden:
+        stop = max(stop, int(np.ceil(end + wait)))
     highest, left = float(np.nanmax(rates)), float(rates[ended[0]])
     if not trace.run.optimizer.schedule:
         # A callback may have lowered it before it was logged first.
@@ -114,6 +120,18 @@ def ended_early(trace):
         "window": {"first_step": end, "last_step": stop},
     }
     return _finding(trace, "warning", end, evidence, text, fixes)
+
+
+def _came_down(trace, step):
+    """Whether the loss of the records had fallen to a tenth by a step."""
+    loss = trace.extra.get("loss")
+    if loss is None:
+        return True
+    before = loss[: int(np.searchsorted(trace.steps, step, "right"))]
+    part = max(1, len(before) // 4)
+    with np.errstate(all="ignore"):
+        first, last = np.mean(before[:part]), np.mean(before[-part:])
+        return not bool(first - last < 0.9 * abs(first))
 
 
 def _end_of(steps, rates, at):

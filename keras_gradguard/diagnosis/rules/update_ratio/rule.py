@@ -55,6 +55,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import DROPPED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import MEASURED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import REPLACED
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import RULE_LOST
+from keras_gradguard.diagnosis.rules.update_ratio.uncleared import uncleared
 from keras_gradguard.findings.build import in_a_run
 
 _OF_THE_COURSE = (
@@ -103,6 +104,8 @@ class UpdateRatio(Rule):
     * a schedule that takes the learning rate away in the first third of the
       run, or whose warm-up takes longer than the run;
     * weights in float16 under an epsilon that is nothing there;
+    * on torch, a train step of one's own that clears no gradients, where their
+      norm grows from the first step on;
     * a loss that is the sum over a batch, where plain steps are large by it;
     * first steps that change the weights by 0.2, where the outputs are the
       same for every input since;
@@ -138,7 +141,7 @@ class UpdateRatio(Rule):
 
     def check(self, trace):
         """See `Rule.check`."""
-        for other in (never_updated, averaged_away, constrained):
+        for other in (never_updated, uncleared, averaged_away, constrained):
             held = other(trace)
             if held is not None:
                 return [held]

@@ -8,6 +8,7 @@ from keras_gradguard.diagnosis.evidence.batch import summed_over
 from keras_gradguard.diagnosis.evidence.harm import harmed_at
 from keras_gradguard.diagnosis.evidence.harm import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import still_short
 from keras_gradguard.diagnosis.evidence.thrown import moved_first
 from keras_gradguard.diagnosis.remedies import code
 from keras_gradguard.diagnosis.remedies.expressions import call
@@ -82,10 +83,8 @@ def summed(trace, others):
 
 def _short(trace):
     """Return the steps at which little is learnt from weights set anew."""
-    learning = Learning.of(trace)
-    late = learning.steps - int(trace.steps[0]) >= SUMMED["wait"]
-    short = learning.little(SUMMED["learnt"]) & ~learning.good
-    return learning.steps[late & short].tolist()
+    short = still_short(trace, SUMMED["learnt"], SUMMED["wait"])
+    return Learning.of(trace).steps[short].tolist()
 
 
 def _mean(run):

@@ -164,12 +164,13 @@ HELD: dict[str, Any] = {
 }
 
 # Weights of samples that average so little by the first records, where all
-# planned steps together would move the weights by less than this; share of the
-# plan, fewest and most steps to wait.
+# planned steps together would move the weights by less than this, and the loss
+# fell by less; share of the plan, fewest and most steps to wait.
 LIGHT: dict[str, Any] = {
     "mean": 0.02,
     "records": 5,
     "reach": 0.1,
+    "fallen": 0.3,
     "wait": (0.02, 16, 100),
 }
 
@@ -189,3 +190,9 @@ SUMMED: dict[str, Any] = {
 # What momentum may make of the rate of RMSprop, where its epsilon is no larger;
 # recipes of image nets raise both. And a momentum that is usual.
 OF_RMSPROP, SMALL_EPSILON, USUAL = 1.0, 1e-5, 0.9
+
+
+# uncleared
+# Of the first norm, that of a sum of gradients is so many times; share of the
+# plan, fewest and most records until then.
+UNCLEARED: dict[str, Any] = {"grown": 1.3, "wait": (0.02, 5, 10)}

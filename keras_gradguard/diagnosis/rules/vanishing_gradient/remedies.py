@@ -6,9 +6,13 @@ from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
+from keras_gradguard.diagnosis.remedies.training import adam
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
     LARGE_RATE,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    MANY_FLAT,
 )
 
 _SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
@@ -18,10 +22,14 @@ def for_vanishing(run, layers):
     """Return remedies for layers that the gradient does not reach."""
     gates = "Its gates let the gradient pass over many time steps."
     found = for_recurrent(run, layers, gates)
-    if recurrent_layers(run, layers):
+    recurrent = recurrent_layers(run, layers)
+    plain = [at for at in layers if not recurrent_layers(run, [at])]
+    kinds = {run.info(layer).get("activation") for layer in plain}
+    flat = [at for at in plain if run.info(at).get("activation") in _SATURATING]
+    if recurrent and len(flat) < MANY_FLAT:
         # What is behind them in depth is not what is missing.
-        return found or [*_flat_gates(), *_smaller_steps(run)]
-    kinds = {run.info(layer).get("activation") for layer in layers}
+        gates = _flat_gates(run) or _own_steps(run)
+        return found or [*gates, *_smaller_steps(run)]
     squashing = sorted(kind for kind in kinds if kind in _SATURATING)
     rectified = kinds <= {"relu", None, "linear"} and "relu" in kinds
     if squashing:
@@ -64,12 +72,29 @@ def for_vanishing(run, layers):
     return [*_smaller_steps(run), *fixes]
 
 
-def _flat_gates():
-    """Return what helps gates that let nothing through: they are full."""
+def _flat_gates(run):
+    """Return what helps gates that let nothing through: they are full.
+
+    Rows of a table are small, and their numbers are not to be scaled.
+    """
+    if any(info.get("class") == "Embedding" for info in run.layers.values()):
+        return []
     return [
         changes.normalize_inputs(
             "Gates stand open or shut where what comes in is large, and pass "
             "no gradient on.",
+        )
+    ]
+
+
+def _own_steps(run):
+    """Return what helps where gradients are small for no other reason."""
+    if run.optimizer.name == "Adam":
+        return []
+    return [
+        adam(
+            "Its steps have the size of the learning rate, however small a "
+            "gradient is."
         )
     ]
 

@@ -46,3 +46,6 @@ ENDS: dict[str, Any] = {
 # remedies
 # A rate so many times the usual one is the first to suspect.
 LARGE_RATE = 5.0
+# remedies.py
+# So many layers that flatten out behind recurrent ones are what is missing.
+MANY_FLAT = 3
