@@ -22,6 +22,7 @@ from keras_gradguard.preflight import tables
 from keras_gradguard.preflight.gradients import first_gradient
 from keras_gradguard.preflight.gradients import opens
 from keras_gradguard.preflight.trained import looks_trained
+from keras_gradguard.preflight.unpaired import blind
 from keras_gradguard.preflight.unpaired import unpaired
 from keras_gradguard.presets.inspection.inspect import inspect_initialization
 from keras_gradguard.trace.facts import Output
@@ -33,6 +34,10 @@ _L = keras.layers
 _OWN = (
     "The loss is the model's own: its gradients were judged, and not which "
     "outputs and targets it takes."
+)
+_BLIND = (
+    "The loss of your own stays the same when targets change places among the "
+    "rows: it does not see which target is whose."
 )
 _NORMALIZE = (*graph.NORMALIZATIONS, _L.Normalization)
 
@@ -98,6 +103,8 @@ def measured(model, data, untrained, missing, notes_too=True):
         ]
         if own_loss.has_own(model) or start.run.own_code.get("loss_class"):
             start.unpaired = unpaired(passed, data.y)
+        elif start.run.own_loss == "function" and blind(passed, data.y):
+            start.notes.append(_BLIND)
         if own_loss.has_own(model):
             start.notes.append(_OWN)
         elif notes_too:

@@ -10,6 +10,39 @@ _SAME, _OTHER = 2e-5, 1e-3
 _ROWS, _VARIES = 8, 0.01
 
 
+def blind(passed, y):
+    """Return whether a loss takes no notice of which target is whose.
+
+    Losses between samples, as that of triplets, need no targets and take any.
+
+    Args:
+        passed: The `probe.Pass`, with a loss.
+        y: Structure of targets.
+    """
+    leaves = [leaf for leaf in keras.tree.flatten(y) if leaf is not None]
+    if len(leaves) != 1 or len(passed.outputs) != 1:
+        return False
+    (target,), (output,) = leaves, passed.outputs
+    shapes = (target.shape, (*target.shape, 1))
+    if target.dtype.kind not in "biuf" or output.shape not in shapes:
+        return False
+    numbers = target.astype(np.float64)
+    spread, middle = float(np.std(numbers)), abs(float(np.mean(numbers)))
+    # Else what places change is lost in the rounding of the loss.
+    clear = float(np.std(output)) > _VARIES * spread and middle < 3 * spread
+    if len(target) < _ROWS or not clear or not np.isfinite(passed.loss):
+        return False
+    try:
+        losses = [
+            passed.loss_with(lambda t, by=by: np.roll(t, by, axis=0))
+            for by in (1, 3)
+        ]
+    except Exception:
+        return False  # so nothing is known
+    apart = max(abs(loss - passed.loss) for loss in losses)
+    return apart < _SAME * max(abs(passed.loss), 1e-12)
+
+
 def unpaired(passed, y):
     """Return whether targets may change places, and the loss is the same.
 

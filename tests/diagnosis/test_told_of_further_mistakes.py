@@ -247,3 +247,68 @@ def test_a_divergence_of_shares_is_healthy():
     assert not kgg.check(model, x, shares).findings
     report = fitted(model, x, shares, epochs=15)
     assert report.healthy, report.verdict
+
+
+# A loss of one's own that asks for something else
+
+
+def spread_of_outputs(wanted, given):
+    return ops.mean(ops.square(given - ops.mean(given)))
+
+
+def mean_of_targets(wanted, given):
+    return ops.mean(ops.square(ops.mean(wanted) - given))
+
+
+def likeness(wanted, given):
+    wanted, given = wanted - ops.mean(wanted), given - ops.mean(given)
+    sizes = ops.sum(ops.square(wanted)) * ops.sum(ops.square(given))
+    return 1 + ops.sum(wanted * given) / (ops.sqrt(sizes) + 1e-6)
+
+
+def difference_turned_round(wanted, given):
+    return ops.mean(ops.square(wanted + given))
+
+
+def of_own(loss, y=None, epochs=25):
+    x, numbers = columns()
+    numbers = 3 * x[:, :1] - x[:, 1:2] if y is None else y
+    stack = layers.Dense(32, "relu"), layers.Dense(1)
+    model = ready(x.shape[1:], *stack, loss=loss)
+    notes = kgg.check(model, x, numbers).notes
+    return fitted(model, x, numbers, epochs=epochs), " ".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("loss", "blind"),
+    [
+        (spread_of_outputs, True),
+        (mean_of_targets, True),
+        (likeness, False),
+        (difference_turned_round, False),
+    ],
+)
+def test_a_loss_of_ones_own_that_leads_elsewhere_is_told(loss, blind):
+    report, notes = of_own(loss)
+    assert first(report) == ("output_mismatch", "leads_elsewhere")
+    told = report.ranked[0]
+    how = "shrink to a constant" if blind else "go against the targets"
+    assert how in told.message
+    assert loss.__name__ in told.message
+    assert ("which target is whose" in notes) is blind
+    assert "mean_squared_error" in told.remedies[0].title
+
+
+def test_losses_of_ones_own_that_read_the_targets_are_healthy():
+    def scaled(wanted, given):
+        return ops.mean(ops.square(wanted / 100 - given))
+
+    def unlike(wanted, given):
+        return 2 - likeness(wanted, given)
+
+    x, _ = columns()
+    y = 300 * x[:, :1] - 100 * x[:, 1:2]
+    for loss in (scaled, unlike):
+        report, notes = of_own(loss, y, epochs=40)
+        assert not report.findings, report.verdict
+        assert "which target is whose" not in notes

@@ -33,6 +33,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.broadcast import broadcast
 from keras_gradguard.diagnosis.rules.output_mismatch.divergence import (
     divergence_below_zero,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.elsewhere import (
+    leads_elsewhere,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.in_batch import (
     guesses_in_batch,
 )
@@ -106,6 +109,7 @@ _OF_THE_COURSE = (
     unbounded,
     guesses_in_batch,
     validation.foreign_labels,
+    leads_elsewhere,
     learnt.constant_outputs,
     constant_of_own_step,
     unrelated,
@@ -130,6 +134,8 @@ class OutputMismatch(Rule):
 
     The course of the run shows more:
 
+    * a loss of one's own that falls by half, while the outputs shrink to a
+      constant or go against targets that trivial learners explain;
     * whole numbers of classes under a loss for sizes, where accuracy is watched
       and stays below 60 % for three epochs;
     * targets (n,) that meet outputs (n, 1) in a loss of one's own. `check` sees

@@ -74,6 +74,17 @@ UNRELATED: dict[str, Any] = {
     "of_plan": 0.5,
     "little": 0.1,
 }
+# A loss of one's own: by how much it has fallen, what share of the targets'
+# variance trivial learners explain, and how outputs and targets correlate where
+# the outputs shrink, and where they go against the targets.
+ELSEWHERE: dict[str, Any] = {
+    "fallen": 0.5,
+    "score": 0.5,
+    "follows": 0.3,
+    "against": 0.5,
+    "wait": (0.3, 40, 400),
+    "slow": (0.5, 100, 800),
+}
 # Losses that no targets that fit take below 0.
 NEVER_BELOW = (
     "mean_squared_error",
@@ -188,7 +199,7 @@ UNBOUNDED: dict[str, Any] = {
     "far": 0.2,
     "off": 1.0,
     "measured": 2,
-    "fallen": 0.3,
+    "fallen": 0.5,
     "follows": 0.5,
     "unrelated": 0.3,
     "lost": 0.7,
