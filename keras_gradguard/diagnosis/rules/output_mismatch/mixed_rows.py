@@ -42,7 +42,7 @@ def mixed_rows(trace, output):
     varies, std = (
         trace.data(name)[:upto] for name in ("feature_scale_max", "input_std")
     )
-    if not same.all() or alike(varies, std).any():
+    if not same.all() or ((varies == 0) | alike(varies, std)).any():
         return None  # where the rows are alike from the start, it is the data
     low, high = (trace.data(f"output_{end}")[:upto] for end in ("min", "max"))
     end = ENDS.get(output.activation)
