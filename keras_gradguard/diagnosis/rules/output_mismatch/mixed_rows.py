@@ -10,8 +10,8 @@ import numpy as np
 
 from keras_gradguard.diagnosis.evidence.alone import normalizations
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.recurrent import last_states
 from keras_gradguard.diagnosis.evidence.soon import alike_at
-from keras_gradguard.diagnosis.remedies.recurrent import last_states
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import ENDS
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MIXED
