@@ -312,3 +312,26 @@ def test_losses_of_ones_own_that_read_the_targets_are_healthy():
         report, notes = of_own(loss, y, epochs=40)
         assert not report.findings, report.verdict
         assert "which target is whose" not in notes
+
+
+# A state that nothing bounds, between two measurements
+
+
+@pytest.mark.parametrize(
+    "kind", [layers.GRU, layers.LSTM], ids=lambda kind: kind.__name__
+)
+def test_gates_without_a_bound_are_told_where_the_loss_is_gone(kind):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(256, 40, 3)).astype("float32")
+    y = x[:, -5:, :1].sum(axis=1)
+    gated = kind(32, "relu", recurrent_activation="relu", name="gated")
+    model = ready((40, 3), gated, layers.Dense(1))
+    model.optimizer.learning_rate = 0.02
+    told = fitted(model, x, y, epochs=10).ranked[0]
+    assert told.rule in ("nonfinite_gradient", "exploding_gradient")
+    assert "gated" in told.message
+    assert "bound" in told.message
+    assert "gates" in told.remedies[0].title
+    mended = told.remedies[0].apply(model).get_layer("gated")
+    assert mended.recurrent_activation is keras.activations.sigmoid
+    assert mended.activation is keras.activations.tanh

@@ -7,6 +7,7 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.activations import layers_of
+from keras_gradguard.diagnosis.evidence.recurrent import unbounded
 
 # The square of a number beyond is not finite in float32.
 SQUARED = 1e18
@@ -89,6 +90,9 @@ def origin_of(trace, at, weights_gone):
     if recorded:
         what = "the loss of that batch was not finite"
         before = _in_order_before(trace, step)
+        free = unbounded(trace.run)
+        if free:
+            return _of_the_state(free, what, before)
         if before is None:
             return Origin("unknown", what, [])
         more = (
@@ -97,6 +101,20 @@ def origin_of(trace, at, weights_gone):
         )
         return Origin("batch", what, [], more)
     return Origin("unknown", "", [])
+
+
+def _of_the_state(free, what, before):
+    """Return the `Origin` where a recurrent state may have grown."""
+    fine = (
+        ""
+        if before is None
+        else f". Data, weights and outputs were in order at step {before}"
+    )
+    more = (
+        f"{fine}. Nothing bounds the state of {names(free)}, so it may grow "
+        "beyond all numbers within the time steps of one batch"
+    )
+    return Origin("state", what, free, more)
 
 
 def _beyond_the_table(trace, step):
@@ -137,6 +155,13 @@ def _in_the_layers(trace, seen):
     layers = layers_of(trace, trace.sites[bad]) if bad.any() else []
     first = f" from {layers[0]} on" if layers else ""
     what = f"the outputs were not finite{first}, though the inputs were"
+    free = [
+        path
+        for path in unbounded(trace.run)
+        if {path, trace.run.of_user(path)[0]} & set(layers[:1])
+    ]
+    if free:
+        return _of_the_state(free, what, None)
     return Origin("output", what, layers[:1])
 
 

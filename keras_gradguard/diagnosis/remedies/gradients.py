@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from keras_gradguard.diagnosis.evidence.recurrent import recurrent_layers
+from keras_gradguard.diagnosis.evidence.recurrent import unbounded
 from keras_gradguard.diagnosis.remedies import model
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.data import UNIT_SCALE
@@ -13,8 +15,6 @@ from keras_gradguard.diagnosis.remedies.own_code import hold_indices
 from keras_gradguard.diagnosis.remedies.own_code import off_the_edge
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
-from keras_gradguard.diagnosis.remedies.recurrent import recurrent_layers
-from keras_gradguard.diagnosis.remedies.recurrent import unbounded
 from keras_gradguard.diagnosis.remedies.training import lower_rate
 from keras_gradguard.findings.remedy import Remedy
 from keras_gradguard.trace.facts import REGRESSION
@@ -173,9 +173,9 @@ def for_nonfinite(run, layers, clue, top=0, facts=None, capsule=None):
     Args:
         run: `RunInfo` of the run or the model.
         layers: List of str. Layers whose gradient was not finite.
-        clue: Str. `"growth"`, `"data"`, `"overflow"`, `"index"`, `"loss"`,
-            `"slope"`, `"batch"`, `"output"`, `"weights"`, `"layer"`,
-            `"huge"` or `"unknown"`.
+        clue: Str. `"growth"`, `"state"`, `"data"`, `"overflow"`, `"index"`,
+            `"loss"`, `"slope"`, `"batch"`, `"output"`, `"weights"`,
+            `"layer"`, `"huge"` or `"unknown"`.
         top: Int. The largest index that was looked up, where one is known.
         facts: `DataFacts`, or None if nothing is known of the data.
         capsule: Bool. Whether the run kept a capsule, None outside of one.
@@ -223,7 +223,7 @@ def _for_nonfinite(run, layers, clue, top, facts):
         "def safe_log(value):\n"
         "    return keras.ops.log(keras.ops.maximum(value, 1e-7))",
     )
-    if clue == "growth":
+    if clue in ("growth", "state"):
         return [*for_exploding(run, layers), skip]
     if clue == "huge":
         return [*for_exploding(run, layers, facts), skip]

@@ -1,66 +1,9 @@
 """What to change in recurrent layers."""
 
+from keras_gradguard.diagnosis.evidence.recurrent import BOUNDED
+from keras_gradguard.diagnosis.evidence.recurrent import PLAIN
+from keras_gradguard.diagnosis.evidence.recurrent import recurrent_layers
 from keras_gradguard.diagnosis.remedies import model
-
-_PLAIN = ("SimpleRNN",)
-_BOUNDED = ("tanh", "sigmoid", "hard_sigmoid", "softsign")
-_GATED = ("LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
-
-
-def recurrent_layers(run, layers):
-    """Return the recurrent layers among some, as the user made them.
-
-    Args:
-        run: `RunInfo` of the run or the model.
-        layers: List of str. Layer paths, of cells as well.
-
-    Returns:
-        Dict from path to a dict of what is known of the layer. A wrapper, like
-        `Bidirectional`, stands for the layer in it.
-    """
-    found: dict = {}
-    for layer in layers:
-        info = run.info(layer)
-        kind = str(info.get("class")).removesuffix("Cell")
-        if kind in (*_PLAIN, *_GATED):
-            path, outer = run.of_user(layer)
-            if outer is info and str(info.get("class")).endswith("Cell"):
-                # A trace of an older version names the cell alone.
-                path = path.removesuffix(f"/{info.get('name')}")
-            wrapped = outer.get("class") not in (None, info.get("class"), kind)
-            found[path] = {**info, "class": kind, "wrapped": wrapped}
-    return found
-
-
-def last_states(run):
-    """Return the paths of recurrent layers that give their last state only.
-
-    Args:
-        run: `RunInfo` of the run or the model.
-    """
-    found = []
-    for path, info in recurrent_layers(run, list(run.layers)).items():
-        made = run.of_user(path)[1].get("call")
-        told = made.get("arguments") if isinstance(made, dict) else None
-        if info["wrapped"] or not isinstance(told, dict):
-            continue
-        if not told.get("return_sequences") and not told.get("go_backwards"):
-            found.append(path)
-    return found
-
-
-def unbounded(run):
-    """Return the paths of recurrent layers whose state may grow freely.
-
-    Args:
-        run: `RunInfo` of the run or the model.
-    """
-    return [
-        path
-        for path, info in run.layers.items()
-        if recurrent_layers(run, [path])
-        and info.get("activation") not in (None, *_BOUNDED)
-    ]
 
 
 def for_recurrent(run, layers, why):
@@ -78,25 +21,36 @@ def for_recurrent(run, layers, why):
     plain = [
         path
         for path, info in known.items()
-        if info["class"] in _PLAIN and not info["wrapped"]
+        if info["class"] in PLAIN and not info["wrapped"]
     ]
     tamed = {}
     for path, info in known.items():
-        if path in plain or info.get("activation") in (None, "tanh"):
+        own: dict[str, str] = {}
+        if info.get("activation") not in (None, "tanh"):
+            own["activation"] = "tanh"
+        if info.get("recurrent_activation") not in (None, *BOUNDED):
+            own["recurrent_activation"] = "sigmoid"
+        if path in plain or not own:
             continue
-        tamed[path] = {"activation": "tanh"}
-        if info["class"] in _PLAIN:
-            tamed[path]["recurrent_initializer"] = "orthogonal"
+        if info["class"] in PLAIN:
+            own["recurrent_initializer"] = "orthogonal"
+        tamed[path] = own
     others = []
     if tamed:
-        others.append(
-            model.change_layers(
-                f"Use tanh in {_named(tamed)}",
-                "Keras's default: it is bounded and of both signs, so the "
-                "state neither grows nor drifts.",
-                tamed,
-            )
+        bent = any("activation" in changed for changed in tamed.values())
+        title = f"Use tanh in {_named(tamed)}"
+        if not bent:
+            title = f"Use sigmoid for the gates of {_named(tamed)}"
+        elif any("recurrent_activation" in one for one in tamed.values()):
+            title += ", and sigmoid for the gates"
+        bounded = (
+            "Keras's default: it is bounded and of both signs, so the state "
+            "neither grows nor drifts."
+            if bent
+            else "Keras's default: a gate lets through a share, so the state "
+            "does not grow."
         )
+        others.append(model.change_layers(title, bounded, tamed))
     for kind, because in (
         ("LSTM", why),
         (
@@ -124,7 +78,7 @@ def for_forgetting(run, layers, time_steps):
     plain = [
         path
         for path, info in known.items()
-        if info["class"] in _PLAIN and not info["wrapped"]
+        if info["class"] in PLAIN and not info["wrapped"]
     ]
     found = []
     if plain:

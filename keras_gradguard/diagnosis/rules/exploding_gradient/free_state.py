@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.remedies.recurrent import unbounded
+from keras_gradguard.diagnosis.evidence.recurrent import unbounded
 from keras_gradguard.diagnosis.rules.exploding_gradient.growth import Growth
 from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
     FREE_STATE,

@@ -5,8 +5,9 @@ import dataclasses
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.rates import risen_by
+from keras_gradguard.diagnosis.evidence.recurrent import unbounded
+from keras_gradguard.diagnosis.evidence.recurrent import unbounded_by
 from keras_gradguard.diagnosis.remedies.gradients import for_exploding
-from keras_gradguard.diagnosis.remedies.recurrent import unbounded
 from keras_gradguard.diagnosis.remedies.training import keep_rate
 from keras_gradguard.diagnosis.rules.exploding_gradient.at_once import at_once
 from keras_gradguard.diagnosis.rules.exploding_gradient.free_state import (
@@ -156,10 +157,9 @@ def _cause_first(run, layers, text):
     free = unbounded(run)
     if not free or "every time step" in text:
         return layers, text
-    activation = run.info(free[0]).get("activation")
     why = (
-        f"{names(free)}: {activation} sets no bound to the state, which grows "
-        "at every time step."
+        f"{names(free)}: {unbounded_by(run, free[0])} sets no bound to the "
+        "state, which grows at every time step."
     )
     return [*free, *(at for at in layers if at not in free)], f"{why} {text}"
 

@@ -55,9 +55,9 @@ def judge_divergence(output, data):
     return mismatch(
         output,
         "targets_outside_probabilities",
-        f"{output.loss_name} compares shares between 0 and 1 that add up to 1, "
-        f"but the targets go from {data.target_range}. Keras cuts them to 0 "
-        "and 1, and little is left of what they say.",
+        f"{output.loss_name} compares shares of 1, but the targets go from "
+        f"{data.target_range}. Keras cuts them to 0 and 1, and little is left "
+        "of what they say.",
         remedies,
         **data.target_evidence,
     )

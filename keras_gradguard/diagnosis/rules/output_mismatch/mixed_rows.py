@@ -10,8 +10,8 @@ import numpy as np
 
 from keras_gradguard.diagnosis.evidence.alone import normalizations
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.recurrent import last_states
 from keras_gradguard.diagnosis.evidence.soon import alike_at
-from keras_gradguard.diagnosis.remedies.recurrent import last_states
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import ENDS
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import MIXED
@@ -42,7 +42,7 @@ def mixed_rows(trace, output):
     varies, std = (
         trace.data(name)[:upto] for name in ("feature_scale_max", "input_std")
     )
-    if not same.all() or alike(varies, std).any():
+    if not same.all() or ((varies == 0) | alike(varies, std)).any():
         return None  # where the rows are alike from the start, it is the data
     low, high = (trace.data(f"output_{end}")[:upto] for end in ("min", "max"))
     end = ENDS.get(output.activation)

@@ -10,8 +10,8 @@ from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.harm import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.evidence.recurrent import last_states
 from keras_gradguard.diagnosis.remedies import model
-from keras_gradguard.diagnosis.remedies.recurrent import last_states
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import ENDS
 from keras_gradguard.findings.build import in_a_run
 
