@@ -147,9 +147,8 @@ class OutputMismatch(Rule):
     * a loss that falls without end, or a divergence below 0, or an error that
       is below 0 by what a layer adds to the loss;
     * targets of classes that are all the same;
-    * a class that 3 % of the targets belong to, or all classes but one of several,
-      where nothing else was learnt;
-      where samples are weighted, 20 %;
+    * a class that 3 % of the targets belong to, or all classes but one of
+      several, where nothing else was learnt; where samples are weighted, 20 %;
     * a weighted loss of next to nothing, though outputs deny a class that
       many targets belong to: that class weighs nothing. Or its targets are
       10 % of all, have 1 % of the weight, and are not learnt;
