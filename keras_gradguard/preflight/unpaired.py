@@ -19,12 +19,11 @@ def blind(passed, y):
         passed: The `probe.Pass`, with a loss.
         y: Structure of targets.
     """
-    leaves = [leaf for leaf in keras.tree.flatten(y) if leaf is not None]
-    if len(leaves) != 1 or len(passed.outputs) != 1:
-        return False
-    (target,), (output,) = leaves, passed.outputs
-    shapes = (target.shape, (*target.shape, 1))
-    if target.dtype.kind not in "biuf" or output.shape not in shapes:
+    target, output = _only(passed, y)
+    if target is None or output.shape not in (
+        target.shape,
+        (*target.shape, 1),
+    ):
         return False
     numbers = target.astype(np.float64)
     spread, middle = float(np.std(numbers)), abs(float(np.mean(numbers)))
@@ -54,11 +53,8 @@ def unpaired(passed, y):
         passed: The `probe.Pass`, with a loss.
         y: Structure of targets.
     """
-    leaves = [leaf for leaf in keras.tree.flatten(y) if leaf is not None]
-    if len(leaves) != 1 or len(passed.outputs) != 1:
-        return False
-    (target,), (output,) = leaves, passed.outputs
-    if target.dtype.kind not in "biuf" or output.shape != (*target.shape, 1):
+    target, output = _only(passed, y)
+    if target is None or output.shape != (*target.shape, 1):
         return False
     spread = float(np.std(target.astype(np.float64)))
     varies = float(np.std(output)) > _VARIES * spread > 0
@@ -78,3 +74,13 @@ def unpaired(passed, y):
     except Exception:
         return False  # so nothing is known
     return max(orders) < _SAME and depends > _OTHER
+
+
+def _only(passed, y):
+    """Return the only targets and outputs, or None twice; both are numbers."""
+    leaves = [leaf for leaf in keras.tree.flatten(y) if leaf is not None]
+    if len(leaves) != 1 or len(passed.outputs) != 1:
+        return None, None
+    if leaves[0].dtype.kind not in "biuf":
+        return None, None
+    return leaves[0], passed.outputs[0]

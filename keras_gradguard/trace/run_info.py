@@ -59,6 +59,8 @@ class RunInfo:
         batches: Whether the data came as batches, and not as arrays.
         reference: `Reference`, what is to be had from rows of the batches, or
             None.
+        uncleared: Bool. Whether a pass backward of the user's own train step
+            found gradients that an update had used, on torch.
     """
 
     backend: str | None = None
@@ -88,6 +90,7 @@ class RunInfo:
     capsule: bool = False
     batches: bool = False
     reference: Reference | None = None
+    uncleared: bool = False
 
     @classmethod
     def of(cls, meta):

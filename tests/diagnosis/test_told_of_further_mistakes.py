@@ -335,3 +335,69 @@ def test_gates_without_a_bound_are_told_where_the_loss_is_gone(kind):
     mended = told.remedies[0].apply(model).get_layer("gated")
     assert mended.recurrent_activation is keras.activations.sigmoid
     assert mended.activation is keras.activations.tanh
+
+
+# Several classes, all but one of which are rare
+
+
+def spots(count=160):
+    """Return pictures with a spot of two kinds in some, and what is where."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 0.3, (count, 12, 12, 1)).astype("float32")
+    y = np.zeros((count, 12, 12), "int64")
+    for at in range(0, count, 2):
+        row, column, kind = rng.integers(1, 11, 3)
+        kind = 1 + kind % 2
+        x[at, row, column] += (1.5, -1.5)[kind - 1]
+        y[at, row, column] = kind
+    return x, y
+
+
+def of_spots(x, y):
+    how = {"padding": "same", "activation": "relu"}
+    stack = layers.Conv2D(8, 3, **how), layers.Conv2D(3, 1)
+    model = ready(
+        x.shape[1:],
+        *stack,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        optimizer=keras.optimizers.SGD(0.05),
+    )
+    return model, x, y
+
+
+def of_rows(turned=False):
+    x, _ = columns(1200)
+    y = np.where(x[:, 0] > 2.2, 1 + (x[:, 1] > 0), 0)
+    model = ready(x.shape[1:], layers.Dense(16, "relu"), layers.Dense(3))
+    model.compile(
+        keras.optimizers.SGD(0.005),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model, x, (2 - y if turned else y)
+
+
+@pytest.mark.parametrize(
+    ("program", "common"),
+    [
+        (lambda: of_spots(*spots()), 0),
+        (of_rows, 0),
+        (lambda: of_rows(turned=True), 2),
+    ],
+    ids=["places", "rows", "turned"],
+)
+def test_classes_that_are_rare_among_several_are_told(program, common):
+    model, x, y = program()
+    report = fitted(model, x, y, epochs=14, batch_size=16)
+    assert first(report) == ("output_mismatch", "rare_class")
+    told = report.ranked[0]
+    assert f"other than {common}, and the model gives {common}" in told.message
+    rare = y != common
+    assert told.evidence["share"] >= 0.8 * rare.mean()
+    names = {"model": program()[0], "x": x, "y": y}
+    exec(told.remedies[0].code, names)
+    before, after = (
+        (np.argmax(net.predict(x, verbose=0), -1) == y)[rare].mean()
+        for net in (model, names["model"])
+    )
+    assert after > before + 0.1, (before, after)

@@ -1,6 +1,6 @@
 """What a constant reaches where some classes are more frequent than others."""
 
-import math
+import dataclasses
 
 import numpy as np
 
@@ -13,13 +13,80 @@ _ROUNDS = 8
 _ROUNDING = 1e-3
 
 
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """Moments of the numbers of classes, over the batches measured so far.
+
+    Attributes:
+        classes: Int. How many there are.
+        places: Bool. Whether a sample has many, as in segmentation.
+        mean: Float array (count,), NaN where it is not known.
+        square: Float array (count,). Mean of the squares.
+        samples: Float array (count,). How many samples were measured.
+        fits: Bool array (count,). Whether all were classes so far.
+    """
+
+    classes: int
+    places: bool
+    mean: np.ndarray
+    square: np.ndarray
+    samples: np.ndarray
+    fits: np.ndarray
+
+    @classmethod
+    def of(cls, trace, count):
+        """Return those of more than two classes, or None.
+
+        Args:
+            trace: `Trace`.
+            count: Int. How many measurements of the data to look at.
+        """
+        run = trace.run
+        classes = run.data.output_width or 1
+        name = None if run.output is None else run.output.loss_name
+        shape, given = run.data.target_shape, run.data.output_shape or []
+        one = shape in ([], [1])
+        places = not one and shape in (given[:-1], [*given[:-1], 1])
+        few = 2 < classes <= _MOST_CLASSES
+        told = name == "sparse_categorical_crossentropy" and (one or places)
+        if not told or not few or run.data.weighted:
+            return None
+        mean, std, low, high, samples = (
+            trace.data(part)[:count].astype(np.float64)
+            for part in (
+                "target_mean",
+                "target_std",
+                "target_min",
+                "target_max",
+                "samples",
+            )
+        )
+        known = np.isfinite(mean + std + samples) & (samples > 0)
+        with np.errstate(all="ignore"):
+            rows = np.where(known, samples, 0)
+            seen = np.cumsum(rows)
+            center = np.cumsum(np.where(known, rows * mean, 0)) / seen
+            square = np.where(known, rows * (std**2 + mean**2), 0)
+            square = np.cumsum(square) / seen
+            fits = np.fmin.accumulate(low) >= -_ROUNDING
+            fits &= np.fmax.accumulate(high) <= classes - 1 + _ROUNDING
+        return cls(classes, places, center, square, seen, fits & (seen > 0))
+
+    def entropy(self):
+        """Return at least the entropy of the frequencies, NaN where unknown."""
+        found = np.full(len(self.mean), np.nan)
+        at = self.fits
+        found[at] = most_entropy(self.classes, self.mean[at], self.square[at])
+        return found
+
+
 def constant_loss(trace, count):
     """Return an upper bound of a constant's loss, by frequencies of classes.
 
-    As `guess_of`. Where targets are numbers of classes, one a sample, their
-    mean and variance bound the entropy of the frequencies further: it is at
-    most that of the flattest frequencies with these two. A standard error,
-    since only some batches were seen, is left to it.
+    As `guess_of`. Where targets are numbers of classes, one a sample or one a
+    place, their mean and variance bound the entropy of the frequencies
+    further: it is at most that of the flattest frequencies with these two. A
+    standard error, since only some batches were seen, is left to it.
 
     Args:
         trace: `Trace`.
@@ -28,38 +95,14 @@ def constant_loss(trace, count):
     Returns:
         Float array (count,), NaN where that is not known.
     """
-    guess, run = guess_of(trace, count), trace.run
-    classes = run.data.output_width or 1
-    name = None if run.output is None else run.output.loss_name
-    one = run.data.target_shape in ([], [1])
-    few = 2 < classes <= _MOST_CLASSES
-    told = name == "sparse_categorical_crossentropy" and one and few
-    if not told or run.data.weighted:
+    guess, moments = guess_of(trace, count), Moments.of(trace, count)
+    if moments is None or not moments.fits.any():
         return guess
-    mean, std, low, high, samples = (
-        trace.data(part)[:count].astype(np.float64)
-        for part in (
-            "target_mean",
-            "target_std",
-            "target_min",
-            "target_max",
-            "samples",
-        )
-    )
-    known = np.isfinite(mean + std + samples) & (samples > 0)
+    bound = moments.entropy()
+    # Places of a sample are alike: they count as one, of what is rare in it.
+    error = 2 * bound if moments.places else 1.0
     with np.errstate(all="ignore"):
-        rows = np.where(known, samples, 0)
-        seen = np.cumsum(rows)
-        center = np.cumsum(np.where(known, rows * mean, 0)) / seen
-        square = np.cumsum(np.where(known, rows * (std**2 + mean**2), 0)) / seen
-        fits = np.fmin.accumulate(low) >= -_ROUNDING
-        fits &= np.fmax.accumulate(high) <= classes - 1 + _ROUNDING
-    fits &= seen > 0
-    if not fits.any():
-        return guess
-    bound = np.full(count, math.inf)
-    bound[fits] = most_entropy(classes, center[fits], square[fits])
-    bound[fits] += 1 / np.sqrt(seen[fits])
+        bound += error / np.sqrt(moments.samples)
     return np.fmin(guess, loss_weight(trace) * bound)
 
 

@@ -11,6 +11,7 @@ from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.code import draw_anew
+from keras_gradguard.diagnosis.rules.frozen_layer.nothing_trains import UNFREEZE
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import DULL
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import FAINT
 from keras_gradguard.findings.build import in_a_run
@@ -104,4 +105,4 @@ def dull_features(trace):
 def _learning(run, dead):
     """Return code that lets all layers learn; the dead ones are drawn anew."""
     drawn = f"{draw_anew(run, dead, 'GlorotUniform')}\n" if dead else ""
-    return f"model.trainable = True\n{drawn}{compile_with(run)}"
+    return f"{UNFREEZE}{drawn}{compile_with(run)}"

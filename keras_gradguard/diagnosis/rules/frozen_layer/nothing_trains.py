@@ -12,7 +12,7 @@ WORDS = (
     "whole, it holds for each of its layers."
 )
 # With TensorFlow a model hands on to its layers only what changes for itself.
-_ALL = "model.trainable = False\nmodel.trainable = True\n"
+UNFREEZE = "model.trainable = False\nmodel.trainable = True\n"
 
 
 def nothing_trains(run):
@@ -52,12 +52,12 @@ def remedies(run):
         Remedy(
             "Let all layers train",
             "Where none of them was trained before, none should be frozen.",
-            f"import keras\n{_ALL}{again}",
+            f"import keras\n{UNFREEZE}{again}",
         ),
         Remedy(
             "Let the last layer train",
             "What stands before it then stays as it was trained.",
-            f"import keras\n{_ALL}"
+            f"import keras\n{UNFREEZE}"
             "for layer in model.layers[:-1]:\n"
             f"    layer.trainable = False\n{again}",
         ),

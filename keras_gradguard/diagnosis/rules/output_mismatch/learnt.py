@@ -52,21 +52,21 @@ def rare_class(trace, output):
         mean = np.cumsum(np.nan_to_num(mean)) / samples
         # Batches that were measured may hold none of them.
         unseen = (mean == 0) | (mean == 1)
-        missed = _missed(trace, learning, numbers)
+        missed = missed_by_accuracy(trace, learning, numbers)
         mean = np.where(unseen, np.abs(mean - missed), mean)
         share = np.minimum(mean, 1 - mean)
         gain = learning.gain
-        guess = _of_share(mean)
+        guess = of_share(mean)
         # The batches that were measured may hold more of them than others.
         alike = (missed > SAME_SHARE * mean) & (mean > missed)
-        guess = np.where(numbers & alike, _of_share(missed), guess)
+        guess = np.where(numbers & alike, of_share(missed), guess)
         weight = loss_weight(trace) or np.nan
         gain = np.where(
             numbers | unseen, 1 - learning.late / (weight * guess), gain
         )
         stuck = (gain < GAIN) & ~(learning.follows >= 0.35)
     run = learning.steps - int(trace.steps[0])
-    late = run >= _waits(trace)
+    late = run >= waits(trace)
     # Accuracy that stays as it is shows it sooner.
     soon = max(RARE_SOON[0], RARE_SOON[1] * (planned_steps(trace) or np.inf))
     late |= (run >= soon) & np.isfinite(missed)
@@ -103,7 +103,7 @@ def rare_class(trace, output):
     )
 
 
-def _of_share(share):
+def of_share(share):
     """Return the crossentropy of who knows nothing but a class's share."""
     return -share * np.log(share) - (1 - share) * np.log1p(-share)
 
@@ -125,7 +125,7 @@ def _weighed(run, weights, image, numbers):
     )
 
 
-def _missed(trace, learning, numbers):
+def missed_by_accuracy(trace, learning, numbers):
     """Return (K,): the share that accuracy misses if one class is given.
 
     Where all outputs of an epoch lie at one side of a half, or accuracy stays
@@ -239,7 +239,12 @@ def few_first():
     )
 
 
-def _waits(trace):
+def waits(trace):
+    """Return how many steps to wait until a rare class should be learnt.
+
+    Args:
+        trace: `Trace`.
+    """
     plan = planned_steps(trace)
     if not plan:
         return PATIENCE

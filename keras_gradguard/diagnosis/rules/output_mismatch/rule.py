@@ -48,6 +48,9 @@ from keras_gradguard.diagnosis.rules.output_mismatch.numbered_classes import (
 from keras_gradguard.diagnosis.rules.output_mismatch.own_step import (
     constant_of_own_step,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.rare_classes import (
+    rare_classes,
+)
 from keras_gradguard.diagnosis.rules.output_mismatch.same_inputs import (
     one_batch,
 )
@@ -99,6 +102,7 @@ _OF_THE_COURSE = (
     bottomless,
     labels.one_label,
     learnt.rare_class,
+    rare_classes,
     uncounted,
     light_class,
     same_inputs,
@@ -143,8 +147,8 @@ class OutputMismatch(Rule):
     * a loss that falls without end, or a divergence below 0, or an error that
       is below 0 by what a layer adds to the loss;
     * targets of classes that are all the same;
-    * a class that 3 % of the targets belong to, where nothing else was learnt;
-      where samples are weighted, 20 %;
+    * a class that 3 % of the targets belong to, or all classes but one of
+      several, where nothing else was learnt; where samples are weighted, 20 %;
     * a weighted loss of next to nothing, though outputs deny a class that
       many targets belong to: that class weighs nothing. Or its targets are
       10 % of all, have 1 % of the weight, and are not learnt;

@@ -32,7 +32,7 @@ def uncleared(trace):
     A pass backward found what an update had used, and the norm grew from the
     first on, as that of a sum does.
     """
-    if trace.meta.get("uncleared") is not True:
+    if not trace.run.uncleared:
         return None
     few, start = of_plan(trace, *UNCLEARED["wait"]), int(trace.steps[0])
     seen = [harmed_at(trace)]
