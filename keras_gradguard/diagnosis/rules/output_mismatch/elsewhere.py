@@ -90,9 +90,10 @@ def leads_elsewhere(trace, output):
                 "import keras\n"
                 "t = keras.ops.cast(y[:32], 'float32')\n"
                 "outputs = model.predict(x[:32], verbose=0)\n"
+                "outputs = keras.ops.convert_to_tensor(outputs)\n"
                 "t = keras.ops.reshape(t, outputs.shape)\n"
                 "print(model.loss(t, outputs), model.loss(t, t), "
-                "model.loss(t[::-1], outputs))",
+                "model.loss(keras.ops.flip(t, 0), outputs))",
             ),
         ],
         contrast=float(learning.contrast[at]),
