@@ -49,9 +49,10 @@ def judge_divergence(output, data):
             "what its teacher gives before the softmax (Ba and Caruana, 2014).",
             loss="mean_squared_error",
         )
-        remedies = [_shares(low, high), sizes]
-        if output.activation != "softmax":
-            remedies = remedies[::-1]
+        remedies = [sizes]
+        if output.activation == "softmax":
+            # Shares alone are not enough where the outputs are none.
+            remedies.insert(0, _shares(low, high))
     return mismatch(
         output,
         "targets_outside_probabilities",
