@@ -20,6 +20,8 @@ from keras_gradguard.callbacks.activity import Activity
 from keras_gradguard.callbacks.epoch_metrics import check_log_metrics
 from keras_gradguard.callbacks.epoch_metrics import epoch_metrics
 from keras_gradguard.callbacks.layer_choice import LayerChoice
+from keras_gradguard.callbacks.looks import SHORT_EPOCH
+from keras_gradguard.callbacks.looks import Looks
 from keras_gradguard.callbacks.outlet import Outlet
 from keras_gradguard.callbacks.referring import note_reference
 from keras_gradguard.callbacks.short_fits import Together
@@ -45,7 +47,6 @@ from keras_gradguard.recording.averages import Averages
 from keras_gradguard.recording.fit_exit import fit_frame
 from keras_gradguard.recording.recording import recording_of
 from keras_gradguard.recording.rows import Rows
-from keras_gradguard.recording.schedule import full_executions
 from keras_gradguard.recording.weights import WeightWatch
 from keras_gradguard.reporting import reporter
 from keras_gradguard.reporting.live import reporter_for
@@ -55,25 +56,6 @@ from keras_gradguard.trace.trace import Trace
 
 _OWNER = "GradientMonitor"
 _ON_FINDING = ("warn", "stop", "raise", "ignore")
-# The first look is after this share of the plan, within these bounds: before,
-# hardly a rule can tell anything. Looks are as dense as that up to the second
-# share of the plan, and to so many records.
-_OF_PLAN, _FIRST_LOOK = 0.025, (2, 16)
-_EARLY, _EARLY_RECORDS = 0.05, 64
-# Looks at these shares of the plan, where judging is not felt; of longer plans
-# those at doublings are as dense.
-_MOST_LOOKED_AT = 20_000
-# And at the last full measurement while no more than this is over.
-_YOUNG = 0.05
-_SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-# Looks at these shares in any case: a few in a run are not felt, and what is
-# wrong has to be said before half of it is over.
-_SURE_SHARES, _BEFORE = (0.05, 0.1, 0.2), 0.45
-# Looks behind the first epochs that end with these shares, where judging is not
-# felt, and with this one in any case: what the logs tell is new then.
-_OF_EPOCHS, _SURE_EPOCH = (0.1, 0.2, 0.25, 0.3, 0.4), (0.15,)
-# Epochs shorter than this are not flushed and measured one by one.
-_SHORT_EPOCH = 128
 
 
 class GradientMonitor(WatchingCallback):
@@ -269,6 +251,7 @@ class GradientMonitor(WatchingCallback):
         # What is judged: `trace`, or that of several short fits.
         self._whole: Any = None
         self._together: Any = None
+        self._looks = Looks(0, 0)
         self._judged = Judge(self.rules)
         self._outlet = Outlet(_OWNER)
         self._reporters: list = []
@@ -297,6 +280,7 @@ class GradientMonitor(WatchingCallback):
         self.trace, self._whole = Trace([], [], []), None
         self._outlet.begin(model)
         self._watch.speaks = self._outlet.is_chief
+        self._looks = Looks.of(self.params)
         self._judged = self._new_judge()
         self._weights = self._first_weights = self._averages = None
         self._rows = None
@@ -306,7 +290,7 @@ class GradientMonitor(WatchingCallback):
         self._raise = None
         if recording is None:
             recording = recording_of(model, self.update_freq)
-            recording.wanted |= {*self._looks(), *self._looks(_SURE_SHARES)}
+            recording.wanted |= {*self._looks.marks, *self._looks.sure}
             if self._outlet.is_alone:
                 self._rows = recording.rows = recording.rows or Rows()
         self._reporters = [
@@ -401,7 +385,7 @@ class GradientMonitor(WatchingCallback):
         due = self._judged.is_due(self._records, int(block.steps[-1]))
         if nonfinite and not self.findings:
             self._judge()
-        elif due and (self._epoch_ends or 0 < self._plan <= self._records):
+        elif due and (self._epoch_ends or 0 < self._looks.plan <= self._records):
             self._put_off = True
         elif due:
             self._judge()
@@ -501,13 +485,6 @@ class GradientMonitor(WatchingCallback):
     # Inside
 
     @property
-    def _plan(self) -> int:
-        """Batches of the whole fit, 0 where that is not known."""
-        return (self.params.get("epochs") or 0) * (
-            self.params.get("steps") or 0
-        )
-
-    @property
     def _judged_trace(self) -> Trace:
         return self.trace if self._whole is None else self._whole
 
@@ -524,31 +501,15 @@ class GradientMonitor(WatchingCallback):
 
     def _new_judge(self) -> Judge:
         """A judge who looks early where few steps are planned."""
-        low, high = _FIRST_LOOK
-        plan = self._plan
-        look = min(high, max(low, int(_OF_PLAN * plan))) if plan else high
-        early = max(_EARLY_RECORDS, int(_EARLY * plan))
-        looks, sure = self._looks(), self._looks(_SURE_SHARES)
+        looks = self._looks
         return Judge(
-            self.rules, look, self._outlet.is_alone, early, looks, sure=sure
+            self.rules,
+            looks.first,
+            self._outlet.is_alone,
+            looks.early,
+            looks.marks,
+            sure=looks.sure,
         )
-
-    def _looks(self, wanted: tuple[float, ...] = _SHARES) -> list[int]:
-        """Records by which a share of the plan is over, and was measured."""
-        steps = self.params.get("steps") or 0
-        plan = (self.params.get("epochs") or 0) * steps
-        seen = full_executions(steps, min(plan, _MOST_LOOKED_AT))
-        shares = [share * plan for share in wanted]
-        found = [[at for at in seen if at >= share][:1] for share in shares]
-        found.append([at for at in seen if at <= _YOUNG * plan][-1:])
-        if plan >= _SHORT_EPOCH:
-            found.append([int(_BEFORE * plan)])
-        if steps and plan <= _MOST_LOOKED_AT:
-            # The logs of an epoch are there with the record behind it.
-            parts = _SURE_EPOCH if wanted is _SURE_SHARES else _OF_EPOCHS
-            ends = [-int(-share * plan // steps) for share in parts]
-            found += [[end * steps + 1] for end in ends]
-        return sorted({at for first in found for at in first})
 
     def _make_table(self) -> Any:
         """Table of the layers that are looked at."""
@@ -595,7 +556,7 @@ class GradientMonitor(WatchingCallback):
         due = (
             not len(self.trace.epochs)
             or epoch + 1 >= planned
-            or self._watch.executions - self._measured_at >= _SHORT_EPOCH
+            or self._watch.executions - self._measured_at >= SHORT_EPOCH
         )
         # Behind the last epoch one look serves, with the logs: what else the
         # end of the fit would add is there.
