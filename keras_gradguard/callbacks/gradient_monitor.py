@@ -385,7 +385,9 @@ class GradientMonitor(WatchingCallback):
         due = self._judged.is_due(self._records, int(block.steps[-1]))
         if nonfinite and not self.findings:
             self._judge()
-        elif due and (self._epoch_ends or 0 < self._looks.plan <= self._records):
+        elif due and (
+            self._epoch_ends or 0 < self._looks.plan <= self._records
+        ):
             self._put_off = True
         elif due:
             self._judge()

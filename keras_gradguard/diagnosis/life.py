@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
+from keras_gradguard.diagnosis.evidence.scores import guessed_so_far
 from keras_gradguard.findings.causes import SYMPTOMS
 from keras_gradguard.findings.causes import ranked
 from keras_gradguard.findings.causes import trace_causes
@@ -149,6 +150,17 @@ def _most_of_the_way(learning):
         )
 
 
+def _has_come_to_follow(trace, learning):
+    """Return where the loss is as low as outputs that follow have it.
+
+    Where validation stays at guessing it does not count.
+    """
+    with np.errstate(invalid="ignore"):
+        follows = learning.follows > _FOLLOWS / 2
+    by_heart = guessed_so_far(trace, learning.steps)
+    return learning.at_ceiling & follows & ~by_heart
+
+
 def _is_over(trace):
     """Whether a run has taken the steps that it was to take."""
     plan = planned_steps(trace)
@@ -174,6 +186,8 @@ def _outgrown_at(trace, finding, seen):
     elif not slow:
         # Of these the loss may fall as far without anything learnt.
         good = good & (np.nan_to_num(learning.follows) > _FOLLOWS)
+        if finding.evidence.get("kind") == "unrelated":
+            good = good | _has_come_to_follow(trace, learning)
         sure = bool(len(later)) and (good & _for_sure(learning))[-1]
         if not soon and sure and _is_over(trace):
             enough = 1  # no more are to come

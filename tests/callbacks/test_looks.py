@@ -16,7 +16,7 @@ def test_without_a_plan_only_the_first_look_is_known():
 
 
 @pytest.mark.parametrize(
-    "plan, first", [(8, 2), (80, 2), (200, 5), (640, 16), (10**6, 16)]
+    ("plan", "first"), [(8, 2), (80, 2), (200, 5), (640, 16), (10**6, 16)]
 )
 def test_the_first_look_is_after_a_fortieth(plan, first):
     assert Looks(1, plan).first == first

@@ -574,6 +574,53 @@ def test_of_many_numbers_a_correlation_says_little(units, told):
     assert ("unrelated" in kinds) == told
 
 
+def noisy(loss, follows):
+    """Numbers of which a quarter can be told, and outputs that start far."""
+    step = np.array([0, 1, 2, 4, 16, *range(64, len(loss), 64)])
+    output = {"loss": "mse", "activation": "linear", "layer": "dense_2"}
+    return run(
+        loss,
+        np.ones((len(loss), 3)),
+        ratio=2e-3,
+        epochs=12,
+        outputs=[{**output, "units": 1}],
+        data={
+            "target_mean": 0.8,
+            "target_std": 0.12,
+            "target_min": 0.4,
+            "target_max": 1.2,
+            "output_mean": 0.8,
+            "output_spread": 0.12 * (0.6 + 3 * np.exp(-step / 200)),
+            "output_correlation": np.interp(step, [0, 500, 1200], follows),
+        },
+    )
+
+
+def test_outputs_that_are_not_down_to_the_targets_yet():
+    """Noisy targets, and outputs that spread four times as much at first."""
+    steps = np.arange(1200)
+    falls = 0.0144 * (0.75 + 9 * np.exp(-steps / 220))
+    report = diagnose(noisy(falls, [0.05, 0.1, 0.5]))
+    assert "output_mismatch" not in [f.rule for f in report.ranked]
+    # Nor is it while they come down.
+    half = diagnose(noisy(falls[:500], [0.05, 0.1, 0.5]))
+    assert "output_mismatch" not in [f.rule for f in half.ranked]
+    # Once they are down, outputs that follow nothing are told.
+    ends = 0.0144 * (1 + 9 * np.exp(-steps / 100))
+    (finding,) = diagnose(noisy(ends, [0.05, 0.05, 0.05])).ranked[:1]
+    assert finding.evidence["kind"] == "unrelated"
+
+
+def test_outputs_that_have_come_to_follow_resolve_it():
+    """A plateau at a constant's loss, and then what the noise lets be told."""
+    loss = np.interp(
+        np.arange(1200), [0, 600, 800, 1200], [1.02, 1.0, 0.75, 0.7]
+    )
+    report = diagnose(noisy(0.0144 * loss, [0.02, 0.05, 0.6]))
+    kinds = [f.evidence.get("kind") for f in report.findings]
+    assert "unrelated" not in kinds
+
+
 def test_inputs_that_are_all_one_number():
     """As of pixels that were divided as whole numbers."""
     zeros = {f"input_{name}": 0.0 for name in ("mean", "std", "min", "max")}

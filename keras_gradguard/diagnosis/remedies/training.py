@@ -41,6 +41,16 @@ def learning_rate(optimizer, why, to, at_once=AT_ONCE, plan=None):
     )
 
 
+def fit_without_weights(run, text, why):
+    """Return a remedy that trains without weights of samples and classes."""
+    return Remedy(
+        text,
+        why,
+        f"model.fit(x, y, epochs={run.epochs_planned or 10})"
+        "  # without class_weight and sample_weight",
+    )
+
+
 def scale_learning_rate(factor, why):
     """Return the change of an unknown learning rate by a factor."""
     factor = min(max(factor, 1 / AT_ONCE), AT_ONCE)

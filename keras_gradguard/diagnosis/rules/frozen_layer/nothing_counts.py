@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.remedies.training import fit_without_weights
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_ALL
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_PLAN
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import SURE
@@ -49,11 +50,10 @@ def nothing_counts(trace):
             "All sample weights are 0. A division of whole numbers "
             "(1 // count) makes zeros of weights."
         )
-        remedy = Remedy(
+        remedy = fit_without_weights(
+            trace.run,
             "Train without weights, or mend them",
             "A sample of weight 0 counts for nothing.",
-            f"model.fit(x, y, epochs={trace.run.epochs_planned or 10})"
-            "  # without class_weight and sample_weight",
         )
     first, seen = int(trace.steps[0]), int(trace.steps[need - 1])
     return in_a_run(

@@ -11,6 +11,7 @@ from keras_gradguard.diagnosis.evidence.batch import loss_weight
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import count_within
+from keras_gradguard.diagnosis.remedies.training import fit_without_weights
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import CATEGORICAL
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
@@ -18,7 +19,6 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
     LIGHT_CLASS,
 )
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import UNCOUNTED
-from keras_gradguard.findings.remedy import Remedy
 
 
 def uncounted(trace, output):
@@ -120,9 +120,8 @@ def light_class(trace, output):
 
 
 def _unweighted(run):
-    return Remedy(
+    return fit_without_weights(
+        run,
         "Train without weights, or mend them",
         "A class of weight 0 is never learnt.",
-        f"model.fit(x, y, epochs={run.epochs_planned or 10})"
-        "  # without class_weight and sample_weight",
     )

@@ -63,6 +63,9 @@ def unrelated(trace, output):
             guessed = guessed_so_far(trace, learning.steps)
         bad = differ & far & (np.abs(learning.follows) < UNRELATED["follows"])
         bad &= learning.little(UNRELATED["fallen"]) & ~learning.good
+        # Outputs that still come down to the targets' size drown what follows.
+        above = learning.gain < -UNRELATED["above"]
+        bad &= ~(above & learning.falling & ~learning.stalled)
     if bounds is not None and bounds.tells and not _noise(trace.run):
         bad &= learning.steps < trace.run.reference.step
     bad = count_within(bad & ~learning.at_ceiling, 3) == 3

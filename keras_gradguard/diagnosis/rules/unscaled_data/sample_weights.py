@@ -9,9 +9,9 @@ from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.baseline import most_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
+from keras_gradguard.diagnosis.remedies.training import fit_without_weights
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import HEAVY
 from keras_gradguard.findings.build import in_a_run
-from keras_gradguard.findings.remedy import Remedy
 
 
 def heavy_weights(trace):
@@ -40,7 +40,6 @@ def heavy_weights(trace):
     if not bad.any():
         return []
     seen = int(learning.steps[bad.argmax()])
-    epochs = trace.run.epochs_planned or 10
     return [
         in_a_run(
             trace,
@@ -64,12 +63,11 @@ def heavy_weights(trace):
                 "that average 1 are usual."
             ),
             remedies=[
-                Remedy(
+                fit_without_weights(
+                    trace.run,
                     "Train without weights, or with smaller ones",
                     "A class weighs `samples / (classes * samples of it)` "
                     "where all classes are to count alike.",
-                    f"model.fit(x, y, epochs={epochs})"
-                    "  # without class_weight and sample_weight",
                 )
             ],
         )

@@ -15,9 +15,9 @@ from keras_gradguard.diagnosis.evidence.learning import still_short
 from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.remedies.training import fit_without_weights
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import LIGHT
 from keras_gradguard.findings.build import in_a_run
-from keras_gradguard.findings.remedy import Remedy
 
 
 def light_weights(trace):
@@ -60,7 +60,6 @@ def light_weights(trace):
 
 
 def _finding(trace, mean, reach, start, step):
-    epochs = trace.run.epochs_planned or 10
     return in_a_run(
         trace,
         rule="update_ratio",
@@ -83,12 +82,11 @@ def _finding(trace, mean, reach, start, step):
             f"move the weights by {number(reach)} of their size."
         ),
         remedies=[
-            Remedy(
+            fit_without_weights(
+                trace.run,
                 "Train without weights, or with larger ones",
                 "Weights that average 1 leave the gradient its size: divide "
                 "them by their mean.",
-                f"model.fit(x, y, epochs={epochs})"
-                "  # without class_weight and sample_weight",
             )
         ],
     )
