@@ -235,6 +235,10 @@ def check(kind, name, variant="", depth=DEPTH):
     return len(stack)
 
 
+# What a backend adds is the shape of a kernel and how it is drawn: both fans,
+# a function of one's own and a drawn bias show it. All pairings go through
+# dense stacks on each backend, and through all layers where `once` runs.
+SOME = ("he_relu", "glorot_tanh", "squared_relu", "silu_deep")
 # Where the tests that are marked `once` run, they begin with these layers.
 shallow = pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="deep stacks are followed here"
@@ -245,7 +249,7 @@ shallow = pytest.mark.skipif(
 @shallow
 @pytest.mark.parametrize("kind", sorted(set(TYPES) - {"conv2d", "dense"}))
 def test_signal_and_gradient_in_every_layer_type(kind):
-    for name in ROWS:
+    for name in SOME:
         assert check(kind, name, depth=5) == 5
 
 
@@ -272,14 +276,17 @@ def test_signal_and_gradient_in_a_wide_square_convolution(name):
 
 @pytest.mark.parametrize("variant", ["_uniform", "_orthogonal"])
 def test_variants_have_the_same_variance(variant):
-    for kind in ("dense", "grouped", "separable", "transpose"):
+    some = ("grouped", "transpose")
+    if keras.backend.backend() == "torch":
+        some = ("dense", "grouped", "separable", "transpose")
+    for kind in some:
         assert check(kind, "he_relu", variant, depth=5) == 5
     assert check("dense", "silu_deep", variant) == DEPTH
 
 
 @shallow
 def test_depthwise_layers_between_pointwise_ones():
-    for name in ROWS:
+    for name in SOME:
         depthwise(name, 5)
 
 

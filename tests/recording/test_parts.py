@@ -130,10 +130,23 @@ def unharmed(tmp_path_factory):
     return run(tmp_path_factory.mktemp("unharmed"))
 
 
+def breaks_later():
+    """Parts that break when steps have run; what is traced is dear to trace.
+
+    What TensorFlow has traced for any batch breaks no more: one part shows it.
+    """
+    some = {
+        "jax": [lib.GRADIENTS, lib.WEIGHTS, lib.UNITS],
+        "tensorflow": [lib.GRADIENTS, lib.WEIGHTS],
+    }
+    return some.get(keras.backend.backend(), READERS)
+
+
 @pytest.mark.parametrize(
     ("part", "moment"),
     [
-        *((part, moment) for moment in (0, LATER) for part in READERS),
+        *((part, 0) for part in READERS),
+        *((part, LATER) for part in breaks_later()),
         # The loss of a step comes in one row with its gradients.
         *((part, "drain") for part in DRAINS),
     ],
