@@ -418,25 +418,46 @@ def test_what_a_fit_counted_that_broke_off_is_not_told_of_the_next(method):
     assert share[2] == 0
 
 
+class Float64(layers.Layer):
+    """Gives the same three outputs for every sample."""
+
+    def __init__(self, values):
+        super().__init__(dtype="float64")
+        self.values = values
+
+    def call(self, inputs):
+        values = keras.ops.convert_to_tensor(self.values, "float64")
+        return keras.ops.broadcast_to(values, keras.ops.shape(inputs))
+
+
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="has no float64")
 def test_outputs_that_float32_would_call_zero():
+    # A layer of ReLU alone keeps float64. After 3.15 Keras on torch computes
+    # a float64 Dense in float32, watched or not: its outputs tell.
+    bias = np.array([1.0, 1e-60, -1.0])
     model = keras.Sequential(
         [
             keras.Input((4,), dtype="float64"),
             layers.Dense(3, "relu", dtype="float64"),
+            Float64(bias),
+            layers.ReLU(dtype="float64"),
             layers.Dense(2, "relu", dtype="float32"),
             layers.Dense(1),
         ]
     )
-    bias = np.array([1.0, 1e-60, -1.0])
-    model.layers[0].set_weights([np.zeros((4, 3)), bias])
+    dense, _, relu = model.layers[:3]
+    dense.set_weights([np.zeros((4, 3)), bias])
     model.compile(keras.optimizers.SGD(0.0), "mse")
     detector = kgg.DeadReLUDetector(verbose=0)
     x, y = data(0, features=4)
+    outputs = keras.ops.convert_to_numpy(dense(keras.ops.convert_to_tensor(x)))
     fit(model, x, y, [detector], epochs=1)
+    np.testing.assert_array_equal(detector.share[relu.name], [1, 1, 0])
     np.testing.assert_array_equal(
-        detector.share[model.layers[0].path], [1, 1, 0]
+        detector.share[dense.path], np.mean(outputs > 0, axis=0)
     )
+    if outputs.dtype == np.float64:
+        np.testing.assert_array_equal(detector.share[dense.path], [1, 1, 0])
 
 
 def test_layers_of_several_ranks_and_dtypes_side_by_side():

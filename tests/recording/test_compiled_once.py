@@ -90,7 +90,12 @@ def test_the_data_of_a_step_of_ones_own_are_seen(backend):
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_random_numbers_of_tensorflow_go_on_in_the_next_fit(backend):
+@pytest.mark.parametrize("one_device", [False, True])
+def test_random_numbers_of_tensorflow_go_on_in_the_next_fit(
+    backend, one_device
+):
+    # The last batch of an epoch is smaller. Keras after 3.15 traces the step
+    # anew for it, with random states of its own.
     if backend != "tensorflow":
         pytest.skip("elsewhere no compiled step holds a generator")
     tf = pytest.importorskip("tensorflow")
@@ -99,11 +104,15 @@ def test_random_numbers_of_tensorflow_go_on_in_the_next_fit(backend):
         def call(self, inputs):
             return inputs + tf.random.normal(tf.shape(inputs))
 
+    def strategy():
+        return tf.distribute.OneDeviceStrategy("cpu:0")
+
     def two_fits(watch):
         keras.utils.set_random_seed(4)
-        layers = [keras.Input((8,)), Noise(), keras.layers.Dense(3)]
-        model = keras.Sequential(layers)
-        model.compile("adam", models.crossentropy())
+        with strategy().scope() if one_device else contextlib.nullcontext():
+            layers = [keras.Input((8,)), Noise(), keras.layers.Dense(3)]
+            model = keras.Sequential(layers)
+            model.compile("adam", models.crossentropy())
         for _ in range(2):
             with watch() as callbacks:
                 model.fit(*models.dataset(80), verbose=0, callbacks=callbacks)

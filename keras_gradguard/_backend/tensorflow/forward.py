@@ -95,6 +95,8 @@ class ForwardPass:
         )
 
     def wrap(self, function):
+        if _takes_batch_on_host(function):
+            return self._before(function)
         distributed, step = self._inside(function), _step_of(function)
 
         def train_function(iterator):
@@ -109,6 +111,27 @@ class ForwardPass:
 
         return train_function
 
+    def _before(self, function):
+        """The step of a Keras that itself hands each batch to it.
+
+        Such a step is traced once for each size of batch, and each instance
+        draws random numbers of its own. So nothing may be around it.
+        """
+
+        def train_function(iterator):
+            measures, self._measures = self._measures, False
+            iterators = tf.data.Iterator, tf.distribute.DistributedIterator
+            if not measures or not isinstance(iterator, iterators):
+                return function(iterator)
+            try:
+                data = iterator.get_next()
+            except tf.errors.OutOfRangeError:
+                return function(iterator)
+            self._look_at(data, iterator.element_spec)
+            return function([data])
+
+        return train_function
+
     def _seen(self, iterator):
         """Look at the next batch; return an iterator over it alone.
 
@@ -120,11 +143,14 @@ class ForwardPass:
         except tf.errors.OutOfRangeError:
             return iterator
         structure = iterator.element_spec
+        self._look_at(data, structure)
+        return _only(data, structure)
+
+    def _look_at(self, data, structure):
         if self.show is not None:
             self.show(data)
         for look in self._looks:
             look.beside(data, structure)
-        return _only(data, structure)
 
     def _inside(self, function):
         """One function of the batch, the looks and the step."""
@@ -156,6 +182,19 @@ class ForwardPass:
 
     def take(self, vector):
         return vector
+
+
+def _takes_batch_on_host(function):
+    """Whether Keras compiles the step without the iterator.
+
+    From 3.16 on it does where an execution is one step. Before, it asked the
+    iterator for the batch in the compiled function, which is not looked into.
+
+    Args:
+        function: What Keras made as `model.train_function`.
+    """
+    code = getattr(function, "__code__", None)
+    return code is not None and "get_next_as_optional" in code.co_names
 
 
 def _step_of(function):
