@@ -191,10 +191,10 @@ def one(name, program, seed, by, every=False, trained_on=False):
             line = {**line, "failed": [f"check: {error}"[:200]]}
             return {**line, "bar": LEARNT}
     else:
-        watch = kgg.GradientMonitor
-        if by == "detector":
-            watch = kgg.DeadReLUDetector
-        monitor = watch(verbose=0)
+        watches = kgg.DeadReLUDetector
+        if by != "detector":
+            watches = kgg.GradientMonitor
+        monitor = watches(verbose=0)
         fit = {"verbose": 0, **fit}
         fit["callbacks"] = [*fit.get("callbacks", []), monitor]
         try:
