@@ -3,16 +3,20 @@
     KERAS_BACKEND=torch python benchmarks/remedies.py
         [--only NAME,NAME] [--all] [--seeds 1]
         [--by monitor,check,detector,heal]
-        [--kept 1] [--lot] [--score] [--out remedies.jsonl]
+        [--kept 1,advice] [--lot] [--minutes 10] [--score]
+        [--out remedies.jsonl]
 
 Each program that does not learn is trained, watched; with `--kept` and a number
 as of `diagnosis_field` those that no rule was made with, with `--lot` those
 alone whose lot is the backend that runs. A program that is in the file already
 is left out.
 `--kept advice`, `pasted`, `pasted_again`, `dead`: those written for this
-question. `detector` is the `DeadReLUDetector`: of it the share of dead units is
-noted before and after, and `--after` pastes into the model as it was trained.
-`heal` is what `kgg.heal` gives back, trained on.
+question; `field`: those that the remedies were developed on. Seeds from 2 on
+have a lot of their own. With `--minutes` programs come in an order drawn by
+lot, and none starts after that time.
+`detector` is the `DeadReLUDetector`: of it the share of dead units is noted
+before and after, and `--after` pastes into the model as it was trained. `heal`
+is what `kgg.heal` gives back, trained on.
 
 Every remedy of each cause is run with `exec` in the program, built anew, in the
 names `model`, `x` and `y`: it must run. After the first remedy the program
@@ -36,6 +40,7 @@ import os
 import pathlib
 import random
 import re
+import time
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
@@ -44,6 +49,7 @@ from detection import field_sides  # noqa: F401  it fills the set
 from detection import kept_advice
 from detection import kept_again
 from detection import kept_dead
+from detection import kept_eleventh
 from detection import kept_fifth
 from detection import kept_fourth
 from detection import kept_pasted
@@ -52,6 +58,7 @@ from detection import kept_seventh
 from detection import kept_sick
 from detection import kept_sixth
 from detection import kept_third
+from detection import kept_twelfth
 from detection.field_sick import SICK
 from detection.gains import LEARNT
 from detection.gains import gain
@@ -61,6 +68,22 @@ import keras_gradguard as kgg
 
 # Some of the programs are short: no network learns in fewer steps.
 _STEPS = 500
+_SETS = {
+    "field": SICK,
+    "1": kept_sick.SICK,
+    "2": kept_again.SICK,
+    "4": kept_third.SICK,
+    "5": kept_fourth.SICK,
+    "6": kept_fifth.SICK,
+    "7": kept_sixth.SICK,
+    "9": kept_seventh.SICK,
+    "14": kept_eleventh.SICK,
+    "15": kept_twelfth.SICK,
+    "advice": kept_advice.SICK,
+    "pasted": kept_pasted.SICK,
+    "pasted_again": kept_pasted_again.SICK,
+    "dead": kept_dead.SICK,
+}
 
 
 def build(program, seed):
@@ -168,10 +191,10 @@ def one(name, program, seed, by, every=False, trained_on=False):
             line = {**line, "failed": [f"check: {error}"[:200]]}
             return {**line, "bar": LEARNT}
     else:
-        watch = kgg.GradientMonitor
-        if by == "detector":
-            watch = kgg.DeadReLUDetector
-        monitor = watch(verbose=0)
+        watches = kgg.DeadReLUDetector
+        if by != "detector":
+            watches = kgg.GradientMonitor
+        monitor = watches(verbose=0)
         fit = {"verbose": 0, **fit}
         fit["callbacks"] = [*fit.get("callbacks", []), monitor]
         try:
@@ -244,10 +267,11 @@ def healed(line, model, x, y, fit):
     return line
 
 
-def drawn(name):
-    """Return the backend that the lot gave a program."""
+def drawn(name, seed=1):
+    """Return the backend that the lot gave a program and a seed."""
     mine = kept_sick.ONLY.get(name, ("jax", "tensorflow", "torch"))
-    return random.Random(name).choice(sorted(mine))
+    lot = name if seed == 1 else f"{name} {seed}"
+    return random.Random(lot).choice(sorted(mine))
 
 
 def main():
@@ -256,10 +280,8 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--all", action="store_true", help="train with each")
-    parser.add_argument(
-        "--kept",
-        choices=(*"1245679", "advice", "pasted", "pasted_again", "dead"),
-    )
+    parser.add_argument("--kept", default="field")
+    parser.add_argument("--minutes", type=float)
     for flag in ("lot", "score", "after"):
         parser.add_argument(f"--{flag}", action="store_true")
     parser.add_argument("--out", default="remedies.jsonl")
@@ -269,40 +291,34 @@ def main():
         lines = [json.loads(text) for text in out.read_text().splitlines()]
     here = keras.backend.backend()
     done = {(e["name"], e["seed"], e["by"]) for e in lines}
-    programs = {
-        None: SICK,
-        "1": kept_sick.SICK,
-        "2": kept_again.SICK,
-        "4": kept_third.SICK,
-        "5": kept_fourth.SICK,
-        "6": kept_fifth.SICK,
-        "7": kept_sixth.SICK,
-        "9": kept_seventh.SICK,
-        "advice": kept_advice.SICK,
-        "pasted": kept_pasted.SICK,
-        "pasted_again": kept_pasted_again.SICK,
-        "dead": kept_dead.SICK,
-    }[arguments.kept]
-    for name, (_, _, program) in programs.items():
+    start, programs = time.monotonic(), {}
+    for kept in arguments.kept.split(","):
+        programs |= _SETS[kept]
+    asked = [
+        (name, by, seed)
+        for name in programs
+        for by in arguments.by.split(",")
+        for seed in map(int, arguments.seeds.split(","))
+        if any(part in name for part in arguments.only.split(","))
+        if not arguments.lot or drawn(name, seed) == here
+    ]
+    if arguments.minutes is not None:
+        random.Random("order").shuffle(asked)
+    for name, by, seed in asked:
         # What no score shows cannot be seen to heal.
         if arguments.score or name in kept_sick.LABELLED:
             continue
-        if not any(part in name for part in arguments.only.split(",")):
+        said = f"{by}, after" if arguments.after else by
+        spent = (time.monotonic() - start) / 60
+        late = arguments.minutes is not None and spent > arguments.minutes
+        if late or (name, seed, said) in done:
             continue
-        if arguments.lot and drawn(name) != here:
-            continue
-        for by in arguments.by.split(","):
-            for seed in map(int, arguments.seeds.split(",")):
-                said = f"{by}, after" if arguments.after else by
-                if (name, seed, said) in done:
-                    continue
-                line = one(
-                    name, program, seed, by, arguments.all, arguments.after
-                )
-                lines.append({**line, "backend": here})
-                with out.open("a") as file:
-                    file.write(json.dumps(lines[-1]) + "\n")
-                _print(line)
+        program = programs[name][2]
+        line = one(name, program, seed, by, arguments.all, arguments.after)
+        lines.append({**line, "backend": here})
+        with out.open("a") as file:
+            file.write(json.dumps(lines[-1]) + "\n")
+        _print(line)
     _score(lines)
 
 
