@@ -386,3 +386,51 @@ def test_one_corrupted_batch_is_no_runaway():
     norms[7] = 1e9
     trace.append(np.arange(40), norms)
     assert diagnose(trace).findings == []
+
+
+def thrown_back(after=60, norm=80.0, back=None):
+    """A run that learns from 1.1 to 0.4, and a burst at step 200.
+
+    Args:
+        after: Int. Records since.
+        norm: Float. Gradient norm at the burst, beside 0.5 before.
+        back: Float. Loss to which it falls within 30 steps, None if it stays
+            at 1.08.
+    """
+    rng = np.random.default_rng(0)
+    falls = np.linspace(1.1, 0.4, 200)
+    stays = np.full(after, 1.08)
+    if back is not None:
+        stays = np.maximum(back, 1.08 - (1.08 - back) * np.arange(after) / 30)
+    loss = np.append(falls, stays) * np.exp(0.05 * rng.normal(size=200 + after))
+    grads = steady([0.3, 0.4], 200 + after)
+    loss[200], grads[200] = 7.0, [0.8 * norm, 0.6 * norm]
+    return make_trace(grads, loss)
+
+
+def test_what_one_burst_took_away_for_good_is_exploding():
+    trace = thrown_back()
+    finding = diagnose(trace).findings[0]
+    assert (finding.rule, finding.severity) == (
+        "exploding_gradient",
+        "critical",
+    )
+    assert (finding.first_step, finding.evidence["kind"]) == (200, "lost")
+    assert finding.layers == ["dense_0", "dense_1"]
+    usual = np.median(np.hypot(*steady([0.3, 0.4], 260)[168:200].T))
+    assert finding.evidence["growth"] == pytest.approx(80.0 / usual, rel=1e-3)
+    # No record that was not needed.
+    assert finding.evidence["window"]["last_step"] == 241
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"back": 0.4},  # it recovers
+        {"back": 0.7, "after": 100},  # half of it, and stays there
+        {"after": 10},  # too late to say
+        {"norm": 20.0},  # the gradient is no burst
+    ],
+)
+def test_a_burst_that_took_nothing_away_is_not_exploding(how):
+    assert "exploding_gradient" not in ids(thrown_back(**how))

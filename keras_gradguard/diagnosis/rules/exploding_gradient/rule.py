@@ -29,6 +29,7 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
 )
 from keras_gradguard.diagnosis.rules.exploding_gradient.start import huge_output
 from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import burst
+from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import lost
 from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import runaway
 from keras_gradguard.diagnosis.rules.exploding_gradient.sudden import (
     to_nonfinite,
@@ -46,6 +47,7 @@ _WAYS = (
     through_layers,
     burst,
     runaway,
+    lost,
     free_state,
     over_time,
     over_depth,
@@ -56,7 +58,7 @@ _WAYS = (
 class ExplodingGradient(Rule):
     """Finds gradients that grow without bound.
 
-    Nine ways to show it, each scale-free:
+    Ten ways to show it, each scale-free:
 
     * at the first step the outputs are 1000 times as large as inputs and
       targets. The loss or the gradient is a million times what such targets
@@ -72,6 +74,10 @@ class ExplodingGradient(Rule):
       two; batches of under 8 samples are not judged so;
     * it rises 100-fold within the first 64 records and the loss tenfold, and
       nothing is learnt after: critical;
+    * after at least 40 records it is, on one, over 100 times its median of the
+      32 before, and the loss over twice the first. The loss, which had fallen
+      by 30 %, is back near the first for the 40 records after and more, and
+      does not come down: critical;
     * the outputs of a recurrent layer whose activation sets no bound to the
       state become a hundred times as large as they were, and the loss lies by
       half above that of then: critical;

@@ -19,6 +19,7 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import BURST
 from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
     HUGE_UPDATE,
 )
+from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import LOST
 from keras_gradguard.diagnosis.rules.exploding_gradient.thresholds import (
     RUNAWAY,
 )
@@ -147,6 +148,71 @@ def burst(trace):
     }
     until = int(learning.steps[spoilt[-1]])
     return Growth(layers, first, until, evidence, text)
+
+
+def lost(trace):
+    """Judge a burst amid a run that took away what had been learnt.
+
+    Until then the loss had fallen. From the burst on it is back near where the
+    run began, and it does not come down again.
+    """
+    loss, few = trace.extra.get("loss"), of_few_samples(trace)
+    least = LOST["before"] + LOST["after"]
+    if loss is None or few or len(loss) < least or not np.isfinite(loss[0]):
+        return None
+    loss = np.asarray(loss, np.float64)
+    top = LOST["loss"] * np.median(loss[:8])
+    with np.errstate(invalid="ignore"):
+        high = np.flatnonzero(loss > top) if top > 0 else np.zeros(0, int)
+    # Where a stretch of them begins.
+    apart = np.diff(high, prepend=-LOST["before"]) > LOST["after"]
+    for at in high[apart][-LOST["most"] :]:
+        found = _lost_at(trace, loss, int(at))
+        if found is not None:
+            return found
+    return None
+
+
+def _lost_at(trace, loss, at):
+    low, stop = at - LOST["before"], at + 2
+    if low < 8 or len(loss) < stop + LOST["after"]:
+        return None
+    first, before = np.median(loss[:8]), np.median(loss[low:at])
+    learnt = first - before
+    if not learnt > LOST["learnt"] * first:
+        return None
+    norms = trace.global_norms(low, stop)
+    usual = float(np.median(norms[:-2]))
+    worst = at + int(np.argmax(norms[-2:]))
+    norm = float(norms[worst - low])
+    if not norm > LOST["growth"] * usual > 0:
+        return None
+    # Each half of the records since, and those of late.
+    rest = loss[stop:]
+    half = len(rest) // 2
+    early, late = np.median(rest[:half]), np.median(rest[half:])
+    latest = np.median(rest[-LOST["after"] // 2 :])
+    gone = min(late, latest) > before + LOST["gone"] * learnt
+    if not gone or early - late > LOST["coming_back"] * learnt:
+        return None
+    burst_at, until = int(trace.steps[worst]), int(trace.steps[-1])
+    layers = _by_norm(trace, worst)
+    text = (
+        f"The gradient norm was {number(norm)} at step {burst_at}, and "
+        f"{number(usual)} on the steps before. The loss had come from "
+        f"{number(first, 3)} to {number(before, 3)}, and has been near "
+        f"{number(late, 3)} since. What was learnt before is lost."
+    )
+    evidence = {
+        "kind": "lost",
+        "growth": norm / usual,
+        "threshold": LOST["growth"],
+        "window": {
+            "first_step": int(trace.steps[at]),
+            "last_step": int(trace.steps[stop + LOST["after"] - 1]),
+        },
+    }
+    return Growth(layers, burst_at, until, evidence, text)
 
 
 def _by_norm(trace, at):

@@ -37,6 +37,18 @@ START_SIGNAL = 1e3
 # An update this much larger than the weights leaves nothing of them.
 HUGE_UPDATE = 10.0
 BURST = {"records": 64, "growth": 100.0, "loss": 10.0, "after": 30}
+# The latest records before a burst, and the records after it; the loss above
+# its first at the burst; what had been learnt, and how much of that is gone.
+LOST = {
+    "before": 32,
+    "after": 40,
+    "growth": 100.0,
+    "loss": 2.0,
+    "learnt": 0.3,
+    "gone": 0.7,
+    "coming_back": 0.2,
+    "most": 16,
+}
 RUNAWAY = {"records": 256, "each": 100.0, "both": 1e6}
 
 
