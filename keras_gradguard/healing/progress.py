@@ -48,6 +48,10 @@ class Progress:
         verdict = "kept" if attempt.kept else "not kept"
         self._say(f"  {attempt.title}: skill {share(attempt.after)}, {verdict}")
 
+    def kept_after_all(self, attempt):
+        """Say that a change that did no harm stays, since it cured."""
+        self._say(f"  {attempt.title}: kept after all, nothing helped more")
+
     def _say(self, text):
         if not self._verbose:
             return

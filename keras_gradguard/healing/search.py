@@ -21,6 +21,7 @@ from keras_gradguard.healing.choices import why_useless
 from keras_gradguard.healing.progress import Progress
 from keras_gradguard.healing.trials import GOOD
 from keras_gradguard.healing.trials import USELESS
+from keras_gradguard.healing.trials import Trial
 from keras_gradguard.healing.trials import Trials
 from keras_gradguard.healing.trials import is_better
 from keras_gradguard.models.values import host_copy
@@ -40,6 +41,23 @@ _FACTOR = 1e4
 _STEP = 0.01
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Spare:
+    """A trial that cured and did no harm, to be kept if nothing helps more.
+
+    Attributes:
+        trial: `Trial`.
+        of: `Trial` that was changed.
+        at: Int. Which of the attempts it is.
+        key: What tells its remedy from others.
+    """
+
+    trial: Trial
+    of: Trial
+    at: int
+    key: tuple
+
+
 class Healer:
     """Trials, one after the other, on the best model so far."""
 
@@ -52,9 +70,10 @@ class Healer:
         self.epochs = epochs = epochs or self._planned()
         self.trials.length = max(1, round(2 * epochs / _TRIALS))
         self.trials.left = 2 * epochs
-        self.attempts, self.notes = [], []
+        self.attempts = []
         self.progress = Progress(verbose)
-        self.seen, self.kept, self.spare = set(), [], None
+        self.seen, self.kept = set(), []
+        self.spare: _Spare | None = None
         self.fitted: set = set()
 
     @property
@@ -85,13 +104,13 @@ class Healer:
                 not_judged=self.report.not_judged,
             )
         self.progress.start(self.model, self.trials.length, self.trials.most)
-        first = self._first_findings()
+        first, notes = self._first_findings()
         # What is to be cured first may be known; then its skill will do.
         known = self.report is not None or is_curable(first)
         original = best = self.trials.run(self._start(), watched=not known)
         if not known:
             first += not_known(best.findings, first)
-        best.findings = first
+        best.findings, best.notes = first, notes
         self.progress.unchanged(best)
         seen = best
         if not first and best.skill < GOOD:
@@ -105,7 +124,7 @@ class Healer:
                 f"training and in {epochs} of it, so nothing was changed."
             )
             return self.model, Report(
-                [], notes=[note, *self.notes], not_judged=useless
+                [], notes=[note, *notes], not_judged=useless
             )
         several = together(first)
         if several is not None and self.trials.affordable:
@@ -127,6 +146,8 @@ class Healer:
                 best.findings += not_known(seen.findings, best.findings)
                 best.trace = seen.trace
                 continue
+            if better is None and not self.trials.is_short(best.start):
+                better = self._spare_of(best)
             if better is None:
                 break
             best = better
@@ -166,11 +187,13 @@ class Healer:
 
     def _first_findings(self):
         if self.report is not None:
-            return list(self.report.findings)
+            return list(self.report.findings), []
+        report = self._checked(self.model)
+        return report.findings, report.notes
+
+    def _checked(self, model):
         size = self.trials.batch_size
-        report = checked(self.model, self.x, self.y, size, notes_too=False)
-        self.notes += report.notes
-        return report.findings
+        return checked(model, self.x, self.y, size, notes_too=False)
 
     def _too_slow(self, best):
         """Return, as a finding, that a clean model learns too little.
@@ -248,8 +271,8 @@ class Healer:
         trial = self.trials.run(changed)
         gone = about(finding) not in {about(f) for f in trial.findings}
         if self.trials.may_keep(trial, best, gone):
-            size = self.trials.batch_size
-            report = checked(changed, self.x, self.y, size, notes_too=False)
+            report = self._checked(changed)
+            trial.notes = report.notes
             trial.findings += not_known(report.findings, trial.findings)
         rules = list(dict.fromkeys(f.rule for f in trial.findings))
         left = {about(f) for f in trial.findings}
@@ -260,11 +283,17 @@ class Healer:
         # What hides a fault and teaches nothing is no cure.
         kept = kept and (gone or trial.skill >= USELESS)
         kept = kept or (gone and self.trials.sees_again(trial, best))
-        if not kept and gone and trial.skill >= best.skill:
+        told = about(finding) in {about(f) for f in best.findings}
+        if not kept and gone and told and trial.skill >= best.skill:
             # It does no harm: better than nothing, if nothing else helps.
-            better = self.spare is None or trial.skill > self.spare[0].skill
-            if better:
-                self.spare = trial, len(self.attempts), best
+            former = self.spare
+            if (
+                former is None
+                or former.of is not best
+                or trial.skill > former.trial.skill
+            ):
+                at = len(self.attempts)
+                self.spare = _Spare(trial, best, at, key_of(remedy))
         self._note(
             Attempt(
                 finding.rule,
@@ -283,12 +312,24 @@ class Healer:
         self.attempts.append(attempt)
         self.progress.attempt(attempt)
 
+    def _spare_of(self, best):
+        """Return the trial that cured the best model and did no harm, or None.
+
+        It is kept once nothing helps more. What else is wrong shows then, and
+        is tried where trainings are so long that to compile more of them
+        hardly counts.
+        """
+        spare, self.spare = self.spare, None
+        if spare is None or spare.of is not best:
+            return None
+        kept = dataclasses.replace(self.attempts[spare.at], kept=True)
+        self.attempts[spare.at] = kept
+        self.progress.kept_after_all(kept)
+        self.kept.append(spare.key)
+        return spare.trial
+
     def _result(self, best, original):
-        if self.spare is not None and self.spare[2] is best:
-            best, at, _ = self.spare
-            self.attempts[at] = dataclasses.replace(
-                self.attempts[at], kept=True
-            )
+        best = self._spare_of(best) or best
         if best is original:
             note = "Nothing was changed: no remedy made the model better."
             healed = self.model
@@ -298,7 +339,7 @@ class Healer:
             healed = self.trials.release(best)
         return healed, Report(
             best.findings,
-            notes=[note, *left_to_you(best.findings), *self.notes],
+            notes=[note, *left_to_you(best.findings), *best.notes],
             attempts=self.attempts,
             not_judged=why_useless(best),
         )

@@ -49,6 +49,7 @@ class Trial:
         outputs: List of arrays, what the trained model predicts.
         trace: `Trace` of the training, None if it was not watched.
         error: Str. Why it failed, or "".
+        notes: List of str, what `check` says beside its findings.
     """
 
     start: object
@@ -58,6 +59,7 @@ class Trial:
     outputs: list = dataclasses.field(default_factory=list)
     trace: object = None
     error: str = ""
+    notes: list = dataclasses.field(default_factory=list)
 
 
 class _StopOnNaN(keras.callbacks.Callback):
@@ -148,14 +150,22 @@ class Trials:
 
     def _compiling(self, model):
         """Context for a training: one that is short is compiled fast."""
+        if self.is_short(model):
+            return _backend.current().compiling_fast()
+        return contextlib.nullcontext()
+
+    def is_short(self, model):
+        """Whether to compile a training takes longer than to train.
+
+        Args:
+            model: The model that would train.
+        """
         values = values_of_a_row(model) if self._arrays else None
         if values is None:
-            return contextlib.nullcontext()
+            return False
         rows = self.length * self.rows
         steps = rows / max(1, self._rows)
-        if rows * values + steps * model.count_params() > _SHORT:
-            return contextlib.nullcontext()
-        return _backend.current().compiling_fast()
+        return rows * values + steps * model.count_params() <= _SHORT
 
     def release(self, trial):
         """Return the model of a trial, to be compiled well by whoever uses it.

@@ -18,6 +18,7 @@ from keras_gradguard.healing.trials import is_better
 from keras_gradguard.models.graph import values_of_a_row
 from keras_gradguard.trace.facts import OptimizerFacts
 from tests import models
+from tests.diagnosis import test_recurrent_stacks as recurrent_stacks
 
 # Trains much; what a backend can change is tested with the edits.
 pytestmark = pytest.mark.once
@@ -436,3 +437,59 @@ def test_what_only_the_user_can_change_is_said():
     assert healed is model
     (left,) = [note for note in report.notes if note.startswith("Left to you")]
     assert "`y = y[..., None]`" in left
+
+
+def one_sided():
+    start = keras.initializers.RandomUniform(0, 1, seed=0)
+    hidden = [
+        layers.Dense(8, "tanh", kernel_initializer=start, name=f"h{at}")
+        for at in range(5)
+    ]
+    return classifier(*hidden, optimizer=keras.optimizers.SGD(0.01, 0.9))
+
+
+def test_what_is_true_of_the_model_as_it_came_alone_is_not_repeated():
+    x, _ = data(512)
+    y = (np.square(x).sum(axis=1) > 3.4).astype("float32")
+    model = one_sided()
+    before = kgg.check(model, x, y)
+    assert any(note.startswith("h0: nearly all") for note in before.notes)
+    healed, report = kgg.heal(model, x, y, epochs=30, verbose=0)
+    assert healed is not model
+    assert report.healthy, report
+    assert not [note for note in report.notes if note.startswith("h0")]
+
+
+class Batches(keras.utils.PyDataset):
+    """The same rows batch by batch, so that their work is not known."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.x) // 32
+
+    def __getitem__(self, index):
+        at = slice(32 * index, 32 * index + 32)
+        return self.x[at], self.y[at]
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_a_cure_that_does_no_harm_is_kept_and_gone_on_from(long, capsys):
+    x, y = recurrent_stacks.waves()
+    model = recurrent_stacks.stack(
+        layers.LSTM, 4, optimizer=keras.optimizers.SGD(0.01)
+    )
+    given = (Batches(x, y),) if long else (x, y)
+    _, report = kgg.heal(model, *given, epochs=10)
+    first = report.attempts[0]
+    assert first.title.startswith("Use tanh in memory_0")
+    assert first.kept
+    tried = [attempt.rule for attempt in report.attempts]
+    # Where to compile takes longer than to train, that is all.
+    assert ("slow_convergence" in tried) == long
+    said = capsys.readouterr().out
+    not_at_once = f"{first.title}: skill {first.after:.2f}, not kept" in said
+    assert (f"{first.title}: kept after all" in said) == not_at_once
+    assert first.title in report.notes[0]

@@ -2,6 +2,7 @@
 
 PLAIN = ("SimpleRNN",)
 BOUNDED = ("tanh", "sigmoid", "hard_sigmoid", "softsign")
+_NEVER_NEGATIVE = ("sigmoid", "hard_sigmoid")
 _GATED = ("LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 
 
@@ -45,6 +46,22 @@ def last_states(run):
         if not told.get("return_sequences") and not told.get("go_backwards"):
             found.append(path)
     return found
+
+
+def one_sided(run):
+    """Return the paths of recurrent layers whose state is never below 0.
+
+    It then only grows, to about the same for every sequence.
+
+    Args:
+        run: `RunInfo` of the run or the model.
+    """
+    return [
+        path
+        for path, info in run.layers.items()
+        if recurrent_layers(run, [path])
+        and info.get("activation") in _NEVER_NEGATIVE
+    ]
 
 
 def unbounded(run):

@@ -1,5 +1,7 @@
 """What to change in recurrent layers."""
 
+import dataclasses
+
 from keras_gradguard.diagnosis.evidence.recurrent import BOUNDED
 from keras_gradguard.diagnosis.evidence.recurrent import PLAIN
 from keras_gradguard.diagnosis.evidence.recurrent import recurrent_layers
@@ -60,9 +62,10 @@ def for_recurrent(run, layers, why):
         ),
     ):
         if plain:
-            changed = [model.recurrent(path, kind, because) for path in plain]
             # All at once: one that still grows is enough.
-            found.append(_together([*changed, *others], because))
+            found.append(
+                _together([_all(plain, kind, because), *others], because)
+            )
     return found if plain else others
 
 
@@ -105,7 +108,13 @@ def for_forgetting(run, layers, time_steps):
 
 
 def _all(paths, kind, why):
-    return _together([model.recurrent(path, kind, why) for path in paths], why)
+    """Return the change of all of some plain layers to one kind."""
+    changed = _together(
+        [model.recurrent(path, kind, why) for path in paths], why
+    )
+    return dataclasses.replace(
+        changed, title=model.recurrent(_named(paths), kind, why).title
+    )
 
 
 def _together(changes, why):

@@ -71,9 +71,9 @@ class Kernel:
         )
         name = "linear" if self.activation is None else name
         fix = (
-            f'Use **kgg.presets.get("{self.preset}").'
+            f'Give the layer `**kgg.presets.get("{self.preset}")`.'
             if self.preset
-            else "Use kgg.presets.for_activation(activation)."
+            else "Use `kgg.presets.for_activation(activation)`."
         )
         return InitializationProblem(
             layers=(self.node.key, *layers),

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from keras_gradguard.diagnosis.evidence.recurrent import one_sided
 from keras_gradguard.diagnosis.evidence.recurrent import recurrent_layers
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies.rates import RANGES
@@ -21,8 +22,10 @@ _SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
 def for_vanishing(run, layers):
     """Return remedies for layers that the gradient does not reach."""
     gates = "Its gates let the gradient pass over many time steps."
-    found = for_recurrent(run, layers, gates)
     recurrent = recurrent_layers(run, layers)
+    # What is behind the layer that gets the least holds it back as well.
+    behind = one_sided(run) if recurrent else []
+    found = for_recurrent(run, [*layers, *behind], gates)
     plain = [at for at in layers if not recurrent_layers(run, [at])]
     kinds = {run.info(layer).get("activation") for layer in plain}
     flat = [at for at in plain if run.info(at).get("activation") in _SATURATING]

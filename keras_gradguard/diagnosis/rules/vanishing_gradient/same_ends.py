@@ -11,7 +11,10 @@ from keras_gradguard.diagnosis.evidence.harm import not_learnt_until
 from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.recurrent import last_states
+from keras_gradguard.diagnosis.evidence.recurrent import one_sided
+from keras_gradguard.diagnosis.evidence.recurrent import recurrent_layers
 from keras_gradguard.diagnosis.remedies import model
+from keras_gradguard.diagnosis.remedies.recurrent import for_recurrent
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import ENDS
 from keras_gradguard.findings.build import in_a_run
 
@@ -55,9 +58,8 @@ def same_ends(trace):
         },
         message=(
             f"{names(found)}: the outputs are the same for every sequence from "
-            f"step {first} to {seen}. {_forgets(found)} Either the sequences "
-            "end alike, as those do that are padded behind, or all are the "
-            "same. The gradient of what came before vanishes."
+            f"step {first} to {seen}. {_forgets(found)} "
+            f"{_why(trace.run)} The gradient of what came before vanishes."
         ),
         remedies=for_same_ends(trace.run, found),
     )
@@ -109,7 +111,7 @@ def for_same_ends(run, layers):
         for path, info in run.layers.items()
         if info.get("class") == "Embedding"
     ]
-    found = []
+    found = for_recurrent(run, one_sided(run), "Gates can forget.")
     if tables:
         found.append(
             model.change_layers(
@@ -168,6 +170,21 @@ def _owners(trace, paths):
         for layer in trace.layers
         if trace.run.of_user(str(layer))[0] in paths
     ]
+
+
+def _why(run):
+    growing = list(recurrent_layers(run, one_sided(run)))
+    if growing:
+        one = len(growing) == 1
+        return (
+            f"The state of {names(growing)} is never below 0, by "
+            f"{'its' if one else 'their'} activation. So it grows to about the "
+            "same, whatever comes in."
+        )
+    return (
+        "Either the sequences end alike, as those do that are padded behind, "
+        "or all are the same."
+    )
 
 
 def _forgets(paths):
