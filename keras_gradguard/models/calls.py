@@ -64,7 +64,8 @@ def call_of(thing):
         Dict with `call`, e.g. `"keras.layers.Dense"`, and `arguments`: those
         that differ from the defaults, in the order of the constructor. What
         is made by a call itself is such a dict. None where it is no class of
-        Keras's own, or a line of code cannot tell an argument.
+        Keras's own, or a line of code cannot tell an argument. A schedule of
+        the user's own is left out, and `untold` is True then.
     """
     home, kind = _home_of(type(thing))
     if home is None:
@@ -137,6 +138,7 @@ def _defaults(kind):
 def _call(home, kind, config):
     defaults = _defaults(kind)
     given = {}
+    untold = False
     for key, default in defaults.items():
         if key not in config or key in ("name", "dtype"):
             continue
@@ -146,7 +148,13 @@ def _call(home, kind, config):
             config[key] == keras.config.image_data_format()
         ):
             continue
-        value = _value(config[key])
+        try:
+            value = _value(config[key])
+        except _Untellable:
+            if (home, key) != ("keras.optimizers", "learning_rate"):
+                raise
+            untold = True  # a schedule of the user's own
+            continue
         if not _same(default, value):
             given[key] = value
     if home == "keras.layers":
@@ -160,7 +168,8 @@ def _call(home, kind, config):
         name = config.get("name")
         if name not in (None, defaults.get("name")):
             given["name"] = name
-    return {"call": f"{home}.{kind.__name__}", "arguments": given}
+    told = {"call": f"{home}.{kind.__name__}", "arguments": given}
+    return {**told, "untold": True} if untold else told
 
 
 def _value(value):

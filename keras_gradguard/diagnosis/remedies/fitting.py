@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from keras_gradguard.diagnosis.remedies.code import CLIPS
-from keras_gradguard.diagnosis.remedies.expressions import is_clipped
+from keras_gradguard.diagnosis.remedies.expressions import CLIPS
+from keras_gradguard.diagnosis.remedies.own_optimizer import has_auto_clip
 from keras_gradguard.diagnosis.remedies.paste import written
 from keras_gradguard.findings.causes import ranked
 from keras_gradguard.findings.remedy import edits_of
@@ -35,7 +35,7 @@ def fitted(run, findings):
 
 def _fits(run, remedy):
     for action, arguments in edits_of(remedy):
-        if action == "clip" and is_clipped(run.optimizer.call):
+        if action == "clip" and has_auto_clip(run):
             return False
         if action != "convert":
             continue
