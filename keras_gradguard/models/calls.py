@@ -73,7 +73,10 @@ def call_of(thing):
     try:
         with warnings.catch_warnings(), keras_private.without_tensorflow():
             warnings.simplefilter("ignore")
-            return _call(home, kind, thing.get_config())
+            config = thing.get_config()
+            if home == "keras.losses":
+                config = {**keras_private.loss_arguments(thing), **config}
+            return _call(home, kind, config)
     except Exception:
         # What a class of the user's own makes of it is only less to tell.
         return None
@@ -106,7 +109,22 @@ def compiled_with(model):
             continue
         if not _same(default, value) and value != []:
             given[key] = value
+    if "loss" in given:
+        given["loss"] = _whole(given["loss"], getattr(model, "loss", None))
     return given
+
+
+def _whole(told, loss):
+    """Return a loss with the arguments that its config lacks."""
+    if isinstance(loss, keras.losses.Loss):
+        return call_of(loss) or told
+    if isinstance(loss, list | tuple) and isinstance(told, list):
+        return [_whole(*pair) for pair in zip(told, loss, strict=True)]
+    entries = told.get("entries") if isinstance(told, dict) else None
+    if isinstance(loss, dict) and isinstance(entries, dict):
+        whole = {k: _whole(one, loss.get(k)) for k, one in entries.items()}
+        return {"entries": whole}
+    return told
 
 
 def _home_of(kind):

@@ -193,6 +193,7 @@ def _own_code(model):
             "cuts": own_lines.cuts_of_own_code(model),
             "untracked": untracked_layers(model),
             "step": type(model).train_step is not keras.Model.train_step,
+            "turned": own_lines.turned_loss(model),
             "loss_class": is_plain_loss(getattr(model, "loss", None)),
         }
     except Exception:

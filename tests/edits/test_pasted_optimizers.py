@@ -108,21 +108,24 @@ def remedies(run):
     ]
 
 
+def told(remedy):
+    return before_a_run(
+        rule="clipping",
+        severity="warning",
+        layers=[],
+        evidence={},
+        message="",
+        remedies=[remedy],
+    )
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_what_changes_the_optimizer_runs_whatever_wraps_it(name):
     run = run_info_of(program(name))
-    told = 0
+    count = 0
     for remedy in remedies(run):
         # Each in a report of its own, where nothing else was advised.
-        finding = before_a_run(
-            rule="clipping",
-            severity="warning",
-            layers=[],
-            evidence={},
-            message="",
-            remedies=[remedy],
-        )
-        for one in fitted(run, [finding])[0].remedies:
+        for one in fitted(run, [told(remedy)])[0].remedies:
             names = {**NAMES, "model": program(name)}
             before = kinds(names["model"])
             exec(compile(one.code, "<remedy>", "exec"), names)
@@ -138,9 +141,9 @@ def test_what_changes_the_optimizer_runs_whatever_wraps_it(name):
             kept = remedy.action in ("schedule", "accumulate", "warm_up")
             if kept and "OwnClass" not in before:
                 assert "beta_1=0.85" in one.code
-            told += 1
+            count += 1
     # What clips already is not told to clip.
-    assert told == len(remedies(run)) - (2 if name not in NOT_CLIPPED else 0)
+    assert count == len(remedies(run)) - (2 if name not in NOT_CLIPPED else 0)
 
 
 @pytest.mark.once
@@ -155,3 +158,53 @@ def test_a_clipper_that_is_the_default_is_not_advised_again():
         "Clip only what the norms hardly ever reach",
         last,
     ]
+
+
+@pytest.mark.once
+def test_a_loss_keeps_the_arguments_that_its_config_lacks():
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(2, name="a")], name="net"
+    )
+    model.compile("sgd", keras.losses.Huber(delta=0.25))
+    names = {**NAMES, "model": model}
+    run = run_info_of(model)
+    (one,) = fitted(run, [told(training.accumulate(2, ""))])[0].remedies
+    assert "keras.losses.Huber(delta=0.25)" in one.code
+    exec(one.code, names)
+    y, given = np.zeros((1, 2)), np.full((1, 2), 3.0)
+    loss = 0.25 * (3 - 0.125)  # of Huber (1964), beyond the delta
+    np.testing.assert_allclose(float(model.loss(y, given)), loss, rtol=1e-6)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("delta", [1e-5, 1e-3])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_small_delta_of_huber_is_the_cause_of_small_steps(delta, momentum):
+    def program():
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential(
+            [keras.Input((4,)), layers.Dense(16, "relu"), layers.Dense(1)]
+        )
+        rate = 1e-4 if delta == 1e-3 else 1e-2
+        optimizer = keras.optimizers.SGD(rate, momentum=momentum)
+        model.compile(optimizer, keras.losses.Huber(delta=delta))
+        return model
+
+    x = np.tile(X, (16, 1))
+    y = 5 * x[:, :1]
+    monitor = kgg.GradientMonitor(verbose=0)
+    model = program()
+    found = kgg.check(model, x, y).findings
+    model.fit(x, y, epochs=8, verbose=0, callbacks=[monitor])
+    for finding in [*found, *monitor.findings]:
+        assert finding.rule == "update_ratio"
+        assert f"delta of the Huber loss is {delta:g}" in finding.message
+        (remedy,) = finding.remedies
+        names = {"model": program(), "x": x, "y": y}
+        exec(remedy.code, names)
+        assert names["model"].loss.name == "huber_loss"
+        if delta == 1e-5:
+            names["model"].fit(x, y, epochs=8, verbose=0)
+            left = y - names["model"].predict(x, verbose=0)
+            assert np.square(left).mean() < 0.5 * y.var()
+    assert monitor.findings
