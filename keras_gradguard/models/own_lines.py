@@ -80,7 +80,8 @@ def turned_loss(model):
         tree = ast.parse(textwrap.dedent("".join(lines)))
     except (OSError, SyntaxError, TypeError, ValueError):
         return None
-    found = [node.lineno for node in ast.walk(tree) if _turns(node)]
+    nodes: list[Any] = [node for node in ast.walk(tree) if _turns(node)]
+    found = [node.lineno for node in nodes]
     return _line(lines, first, min(found)) if found else None
 
 

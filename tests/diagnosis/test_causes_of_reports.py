@@ -257,3 +257,24 @@ def test_a_rare_class_that_is_weighed_already_is_shown_more_often():
     )
     assert before < 0.1
     assert after > 0.5
+
+
+# Outputs of one unit
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("output", [True, False])
+def test_a_recurrent_output_of_one_unit_is_no_hidden_layer(output):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(256, 6, 3)).astype("float32")
+    y = 0.3 * np.tanh(rng.normal(size=(256, 1)).astype("float32"))
+    inputs = keras.Input((6, 3))
+    first = layers.LSTM(1, name="first")(inputs)
+    ahead = inputs[:, 0, :1] if output else first
+    second = layers.Dense(1, name="second")(ahead)
+    ends = [first, second] if output else [second]
+    model = keras.Model(inputs, ends)
+    model.compile(keras.optimizers.Adam(1e-3), ["mse"] * len(ends))
+    report = fitted(model, x, [y] * len(ends), epochs=20)
+    kind = ("poor_initialization", "one_unit")
+    assert (kind in kinds(report)) is not output

@@ -240,11 +240,10 @@ def _for_nonfinite(run, layers, clue, top, facts):
     if clue == "weights":
         cure = training.adam(
             f"{run.optimizer.name or 'The optimizer'} made weights that are "
-            "not finite of a finite gradient. Adam adds an epsilon to what "
-            "it divides by."
+            "not finite of a finite gradient. Adam divides by no 0."
         )
-        own = run.optimizer.name == "Adam"
-        return [check_data, skip] if own else [cure, check_data, skip]
+        cures = [] if run.optimizer.name == "Adam" else [cure]
+        return [*cures, check_data, skip]
     if clue == "index":
         return _for_index(run, layers, top)
     if clue == "loss" or (clue == "batch" and run.own_loss):
