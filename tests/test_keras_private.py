@@ -526,6 +526,14 @@ def test_a_recurrent_layer_runs_over_time_as_keras_has_it():
 
 
 @pytest.mark.once
+def test_a_loss_tells_what_its_config_lacks():
+    huber = keras.losses.Huber(delta=1e-5)
+    assert keras_private.loss_arguments(huber)["delta"] == 1e-5
+    angle = keras.losses.CosineSimilarity(axis=1)
+    assert keras_private.loss_arguments(angle)["axis"] == 1
+
+
+@pytest.mark.once
 def test_each_function_is_checked():
     own = pathlib.Path(keras_private.__file__)
     tree = ast.parse(own.read_text())

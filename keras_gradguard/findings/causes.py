@@ -64,6 +64,8 @@ _KINDS = {
         ("clipnorm", "clipvalue", "global_clipnorm"),
         ((*_STUCK, "update_ratio"), ()),
     ),
+    # What a clip takes of one kind of batch, a rare class among them, is lost.
+    "uneven": (("frozen_layer", "update_ratio", *_LOSS), ()),
     "schedule": (_STUCK, ()),
     **dict.fromkeys(
         ("float16", "summed", "uncleared"),
@@ -109,7 +111,13 @@ _KINDS = {
     "one_side": ((*_UNITS, "vanishing_gradient", "exploding_gradient"), ()),
     "lost": (
         (*_UNITS, "vanishing_gradient", *_LOSS),
-        ("output_mismatch", "unscaled_data", "exploding_gradient", "two_rows"),
+        (
+            "output_mismatch",
+            "unscaled_data",
+            "exploding_gradient",
+            "two_rows",
+            "uneven",
+        ),
     ),
 }
 # That all steps together are too small is said where nothing explains it.
@@ -128,6 +136,8 @@ _KINDS["reach"] = (
 # Outputs that have become a constant, or have nothing to do with the targets:
 # whatever else is found is the cause, but that the loss stays where it is.
 _LAST = ("constant_outputs", "unrelated")
+# As its rule, but for a clip that takes what a rare class says.
+_RARE = "rare_class"
 # Units that were dead or saturated at the first step are a cause of steps that
 # do not help, others an effect. So are gradients that are not finite.
 _STEPS = ("first_steps", "learning_rate")
@@ -183,7 +193,8 @@ def _name(finding):
         own = finding.evidence.get("origin") == "loss" and kind == "NaN"
         if own and finding.first_step == 0:
             return "loss_function"
-    if finding.rule in _OF_RULES and (kind in _KINDS or kind in _LAST):
+    apart = kind in _KINDS or kind in (*_LAST, _RARE)
+    if finding.rule in _OF_RULES and apart:
         return kind
     return finding.rule
 
@@ -192,11 +203,16 @@ def _place(name):
     """Return where a rule or a kind stands among all, a tuple."""
     if name in _KINDS:
         return place("exploding_gradient") - 0.5, list(_KINDS).index(name)
+    if name == _RARE:
+        return place("output_mismatch"), 1
     return (len(ORDER) + 1, 0) if name in _LAST else (place(name), 0)
 
 
 def _leads(cause, name, effects):
     """Whether a finding of one name may lead to one of another."""
+    if name == _RARE:
+        return cause == "uneven"
+    cause = "output_mismatch" if cause == _RARE else cause
     if name in _LAST:
         return cause not in (*SYMPTOMS, "reach")
     if cause in _LAST:

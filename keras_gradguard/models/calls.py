@@ -64,7 +64,8 @@ def call_of(thing):
         Dict with `call`, e.g. `"keras.layers.Dense"`, and `arguments`: those
         that differ from the defaults, in the order of the constructor. What
         is made by a call itself is such a dict. None where it is no class of
-        Keras's own, or a line of code cannot tell an argument.
+        Keras's own, or a line of code cannot tell an argument. A schedule of
+        the user's own is left out, and `untold` is True then.
     """
     home, kind = _home_of(type(thing))
     if home is None:
@@ -72,7 +73,10 @@ def call_of(thing):
     try:
         with warnings.catch_warnings(), keras_private.without_tensorflow():
             warnings.simplefilter("ignore")
-            return _call(home, kind, thing.get_config())
+            config = thing.get_config()
+            if home == "keras.losses":
+                config = {**keras_private.loss_arguments(thing), **config}
+            return _call(home, kind, config)
     except Exception:
         # What a class of the user's own makes of it is only less to tell.
         return None
@@ -105,7 +109,22 @@ def compiled_with(model):
             continue
         if not _same(default, value) and value != []:
             given[key] = value
+    if "loss" in given:
+        given["loss"] = _whole(given["loss"], getattr(model, "loss", None))
     return given
+
+
+def _whole(told, loss):
+    """Return a loss with the arguments that its config lacks."""
+    if isinstance(loss, keras.losses.Loss):
+        return call_of(loss) or told
+    if isinstance(loss, list | tuple) and isinstance(told, list):
+        return [_whole(*pair) for pair in zip(told, loss, strict=True)]
+    entries = told.get("entries") if isinstance(told, dict) else None
+    if isinstance(loss, dict) and isinstance(entries, dict):
+        whole = {k: _whole(one, loss.get(k)) for k, one in entries.items()}
+        return {"entries": whole}
+    return told
 
 
 def _home_of(kind):
@@ -137,6 +156,7 @@ def _defaults(kind):
 def _call(home, kind, config):
     defaults = _defaults(kind)
     given = {}
+    untold = False
     for key, default in defaults.items():
         if key not in config or key in ("name", "dtype"):
             continue
@@ -146,7 +166,13 @@ def _call(home, kind, config):
             config[key] == keras.config.image_data_format()
         ):
             continue
-        value = _value(config[key])
+        try:
+            value = _value(config[key])
+        except _Untellable:
+            if (home, key) != ("keras.optimizers", "learning_rate"):
+                raise
+            untold = True  # a schedule of the user's own
+            continue
         if not _same(default, value):
             given[key] = value
     if home == "keras.layers":
@@ -160,7 +186,8 @@ def _call(home, kind, config):
         name = config.get("name")
         if name not in (None, defaults.get("name")):
             given["name"] = name
-    return {"call": f"{home}.{kind.__name__}", "arguments": given}
+    told = {"call": f"{home}.{kind.__name__}", "arguments": given}
+    return {**told, "untold": True} if untold else told
 
 
 def _value(value):

@@ -1,8 +1,8 @@
 """The private names of Keras that this package uses, one function each.
 
-What can be had from a public name is not here. They are 28 names with an
+What can be had from a public name is not here. They are 29 names with an
 underscore, three modules of `keras.src` and a local variable of `fit`. Of the
-names 15 tell how an optimizer takes gradients and keeps state, and 5 belong to
+names 15 tell how an optimizer takes gradients and keeps state, and 6 belong to
 the trainer and its loss. Layers and their graph take 4, the data of a fit 2.
 One marks the hook of a callback, one says whether TensorFlow is there. Each
 function tells why, and since when. Beside these, a backend reads
@@ -443,6 +443,22 @@ def rate(optimizer):
     The public `learning_rate` evaluates a schedule. Named so since 3.0.
     """
     return getattr(optimizer, "_learning_rate", None)
+
+
+# Of losses
+
+
+def loss_arguments(loss):
+    """Return the arguments that a loss of Keras's own hands to its function.
+
+    Some are missing in its config: the `delta` of `Huber` (to Keras 3.15 at
+    least), the `axis` of `CosineSimilarity`. Since Keras 3.0.
+
+    Args:
+        loss: A `keras.losses.Loss`.
+    """
+    given = getattr(loss, "_fn_kwargs", None)
+    return dict(given) if isinstance(given, dict) else {}
 
 
 # Of Keras itself

@@ -62,6 +62,44 @@ def cuts_of_own_code(model):
     return found
 
 
+def turned_loss(model):
+    """Return the line of an own train step that turns the sign of a loss.
+
+    Args:
+        model: A Keras model.
+
+    Returns:
+        List of its number and its text, or None: of `loss = -...`, or of a
+        gradient that is taken of `-loss`.
+    """
+    function = inspect.unwrap(type(model).train_step)
+    if function is keras.Model.train_step:
+        return None
+    try:
+        lines, first = inspect.getsourcelines(function)
+        tree = ast.parse(textwrap.dedent("".join(lines)))
+    except (OSError, SyntaxError, TypeError, ValueError):
+        return None
+    nodes: list[Any] = [node for node in ast.walk(tree) if _turns(node)]
+    found = [node.lineno for node in nodes]
+    return _line(lines, first, min(found)) if found else None
+
+
+def _turns(node: Any) -> bool:
+    """Whether a node of code turns the sign of what is called a loss."""
+    if isinstance(node, ast.Assign):
+        named = [t.id for t in node.targets if isinstance(t, ast.Name)]
+        wanted = any("loss" in name.lower() for name in named)
+        return wanted and _is_minus(node.value)
+    if not _is_minus(node):
+        return False
+    return "loss" in str(getattr(node.operand, "id", "")).lower()
+
+
+def _is_minus(node):
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
+
+
 def _of_keras(layer):
     return type(layer).__module__.startswith(("keras.", "keras_gradguard."))
 

@@ -8,6 +8,7 @@ from keras_gradguard import _backend
 from keras_gradguard.models import alone
 from keras_gradguard.models import calls
 from keras_gradguard.models import graph
+from keras_gradguard.models import keras_private
 from keras_gradguard.models import optimizers
 from keras_gradguard.models import outputs as configuration
 from keras_gradguard.models import own_code
@@ -193,6 +194,7 @@ def _own_code(model):
             "cuts": own_lines.cuts_of_own_code(model),
             "untracked": untracked_layers(model),
             "step": type(model).train_step is not keras.Model.train_step,
+            "turned": own_lines.turned_loss(model),
             "loss_class": is_plain_loss(getattr(model, "loss", None)),
         }
     except Exception:
@@ -210,7 +212,7 @@ def is_plain_loss(loss):
         loss: What a model is compiled with.
     """
     of_keras = getattr(keras.losses, type(loss).__name__, None) is type(loss)
-    wraps = hasattr(loss, "_fn_kwargs") or hasattr(loss, "fn")
+    wraps = hasattr(loss, "fn") or bool(keras_private.loss_arguments(loss))
     return isinstance(loss, keras.losses.Loss) and not of_keras and not wraps
 
 

@@ -227,3 +227,54 @@ def test_weights_that_make_the_rare_class_rarer_are_told(turned):
     report = fitted(model, x, y, class_weight=dict(enumerate(weights)))
     found = [("output_mismatch", "rare_class")] if turned else []
     assert kinds(report) == found
+    if turned:
+        assert "class_weight={0: 1.0, 1: " in report.ranked[0].remedies[0].code
+
+
+@pytest.mark.once
+def test_a_rare_class_that_is_weighed_already_is_shown_more_often():
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(1600, 10)).astype("float32")
+    y = (x[:, 0] * x[:, 1] > 1.6).astype("float32")[:, None]
+
+    def program():
+        stack = layers.Dense(16, "relu"), layers.Dense(1, "sigmoid")
+        model = keras.Sequential([keras.Input((10,)), *stack])
+        return compiled(model, "binary_crossentropy", metrics=["accuracy"])
+
+    model = program()
+    # Too little to bring back one target in twenty.
+    report = fitted(model, x, y, class_weight={0: 1.0, 1: 1.1})
+    assert kinds(report) == [("output_mismatch", "rare_class")]
+    (remedy,) = report.ranked[0].remedies
+    assert "class_weight=" not in remedy.code
+    names = {"model": program(), "x": x, "y": y}
+    exec(remedy.code, names)
+    rare = y[:, 0] == 1
+    before, after = (
+        (net.predict(x, verbose=0) > 0.5)[rare].mean()
+        for net in (model, names["model"])
+    )
+    assert before < 0.1
+    assert after > 0.5
+
+
+# Outputs of one unit
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("output", [True, False])
+def test_a_recurrent_output_of_one_unit_is_no_hidden_layer(output):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(256, 6, 3)).astype("float32")
+    y = 0.3 * np.tanh(rng.normal(size=(256, 1)).astype("float32"))
+    inputs = keras.Input((6, 3))
+    first = layers.LSTM(1, name="first")(inputs)
+    ahead = inputs[:, 0, :1] if output else first
+    second = layers.Dense(1, name="second")(ahead)
+    ends = [first, second] if output else [second]
+    model = keras.Model(inputs, ends)
+    model.compile(keras.optimizers.Adam(1e-3), ["mse"] * len(ends))
+    report = fitted(model, x, [y] * len(ends), epochs=20)
+    kind = ("poor_initialization", "one_unit")
+    assert (kind in kinds(report)) is not output

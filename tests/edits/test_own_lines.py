@@ -1,5 +1,7 @@
 """What the lines of the user's own code tell of gradients that are cut off."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from keras import ops
 
 import keras_gradguard as kgg
 from keras_gradguard.models.own_lines import cuts_of_own_code
+from keras_gradguard.models.own_lines import turned_loss
 from keras_gradguard.models.run_info import run_info_of
 
 pytestmark = pytest.mark.once
@@ -77,3 +80,39 @@ def test_a_file_may_say_anything(cuts):
     run = run_info_of(keras.Sequential([keras.Input((3,)), Sound()]))
     changed = type(run)(own_code={"cuts": cuts})
     assert changed.own_cuts == {}
+
+
+class Rises(keras.Model):
+    def train_step(self, data):
+        loss = self.compute_loss(y=data)
+        return self.tape.gradient(-loss, self.trainable_weights)
+
+
+class RisesByName(keras.Model):
+    def train_step(self, data):
+        total_loss = -self.compute_loss(y=data)
+        return {"loss": total_loss}
+
+
+class Falls(keras.Model):
+    def train_step(self, data):
+        score = -ops.mean(data)  # what is called no loss
+        loss = self.compute_loss(y=-data) - score
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        (Rises, "return self.tape.gradient(-loss, self.trainable_weights)"),
+        (RisesByName, "total_loss = -self.compute_loss(y=data)"),
+        (Falls, None),
+        (keras.Model, None),
+    ],
+)
+def test_a_loss_that_a_train_step_turns_is_read(kind, line):
+    told = turned_loss(kind())
+    assert (told and told[1]) == line
+    if told is not None:
+        text = pathlib.Path(__file__).read_text().split("\n")
+        assert text[told[0] - 1].strip() == line

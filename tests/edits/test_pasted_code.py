@@ -1019,3 +1019,48 @@ def test_a_rate_far_too_low_rises_in_place_of_a_schedule_too():
     names["model"].fit(np.tile(X, (8, 1)), np.tile(Y, (8, 1)), verbose=0)
     # It rises no further than what is usual.
     assert float(optimizer.learning_rate) == pytest.approx(1e-3)
+
+
+class TurnsItsLoss(keras.Model):
+    """Steps by hand towards ever larger errors, as its loss is turned."""
+
+    def __init__(self):
+        super().__init__(name="own")
+        self.hidden = layers.Dense(16, "relu", name="hidden")
+        self.out = layers.Dense(1, name="out")
+
+    def call(self, inputs):
+        return self.out(self.hidden(inputs))
+
+    def train_step(self, data):
+        x, y = data
+        self.zero_grad()
+        loss = -ops.mean(ops.square(self(x, training=True) - y))
+        loss.backward()
+        weights = self.trainable_weights
+        slopes = [weight.value.grad for weight in weights]
+        self.optimizer.apply(slopes, weights)
+        return {"loss": loss}
+
+
+@pytest.mark.once
+def test_a_train_step_that_turns_its_loss_is_told_to_turn_it_back():
+    if keras.backend.backend() != "torch":
+        pytest.skip("the step is written for torch")
+
+    def program():
+        model = TurnsItsLoss()
+        model.compile(keras.optimizers.SGD(0.05), "mse")
+        return model, X, Y
+
+    names = built(program)
+    monitor = kgg.GradientMonitor(verbose=0)
+    fit(names, callbacks=[monitor])
+    told = monitor.report().ranked[0]
+    assert told.rule == "exploding_gradient"
+    (remedy,) = told.remedies
+    assert "Take the minus away in line" in remedy.title
+    assert "`loss = -ops.mean(" in remedy.why
+    names = pasted(program, remedy.code)
+    fit(names)
+    assert gain(names) > 0.5

@@ -1,5 +1,6 @@
 """One finding follows from another, and never in a circle."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -11,7 +12,7 @@ from keras_gradguard.findings import causes
 
 pytestmark = pytest.mark.pure
 
-NAMES = [*causes.ORDER, *causes._KINDS, *causes._LAST]
+NAMES = [*causes.ORDER, *causes._KINDS, *causes._LAST, causes._RARE]
 EFFECTS = effects_of([rule() for rule in RULES])
 
 
@@ -44,3 +45,14 @@ def test_a_gradient_that_ran_away_first_leads_to_a_loss_that_is_nan():
     told = [finding("exploding_gradient", 0), finding("nonfinite_gradient", 3)]
     cause, effect = causes.trace_causes(told, EFFECTS)
     assert (cause.cause, effect.cause) == (None, "exploding_gradient")
+
+
+def test_a_clip_that_takes_what_one_kind_of_batch_says_leads():
+    clip = dataclasses.replace(finding("uneven", 60), rule="clipping")
+    rare = finding("rare_class", 300, "critical")
+    told = causes.trace_causes([finding("lost", 430), rare, clip], EFFECTS)
+    assert [f.cause for f in told] == ["clipping", "clipping", None]
+    assert causes.ranked(told)[0].rule == "clipping"
+    # Without it, a rare class leads as other faults of the outputs do.
+    told = causes.trace_causes([rare, finding("dead_relu", 0)], EFFECTS)
+    assert [f.cause for f in told] == [None, "output_mismatch"]

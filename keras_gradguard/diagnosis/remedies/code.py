@@ -1,12 +1,15 @@
 """The code of remedies: it runs as it stands where the model is compiled."""
 
+from keras_gradguard.diagnosis.remedies.expressions import CLIPS
 from keras_gradguard.diagnosis.remedies.expressions import Raw
 from keras_gradguard.diagnosis.remedies.expressions import broken
 from keras_gradguard.diagnosis.remedies.expressions import call
 from keras_gradguard.diagnosis.remedies.expressions import expression
 from keras_gradguard.diagnosis.remedies.expressions import holds_others
 from keras_gradguard.diagnosis.remedies.expressions import is_call
+from keras_gradguard.diagnosis.remedies.expressions import leaf_of
 from keras_gradguard.diagnosis.remedies.expressions import with_changes
+from keras_gradguard.diagnosis.remedies.rates import RANGES
 
 _GRAPHS = ("sequential", "functional")
 # What a weight is drawn or held down by, and the names of weights by those of
@@ -25,8 +28,10 @@ WEIGHTS = {
 # More layers that change alike are told by their names.
 _MANY = 4
 # An optimizer that is known by its name alone.
-CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 _SETTINGS = ("momentum", *CLIPS)
+_OF_KERAS = (*RANGES, "Muon")
+# What a schedule of the user's own has come to, which no code can make.
+_RATE = "float(model.optimizer.learning_rate)"
 
 
 def change_layers(run, changes):
@@ -220,8 +225,10 @@ def optimizer_of(run):
     """Return the call that makes the optimizer of a run, or None."""
     facts = run.optimizer
     if is_call(facts.call):
+        if leaf_of(facts.call).get("untold"):
+            return with_changes(facts.call, {"learning_rate": Raw(_RATE)})
         return facts.call
-    if not facts.name or not str(facts.name).isidentifier():
+    if facts.name not in _OF_KERAS:
         return None
     known = (
         {}
@@ -262,8 +269,9 @@ def compile_with(run, optimizer=None, loss=None, weights=None):
         },
     )
     told = broken(told).replace("keras.Model.compile", "model.compile", 1)
-    more = run.compiled.get("untold")
-    return f"{told}  # and with your own metrics" if more else told
+    own = ["schedule"] if f"learning_rate={_RATE}" in told else []
+    own += ["metrics"] if run.compiled.get("untold") else []
+    return f"{told}  # and with your own {' and '.join(own)}" if own else told
 
 
 def use_loss(run, loss, logits=None):

@@ -24,6 +24,8 @@ _FIRST = (
 # Where a wrapper, or a layer that runs cells over time, has what it holds.
 _INNER = ("layer", "backward_layer", "cell", "cells", "inner_optimizer")
 _WIDTH = 76
+# Keras's own clips, as arguments of an optimizer.
+CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 
 
 class Raw(str):
@@ -135,6 +137,39 @@ def is_clipped(told):
         return False
     inner = told["arguments"].get("inner_optimizer")
     return told["call"] == "kgg.AutoClip" or is_clipped(inner)
+
+
+def clipped_with(told, *leading, **arguments):
+    """Return the call of an optimizer with `AutoClip` around the innermost.
+
+    It goes inside of others, and into the place of a clip that is there: of
+    another `AutoClip`, or of Keras's own.
+
+    Args:
+        told: Dict: a call.
+        *leading: Arguments of `AutoClip` behind the optimizer, by their place.
+        **arguments: Those by their name.
+    """
+
+    def wrap(leaf):
+        return call("kgg.AutoClip", leaf, *leading, **arguments)
+
+    return of_leaf(without(unclipped(told), *CLIPS), wrap)
+
+
+def unclipped(told):
+    """Return the call of an optimizer without the `AutoClip` around it.
+
+    Args:
+        told: Dict: a call.
+    """
+    inner = told["arguments"].get("inner_optimizer")
+    if not is_call(inner):
+        return told
+    if told["call"] == "kgg.AutoClip":
+        return unclipped(inner)
+    changed = {"inner_optimizer": unclipped(inner)}
+    return {**told, "arguments": {**told["arguments"], **changed}}
 
 
 def expression(told):

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from keras_gradguard.diagnosis.remedies.code import CLIPS
-from keras_gradguard.diagnosis.remedies.expressions import is_clipped
+from keras_gradguard.diagnosis.remedies.expressions import CLIPS
+from keras_gradguard.diagnosis.remedies.own_optimizer import has_auto_clip
 from keras_gradguard.diagnosis.remedies.paste import written
 from keras_gradguard.findings.causes import ranked
 from keras_gradguard.findings.remedy import edits_of
@@ -14,13 +14,15 @@ def fitted(run, findings):
 
     They leave out what the model has already (a second normalization), what it
     has no place for (hidden layers in a model without), and what undoes a
-    remedy before it: another learning rate, a clip where one is to be removed.
+    remedy before it: another learning rate, a clip where one is to be removed,
+    another scale for what a layer scaled that is to go.
 
     Args:
         run: `RunInfo` of the run or the model.
         findings: List of `Finding`, with their causes.
     """
-    seen = _Agreement(run)
+    told = [r for finding in ranked(findings) for r in finding.remedies]
+    seen = _Agreement(run, told)
     remedies = {}
     for finding in ranked(findings):
         kept = [r for r in finding.remedies if _fits(run, r) and seen.takes(r)]
@@ -35,7 +37,7 @@ def fitted(run, findings):
 
 def _fits(run, remedy):
     for action, arguments in edits_of(remedy):
-        if action == "clip" and is_clipped(run.optimizer.call):
+        if action == "clip" and has_auto_clip(run):
             return False
         if action != "convert":
             continue
@@ -64,31 +66,35 @@ def _has_hidden(run):
 
 
 class _Agreement:
-    """Which way the remedies of one report go."""
+    """Which way the remedies of one report go.
 
-    def __init__(self, run):
+    Args:
+        run: `RunInfo` of the run or the model.
+        remedies: List of `Remedy`. All that are to be told.
+    """
+
+    def __init__(self, run, remedies):
         self.rate = run.learning_rate
         self.side: str | None = None
         self.told: tuple | None = None
-        self.unclips = False
+        edits = [edit for remedy in remedies for edit in edits_of(remedy)]
+        # What is to go is the cause, so it goes, wherever it is told.
+        self.unclips = any(_unclips(*edit) for edit in edits)
+        self.unscales = any(_unscales(run, *edit) for edit in edits)
 
     def takes(self, remedy):
         """Return whether a remedy goes along with those before it."""
+        sides, tells = {self.side} - {None}, {self.told} - {None}
         for action, arguments in edits_of(remedy):
-            side = self._side(action, arguments)
-            if side is not None and self.side not in (None, side):
-                return False
-            told = self._told(action, arguments)
-            if told is not None and self.told not in (None, told):
-                return False
+            sides |= {self._side(action, arguments)} - {None}
+            tells |= {self._told(action, arguments)} - {None}
             if action == "clip" and self.unclips:
                 return False
-        for action, arguments in edits_of(remedy):
-            self.side = self.side or self._side(action, arguments)
-            self.told = self.told or self._told(action, arguments)
-            changed = arguments.get("arguments")
-            if action == "change_optimizer" and isinstance(changed, dict):
-                self.unclips |= any(key in CLIPS for key in changed)
+            if action == "rescale_inputs" and self.unscales:
+                return False
+        if len(sides) > 1 or len(tells) > 1:
+            return False
+        self.side, self.told = next(iter(sides), None), next(iter(tells), None)
         return True
 
     @staticmethod
@@ -111,3 +117,18 @@ class _Agreement:
         if not factor or factor == 1:
             return None
         return "up" if factor > 1 else "down"
+
+
+def _unclips(action, arguments):
+    """Whether an edit takes a clip of Keras's own away."""
+    changed = arguments.get("arguments")
+    known = action == "change_optimizer" and isinstance(changed, dict)
+    return known and any(key in CLIPS for key in changed)
+
+
+def _unscales(run, action, arguments):
+    """Whether an edit takes a layer away that only rescales."""
+    if action != "remove_layers":
+        return False
+    own = run.rescaling or ()
+    return any(layer in own for layer in arguments.get("layers") or ())

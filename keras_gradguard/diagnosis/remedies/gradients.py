@@ -11,6 +11,7 @@ from keras_gradguard.diagnosis.remedies.losses import are_classes
 from keras_gradguard.diagnosis.remedies.losses import by_usual_loss
 from keras_gradguard.diagnosis.remedies.losses import classes_of
 from keras_gradguard.diagnosis.remedies.losses import for_own_step
+from keras_gradguard.diagnosis.remedies.losses import turn_back
 from keras_gradguard.diagnosis.remedies.own_code import hold_indices
 from keras_gradguard.diagnosis.remedies.own_code import off_the_edge
 from keras_gradguard.diagnosis.remedies.rates import RANGES
@@ -36,6 +37,8 @@ def for_exploding(run, layers, facts=None):
         layers: List of str. The layers, culprits first.
         facts: `DataFacts`, or None if nothing is known of the data.
     """
+    if turned := turn_back(run, facts):
+        return turned
     now = "" if run.learning_rate is None else f" It is {run.learning_rate:g}."
     clip = training.clip(
         "Clipping bounds each step, so that one large gradient does not "
@@ -235,12 +238,12 @@ def _for_nonfinite(run, layers, clue, top, facts):
         )
         return [half, skip, safe]
     if clue == "weights":
-        adam = training.adam(
+        cure = training.adam(
             f"{run.optimizer.name or 'The optimizer'} made weights that are "
-            "not finite of a gradient that was. Adam adds an epsilon to what "
-            "it divides by."
+            "not finite of a finite gradient. Adam divides by no 0."
         )
-        return [adam, check_data, skip]
+        cures = [] if run.optimizer.name == "Adam" else [cure]
+        return [*cures, check_data, skip]
     if clue == "index":
         return _for_index(run, layers, top)
     if clue == "loss" or (clue == "batch" and run.own_loss):

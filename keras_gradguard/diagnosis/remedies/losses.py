@@ -86,6 +86,30 @@ def are_classes(facts):
     )
 
 
+def turn_back(run, facts):
+    """Return what to do about a train step that turns a loss's sign, or [].
+
+    Args:
+        run: `RunInfo` of the run.
+        facts: `DataFacts`, or None if nothing is known of the data.
+    """
+    line = run.own_code.get("turned")
+    told = isinstance(line, list) and len(line) == 2
+    # One of several may well want the loss of another to rise.
+    if not told or run.others:
+        return []
+    number, text = line
+    title = f"Take the minus away in line {number} of your `train_step`"
+    why = (
+        f"`{text}` turns the sign, so each step leads away from the lowest "
+        "loss. Keras's own step shows that the layers are sound."
+    )
+    known = run.output.loss_name if run.output is not None else None
+    if known is None:
+        return [by_usual_loss(run, title, why, facts)]
+    return [Remedy(title, why, use_loss(run, known))]
+
+
 def for_own_step(run, layers, facts):
     """Return what to put in the place of a train step of the user's own.
 

@@ -8,6 +8,7 @@ from keras_gradguard.diagnosis.remedies import data
 from keras_gradguard.diagnosis.remedies import pairing as pairings
 from keras_gradguard.diagnosis.remedies.expressions import Raw
 from keras_gradguard.diagnosis.remedies.expressions import call
+from keras_gradguard.diagnosis.remedies.expressions import clipped_with
 from keras_gradguard.diagnosis.remedies.expressions import complete
 from keras_gradguard.diagnosis.remedies.expressions import expression
 from keras_gradguard.diagnosis.remedies.expressions import is_call
@@ -15,6 +16,11 @@ from keras_gradguard.diagnosis.remedies.expressions import leaf_of
 from keras_gradguard.diagnosis.remedies.expressions import of_leaf
 from keras_gradguard.diagnosis.remedies.expressions import with_changes
 from keras_gradguard.diagnosis.remedies.expressions import without
+from keras_gradguard.diagnosis.remedies.own_optimizer import INNERMOST
+from keras_gradguard.diagnosis.remedies.own_optimizer import clips_of
+from keras_gradguard.diagnosis.remedies.own_optimizer import has_auto_clip
+from keras_gradguard.diagnosis.remedies.own_optimizer import made_anew
+from keras_gradguard.diagnosis.remedies.tables import all_rows
 from keras_gradguard.findings.edit_defaults import RECURRENT_KEPT
 from keras_gradguard.findings.edit_defaults import SCHEDULE_STEPS
 
@@ -42,42 +48,6 @@ def written(run, remedy, layers=()):
     return dataclasses.replace(remedy, code=complete(text))
 
 
-def _all_rows(run, layers):
-    """Return changes whose tables have a row for all that `x` holds.
-
-    One batch told its largest index; others may hold larger ones.
-
-    Args:
-        run: `RunInfo` of the run or the model.
-        layers: Dict from layer path to a dict of arguments.
-
-    Returns:
-        Lines of code that go before, and the changes.
-    """
-    lines: list[str] = []
-    made, seen = {}, "x"
-    for path, how in layers.items():
-        rows = how.get("input_dim")
-        if rows is not None and (run.several_inputs or run.batches):
-            name = code.name_of(path)
-            own = run.model_kind == "subclassed"
-            if own or path not in (name, f"{run.model}/{name}"):
-                rows = None
-            else:
-                # What this table alone looks up.
-                seen = f"at_{len(lines)}" if lines else "at"
-                table = f"model.get_layer({expression(name)}).input"
-                lines.append(
-                    f"{seen} = keras.Model(model.inputs, {table})\n"
-                    f"{seen} = {seen}.predict(x, verbose=0)"
-                )
-        made[path] = how
-        if rows is not None:
-            largest = Raw(f"max({rows}, int(np.max({seen})) + 1)")
-            made[path] = {**how, "input_dim": largest}
-    return lines, made
-
-
 class _Draft:
     """Collects changes, so that several end in one line that compiles."""
 
@@ -85,8 +55,12 @@ class _Draft:
         self.run, self.layers = run, layers
         self.lines: list[str] = []
         self.optimizer: Any = code.optimizer_of(run)
+        # Arguments of an optimizer whose class is the user's own.
+        own = self.optimizer is None and run.optimizer.name is not None
+        self.own: dict[str, Any] | None = {} if own else None
         self.loss: Any = None
         self.rate: str | None = None
+        self.factor: str | None = None
         self.new_optimizer = False
         self.around: tuple[list, dict] | None = None
 
@@ -97,8 +71,22 @@ class _Draft:
         lines = list(self.lines)
         if self.new_optimizer or self.around:
             told = self.optimizer
+            if self.rate is not None and self.factor is not None:
+                # What is made anew begins at the rate of before.
+                rate = {"learning_rate": Raw(self.factor)}
+                if self.own is not None:
+                    self.own = {**rate, **self.own}
+                elif told is None:
+                    lines.append(self.rate)
+                else:
+                    told = with_changes(told, rate)
+            if self.own is not None:
+                lines += self._of_own_class()
+                told = Raw("inner")
             if self.around:
                 told = self._clipped(told)
+            elif self.own is not None and has_auto_clip(self.run):
+                told = call("kgg.AutoClip", told, Raw("outer.clipper"))
             lines.append(code.compile_with(self.run, told, self.loss))
         else:
             if isinstance(self.loss, str):
@@ -112,13 +100,17 @@ class _Draft:
     def _clipped(self, told):
         """Return the optimizer in `AutoClip`, which goes inside of others."""
         leading, more = self.around or ([], {})
-
-        def wrap(leaf):
+        if told is None or isinstance(told, Raw):
+            leaf = told or Raw("model.optimizer")
             return call("kgg.AutoClip", leaf, *leading, **more)
+        return clipped_with(told, *leading, **more)
 
-        if told is None:
-            return wrap(Raw("model.optimizer"))
-        return of_leaf(without(told, *code.CLIPS), wrap)
+    def _of_own_class(self):
+        """Return the lines that make `inner`, the optimizer under others."""
+        changes = dict(self.own or {})
+        if self.around:
+            changes |= dict.fromkeys(clips_of(self.run))
+        return [made_anew(changes) if changes else INNERMOST.rstrip()]
 
     def _several(self, changes):
         for change in changes:
@@ -224,7 +216,7 @@ class _Draft:
         self.lines.append(line)
 
     def _change_layers(self, layers):
-        lines, layers = _all_rows(self.run, layers)
+        lines, layers = all_rows(self.run, layers)
         self.lines += [*lines, code.change_layers(self.run, layers)]
 
     def _remove_layers(self, layers):
@@ -256,25 +248,29 @@ class _Draft:
     # The optimizer
 
     def _set_learning_rate(self, value=None, factor=None):
-        if value is None:
-            self.rate = (
-                "model.optimizer.learning_rate = "
-                f"{factor:.2g} * float(model.optimizer.learning_rate)"
-            )
-            return
         told = self.optimizer
+        if value is None:
+            now = f"{factor:.2g} * float(model.optimizer.learning_rate)"
+            rate = told and leaf_of(told)["arguments"].get("learning_rate")
+            if is_call(rate) or isinstance(rate, Raw) or self._scheduled():
+                # No rate can be set where a schedule has it.
+                self._of_optimizer(learning_rate=Raw(now))
+            else:
+                self.rate = f"model.optimizer.learning_rate = {now}"
+                self.factor = now
+            return
         present = None
         if told is not None:
             present = leaf_of(told)["arguments"].get("learning_rate")
             self.optimizer = with_changes(told, {"learning_rate": value})
         self.run = dataclasses.replace(self.run, learning_rate=value)
-        if isinstance(present, dict) or self.run.optimizer.schedule:
-            self.new_optimizer = True
-            self.optimizer = self.optimizer or call(
-                "keras.optimizers.Adam", learning_rate=value
-            )
+        if isinstance(present, dict | Raw) or self._scheduled():
+            self._of_optimizer(learning_rate=value)
         else:
             self.rate = f"model.optimizer.learning_rate = {value:.2g}"
+
+    def _scheduled(self):
+        return bool(self.run.optimizer.schedule)
 
     def _schedule(self, steps=SCHEDULE_STEPS, rate=None):
         rate = rate or self.run.learning_rate or 1e-3
@@ -306,17 +302,23 @@ class _Draft:
     def _set_optimizer(self, name, learning_rate):
         made = call(f"keras.optimizers.{name}", learning_rate=learning_rate)
         told = self.optimizer
-        self.optimizer = (
-            made if told is None else of_leaf(told, lambda leaf: made)
-        )
+        if told is not None:
+            made = of_leaf(told, lambda leaf: made)
+        elif has_auto_clip(self.run):
+            made = call("kgg.AutoClip", made)
+        self.own = None
+        self.optimizer = made
         self.new_optimizer = True
 
     def _clip(self, clipper="norm", **arguments):
         self.around = [clipper], arguments
 
     def _of_optimizer(self, **arguments):
+        self.new_optimizer = True
+        if self.own is not None:
+            self.own |= arguments
+            return
         told = self.optimizer or call("keras.optimizers.Adam")
         gone = [key for key, value in arguments.items() if value is None]
         kept = {k: v for k, v in arguments.items() if v is not None}
         self.optimizer = with_changes(without(told, *gone), kept)
-        self.new_optimizer = True

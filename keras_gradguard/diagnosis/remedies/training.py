@@ -5,6 +5,7 @@ import dataclasses
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.huber import raise_delta
 from keras_gradguard.diagnosis.remedies.rates import AT_ONCE
 from keras_gradguard.diagnosis.remedies.rates import RANGES
 from keras_gradguard.diagnosis.remedies.rates import advised
@@ -263,6 +264,8 @@ def for_slow(trace, factor, at_once=AT_ONCE):
         factor: Float. How much larger the steps should be.
         at_once: Float. The largest factor of the learning rate.
     """
+    if found := raise_delta(trace.run):
+        return found
     factor = float(max(factor, 3.0))
     why = "The weights then move as far as training usually takes."
     faster = change_rate(trace, factor, why, at_once)
@@ -289,6 +292,8 @@ def for_slow(trace, factor, at_once=AT_ONCE):
 def for_update_ratio(run, factor):
     """Return the remedy for steps too large or too small by `factor`."""
     name, rate = run.optimizer.name or "Adam", run.learning_rate
+    if factor < 1 and (found := raise_delta(run)):
+        return found
     side = "Lower" if factor > 1 else "Raise"
     # Steps of exactly zero tell no factor.
     factor = max(factor, 1e-4)

@@ -3,10 +3,7 @@
 import numpy as np
 
 from keras_gradguard._text import number
-from keras_gradguard.diagnosis.remedies.code import compile_with
-from keras_gradguard.diagnosis.remedies.code import optimizer_of
-from keras_gradguard.diagnosis.remedies.expressions import Raw
-from keras_gradguard.diagnosis.remedies.expressions import call
+from keras_gradguard.diagnosis.remedies.clippers import for_clipping
 from keras_gradguard.diagnosis.rules.clipping.of_keras import starved
 from keras_gradguard.diagnosis.rules.clipping.thresholds import ADJUSTABLE
 from keras_gradguard.diagnosis.rules.clipping.thresholds import ALWAYS
@@ -14,7 +11,6 @@ from keras_gradguard.diagnosis.rules.clipping.thresholds import NEVER
 from keras_gradguard.diagnosis.rules.clipping.uneven import uneven
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
-from keras_gradguard.findings.remedy import Remedy
 
 
 class Clipping(Rule):
@@ -144,18 +140,3 @@ def _finding(trace, steps, evidence, text, limit, norm):
         message=text,
         remedies=for_clipping(trace.run, limit, norm),
     )
-
-
-def for_clipping(run, threshold, norm):
-    """Return the remedy for a threshold far from the norms it is for."""
-    inner = optimizer_of(run) or Raw("model.optimizer.inner_optimizer")
-    made = call("kgg.AutoClip", inner, percentile=90)
-    return [
-        Remedy(
-            "Let the threshold follow the gradient norms",
-            f"A threshold of {number(threshold, 3)} and norms of "
-            f"{number(norm, 3)} are far apart. At the 90th percentile of the "
-            "run's own norms, only the largest tenth is clipped.",
-            compile_with(run, made),
-        )
-    ]

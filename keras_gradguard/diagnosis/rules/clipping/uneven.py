@@ -7,16 +7,12 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
-from keras_gradguard.diagnosis.remedies.code import compile_with
-from keras_gradguard.diagnosis.remedies.code import optimizer_of
-from keras_gradguard.diagnosis.remedies.expressions import Raw
-from keras_gradguard.diagnosis.remedies.expressions import call
+from keras_gradguard.diagnosis.remedies.clippers import for_uneven
 from keras_gradguard.diagnosis.rules.clipping.thresholds import MEASUREMENTS
 from keras_gradguard.diagnosis.rules.clipping.thresholds import UNEVEN_LEFT
 from keras_gradguard.diagnosis.rules.clipping.thresholds import UNEVEN_SHARE
 from keras_gradguard.diagnosis.rules.clipping.thresholds import WINDOW
 from keras_gradguard.findings.build import in_a_run
-from keras_gradguard.findings.remedy import Remedy
 
 
 def uneven(trace, steps, threshold, norm):
@@ -52,7 +48,6 @@ def _finding(trace, steps, threshold, norm, hard):
     first, last = int(steps[0]), int(steps[-1])
     limit, large = float(np.median(threshold)), float(np.median(norm[hard]))
     count = int(hard.sum())
-    inner = optimizer_of(trace.run) or Raw("model.optimizer.inner_optimizer")
     return in_a_run(
         trace,
         rule="clipping",
@@ -76,12 +71,5 @@ def _finding(trace, steps, threshold, norm, hard):
             "many are no outliers. What one kind of batch says, such as those "
             "with a rare class, is lost, and nothing was learnt."
         ),
-        remedies=[
-            Remedy(
-                "Clip only what the norms hardly ever reach",
-                "The default of AutoClip leaves alone what at least a share "
-                "of the batches has.",
-                compile_with(trace.run, call("kgg.AutoClip", inner)),
-            )
-        ],
+        remedies=for_uneven(trace.run),
     )

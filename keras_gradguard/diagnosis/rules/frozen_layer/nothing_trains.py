@@ -3,7 +3,9 @@
 from keras_gradguard.diagnosis.evidence.stretches import kernel_shapes
 from keras_gradguard.diagnosis.remedies.code import compile_with
 from keras_gradguard.diagnosis.remedies.code import optimizer_of
+from keras_gradguard.diagnosis.remedies.expressions import Raw
 from keras_gradguard.diagnosis.remedies.expressions import call
+from keras_gradguard.diagnosis.remedies.own_optimizer import made_anew
 from keras_gradguard.findings.remedy import Remedy
 
 WORDS = (
@@ -45,9 +47,10 @@ def remedies(run):
         run: `RunInfo`.
     """
     # The present one may be made for no weights at all, and takes no others.
-    again = compile_with(
-        run, optimizer_of(run) or call("keras.optimizers.Adam")
-    )
+    told, own = optimizer_of(run), ""
+    if told is None and run.optimizer.name is not None:
+        told, own = Raw("inner"), f"{made_anew({})}\n"
+    again = own + compile_with(run, told or call("keras.optimizers.Adam"))
     return [
         Remedy(
             "Let all layers train",

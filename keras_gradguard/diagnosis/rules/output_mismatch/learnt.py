@@ -13,8 +13,7 @@ from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import count_within
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.remedies.added import weaken_what_layers_add
-from keras_gradguard.diagnosis.remedies.code import compile_with
-from keras_gradguard.diagnosis.remedies.expressions import call
+from keras_gradguard.diagnosis.remedies.weights import for_rare
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import BINARY
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import COLLAPSED
@@ -83,8 +82,6 @@ def rare_class(trace, output):
     at = seen[0]
     part = float(share[at])
     fewer = 0 if mean[at] > 0.5 else 1
-    weights = {1 - fewer: 1.0, fewer: float(f"{min(100, 0.5 / part):.2g}")}
-    image = len(shape) > 1
     return int(learning.steps[at]), mismatch(
         output,
         "rare_class",
@@ -92,13 +89,7 @@ def rare_class(trace, output):
         f"model gives {1 - fewer} for every input. That costs next to nothing. "
         "Accuracy does not show it."
         + (" The sample weights do not bring it back." if weighted else ""),
-        [
-            Remedy(
-                "Weigh the rare class, or show it more often",
-                "Both classes then count alike.",
-                _weighed(trace.run, weights, image, numbers),
-            )
-        ],
+        for_rare(trace, fewer, part, len(shape) > 1, numbers),
         share=part,
     )
 
@@ -106,23 +97,6 @@ def rare_class(trace, output):
 def of_share(share):
     """Return the crossentropy of who knows nothing but a class's share."""
     return -share * np.log(share) - (1 - share) * np.log1p(-share)
-
-
-def _weighed(run, weights, image, numbers):
-    """Return the code that gives a rare class its weight."""
-    fit = f"model.fit(x, y, epochs={run.epochs_planned or 10}"
-    if not image:
-        return f"{fit}, class_weight={weights})"
-    if not numbers:
-        return compile_with(run, None, call("keras.losses.Dice"))
-    # Keras takes no weights of classes where a row has several targets.
-    places = len(run.data.output_shape or ())
-    return (
-        "import numpy as np\n"
-        f"weights = np.where(y == 1, {weights[1]}, {weights[0]})\n"
-        f"weights = weights.reshape(y.shape[:{places}])\n"
-        f"{fit}, sample_weight=weights)"
-    )
 
 
 def missed_by_accuracy(trace, learning, numbers):

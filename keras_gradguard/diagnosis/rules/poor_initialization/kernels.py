@@ -41,6 +41,7 @@ def wrong_kernels(trace):
         found = [("wide_table", _tables(trace))]
     if not found[0][1]:
         found = [("fading", _fading(trace, kernels))]
+    ends = {output.layer for output in trace.run.outputs} - {""}
     narrow = [
         one
         for one, behind in itertools.pairwise(kernels)
@@ -48,6 +49,8 @@ def wrong_kernels(trace):
         and behind["inputs"] == 1
         and (one["inputs"] > 1 or one["cell"])
         and one["activation"] not in (None, "linear")
+        # An output of one unit hides nothing from the branch behind it.
+        and ends.isdisjoint((one["layer"], trace.run.of_user(one["layer"])[0]))
     ]
     if narrow:
         found.append(("one_unit", narrow))

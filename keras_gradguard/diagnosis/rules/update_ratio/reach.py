@@ -9,6 +9,7 @@ from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.stretches import columns
 from keras_gradguard.diagnosis.evidence.stretches import judged_layers
 from keras_gradguard.diagnosis.evidence.stretches import median_known
+from keras_gradguard.diagnosis.remedies import huber
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.poor_initialization.kernels import (
     wrong_kernels,
@@ -79,10 +80,11 @@ def short_of_reach(trace, far):
             "window": {"first_step": start, "last_step": stop},
         }
         text = (
-            "The learning rate is too small: one update changes the weights "
-            f"by {number(middle[at])} of their size. All {plan:,} planned "
-            f"steps in one direction would move them by {number(reach[at])} of "
-            "their size, which is too little to learn."
+            f"The {_what(trace.run)} is too small: one update changes the "
+            f"weights by {number(middle[at])} of their size. All {plan:,} "
+            "planned steps in one direction would move them by "
+            f"{number(reach[at])} of their size, which is too little to learn."
+            + huber.in_words(trace.run)
         )
         fixes = training.for_slow(trace, 3.0 / reach[at])
         still = (reach < far) & (steps >= stop)
@@ -101,6 +103,11 @@ def short_of_reach(trace, far):
             )
         ]
     return []
+
+
+def _what(run):
+    told = huber.small_delta(run)
+    return "learning rate" if told is None else "delta of the Huber loss"
 
 
 def _has_not_fallen(trace, step):

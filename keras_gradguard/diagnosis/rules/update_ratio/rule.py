@@ -18,6 +18,7 @@ from keras_gradguard.diagnosis.evidence.stretches import mean_known
 from keras_gradguard.diagnosis.evidence.stretches import median_known
 from keras_gradguard.diagnosis.evidence.stretches import stretch_end
 from keras_gradguard.diagnosis.evidence.stretches import stretch_start
+from keras_gradguard.diagnosis.remedies import huber
 from keras_gradguard.diagnosis.remedies import training
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.diagnosis.rules.update_ratio.averaged import averaged_away
@@ -254,6 +255,7 @@ class UpdateRatio(Rule):
                         f"of their size, {side} {limit:g}. That is the median "
                         f"over layers from step {first} to {stop}. The loss "
                         f"does not fall: {why}."
+                        + (huber.in_words(trace.run) * (kind == "small"))
                     ),
                     remedies=training.for_update_ratio(trace.run, value / 1e-3),
                 )
@@ -313,7 +315,8 @@ class UpdateRatio(Rule):
                 },
                 f"The learning rate is {number(rate)}, and the first step of "
                 f"{optimizer.name} {text}. The step is {number(size)} times as "
-                f"large as they are. About 1e-3 is usual.{cause}",
+                f"large as they are. About 1e-3 is usual.{cause}"
+                + (huber.in_words(start.run) * (limit == RULE_LOST)),
                 cures + training.for_update_ratio(start.run, size / usual),
             )
         ]
