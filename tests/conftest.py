@@ -11,6 +11,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import threading
 
 import pytest
 
@@ -140,6 +141,27 @@ def _let_kernels_be_plain():
     compiler.get_compile_options = options
 
 
+def _keep_one_context():
+    """Let JAX lower all functions of a thread in one context of MLIR.
+
+    It makes a new one for each function, and loads every dialect into it: a
+    fifth of a test of short steps. What is lowered is the same.
+    """
+    from jax._src.interpreters import mlir
+
+    usual = getattr(mlir, "make_ir_context", None)
+    if usual is None:
+        return
+    of_thread = threading.local()
+
+    def context():
+        if not hasattr(of_thread, "context"):
+            of_thread.context = usual()
+        return of_thread.context
+
+    mlir.make_ir_context = context
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _no_stacks_of_operations(request):
     """Spare TensorFlow the Python stack of each operation of a graph.
@@ -180,6 +202,8 @@ def _start_keras():
         os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras
 
+    if keras.backend.backend() == "jax":
+        _keep_one_context()
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

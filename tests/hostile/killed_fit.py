@@ -1,13 +1,15 @@
 """A fit that is killed, and what goes on from what it left.
 
-`train FOLDER` trains, watched, and tells of each batch; whoever started it
-kills it. `resume FOLDER ...` resumes each unwatched and watched, from copies
-of the same backup, and prints a line of JSON for each.
+`train FOLDER BATCH PAUSE` trains, watched, and tells of each batch; the system
+kills it so many seconds after that batch, wherever it is then. `resume FOLDER
+...` resumes each unwatched and watched, from copies of the same backup, and
+prints a line of JSON for each.
 """
 
 import json
 import pathlib
 import shutil
+import signal
 import sys
 import time
 
@@ -20,15 +22,26 @@ EPOCHS, BATCHES, BATCH = 8, 8, 16
 
 
 class Tell(keras.callbacks.Callback):
-    """Tells of each batch, and gives time to be killed in."""
+    """Tells of each batch, gives time to be killed in, and sets the clock.
+
+    No code of Python handles the signal: it ends the process as `kill` does.
+    """
+
+    def __init__(self, batch, pause):
+        super().__init__()
+        self.left, self.pause = batch, pause
 
     def on_train_batch_end(self, batch, logs=None):
         sys.stdout.write("batch\n")
         sys.stdout.flush()
+        self.left -= 1
+        if not self.left:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, max(self.pause, 1e-6))
         time.sleep(0.01)
 
 
-def fit(folder, watched, tell=False):
+def fit(folder, watched, *tell):
     """Train or go on; return the weights and the optimizer's variables."""
     keras.utils.set_random_seed(3)
     rng = np.random.default_rng(3)
@@ -55,7 +68,7 @@ def fit(folder, watched, tell=False):
             kgg.DeadReLUDetector(verbose=0),
         ]
     if tell:
-        callbacks.append(Tell())
+        callbacks.append(Tell(*tell))
     model.fit(
         *(x, y),
         batch_size=BATCH,
@@ -102,13 +115,14 @@ def resume(folder, whole):
     return told
 
 
-def main(mode, *folders):
+def main(mode, *arguments):
     """Train in a folder, or go on in each of some."""
-    folders = [pathlib.Path(folder) for folder in folders]
     if mode == "train":
-        fit(folders[0], True, tell=True)
+        folder, batch, pause = arguments
+        fit(pathlib.Path(folder), True, int(batch), float(pause))
         return
-    whole = fit(folders[0].with_name("whole"), False)
+    folders = [pathlib.Path(folder) for folder in arguments]
+    whole = fit(folders[0].with_name(f"{folders[0].name}_whole"), False)
     for folder in folders:
         sys.stdout.write(json.dumps(resume(folder, whole)) + "\n")
         sys.stdout.flush()

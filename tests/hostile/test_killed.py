@@ -4,11 +4,9 @@
 """
 
 import json
-import os
 import pathlib
-import subprocess
+import signal
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -18,49 +16,26 @@ pytest.importorskip("tensorboard")
 from tensorboard.backend.event_processing import event_file_loader
 
 from keras_gradguard import Trace
+from tests import fresh
 from tests.hostile import budget
 
 # Starts processes with backends of their own: once is enough.
 pytestmark = pytest.mark.once
 
 ROOT = pathlib.Path(__file__).parents[2]
+PROGRAM = ROOT / "tests" / "hostile" / "killed_fit.py"
 KILLS = 1 if budget.SCALE == 1 else 20
 FIRST, LAST = 9, 8 * 8 - 2
-
-
-def command(backend, *arguments):
-    return {
-        "args": [
-            *(sys.executable, "-m", "tests.hostile.killed_fit"),
-            *map(str, arguments),
-        ],
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.DEVNULL,
-        "cwd": ROOT,
-        "text": True,
-        "env": {
-            **os.environ,
-            "KERAS_BACKEND": backend,
-            "PYTHONPATH": os.pathsep.join(
-                [str(ROOT), os.environ.get("PYTHONPATH", "")]
-            ),
-        },
-    }
 
 
 def killed(backend, folder, batch, pause):
     """Train until so many batches are told and a moment longer."""
     folder.mkdir()
-    process = subprocess.Popen(**command(backend, "train", folder))
-    told = 0
-    with process:
-        for line in process.stdout:
-            told += line == "batch\n"
-            if told >= batch:
-                break
-        time.sleep(pause)
-        process.kill()
-    assert told >= batch, "the fit ended before it could be killed"
+    done = fresh.run(
+        PROGRAM, "train", folder, batch, pause, cwd=ROOT, backend=backend
+    )
+    assert done.returncode == -signal.SIGALRM, done.stderr[-3000:]
+    assert done.stdout.count("batch\n") >= batch
 
 
 def check_log(log):
@@ -74,6 +49,7 @@ def check_log(log):
         assert all(event.wall_time > 0 for event in loader.Load())
 
 
+@pytest.mark.skipif(not fresh.HAS_FORK, reason="no clock that kills here")
 @pytest.mark.optimized
 @pytest.mark.parametrize("backend", ["jax", "tensorflow", "torch"])
 def test_a_killed_fit_goes_on_watched_as_unwatched(backend, tmp_path):
@@ -86,10 +62,15 @@ def test_a_killed_fit_goes_on_watched_as_unwatched(backend, tmp_path):
         killed(backend, folder, batch, rng.uniform(0, 0.02))
         check_log(folder / "log")
         drafts += len(list((folder / "log").glob(".*.tmp")))
-    done = subprocess.run(
-        **command(backend, "resume", *folders), timeout=1200, check=True
-    )
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+    told = []
+    for at in range(0, KILLS, 10):
+        done = fresh.run(
+            *(PROGRAM, "resume", *folders[at : at + 10]),
+            cwd=ROOT,
+            backend=backend,
+        )
+        assert not done.returncode, done.stderr[-3000:]
+        told += map(json.loads, done.stdout.splitlines())
     assert len(told) == KILLS
     assert all(one["equal"] for one in told), told
     assert all(one["drafts"] == [] for one in told), told

@@ -5,6 +5,7 @@ and gradient then go through them in float64 NumPy, on a ring of positions.
 """
 
 import functools
+import sys
 
 import keras
 import numpy as np
@@ -25,13 +26,15 @@ ROWS = [
 A_LAYER = 0.25
 
 
+# What Keras's own initializers draw by, and `keras.random` as well.
+BELOW = sys.modules[keras.initializers.VarianceScaling.__module__].random
+DRAW = BELOW.truncated_normal
+
+
 @functools.lru_cache(maxsize=48)
 def drawn(shape, dtype, seed):
     """One draw for all pairings: to draw takes most of a stack's time."""
     return DRAW(shape, dtype=dtype, seed=seed)
-
-
-DRAW = keras.random.truncated_normal
 
 
 @pytest.fixture(autouse=True)
@@ -42,11 +45,17 @@ def _draws_are_kept(monkeypatch):
     """
 
     def draw(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+        if isinstance(seed, keras.random.SeedGenerator):
+            seed, earlier = map(int, array(seed.next()))
+            assert earlier == 0, "a second draw is another one"
         return drawn(tuple(shape), dtype, seed) * stddev + mean
 
-    a, b = draw((2, 3), 0.0, 0.3, None, 7), DRAW((2, 3), 0.0, 0.3, None, 7)
-    np.testing.assert_allclose(array(a), array(b), rtol=1e-6)
-    monkeypatch.setattr(keras.random, "truncated_normal", draw)
+    generators = [keras.random.SeedGenerator(7) for _ in range(2)]
+    for one, other in ((7, 7), generators):
+        a = draw((2, 3), 0.0, 0.3, "float32", one)
+        b = DRAW((2, 3), 0.0, 0.3, "float32", other)
+        np.testing.assert_allclose(array(a), array(b), rtol=1e-6)
+    monkeypatch.setattr(BELOW, "truncated_normal", draw)
 
 
 def array(x):
