@@ -45,10 +45,26 @@ def why_left(error):
     """
     if error is None:
         return "an exception ended `fit` in its first step"
+    said = _words_of(error)
+    return f"{type(error).__name__} ended `fit` in its first step{said}"
+
+
+def why_ended(error):
+    """Return what ended a `fit` that has records, None without a fault.
+
+    Args:
+        error: The exception, or None where it is not known. That the user
+            stops a run is no fault.
+    """
+    if not isinstance(error, Exception):
+        return None
+    return f"{type(error).__name__} ended `fit`{_words_of(error)}"
+
+
+def _words_of(error):
     told = " ".join(_COLOURS.sub("", str(error)).split())
     told = told if len(told) <= _LONGEST else told[: _LONGEST - 3] + "..."
-    said = f": {told.rstrip('.:')}" if told else ""
-    return f"{type(error).__name__} ended `fit` in its first step{said}"
+    return f": {told.rstrip('.:')}" if told else ""
 
 
 def why_blind(model):

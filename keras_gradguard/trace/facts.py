@@ -189,7 +189,7 @@ class OptimizerFacts:
         """Float. Learning rate over `1 - momentum`, or None."""
         if self.learning_rate is None:
             return None
-        return self.learning_rate / max(1e-3, 1.0 - (self.momentum or 0.0))
+        return self.learning_rate / max(1e-6, 1.0 - (self.momentum or 0.0))
 
     @property
     def accumulates(self):

@@ -216,10 +216,12 @@ def test_logarithms_under_a_loss_of_probabilities_are_told_at_once():
     [
         (keras.optimizers.RMSprop(0.003, momentum=0.999), True),
         (keras.optimizers.SGD(0.1, momentum=0.999), True),
+        (keras.optimizers.SGD(0.005, momentum=0.99999), True),
         (keras.optimizers.RMSprop(0.01, momentum=0.9), False),
         # As image nets are trained.
         (keras.optimizers.RMSprop(0.19, 0.9, 0.9, epsilon=1e-3), False),
         (keras.optimizers.SGD(0.1, momentum=0.99), False),
+        (keras.optimizers.SGD(1e-4, momentum=0.9999), False),
     ],
 )
 def test_a_momentum_that_alone_is_too_large_is_to_be_lowered(optimizer, told):

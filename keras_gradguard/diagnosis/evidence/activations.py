@@ -76,16 +76,18 @@ def large_biases(trace):
 def averaging(trace):
     """Return the layers that average over batches, and their momentum.
 
+    With a momentum of 1 averages never move: then those layers alone.
+
     Args:
         trace: The `Trace`.
     """
-    found, least = [], 1.0
+    found = {}
     for layer in trace.layers:
         info = trace.info(layer)
         momentum = info.get("momentum")
-        known = isinstance(momentum, float) and 0 < momentum < 1
+        known = isinstance(momentum, int | float) and 0 < momentum <= 1
         normalizes = "BatchNorm" in str(info.get("class"))
         if known and normalizes and info.get("trainable") is not False:
-            found.append(str(layer))
-            least = min(least, momentum)
-    return found, least
+            found[str(layer)] = float(momentum)
+    still = [layer for layer, momentum in found.items() if momentum == 1]
+    return (still, 1.0) if still else (list(found), min([1.0, *found.values()]))

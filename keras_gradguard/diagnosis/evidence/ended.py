@@ -1,4 +1,4 @@
-"""Faults that end a `fit` in its first step, by what backends say of them."""
+"""Faults that end a `fit`, most in its first step, by what backends say."""
 
 import re
 
@@ -9,6 +9,9 @@ _NO_SLOPE = (
 )
 # torch's binary crossentropy.
 _OUTSIDE = ("all elements of target should be between 0 and 1",)
+# So it says of predictions, too: a sigmoid gives none outside but NaN.
+_REFUSED = "all elements of input should be between 0 and 1"
+_WITHIN = ("sigmoid", "hard_sigmoid", "softmax")
 # The number of a class that no output unit stands for, and an index that a
 # table has no row for, by torch. TensorFlow's text ends before it says so.
 _LABEL = r"Target (-?\d+) is out of bounds"
@@ -56,6 +59,18 @@ def index_beyond(trace):
     """
     tables = [i for i in trace.run.layers.values() if i.get("input_dim")]
     return bool(tables and re.search(_INDEX, _reason(trace)))
+
+
+def refused_as_nan(trace):
+    """Whether a run ended, at any step, since its outputs were NaN.
+
+    Args:
+        trace: `Trace`.
+    """
+    output = trace.run.output
+    bounded = output is not None and output.activation in _WITHIN
+    told = f"{_reason(trace)} {trace.meta.get('ended_by') or ''}"
+    return bounded and not output.from_logits and _REFUSED in told
 
 
 def _ended_by(trace, texts):

@@ -77,6 +77,11 @@ def origin_of(trace, at, weights_gone):
     measured = np.nan if seen is None else float(trace.data("loss")[seen])
     recorded |= seen is not None and _finite(trace, "output", seen)
     if recorded and loss is not None and np.isfinite(loss):
+        free = unbounded(trace.run)
+        if free:
+            # A gradient that grows from time step to time step overflows.
+            what = f"the loss is finite ({number(loss)})"
+            return _of_the_state(free, what, None)
         what = f"the loss is finite ({number(loss)}), {OF_THE_SLOPE}"
         return Origin("slope", what, [])
     if seen is not None and _finite(trace, "output", seen):

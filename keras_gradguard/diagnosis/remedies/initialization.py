@@ -1,6 +1,7 @@
 """What to change in weights that no training should start from."""
 
 from keras_gradguard.diagnosis.remedies import model as changes
+from keras_gradguard.diagnosis.remedies.offsets import start_at_zero
 from keras_gradguard.diagnosis.remedies.own_code import draw_anew
 
 # What a hidden layer of one unit, or more of them, is widened to.
@@ -46,7 +47,7 @@ def for_kernels(run, kind, layers):
     Args:
         run: `RunInfo` of the run.
         kind: Str. `"constant"`, `"one_sided"`, `"wide"`, `"narrow"`,
-            `"wide_table"`, `"fading"` or `"one_unit"`.
+            `"wide_table"`, `"gates"`, `"fading"` or `"one_unit"`.
         layers: List of str. The layers.
     """
     glorot = changes.convert(
@@ -77,7 +78,9 @@ def for_kernels(run, kind, layers):
         why = "The signal then gets through, at a size that is kept."
         return [alone, changes.several([alone, glorot], why)]
     cells = [a for a in layers if "Cell" in _class(run, a)]
-    if kind == "one_sided" and cells:
+    if kind == "gates":
+        return start_at_zero(run, layers, layers)
+    if kind in ("constant", "one_sided", "wide") and cells:
         again = {run.of_user(layer)[0]: _OF_KERAS for layer in cells}
         return [
             changes.change_layers(

@@ -83,4 +83,4 @@ def risen(optimizer, rate, to, at_once=AT_ONCE):
 def _further(optimizer):
     """How many times as far SGD steps with its momentum as without."""
     momentum = optimizer.momentum if optimizer.name == "SGD" else 0.0
-    return 1.0 / max(1e-3, 1.0 - (momentum or 0.0))
+    return 1.0 / max(1e-6, 1.0 - (momentum or 0.0))

@@ -6,6 +6,7 @@ from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.ended import index_beyond
+from keras_gradguard.diagnosis.evidence.ended import refused_as_nan
 from keras_gradguard.diagnosis.evidence.harm import began
 from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
@@ -18,6 +19,7 @@ from keras_gradguard.diagnosis.evidence.stretches import growth_before
 from keras_gradguard.diagnosis.evidence.stretches import layers_with_gradient
 from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
 from keras_gradguard.diagnosis.rules.nonfinite_gradient import at_start
+from keras_gradguard.diagnosis.rules.nonfinite_gradient.refused import refused
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import EPOCHS
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import GROWTH
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import OFTEN
@@ -44,7 +46,9 @@ class NonfiniteGradient(Rule):
     loss is not, it is the loss function; where the loss is finite, its slope.
     Else layers are named in the order of the way back. A loss that is NaN all
     along, beside finite gradients, is reported at the end of an epoch. One that
-    is so in a tenth of the steps is reported after two such epochs.
+    is so in a tenth of the steps is reported after two such epochs. Where
+    torch refuses predictions that are not from 0 to 1, and a sigmoid or softmax
+    makes them, they are NaN.
     """
 
     id = "nonfinite_gradient"
@@ -55,6 +59,8 @@ class NonfiniteGradient(Rule):
             told = at_start.ended(trace.run, self.at_start)
             return [dated(trace, told, began(trace), began(trace))]
         gone = gone_records(trace)
+        if not gone.any() and refused_as_nan(trace):
+            return [refused(trace, self.at_start)]
         if not gone.any():
             return self._loss_alone(trace)
         applied = np.flatnonzero(gone & ~trace.skipped)

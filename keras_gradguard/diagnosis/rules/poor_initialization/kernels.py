@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.rules.poor_initialization.gates import shut_gates
 from keras_gradguard.diagnosis.rules.poor_initialization.thresholds import (
     ADDS_UP,
 )
@@ -38,6 +39,8 @@ def wrong_kernels(trace):
     kernels = _kernels(trace)
     found = [_of_size(kernels, _recurrent(trace))]
     if not found[0][1]:
+        found = [("gates", shut_gates(trace))]
+    if not found[0][1]:
         found = [("wide_table", _tables(trace))]
     if not found[0][1]:
         found = [("fading", _fading(trace, kernels))]
@@ -62,7 +65,10 @@ def _of_size(kernels, recurrent):
     cells = [k for k in kernels if k["cell"]]
     kernels = [k for k in kernels if not k["cell"]]
     hidden = [k for k in kernels[:-1] if k["trained"]]
-    constant = [k for k in hidden if k["constant"]]
+    # A recurrent kernel that is drawn tells units apart.
+    alike = {k["layer"] for k in recurrent if k["constant"]}
+    constant = [k for k in cells if k["constant"] and k["layer"] in alike]
+    constant += [k for k in hidden if k["constant"]]
     if constant:
         return "constant", constant
     # Weights of one sign add up, of however many inputs.
@@ -74,7 +80,10 @@ def _of_size(kernels, recurrent):
     if any(k["gain"] > ADDS_UP for k in sided):
         # A layer that recurs has two such kernels.
         return "one_sided", list({k["layer"]: k for k in sided}.values())
-    wide = [k for k in kernels if k["gain"] > WIDE and k["trained"]]
+    # What recurs has two kernels, and is as wide as the wider of them.
+    sized = sorted([*cells, *recurrent], key=lambda k: k["gain"])
+    sized = [*kernels, *{k["layer"]: k for k in sized}.values()]
+    wide = [k for k in sized if k["gain"] > WIDE and k["trained"]]
     if wide:
         return "wide", wide
     hidden = [k for k in hidden if not k["beside"]]
@@ -141,6 +150,11 @@ def _fading(trace, kernels):
 def in_words(kind, guilty):
     """Return in words what is wrong with kernels."""
     layer, gain = guilty[0]["layer"], guilty[0]["gain"]
+    if kind == "constant" and guilty[0].get("loops"):
+        return (
+            "all weights start equal, so all units give the same. Only what "
+            "reads them can tell them apart"
+        )
     if kind == "constant":
         return "all weights start equal, so all units stay the same"
     if kind == "one_sided":
@@ -163,6 +177,18 @@ def in_words(kind, guilty):
             "the vectors of the table start too large. Their numbers have a "
             f"standard deviation of {number(guilty[0]['rms'])}. With Keras it "
             "is 0.03, and what reads them saturates or blows up"
+        )
+    if kind == "gates":
+        return (
+            f"the biases of {layer} start at a size of "
+            f"{number(guilty[0]['rms'])}. So its gates are shut or wide open, "
+            "whatever comes in"
+        )
+    if kind == "wide" and guilty[0].get("loops"):
+        return (
+            f"the weights start too large. Those of {layer} have a standard "
+            f"deviation of {number(guilty[0]['rms'])}, so its gates and its "
+            f"state get {number(gain)} times what comes in, and saturate"
         )
     if kind == "wide":
         return (
@@ -215,6 +241,7 @@ def _kernels(trace):
                 "one_sided": _one_sided(info.get("kernel_initializer"))
                 or _adds_up(trace, str(layer), info, rms * np.sqrt(fan_in)),
                 "cell": cell,
+                "loops": cell,
                 "units": int(info["units"] if cell else shape[-1]),
                 "inputs": int(shape[-2]),
                 "activation": info.get("activation"),
@@ -239,14 +266,18 @@ def _recurrent(trace):
         if not (trace.sizes[i] > 0 and np.isfinite(norm[i])):
             continue
         rms = float(norm[i]) / np.sqrt(trace.sizes[i])
+        drawn = info.get("recurrent_initializer")
+        by = drawn.get("class") if isinstance(drawn, dict) else None
         found.append(
             {
                 "layer": layer,
                 "rms": rms,
                 "gain": rms * np.sqrt(float(shape[0])),
+                "constant": by in _CONSTANT and shape[0] > 1,
                 "one_sided": _one_sided(info.get("recurrent_initializer")),
                 "inputs": int(shape[0]),
                 "trained": bool(trace.has_gradient[i]),
+                "loops": True,
             }
         )
     return found

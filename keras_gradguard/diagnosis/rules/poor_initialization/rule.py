@@ -44,9 +44,9 @@ from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
 
 # Nobody wants these.
-_SURE = ("one_sided", "one_unit", "wide", "wide_table")
+_SURE = ("one_sided", "one_unit", "wide", "wide_table", "gates")
 # These show in the outputs of the first steps; small weights grow.
-_SHOWN = ("constant", "one_sided", "one_unit", "wide", "wide_table")
+_SHOWN = ("constant", *_SURE)
 # Kinds of problems before the first step that keep a net from learning.
 _GRAVE = ("constant", "symmetric")
 
@@ -58,7 +58,8 @@ class PoorInitialization(Rule):
     by their gain: root mean square times the root of the inputs of a unit. It
     is about 1 where the signal keeps its size. These are poor:
 
-    * a hidden kernel that is constant: all its units stay the same;
+    * a hidden kernel that is constant: all its units stay the same. Of a layer
+      that recurs both kernels have to be;
     * a gain below a tenth of Glorot's, or several that multiply to less than a
       thousandth of it over the hidden layers. Branches in layers of your own
       that the signal passes by are not judged so;
@@ -68,7 +69,9 @@ class PoorInitialization(Rule):
       recurrent ones as well. Of an initializer of one's own it is measured:
       behind a ReLU hardly anything is 0, and the signal is over three times
       what the gain makes of it;
-    * a gain above 5;
+    * a gain above 5, of a recurrent kernel as well;
+    * biases of a recurrent layer, of a root mean square of 4 and more, which
+      hold its gates shut or wide open;
     * numbers of an embedding with a deviation above 10, with no normalization
       behind it;
     * hidden layers with no activation anywhere between them, where the weights
@@ -180,7 +183,7 @@ def _plain_at(trace, kind):
     if kind not in _SHOWN:
         return None
     found = [alike_at(trace)]
-    if kind in ("one_sided", "wide", "wide_table"):
+    if kind in ("one_sided", "wide", "wide_table", "gates"):
         found.append(flat_at(trace))
     return min((step for step in found if step is not None), default=None)
 

@@ -12,7 +12,10 @@ MORE = {"signal": 3.0, "zero": 0.02}
 # Deviation of the numbers of an embedding: Keras draws them with 0.03, torch
 # and the first Transformers with 1.
 TABLE = 10.0
+# Size of biases at which a sigmoid is within 2 % of an end.
+SHUT = 4.0
 OF_KIND = {
+    "gates": SHUT,
     "constant": 0.0,
     "one_sided": ADDS_UP,
     "one_unit": 1,

@@ -148,7 +148,7 @@ def judge_inputs(
             "that are far larger, as wrong entries are, are cut off."
         )
         remedies.insert(0, changes.rescale_inputs(why, 1 / size))
-        if rescaling and size * 255 >= 10 * SMALL_INPUT:
+        if rescaling and size * 255 >= 5 * SMALL_INPUT:
             remedies.insert(0, changes.leave_out(rescaling[-1:], _ONCE_MORE))
         text = f"The inputs are tiny{span}"
     else:

@@ -11,7 +11,8 @@ ADJUSTABLE = {"inputs": 50.0, "targets": 1000.0}
 # inputs
 # Single digits train everywhere.
 HUGE_INPUT = 1000.0
-SMALL_INPUT = 2e-3
+# Pixels of 0 to 1 that are divided by 255 once more are below this.
+SMALL_INPUT = 1 / 255
 # Rounding, against what varies within a sample.
 ALIKE = 1e-6
 # A common part so many times larger than what varies hides it.

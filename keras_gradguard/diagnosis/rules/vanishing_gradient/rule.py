@@ -20,6 +20,8 @@ from keras_gradguard.diagnosis.rules.exploding_gradient.start import (
     norms_by_layer,
 )
 from keras_gradguard.diagnosis.rules.rule import Rule
+from keras_gradguard.diagnosis.rules.vanishing_gradient.forgets import fades
+from keras_gradguard.diagnosis.rules.vanishing_gradient.forgets import forgets
 from keras_gradguard.diagnosis.rules.vanishing_gradient.remedies import (
     for_vanishing,
 )
@@ -83,7 +85,12 @@ class VanishingGradient(Rule):
       arrives at its first time step. Three measurements in a row must show it,
       in a run of which `loss_plateau` would say that it learns nothing. It is
       critical where the outputs are the same for every input, else a warning.
-      It takes `GradientMonitor(through_time=True)`.
+      It takes `GradientMonitor(through_time=True)`;
+    * a SimpleRNN whose recurrent weights, as they start, and whose slope leave
+      less than 1/1000 of a gradient over all time steps, where nothing is
+      learnt;
+    * a SimpleRNN that hands on its state after 30 time steps or more, and no
+      other. The run is behind what trivial learners get out of its rows.
 
     A run that has learnt, by outputs that follow the targets or by a score, is
     left alone.
@@ -91,7 +98,7 @@ class VanishingGradient(Rule):
     Over depth only layers with kernels are compared, at least three of them.
 
     Notes:
-        Without `through_time` a recurrent layer that forgets does not show.
+        Without `through_time` most recurrent layers that forget do not show.
         The gradient of its kernel is a sum over all time steps, and the last
         ones keep it as large as that of an LSTM. One that forgets and learns
         all the same is left alone: the recent past may be enough.
@@ -117,7 +124,8 @@ class VanishingGradient(Rule):
             late = through_time(trace, self.limit("severe"))
             found = [] if late is None else [late]
         if not found:
-            alike = same_ends(trace)
+            alike = same_ends(trace) or fades(trace, self.limit("severe"))
+            alike = alike or forgets(trace)
             found = [] if alike is None else [alike]
         return found
 

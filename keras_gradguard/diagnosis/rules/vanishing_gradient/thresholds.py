@@ -31,6 +31,12 @@ FALL = 0.05
 NOTED, GROWS = 1e-3, 1e3
 
 
+# Last states of so many time steps, where the weights went so far.
+LONG: dict[str, Any] = {"steps": 30, "went": 0.1}
+# The largest slope of what bounds a state.
+SLOPES = {"sigmoid": 0.25, "hard_sigmoid": 1 / 6, "tanh": 1.0, "softsign": 1.0}
+
+
 # Sequences that end alike: how much outputs differ at most, against what they
 # should in a run, against their size before it; by so many measurements and so
 # much of the plan.
