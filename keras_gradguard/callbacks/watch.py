@@ -213,6 +213,9 @@ class Watch:
         if self.armed and self.recording.reason is not None:
             # No warning: the user reads the exception itself.
             self._note_reason(self.recording.reason)
+        trace = getattr(self._callback, "trace", None)
+        if self.armed and trace is not None and self.recording.left_by:
+            trace.meta["left_by"] = self.recording.left_by
         self.guard(self._callback.on_left)
         self.armed = False
         self.recording = None

@@ -113,6 +113,7 @@ class Judge:
             len(trace.epochs),
             len(trace.activation_steps),
             trace.meta.get("not_recorded"),
+            trace.meta.get("left_by"),
         )
         if latest == self._latest:
             return self._changes(trace, is_last)

@@ -58,6 +58,7 @@ class Recording:
         active: Whether the model is patched at present.
         table: `LayerTable` of the model, None until it is built.
         reason: Why nothing can be recorded, or None.
+        left_by: What the exception says that left the `fit`, or None.
         keepers: List of objects with `before(args, steps)`, `after(result)`
             and `on_failure(error)`, which are called around each execution.
         wanted: Set of int. Executions after which records are wanted at once.
@@ -73,6 +74,7 @@ class Recording:
         self._table_is_final = False
         self._histograms = self._time = False
         self.reason: Any = None
+        self.left_by: Any = None
         self._subscribers = []
         self.keepers: list = []
         self.wanted: set = set()
@@ -312,10 +314,12 @@ class Recording:
         """Deliver what can be had and detach, since `fit` is being left."""
         if not self.active:
             return
+        error = self._exit.error
+        self.left_by = reasons.said_of(error)
         try:
             self._flush_quietly()
             if not self.recorded and self.reason is None:
-                self.reason = reasons.why_left(self._exit.error)
+                self.reason = reasons.why_left(error)
         finally:
             # Whoever is in a hurry presses Ctrl-C twice.
             self.detach()

@@ -92,6 +92,7 @@ _SCHEMA = {
         }
     ],
     "not_recorded": is_text,
+    "left_by": is_text,
     "capsule": _flag,
     "epochs_planned": _whole,
     "steps_per_epoch": _whole,

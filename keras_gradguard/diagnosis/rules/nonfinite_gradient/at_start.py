@@ -128,12 +128,13 @@ def _beyond(start, tell):
     )
 
 
-def ended(run, tell):
-    """Judge a run that ended at once at an index that no table has a row for.
+def ended(run, tell, where):
+    """Judge a run that ended at an index that no table has a row for.
 
     Args:
         run: `RunInfo` of the run.
         tell: Callable that makes a finding, as `Rule.at_start`.
+        where: Str. What ended, in words.
     """
     tables = {
         path: info["input_dim"]
@@ -146,9 +147,27 @@ def ended(run, tell):
         "critical",
         list(tables),
         {"kind": "index"},
-        "The first step ended with an error: an index lies outside of "
-        f"{which} {named}.",
+        f"An error ended {where}: an index lies outside of {which} {named}.",
         for_nonfinite(run, list(tables), "index"),
+    )
+
+
+def refused(run, tell, where):
+    """Judge a run that a loss ended, since it was given NaN.
+
+    Args:
+        run: `RunInfo` of the run.
+        tell: Callable that makes a finding, as `Rule.at_start`.
+        where: Str. What ended, in words.
+    """
+    return tell(
+        "critical",
+        run.output.layers if run.output is not None else [],
+        {"kind": "output", "origin": "batch"},
+        f"An error ended {where}: outputs were NaN, and the loss refuses "
+        "them. No gradient was NaN before. So the batch has NaN in it, or a "
+        "layer takes a logarithm, root or quotient that it must not.",
+        for_nonfinite(run, [], "data"),
     )
 
 
