@@ -214,9 +214,8 @@ class Watch:
             # No warning: the user reads the exception itself.
             self._note_reason(self.recording.reason)
         trace = getattr(self._callback, "trace", None)
-        ended_by = getattr(self.recording, "ended_by", None)
-        if self.armed and trace is not None and ended_by is not None:
-            trace.meta["ended_by"] = ended_by
+        if self.armed and trace is not None and self.recording.ended_by:
+            trace.meta["ended_by"] = self.recording.ended_by
         self.guard(self._callback.on_left)
         self.armed = False
         self.recording = None

@@ -8,6 +8,8 @@ from keras_gradguard.models import optimizers
 
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 _LONGEST = 160
+# TensorFlow says where in the graph it was first, and at the end what.
+_BEGIN, _END = 200, 2000
 
 
 def why_nothing(model):
@@ -49,22 +51,27 @@ def why_left(error):
     return f"{type(error).__name__} ended `fit` in its first step{said}"
 
 
-def why_ended(error):
-    """Return what ended a `fit` that has records, None without a fault.
-
-    Args:
-        error: The exception, or None where it is not known. That the user
-            stops a run is no fault.
-    """
-    if not isinstance(error, Exception):
-        return None
-    return f"{type(error).__name__} ended `fit`{_words_of(error)}"
-
-
 def _words_of(error):
     told = " ".join(_COLOURS.sub("", str(error)).split())
     told = told if len(told) <= _LONGEST else told[: _LONGEST - 3] + "..."
     return f": {told.rstrip('.:')}" if told else ""
+
+
+def said_of(error):
+    """Return what an exception that leaves a `fit` says, shortened in between.
+
+    Args:
+        error: The exception, or None where it is not known.
+
+    Returns:
+        Str, or None where it is none that tells of a fault.
+    """
+    if not isinstance(error, Exception):
+        return None
+    told = " ".join(_COLOURS.sub("", str(error)).split())
+    if len(told) > _BEGIN + _END:
+        told = f"{told[:_BEGIN]} ... {told[-_END:]}"
+    return f"{type(error).__name__}: {told}"
 
 
 def why_blind(model):

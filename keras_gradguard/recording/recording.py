@@ -58,7 +58,7 @@ class Recording:
         active: Whether the model is patched at present.
         table: `LayerTable` of the model, None until it is built.
         reason: Why nothing can be recorded, or None.
-        ended_by: What ended the `fit` behind its first step, or None.
+        ended_by: What the exception says that left the `fit`, or None.
         keepers: List of objects with `before(args, steps)`, `after(result)`
             and `on_failure(error)`, which are called around each execution.
         wanted: Set of int. Executions after which records are wanted at once.
@@ -314,12 +314,12 @@ class Recording:
         """Deliver what can be had and detach, since `fit` is being left."""
         if not self.active:
             return
+        error = self._exit.error
+        self.ended_by = reasons.said_of(error)
         try:
             self._flush_quietly()
             if not self.recorded and self.reason is None:
-                self.reason = reasons.why_left(self._exit.error)
-            elif self.recorded:
-                self.ended_by = reasons.why_ended(self._exit.error)
+                self.reason = reasons.why_left(error)
         finally:
             # Whoever is in a hurry presses Ctrl-C twice.
             self.detach()

@@ -1,4 +1,4 @@
-"""Fits that a backend ends in its first step: the monitor says why."""
+"""Fits that a backend ends with an error: the monitor says why."""
 
 import keras
 import numpy as np
@@ -140,3 +140,81 @@ def test_another_error_is_told_as_it_is():
     assert error is not None
     assert report.ranked == []
     assert report.healthy is None
+
+
+# Where torch refuses a loss in the midst of a run, and TensorFlow two of them.
+LATER = ["label", "share", "gap", "index"]
+
+
+def ends_later(what):
+    """Return a report of a fit whose fifth batch has a fault, or not."""
+    keras.utils.set_random_seed(1)
+    x, y, loss = X.copy(), (X[:, :1] > 0).astype("float32"), "binary"
+    stack = [keras.Input((6,)), layers.Dense(8, "relu")]
+    last = layers.Dense(1, "sigmoid", name="out")
+    if what == "label":
+        y, loss, last = (
+            CLASSES.copy(),
+            "sparse_categorical",
+            layers.Dense(3, "softmax", name="out"),
+        )
+        y[140] = 3
+    elif what == "share":
+        y[140] = 1.5
+    elif what == "gap":
+        x[140, 2] = np.nan
+    elif what == "index":
+        x = RNG.integers(0, 20, (320, 6))
+        x[140, 0] = 23
+        table = layers.Embedding(20, 4, name="table")
+        stack = [keras.Input((6,)), table, layers.Flatten()]
+    model = keras.Sequential([*stack, last])
+    model.compile("adam", f"{loss}_crossentropy")
+    monitor = kgg.GradientMonitor(verbose=0)
+    error = None
+    try:
+        model.fit(x, y, shuffle=False, verbose=0, callbacks=[monitor])
+    except Exception as left:
+        error = left
+    return monitor.report(), error
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="it trains on, with NaN"
+)
+@pytest.mark.parametrize("what", LATER)
+def test_what_a_loss_refuses_in_the_midst_of_a_run_is_told(what):
+    if keras.backend.backend() == "tensorflow" and what in ("share", "gap"):
+        pytest.skip("it trains on")
+    report, error = ends_later(what)
+    assert error is not None
+    assert len(report.trace.steps) == 4
+    assert report.healthy is False
+    (finding,) = report.ranked
+    rule, kind, words = {
+        "label": ("output_mismatch", "too_few_units", "label 3"),
+        "share": ("output_mismatch", "targets_outside_probabilities", "some"),
+        "gap": ("nonfinite_gradient", "refused", "outputs were NaN"),
+        "index": ("nonfinite_gradient", "index", "rows 0 to 19"),
+    }[what]
+    assert (finding.rule, finding.evidence["kind"]) == (rule, kind)
+    assert words in finding.message
+    assert "the run after step 3" in finding.message
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax", reason="it trains on, with NaN"
+)
+def test_what_ended_a_run_is_kept_with_its_trace(tmp_path):
+    report, _ = ends_later("label")
+    report.trace.save(tmp_path / "run.npz")
+    again = kgg.diagnose(kgg.Trace.load(tmp_path / "run.npz"))
+    assert [f.message for f in again.ranked] == [
+        f.message for f in report.ranked
+    ]
+
+
+def test_a_run_that_nothing_ends_keeps_no_reason():
+    report, error = ends_later("nothing")
+    assert error is None
+    assert "ended_by" not in report.trace.meta

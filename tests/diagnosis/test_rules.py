@@ -434,3 +434,20 @@ def test_what_one_burst_took_away_for_good_is_exploding():
 )
 def test_a_burst_that_took_nothing_away_is_not_exploding(how):
     assert "exploding_gradient" not in ids(thrown_back(**how))
+
+
+@pytest.mark.parametrize(
+    ("moved", "words"),
+    [(1.1, "110 % of their size"), (40.0, "40 times their size"), (0.02, "")],
+)
+def test_nan_after_a_step_that_overturned_the_weights_says_so(moved, words):
+    grads = [[17.0, 6.0], [77.0, 94.0], [np.nan, np.nan], [np.nan, np.nan]]
+    ratio = [[0.08, 0.09], [moved, moved], [np.nan, np.nan], [np.nan, np.nan]]
+    trace = make_trace(grads, [3.1, 12.2, np.nan, np.nan], ratio=ratio)
+    (finding,) = [
+        f for f in diagnose(trace).ranked if f.rule == "nonfinite_gradient"
+    ]
+    assert ("The step before" in finding.message) == bool(words)
+    assert words in finding.message
+    rates = ["Lower the learning rate" in r.title for r in finding.remedies]
+    assert any(rates) == bool(words)

@@ -19,8 +19,9 @@ _ERRORS = 3.0
 WORTH, _OF_IT = 0.3, 0.5
 # Rows that tell less than this, at most, tell nothing.
 _NOTHING, _ROWS = 0.1, 150
-# Of a share as it was measured, which may be more by chance.
-_HARDLY = 0.05
+# Of a share as it was measured, which may be more by chance; standard errors
+# above chance; and of how many rows.
+_HARDLY, _BY_DRAW, _SOME_ROWS = 0.05, 2.0, 100
 # Share of the plan, and fewest steps; where the loss is that of a known kind.
 _OF_PLAN, _FEWEST = 0.5, 100
 _CLASSES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
@@ -182,10 +183,12 @@ def hardly_in_words(trace):
         trace: `Trace`.
     """
     bounds, known = Bounds.of(trace), trace.run.reference
-    if bounds is None or bounds.tells or known.rows < _ROWS:
+    if bounds is None or bounds.tells or known.rows < _SOME_ROWS:
         return ""
     chance = known.chance if known.kind == "classes" else 0.0
-    if not known.score - chance < _HARDLY * (1 - chance):
+    # The best of a few is somewhat above chance by its draw.
+    most = max(_HARDLY * (1 - chance), _BY_DRAW * known.error)
+    if not known.score - chance < most:
         return ""
     return (
         f"and neither ridge regression nor nearest neighbours get more out of "

@@ -128,12 +128,13 @@ def _beyond(start, tell):
     )
 
 
-def ended(run, tell):
-    """Judge a run that ended at once at an index that no table has a row for.
+def ended(run, tell, where):
+    """Judge a run that ended at an index that no table has a row for.
 
     Args:
         run: `RunInfo` of the run.
         tell: Callable that makes a finding, as `Rule.at_start`.
+        where: Str. What ended, in words.
     """
     tables = {
         path: info["input_dim"]
@@ -146,8 +147,7 @@ def ended(run, tell):
         "critical",
         list(tables),
         {"kind": "index"},
-        "The first step ended with an error: an index lies outside of "
-        f"{which} {named}.",
+        f"An error ended {where}: an index lies outside of {which} {named}.",
         for_nonfinite(run, list(tables), "index"),
     )
 

@@ -5,8 +5,10 @@ import numpy as np
 from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.ended import ended
 from keras_gradguard.diagnosis.evidence.ended import index_beyond
-from keras_gradguard.diagnosis.evidence.ended import refused_as_nan
+from keras_gradguard.diagnosis.evidence.ended import last_step
+from keras_gradguard.diagnosis.evidence.ended import no_numbers
 from keras_gradguard.diagnosis.evidence.harm import began
 from keras_gradguard.diagnosis.evidence.harm import dated
 from keras_gradguard.diagnosis.evidence.harm import facts_of
@@ -17,6 +19,7 @@ from keras_gradguard.diagnosis.evidence.stretches import LOOK_BACK
 from keras_gradguard.diagnosis.evidence.stretches import gone_records
 from keras_gradguard.diagnosis.evidence.stretches import growth_before
 from keras_gradguard.diagnosis.evidence.stretches import layers_with_gradient
+from keras_gradguard.diagnosis.evidence.way import way_gone
 from keras_gradguard.diagnosis.remedies.gradients import for_nonfinite
 from keras_gradguard.diagnosis.rules.nonfinite_gradient import at_start
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.refused import refused
@@ -24,13 +27,19 @@ from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import EPOCHS
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import GROWTH
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import OFTEN
 from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import (
+    OVERTURNED,
+)
+from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import (
     SKIPPED_IN_A_ROW,
 )
+from keras_gradguard.diagnosis.rules.nonfinite_gradient.thresholds import TIMES
 from keras_gradguard.diagnosis.rules.rule import Rule
 from keras_gradguard.findings.build import in_a_run
 
 # Growth before says nothing where the step shows the origin itself.
 _CERTAIN = ("index", "data")
+# What a step that was too large may have led to.
+_AFTER_A_STEP = ("output", "batch", "unknown")
 
 
 class NonfiniteGradient(Rule):
@@ -44,11 +53,11 @@ class NonfiniteGradient(Rule):
     has no row for, data that are not finite, weights that were lost before, a
     layer whose outputs are not finite. Where the outputs are finite and the
     loss is not, it is the loss function; where the loss is finite, its slope.
+    Where the step before changed the weights by half of their size, it is said.
     Else layers are named in the order of the way back. A loss that is NaN all
     along, beside finite gradients, is reported at the end of an epoch. One that
-    is so in a tenth of the steps is reported after two such epochs. Where
-    torch refuses predictions that are not from 0 to 1, and a sigmoid or softmax
-    makes them, they are NaN.
+    is so in a tenth of the steps is reported after two such epochs. Where a
+    backend stops the run at outputs that are NaN, or at an index, that is said.
     """
 
     id = "nonfinite_gradient"
@@ -56,11 +65,12 @@ class NonfiniteGradient(Rule):
     def check(self, trace):
         """See `Rule.check`."""
         if index_beyond(trace):
-            told = at_start.ended(trace.run, self.at_start)
-            return [dated(trace, told, began(trace), began(trace))]
+            told = at_start.ended(trace.run, self.at_start, ended(trace))
+            return [_at_the_end(trace, told)]
         gone = gone_records(trace)
-        if not gone.any() and refused_as_nan(trace):
-            return [refused(trace, self.at_start)]
+        if not gone.any() and no_numbers(trace):
+            told = refused(trace, self.at_start, ended(trace))
+            return [_at_the_end(trace, told)]
         if not gone.any():
             return self._loss_alone(trace)
         applied = np.flatnonzero(gone & ~trace.skipped)
@@ -155,6 +165,13 @@ class NonfiniteGradient(Rule):
                 f"{number(growth)}-fold within "
                 f"{count(min(at, LOOK_BACK), 'step')}"
             )
+        elif clue in _AFTER_A_STEP and (moved := _moved_before(trace, step)):
+            clue = "growth"
+            by = f"{number(100 * moved)} % of"
+            by = by if moved < TIMES else f"{number(moved)} times"
+            what += (
+                f". The step before had changed the weights by {by} their size"
+            )
         else:
             what += origin.unless_grown
             if clue == "unknown" and not everywhere:
@@ -225,6 +242,12 @@ class NonfiniteGradient(Rule):
         return at_start.judge(start, self.at_start)
 
 
+def _at_the_end(trace, told):
+    """Return a finding on the run up to the error that ended it."""
+    first = began(trace)
+    return dated(trace, told, first, max(first, last_step(trace)))
+
+
 def _share_gone(loss):
     """Return how many of the losses are not finite, since the first record."""
     return float((~np.isfinite(loss)).mean())
@@ -246,6 +269,18 @@ def _loss_gone(trace, at):
     # NaN also means "not recorded": it counts only after a recorded loss.
     known = bool(np.isfinite(loss[: at + 1]).any()) or np.isinf(loss[at])
     return bool(known and not np.isfinite(loss[at]))
+
+
+def _moved_before(trace, step):
+    """Return by how much of their size the step before changed the weights.
+
+    That of the median layer, and 0 where it was not measured, or was usual.
+    """
+    steps, one, _ = way_gone(trace)
+    at = np.searchsorted(steps, step) - 1
+    if at < 0 or steps[at] != step - 1 or not np.isfinite(one[at]):
+        return 0.0
+    return float(one[at]) if one[at] >= OVERTURNED else 0.0
 
 
 def _weights_gone(trace, step):

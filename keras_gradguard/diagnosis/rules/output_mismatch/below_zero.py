@@ -10,6 +10,7 @@ import numpy as np
 from keras_gradguard._text import count
 from keras_gradguard._text import names
 from keras_gradguard._text import number
+from keras_gradguard.diagnosis.evidence.ended import ended
 from keras_gradguard.diagnosis.evidence.ended import label_beyond
 from keras_gradguard.diagnosis.evidence.ended import outside_of_probabilities
 from keras_gradguard.diagnosis.remedies import model
@@ -68,17 +69,17 @@ def below_zero(trace):
 
 
 def ended_outside(trace, output):
-    """Judge whether the first step stopped at targets that do not fit."""
+    """Judge whether a run stopped with an error at targets that do not fit."""
     label = label_beyond(trace)
     if label is not None and label >= 0 and output.loss_name in CATEGORICAL:
-        return _beyond(output, label)
+        return _beyond(output, label, ended(trace))
     if output.loss_name not in BINARY or not outside_of_probabilities(trace):
         return None
     return mismatch(
         output,
         "targets_outside_probabilities",
         f"{output.loss_name} needs targets between 0 and 1, and some lie "
-        "outside. That ended the first step with an error.",
+        f"outside. That ended {ended(trace)} with an error.",
         [
             Remedy(
                 "Scale the targets to 0 to 1",
@@ -95,13 +96,13 @@ def ended_outside(trace, output):
     )
 
 
-def _beyond(output, label):
+def _beyond(output, label, where):
     units = f": it has {count(output.units, 'unit')}" if output.units else ""
     return mismatch(
         output,
         "too_few_units",
         f"no unit of the output is for the label {label}{units}. That ended "
-        "the first step with an error.",
+        f"{where} with an error.",
         [
             model.output(
                 output,

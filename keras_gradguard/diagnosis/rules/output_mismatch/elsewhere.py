@@ -4,6 +4,8 @@ The judgement takes a `Trace` and an `Output` and returns a finding with the
 step by which it was seen, or None.
 """
 
+import math
+
 import numpy as np
 
 from keras_gradguard._text import number
@@ -15,6 +17,7 @@ from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import COLLAPSED
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import CONSTANT
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import ELSEWHERE
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import TURNED
 from keras_gradguard.findings.remedy import Remedy
 
 
@@ -24,11 +27,18 @@ def leads_elsewhere(trace, output):
     Trivial learners explain the targets, and the outputs shrink to a constant
     or go against the targets, mostly while the loss falls by half. So it has a
     sign turned round, takes them from the wrong place, or does not read them.
+
+    Of shares of many places no learner is needed: outputs of sigmoids that are
+    small where the target is 1, and large where it is 0, are turned round.
     """
     known, run = trace.run.reference, trace.run
     given, wanted = run.data.output_shape, run.data.target_shape
     learning = Learning.of(trace)
-    if output.loss is not None or run.own_loss != "function" or known is None:
+    if output.loss is not None or run.own_loss is None:
+        return None
+    if known is None:
+        return _turned(trace, output)
+    if run.own_loss != "function":
         return None
     if known.kind != "numbers" or known.score < ELSEWHERE["score"]:
         return None
@@ -97,5 +107,62 @@ def leads_elsewhere(trace, output):
             ),
         ],
         contrast=float(learning.contrast[at]),
+        follows=float(learning.follows[at]),
+    )
+
+
+def _turned(trace, output):
+    """Judge whether shares of many places go against shares that are wanted."""
+    run, learning = trace.run, Learning.of(trace)
+    wanted, count = run.data.target_shape, len(learning)
+    # One number for each row may be a distance, and numbers that add up to 1
+    # may choose what costs least.
+    many = math.prod(n if isinstance(n, int) else 2 for n in wanted or ()) > 1
+    if output.activation != "sigmoid" or not many or count < 2:
+        return None
+    if run.data.output_shape not in (wanted, [*wanted, 1]):
+        return None
+    low, high = (trace.data(f"target_{end}")[:count] for end in ("min", "max"))
+    with np.errstate(invalid="ignore"):
+        shares = bool(((low >= 0) & (high <= 1)).all())
+        against = learning.follows < -TURNED["against"]
+        # What is still about to turn back has its worst behind it.
+        against &= learning.follows <= np.fmin.accumulate(learning.follows)
+        fell = learning.fallen > TURNED["fallen"]
+    ran = learning.steps - int(trace.steps[0])
+    wrong = against & fell & (ran >= of_plan(trace, *TURNED["wait"]))
+    again = wrong & np.concatenate([[False], wrong[:-1]])
+    seen = np.flatnonzero(again)
+    if not shares or not len(seen):
+        return None
+    at = seen[0]
+    return int(learning.steps[at]), mismatch(
+        output,
+        "turned_round",
+        "the loss falls, but the outputs go against the targets: their "
+        f"correlation is {number(learning.follows[at])}. So the loss "
+        f"{run.loss_name} has its sign turned round: it is small where the two "
+        "are least alike.",
+        [
+            Remedy(
+                "Turn the sign of the loss round",
+                "An overlap or a likeness is to grow, and `fit` makes the loss "
+                "small.",
+                "like = model.loss\n"
+                "model.compile(model.optimizer, lambda t, p: 1 - like(t, p))",
+            )
+            if run.own_loss == "function"
+            else Remedy(
+                "Turn the sign of the loss round",
+                "An overlap or a likeness is to grow, and `fit` makes the loss "
+                "small.",
+                "# in your own `compute_loss`:\n# return 1 - likeness",
+            ),
+            changes.output(
+                output,
+                "If it cures the run, the fault lies in the loss of your own.",
+                loss="binary_crossentropy",
+            ),
+        ],
         follows=float(learning.follows[at]),
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from keras_gradguard.diagnosis.evidence.ended import last_step
 from keras_gradguard.diagnosis.evidence.harm import bad_at
 from keras_gradguard.diagnosis.evidence.harm import began
 from keras_gradguard.diagnosis.evidence.harm import dated
@@ -133,13 +134,15 @@ class OutputMismatch(Rule):
     records and has not learnt. Or it stalls after 100 without having learnt a
     good part, or its loss is not finite. A shorter run is judged at its planned
     end. Of models with several outputs it is only judged whether the loss is
-    below 0, where none of its parts can be. Where torch stops the first step
-    since targets are no probabilities, that is said.
+    below 0, where none of its parts can be. Where a backend stops the run with
+    an error, since targets are no probabilities or a label has no unit, that
+    is said.
 
     The course of the run shows more:
 
     * a loss of one's own that falls by half, while the outputs shrink to a
-      constant or go against targets that trivial learners explain;
+      constant or go against targets that trivial learners explain. Or sigmoids
+      of many places that go against shares of 0 to 1;
     * whole numbers of classes under a loss for sizes, where accuracy is watched
       and stays below 60 % for three epochs;
     * targets (n,) that meet outputs (n, 1) in a loss of one's own. `check` sees
@@ -167,7 +170,8 @@ class OutputMismatch(Rule):
       is found; in a train step of one's own, what a last layer of one unit
       gives;
     * outputs that have nothing to do with the targets, where the weights moved
-      by half of their size;
+      by half of their size. Or trivial learners get hardly anything out of the
+      rows, and after half of the plan the loss is within 10 % of a constant's;
     * a score of validation below half of chance, beside a good one of
       training. In the first six epochs half of that one is enough. The loss of
       validation then has to be above that of a constant, and to rise. One
@@ -205,9 +209,11 @@ class OutputMismatch(Rule):
         found, seen = _configured(trace)
         if found and seen is not None:
             return [dated(trace, f, first, seen) for f in found]
+        told = ended_outside(trace, output)
+        if told is not None:
+            return [dated(trace, told, first, max(first, last_step(trace)))]
         if not len(trace.steps):
-            told = ended_outside(trace, output)
-            return [] if told is None else [dated(trace, told, first, first)]
+            return []
         for judgement in _OF_THE_COURSE:
             told = judgement(trace, output)
             if told is not None:

@@ -76,6 +76,15 @@ UNRELATED: dict[str, Any] = {
     "little": 0.1,
     "above": 0.1,
 }
+# Where trivial learners get hardly anything out of the rows and the run gets no
+# more than some of them by heart: its gain at most, how far the weights have
+# gone, the share of the plan, and the times that each row was seen.
+BY_HEART: dict[str, Any] = {
+    "gain": 0.1,
+    "moved": 0.2,
+    "of_plan": 0.5,
+    "epochs": 5,
+}
 # A loss of one's own: by how much it has fallen, what share of the targets'
 # variance trivial learners explain, and how outputs and targets correlate where
 # the outputs shrink, and where they go against the targets.
@@ -86,6 +95,12 @@ ELSEWHERE: dict[str, Any] = {
     "against": 0.5,
     "wait": (0.3, 40, 400),
     "slow": (0.5, 100, 800),
+}
+# As above, of shares of many places, which no trivial learner explains.
+TURNED: dict[str, Any] = {
+    "against": 0.35,
+    "fallen": 0.3,
+    "wait": (0.2, 40, 400),
 }
 # Losses that no targets that fit take below 0.
 NEVER_BELOW = (
@@ -196,7 +211,8 @@ LIGHT_CLASS: dict[str, Any] = {
 # How far beyond 0 and 1 outputs go where the targets are 0 and 1, in so many
 # measurements in a row; how far they are off for sure; what of the loss is gone
 # at most, and how well outputs follow; how well at most where that is less than
-# this share of before; share of the plan, fewest and most steps to wait.
+# this share of before; by how much distances go against targets of 1; share of
+# the plan, fewest and most steps to wait.
 UNBOUNDED: dict[str, Any] = {
     "far": 0.2,
     "off": 1.0,
@@ -205,6 +221,7 @@ UNBOUNDED: dict[str, Any] = {
     "follows": 0.5,
     "unrelated": 0.3,
     "lost": 0.7,
+    "distance": 0.3,
     "wait": (0.1, 30, 300),
 }
 

@@ -55,6 +55,10 @@ def unbounded(trace, output):
     short |= off_the_way & ~learning.good
     # What was learnt is lost on the way to that optimum.
     short |= np.logical_or.accumulate(learning.good) & ~learning.good
+    with np.errstate(invalid="ignore"):
+        # A distance is the smaller, the more alike two things are.
+        apart = np.logical_and.accumulate(low >= 0)
+        short &= ~(apart & (learning.follows < -UNBOUNDED["distance"]))
     bad = count_within(beyond, UNBOUNDED["measured"]) == UNBOUNDED["measured"]
     bad &= short
     with np.errstate(invalid="ignore"):

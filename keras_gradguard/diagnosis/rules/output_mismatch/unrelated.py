@@ -14,6 +14,7 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.learning import planned_steps
 from keras_gradguard.diagnosis.evidence.reference import Bounds
+from keras_gradguard.diagnosis.evidence.reference import hardly_in_words
 from keras_gradguard.diagnosis.evidence.reference import nothing_in_words
 from keras_gradguard.diagnosis.evidence.scores import guessed_so_far
 from keras_gradguard.diagnosis.evidence.stretches import count_within
@@ -21,6 +22,7 @@ from keras_gradguard.diagnosis.evidence.way import way_gone
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.rules.output_mismatch.learnt import few_first
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BY_HEART
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import UNRELATED
 from keras_gradguard.findings.remedy import Remedy
 
@@ -34,7 +36,9 @@ def unrelated(trace, output):
     Where trivial learners get a good deal out of the same rows they do not, and
     it is not told. Where these get nothing, weights that moved by a tenth are
     enough after half of the plan. So they are where these get little, and
-    validation never got beyond guessing.
+    validation never got beyond guessing. Where these get hardly anything, and
+    late in the plan the run has gained next to nothing of rows that it has seen
+    five times, it may have learnt some of them by heart, and is told as well.
     """
     learning = Learning.of(trace)
     steps, middle, gone = way_gone(trace)
@@ -70,10 +74,11 @@ def unrelated(trace, output):
         bad &= learning.steps < trace.run.reference.step
     bad = count_within(bad & ~learning.at_ceiling, 3) == 3
     # Or the rows of training are learnt by heart.
-    seen = np.flatnonzero((bad & (run >= due)) | (enough & guessed))
+    some = _by_heart(trace, learning, moved)
+    seen = np.flatnonzero((bad & (run >= due)) | (enough & guessed) | some)
     if not len(seen):
         return None
-    at = seen[0]
+    at, more = seen[0], nothing_in_words(trace)
     text = (
         "what comes out has nothing to do with the targets, though the weights "
         f"have moved by {number(100 * float(moved[at]))} % of their size. So "
@@ -86,10 +91,18 @@ def unrelated(trace, output):
             "what the run learns it learns by heart, and the inputs do not "
             "tell the targets. "
         )
+    if some[at]:
+        more = ""
+        text = (
+            "what comes out has little to do with the targets. The weights "
+            f"have moved by {number(100 * float(moved[at]))} % of their size, "
+            f"{hardly_in_words(trace)}. So the steps are large enough. What "
+            "is learnt is learnt by heart: the inputs do not tell the targets. "
+        )
     return int(learning.steps[at]), mismatch(
         output,
         "unrelated",
-        f"{text}{nothing_in_words(trace)}{_where_to_look(trace.run)}",
+        f"{text}{more}{_where_to_look(trace.run)}",
         [
             *_without_noise(trace.run),
             Remedy(
@@ -104,6 +117,23 @@ def unrelated(trace, output):
         moved=float(moved[at]),
         correlation=float(learning.follows[at]),
     )
+
+
+def _by_heart(trace, learning, moved):
+    """Return (K,): the run knows little more than some rows by heart."""
+    plan, per_epoch = planned_steps(trace), trace.run.steps_per_epoch
+    if not plan or not per_epoch or not hardly_in_words(trace):
+        return np.zeros(len(learning), bool)
+    run = learning.steps - int(trace.steps[0])
+    late = run >= BY_HEART["of_plan"] * plan
+    late &= run >= BY_HEART["epochs"] * per_epoch
+    with np.errstate(invalid="ignore"):
+        little = np.fmax(learning.gain, learning.explained) < BY_HEART["gain"]
+    # A relation that is faint, and more than chance, is one.
+    little &= np.isnan(learning.related) & ~learning.good
+    little &= moved > BY_HEART["moved"]
+    known = ~(trace.run.reference.step > learning.steps)
+    return late & little & known & (not _noise(trace.run))
 
 
 def _without_noise(run):
