@@ -56,6 +56,7 @@ def leads_elsewhere(trace, output):
             np.abs(learning.follows) < ELSEWHERE["follows"]
         )
         against = learning.follows < -ELSEWHERE["against"]
+        against &= not _are_distances(trace, output, len(learning))
         fell = learning.fallen > ELSEWHERE["fallen"]
         # A loss that does not fall is waited for: it may only be slow.
         wrong = (against & fell) | (
@@ -109,6 +110,19 @@ def leads_elsewhere(trace, output):
         contrast=float(learning.contrast[at]),
         follows=float(learning.follows[at]),
     )
+
+
+def _are_distances(trace, output, count):
+    """Whether outputs may be distances, small where 1 says alike."""
+    ends = [
+        trace.data(f"{part}_{end}")[:count]
+        for part in ("output", "target")
+        for end in ("min", "max")
+    ]
+    with np.errstate(invalid="ignore"):
+        marks = bool(((ends[2] == 0) & (ends[3] == 1)).all())
+        never_below = bool((ends[0] >= 0).all())
+    return output.activation is None and marks and never_below
 
 
 def _turned(trace, output):
