@@ -781,6 +781,15 @@ class Backend(Protocol):
             patches: `Patches` that will undo it.
         """
 
+    def is_eager(self):
+        """Whether a step's values can be read where they are computed."""
+
+    def notes_gradients(self):
+        """Whether what runs now is noted, for gradients to be taken of it.
+
+        It is not asked where nothing is eager.
+        """
+
     def wait_for_records(self):
         """Wait until what steps have sent has arrived."""
 

@@ -5,6 +5,7 @@ Here nothing stands around the step. It begins and ends with the optimizer's
 user's own.
 """
 
+import functools
 import threading
 from typing import Any
 
@@ -17,6 +18,7 @@ from keras_gradguard.models import layers as layers_lib
 from keras_gradguard.models import optimizers as optimizers_lib
 from keras_gradguard.models.patches import Patches
 from keras_gradguard.recording.blocks import Block
+from keras_gradguard.recording.loop_forward import LoopForward
 from keras_gradguard.recording.parts import GRADIENTS
 from keras_gradguard.recording.parts import WEIGHTS
 from keras_gradguard.recording.parts import Parts
@@ -66,6 +68,7 @@ class LoopRecording:
             if why is None
         ]
         self._loss = LoopLoss(model, self._parts)
+        self._forward = LoopForward(model, self._parts)
         for tap in self._taps:
             tap.find_loss = self._loss.of_step
         self._subscriber: Any = None
@@ -110,12 +113,17 @@ class LoopRecording:
                             outer = kind(member, by_leaf[id(leaf)])
                             outer.attach(self._patches)
             for name in ("apply", "stateless_apply"):
-                self._patches.replace(optimizer, name, self._make_step)
+                is_first = optimizer is self._optimizers[0]
+                make = functools.partial(self._make_step, is_first=is_first)
+                self._patches.replace(optimizer, name, make)
+        # Its patches are undone first.
+        self._forward.attach(self._patches)
         self._call_order.watch(self._model)
         self._loss.attach(self._patches)
         if hasattr(self._model, "train_function"):
             # A step that was compiled before has none of this in it.
             self._patches.hide(self._model, "train_function")
+        self._open()
 
     def stop(self, subscriber):
         """Leave model and optimizers as they were. Safe to repeat.
@@ -127,6 +135,7 @@ class LoopRecording:
         if self.active:
             self.flush()
         self.active = False
+        self._forward.stop()
         self._call_order.stop()
         self._patches.undo()
 
@@ -191,14 +200,14 @@ class LoopRecording:
 
     # The step
 
-    def _make_step(self, original):
+    def _make_step(self, original, is_first):
         def step(*args, **kwargs):
             if getattr(self._inside, "step", False) or not self.active:
                 return original(*args, **kwargs)
             self._inside.step = True
             traced = True
             try:
-                traced = self._begin(args, kwargs)
+                traced = self._begin(args, kwargs, is_first)
                 return original(*args, **kwargs)
             finally:
                 self._inside.step = False
@@ -207,11 +216,30 @@ class LoopRecording:
                 self._call_order.stop()
                 self._loss.end()
                 if not traced:
+                    if is_first:
+                        self._open()
                     self._ran()
 
         return step
 
-    def _begin(self, args, kwargs):
+    def _open(self):
+        """Begin what leads to the next step of the first optimizer."""
+        if not self.active:
+            return
+        try:
+            first = self._taps[0].optimizer
+            self._forward.attach(self._patches)
+            if self._updates_next(first) and self._is_full(first):
+                self._forward.open()
+        except Exception as error:
+            self._fail(error)
+
+    def _updates_next(self, optimizer):
+        """Whether the coming `apply` is the last of those accumulated."""
+        steps = optimizer.gradient_accumulation_steps or 1
+        return (self._applied(optimizer) + 1) % steps == 0
+
+    def _begin(self, args, kwargs, is_first):
         """Choose what the step records; whether it is being traced."""
         try:
             traced, xla, function = self._backend.traced_by((args, kwargs))
@@ -219,6 +247,8 @@ class LoopRecording:
             if function is not None and function not in self._functions:
                 self._functions.append(function)
                 self._backend.count_calls(function, self._ran, self._patches)
+            if is_first and not traced:
+                self._forward.close(self._done(self._taps[0].optimizer))
             self._loss.begin((args, kwargs), traced, xla)
             for tap in self._taps:
                 tap.records.xla = xla
@@ -241,11 +271,15 @@ class LoopRecording:
 
     def _done(self, optimizer):
         """Steps of an optimizer so far, as its variable tells them."""
+        steps = optimizer.gradient_accumulation_steps or 1
+        return self._applied(optimizer) // steps
+
+    def _applied(self, optimizer):
+        """Batches that an optimizer has seen so far."""
         if not optimizer.built:
             return 0
         done = self._backend.read(keras_private.counter(optimizer))
-        done = int(self._backend.to_numpy(done))
-        return done // (optimizer.gradient_accumulation_steps or 1)
+        return int(self._backend.to_numpy(done))
 
     # Delivering
 
@@ -304,6 +338,9 @@ class LoopRecording:
             )
         if not any(len(part.steps) for part in parts):
             return
+        # First what steps showed, so that a look at their records knows it.
+        for measured in self._forward.take():
+            self._subscriber.take(measured)
         block = _wanted(Block.merge(parts, table), self._first_step)
         self.recorded += len(block.steps)
         self._counted = int(block.steps[-1]) + 1
@@ -311,6 +348,7 @@ class LoopRecording:
 
     def _fail(self, error):
         self.active = False
+        self._forward.stop()
         for tap in self._taps:
             tap.mode = Mode.OFF
         self._subscriber.on_recording_failure(error)

@@ -4,6 +4,7 @@ import sys
 import types
 
 import tensorflow as tf
+from tensorflow.python import pywrap_tfe
 
 from keras_gradguard._backend.tensorflow.ring import Ring
 
@@ -54,3 +55,11 @@ def count_calls(function, called, patches):
 
 
 _FUNCTION = type(tf.function(lambda: None))
+
+
+def is_eager():
+    return tf.executing_eagerly()
+
+
+def notes_gradients():
+    return not pywrap_tfe.TFE_Py_TapeSetIsEmpty()

@@ -1,5 +1,7 @@
 """torch: recording in loops of the user's own."""
 
+import torch
+
 from keras_gradguard._backend.torch.ring import Ring
 
 
@@ -15,3 +17,11 @@ def traced_by(arguments):
 
 def count_calls(function, called, patches):
     """Each step runs in Python."""
+
+
+def is_eager():
+    return True
+
+
+def notes_gradients():
+    return torch.is_grad_enabled()
