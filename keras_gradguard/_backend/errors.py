@@ -47,3 +47,20 @@ class CannotBeCalledError(Exception):
             "the model has a train step of its own, and to call the model "
             f"itself on what that step gets raised {type(error).__name__}"
         )
+
+
+class MakesItsBatchError(Exception):
+    """A compiled step computes what it calls the model on.
+
+    Args:
+        what: Str, the name of what it computes.
+    """
+
+    is_notice = True
+
+    def __init__(self, what):
+        name = {"x": "inputs", "y": "targets"}.get(what, "sample weights")
+        super().__init__(
+            f"the compiled step makes the model's {name} itself, and they "
+            "cannot be seen from outside. Pass them to its `tf.function`"
+        )

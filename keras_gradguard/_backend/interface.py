@@ -772,12 +772,13 @@ class Backend(Protocol):
             takes, or None.
         """
 
-    def count_calls(self, function, called, patches):
-        """Call back after each call of a function that traces a step.
+    def count_calls(self, function, begins, ended, patches):
+        """Call back around each call of a function that traces a step.
 
         Args:
             function: As `traced_by` returned it.
-            called: Callable without arguments.
+            begins: Callable that takes its arguments, a tuple and a dict.
+            ended: Callable without arguments.
             patches: `Patches` that will undo it.
         """
 

@@ -80,6 +80,8 @@ class LoopRecording:
         self._read = [0] * len(self._taps)
         self._waiting, self._period = 0, 8
         self._first_step = self._counted = 0
+        # Batches that the first optimizer has seen, as far as the host knows.
+        self._expected = 0
         self._functions = []
 
     # What a callback asks a recording for
@@ -177,6 +179,11 @@ class LoopRecording:
         """Each step of a loop of the user's own is due: None."""
         del first
 
+    @property
+    def notes(self):
+        """List of str, what cannot be measured in this loop, and why."""
+        return [] if self._forward.note is None else [self._forward.note]
+
     def epoch_begin(self):
         """A loop of the user's own has no epochs."""
 
@@ -229,15 +236,17 @@ class LoopRecording:
         try:
             first = self._taps[0].optimizer
             self._forward.attach(self._patches)
-            if self._updates_next(first) and self._is_full(first):
+            self._expected = self._applied(first)
+            if self._is_due(self._expected, first):
                 self._forward.open()
         except Exception as error:
             self._fail(error)
 
-    def _updates_next(self, optimizer):
-        """Whether the coming `apply` is the last of those accumulated."""
+    def _is_due(self, applied, optimizer):
+        """Whether the step after so many batches is to be measured."""
         steps = optimizer.gradient_accumulation_steps or 1
-        return (self._applied(optimizer) + 1) % steps == 0
+        updates = (applied + 1) % steps == 0
+        return updates and is_full_step(applied // steps - self._first_step)
 
     def _begin(self, args, kwargs, is_first):
         """Choose what the step records; whether it is being traced."""
@@ -246,7 +255,7 @@ class LoopRecording:
             self.executions += 1
             if function is not None and function not in self._functions:
                 self._functions.append(function)
-                self._backend.count_calls(function, self._ran, self._patches)
+                self._watch_calls(function, is_first)
             if is_first and not traced:
                 self._forward.close(self._done(self._taps[0].optimizer))
             self._loss.begin((args, kwargs), traced, xla)
@@ -259,6 +268,52 @@ class LoopRecording:
             self._fail(error)
             return True
         return traced
+
+    def _watch_calls(self, function, is_first):
+        """Look at each call of a function in which a step was traced.
+
+        The one that traces it has begun already.
+        """
+        begins, ended = _nothing, self._ran
+        if is_first:
+            begins = functools.partial(self._call_begins, function)
+            ended = self._call_ended
+            begins(*self._backend.arguments_now(function))
+        self._backend.count_calls(function, begins, ended, self._patches)
+
+    def _call_begins(self, function, *arguments):
+        """Hold what the model holds, if the step that comes is measured."""
+        self._look()
+        try:
+            first = self._taps[0].optimizer
+            if not self._is_due(self._expected, first):
+                return
+            # The host counts calls, and asks the device now and then only.
+            self._expected = self._applied(first)
+            if self._is_due(self._expected, first):
+                steps = first.gradient_accumulation_steps or 1
+                step = self._expected // steps
+                self._forward.hold(step, function, arguments)
+        except Exception as error:
+            self._fail(error)
+
+    def _call_ended(self):
+        self._expected += 1
+        self._look()
+        self._ran()
+
+    def _look(self):
+        """Measure what was held for, once its step has run."""
+        step = self._forward.held_step
+        if step is None or not self.active:
+            return
+        try:
+            done = self._done(self._taps[0].optimizer)
+            if done > step:
+                self._expected = self._applied(self._taps[0].optimizer)
+            self._forward.look(done == step + 1)
+        except Exception as error:
+            self._fail(error)
 
     def _make_ring(self, rows, columns, optimizer, name):
         ring = self._backend.loop_ring(rows, columns, optimizer, name)
@@ -300,6 +355,8 @@ class LoopRecording:
 
     def _deliver(self, last):
         self._waiting = 0
+        if last:
+            self._look()
         present = [
             (i, tap, self._backend.to_numpy(tap.records.ring.snapshot()))
             for i, tap in enumerate(self._taps)
@@ -352,6 +409,10 @@ class LoopRecording:
         for tap in self._taps:
             tap.mode = Mode.OFF
         self._subscriber.on_recording_failure(error)
+
+
+def _nothing(*arguments):
+    """Do so."""
 
 
 def _wanted(block, first_step):

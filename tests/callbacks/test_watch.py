@@ -154,16 +154,17 @@ LOOPS = {
     "compiled outside": by_hand("compiled outside"),
     "compiled inside": by_hand("compiled inside"),
     "xla": by_hand("xla"),
+    "its loss, compiled": by_hand("its loss, compiled"),
 }
 # Elsewhere the others are the same program once more.
 DIFFER = {
     "jax": ["train_on_batch", "eager", "compiled outside", "compiled inside"],
     "torch": ["train_on_batch", "eager", "its loss"],
 }
-OWN_LOSS = ("train_on_batch", "its loss")
+OWN_LOSS = ("train_on_batch", "its loss", "its loss, compiled")
 SHOWS_ACTIVATIONS = {
     "jax": [],
-    "tensorflow": ["eager", "its loss"],
+    "tensorflow": [*LOOPS],
     "torch": [*LOOPS],
 }[keras.backend.backend()]
 

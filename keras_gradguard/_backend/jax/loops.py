@@ -125,7 +125,7 @@ def traced_by(arguments):
     return traced, traced, None
 
 
-def count_calls(function, called, patches):
+def count_calls(function, begins, ended, patches):
     """Records come by themselves."""
 
 

@@ -15,7 +15,7 @@ def traced_by(arguments):
     return False, False, None
 
 
-def count_calls(function, called, patches):
+def count_calls(function, begins, ended, patches):
     """Each step runs in Python."""
 
 

@@ -34,7 +34,6 @@ from keras_gradguard.recording.step.packing import Packing
 from keras_gradguard.trace.series import DATA_SERIES
 
 _ALL = ACTIVATIONS, DATA, LOSS, UNITS
-_SHOWN = ACTIVATIONS, DATA
 
 
 class ForwardTap:
@@ -117,60 +116,6 @@ class ForwardTap:
     def send(self, vector):
         """Send off what `packed` returned, from inside of the step."""
         self._latest.post(None, vector)
-
-    # Loops that are not `fit`: what a step shows lies in front of it
-
-    def open(self):
-        """Measure what is called from now on, until `close`."""
-        begin = self._gathering.begin
-        self._parts.guard(_SHOWN, begin, Mode.FULL, False, ())
-
-    @contextlib.contextmanager
-    def paused(self):
-        """Look at nothing in this context."""
-        here = self._gathering.here
-        kept = here.seen, here.mode
-        here.seen, here.mode = None, Mode.OFF
-        try:
-            yield
-        finally:
-            here.seen, here.mode = kept
-
-    def note_outputs(self, outputs):
-        """Note what the model gave, though no loss may tell.
-
-        Args:
-            outputs: What it returned.
-        """
-        self._gathering.note_model_outputs(outputs)
-
-    @property
-    def is_open(self):
-        """Whether what is called now is measured."""
-        return self._gathering.here.seen is not None
-
-    def close(self, step):
-        """Measure nothing more.
-
-        Args:
-            step: The optimizer's step that what was called belongs to.
-
-        Returns:
-            A `Measurement`, None if nothing was called since `open`.
-        """
-        try:
-            if not self.is_open or not self._parts.work(*_SHOWN):
-                return None
-            gathered = self._gathering.gathered()
-            if not gathered["seen"] and not gathered["batch"]:
-                return None
-            return self.measurement((step, self._packed_now(gathered)))
-        finally:
-            self._gathering.end()
-
-    def drop(self):
-        """Forget what was called since `open`."""
-        self._gathering.end()
 
     # Patching
 
