@@ -59,8 +59,9 @@ class MakesItsBatchError(Exception):
     is_notice = True
 
     def __init__(self, what):
-        name = {"x": "inputs", "y": "targets"}.get(what, "sample weights")
+        names = {"x": "inputs", "y": "targets", "weights": "weights"}
         super().__init__(
-            f"the compiled step makes the model's {name} itself, and they "
-            "cannot be seen from outside. Pass them to its `tf.function`"
+            f"the compiled step makes the model's "
+            f"{names.get(what, 'sample weights')} itself, where they cannot "
+            "be seen. Pass them to it as arguments"
         )

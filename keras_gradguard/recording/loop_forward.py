@@ -28,6 +28,10 @@ _NOT_CALLED = (
     "Activations and batches were not measured: the compiled step calls "
     "parts of the watched model, and never the model itself."
 )
+_APART = (
+    "Activations and batches were not measured: what is compiled holds the "
+    "model and not the optimizer. Call `apply` inside of it."
+)
 
 
 class LoopForward:
@@ -48,6 +52,7 @@ class LoopForward:
         self._tap: Any = None
         self._look: Any = None
         self._held_step: Any = None
+        self._witness: list = []  # a variable that a step trains
         self.note: Any = None
         self._measured: list = []
 
@@ -65,6 +70,7 @@ class LoopForward:
         if not all(layer.built for layer in layers):
             return
         self._parts.wanted.update(_PARTS)
+        self._witness = self._model.trainable_variables[:1]
         self._tap = LoopTap(self._model, self._parts)
         self._tap.attach(self._model, patches)
         if self._backend.compiles_steps():
@@ -87,48 +93,60 @@ class LoopForward:
             training = kwargs.get("training")
             if 0 <= position < len(args):
                 training = args[position]
-            if self._is_shown(training):
+            if not self._is_of_a_step(training):
+                with self._tap.paused():
+                    return original(*args, **kwargs)
+            keeps = whole and args and self._keeps_calls
+            state = None
+            if keeps:
+                state = self._parts.guard(_PARTS, self._look.before)
+            if self.is_looking or self._backend.is_eager():
                 outputs = original(*args, **kwargs)
                 if whole:
                     self._tap.note_outputs(outputs)
-                return outputs
-            with self._tap.paused():
-                outputs = original(*args, **kwargs)
-            if whole and args and self._is_of_a_step(training):
-                self._parts.guard(
-                    _PARTS, self._keep, args[0], training, outputs
-                )
+            else:
+                with self._tap.paused():
+                    outputs = original(*args, **kwargs)
+            if keeps:
+                given = args[0], training, outputs, state
+                self._parts.guard(_PARTS, self._keep, *given)
             return outputs
 
         return call
 
     @property
-    def _sees_calls(self):
-        return self._tap.is_open or (
-            self._look is not None and not self._backend.is_eager()
+    def is_looking(self):
+        """Whether a pass of our own is being traced."""
+        return self._look is not None and self._look.is_looking
+
+    @property
+    def _keeps_calls(self):
+        return (
+            self._look is not None
+            and self._backend.is_traced(self._witness)
+            and not self.is_looking
         )
 
-    def _is_shown(self, training):
-        if self._look is not None and self._look.is_looking:
-            return True
-        return self._backend.is_eager() and self._is_of_a_step(training)
+    @property
+    def _sees_calls(self):
+        return self._tap.is_open or self._keeps_calls
 
     def _is_of_a_step(self, training):
-        if training is None:
-            return self._backend.notes_gradients()
+        if training is None and not self.is_looking:
+            return self._backend.notes_gradients(self._witness)
         return training is not False
 
     # What a compiled step is given, while it is traced
 
-    def _keep(self, inputs, training, outputs):
+    def _keep(self, *given):
         _, xla, _ = self._backend.traced_by(())
-        self._look.keep(inputs, training, outputs, xla)
+        self._look.keep(*given, xla)
 
     def _make_loss(self, original):
         def compute_loss(*args, **kwargs):
             loss = original(*args, **kwargs)
-            looks = self._look.is_looking or self._backend.is_eager()
-            if not looks and kwargs.get("training", True) is not False:
+            shown = kwargs.get("training", True) is not False
+            if shown and self._look.keeps and not self.is_looking:
                 self._parts.guard(_PARTS, self._keep_targets, args, kwargs)
             return loss
 
@@ -141,6 +159,22 @@ class LoopForward:
             self._look.keep_targets(given)
         except MakesItsBatchError as error:
             self.note = f"Targets were not measured, because {error}."
+
+    def look_inside(self, level, step, due):
+        """Measure in the step that is traced, where that is how it is done.
+
+        Args:
+            level: The trace of the step, as the backend tells it.
+            step: Integer scalar, the optimizer's step.
+            due: Bool scalar: whether to measure it.
+        """
+        if self._look is None:
+            return
+        if self._look.keeps:
+            look = self._look.look_inside
+            self._parts.guard(_PARTS, look, level, step, due)
+        else:
+            self.note = _NOT_CALLED
 
     # Around a call of it
 
@@ -184,7 +218,7 @@ class LoopForward:
 
     def open(self):
         """Begin a step that is to be measured."""
-        if self._tap is not None and self._backend.is_eager():
+        if self._tap is not None:
             self._tap.open()
 
     def close(self, step):
@@ -197,9 +231,15 @@ class LoopForward:
             found = self._parts.guard(_PARTS, self._tap.close, step)
             if found is not None:
                 self._measured.append(found)
+            elif self._look is not None and self._look.keeps:
+                self.note = _APART
 
     def take(self):
         """List of the `Measurement` since the last time."""
+        for arrived in self._look.arrived() if self._look else ():
+            found = self._parts.guard(_PARTS, self._tap.measurement, arrived)
+            if found is not None:
+                self._measured.append(found)
         measured, self._measured = self._measured, []
         return measured
 

@@ -33,6 +33,7 @@ from keras_gradguard._backend.tensorflow.loop_look import LoopLook
 from keras_gradguard._backend.tensorflow.loops import arguments_now
 from keras_gradguard._backend.tensorflow.loops import count_calls
 from keras_gradguard._backend.tensorflow.loops import is_eager
+from keras_gradguard._backend.tensorflow.loops import is_traced
 from keras_gradguard._backend.tensorflow.loops import loop_ring
 from keras_gradguard._backend.tensorflow.loops import notes_gradients
 from keras_gradguard._backend.tensorflow.loops import traced_by

@@ -38,7 +38,11 @@ class LoopLook:
     def keeps(self):
         return "x" in self._structures
 
-    def keep(self, inputs, training, outputs, xla):
+    def before(self):
+        return None  # The host reads them, in front of the call.
+
+    def keep(self, inputs, training, outputs, state, xla):
+        del state
         self._structures.clear()
         self._xla, self._training = xla, training
         self._outputs = outputs
@@ -76,6 +80,12 @@ class LoopLook:
                 np.array(leaf) if isinstance(leaf, np.ndarray) else leaf
                 for leaf in _tensors_of(function, *arguments)
             ]
+
+    def look_inside(self, level, step, due):
+        """It runs outside."""
+
+    def arrived(self):
+        return []
 
     def drop(self):
         self._values = self._given = None

@@ -73,5 +73,11 @@ def is_eager():
     return tf.executing_eagerly()
 
 
-def notes_gradients():
+def is_traced(variables):
+    del variables
+    return not tf.executing_eagerly()
+
+
+def notes_gradients(variables):
+    del variables
     return not pywrap_tfe.TFE_Py_TapeSetIsEmpty()
