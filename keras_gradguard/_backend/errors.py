@@ -47,3 +47,21 @@ class CannotBeCalledError(Exception):
             "the model has a train step of its own, and to call the model "
             f"itself on what that step gets raised {type(error).__name__}"
         )
+
+
+class MakesItsBatchError(Exception):
+    """A compiled step computes what it calls the model on.
+
+    Args:
+        what: Str, the name of what it computes.
+    """
+
+    is_notice = True
+
+    def __init__(self, what):
+        names = {"x": "inputs", "y": "targets", "weights": "weights"}
+        super().__init__(
+            f"the compiled step makes the model's "
+            f"{names.get(what, 'sample weights')} itself, where they cannot "
+            "be seen. Pass them to it as arguments"
+        )

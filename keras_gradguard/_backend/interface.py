@@ -301,6 +301,78 @@ class ForwardPass(Protocol):
         """
 
 
+class LoopLook(Protocol):
+    """A pass forward for compiled steps of loops that are not `fit`.
+
+    Args:
+        model: A Keras model, built.
+        tap: Its `LoopTap`.
+
+    Attributes:
+        keeps: Whether the step calls the model on what can be seen.
+        is_looking: Whether the pass is being traced.
+    """
+
+    keeps: bool
+    is_looking: bool
+
+    def before(self):
+        """Note what the model holds, in the step and before its call."""
+
+    def keep(self, inputs, training, outputs, state, xla):
+        """Note what the model is called on in the step that is traced.
+
+        Args:
+            inputs: Structure of tensors.
+            training: Bool, or None if that was not said.
+            outputs: What the model gave.
+            state: What `before` returned.
+            xla: Whether XLA compiles the step.
+
+        Raises:
+            MakesItsBatchError: If the pass cannot have them.
+        """
+
+    def keep_targets(self, given):
+        """Note what the model computes a loss of.
+
+        Args:
+            given: Dict of the arguments of `compute_loss`.
+
+        Raises:
+            MakesItsBatchError: If the pass cannot have them.
+        """
+
+    def look_inside(self, level, step, due):
+        """Measure inside of the step, where that is how it is done.
+
+        Args:
+            level: The trace of the step, see `level`.
+            step: Integer scalar, the optimizer's step.
+            due: Bool scalar: whether to measure it.
+
+        Raises:
+            MakesItsBatchError: If something is not known at that level.
+        """
+
+    def arrived(self):
+        """List of (step, vector) that came from inside of steps."""
+
+    def hold(self, function, arguments):
+        """Note what the model holds, and a call's arguments, on the host.
+
+        Args:
+            function: As `traced_by` returned it.
+            arguments: A tuple and a dict.
+        """
+
+    def look(self):
+        """Measure what `hold` noted: the vector that the tap packs."""
+
+    def drop(self):
+        """Let go of what `keep` and `hold` noted of a call."""
+
+
 class Backend(Protocol):
     """The functions and classes of a backend."""
 
@@ -772,13 +844,38 @@ class Backend(Protocol):
             takes, or None.
         """
 
-    def count_calls(self, function, called, patches):
-        """Call back after each call of a function that traces a step.
+    def count_calls(self, function, begins, ended, patches):
+        """Call back around each call of a function that traces a step.
 
         Args:
             function: As `traced_by` returned it.
-            called: Callable without arguments.
+            begins: Callable that takes its arguments, a tuple and a dict.
+            ended: Callable without arguments.
             patches: `Patches` that will undo it.
+        """
+
+    def is_eager(self):
+        """Whether a step's values can be read where they are computed."""
+
+    def is_traced(self, variables):
+        """Whether what runs now is being traced.
+
+        Args:
+            variables: List of Keras variables that it may train.
+        """
+
+    def arguments_now(self, function):
+        """Arguments of the call that traces a function, a tuple and a dict.
+
+        Args:
+            function: As `traced_by` returned it.
+        """
+
+    def notes_gradients(self, variables):
+        """Whether what runs now is noted, for gradients to be taken of it.
+
+        Args:
+            variables: List of Keras variables that it may train.
         """
 
     def wait_for_records(self):
@@ -787,6 +884,9 @@ class Backend(Protocol):
 
 class CompilingBackend(Backend, Protocol):
     """A backend that compiles the train step as one, as all but torch do."""
+
+    def LoopLook(self, model, tap):
+        """Make a `LoopLook`."""
 
     def ForwardPass(self, model, xla, custom):
         """Make a `ForwardPass`."""

@@ -663,6 +663,8 @@ class GradientMonitor(WatchingCallback):
         self._notes = noted(self.rules, self._judged_trace)
         if self.through_time:
             self._notes += not_measured(self._model)
+        if self._loop is not None:
+            self._notes += self._loop.notes
         if self._keeper is not None and self._keeper.written is not None:
             self._notes.append(self._keeper.note())
         traces = [self.trace]

@@ -22,13 +22,25 @@ def watch(
     Use it around calls of `train_on_batch`, around the loop of a GAN, and
     around any loop that calls a Keras optimizer's `apply` (on JAX
     `stateless_apply` too, in `jax.jit` or not: the loop carries no state of
-    ours). It records the gradients, the weights and the updates; activations
-    and histograms are not seen there, and there are no epochs. The loss of a
-    batch is known where the model computes it: in `train_on_batch`, and in a
-    step that calls `model.compute_loss`. Only then is known whether the model
-    learns. It is not read where TensorFlow compiles a model with
-    `loss_weights` without XLA: that would change its last bits. Nothing
-    changes for the model, and nothing is left behind.
+    ours). It records the gradients, the weights and the updates, and at the
+    steps that `fit` measures the activations and the batch: of all calls of
+    the model between two steps of the first optimizer, but for those of a
+    validation. A call is one of a step with `training=True`, and where that is
+    not said, if gradients are noted there. There are no histograms and no
+    epochs.
+
+    The loss and the targets of a batch are known where the model computes the
+    loss: in `train_on_batch`, and in a step that calls `model.compute_loss`.
+    Only then is known whether the model learns. The loss is not
+    read where TensorFlow compiles a model with `loss_weights` without XLA:
+    that would change its last bits. Nothing changes for the model, and
+    nothing is left behind.
+
+    Of a compiled step the model runs forward once more at those steps, with
+    the same weights, seeds and batch. On TensorFlow these have to be arguments
+    of the `tf.function`: what it makes itself, or takes from an iterator, is
+    not seen, and you are told. Where a compiled step calls parts of the model
+    and never the model itself, as a GAN's does, a note in the report says so.
 
     The step has to run, or its `tf.function` or `jax.jit` has to be traced,
     inside of the `with`: a step that was compiled before is not seen, and you

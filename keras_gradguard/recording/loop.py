@@ -3,12 +3,17 @@
 Here nothing stands around the step. It begins and ends with the optimizer's
 `apply`, which runs step by step, or is traced once into a function of the
 user's own.
+
+Longer than 350 lines, since one class is all that a callback asks, and what is
+patched together is undone together.
 """
 
+import functools
 import threading
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from keras_gradguard import _backend
 from keras_gradguard._backend import ring_layout
@@ -17,6 +22,7 @@ from keras_gradguard.models import layers as layers_lib
 from keras_gradguard.models import optimizers as optimizers_lib
 from keras_gradguard.models.patches import Patches
 from keras_gradguard.recording.blocks import Block
+from keras_gradguard.recording.loop_forward import LoopForward
 from keras_gradguard.recording.parts import GRADIENTS
 from keras_gradguard.recording.parts import WEIGHTS
 from keras_gradguard.recording.parts import Parts
@@ -28,6 +34,20 @@ from keras_gradguard.recording.step.gradients import GradientTap
 from keras_gradguard.recording.step.gradients import Mode
 from keras_gradguard.recording.step.loop_loss import LoopLoss
 from keras_gradguard.recording.step.loss_scale_tap import LossScaleTap
+
+
+class _Inside(threading.local):
+    """Where a thread is.
+
+    Attributes:
+        step: Whether it is in a step.
+        waits: Whether what led to that step is still to be measured.
+        traced: Whether the step is being traced.
+        level: In which trace, where no function of the backend's tells.
+    """
+
+    step = waits = traced = False
+    level: Any = None
 
 
 class LoopRecording:
@@ -65,19 +85,24 @@ class LoopRecording:
             for leaf, why in zip(leaves, reasons, strict=True)
             if why is None
         ]
-        self._loss = LoopLoss(model, self._parts)
+        self._forward = LoopForward(model, self._parts)
+        self._loss = LoopLoss(model, self._parts, self._forward)
         for tap in self._taps:
             tap.find_loss = self._loss.of_step
         self._subscriber: Any = None
         self._patches = Patches()
         self._call_order = layers_lib.CallOrder()
         self._table = None
-        self._inside = threading.local()
+        self._inside = _Inside()
         self._lock = threading.RLock()
         self._read = [0] * len(self._taps)
         self._waiting, self._period = 0, 8
         self._first_step = self._counted = 0
-        self._functions = []
+        # Batches that the first optimizer has seen, as far as the host knows.
+        self._expected = 0
+        # Functions of the user's, and those that apply the first optimizer.
+        self._functions: list = []
+        self._of_first: list = []
 
     # What a callback asks a recording for
 
@@ -110,12 +135,17 @@ class LoopRecording:
                             outer = kind(member, by_leaf[id(leaf)])
                             outer.attach(self._patches)
             for name in ("apply", "stateless_apply"):
-                self._patches.replace(optimizer, name, self._make_step)
+                is_first = optimizer is self._optimizers[0]
+                make = functools.partial(self._make_step, name, is_first)
+                self._patches.replace(optimizer, name, make)
+        # Its patches are undone first.
+        self._forward.attach(self._patches)
         self._call_order.watch(self._model)
         self._loss.attach(self._patches)
         if hasattr(self._model, "train_function"):
             # A step that was compiled before has none of this in it.
             self._patches.hide(self._model, "train_function")
+        self._open()
 
     def stop(self, subscriber):
         """Leave model and optimizers as they were. Safe to repeat.
@@ -127,6 +157,7 @@ class LoopRecording:
         if self.active:
             self.flush()
         self.active = False
+        self._forward.stop()
         self._call_order.stop()
         self._patches.undo()
 
@@ -168,6 +199,11 @@ class LoopRecording:
         """Each step of a loop of the user's own is due: None."""
         del first
 
+    @property
+    def notes(self):
+        """List of str, what cannot be measured in this loop, and why."""
+        return [] if self._forward.note is None else [self._forward.note]
+
     def epoch_begin(self):
         """A loop of the user's own has no epochs."""
 
@@ -191,35 +227,90 @@ class LoopRecording:
 
     # The step
 
-    def _make_step(self, original):
+    def _make_step(self, name, is_first, original):
         def step(*args, **kwargs):
-            if getattr(self._inside, "step", False) or not self.active:
+            if not self.active:
+                return original(*args, **kwargs)
+            if self._inside.step:
+                # `stateless_apply` calls `apply`, with the state in place.
+                self._at_apply()
                 return original(*args, **kwargs)
             self._inside.step = True
             traced = True
             try:
-                traced = self._begin(args, kwargs)
+                traced = self._begin(args, kwargs, is_first)
+                if name == "apply":
+                    self._at_apply()
                 return original(*args, **kwargs)
             finally:
-                self._inside.step = False
+                self._inside.step = self._inside.waits = False
+                self._inside.level = None
                 for tap in self._taps:
                     tap.mode = Mode.OFF
                 self._call_order.stop()
                 self._loss.end()
                 if not traced:
+                    if is_first:
+                        self._open(name)
                     self._ran()
 
         return step
 
-    def _begin(self, args, kwargs):
+    def _at_apply(self):
+        """Measure what led to a step, where the optimizer's state is known."""
+        waits, self._inside.waits = self._inside.waits, False
+        if not waits:
+            return
+        try:
+            first = self._taps[0].optimizer
+            if not self._inside.traced:
+                self._expected = self._applied(first)
+                self._forward.close(self._expected // _accumulated(first))
+            elif self._inside.level is not None:
+                applied = ops.convert_to_tensor(keras_private.counter(first))
+                step = applied // _accumulated(first)
+                due = self._is_due(applied, first)
+                self._forward.look_inside(self._inside.level, step, due)
+        except Exception as error:
+            self._fail(error)
+
+    def _open(self, name="apply"):
+        """Begin what leads to the next step of the first optimizer.
+
+        Args:
+            name: Name of the method that made the last one.
+        """
+        if not self.active:
+            return
+        try:
+            first = self._taps[0].optimizer
+            self._forward.attach(self._patches)
+            if name == "apply":
+                self._expected = self._applied(first)
+            else:
+                self._expected += 1  # The loop carries the state.
+            if self._is_due(self._expected, first):
+                self._forward.open()
+        except Exception as error:
+            self._fail(error)
+
+    def _is_due(self, applied, optimizer):
+        """Whether the step after so many batches is to be measured."""
+        steps = _accumulated(optimizer)
+        updates = (applied + 1) % steps == 0
+        return updates & is_full_step(applied // steps - self._first_step)
+
+    def _begin(self, args, kwargs, is_first):
         """Choose what the step records; whether it is being traced."""
         try:
             traced, xla, function = self._backend.traced_by((args, kwargs))
             self.executions += 1
-            if function is not None and function not in self._functions:
-                self._functions.append(function)
-                self._backend.count_calls(function, self._ran, self._patches)
+            if function is not None:
+                self._watch_calls(function, is_first)
             self._loss.begin((args, kwargs), traced, xla)
+            self._inside.waits, self._inside.traced = is_first, traced
+            if function is None:
+                self._inside.level = self._backend.level((args, kwargs))
             for tap in self._taps:
                 tap.records.xla = xla
                 tap.mode = Mode.FULL
@@ -229,6 +320,59 @@ class LoopRecording:
             self._fail(error)
             return True
         return traced
+
+    def _watch_calls(self, function, is_first):
+        """Look at each call of a function in which a step was traced."""
+        if function not in self._functions:
+            self._functions.append(function)
+            self._backend.count_calls(
+                function,
+                functools.partial(self._call_begins, function),
+                functools.partial(self._call_ended, function),
+                self._patches,
+            )
+        if is_first and function not in self._of_first:
+            self._of_first.append(function)
+            # The call that traces it has begun already.
+            arguments = self._backend.arguments_now(function)
+            self._call_begins(function, *arguments)
+
+    def _call_begins(self, function, *arguments):
+        """Hold what the model holds, if the step that comes is measured."""
+        if function not in self._of_first:
+            return
+        self._look()
+        try:
+            first = self._taps[0].optimizer
+            if not self._is_due(self._expected, first):
+                return
+            # The host counts calls, and asks the device now and then only.
+            self._expected = self._applied(first)
+            if self._is_due(self._expected, first):
+                steps = _accumulated(first)
+                step = self._expected // steps
+                self._forward.hold(step, function, arguments)
+        except Exception as error:
+            self._fail(error)
+
+    def _call_ended(self, function):
+        if function in self._of_first:
+            self._expected += 1
+            self._look()
+        self._ran()
+
+    def _look(self):
+        """Measure what was held for, once its step has run."""
+        step = self._forward.held_step
+        if step is None or not self.active:
+            return
+        try:
+            done = self._done(self._taps[0].optimizer)
+            if done > step:
+                self._expected = self._applied(self._taps[0].optimizer)
+            self._forward.look(done == step + 1)
+        except Exception as error:
+            self._fail(error)
 
     def _make_ring(self, rows, columns, optimizer, name):
         ring = self._backend.loop_ring(rows, columns, optimizer, name)
@@ -241,11 +385,15 @@ class LoopRecording:
 
     def _done(self, optimizer):
         """Steps of an optimizer so far, as its variable tells them."""
+        steps = _accumulated(optimizer)
+        return self._applied(optimizer) // steps
+
+    def _applied(self, optimizer):
+        """Batches that an optimizer has seen so far."""
         if not optimizer.built:
             return 0
         done = self._backend.read(keras_private.counter(optimizer))
-        done = int(self._backend.to_numpy(done))
-        return done // (optimizer.gradient_accumulation_steps or 1)
+        return int(self._backend.to_numpy(done))
 
     # Delivering
 
@@ -266,6 +414,8 @@ class LoopRecording:
 
     def _deliver(self, last):
         self._waiting = 0
+        if last:
+            self._look()
         present = [
             (i, tap, self._backend.to_numpy(tap.records.ring.snapshot()))
             for i, tap in enumerate(self._taps)
@@ -304,6 +454,9 @@ class LoopRecording:
             )
         if not any(len(part.steps) for part in parts):
             return
+        # First what steps showed, so that a look at their records knows it.
+        for measured in self._forward.take():
+            self._subscriber.take(measured)
         block = _wanted(Block.merge(parts, table), self._first_step)
         self.recorded += len(block.steps)
         self._counted = int(block.steps[-1]) + 1
@@ -311,9 +464,15 @@ class LoopRecording:
 
     def _fail(self, error):
         self.active = False
+        self._forward.stop()
         for tap in self._taps:
             tap.mode = Mode.OFF
         self._subscriber.on_recording_failure(error)
+
+
+def _accumulated(optimizer):
+    """Batches that make an update."""
+    return optimizer.gradient_accumulation_steps or 1
 
 
 def _wanted(block, first_step):

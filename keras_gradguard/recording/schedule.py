@@ -13,9 +13,13 @@ def is_full_step(count):
     """Whether a step is measured in full.
 
     Args:
-        count: Integer, steps before it that could have been.
+        count: Integer, or a tensor of one: steps before it that could have
+            been.
     """
-    return count in _FULL_EARLY or count % _FULL_EVERY == 0
+    due = count % _FULL_EVERY == 0
+    for early in _FULL_EARLY:
+        due = due | (count == early)
+    return due
 
 
 def full_executions(steps_per_epoch, most):

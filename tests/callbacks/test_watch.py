@@ -8,10 +8,12 @@ import pytest
 
 import keras_gradguard as kgg
 from keras_gradguard.recording import loop as recording_loop
+from keras_gradguard.trace.series import DATA_SERIES
+from keras_gradguard.trace.series import OUTPUT_STATISTICS
 from tests import models
 
 STEPS, BATCH = 21, 8
-# Measured at some steps; a loop by hand gives no activations and no batches.
+# Measured at some steps, by variable.
 MEASURED = (
     *("weight_norm", "update_norm", "update_ratio"),
     *("zero_fraction", "distance", "epoch_change"),
@@ -67,20 +69,29 @@ def by_hand(kind):
     return run
 
 
+def loss_by(kind, model, optimizer):
+    """Function of a batch and the outputs: one of ours, or the model's."""
+    loss_of = models.crossentropy()
+    if not kind.startswith("its loss"):
+        return lambda x, y, outputs: loss_of(y, outputs)
+    model.compile(optimizer, loss_of)
+    return lambda x, y, outputs: model.compute_loss(x, y, outputs)
+
+
 def tensorflow_step(model, optimizer, kind):
     import tensorflow as tf
 
-    loss_of = models.crossentropy()
+    loss_of = loss_by(kind, model, optimizer)
 
     def step(x, y):
         with tf.GradientTape() as tape:
-            loss = loss_of(y, model(x, training=True))
+            loss = loss_of(x, y, model(x, training=True))
         weights = model.trainable_variables
         optimizer.apply(
             tape.gradient(loss, [w.value for w in weights]), weights
         )
 
-    if kind == "eager":
+    if kind in ("eager", "its loss"):
         return step
     return tf.function(step, jit_compile=kind == "xla")
 
@@ -88,11 +99,11 @@ def tensorflow_step(model, optimizer, kind):
 def torch_step(model, optimizer, kind):
     import torch
 
-    loss_of = models.crossentropy()
+    loss_of = loss_by(kind, model, optimizer)
 
     def step(x, y):
         model.zero_grad()
-        loss_of(y, model(x, training=True)).backward()
+        loss_of(x, y, model(x, training=True)).backward()
         weights = model.trainable_weights
         with torch.no_grad():
             optimizer.apply([w.value.grad for w in weights], weights)
@@ -103,7 +114,7 @@ def torch_step(model, optimizer, kind):
 def jax_step(model, optimizer, kind):
     import jax
 
-    loss_of = models.crossentropy()
+    loss_of = loss_by(kind, model, optimizer)
     optimizer.build(model.trainable_variables)
     state = [
         [v.value for v in model.trainable_variables],
@@ -113,13 +124,13 @@ def jax_step(model, optimizer, kind):
 
     def loss(weights, x, y):
         outputs, _ = model.stateless_call(weights, fixed, x, training=True)
-        return loss_of(y, outputs)
+        return loss_of(x, y, outputs)
 
     def update(weights, variables, x, y):
         gradients = jax.grad(loss)(weights, x, y)
         return optimizer.stateless_apply(variables, gradients, weights)
 
-    if kind != "eager":
+    if kind not in ("eager", "its loss"):
         update = jax.jit(update)
 
     def step(x, y):
@@ -139,12 +150,18 @@ STEP = {"tensorflow": tensorflow_step, "torch": torch_step, "jax": jax_step}
 LOOPS = {
     "train_on_batch": one_batch_each,
     "eager": by_hand("eager"),
+    "its loss": by_hand("its loss"),
     "compiled outside": by_hand("compiled outside"),
     "compiled inside": by_hand("compiled inside"),
     "xla": by_hand("xla"),
+    "its loss, compiled": by_hand("its loss, compiled"),
 }
 # Elsewhere the others are the same program once more.
-DIFFER = {"jax": [*LOOPS][:4], "torch": [*LOOPS][:2]}
+DIFFER = {
+    "jax": [kind for kind in LOOPS if kind != "xla"],
+    "torch": ["train_on_batch", "eager", "its loss"],
+}
+OWN_LOSS = ("train_on_batch", "its loss", "its loss, compiled")
 
 
 class Watched:
@@ -214,15 +231,51 @@ def test_a_loop_is_recorded_as_fit_is_and_nothing_changes(loop, fits):
             )
         )
         np.testing.assert_allclose(own, theirs, rtol=1e-6, atol=1e-7)
-    # Only Keras's own step says what its loss is.
-    assert ("loss" in ours.extra) == (loop == "train_on_batch")
-    if loop == "train_on_batch":
+    # Only the model's own loss is known.
+    knows_loss = loop in OWN_LOSS
+    assert ("loss" in ours.extra) == knows_loss
+    if knows_loss:
         np.testing.assert_allclose(
             ours.extra["loss"], fits.extra["loss"], rtol=1e-6
         )
+    check_forward(ours, fits, knows_loss)
     assert not {"apply", "stateless_apply", "_clip_gradients"} & set(
         vars(optimizer)
     )
+    for layer in [model, *model.layers]:
+        assert not {"call", "compute_loss"} & set(vars(layer))
+
+
+def check_forward(ours, fits, knows_loss):
+    """Activations and batches are those of `fit`, at the steps of both."""
+    assert ours.sites.tolist() == fits.sites.tolist()
+    common = np.intersect1d(ours.activation_steps, fits.activation_steps)
+    assert common.tolist() == [0, 1, 2, 4, 16]
+
+    def at_common(trace, values):
+        return values[np.isin(trace.activation_steps, common)]
+
+    for name in OUTPUT_STATISTICS:
+        np.testing.assert_allclose(
+            at_common(ours, ours.activation(name)),
+            at_common(fits, fits.activation(name)),
+            rtol=1e-6,
+            atol=1e-6,
+            err_msg=name,
+        )
+    known = set()
+    for name in DATA_SERIES:
+        own = at_common(ours, ours.data(name))
+        theirs = at_common(fits, fits.data(name))
+        if np.isfinite(own).all():
+            known.add(name)
+        elif not knows_loss:
+            continue
+        np.testing.assert_allclose(
+            own, theirs, rtol=1e-6, atol=1e-6, err_msg=name
+        )
+    assert {"input_mean", "input_std", "output_mean", "output_std"} <= known
+    assert knows_loss == ("target_mean" in known)
 
 
 WEIGHTED = [0.25, 3.0]
@@ -365,13 +418,13 @@ def test_what_runs_on_the_host_is_not_converted_by_autograph(
         pytest.skip("tf.function converts what it traces")
     from keras_gradguard._backend.tensorflow import loops
 
-    ran, files = recording_loop.LoopRecording._ran, set()
+    ended, files = recording_loop.LoopRecording._call_ended, set()
 
-    def noted(self):
+    def noted(self, function):
         files.add(sys._getframe(1).f_code.co_filename)
-        return ran(self)
+        return ended(self, function)
 
-    monkeypatch.setattr(recording_loop.LoopRecording, "_ran", noted)
+    monkeypatch.setattr(recording_loop.LoopRecording, "_call_ended", noted)
     for kind in ("compiled outside", "xla"):
         model, optimizer = made()
         LOOPS[kind](model, optimizer, batches(4), Watched())

@@ -58,7 +58,7 @@ class Look:
             values = self._held.now() if beside else self._held.read()
             with randomness.kept():
                 traced = self._function.get_concrete_function(data, values)
-            _check(traced.graph)
+            check_graph(traced.graph)
             return traced
         except Exception as error:
             self._fail(error)
@@ -160,10 +160,10 @@ def check_runs_again(function, data):
     with randomness.kept():
         traced = tf.function(function, autograph=False)
         graph = traced.get_concrete_function(data).graph
-    _check(graph)
+    check_graph(graph)
 
 
-def _check(graph):
+def check_graph(graph):
     """Raise where a graph does something besides computing."""
     for kind in _stateful_kinds(graph):
         raise CannotRunAgainError(f"calls {kind.name} of TensorFlow")

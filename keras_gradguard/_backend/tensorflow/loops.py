@@ -4,6 +4,7 @@ import sys
 import types
 
 import tensorflow as tf
+from tensorflow.python import pywrap_tfe
 
 from keras_gradguard._backend.tensorflow.ring import Ring
 
@@ -28,15 +29,16 @@ def traced_by(arguments):
 
 
 @tf.autograph.experimental.do_not_convert
-def count_calls(function, called, patches):
-    """Call back after each call of a `tf.function`.
+def count_calls(function, begins, ended, patches):
+    """Call back around each call of a `tf.function`.
 
     This runs while the user's function is traced. Were it converted, what is
     made here would convert all that it calls, up to the diagnosis.
 
     Args:
         function: As `traced_by` returned it.
-        called: Callable without arguments.
+        begins: Callable that takes its arguments, a tuple and a dict.
+        ended: Callable without arguments.
         patches: `Patches` that will undo it.
     """
     if function is None or not hasattr(function, "_call"):
@@ -44,8 +46,9 @@ def count_calls(function, called, patches):
 
     def make(original):
         def _call(*args, **kwargs):
+            begins(args, kwargs)
             result = original(*args, **kwargs)
-            called()
+            ended()
             return result
 
         return _call
@@ -53,4 +56,28 @@ def count_calls(function, called, patches):
     patches.replace(function, "_call", make)
 
 
+def arguments_now(function):
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        given = frame.f_locals
+        if given.get("self") is function and "kwds" in given:
+            return tuple(given["args"]), dict(given["kwds"])
+        frame = frame.f_back
+    return (), {}
+
+
 _FUNCTION = type(tf.function(lambda: None))
+
+
+def is_eager():
+    return tf.executing_eagerly()
+
+
+def is_traced(variables):
+    del variables
+    return not tf.executing_eagerly()
+
+
+def notes_gradients(variables):
+    del variables
+    return not pywrap_tfe.TFE_Py_TapeSetIsEmpty()

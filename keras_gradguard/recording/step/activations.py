@@ -188,7 +188,9 @@ class ForwardTap:
     def _make_compute_loss(self, original):
         def compute_loss(*args, **kwargs):
             loss = original(*args, **kwargs)
-            self._gathering.note_loss(loss, args, kwargs)
+            # Keras says so of a validation's, which a loop may hold.
+            if kwargs.get("training", True) is not False:
+                self._gathering.note_loss(loss, args, kwargs)
             return loss
 
         return compute_loss

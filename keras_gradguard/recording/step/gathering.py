@@ -9,6 +9,7 @@ import weakref
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 from keras import tree
 
@@ -241,6 +242,22 @@ class Gathering:
                 shares = batch_statistics.of_weights(targets[0], weights[0])
                 self.here.data["weight"] = shares
 
+    def note_model_outputs(self, outputs):
+        """Note what the model gives, for a loop with a loss of its own.
+
+        Args:
+            outputs: What it returned.
+        """
+        if self.here.mode is Mode.FULL:
+            self._guard(DATA, self._note_model_outputs, outputs)
+
+    def _note_model_outputs(self, outputs):
+        leaves = self._leaves(outputs)
+        self.facts["outputs"] = len(leaves)
+        if len(leaves) == 1:
+            self._note_data("output", leaves[0])
+            self.facts["output_shape"] = list(leaves[0].shape[1:])
+
     def _note_fit(self, *both):
         """Keep targets and outputs for the end of the step, if small."""
         here = self.here
@@ -260,7 +277,12 @@ class Gathering:
             here.data[part] = batch_statistics.of(part, tensor)
 
     def _leaves(self, structure):
-        leaves = [self._visible(t) for t in tree.flatten(structure)]
+        # A loop of the user's own may compute a loss of arrays.
+        leaves = [
+            ops.convert_to_tensor(t) if isinstance(t, np.ndarray) else t
+            for t in tree.flatten(structure)
+        ]
+        leaves = [self._visible(t) for t in leaves]
         return [t for t in leaves if t is not None]
 
     def _first_layers(self):

@@ -23,9 +23,11 @@ class LoopLoss:
         model: A Keras model, compiled or not.
         parts: `Parts` of the recording. The loss is one of them from the
             first one on that is seen.
+        forward: `LoopForward`, which says when a pass of our own runs.
     """
 
-    def __init__(self, model, parts):
+    def __init__(self, model, parts, forward):
+        self._forward = forward
         self._model = model
         self._parts = parts
         self._backend = _backend.current()
@@ -45,7 +47,7 @@ class LoopLoss:
         def compute_loss(*args, **kwargs):
             loss = original(*args, **kwargs)
             # Keras says so of a validation's.
-            if kwargs.get("training", True):
+            if kwargs.get("training", True) and not self._forward.is_looking:
                 self._parts.guard((LOSS,), self._keep, loss)
             return loss
 
