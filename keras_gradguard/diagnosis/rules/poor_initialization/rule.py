@@ -15,7 +15,9 @@ from keras_gradguard.diagnosis.evidence.soon import alike_at
 from keras_gradguard.diagnosis.evidence.soon import flat_at
 from keras_gradguard.diagnosis.remedies.initialization import for_initialization
 from keras_gradguard.diagnosis.remedies.initialization import for_kernels
-from keras_gradguard.diagnosis.rules.poor_initialization.kernels import in_words
+from keras_gradguard.diagnosis.rules.poor_initialization.kernel_words import (
+    in_words,
+)
 from keras_gradguard.diagnosis.rules.poor_initialization.kernels import (
     wrong_kernels,
 )
