@@ -243,6 +243,8 @@ def inputs(low, high, mean, std, smallest=None, largest=None):
         (inputs(0, 255, 33, 79), "pixels", "rescale_inputs"),
         (inputs(0, 1e4, 5e3, 3e3), "large", "normalize_inputs"),
         (inputs(-1e-4, 1e-4, 0, 5e-5), "small", "rescale_inputs"),
+        # Bright pixels, divided by 255 twice.
+        (inputs(0, 1 / 255, 2e-3, 1.2e-3), "small", "rescale_inputs"),
         (inputs(0, 90, 3, 20, 0.02, 40), "uneven", "normalize_inputs"),
         (inputs(0, 0, 0, 0), "constant", None),
     ],
@@ -270,6 +272,8 @@ def test_inputs_that_a_model_rescales_once_more_are_told_as_scaled_twice():
         inputs(0, 16, 5, 6, 0.03, 6.5),
         inputs(0.1, 8, 3.5, 2, 0.4, 1.8),
         inputs(-2, 2, 0, 0.047, 0.047, 0.048),
+        # Rows of 100,000 words whose squares add up to 1.
+        inputs(0, 0.8, 6e-5, 3.2e-3),
         DataFacts(),
     ],
 )

@@ -1,5 +1,7 @@
 """The scale of what comes into the first layers with weights."""
 
+import math
+
 from keras_gradguard._text import names
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.remedies import model as changes
@@ -19,7 +21,9 @@ from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import HUGE_INPUT
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import OFFSET
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import PIXEL_MAX
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import PIXEL_RMS
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import SMALL_ALL
 from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import SMALL_INPUT
+from keras_gradguard.diagnosis.rules.unscaled_data.thresholds import SMALL_PIXEL
 from keras_gradguard.findings.build import before_a_run
 from keras_gradguard.trace.facts import known
 from keras_gradguard.trace.facts import rms
@@ -75,6 +79,8 @@ def judge_inputs(
         and size >= PIXEL_RMS
         and not is_table(shape)
     )
+    most = max(abs(data.input_min), abs(data.input_max)) if ranged else math.inf
+    small = SMALL_PIXEL if most <= SMALL_ALL else SMALL_INPUT
     span = ""
     if ranged:
         span = (
@@ -140,7 +146,7 @@ def judge_inputs(
         kind, severity = "constant", "critical"
         text = f"All inputs are {number(data.input_mean)}"
         remedies = [changes.words(*_LOOK)]
-    elif 0 < size <= SMALL_INPUT:
+    elif 0 < size <= small:
         kind, severity = "small", "warning"
         # Also where the model itself has scaled them down before.
         why = (
@@ -148,7 +154,7 @@ def judge_inputs(
             "that are far larger, as wrong entries are, are cut off."
         )
         remedies.insert(0, changes.rescale_inputs(why, 1 / size))
-        if rescaling and size * 255 >= 5 * SMALL_INPUT:
+        if rescaling and size * 255 >= 10 * SMALL_INPUT:
             remedies.insert(0, changes.leave_out(rescaling[-1:], _ONCE_MORE))
         text = f"The inputs are tiny{span}"
     else:
@@ -185,7 +191,7 @@ def judge_inputs(
                 "max": data.input_max,
                 "feature_scale_min": data.feature_scale_min,
                 "feature_scale_max": data.feature_scale_max,
-                "threshold": SMALL_INPUT if kind == "small" else large,
+                "threshold": small if kind == "small" else large,
             },
             message=f"{text}. {effect}",
             remedies=remedies,

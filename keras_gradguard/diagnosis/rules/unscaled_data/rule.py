@@ -61,8 +61,8 @@ class UnscaledData(Rule):
     What enters the first layer with weights is judged, so a normalization in
     front counts; and the targets of a regression. These are unscaled:
 
-    * inputs of a root mean square over 50 or under 0.004, or with a mean 30
-      times as large as what varies;
+    * inputs of a root mean square over 50, under 0.002, or under 1/255 if
+      none is over 0.04, or with a mean 30 times as large as what varies;
     * four columns or more that lie far apart, of which none varies by a
       quarter of that;
     * features that differ 100-fold, and pixels up to 255;

@@ -11,8 +11,11 @@ ADJUSTABLE = {"inputs": 50.0, "targets": 1000.0}
 # inputs
 # Single digits train everywhere.
 HUGE_INPUT = 1000.0
-# Pixels of 0 to 1 that are divided by 255 once more are below this.
-SMALL_INPUT = 1 / 255
+SMALL_INPUT = 2e-3
+# So small are pixels of 0 to 1 that are divided by 255 once more, and none is
+# ten times as large. Of sparse inputs, most of which are 0, some are.
+SMALL_PIXEL = 1 / 255
+SMALL_ALL = 10 * SMALL_PIXEL
 # Rounding, against what varies within a sample.
 ALIKE = 1e-6
 # A common part so many times larger than what varies hides it.
