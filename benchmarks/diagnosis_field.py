@@ -9,7 +9,7 @@ a line of JSON. `--again` has the rules judge the saved traces without
 training. `--by check` asks `check` before the fit. `--kept` with a number
 takes programs that no rule was made with, `--lot` only those whose backend,
 drawn by their name, is the one that runs. `--seeds lot` takes the seed that
-the twelfth and thirteenth sets drew, too. A program that is there already is
+the last three sets drew, too. A program that is there already is
 left out, and `--score` only prints what is there. For each point that is: sick
 programs found, the right rule among the first two causes, healthy ones
 flagged, and verdicts of None. What learns all the same is not scored as sick:
@@ -34,6 +34,7 @@ from detection import kept_again
 from detection import kept_eighth
 from detection import kept_eleventh
 from detection import kept_fifth
+from detection import kept_fourteenth
 from detection import kept_fourth
 from detection import kept_healthy
 from detection import kept_ninth
@@ -76,6 +77,7 @@ def seeds_of(name, told):
     """Return the seeds that are told, or the one that the lot gave."""
     if told == "lot":
         mine = kept_twelfth.SEEDS | kept_thirteenth.SEEDS
+        mine |= kept_fourteenth.SEEDS
         return [mine.get(name, 1)]
     return [int(seed) for seed in told.split(",")]
 
@@ -243,7 +245,7 @@ def main():
     parser.add_argument("--seeds", default="1")
     parser.add_argument("--by", default="monitor")
     parser.add_argument("--runs", default="runs/field")
-    kept = [str(number) for number in range(1, 17)]
+    kept = [str(number) for number in range(1, 18)]
     parser.add_argument("--kept", choices=kept)
     for flag in ("lot", "again", "score"):
         parser.add_argument(f"--{flag}", action="store_true")
@@ -272,6 +274,7 @@ def main():
         "14": (kept_eleventh.SICK, kept_eleventh.HEALTHY),
         "15": (kept_twelfth.SICK, kept_twelfth.HEALTHY),
         "16": (kept_thirteenth.SICK, kept_thirteenth.HEALTHY),
+        "17": (kept_fourteenth.SICK, kept_fourteenth.HEALTHY),
     }[arguments.kept]
     programs = [(n, p, list(r), f) for n, (p, r, f) in sick.items()]
     programs += [(n, p, None, f) for n, (p, f) in fine.items()]
