@@ -518,7 +518,8 @@ def epsilon_of_ten_in_adam(right=False):
     )
 
 
-@case("rate", "update_ratio", "vanishing_gradient")
+# An area of order may be there from the start, as it is under one seed.
+@case("rate", "update_ratio", "vanishing_gradient", labelled=True)
 def loss_is_divided_to_look_small(right=False):
     def loss(t, p):
         each = keras.losses.binary_crossentropy(t, p)
@@ -753,6 +754,74 @@ def zero_is_the_most_of_a_relu(right=False):
     )
 
 
+# Steps of one's own
+
+
+class Stepped(keras.Model):
+    """A body and a head under a train step as guides have it.
+
+    Args:
+        body: Model from inputs to numbers.
+        head: Model from these to what is predicted.
+        all_of_it: Whether the body is trained with the head.
+        afresh: Whether gradients are set to zero before each step.
+    """
+
+    def __init__(self, body, head, all_of_it=True, afresh=True):
+        super().__init__()
+        self.body, self.head = body, head
+        self.all_of_it, self.afresh = all_of_it, afresh
+
+    def call(self, x):
+        return self.head(self.body(x))
+
+    def train_step(self, batch):
+        x, y = batch
+        mine = self if self.all_of_it else self.head
+        variables = mine.trainable_variables
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+            self.optimizer.apply(tape.gradient(loss, variables), variables)
+        else:
+            import torch
+
+            if self.afresh:
+                self.zero_grad()
+            loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+            loss.backward()
+            with torch.no_grad():
+                grads = [v.value.grad for v in variables]
+                self.optimizer.apply(grads, variables)
+            loss = loss.detach()
+        return {"loss": loss}
+
+
+@case("A4", "frozen_layer", labelled=True, only=["tensorflow", "torch"])
+def step_that_trains_the_head_alone(right=False):
+    x, y = data.logs_of_genes()
+    body = dense((60,), (24, "relu"), (3, "tanh"))
+    net = Stepped(body, dense((3,), (4, "softmax")), all_of_it=right)
+    return built(net, _opt.Adam(1e-2), _SPARSE, x, y, epochs=15)
+
+
+@case(
+    "A6",
+    "exploding_gradient",
+    "update_ratio",
+    "dead_relu",
+    "saturated_activation",
+    only=["torch"],
+)
+def gradients_of_all_steps_add_up(right=False):
+    x, y = data.boards()
+    body = chain((8, 8, 4), layers.Flatten(), layers.Dense(32, "relu"))
+    net = Stepped(body, dense((32,), (3, "softmax")), afresh=right)
+    return built(net, _opt.SGD(0.1), _SPARSE, x, y, epochs=15)
+
+
 # Sides of a game, attention
 
 
@@ -802,6 +871,7 @@ def pages(optimizer, *blocks, **fit):
     "saturated_activation",
     "dead_relu",
     "vanishing_gradient",
+    labelled=True,
 )
 def visits_by_three_blocks_at_full_rate(right=False):
     blocks = [Attend(16, before=right) for _ in range(1 if right else 3)]
@@ -1013,3 +1083,8 @@ def visits_by_a_block_in_mind_of_both():
     net = keras.Model(inputs, layers.Dense(1, "sigmoid")(h))
     x, adam = [pages_, numbers], _opt.AdamW(5e-3)
     return ready(net, adam, _BINARY, x, y, ["accuracy"], epochs=10)
+
+
+@case("A4", only=["tensorflow", "torch"])
+def tissues_by_a_step_of_ones_own():
+    return step_that_trains_the_head_alone(right=True)
