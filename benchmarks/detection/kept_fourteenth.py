@@ -797,6 +797,9 @@ class Stepped(keras.Model):
                 grads = [v.value.grad for v in variables]
                 self.optimizer.apply(grads, variables)
             loss = loss.detach()
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
         return {"loss": loss}
 
 
@@ -818,9 +821,14 @@ def step_that_trains_the_head_alone(right=False):
 )
 def gradients_of_all_steps_add_up(right=False):
     x, y = data.boards()
-    body = chain((8, 8, 4), layers.Flatten(), layers.Dense(32, "relu"))
+    body = chain(
+        (8, 8, 4),
+        layers.Flatten(),
+        layers.Dense(32, "relu"),
+        layers.Dense(32, "relu"),
+    )
     net = Stepped(body, dense((32,), (3, "softmax")), afresh=right)
-    return built(net, _opt.SGD(0.1), _SPARSE, x, y, epochs=15)
+    return built(net, _opt.SGD(0.3), _SPARSE, x, y, epochs=15)
 
 
 # Sides of a game, attention
