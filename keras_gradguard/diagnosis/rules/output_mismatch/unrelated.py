@@ -38,7 +38,8 @@ def unrelated(trace, output):
     enough after half of the plan. So they are where these get little, and
     validation never got beyond guessing. Where these get hardly anything, and
     late in the plan the run has gained next to nothing of rows that it has seen
-    five times, it may have learnt some of them by heart, and is told as well.
+    five times, it may have learnt some of them by heart, and is told as well:
+    of three classes and more. Numbers and a choice of two may be as noisy.
     """
     learning = Learning.of(trace)
     steps, middle, gone = way_gone(trace)
@@ -122,7 +123,9 @@ def unrelated(trace, output):
 def _by_heart(trace, learning, moved):
     """Return (K,): the run knows little more than some rows by heart."""
     plan, per_epoch = planned_steps(trace), trace.run.steps_per_epoch
-    if not plan or not per_epoch or not hardly_in_words(trace):
+    known = trace.run.reference
+    few = known is None or known.classes < BY_HEART["classes"]
+    if few or not plan or not per_epoch or not hardly_in_words(trace):
         return np.zeros(len(learning), bool)
     run = learning.steps - int(trace.steps[0])
     late = run >= BY_HEART["of_plan"] * plan
@@ -132,8 +135,8 @@ def _by_heart(trace, learning, moved):
     # A relation that is faint, and more than chance, is one.
     little &= np.isnan(learning.related) & ~learning.good
     little &= moved > BY_HEART["moved"]
-    known = ~(trace.run.reference.step > learning.steps)
-    return late & little & known & (not _noise(trace.run))
+    little &= ~(known.step > learning.steps)
+    return late & little & (not _noise(trace.run))
 
 
 def _without_noise(run):
