@@ -14,6 +14,7 @@ import jax.extend
 import jax.numpy as jnp
 import keras
 
+from keras_gradguard._backend import once_more
 from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import CannotRunAgainError
 from keras_gradguard._backend.errors import MakesItsBatchError
@@ -104,17 +105,8 @@ class LoopLook:
 
     def _forward(self, state, batch, training):
         pairs = list(zip(self._model.variables, state, strict=True))
-        kwargs = {} if training is None else {"training": training}
         with keras.StatelessScope(pairs, collect_losses=True):
-            outputs = self._model(batch["x"], **kwargs)
-            if "y" in batch:
-                self._model.compute_loss(
-                    x=batch["x"],
-                    y=batch["y"],
-                    y_pred=outputs,
-                    sample_weight=batch["sample_weight"],
-                    training=True,
-                )
+            once_more.forward(self._model, batch, training)
 
     # On the host
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_gradguard._backend import once_more
 from keras_gradguard._backend import randomness
 from keras_gradguard._backend.errors import MakesItsBatchError
 from keras_gradguard._backend.tensorflow.look import Held
@@ -116,19 +117,8 @@ class LoopLook:
 
     def _measure(self, batch, values):
         def forward():
-            kwargs = {}
-            if self._training is not None:
-                kwargs["training"] = self._training
             with self._held.scope(values):
-                outputs = self._model(batch["x"], **kwargs)
-                if "y" in batch:
-                    self._model.compute_loss(
-                        x=batch["x"],
-                        y=batch["y"],
-                        y_pred=outputs,
-                        sample_weight=batch["sample_weight"],
-                        training=True,
-                    )
+                once_more.forward(self._model, batch, self._training)
 
         return self._tap.packed(self._tap.gather(forward, (batch,)))
 
