@@ -13,6 +13,7 @@ from keras import layers
 
 from keras_gradguard._backend import current
 from keras_gradguard.models import keras_private
+from keras_gradguard.models import outputs
 from keras_gradguard.models.patches import Patches
 from keras_gradguard.recording.fit_exit import fit_frame
 from tests import models
@@ -531,6 +532,26 @@ def test_a_loss_tells_what_its_config_lacks():
     assert keras_private.loss_arguments(huber)["delta"] == 1e-5
     angle = keras.losses.CosineSimilarity(axis=1)
     assert keras_private.loss_arguments(angle)["axis"] == 1
+
+
+_OF_LOGITS = [
+    kind
+    for kind in vars(keras.losses).values()
+    if inspect.isclass(kind)
+    and "from_logits" in inspect.signature(kind.__init__).parameters
+]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("kind", _OF_LOGITS, ids=lambda kind: kind.__name__)
+def test_a_loss_of_logits_is_known_as_one(kind):
+    # Some releases keep it as an attribute, others among the arguments alone.
+    for logits in (False, True):
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+        model.compile("sgd", kind(from_logits=logits))
+        (output,) = outputs.outputs_of(model)
+        assert output.from_logits == logits
+        assert output.loss is not None
 
 
 @pytest.mark.once

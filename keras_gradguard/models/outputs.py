@@ -246,12 +246,14 @@ def _loss_facts(loss):
     kind = type(loss).__name__
     if isinstance(loss, keras.losses.Loss):
         ours = getattr(keras.losses, kind, None) is type(loss)
-        axis = getattr(loss, "axis", -1)
+        # Attributes of a loss's own, and arguments that Keras keeps as such.
+        given = {**vars(loss), **keras_private.loss_arguments(loss)}
+        axis = given.get("axis", -1)
         return {
             "loss": loss_name(kind) if ours and axis == -1 else None,
-            "from_logits": bool(getattr(loss, "from_logits", False)),
+            "from_logits": bool(given.get("from_logits", False)),
             "summed": getattr(loss, "reduction", None) == "sum",
-            **_shape_of(vars(loss), ours),
+            **_shape_of(given, ours),
         }
     name = getattr(loss, "__name__", None)
     ours = getattr(keras.losses, str(name), None) is loss
