@@ -11,6 +11,7 @@ import keras_gradguard as kgg
 from keras_gradguard.diagnosis.remedies import model as changes
 from keras_gradguard.diagnosis.remedies import training as changes_of_training
 from keras_gradguard.diagnosis.rules.oscillating_loss import for_oscillating
+from keras_gradguard.healing.attempt import share
 from keras_gradguard.healing.skill import skill
 from keras_gradguard.healing.skill import tasks_of
 from keras_gradguard.healing.trials import Trials
@@ -490,6 +491,6 @@ def test_a_cure_that_does_no_harm_is_kept_and_gone_on_from(long, capsys):
     # Where to compile takes longer than to train, that is all.
     assert ("slow_convergence" in tried) == long
     said = capsys.readouterr().out
-    not_at_once = f"{first.title}: skill {first.after:.2f}, not kept" in said
+    not_at_once = f"{first.title}: skill {share(first.after)}, not kept" in said
     assert (f"{first.title}: kept after all" in said) == not_at_once
     assert first.title in report.notes[0]
