@@ -47,14 +47,10 @@ def why_left(error):
     """
     if error is None:
         return "an exception ended `fit` in its first step"
-    said = _words_of(error)
-    return f"{type(error).__name__} ended `fit` in its first step{said}"
-
-
-def _words_of(error):
-    told = " ".join(_COLOURS.sub("", str(error)).split())
+    told = _words_of(error)
     told = told if len(told) <= _LONGEST else told[: _LONGEST - 3] + "..."
-    return f": {told.rstrip('.:')}" if told else ""
+    said = f": {told.rstrip('.:')}" if told else ""
+    return f"{type(error).__name__} ended `fit` in its first step{said}"
 
 
 def said_of(error):
@@ -68,10 +64,15 @@ def said_of(error):
     """
     if not isinstance(error, Exception):
         return None
-    told = " ".join(_COLOURS.sub("", str(error)).split())
+    told = _words_of(error)
     if len(told) > _BEGIN + _END:
         told = f"{told[:_BEGIN]} ... {told[-_END:]}"
     return f"{type(error).__name__}: {told}"
+
+
+def _words_of(error):
+    """Return what an exception says, on one line and without colours."""
+    return " ".join(_COLOURS.sub("", str(error)).split())
 
 
 def why_blind(model):

@@ -35,7 +35,7 @@ def without_slope(trace):
     # What a train step of one's own hands to a tape, nobody can tell.
     own = trace.run.own_code.get("step") is True
     at_once = not own and not len(trace.steps)
-    return at_once and any(text in _reason(trace) for text in _NO_SLOPE)
+    return at_once and _says(trace, _NO_SLOPE)
 
 
 def outside_of_probabilities(trace):
@@ -44,7 +44,7 @@ def outside_of_probabilities(trace):
     Args:
         trace: `Trace`.
     """
-    return any(text in _reason(trace) for text in _OUTSIDE)
+    return _says(trace, _OUTSIDE)
 
 
 def no_numbers(trace):
@@ -57,7 +57,7 @@ def no_numbers(trace):
     if output is None or output.from_logits:
         return False
     clipped = output.loss_name == _CLIPPED or output.activation in _WITHIN
-    return clipped and any(text in _reason(trace) for text in _NO_NUMBERS)
+    return clipped and _says(trace, _NO_NUMBERS)
 
 
 def label_beyond(trace):
@@ -101,6 +101,10 @@ def last_step(trace):
         trace: `Trace`.
     """
     return int(trace.steps[-1]) if len(trace.steps) else 0
+
+
+def _says(trace, texts):
+    return any(text in _reason(trace) for text in texts)
 
 
 def _reason(trace):

@@ -150,6 +150,12 @@ def _turned(trace, output):
     if not shares or not len(seen):
         return None
     at = seen[0]
+    turned = "# in your own `compute_loss`:\n# return 1 - likeness"
+    if run.own_loss == "function":
+        turned = (
+            "like = model.loss\n"
+            "model.compile(model.optimizer, lambda t, p: 1 - like(t, p))"
+        )
     return int(learning.steps[at]), mismatch(
         output,
         "turned_round",
@@ -162,15 +168,7 @@ def _turned(trace, output):
                 "Turn the sign of the loss round",
                 "An overlap or a likeness is to grow, and `fit` makes the loss "
                 "small.",
-                "like = model.loss\n"
-                "model.compile(model.optimizer, lambda t, p: 1 - like(t, p))",
-            )
-            if run.own_loss == "function"
-            else Remedy(
-                "Turn the sign of the loss round",
-                "An overlap or a likeness is to grow, and `fit` makes the loss "
-                "small.",
-                "# in your own `compute_loss`:\n# return 1 - likeness",
+                turned,
             ),
             changes.output(
                 output,
