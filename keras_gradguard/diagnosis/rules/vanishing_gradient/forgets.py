@@ -53,30 +53,22 @@ def forgets(trace):
     went = went[steps <= stop][-1:]
     if not len(went) or not went[0] > LONG["went"]:
         return None  # the steps are too small for anything
-    first, length = int(trace.steps[0]), int(shape[0])
-    layers = [owner for path in guilty for owner in owners_of(trace, path)]
-    return in_a_run(
+    length = int(shape[0])
+    return _told(
         trace,
-        rule="vanishing_gradient",
-        severity="warning",
-        layers=layers,
-        first_step=first,
-        last_step=not_learnt_until(trace, stop),
-        evidence={
+        guilty,
+        length,
+        stop,
+        {
             "kind": "forgets",
-            "time_steps": length,
             "threshold": LONG["steps"],
-            "window": {"first_step": first, "last_step": stop},
             **of_reference(trace),
         },
-        message=(
-            f"{names(guilty)}: the state after {length} time steps has "
-            "forgotten what came long before. The network knows far less than "
-            f"its data tell. {in_words(trace)}, out of all time steps at once. "
-            "The gradient vanishes on its way back through time. "
-            "`GradientMonitor(through_time=True)` measures it."
-        ),
-        remedies=for_forgetting(trace.run, layers, length),
+        f"{names(guilty)}: the state after {length} time steps has "
+        "forgotten what came long before. The network knows far less than "
+        f"its data tell. {in_words(trace)}, out of all time steps at once. "
+        "The gradient vanishes on its way back through time. "
+        "`GradientMonitor(through_time=True)` measures it.",
     )
 
 
@@ -121,9 +113,26 @@ def fades(trace, limit):
 
 
 def _faded(trace, kept, length, stop, limit):
-    layers = [owner for path in kept for owner in owners_of(trace, path)]
-    first, left = int(trace.steps[0]), max(kept.values())
+    left = max(kept.values())
     share = left ** (length - 1)
+    return _told(
+        trace,
+        list(kept),
+        length,
+        stop,
+        {"kind": "fades", "left": left, "ratio": share, "threshold": limit},
+        f"The gradient of {names(list(kept))} vanishes through time. By "
+        "the weights as they start and the slope of the activation, a "
+        f"time step leaves about {number(100 * left)} % of it. So "
+        f"{number(share)} arrives at the first of {length} time steps. "
+        "What came long before cannot be learnt, and nothing was.",
+    )
+
+
+def _told(trace, paths, length, stop, evidence, message):
+    """Return a finding on recurrent layers that was seen by step `stop`."""
+    first = int(trace.steps[0])
+    layers = [owner for path in paths for owner in owners_of(trace, path)]
     return in_a_run(
         trace,
         rule="vanishing_gradient",
@@ -132,20 +141,11 @@ def _faded(trace, kept, length, stop, limit):
         first_step=first,
         last_step=not_learnt_until(trace, stop),
         evidence={
-            "kind": "fades",
-            "left": left,
-            "ratio": share,
+            **evidence,
             "time_steps": length,
-            "threshold": limit,
             "window": {"first_step": first, "last_step": stop},
         },
-        message=(
-            f"The gradient of {names(list(kept))} vanishes through time. By "
-            "the weights as they start and the slope of the activation, a "
-            f"time step leaves about {number(100 * left)} % of it. So "
-            f"{number(share)} arrives at the first of {length} time steps. "
-            "What came long before cannot be learnt, and nothing was."
-        ),
+        message=message,
         remedies=for_forgetting(trace.run, layers, length),
     )
 
