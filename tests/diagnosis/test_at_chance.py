@@ -100,26 +100,24 @@ def gain(loss, y, given):
     return 1 + np.log(at).mean() / -(shares * np.log(shares)).sum()
 
 
-ILLS = (
-    "dropout of most",
-    "sigmoids",
-    "dead units",
-    "softmax over rows",
-    "tiny rate",
-    "no input",
-    "rounded",
-)
+# Each ill on data of one kind: which kind it is matters to the loss alone.
+ILLS = {
+    "dropout of most": two_classes,
+    "sigmoids": three_classes_of_which_one_is_frequent,
+    "dead units": numbers,
+    "softmax over rows": three_classes_of_which_one_is_frequent,
+    "tiny rate": numbers,
+    "no input": two_classes,
+    "rounded": numbers,
+}
 
 
 @pytest.mark.parametrize("ill", ILLS)
 def test_what_learns_nothing_is_not_called_healthy(ill):
-    seen = 0
-    for seed, data in enumerate(DATA):
-        report, learnt = run(ill, data, seed)
-        if learnt < GAIN:
-            seen += 1
-            assert report.healthy is False, data.__name__
-    assert seen, "none of them was at chance"
+    data = ILLS[ill]
+    report, learnt = run(ill, data, DATA.index(data))
+    assert learnt < GAIN, "not at chance"
+    assert report.healthy is False
 
 
 @pytest.mark.parametrize("data", DATA)
