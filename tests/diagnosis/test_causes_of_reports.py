@@ -21,8 +21,8 @@ def compiled(model, loss="mse", **how):
     return model
 
 
-def fitted(model, x, y, **fit):
-    monitor = kgg.GradientMonitor(verbose=0)
+def fitted(model, x, y, on_finding="warn", **fit):
+    monitor = kgg.GradientMonitor(verbose=0, on_finding=on_finding)
     model.fit(x, y, **{"epochs": 6, "verbose": 0, **fit}, callbacks=[monitor])
     return monitor.report()
 

@@ -43,7 +43,7 @@ def stack(kind, depth, activation="sigmoid", optimizer=None):
 
 
 def watched(model, x, y, epochs):
-    monitor = kgg.GradientMonitor(on_finding="ignore", verbose=0)
+    monitor = kgg.GradientMonitor(verbose=0, on_finding="stop")
     model.fit(x, y, epochs=epochs, verbose=0, callbacks=[monitor])
     return monitor.report()
 

@@ -1,12 +1,17 @@
 """Starts of recurrent layers, and scales, that runs are told of by cause."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 import keras_gradguard as kgg
-from tests.diagnosis.test_causes_of_reports import fitted
+from tests.diagnosis import test_causes_of_reports as reports
+
+# A run ends once a finding is confirmed.
+fitted = functools.partial(reports.fitted, on_finding="stop")
 
 # Rules are judged, on runs that differ by their draws from backend to backend.
 pytestmark = pytest.mark.once
@@ -78,7 +83,7 @@ def test_gates_that_start_with_usual_biases_are_not_told():
         layers.LSTM(16, bias_initializer=one),
         layers.GRU(16, bias_initializer=one),
     ):
-        told = fitted(remembers(layer), x, y, epochs=30)
+        told = fitted(remembers(layer), x, y, epochs=10)
         assert "poor_initialization" not in dict(kinds(told))
 
 
@@ -159,13 +164,13 @@ def test_pixels_that_are_divided_once_are_not():
     assert "unscaled_data" not in dict(kinds(told))
 
 
-def first_of_many(layer, length=60, at=0):
+def first_of_many(layer, length=60, at=0, epochs=10):
     """Return the report of a run that is to tell an early value."""
     x = np.random.default_rng(2).normal(size=(480, length, 1))
     x = x.astype("float32")
     model = keras.Sequential([keras.Input((length, 1)), layer, layers.Dense(1)])
     model.compile(keras.optimizers.Adam(3e-3), "mse")
-    return fitted(model, x, x[:, at], epochs=10)
+    return fitted(model, x, x[:, at], epochs=epochs)
 
 
 @pytest.mark.parametrize("drawn", ["glorot_uniform", "orthogonal"])
@@ -178,7 +183,7 @@ def test_a_plain_memory_of_long_sequences_forgets(drawn):
 
 
 def test_a_plain_memory_of_what_came_last_does_not():
-    told = first_of_many(layers.SimpleRNN(16), at=59)
+    told = first_of_many(layers.SimpleRNN(16), at=59, epochs=8)
     assert told.healthy is not False
 
 
@@ -252,7 +257,7 @@ def test_a_small_state_of_what_came_last_is_not_told():
     x, y = early(length=24, at=23)
     small = keras.initializers.RandomNormal(stddev=0.02)
     layer = layers.SimpleRNN(16, recurrent_initializer=small)
-    told = fitted(remembers(layer, (24, 1)), x, y, epochs=12)
+    told = fitted(remembers(layer, (24, 1)), x, y, epochs=8)
     assert told.healthy is not False
 
 
@@ -272,7 +277,7 @@ def test_what_a_recurrent_layer_drops_itself_is_told(which):
 def test_what_a_recurrent_layer_usually_drops_is_not():
     x, y = early()
     layer = layers.GRU(16, dropout=0.2, recurrent_dropout=0.2)
-    told = fitted(remembers(layer), x, y, epochs=12)
+    told = fitted(remembers(layer), x, y, epochs=8)
     assert ("update_ratio", "dropout") not in kinds(told)
 
 
