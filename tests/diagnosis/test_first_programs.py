@@ -16,8 +16,8 @@ def seed():
     keras.utils.set_random_seed(1)
 
 
-def watched(model, x, y, epochs, **options):
-    monitor = kgg.GradientMonitor(verbose=0)
+def watched(model, x, y, epochs, on_finding="warn", **options):
+    monitor = kgg.GradientMonitor(verbose=0, on_finding=on_finding)
     model.fit(x, y, epochs=epochs, verbose=0, callbacks=[monitor], **options)
     return monitor.report()
 
@@ -183,7 +183,7 @@ def deep():
 
 def test_glorot_behind_many_relus_is_told_and_he_heals():
     x, y = stripes()
-    report = watched(deep(), x, y, epochs=12)
+    report = watched(deep(), x, y, 12, "stop")
     assert kinds(report)[:1] == [("poor_initialization", "fading")]
     keras.utils.set_random_seed(1)
     names = {"model": deep(), "x": x, "y": y}
@@ -214,7 +214,7 @@ def test_a_loss_turned_round_has_no_floor():
 
         return compiled(model, "adam", squared)
 
-    turned = watched(net(-1), x, y, epochs=12)
+    turned = watched(net(-1), x, y, 12, "stop")
     assert ("output_mismatch", "no_floor") in kinds(turned)
     assert turned.healthy is False
     keras.utils.set_random_seed(1)
@@ -238,10 +238,10 @@ def test_a_penalty_that_makes_outputs_the_same_is_told_though_loss_falls():
             )
         )
 
-    heavy = watched(net(1.0), x, y, epochs=30)
+    heavy = watched(net(1.0), x, y, 30, "stop")
     assert kinds(heavy)[:1] == [("update_ratio", "penalty")], str(heavy)
     keras.utils.set_random_seed(1)
-    assert watched(net(1e-4), x, y, epochs=30).healthy is True
+    assert watched(net(1e-4), x, y, epochs=12).healthy is True
 
 
 def test_normalization_over_two_rows_is_told_and_over_more_not():
@@ -262,7 +262,7 @@ def test_normalization_over_two_rows_is_told_and_over_more_not():
         model = keras.Sequential([keras.Input((6,)), *hidden, layers.Dense(1)])
         return compiled(model, "adam", "mse")
 
-    report = watched(net(), x, y, epochs=3, batch_size=2)
+    report = watched(net(), x, y, 1, "stop", batch_size=2)
     assert kinds(report)[:1] == [("frozen_layer", "two_rows")], str(report)
     keras.backend.clear_session()
     names = {"model": net(), "x": x, "y": y}
@@ -566,7 +566,7 @@ def test_steps_a_hundred_times_too_small_are_told_before_the_loss_shows(slow):
     x, y = digits()
     loss = "sparse_categorical_crossentropy"
     model = compiled(classifier(), keras.optimizers.Adam(**slow), loss)
-    report = watched(model, x, y, epochs=12)  # 228 steps
+    report = watched(model, x, y, 12, "stop")  # of 228 steps
     assert first_of(report) == ("update_ratio", "reach")
     assert report.ranked[0].evidence["window"]["last_step"] <= 17
 
@@ -584,7 +584,7 @@ def test_a_layer_that_lets_nothing_pass_is_told_before_the_loss_shows():
         ]
     )
     compiled(model, loss="sparse_categorical_crossentropy")
-    report = watched(model, x, y, epochs=12)
+    report = watched(model, x, y, 12, "stop")
     found = report.ranked[0]
     assert found.rule == "saturated_activation"
     assert found.evidence["window"]["last_step"] <= 17
