@@ -33,9 +33,9 @@ def net(*, penalty=None, units=24):
     )
 
 
-def watched(model, x, y, epochs=15, **compile_arguments):
+def watched(model, x, y, epochs=15, on_finding="warn", **compile_arguments):
     model.compile(**{"optimizer": "adam", "loss": "mse", **compile_arguments})
-    monitor = kgg.GradientMonitor(verbose=0)
+    monitor = kgg.GradientMonitor(verbose=0, on_finding=on_finding)
     model.fit(x, y, epochs=epochs, verbose=0, callbacks=[monitor])
     return monitor.report()
 
@@ -97,7 +97,7 @@ def test_an_autoencoder_that_collapses_under_its_prior_is_told():
             ]
         )
         adam = keras.optimizers.Adam(1e-2)
-        return watched(model, x, x, optimizer=adam, epochs=20)
+        return watched(model, x, x, 20, "stop", optimizer=adam)
 
     told = autoencoder(10.0).ranked[0]
     assert (told.rule, told.evidence["kind"]) == ("update_ratio", "penalty")
@@ -118,7 +118,7 @@ def test_a_schedule_that_ends_early_is_told_and_a_whole_one_not():
 def test_a_clip_of_keras_that_starves_the_steps_is_told():
     for clip in ({"clipnorm": 1e-4}, {"global_clipnorm": 1e-4}):
         sgd = keras.optimizers.SGD(0.1, **clip)
-        found = kinds(watched(net(), *waves(), optimizer=sgd))
+        found = kinds(watched(net(), *waves(), 15, "stop", optimizer=sgd))
         assert found == [("clipping", next(iter(clip)))]
     # Adam takes the same steps whatever the scale.
     adam = keras.optimizers.Adam(1e-2, clipnorm=1e-4)
@@ -223,7 +223,7 @@ def test_a_recurrent_penalty_is_told_while_the_loss_falls_still():
             ]
         )
 
-    report = watched(recurrent(3.0), x, y, epochs=18)
+    report = watched(recurrent(3.0), x, y, 18, "stop")
     told = report.ranked[0]
     assert (told.rule, told.evidence["kind"]) == ("update_ratio", "penalty")
     assert "only the weights shrink" in told.message
@@ -261,7 +261,7 @@ def test_first_steps_that_throw_the_weights_away_are_the_cause():
         return keras.Sequential([keras.Input((4,)), *hidden, layers.Dense(1)])
 
     far = keras.optimizers.Adam(0.2)
-    report = watched(deep(), *waves(), optimizer=far)
+    report = watched(deep(), *waves(), 15, "stop", optimizer=far)
     assert kinds(report)[0] == ("update_ratio", "learning_rate")
     assert "Lower the learning rate" in report.ranked[0].remedies[0].title
     near = keras.optimizers.Adam(0.01)
