@@ -19,7 +19,7 @@ def seen(stack, loss, x, y, epochs, rate=3e-3):
     model = keras.Sequential([keras.Input(x.shape[1:]), *stack])
     metrics = ["accuracy"] if loss == SPARSE else []
     model.compile(keras.optimizers.Adam(rate), loss, metrics=metrics)
-    monitor = kgg.GradientMonitor(verbose=0)
+    monitor = kgg.GradientMonitor(verbose=0, on_finding="stop")
     model.fit(x, y, epochs=epochs, verbose=0, callbacks=[monitor])
     return monitor.report()
 
@@ -147,7 +147,9 @@ def test_a_likeness_that_is_made_small_is_told(data, alike, turned):
     def loss(t, p):
         return alike(t, p) if turned else 1 - alike(t, p)
 
-    report = seen(stack, loss, x, y, 40, rate=1e-2)
+    # A sound one is trained for as many steps as any rule needs.
+    epochs = 40 if turned else 16
+    report = seen(stack, loss, x, y, epochs, rate=1e-2)
     assert ("turned_round" in kinds(report)) == turned
     assert (report.healthy is False) == turned
 
@@ -169,7 +171,7 @@ def test_shares_of_what_costs_least_go_against_the_costs():
     costs = np.abs(x @ rng.normal(size=(6, 4))).astype("float32")
     costs /= costs.max()
     stack = [layers.Dense(24, "relu"), layers.Dense(4, "softmax")]
-    report = seen(stack, lambda t, p: ops.sum(t * p, -1), x, costs, 40)
+    report = seen(stack, lambda t, p: ops.sum(t * p, -1), x, costs, 12)
     assert report.ranked == []
 
 
