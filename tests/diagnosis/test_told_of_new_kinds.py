@@ -21,9 +21,14 @@ Y = (X[:, :, 0].mean(1) > 0).astype("int32") + (X[:, 0, 1] > 0)
 Z = (np.tanh(X[:, 0, :1]) + X[:, 1, 1:2]).astype("float32")
 
 
-def told(model, x, y, optimizer, loss, epochs=20, **fit):
+# Of sound runs, enough for every rule to be sure.
+ENOUGH = 8
+
+
+def told(model, x, y, optimizer, loss, epochs=20, on_finding="stop", **fit):
+    """Return the report of a run, which ends once a finding is confirmed."""
     model.compile(optimizer, loss, **fit.pop("compiled", {}))
-    monitor = kgg.GradientMonitor(verbose=0)
+    monitor = kgg.GradientMonitor(verbose=0, on_finding=on_finding)
     model.fit(x, y, epochs=epochs, verbose=0, callbacks=[monitor], **fit)
     return monitor.report()
 
@@ -80,7 +85,7 @@ def test_rows_that_are_mixed_with_each_other_are_named(how, recurrent):
     assert "axis 0" in report.ranked[0].message
     assert seen_at(report) < 0.05
     model = mixing(how, 1, recurrent)
-    report = told(model, X, Y, keras.optimizers.Adam(3e-3), loss)
+    report = told(model, X, Y, keras.optimizers.Adam(3e-3), loss, ENOUGH)
     assert "mixed_rows" not in kinds_of(report)
 
 
@@ -98,7 +103,8 @@ def test_the_code_shown_for_mixed_rows_tells_them(capsys):
 def test_large_targets_are_no_mixed_rows():
     """Outputs that differ by little beside the targets do differ."""
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
-    report = told(model, X[:, 0], 3e6 * (1 + Z), "adam", "mse")
+    y = 3e6 * (1 + Z)
+    report = told(model, X[:, 0], y, "adam", "mse", ENOUGH, "ignore")
     assert "mixed_rows" not in kinds_of(report)
 
 
@@ -113,7 +119,7 @@ def sorted_digits(rate, shuffle):
     model = keras.Sequential([keras.Input((64,)), *hidden, end])
     sgd = keras.optimizers.SGD(rate, momentum=0.9)
     loss = "categorical_crossentropy"
-    return told(model, x, y, sgd, loss, 8, shuffle=shuffle)
+    return told(model, x, y, sgd, loss, 8, "ignore", shuffle=shuffle)
 
 
 def test_sorted_rows_under_one_hot_targets_are_named():
@@ -130,7 +136,8 @@ def test_a_class_that_is_nearly_all_is_no_sorted_row():
     end = layers.Dense(3, "softmax")
     model = keras.Sequential([keras.Input((3,)), *hidden, end])
     adam = keras.optimizers.Adam(0.05)
-    report = told(model, X[:, 0], y, adam, "categorical_crossentropy")
+    loss = "categorical_crossentropy"
+    report = told(model, X[:, 0], y, adam, loss, ENOUGH, "ignore")
     assert "sorted_rows" not in kinds_of(report)
 
 
@@ -171,11 +178,11 @@ def test_flat_targets_in_a_class_of_ones_own_are_named(power, kind, rate):
     adam = keras.optimizers.Adam
     report = told(net(), x, flat, adam(rate), Power(power))
     assert first_of(report) == ("output_mismatch", "broadcast")
-    report = told(net(), x, Z, adam(rate), Power(power))
+    report = told(net(), x, Z, adam(rate), Power(power), ENOUGH)
     assert report.findings == []
     # Keras brings both to one rank before a function.
     call = Power(power).call
-    report = told(net(), x, flat, adam(rate), lambda t, p: call(t, p))
+    report = told(net(), x, flat, adam(rate), lambda t, p: call(t, p), ENOUGH)
     assert report.findings == []
 
 
@@ -274,7 +281,7 @@ def test_an_own_layer_that_gives_nothing_is_drawn_anew(
     assert found.layers[0].endswith("below")
     assert seen_at(report) < 0.1
     exec(found.remedies[0].code, {"model": model, "keras": keras})
-    assert told(model, x, Z, adam(0.01), "mse").findings == []
+    assert told(model, x, Z, adam(0.01), "mse", ENOUGH).findings == []
 
 
 def test_a_decay_of_a_few_percent_a_step_is_told_at_once():
