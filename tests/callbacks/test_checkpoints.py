@@ -50,7 +50,7 @@ def optimizers():
 def fit(optimizer, *callbacks, epochs=2):
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(2)
-    model = models.mlp()
+    model = models.mlp(width=8, depth=1)
     model.compile(optimizer, models.crossentropy())
     x, y = models.dataset()
     model.fit(

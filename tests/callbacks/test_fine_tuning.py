@@ -4,8 +4,6 @@ LoRA, int8 weights, rematerialized layers, several outputs, layers that are
 frozen and let go between two fits: recorded, exact, and not a bit moves.
 """
 
-import functools
-
 import keras
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from tests import models
 from tests import reference
 
 ROWS, BATCH = 32, 8
+IS_TF = keras.backend.backend() == "tensorflow"
 
 
 def base():
@@ -30,31 +29,25 @@ def base():
     )
 
 
-def lora():
-    model = base()
+def adapted():
+    """LoRA of an embedding and of int8; other int8 stands still."""
+    model = keras.Sequential(
+        [
+            keras.Input((6,), dtype="int32"),
+            layers.Embedding(20, 8, name="table"),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(16, "relu", name="a"),
+            layers.Dense(16, "tanh", name="b"),
+            layers.Dense(16, name="c"),
+            layers.Dense(3, name="head"),
+        ],
+        name="net",
+    )
     for name in ("a", "b"):
+        model.get_layer(name).quantize("int8")
+    for name in ("table", "a", "c"):
         model.get_layer(name).enable_lora(2)
     return model
-
-
-def lora_of_embedding():
-    model = models.embedding()
-    model.layers[0].enable_lora(2)
-    return model
-
-
-def int8():
-    """Weights of int8 stand still; biases and LoRA's train."""
-    model = base()
-    model.get_layer("a").quantize("int8")
-    model.get_layer("a").enable_lora(2)
-    model.get_layer("b").quantize("int8")
-    return model
-
-
-def remat():
-    with keras.RematScope(mode="full"):
-        return base()
 
 
 class Remat(layers.Layer):
@@ -67,8 +60,13 @@ class Remat(layers.Layer):
         return keras.remat(lambda x: keras.ops.tanh(x @ self.kernel))(x)
 
 
-def remat_of_a_function():
-    return keras.Sequential([keras.Input((8,)), Remat(), layers.Dense(3)])
+def remat():
+    """Keras's remat of a layer fails in a TensorFlow graph."""
+    with keras.RematScope(mode=None if IS_TF else "full"):
+        below = layers.Dense(8, "relu")
+    return keras.Sequential(
+        [keras.Input((8,)), below, Remat(), layers.Dense(3)]
+    )
 
 
 def several_outputs():
@@ -78,17 +76,11 @@ def several_outputs():
     return keras.Model(inputs, outputs, name="net")
 
 
-CASES = {
-    f.__name__: f
-    for f in (
-        *(lora, lora_of_embedding, int8, remat, remat_of_a_function),
-        several_outputs,
-    )
-}
+CASES = {f.__name__: f for f in (adapted, remat, several_outputs)}
 
 
 def data(kind):
-    x, y = models.tokens(ROWS) if "embedding" in kind else models.dataset(ROWS)
+    x, y = models.tokens(ROWS) if kind == "adapted" else models.dataset(ROWS)
     return x, [y, (y + 1) % 3] if kind == "several_outputs" else y
 
 
@@ -146,9 +138,7 @@ def assert_exact(trace, expected, model, first=0):
 
 @pytest.mark.optimized
 @pytest.mark.parametrize("kind", CASES)
-def test_it_is_recorded_exactly_and_no_bit_moves(kind, recwarn, backend):
-    if kind == "remat" and backend == "tensorflow":
-        pytest.skip("Keras's remat of a layer fails in a TensorFlow graph")
+def test_it_is_recorded_exactly_and_no_bit_moves(kind, recwarn):
     plain, watched, twin = (compiled(kind) for _ in range(3))
     monitor = kgg.GradientMonitor(verbose=0)
     callbacks = [monitor, kgg.DeadReLUDetector(verbose=0)]
@@ -166,16 +156,17 @@ def test_it_is_recorded_exactly_and_no_bit_moves(kind, recwarn, backend):
 
 @pytest.mark.optimized
 def test_layers_let_go_between_two_fits():
-    """As one fine-tunes: head first, then all at a lower rate."""
+    """As one fine-tunes: head first, then all by another optimizer."""
 
     def tuned(callbacks, twin=False):
         keras.backend.clear_session(free_memory=False)
         keras.utils.set_random_seed(6)
         model, found = base(), []
-        for free, rate in ((False, 0.01), (True, 0.001)):
+        rules = keras.optimizers.Adam(0.01), keras.optimizers.SGD(0.1)
+        for free, rule in zip((False, True), rules, strict=True):
             for name in ("a", "b"):
                 model.get_layer(name).trainable = free
-            model.compile(keras.optimizers.Adam(rate), models.crossentropy())
+            model.compile(rule, models.crossentropy())
             if twin:
                 found.append(reference.train(model, *data("base"), BATCH))
             else:
@@ -189,6 +180,8 @@ def test_layers_let_go_between_two_fits():
     _, expected = tuned([], twin=True)
     assert_same(plain, watched)
     frozen, free = traces
+    for trace in traces:
+        assert trace.steps.tolist() == list(range(ROWS // BATCH))
     head = [v.path for v in watched.get_layer("head").trainable_variables]
     seen = frozen.variables[
         ~np.isnan(frozen.get("grad_norm", by="variable")[0])
@@ -227,21 +220,14 @@ def untrained(kind):
     return base, x, y
 
 
-@functools.cache
-def trained_weights(kind):
-    """Weights of a base that has trained, once for all that stand on it."""
-    keras.utils.set_random_seed(6)
-    base, x, y = untrained(kind)
-    first = keras.Sequential([base, layers.Dense(3)])
-    first.compile("adam", models.crossentropy())
-    first.fit(x, y, batch_size=BATCH, verbose=0)
-    return base.get_weights()
-
-
 def pretrained(kind):
-    """A base that has trained and stands still, below a new head."""
+    """A base as a training leaves it, standing still below a new head."""
     base, x, y = untrained(kind)
-    base.set_weights(trained_weights(kind))
+    random = np.random.default_rng(6)
+    # Averages and variances among them, which a training has moved.
+    base.set_weights(
+        [w + random.uniform(0.1, 0.5, w.shape) for w in base.get_weights()]
+    )
     base.trainable = False
     inputs = keras.Input(base.input_shape[1:])
     outputs = base(inputs, training=False) if kind == "images" else base(inputs)
@@ -251,13 +237,11 @@ def pretrained(kind):
 
 # Each base and each rule once, and on TensorFlow with XLA and without.
 HEADS = (("images", "clipped", True), ("rows", "adam", False))
-IS_TF = keras.backend.backend() == "tensorflow"
 
 
 @pytest.mark.optimized
 @pytest.mark.parametrize(("kind", "rule", "jit"), HEADS)
 def test_a_head_on_a_frozen_base(kind, rule, jit):
-    trained_weights(kind)
     jit = jit if IS_TF else "auto"
 
     def tuned(callbacks):
@@ -269,7 +253,7 @@ def test_a_head_on_a_frozen_base(kind, rule, jit):
             optimizer = kgg.AutoClip(optimizer, percentile=100)
         model.compile(optimizer, models.crossentropy(), jit_compile=jit)
         history = model.fit(
-            x, y, batch_size=BATCH, epochs=4, verbose=0, callbacks=callbacks
+            x, y, batch_size=BATCH, epochs=2, verbose=0, callbacks=callbacks
         )
         return history.history, model
 
@@ -278,24 +262,10 @@ def test_a_head_on_a_frozen_base(kind, rule, jit):
     shown, watched = tuned([monitor, kgg.DeadReLUDetector(verbose=0)])
     assert shown == expected
     assert_same(plain, watched)
-    assert monitor.trace.steps.tolist() == list(range(4 * ROWS // BATCH))
+    assert monitor.trace.steps.tolist() == list(range(2 * ROWS // BATCH))
     norms = monitor.trace.get("grad_norm")
     assert np.isfinite(norms[:, -1]).all()
     assert np.isnan(norms[:, :-1]).all()
-
-
-@pytest.mark.optimized
-def test_compiled_again_between_two_fits():
-    def tuned(callbacks):
-        model = compiled("lora")
-        fit(model, "lora", callbacks, epochs=1)
-        model.compile(keras.optimizers.SGD(0.1), models.crossentropy())
-        fit(model, "lora", callbacks, epochs=1)
-        return model
-
-    monitor = kgg.GradientMonitor(verbose=0)
-    assert_same(tuned([]), tuned([monitor]))
-    assert monitor.trace.steps.tolist() == list(range(ROWS // BATCH))
 
 
 @pytest.mark.optimized

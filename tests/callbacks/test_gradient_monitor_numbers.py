@@ -14,6 +14,11 @@ from tests import reference
 TOLERANCE = 1e-5
 
 
+def mlp(activation="tanh"):
+    """Shallow: each layer is traced or compiled anew in every test."""
+    return models.mlp(width=8, depth=1, activation=activation)
+
+
 def watched(model, x, y, batch_size=16, epochs=1, **arguments):
     monitor = GradientMonitor(verbose=0, **arguments)
     model.fit(
@@ -87,14 +92,12 @@ def assert_equals_twin(model, twin, x, y, batch_size=16, epochs=1):
 )
 def test_norms_equal_a_plain_tape(optimizer):
     x, y = models.dataset(96)
-    trace, expected = assert_equals_twin(
-        *same_model(models.mlp, optimizer), x, y
-    )
+    trace, expected = assert_equals_twin(*same_model(mlp, optimizer), x, y)
     total = np.sqrt((expected["grad_norm"] ** 2).sum(axis=1))
     np.testing.assert_allclose(trace.global_grad_norm, total, rtol=TOLERANCE)
     np.testing.assert_allclose(trace.clipped_grad_norm, total, rtol=TOLERANCE)
     by_layer = np.sqrt(
-        (expected["grad_norm"] ** 2).reshape(len(total), 3, 2).sum(axis=2)
+        (expected["grad_norm"] ** 2).reshape(len(total), 2, 2).sum(axis=2)
     )
     np.testing.assert_allclose(trace.get("grad_norm"), by_layer, rtol=TOLERANCE)
 
@@ -180,44 +183,43 @@ def test_unused_and_frozen_variables_are_nan_and_no_finding(backend):
     assert monitor.report().findings == []
 
 
-@pytest.mark.parametrize("scale", [1e20, 1e-25], ids=["1e20", "1e-25"])
-def test_norms_survive_what_squares_do_not(scale):
+# One step each, by what the targets say.
+SCALES = np.float32([1e20, 1e-25])
+
+
+def test_norms_survive_what_squares_do_not():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
-    scale = np.float32(scale)
     model.compile(
         keras.optimizers.SGD(0.0),
-        lambda y, p: keras.ops.mean(p) * scale,
+        lambda y, p: keras.ops.mean(p) * keras.ops.mean(y),
     )
-    x = np.ones((8, 4), "float32")
-    trace = watched(model, x, np.zeros((8, 1), "float32"), 8).trace
+    x, y = np.ones((16, 4), "float32"), np.repeat(SCALES, 8)[:, None]
+    trace = watched(model, x, y, 8).trace
     np.testing.assert_allclose(
-        trace.get("grad_norm", by="variable")[0],
-        [2 * scale, scale],
+        trace.get("grad_norm", by="variable"),
+        np.outer(SCALES.astype("float64"), [2, 1]),
         rtol=TOLERANCE,
     )
 
 
-@pytest.mark.parametrize("scale", [1e20, 1e-25], ids=["1e20", "1e-25"])
-def test_norms_of_a_large_kernel_survive_what_squares_do_not(scale):
+def test_norms_of_a_large_kernel_survive_what_squares_do_not():
     model = keras.Sequential([keras.Input((400,)), layers.Dense(300)])
-    scale = np.float32(scale)
     model.compile(
-        keras.optimizers.SGD(0.0), lambda y, p: keras.ops.sum(p) * scale
+        keras.optimizers.SGD(0.0),
+        lambda y, p: keras.ops.sum(p) * keras.ops.mean(y),
     )
-    x = np.ones((1, 400), "float32")
-    trace = watched(model, x, np.zeros((1, 300), "float32"), 1).trace
+    x, y = np.ones((2, 400), "float32"), SCALES[:, None]
+    trace = watched(model, x, y, 1).trace
     np.testing.assert_allclose(
-        trace.get("grad_norm", by="variable")[0],
-        np.sqrt([400 * 300, 300]) * float(scale),
+        trace.get("grad_norm", by="variable"),
+        np.outer(SCALES.astype("float64"), np.sqrt([400 * 300, 300])),
         rtol=TOLERANCE,
     )
 
 
 def test_accumulation_makes_one_record_of_the_mean_gradient():
     x, y = models.dataset(96)
-    plain, accumulated = same_model(
-        models.mlp, lambda: keras.optimizers.SGD(0.1)
-    )
+    plain, accumulated = same_model(mlp, lambda: keras.optimizers.SGD(0.1))
     accumulated.compile(
         keras.optimizers.SGD(0.1, gradient_accumulation_steps=2),
         models.crossentropy(),
@@ -243,7 +245,7 @@ def test_accumulation_makes_one_record_of_the_mean_gradient():
 def test_norm_after_clipping(arguments):
     x, y = models.dataset()
     model, twin = same_model(
-        models.mlp, lambda: keras.optimizers.SGD(0.1, **arguments)
+        mlp, lambda: keras.optimizers.SGD(0.1, **arguments)
     )
     plain_first = reference.gradients(twin, x[:16], y[:16])
     trace = watched(model, x, y).trace
@@ -263,7 +265,7 @@ def test_norm_after_clipping(arguments):
 
 def test_static_loss_scale_is_taken_out():
     x, y = models.dataset()
-    model, twin = same_model(models.mlp, lambda: keras.optimizers.SGD(0.1))
+    model, twin = same_model(mlp, lambda: keras.optimizers.SGD(0.1))
     model.compile(
         keras.optimizers.SGD(0.1, loss_scale_factor=1024.0),
         models.crossentropy(),
@@ -281,7 +283,7 @@ def test_members_of_a_multi_optimizer_make_one_record():
     if multi is None:
         pytest.skip("this Keras has no MultiOptimizer")
     x, y = models.dataset(96)
-    model, twin = same_model(models.mlp, lambda: keras.optimizers.SGD(0.1))
+    model, twin = same_model(mlp, lambda: keras.optimizers.SGD(0.1))
     first = keras.optimizers.SGD(0.1)
     second = keras.optimizers.SGD(0.1)
     head = model.layers[-1].kernel.path
@@ -302,7 +304,7 @@ def test_members_of_a_multi_optimizer_make_one_record():
 def test_overflowing_steps_are_recorded_and_marked_as_skipped():
     x, y = models.dataset(64)
     x[16:32] *= np.float32(1e30)
-    model = models.mlp(activation="linear")
+    model = mlp(activation="linear")
     optimizer = keras.optimizers.LossScaleOptimizer(
         keras.optimizers.SGD(0.01), initial_scale=1024.0
     )
@@ -314,7 +316,7 @@ def test_overflowing_steps_are_recorded_and_marked_as_skipped():
     finite = np.isfinite(trace.get("grad_norm")).all(axis=1)
     assert finite.tolist() == [True, False, True, True]
     assert int(optimizer.iterations) == 3
-    plain = models.mlp(activation="linear")
+    plain = mlp(activation="linear")
     plain.compile("sgd", "mse")
     assert trace.global_grad_norm[0] < 1e3  # unscaled
 
@@ -323,7 +325,7 @@ def test_every_step_inside_an_execution_is_recorded(backend):
     if backend == "torch":
         pytest.skip("Keras on torch runs one step per execution")
     x, y = models.dataset(160)
-    model, twin = same_model(models.mlp, lambda: keras.optimizers.SGD(0.1))
+    model, twin = same_model(mlp, lambda: keras.optimizers.SGD(0.1))
     model.compile(
         keras.optimizers.SGD(0.1),
         models.crossentropy(),
@@ -343,7 +345,7 @@ def test_updates_are_measured_where_an_execution_is_an_epoch(backend):
     if backend == "torch":
         pytest.skip("Keras on torch runs one step per execution")
     x, y = models.dataset(64)
-    model = models.mlp()
+    model = mlp()
     model.compile("adam", models.crossentropy(), steps_per_execution=4)
     trace = watched(model, x, y, epochs=2).trace
     assert np.isfinite(trace.get("update_ratio")).all()
@@ -358,7 +360,7 @@ def test_eager_and_compiled_steps(how, backend):
     pair = same_model(
         # Shallow: on JAX each operation of each shape is compiled.
         lambda: models.mlp(width=8, depth=1),
-        lambda: keras.optimizers.Adam(0.01),
+        lambda: keras.optimizers.SGD(0.1),
         **{how: True},
     )
     assert_equals_twin(*pair, x, y)
@@ -373,7 +375,7 @@ def test_a_custom_train_step_is_recorded():
 
 
 def test_the_ring_loses_nothing_on_a_long_run():
-    x, y = models.dataset(400)  # the ring has 512 rows
+    x, y = models.dataset(270)  # the ring has 512 rows
     model = models.mlp(width=2, depth=1)
     model.compile("sgd", models.crossentropy())
     monitor = GradientMonitor(verbose=0)
@@ -382,13 +384,13 @@ def test_the_ring_loses_nothing_on_a_long_run():
     monitor.on_block = lambda block: (blocks.append(block), take_in(block))
     model.fit(x, y, batch_size=1, epochs=2, verbose=0, callbacks=[monitor])
     steps = np.concatenate([block.steps for block in blocks])
-    assert steps.tolist() == list(range(800))
+    assert steps.tolist() == list(range(540))
     assert np.isfinite(monitor.trace.get("update_ratio")).any(axis=1).sum() > 12
 
 
 def test_every_kth_step():
     x, y = models.dataset(320)
-    model = models.mlp()
+    model = mlp()
     model.compile("sgd", models.crossentropy())
     trace = watched(model, x, y, update_freq=3).trace
     assert trace.steps.tolist() == list(range(0, 20, 3))
@@ -423,10 +425,10 @@ def test_recurrent_and_attention_layers():
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_is_recorded_in_float32_and_unscaled(policy):
     x, y = models.dataset(96)
-    _, twin = same_model(models.mlp, lambda: keras.optimizers.SGD(0.1))
+    _, twin = same_model(mlp, lambda: keras.optimizers.SGD(0.1))
     keras.config.set_dtype_policy(policy)
     try:
-        model = models.mlp()
+        model = mlp()
         model.compile(keras.optimizers.SGD(0.1), models.crossentropy())
     finally:
         keras.config.set_dtype_policy("float32")
@@ -454,7 +456,7 @@ def test_generators_and_data_sets(backend):
         rows = tf.data.Dataset.from_tensor_slices((x, y))
         sources["tf.data"] = (rows.batch(16), None)
     for source, steps in sources.values():
-        model = models.mlp()
+        model = mlp()
         model.compile("sgd", models.crossentropy())
         monitor = GradientMonitor(verbose=0)
         model.fit(source, steps_per_epoch=steps, verbose=0, callbacks=[monitor])
@@ -464,7 +466,7 @@ def test_generators_and_data_sets(backend):
 def test_weights_are_measured_at_the_documented_steps():
     # docs/rules.md: for epochs of 100 steps.
     x, y = models.dataset(200)
-    model = models.mlp()
+    model = mlp()
     model.compile("sgd", models.crossentropy())
     monitor = watched(model, x, y, 2, 3)
     steps, updates = monitor.trace.measured("update_norm")

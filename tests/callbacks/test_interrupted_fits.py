@@ -58,7 +58,8 @@ class BrokenMetric(keras.metrics.Mean):
 def compiled(**kwargs):
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(5)
-    model = models.mlp(activation="relu")
+    # Shallow: it is traced or compiled several times in each test.
+    model = models.mlp(width=8, depth=1, activation="relu")
     model.compile("adam", models.crossentropy(), **kwargs)
     return model
 

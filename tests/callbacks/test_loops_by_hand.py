@@ -19,7 +19,7 @@ STEPS = 6
 def parts():
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(2)
-    model = models.mlp(activation="relu")
+    model = models.mlp(width=8, depth=1, activation="relu")
     model.compile("adam", models.crossentropy())
     optimizer = keras.optimizers.Adam(0.01)
     return model, STEP[keras.backend.backend()](model, optimizer, "compiled")

@@ -15,7 +15,7 @@ from tests import models
 
 def compiled(optimizer="adam"):
     keras.utils.set_random_seed(5)
-    model = models.mlp()
+    model = models.mlp(width=8, depth=1)
     model.compile(optimizer, models.crossentropy())
     return model
 

@@ -147,11 +147,11 @@ def test_it_ends_where_the_run_without_the_fault_ends(optimizer, rate, bad):
     for seed in range(SEEDS):
         expected, plain, saved = (make(rate, seed, optimizer) for _ in range(3))
         back = kgg.RollBack(save_freq=20, verbose=0, max_rollbacks=5)
-        x = np.concatenate([X] * 3)
-        fit(expected, np.concatenate([clean] * 3), x=x)
+        x = np.concatenate([X] * 2)
+        fit(expected, np.concatenate([clean] * 2), x=x)
         # The bad batch comes once.
-        fit(plain, np.concatenate([clean, y, clean]), x=x)
-        fit(saved, np.concatenate([clean, y, clean]), back, x=x)
+        fit(plain, np.concatenate([y, clean]), x=x)
+        fit(saved, np.concatenate([y, clean]), back, x=x)
         assert back.rollbacks
         losses = [
             model.evaluate(X, clean, batch_size=240, verbose=0)

@@ -9,7 +9,7 @@ from tests import models
 
 
 def small_cnn():
-    """One convolution, where the way to clip is judged: XLA's time is dear."""
+    """One convolution: XLA's time is dear."""
     return keras.Sequential(
         [
             keras.Input((8, 8, 3)),
@@ -36,21 +36,16 @@ def normalized():
 
 CASES = {
     "mlp, sgd": (models.mlp, models.dataset, lambda: keras.optimizers.SGD(0.1)),
-    "cnn, adam": (models.cnn, models.images, lambda: keras.optimizers.Adam()),
-    "cnn, clipnorm": (
-        small_cnn,
-        models.images,
-        lambda: keras.optimizers.Adam(0.01, clipnorm=0.1),
-    ),
+    "cnn, adam": (small_cnn, models.images, lambda: keras.optimizers.Adam()),
     "mlp, global_clipnorm": (
         normalized,
         models.dataset,
         lambda: keras.optimizers.Adam(0.01, global_clipnorm=0.5),
     ),
-    "embedding, adamw": (
+    "embedding, adamw and clipnorm": (
         models.embedding,
         models.tokens,
-        lambda: keras.optimizers.AdamW(0.01),
+        lambda: keras.optimizers.AdamW(0.01, clipnorm=0.1),
     ),
     "mlp, accumulation and ema": (
         models.mlp,
@@ -68,7 +63,7 @@ CASES = {
 
 
 # What XLA on TensorFlow compiles in another way than it does the others.
-BY_XLA = ("mlp, sgd", "cnn, adam", "cnn, clipnorm", "embedding, adamw")
+BY_XLA = ("mlp, sgd", "cnn, adam", "embedding, adamw and clipnorm")
 
 
 def compiled_cases():
@@ -91,15 +86,16 @@ def run(case, jit_compile, callbacks):
     )
     x, y = data()
     # A last batch that is smaller is compiled once more: one case has one.
-    size = 8 if make is models.embedding else len(x) // 4
+    size = 10 if make is models.embedding else 16
+    validates = case == "mlp, sgd" and jit_compile is not True
     history = model.fit(
         x,
         y,
         batch_size=size,
         epochs=2,
         verbose=0,
-        # To compile that as well is dear, and shows no more of a CNN.
-        validation_split=0 if data is models.images else 0.25,
+        # To compile that as well is dear, and shows no more of others.
+        validation_split=0.25 if validates else 0,
         callbacks=callbacks,
     )
     state = {
@@ -114,13 +110,17 @@ def run(case, jit_compile, callbacks):
 @pytest.mark.optimized
 @pytest.mark.parametrize(("case", "jit_compile"), compiled_cases())
 def test_weights_state_history_and_randomness_are_the_same(
-    case, jit_compile, tmp_path
+    case, jit_compile, tmp_path, capfd
 ):
     plain = run(case, jit_compile, [])
-    for arguments in ({}, {"log_dir": tmp_path, "histogram_freq": 1}):
-        monitor = GradientMonitor(verbose=0, **arguments)
-        watched = run(case, jit_compile, [monitor])
-        assert_the_same(plain, watched, monitor)
+    capfd.readouterr()
+    # The first epoch has histograms, the second none.
+    monitor = GradientMonitor(tmp_path, verbose=0, histogram_freq=2)
+    watched = run(case, jit_compile, [monitor])
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert jit_compile is True or printed.err == ""
+    assert_the_same(plain, watched, monitor)
 
 
 def assert_the_same(unwatched, run_and_model, monitor):
@@ -136,14 +136,6 @@ def assert_the_same(unwatched, run_and_model, monitor):
             np.testing.assert_array_equal(a, b, err_msg=name)
 
 
-def test_nothing_is_printed_when_silent(capfd):
-    run("mlp, sgd", "auto", [])
-    capfd.readouterr()
-    run("mlp, sgd", "auto", [GradientMonitor(verbose=0)])
-    printed = capfd.readouterr()
-    assert printed.out == ""
-
-
 def test_progress_bar_lines_are_the_same(capsys):
     def lines(callbacks):
         keras.utils.set_random_seed(0)
@@ -157,11 +149,13 @@ def test_progress_bar_lines_are_the_same(capsys):
     assert lines([]) == lines([GradientMonitor(verbose=0)])
 
 
+SMOOTH = [("silu", "float32")]
+if keras.backend.backend() == "tensorflow":
+    SMOOTH += [("silu", "bfloat16"), ("gelu", "float32")]
+
+
 @pytest.mark.optimized
-@pytest.mark.parametrize(
-    ("activation", "policy"),
-    [("silu", "float32"), ("silu", "bfloat16"), ("gelu", "float32")],
-)
+@pytest.mark.parametrize(("activation", "policy"), SMOOTH)
 def test_two_outputs_behind_a_smooth_activation(activation, policy, tmp_path):
     # Looked at inside of TensorFlow's graph, the step was fused otherwise.
     def weights(callbacks):
@@ -183,20 +177,20 @@ def test_two_outputs_behind_a_smooth_activation(activation, policy, tmp_path):
             ),
         )
         random = np.random.default_rng(0)
-        x = random.normal(size=(50, 5)).astype("float32")
-        y = {name: random.integers(0, 3, 50) for name in ("first", "second")}
+        x = random.normal(size=(48, 5)).astype("float32")
+        y = {name: random.integers(0, 3, 48) for name in ("first", "second")}
         model.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=callbacks)
         return models.to_numpy(model.variables)
 
     plain = weights([])
-    for arguments in ({}, {"log_dir": tmp_path, "histogram_freq": 1}):
-        watched = weights([GradientMonitor(verbose=0, **arguments)])
-        for a, b in zip(plain, watched, strict=True):
-            np.testing.assert_array_equal(a, b)
+    # The first epoch has histograms, the second none.
+    monitor = GradientMonitor(tmp_path, verbose=0, histogram_freq=2)
+    for a, b in zip(plain, weights([monitor]), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.optimized
-@pytest.mark.parametrize("batches", [1, 4, 5])
+@pytest.mark.parametrize("batches", [1, 4])
 def test_data_that_end_where_a_step_would_be_measured(backend, batches):
     # Keras finds the end by a step without a batch, which counts all the same.
     if backend != "tensorflow":

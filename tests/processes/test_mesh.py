@@ -1,14 +1,13 @@
 """A mesh of two axes: XLA chooses how the step lies on its devices."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+
+from tests import fresh
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,18 +16,7 @@ ROOT = Path(__file__).parents[2]
 def told():
     if keras.backend.backend() != "jax":
         pytest.skip("ModelParallel on CPUs is JAX's")
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.processes.mesh"],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
-        },
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
+    done = fresh.run(ROOT / "tests" / "processes" / "mesh.py")
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 

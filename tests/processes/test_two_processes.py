@@ -1,10 +1,7 @@
 """Two real processes that train one model: as one, and with one voice."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -12,12 +9,12 @@ import numpy as np
 import pytest
 
 import keras_gradguard as kgg
+from tests import fresh
 from tests.processes import worker
 
 pytestmark = pytest.mark.optimized
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 400
 
 
 def free_ports(count):
@@ -31,38 +28,19 @@ def free_ports(count):
             one.close()
 
 
-def start(folder):
-    """Run both processes to their end; their exit codes and what they said."""
-    ports = ",".join(map(str, free_ports(worker.WORKERS)))
-    environment = {
-        **os.environ,
-        "PORTS": ports,
-        "XLA_FLAGS": "",  # one device each
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.processes.worker", str(folder)],
-            env={**environment, "RANK": str(rank)},
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(worker.WORKERS)
-    ]
-    try:
-        said = [p.communicate(timeout=SECONDS)[1] for p in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [p.returncode for p in processes], said
-
-
 def run_job(folder):
     """Run both processes; their folder and what each of them wrote down."""
-    codes, errors = start(folder)
-    assert codes == [0, 0], "\n".join(error[-2000:] for error in errors)
+    done = fresh.run(
+        ROOT / "tests" / "processes" / "worker.py",
+        folder,
+        PORTS=",".join(map(str, free_ports(worker.WORKERS))),
+        XLA_FLAGS="",  # one device each
+    )
+    errors = [
+        (folder / f"rank{rank}.txt").read_text("utf-8")
+        for rank in range(worker.WORKERS)
+    ]
+    assert done.returncode == 0, "\n".join(error[-2000:] for error in errors)
     ranks = []
     for rank in range(worker.WORKERS):
         with np.load(folder / f"rank{rank}.npz") as file:
