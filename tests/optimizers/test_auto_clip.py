@@ -129,7 +129,7 @@ def test_nonfinite_batch_is_left_out_whole(jit):
         optimizer = kgg.AutoClip(inner)
         model = make_model(optimizer, jit)
         fit(model, x, y)
-        assert int(optimizer.iterations) == 7
+        assert int(optimizer.iterations) == 6
         clipper = optimizer._clip_step.read()[1]
         return optimizer.skipped_steps, [
             *model.get_weights(),
@@ -139,14 +139,15 @@ def test_nonfinite_batch_is_left_out_whole(jit):
         ]
 
     x, y = make_data()
-    good = np.r_[0:8, 16:64]
+    good = np.r_[0:8, 16:32, 40:64]
     skipped, expected = after_fit(x[good], y[good])
     assert skipped == 0
-    for bad in (np.nan, np.inf):
-        skipped, found = after_fit(*make_data(bad_rows=[9], bad=bad))
-        assert skipped == 1
-        for a, b in zip(expected, found, strict=True):
-            np.testing.assert_array_equal(a, b, err_msg=f"{bad}")
+    # Of an infinite target the gradient is infinite, and not NaN.
+    x[9], y[33] = np.nan, np.inf
+    skipped, found = after_fit(x, y)
+    assert skipped == 2
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_nonfinite_microbatch_leaves_the_accumulators():
@@ -384,7 +385,9 @@ def test_embedding_with_repeated_ids(clipper):
         ]
     )
     optimizer = kgg.AutoClip(keras.optimizers.Adam(0.1), clipper)
-    model.compile(optimizer, loss="mse", jit_compile=JITS[-1])
+    # Where XLA looks at its rows is the same for all norms of a gradient.
+    jit = JITS[-1 if clipper == "unitwise" else 0]
+    model.compile(optimizer, loss="mse", jit_compile=jit)
     ids = np.array([[1, 1, 1, 2]] * 16)
     fit(model, ids, np.ones((16, 1), "float32"), epochs=2)
     assert np.isfinite(model.get_weights()[0]).all()

@@ -30,6 +30,8 @@ def make_model(optimizer):
 def fit(model, epochs=1):
     x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
     x[9] = np.nan
+    # TensorFlow would trace a step twice that makes the variables of Adam.
+    model.optimizer.build(model.trainable_variables)
     model.fit(
         x, x[:, :1], batch_size=8, epochs=epochs, shuffle=False, verbose=0
     )

@@ -401,6 +401,7 @@ def _watched(checked):
         layers.Dropout(0.5),
         layers.GaussianNoise(0.01),
         layers.Dense(1),
+        optimizer="sgd",
         metrics=["mae"],
     )
     keras.random.normal((1,))

@@ -1,5 +1,6 @@
 """`check` on healthy programs as people publish them, and on failing ones."""
 
+import functools
 import random
 
 import keras
@@ -54,6 +55,7 @@ def test_layers_built_by_check_train_as_those_that_fit_builds():
     def trained(checked, program):
         keras.utils.set_random_seed(1)
         model, x, y = program()
+        model.compile("sgd", model.loss)
         if checked:
             assert "built now" in kgg.check(model, x, y).notes[0]
         model.fit(x, y, epochs=1, batch_size=32, shuffle=False, verbose=0)
@@ -132,7 +134,9 @@ class Breaks(layers.Layer):
         return x
 
 
+@functools.cache
 def _breaking():
+    """A trained model, the layer of it that may fail, and its data."""
     keras.utils.set_random_seed(2)
     broken = Breaks()
 

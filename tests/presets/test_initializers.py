@@ -171,8 +171,7 @@ def test_attention_fills_in_the_axes():
     layer = L.MultiHeadAttention(
         4, 16, kernel_initializer=presets.PairedInitializer(1.0)
     )
-    x = np.ones((2, 3, 64), "float32")
-    layer(x, x)
+    layer.build((2, 3, 64), (2, 3, 64))
     kernels = [w for w in layer.weights if w.path.endswith("kernel")]
     for kernel in kernels:
         assert array(kernel).std() == pytest.approx(1 / 8, rel=0.05)

@@ -16,6 +16,7 @@ def array(x):
     return keras.ops.convert_to_numpy(x).astype("float64")
 
 
+@pytest.mark.once
 def test_the_recursion_matches_its_twin():
     signal, gradient = theory.propagate("gelu", 2.351716, 10, start=0.9)
     np.testing.assert_allclose(
@@ -43,7 +44,11 @@ def test_unstable_pairings_say_so():
 
 
 def test_one_result_gives_each_layer_values_of_its_own():
-    for name in presets.names():
+    # Each name where draws are cheap, and the two kinds of seed on others.
+    names = presets.names()
+    if keras.backend.backend() != "torch":
+        names = ["he_relu", "gelu"]
+    for name in names:
         for suffix in ("", "_uniform", "_orthogonal"):
             arguments = presets.get(name + suffix)
             model = keras.Sequential([keras.Input((8,))])
@@ -143,9 +148,10 @@ def test_recurrent_layers():
     np.testing.assert_array_equal(array(rnn.recurrent_kernel), np.eye(16))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("steps", [5, None])
 def test_recurrent_layers_train(steps):
-    """Keras's own stack and ours, compiled by XLA and not."""
+    """A stack of ours, and Keras's own one converted."""
 
     def stack(pairing, **kwargs):
         def of(kind, name="glorot_tanh"):

@@ -55,17 +55,20 @@ def test_shapes_and_dtypes(dtype):
     assert_equals_twin([values(s, i) for i, s in enumerate(shapes)], dtype)
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e-7, 1.0, 1e30])
-def test_every_scale(scale):
-    assert_equals_twin([values((40, 3)) * np.float32(scale)])
-
-
-def test_edges_belong_to_the_octave_above():
+def test_every_scale_and_every_edge():
+    scaled = [
+        values((40, 3)) * np.float32(scale)
+        for scale in (1e-30, 1e-7, 1.0, 1e30)
+    ]
+    # An edge belongs to the octave above.
     powers = 2.0 ** np.arange(-20, 4)
     edges = np.concatenate(
         [powers, np.nextafter(powers, 0), -powers, [0.0, -0.0]]
     )
-    assert_equals_twin([edges.astype("float32")])
+    deeper_than_the_bins = [1.0, 1e-9, 1e-12, -1e-20]
+    assert_equals_twin(
+        [*scaled, np.float32(edges), np.float32(deeper_than_the_bins)]
+    )
 
 
 def test_nothing_nonfinite_or_zero_hides_the_rest():
@@ -79,10 +82,6 @@ def test_nothing_nonfinite_or_zero_hides_the_rest():
             np.array([3e38, 1.2e-38, -1.2e-38], "float32"),
         ]
     )
-
-
-def test_deeper_than_the_bins():
-    assert_equals_twin([np.float32([1.0, 1e-9, 1e-12, -1e-20])])
 
 
 def test_none_at_all():

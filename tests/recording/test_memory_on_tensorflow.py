@@ -28,6 +28,9 @@ class Peaks(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         from tensorflow import config
 
+        if batch == READ.start:
+            # Only now: it would slow down the tracing of the step.
+            tracemalloc.start()
         config.experimental.reset_memory_stats("CPU:0")
         tracemalloc.reset_peak()
         self._before = tracemalloc.get_traced_memory()[0]
@@ -50,7 +53,6 @@ def _fit(callbacks):
     model.compile(keras.optimizers.Adam(1e-3), "mse", jit_compile=False)
     x = np.random.default_rng(0).normal(size=(20 * 8, WIDTH))
     peaks = Peaks()
-    tracemalloc.start()
     try:
         model.fit(
             x,

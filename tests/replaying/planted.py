@@ -44,30 +44,37 @@ def numbers(seed=0, shape=(ROWS, WIDTH)):
     return rng.uniform(0.5, 1.5, size=shape).astype("float32")
 
 
-def net(inputs, hidden, **compiled):
+def net(inputs, hidden, rule=None, **compiled):
     model = keras.Model(inputs, keras.layers.Dense(1, name="out")(hidden))
-    model.compile(keras.optimizers.Adam(0.001), "mse", **compiled)
+    rule = rule or keras.optimizers.SGD(0.001)
+    model.compile(rule, "mse", **compiled)
     return model
 
 
-def with_layer(*layers):
+def with_layer(*layers, rule=None):
     inputs = keras.Input((WIDTH,))
     hidden = keras.layers.Dense(
         WIDTH, use_bias=False, name="before", kernel_initializer="identity"
     )(inputs)
     for layer in layers:
         hidden = layer(hidden)
-    return net(inputs, hidden)
+    return net(inputs, hidden, rule)
 
 
-def data():
+def data(rule=None):
     x = numbers()
     x[ROW, 1] = np.nan
     # Draws, and averages, that a replay has to repeat.
     return with_layer(
         keras.layers.Dropout(0.2, seed=3),
         keras.layers.BatchNormalization(center=False, scale=False),
+        rule=rule,
     ), x
+
+
+def data_and_moments():
+    """As `data`, with an optimizer whose own state has to be repeated."""
+    return data(keras.optimizers.Adam(0.001))
 
 
 def logarithm():
@@ -110,7 +117,7 @@ def mask():
 
 # Model and data, layer, operation, whether it is its slope.
 PLANTED = {
-    "data": (data, "before", "matmul", False),
+    "data": (data_and_moments, "before", "matmul", False),
     "index": (index, "planted", "take", False),
     "logarithm": (logarithm, "planted", "log", False),
     "root": (root, "planted", "sqrt", True),
