@@ -45,6 +45,9 @@ from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
     CUT_OFF,
 )
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    CUT_OFF_SHARP,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
     FEWEST_LAYERS,
 )
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
@@ -79,7 +82,7 @@ class VanishingGradient(Rule):
       and the last layer;
     * below 1/1000 for 30 records while the outputs are the same for every
       input from the start: critical, since the signal does not get through
-      either;
+      either. Below 1/10000 for 10 records it is told then, too;
     * where no loss was recorded, below 1e-4 for 200 records;
     * through time: below 1/1000 of a recurrent layer's largest gradient
       arrives at its first time step. Three measurements in a row must show it,
@@ -146,7 +149,8 @@ class VanishingGradient(Rule):
             _first_hit(ratio, progress, level, ~good)
             for level in self._levels()
         ]
-        hits.append(_first_hit(ratio, progress, CUT_OFF, blind & ~good))
+        for level in (CUT_OFF, CUT_OFF_SHARP):
+            hits.append(_first_hit(ratio, progress, level, blind & ~good))
         hits = [hit for hit in hits if hit is not None]
         if not hits:
             return []
@@ -301,7 +305,7 @@ def _first_hit(below_of, progress, level, where):
     count = count_within(below, window)
     seen = count >= SHARE * window
     good = seen.any(axis=1) & where
-    cut_off = level is CUT_OFF
+    cut_off = level in (CUT_OFF, CUT_OFF_SHARP)
     if judged:
         good &= progress.stalled(window, level["stalled"])
         good &= progress.not_learned(window, level["learned"])
