@@ -152,9 +152,12 @@ class VanishingGradient(Rule):
             _first_hit(ratio, progress, level, ~good)
             for level in self._levels()
         ]
-        for level in (CUT_OFF, CUT_OFF_SHARP):
-            hits.append(_first_hit(ratio, progress, level, blind & ~good))
+        hits.append(_first_hit(ratio, progress, CUT_OFF, blind & ~good))
         hits = [hit for hit in hits if hit is not None]
+        if not hits:
+            # Until more is known.
+            hit = _first_hit(ratio, progress, CUT_OFF_SHARP, blind & ~good)
+            hits = [] if hit is None else [hit]
         if not hits:
             return []
         # The severe level needs fewer blocks, so it wins where both hold.
