@@ -13,11 +13,13 @@ _EARLY, _EARLY_RECORDS = 0.05, 64
 # those at doublings are as dense.
 _MOST_LOOKED_AT = 20_000
 _SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-# And at the last full measurement while no more than this is over.
+# And at the last full measurement while no more than this is over, and at the
+# last record of all.
 _YOUNG = 0.05
+_FEWEST = 4
 # Looks at these shares in any case: a few in a run are not felt, and what is
 # wrong has to be said before half of it is over.
-_SURE_SHARES, _BEFORE = (0.05, 0.1, 0.2), 0.45
+_SURE_SHARES, _BEFORE = (0.05, 0.1, 0.2), 0.5
 # Looks behind the first epochs that end with these shares, where judging is not
 # felt, and with this one in any case: what the logs tell is new then.
 _OF_EPOCHS, _SURE_EPOCH = (0.1, 0.2, 0.25, 0.3, 0.4), (0.15,)
@@ -76,6 +78,8 @@ class Looks:
         wanted = [share * self.plan for share in shares]
         found = [[at for at in seen if at >= share][:1] for share in wanted]
         found.append([at for at in seen if at <= _YOUNG * self.plan][-1:])
+        young = int(_YOUNG * self.plan)
+        found.append([young] if young >= _FEWEST else [])
         if self.plan >= SHORT_EPOCH:
             found.append([int(_BEFORE * self.plan)])
         if self.steps and self.plan <= _MOST_LOOKED_AT:

@@ -15,6 +15,15 @@ def test_without_a_plan_only_the_first_look_is_known():
     assert looks.marks == looks.sure == []
 
 
+@pytest.mark.parametrize("plan", [96, 240, 300, 999])
+def test_a_look_is_within_five_percent_and_one_within_half_of_the_plan(plan):
+    looks = Looks(1, plan)
+    for share in (0.05, 0.5) if plan >= 128 else (0.05,):
+        assert max(at for at in looks.sure if at <= share * plan) == int(
+            share * plan
+        )
+
+
 @pytest.mark.parametrize(
     ("plan", "first"), [(8, 2), (80, 2), (200, 5), (640, 16), (10**6, 16)]
 )
@@ -35,7 +44,7 @@ def test_marks_follow_the_steps_that_are_measured():
 
     def marks(shares, epoch_shares):
         wanted = {next(o for o in over if o >= plan * s) for s in shares}
-        wanted |= {max(o for o in over if o <= 0.05 * plan), 450}
+        wanted |= {max(o for o in over if o <= 0.05 * plan), 50, 500}
         # The record behind the epoch that ends with the share, or after it.
         return sorted(
             wanted | {math.ceil(epochs * s) * steps + 1 for s in epoch_shares}

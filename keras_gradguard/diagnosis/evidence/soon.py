@@ -13,7 +13,7 @@ _ALIKE, _FLAT = 0.02, 0.9
 _FOLLOWS = 0.35
 _MEASURED = 4
 # Records by which a healthy start has shown itself.
-_OF_PLAN, _FEWEST, _MOST = 0.025, 5, 17
+_OF_PLAN, _FEWEST, _MOST = 0.015, 5, 17
 # How much faster than so far outputs may yet come to large targets.
 _FASTER = 10.0
 

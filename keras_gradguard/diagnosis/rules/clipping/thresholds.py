@@ -24,7 +24,7 @@ AT_ONCE: dict[str, Any] = {
     "left": 1e-3,
     "reach": 0.015,
     "measured": 3,
-    "of_plan": 0.025,
+    "of_plan": 0.015,
     "records": (4, 16),
 }
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras_gradguard._text import names
 from keras_gradguard.diagnosis.evidence.activations import layers_of
 from keras_gradguard.diagnosis.evidence.alone import softmaxes
+from keras_gradguard.diagnosis.evidence.batch import of_few_samples
 from keras_gradguard.diagnosis.evidence.harm import certain_at_once
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import of_plan
@@ -28,6 +29,9 @@ from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import CLOSED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import MOVED
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_ALL
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_PLAN
+from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import (
+    OF_SMALL_BATCHES,
+)
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import OF_SOME
 from keras_gradguard.diagnosis.rules.frozen_layer.thresholds import WHOLE
 from keras_gradguard.diagnosis.rules.frozen_layer.unreached import unreached
@@ -79,6 +83,8 @@ def of_some(trace):
         return None
     few = of_plan(trace, OF_PLAN, *OF_ALL)
     need = of_plan(trace, OF_PLAN, *OF_SOME)
+    if of_few_samples(trace):
+        need = max(need, OF_SMALL_BATCHES)
     if not _moved(trace, need):
         # A branch that starts at zero may wake up yet.
         need = OF_SOME[1]

@@ -81,7 +81,8 @@ class FrozenLayer(Rule):
     * Batches hold one row each, and a loss of one's own is zero with all its
       gradients from the first record on, though offsets of zero show that
       nothing was learnt: it compares rows.
-    * It is zero in some layers for 4 % of the plan, 16 to 100 records. The
+    * It is zero in some layers for 4 % of the plan, 8 to 100 records, and 16
+      at least where batches are under 8 samples. The
       layers behind get a whole one: these are cut off from the loss.
     * A layer with a kernel gets a gradient of exactly zero for 100 records,
       while layers in front of it and behind it get one: a dead or

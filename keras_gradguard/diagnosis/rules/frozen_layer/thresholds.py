@@ -32,8 +32,10 @@ EPOCHS = 2
 # Records that have to show it, from the first on, by this share of the plan.
 # Two factors at zero never wake up, nor does what has no gradient by its
 # structure. A branch that starts at zero does once something moves by this.
-OF_ALL, OF_SOME, OF_PLAN = (3, 10), (16, 100), 0.04
+OF_ALL, OF_SOME, OF_PLAN = (3, 10), (8, 100), 0.04
 MOVED = 1e-5
+# A small batch may hold nothing for a branch: so many records of it at least.
+OF_SMALL_BATCHES = 16
 # A gradient that fades over the layers arrives small before it is gone; one
 # that is cut off arrives whole at the layer behind.
 WHOLE = 1e-8

@@ -9,6 +9,7 @@ import numpy as np
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.harm import facts_of
 from keras_gradguard.diagnosis.evidence.learning import Learning
+from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.evidence.stretches import Progress
 from keras_gradguard.diagnosis.remedies.losses import by_usual_loss
 from keras_gradguard.diagnosis.rules.output_mismatch.class_targets import (
@@ -20,8 +21,8 @@ from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BEYOND
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import (
     BOTTOMLESS,
 )
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FALLS_ON
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import FASTER
-from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import PATIENCE
 
 
 def bottomless(trace, output):
@@ -59,7 +60,7 @@ def bottomless(trace, output):
         bad = alone | (ran_off & ~learning.stalled)
     # What runs off so plainly needs no hundred steps.
     plain = away & (learning.fallen > AWAY["plain"])
-    wait = np.where(plain, AWAY["wait"], PATIENCE)
+    wait = np.where(plain, AWAY["wait"], of_plan(trace, *FALLS_ON))
     seen = np.flatnonzero(bad & (learning.steps >= wait))
     if not len(seen):
         return None

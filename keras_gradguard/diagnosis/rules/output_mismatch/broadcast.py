@@ -7,6 +7,7 @@ from keras_gradguard.diagnosis.evidence.learning import Learning
 from keras_gradguard.diagnosis.evidence.learning import of_plan
 from keras_gradguard.diagnosis.rules.output_mismatch.pairing import mismatch
 from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import BROADCAST
+from keras_gradguard.diagnosis.rules.output_mismatch.thresholds import SHRINKS
 from keras_gradguard.findings.remedy import Remedy
 
 
@@ -28,9 +29,11 @@ def broadcast(trace, output):
     run = learning.steps - int(trace.steps[0])
     with np.errstate(invalid="ignore"):
         small = learning.contrast < 0.5
+        widest = np.fmax.accumulate(learning.contrast)
+        shrinks = learning.contrast < SHRINKS * np.fmin(widest, 1.0)
     wait = of_plan(trace, *BROADCAST)
     seen = np.flatnonzero(
-        (run >= wait) & small & ~learning.good & learning.stalled
+        (run >= wait) & small & ~learning.good & (learning.stalled | shrinks)
     )
     if not len(seen):
         return None

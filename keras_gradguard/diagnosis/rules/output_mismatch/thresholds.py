@@ -25,6 +25,8 @@ NUMBERED = {"epochs": 3, "accuracy": 0.6}
 PATIENCE = 100
 # Shapes that do not fit show early: share of the plan, fewest and most steps.
 BROADCAST = 0.05, 40, 100
+# And outputs that vary by less than this share of what they did.
+SHRINKS = 0.5
 # A class that so few targets belong to hardly counts in the loss.
 RARE = 0.03
 # Steps, and share of the plan, by which accuracy that stays shows it.
@@ -50,11 +52,13 @@ AWAY: dict[str, Any] = {
     "plain": 7.0,
     "wait": 40,
 }
+# Share of the plan, fewest and most steps until then.
+FALLS_ON = 0.25, 40, 100
 # Or that fell by so many times as much in the last third as in the one before.
 FASTER = 1.5
 # Outputs that vary by less than this share of the targets are a constant.
 CONSTANT = 0.1
-OF_PLAN, FEWEST = 0.5, 500
+OF_PLAN, FEWEST = 0.4, 500
 # In plans of no more than that: share of the plan, and of how much the outputs
 # once varied, where they did.
 OF_SHORT, COLLAPSED = 0.8, 0.2
@@ -70,9 +74,9 @@ UNRELATED: dict[str, Any] = {
     "contrast": 0.02,
     "follows": 0.2,
     "fallen": 0.05,
-    "wait": (0.4, 250, 1000),
+    "wait": (0.4, 100, 1000),
     "noise": 0.5,
-    "of_plan": 0.5,
+    "of_plan": 0.4,
     "little": 0.1,
     "above": 0.1,
 }
@@ -84,7 +88,7 @@ BY_HEART: dict[str, Any] = {
     "classes": 3,
     "gain": 0.1,
     "moved": 0.2,
-    "of_plan": 0.5,
+    "of_plan": 0.4,
     "epochs": 5,
 }
 # A loss of one's own: by how much it has fallen, what share of the targets'

@@ -35,7 +35,7 @@ def unrelated(trace, output):
     known explains it: what is left is that the targets belong to other inputs.
     Where trivial learners get a good deal out of the same rows they do not, and
     it is not told. Where these get nothing, weights that moved by a tenth are
-    enough after half of the plan. So they are where these get little, and
+    enough after 40 % of the plan. So they are where these get little, and
     validation never got beyond guessing. Where these get hardly anything, and
     late in the plan the run has gained next to nothing of rows that it has seen
     five times, it may have learnt some of them by heart, and is told as well:
@@ -53,17 +53,19 @@ def unrelated(trace, output):
     if images or many or output.loss_name is None:
         # Of many numbers at once a correlation says little.
         return None
-    run = learning.steps - int(trace.steps[0])
+    passed = _passed(trace, learning)
     with np.errstate(invalid="ignore"):
         differ = learning.contrast > UNRELATED["contrast"]
         far = (moved > UNRELATED["moved"]) & (middle[at] < UNRELATED["calm"])
+        ripe = far.copy()
         # Then the steps need not have gone as far.
         half = UNRELATED["of_plan"] * (planned_steps(trace) or math.inf)
-        enough = (moved > UNRELATED["little"]) & (run >= half)
+        enough = (moved > UNRELATED["little"]) & (passed >= half)
         bounds = Bounds.of(trace)
         guessed = np.zeros(len(learning), bool)
         if nothing_in_words(trace):
-            far |= enough
+            far |= moved > UNRELATED["little"]
+            ripe |= passed >= half
         if bounds is not None and not bounds.tells:
             guessed = guessed_so_far(trace, learning.steps)
         bad = differ & far & (np.abs(learning.follows) < UNRELATED["follows"])
@@ -73,10 +75,10 @@ def unrelated(trace, output):
         bad &= ~(above & learning.falling & ~learning.stalled)
     if bounds is not None and bounds.tells and not _noise(trace.run):
         bad &= learning.steps < trace.run.reference.step
-    bad = count_within(bad & ~learning.at_ceiling, 3) == 3
+    bad = (count_within(bad & ~learning.at_ceiling, 3) == 3) & ripe
     # Or the rows of training are learnt by heart.
     some = _by_heart(trace, learning, moved)
-    seen = np.flatnonzero((bad & (run >= due)) | (enough & guessed) | some)
+    seen = np.flatnonzero((bad & (passed >= due)) | (enough & guessed) | some)
     if not len(seen):
         return None
     at, more = seen[0], nothing_in_words(trace)
@@ -100,7 +102,8 @@ def unrelated(trace, output):
             f"{hardly_in_words(trace)}. So the steps are large enough. What "
             "is learnt is learnt by heart: the inputs do not tell the targets. "
         )
-    return int(learning.steps[at]), mismatch(
+    told = int(trace.steps[0]) + int(min(due, passed[at]))
+    return max(int(learning.steps[at]), told), mismatch(
         output,
         "unrelated",
         f"{text}{more}{_where_to_look(trace.run)}",
@@ -120,6 +123,13 @@ def unrelated(trace, output):
     )
 
 
+def _passed(trace, learning):
+    """Return (K,): steps of the run until the next measurement, or so far."""
+    last = max(int(trace.steps[-1]), int(learning.steps[-1]))
+    until = np.append(learning.steps[1:] - 1, last)
+    return until - int(trace.steps[0])
+
+
 def _by_heart(trace, learning, moved):
     """Return (K,): the run knows little more than some rows by heart."""
     plan, per_epoch = planned_steps(trace), trace.run.steps_per_epoch
@@ -127,7 +137,7 @@ def _by_heart(trace, learning, moved):
     few = known is None or known.classes < BY_HEART["classes"]
     if few or not plan or not per_epoch or not hardly_in_words(trace):
         return np.zeros(len(learning), bool)
-    run = learning.steps - int(trace.steps[0])
+    run = _passed(trace, learning)
     late = run >= BY_HEART["of_plan"] * plan
     late &= run >= BY_HEART["epochs"] * per_epoch
     with np.errstate(invalid="ignore"):
@@ -135,7 +145,8 @@ def _by_heart(trace, learning, moved):
     # A relation that is faint, and more than chance, is one.
     little &= np.isnan(learning.related) & ~learning.good
     little &= moved > BY_HEART["moved"]
-    little &= ~(known.step > learning.steps)
+    # What was said before the rows were asked is not to change.
+    little &= known.step - int(trace.steps[0]) <= run
     return late & little & (not _noise(trace.run))
 
 

@@ -85,7 +85,7 @@ class PoorInitialization(Rule):
     reported only if it has not learnt after 30 records, or its gradient ran
     away. One with weights of one sign, or too large, also if it has not
     learnt a good part by a third of the plan, one with a layer of one unit by
-    a twenty-fifth. The first 17 records, fewer of a short plan, are enough
+    1.4 % of it. The first 17 records, fewer of a short plan, are enough
     where the outputs are the same for every input all along, or a layer is
     flat.
 

@@ -47,7 +47,7 @@ FAR_TOO_WIDE = {
     "fallen": 0.3,
 }
 # Nothing gets past a layer of one unit: by so many steps and share of the plan.
-NO_WAY_ROUND = 16, 0.04
+NO_WAY_ROUND = 4, 0.014
 # No net learns behind whose layers less of the signal is left, and whose
 # outputs differ by less from row to row.
 DEAD, SAME = 1e-3, 0.02

@@ -55,7 +55,7 @@ def decay_at_once(trace, learning, steps, norm, few):
     if part < SHARP_DECAY:
         return None
     run = steps - int(trace.steps[0])
-    due = np.flatnonzero((run >= few) & (part * run >= np.log(2)))
+    due = np.flatnonzero((run + 1 >= few) & (part * run >= np.log(2)))
     due = due[steps[due] <= trace.steps[-1]]
     if not len(due) or learning.good[max(0, learning.at(steps[due[0]]))]:
         return None

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_gradguard._text import number
 from keras_gradguard.diagnosis.evidence.logged import losses_of_sides
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AHEAD
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import EPOCHS
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import GROWN
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import OF_EPOCHS
@@ -19,7 +20,8 @@ def one_side_won(trace):
     """Judge whether one side of an adversarial pair has won.
 
     By the logs of the epochs: one loss is next to nothing, the other has
-    doubled and climbs, for three epochs and a tenth of the epochs so far.
+    doubled and climbs, for three epochs and a tenth of the epochs so far. Or
+    one is below 0.01 and falls in each of three epochs, while the other climbs.
 
     References:
         - [Arjovsky and Bottou, 2017](https://arxiv.org/abs/1701.04862), on what
@@ -45,6 +47,8 @@ def _won(trace, winner, low, loser, high):
         return None
     limit = min(WON["share"] * low[0], WON["loss"])
     bad = (low < limit) & (high > GROWN * abs(high[0]))
+    ahead = _goes_on(low, high)
+    bad |= ahead
     for at in np.flatnonzero(bad):
         count = max(EPOCHS, int(np.ceil(OF_EPOCHS * (at + 1))))
         begin = at + 1 - count
@@ -54,6 +58,17 @@ def _won(trace, winner, low, loser, high):
             continue
         return _finding(trace, winner, low, loser, high, begin, at, bad)
     return None
+
+
+def _goes_on(low, high):
+    """Return (E,): one side has all but won, and goes on from epoch to epoch.
+
+    What swings to and fro may find its balance again.
+    """
+    ahead = low < min(WON["share"] * low[0], AHEAD["loss"])
+    ahead &= high > AHEAD["grown"] * abs(high[0])
+    ahead[1:] &= (np.diff(low) < 0) & (np.diff(high) > 0)
+    return ahead
 
 
 def _finding(trace, winner, low, loser, high, begin, at, bad):

@@ -19,6 +19,7 @@ from keras_gradguard.diagnosis.rules.update_ratio.thresholds import AT_ONCE
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import BLOCKS
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import EARLY
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import ENDED
+from keras_gradguard.diagnosis.rules.update_ratio.thresholds import HOPELESS
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import LEARNT
 from keras_gradguard.diagnosis.rules.update_ratio.thresholds import (
     OVER_TIME_LOST,
@@ -56,6 +57,9 @@ def ended_early(trace):
     end = _end_of(steps, rates, int(ended[0]))
     if plan is not None and end - start > EARLY * plan:
         return None
+    few = _hopeless_at(trace, end)
+    if few is not None:
+        return _ended(trace, rates, ended, end, few)
     run = learning.steps - end
     wait = max(OVER_TIME_PATIENCE, 0 if plan is not None else end - start)
     sudden = plan is not None and end - start <= min(
@@ -84,6 +88,33 @@ def ended_early(trace):
     stop = int(learning.steps[seen[0]])
     if sudden:
         stop = max(stop, int(np.ceil(end + wait)))
+    return _ended(trace, rates, ended, end, stop)
+
+
+def _hopeless_at(trace, end):
+    """Return the step by which a schedule is told that ends in a few steps.
+
+    What it will be is known, and in so few steps no net learns.
+
+    Args:
+        trace: `Trace`.
+        end: Int. The step at which it ends.
+
+    Returns:
+        Int, or None where the loss has to tell whether that is too early.
+    """
+    plan, start = planned_steps(trace), int(trace.steps[0])
+    few = of_plan(trace, *HOPELESS["wait"])
+    if plan is None or not trace.run.optimizer.schedule or start > 0:
+        return None
+    short = end - start <= min(HOPELESS["steps"], SUDDEN["of_plan"] * plan)
+    if not short or len(trace.steps) < few:
+        return None
+    return int(trace.steps[few - 1])
+
+
+def _ended(trace, rates, ended, end, stop):
+    plan = planned_steps(trace)
     highest, left = float(np.nanmax(rates)), float(rates[ended[0]])
     if not trace.run.optimizer.schedule:
         # A callback may have lowered it before it was logged first.
@@ -91,9 +122,15 @@ def ended_early(trace):
     part = f" of {plan:,} planned" if plan is not None else ""
     text = (
         f"The learning rate ends too early: it is {number(left)} from step "
-        f"{end}{part} on. It began at {number(highest)}. The weights hardly "
-        "move since then, and the loss stalls far from its goal."
+        f"{end}{part} on. It began at {number(highest)}. "
     )
+    if stop <= end:
+        text += "The weights will hardly move from then on."
+    else:
+        text += (
+            "The weights hardly move since then, and the loss stalls far from "
+            "its goal."
+        )
     constant = training.learning_rate(
         dataclasses.replace(trace.run.optimizer, learning_rate=highest),
         "Then the weights move for as long as the run takes.",
@@ -117,9 +154,10 @@ def ended_early(trace):
         "learning_rate": left,
         "largest_rate": highest,
         "threshold": ENDED,
-        "window": {"first_step": end, "last_step": stop},
+        "window": {"first_step": min(end, stop), "last_step": stop},
     }
-    return _finding(trace, "warning", end, evidence, text, fixes)
+    first = min(end, stop)
+    return _finding(trace, "warning", first, evidence, text, fixes)
 
 
 def _came_down(trace, step):

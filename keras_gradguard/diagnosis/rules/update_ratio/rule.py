@@ -103,7 +103,8 @@ class UpdateRatio(Rule):
       the first step, or makes them five times as large, so that units saturate;
     * dropout of 0.8 or more;
     * a schedule that takes the learning rate away in the first third of the
-      run, or whose warm-up takes longer than the run;
+      run, or whose warm-up takes longer than the run. One that ends within 40
+      steps, and a tenth of the run, is told before it does;
     * weights in float16 under an epsilon that is nothing there;
     * on torch, a train step of one's own that clears no gradients, where their
       norm grows from the first step on;

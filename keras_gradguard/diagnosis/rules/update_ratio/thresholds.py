@@ -25,7 +25,7 @@ HALF = 0.5
 DIFFERED, LEFT = 0.02, 0.05
 FIRST_STEPS_PATIENCE = 30
 # By so much of the plan where half of the weights are gone.
-SAME_AT_ONCE = 0.025, 6, 30
+SAME_AT_ONCE = 0.015, 5, 30
 
 
 # averaged
@@ -50,6 +50,9 @@ THROWN = 1.5
 # The loss of the side that has won: of the first, and by itself. A pair whose
 # discriminator came down to 0.01 found its balance again.
 WON = {"share": 0.1, "loss": 2e-3}
+# Or it is below this and falls still, while the other one's climbs from epoch
+# to epoch and is so many times its first.
+AHEAD = {"loss": 0.01, "grown": 1.5}
 # That of the other one: of the first.
 GROWN = 2.0
 EPOCHS, OF_EPOCHS = 3, 0.1
@@ -74,7 +77,7 @@ OUTWEIGHED_LONG, OF_PLAN, AS_CONSTANT, SAME = 100, 0.2, 0.95, 0.02
 SHARP_DECAY, TENFOLD, ALONE = 0.01, 10.0, (0.9, 1.1)
 # Of what such a decay leaves of weights that nothing else moves.
 AS_EXPLAINED = 1.25
-AT_ONCE_RECORDS = 0.025, 5, 16
+AT_ONCE_RECORDS = 0.015, 5, 16
 SUM_OF_SIZES = 3.0
 # An added loss of so many times the rest at first and after these records.
 ADDED, ADDED_WAIT = (8.0, 4.0), (0.04, 16, 64)
@@ -101,6 +104,9 @@ OVER_TIME_PATIENCE = 30
 # A rate that ends within so many steps, and this share of the plan, leaves no
 # time to learn: reported by so much of the plan behind that.
 SUDDEN: dict[str, Any] = {"steps": 60, "of_plan": 0.1, "wait": (0.025, 4, 16)}
+# One that a schedule ends within so many steps leaves none, whatever the loss
+# does: reported by so much of the plan, before it ends.
+HOPELESS: dict[str, Any] = {"steps": 40, "wait": (0.015, 4, 16)}
 # What a run had learnt, and what is left of it where it is lost.
 LEARNT, OVER_TIME_LOST = 0.5, 0.1
 # Or it lies so far above the first.

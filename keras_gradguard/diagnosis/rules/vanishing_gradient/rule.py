@@ -1,4 +1,7 @@
-"""Finds layers that the gradient does not reach."""
+"""Finds layers that the gradient does not reach.
+
+Longer than 350 lines, since one rule is one class, and a third its words.
+"""
 
 import numpy as np
 
@@ -45,6 +48,9 @@ from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
     CUT_OFF,
 )
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
+    CUT_OFF_SHARP,
+)
+from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
     FEWEST_LAYERS,
 )
 from keras_gradguard.diagnosis.rules.vanishing_gradient.thresholds import (
@@ -79,7 +85,7 @@ class VanishingGradient(Rule):
       and the last layer;
     * below 1/1000 for 30 records while the outputs are the same for every
       input from the start: critical, since the signal does not get through
-      either;
+      either. Below 1/10000 for 10 records it is told then, too;
     * where no loss was recorded, below 1e-4 for 200 records;
     * through time: below 1/1000 of a recurrent layer's largest gradient
       arrives at its first time step. Three measurements in a row must show it,
@@ -148,6 +154,10 @@ class VanishingGradient(Rule):
         ]
         hits.append(_first_hit(ratio, progress, CUT_OFF, blind & ~good))
         hits = [hit for hit in hits if hit is not None]
+        if not hits:
+            # Until more is known.
+            hit = _first_hit(ratio, progress, CUT_OFF_SHARP, blind & ~good)
+            hits = [] if hit is None else [hit]
         if not hits:
             return []
         # The severe level needs fewer blocks, so it wins where both hold.
@@ -301,7 +311,7 @@ def _first_hit(below_of, progress, level, where):
     count = count_within(below, window)
     seen = count >= SHARE * window
     good = seen.any(axis=1) & where
-    cut_off = level is CUT_OFF
+    cut_off = level in (CUT_OFF, CUT_OFF_SHARP)
     if judged:
         good &= progress.stalled(window, level["stalled"])
         good &= progress.not_learned(window, level["learned"])

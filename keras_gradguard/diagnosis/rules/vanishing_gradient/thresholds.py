@@ -11,6 +11,7 @@ MILD = {"window": 10, "learned": 0.15, "stalled": 0.02}
 SEVERE = {"window": 5, "learned": 0.9, "stalled": 0.02}
 BLIND = {"ratio": 1e-4, "window": 20}
 CUT_OFF = {"ratio": 1e-3, "window": 3}
+CUT_OFF_SHARP = {"ratio": 1e-4, "window": 1}
 # A window shows a layer when this share of its blocks does.
 SHARE = 0.8
 # From here on the loss alone says whether the run had learned before.
