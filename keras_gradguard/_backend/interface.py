@@ -854,6 +854,13 @@ class Backend(Protocol):
             patches: `Patches` that will undo it.
         """
 
+    def compile_anew(self, patches):
+        """Let what compiles the step now compile it anew after the watch.
+
+        Args:
+            patches: `Patches` of the watch.
+        """
+
     def is_eager(self):
         """Whether a step's values can be read where they are computed."""
 

@@ -307,6 +307,8 @@ class LoopRecording:
             self.executions += 1
             if function is not None:
                 self._watch_calls(function, is_first)
+            if traced:
+                self._backend.compile_anew(self._patches)
             self._loss.begin((args, kwargs), traced, xla)
             self._inside.waits, self._inside.traced = is_first, traced
             if function is None:

@@ -18,6 +18,7 @@ from keras_gradguard._backend.jax.forward import values_after
 from keras_gradguard._backend.jax.forward import values_before
 from keras_gradguard._backend.jax.loop_look import LoopLook
 from keras_gradguard._backend.jax.loops import arguments_now
+from keras_gradguard._backend.jax.loops import compile_anew
 from keras_gradguard._backend.jax.loops import count_calls
 from keras_gradguard._backend.jax.loops import is_eager
 from keras_gradguard._backend.jax.loops import is_traced

@@ -31,6 +31,7 @@ from keras_gradguard._backend.tensorflow.look import check_runs_again
 from keras_gradguard._backend.tensorflow.look import draw_of_its_own
 from keras_gradguard._backend.tensorflow.loop_look import LoopLook
 from keras_gradguard._backend.tensorflow.loops import arguments_now
+from keras_gradguard._backend.tensorflow.loops import compile_anew
 from keras_gradguard._backend.tensorflow.loops import count_calls
 from keras_gradguard._backend.tensorflow.loops import is_eager
 from keras_gradguard._backend.tensorflow.loops import is_traced

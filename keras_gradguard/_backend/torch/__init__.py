@@ -28,6 +28,7 @@ from keras_gradguard._backend.torch.counting import bits
 from keras_gradguard._backend.torch.forward import gradients_at_taps
 from keras_gradguard._backend.torch.forward import loss_beside
 from keras_gradguard._backend.torch.loops import arguments_now
+from keras_gradguard._backend.torch.loops import compile_anew
 from keras_gradguard._backend.torch.loops import count_calls
 from keras_gradguard._backend.torch.loops import is_eager
 from keras_gradguard._backend.torch.loops import is_traced

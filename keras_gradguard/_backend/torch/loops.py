@@ -36,3 +36,7 @@ def notes_gradients(variables):
 def arguments_now(function):
     del function
     return (), {}
+
+
+def compile_anew(patches):
+    """Torch compiles nothing."""
