@@ -854,6 +854,16 @@ class Backend(Protocol):
             patches: `Patches` that will undo it.
         """
 
+    def value_now(self, variable):
+        """Value of a variable on the host, also while a step is traced.
+
+        Args:
+            variable: Keras variable that is not made in this trace.
+
+        Returns:
+            NumPy array.
+        """
+
     def compile_anew(self, patches):
         """Let what compiles the step now compile it anew after the watch.
 

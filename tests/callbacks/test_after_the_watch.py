@@ -59,3 +59,18 @@ def test_a_jitted_step_is_compiled_without_us(backend):
     ):
         for other in values[1:]:
             np.testing.assert_array_equal(values[0], other)
+
+
+def test_a_second_loop_over_the_same_optimizer_is_recorded(backend):
+    model, optimizer = loops.made()
+    steps = []
+    for _ in range(2):
+        step = loops.STEP[backend](model, optimizer, "compiled")
+        with kgg.watch(model, optimizer, verbose=0) as monitor:
+            for x, y in loops.batches(3):
+                step(x, y)
+        steps.append(monitor.trace.steps.tolist())
+        assert len(monitor.trace.activation_steps) == 3
+    # On JAX the loop carries the count of steps itself, and lets it go.
+    again = [0, 1, 2] if backend == "jax" else [3, 4, 5]
+    assert steps == [[0, 1, 2], again]

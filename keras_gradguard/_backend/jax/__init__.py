@@ -25,6 +25,7 @@ from keras_gradguard._backend.jax.loops import is_traced
 from keras_gradguard._backend.jax.loops import loop_ring
 from keras_gradguard._backend.jax.loops import notes_gradients
 from keras_gradguard._backend.jax.loops import traced_by
+from keras_gradguard._backend.jax.loops import value_now
 from keras_gradguard._backend.jax.loops import wait_for_records
 from keras_gradguard._backend.jax.norms import barrier
 from keras_gradguard._backend.jax.norms import change_norms

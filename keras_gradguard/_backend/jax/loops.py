@@ -17,6 +17,8 @@ import numpy as np
 
 from keras_gradguard._backend import ring_layout
 from keras_gradguard._backend.jax.values import detach
+from keras_gradguard._backend.jax.values import read
+from keras_gradguard._backend.jax.values import to_numpy
 
 _RING_BYTES = 8 << 20
 
@@ -184,3 +186,7 @@ def _code_of(function):
 
 
 _FUNCTION = type(jax.jit(lambda: None))
+
+
+def value_now(variable):
+    return to_numpy(read(variable))

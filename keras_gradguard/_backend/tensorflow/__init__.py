@@ -38,6 +38,7 @@ from keras_gradguard._backend.tensorflow.loops import is_traced
 from keras_gradguard._backend.tensorflow.loops import loop_ring
 from keras_gradguard._backend.tensorflow.loops import notes_gradients
 from keras_gradguard._backend.tensorflow.loops import traced_by
+from keras_gradguard._backend.tensorflow.loops import value_now
 from keras_gradguard._backend.tensorflow.norms import barrier
 from keras_gradguard._backend.tensorflow.norms import change_norms
 from keras_gradguard._backend.tensorflow.norms import l2_norms

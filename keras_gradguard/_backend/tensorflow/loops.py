@@ -7,6 +7,8 @@ import tensorflow as tf
 from tensorflow.python import pywrap_tfe
 
 from keras_gradguard._backend.tensorflow.ring import Ring
+from keras_gradguard._backend.tensorflow.values import read
+from keras_gradguard._backend.tensorflow.values import to_numpy
 
 
 def loop_ring(rows, columns, optimizer, name):
@@ -85,3 +87,8 @@ def notes_gradients(variables):
 
 def compile_anew(patches):
     """TensorFlow offers no way: it stays until it is traced anew."""
+
+
+def value_now(variable):
+    with tf.init_scope():
+        return to_numpy(read(variable))

@@ -35,6 +35,7 @@ from keras_gradguard._backend.torch.loops import is_traced
 from keras_gradguard._backend.torch.loops import loop_ring
 from keras_gradguard._backend.torch.loops import notes_gradients
 from keras_gradguard._backend.torch.loops import traced_by
+from keras_gradguard._backend.torch.loops import value_now
 from keras_gradguard._backend.torch.norms import barrier
 from keras_gradguard._backend.torch.norms import change_norms
 from keras_gradguard._backend.torch.norms import l2_norms

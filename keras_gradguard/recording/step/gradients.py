@@ -183,6 +183,8 @@ class GradientTap:
             if self.mode is not Mode.OFF:
                 self._guard(GRADIENTS, self.prepare)
                 self._guard(HISTOGRAMS, self.prepare_histograms)
+            if self.amends:
+                self._parts.of_gradients.add(WEIGHTS)
             measures = self.measures_updates and self.wants_updates()
             if self.mode is Mode.FULL and measures:
                 self._guard(WEIGHTS, self._remember_weights)
