@@ -854,6 +854,23 @@ class Backend(Protocol):
             patches: `Patches` that will undo it.
         """
 
+    def value_now(self, variable):
+        """Value of a variable on the host, also while a step is traced.
+
+        Args:
+            variable: Keras variable that is not made in this trace.
+
+        Returns:
+            NumPy array.
+        """
+
+    def compile_anew(self, patches):
+        """Let what compiles the step now compile it anew after the watch.
+
+        Args:
+            patches: `Patches` of the watch.
+        """
+
     def is_eager(self):
         """Whether a step's values can be read where they are computed."""
 

@@ -307,6 +307,8 @@ class LoopRecording:
             self.executions += 1
             if function is not None:
                 self._watch_calls(function, is_first)
+            if traced:
+                self._backend.compile_anew(self._patches)
             self._loss.begin((args, kwargs), traced, xla)
             self._inside.waits, self._inside.traced = is_first, traced
             if function is None:
@@ -344,12 +346,15 @@ class LoopRecording:
         self._look()
         try:
             first = self._taps[0].optimizer
-            if not self._is_due(self._expected, first):
+            # The host counts calls, and asks the device now and then only:
+            # once it may be the turn of a batch of such an update. Of the
+            # call that traces a function it sees no end.
+            steps = _accumulated(first)
+            near = range(self._expected, self._expected + steps)
+            if not any(self._is_due(applied, first) for applied in near):
                 return
-            # The host counts calls, and asks the device now and then only.
             self._expected = self._applied(first)
             if self._is_due(self._expected, first):
-                steps = _accumulated(first)
                 step = self._expected // steps
                 self._forward.hold(step, function, arguments)
         except Exception as error:
@@ -392,8 +397,7 @@ class LoopRecording:
         """Batches that an optimizer has seen so far."""
         if not optimizer.built:
             return 0
-        done = self._backend.read(keras_private.counter(optimizer))
-        return int(self._backend.to_numpy(done))
+        return int(self._backend.value_now(keras_private.counter(optimizer)))
 
     # Delivering
 
@@ -416,13 +420,35 @@ class LoopRecording:
         self._waiting = 0
         if last:
             self._look()
+        parts = self._parts.guard((GRADIENTS,), self._read_rings, last)
+        if parts is None and self._parts.work(GRADIENTS):
+            return
+        table = self.make_table()
+        known = table.index
+        if any(id(v) not in known for p in parts or () for v in p.variables):
+            raise ValueError(
+                "an optimizer moves variables that are not those of the "
+                "watched model; pass the model that holds them all"
+            )
+        # First what steps showed, so that a look at their records knows it.
+        for measured in self._forward.take():
+            self._subscriber.take(measured)
+        if parts is None:
+            return
+        block = _wanted(Block.merge(parts, table), self._first_step)
+        self.recorded += len(block.steps)
+        self._counted = int(block.steps[-1]) + 1
+        self._subscriber.take(block)
+
+    def _read_rings(self, last):
+        """List of a `Part` of each ring, None if nothing is to be told yet."""
         present = [
             (i, tap, self._backend.to_numpy(tap.records.ring.snapshot()))
             for i, tap in enumerate(self._taps)
             if tap.records.ring is not None
         ]
         if not present:
-            return
+            return None
         numbers = None
         if len(present) > 1 or len(self._optimizers) > 1:
             i, _, store = present[0]
@@ -432,7 +458,7 @@ class LoopRecording:
                 for i, _, store in present
             ]
             if any(slow) and not last:
-                return  # records of an optimizer that steps less often
+                return None  # records of an optimizer that steps less often
         parts, fullest = [], 0.0
         for i, tap, store in present:
             before = self._read[i]
@@ -445,22 +471,7 @@ class LoopRecording:
             self._period = min(2 * self._period, 256)
         elif fullest > 0.5:
             self._period = max(1, self._period // 2)
-        table = self.make_table()
-        known = table.index
-        if any(id(v) not in known for p in parts for v in p.variables):
-            raise ValueError(
-                "an optimizer moves variables that are not those of the "
-                "watched model; pass the model that holds them all"
-            )
-        if not any(len(part.steps) for part in parts):
-            return
-        # First what steps showed, so that a look at their records knows it.
-        for measured in self._forward.take():
-            self._subscriber.take(measured)
-        block = _wanted(Block.merge(parts, table), self._first_step)
-        self.recorded += len(block.steps)
-        self._counted = int(block.steps[-1]) + 1
-        self._subscriber.take(block)
+        return parts if any(len(part.steps) for part in parts) else None
 
     def _fail(self, error):
         self.active = False

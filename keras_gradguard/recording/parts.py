@@ -19,12 +19,14 @@ class Parts:
         wanted: Set of the parts that somebody wants.
         failed: Set of the parts that failed.
         on_failure: Callable that takes a sentence on what failed, or None.
+        of_gradients: Set of the parts that come in one row with the gradients.
     """
 
     def __init__(self):
         self.wanted = {GRADIENTS, WEIGHTS, ACTIVATIONS, DATA, LOSS}
         self.failed = set()
         self.on_failure: Any = None
+        self.of_gradients = {LOSS}
         self._notices: list = []
 
     @property
@@ -66,8 +68,7 @@ class Parts:
                 it says what cannot be measured, and why.
         """
         if GRADIENTS in parts:
-            # The loss of a step comes in one row with them.
-            parts = (*parts, LOSS)
+            parts = (*parts, *self.of_gradients)
         fresh = [part for part in ALL if part in parts and self.work(part)]
         self.failed.update(fresh)
         if getattr(error, "is_notice", False):

@@ -119,18 +119,23 @@ def jax_step(model, optimizer, kind):
     loss_of = loss_by(kind, model, optimizer)
     optimizer.build(model.trainable_variables)
     state = [
-        [v.value for v in model.trainable_variables],
-        [v.value for v in optimizer.variables],
+        [v.value for v in variables]
+        for variables in (
+            model.trainable_variables,
+            optimizer.variables,
+            model.non_trainable_variables,
+        )
     ]
-    fixed = [v.value for v in model.non_trainable_variables]
 
-    def loss(weights, x, y):
-        outputs, _ = model.stateless_call(weights, fixed, x, training=True)
-        return loss_of(x, y, outputs)
+    def loss(weights, fixed, x, y):
+        outputs, fixed = model.stateless_call(weights, fixed, x, training=True)
+        return loss_of(x, y, outputs), fixed
 
-    def update(weights, variables, x, y):
-        gradients = jax.grad(loss)(weights, x, y)
-        return optimizer.stateless_apply(variables, gradients, weights)
+    def update(weights, variables, fixed, x, y):
+        find = jax.grad(loss, has_aux=True)
+        gradients, fixed = find(weights, fixed, x, y)
+        applied = optimizer.stateless_apply(variables, gradients, weights)
+        return *applied, fixed
 
     if kind not in ("eager", "its loss"):
         update = jax.jit(update)

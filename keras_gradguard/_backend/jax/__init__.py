@@ -18,12 +18,14 @@ from keras_gradguard._backend.jax.forward import values_after
 from keras_gradguard._backend.jax.forward import values_before
 from keras_gradguard._backend.jax.loop_look import LoopLook
 from keras_gradguard._backend.jax.loops import arguments_now
+from keras_gradguard._backend.jax.loops import compile_anew
 from keras_gradguard._backend.jax.loops import count_calls
 from keras_gradguard._backend.jax.loops import is_eager
 from keras_gradguard._backend.jax.loops import is_traced
 from keras_gradguard._backend.jax.loops import loop_ring
 from keras_gradguard._backend.jax.loops import notes_gradients
 from keras_gradguard._backend.jax.loops import traced_by
+from keras_gradguard._backend.jax.loops import value_now
 from keras_gradguard._backend.jax.loops import wait_for_records
 from keras_gradguard._backend.jax.norms import barrier
 from keras_gradguard._backend.jax.norms import change_norms

@@ -4,7 +4,11 @@ Such a loop carries the optimizer's state itself, and it would have to carry
 a ring, too. So records are sent to the host as they come.
 """
 
+import functools
+import gc
+import sys
 import threading
+import types
 from typing import Any
 
 import jax
@@ -13,6 +17,8 @@ import numpy as np
 
 from keras_gradguard._backend import ring_layout
 from keras_gradguard._backend.jax.values import detach
+from keras_gradguard._backend.jax.values import read
+from keras_gradguard._backend.jax.values import to_numpy
 
 _RING_BYTES = 8 << 20
 
@@ -149,3 +155,38 @@ def notes_gradients(variables):
 def arguments_now(function):
     del function
     return (), {}
+
+
+def compile_anew(patches):
+    for function in _being_traced():
+        patches.add_undo(function.clear_cache)
+
+
+def _being_traced():
+    """Set of what `jax.jit` returned for a function that is on the stack."""
+    codes = set()
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
+        codes.add(frame.f_code)
+        frame = frame.f_back
+    # The stack shows what is compiled, and not by whom.
+    return {
+        item
+        for item in gc.get_objects()
+        if type(item) is _FUNCTION and _code_of(item) in codes
+    }
+
+
+def _code_of(function):
+    inner = getattr(function, "__wrapped__", None)
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    inner = getattr(inner, "__func__", inner)  # a method's
+    return getattr(inner, "__code__", None)
+
+
+_FUNCTION = type(jax.jit(lambda: None))
+
+
+def value_now(variable):
+    return to_numpy(read(variable))

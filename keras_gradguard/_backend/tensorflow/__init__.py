@@ -31,12 +31,14 @@ from keras_gradguard._backend.tensorflow.look import check_runs_again
 from keras_gradguard._backend.tensorflow.look import draw_of_its_own
 from keras_gradguard._backend.tensorflow.loop_look import LoopLook
 from keras_gradguard._backend.tensorflow.loops import arguments_now
+from keras_gradguard._backend.tensorflow.loops import compile_anew
 from keras_gradguard._backend.tensorflow.loops import count_calls
 from keras_gradguard._backend.tensorflow.loops import is_eager
 from keras_gradguard._backend.tensorflow.loops import is_traced
 from keras_gradguard._backend.tensorflow.loops import loop_ring
 from keras_gradguard._backend.tensorflow.loops import notes_gradients
 from keras_gradguard._backend.tensorflow.loops import traced_by
+from keras_gradguard._backend.tensorflow.loops import value_now
 from keras_gradguard._backend.tensorflow.norms import barrier
 from keras_gradguard._backend.tensorflow.norms import change_norms
 from keras_gradguard._backend.tensorflow.norms import l2_norms

@@ -7,6 +7,8 @@ import tensorflow as tf
 from tensorflow.python import pywrap_tfe
 
 from keras_gradguard._backend.tensorflow.ring import Ring
+from keras_gradguard._backend.tensorflow.values import read
+from keras_gradguard._backend.tensorflow.values import to_numpy
 
 
 def loop_ring(rows, columns, optimizer, name):
@@ -81,3 +83,12 @@ def is_traced(variables):
 def notes_gradients(variables):
     del variables
     return not pywrap_tfe.TFE_Py_TapeSetIsEmpty()
+
+
+def compile_anew(patches):
+    """TensorFlow offers no way: it stays until it is traced anew."""
+
+
+def value_now(variable):
+    with tf.init_scope():
+        return to_numpy(read(variable))

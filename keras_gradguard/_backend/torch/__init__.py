@@ -28,12 +28,14 @@ from keras_gradguard._backend.torch.counting import bits
 from keras_gradguard._backend.torch.forward import gradients_at_taps
 from keras_gradguard._backend.torch.forward import loss_beside
 from keras_gradguard._backend.torch.loops import arguments_now
+from keras_gradguard._backend.torch.loops import compile_anew
 from keras_gradguard._backend.torch.loops import count_calls
 from keras_gradguard._backend.torch.loops import is_eager
 from keras_gradguard._backend.torch.loops import is_traced
 from keras_gradguard._backend.torch.loops import loop_ring
 from keras_gradguard._backend.torch.loops import notes_gradients
 from keras_gradguard._backend.torch.loops import traced_by
+from keras_gradguard._backend.torch.loops import value_now
 from keras_gradguard._backend.torch.norms import barrier
 from keras_gradguard._backend.torch.norms import change_norms
 from keras_gradguard._backend.torch.norms import l2_norms

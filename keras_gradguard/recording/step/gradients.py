@@ -83,8 +83,7 @@ class GradientTap:
         steps_at_once: Updates that one execution of the step may make.
         counts_now: Whether the variant that is traced counts them, where
             `counts_apart`.
-        updates: `Updates` that keep what is measured outside of the record, or
-            None where it stands in there.
+        updates: `Updates` that keep updates, None where the record does.
         measures_updates: Whether full steps measure updates.
         wants_updates: Callable that tells whether anybody asks for them.
         find_skipped: Callable that tells whether the update being recorded
@@ -183,6 +182,7 @@ class GradientTap:
             if self.mode is not Mode.OFF:
                 self._guard(GRADIENTS, self.prepare)
                 self._guard(HISTOGRAMS, self.prepare_histograms)
+            self._parts.of_gradients |= {WEIGHTS} if self.amends else set()
             measures = self.measures_updates and self.wants_updates()
             if self.mode is Mode.FULL and measures:
                 self._guard(WEIGHTS, self._remember_weights)
