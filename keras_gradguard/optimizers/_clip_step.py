@@ -43,9 +43,8 @@ class ClipStep:
         self.clipper = clipper
         self.inner = inner
         self.shapes = {}
-        # Of the update being traced. Replicas are traced in threads that take
-        # turns.
-        self._update = _ThreadLocal()
+        # Replicas are traced in threads that take turns.
+        self._of_thread = _ThreadLocal()
 
     def build(self, variables, counts, add_variable):
         """Make the state.
@@ -72,9 +71,7 @@ class ClipStep:
             variables: List of the variables they belong to.
             norm: Their global norm, or `None` if it is not known.
         """
-        self._update.variables = variables
-        self._update.norm = norm
-        self._update.called = False
+        self._of_thread.update = _Update(variables, norm)
 
     def end(self):
         """Forget it.
@@ -82,9 +79,17 @@ class ClipStep:
         Returns:
             Whether there was a call.
         """
-        called = getattr(self._update, "called", False)
-        self._update.__dict__.clear()
+        called = self._update.called
+        self._of_thread.update = None
         return called
+
+    @property
+    def _update(self):
+        """The update being traced, or one of which nothing is known."""
+        update = getattr(self._of_thread, "update", None)
+        if update is None:
+            update = self._of_thread.update = _Update(self.variables, None)
+        return update
 
     def latest(self):
         """What the call that just returned did, for who watches it.
@@ -115,7 +120,7 @@ class ClipStep:
         results = list(gradients)
         if not where:
             return results
-        variables = getattr(self._update, "variables", self.variables)
+        variables = self._update.variables
         # By hand, it can get `None` for variables without a gradient.
         if len(variables) != len(gradients):
             variables = self.variables
@@ -128,7 +133,7 @@ class ClipStep:
 
     def _clip(self, gradients, variables):
         backend = _backend.current()
-        norm = getattr(self._update, "norm", None)
+        norm = self._update.norm
         by_norm = self.clipper.uses_only_norm
         whole = gradients
         if norm is None or not by_norm:
@@ -223,6 +228,22 @@ class ClipStep:
             parts.append(np.reshape(part, -1).astype("float32"))
         self.values.assign(np.concatenate(parts))
         return [name for name in shapes if name not in state]
+
+
+class _Update:
+    """What is known of an update, and what became of it.
+
+    Not attributes of the `threading.local` itself: `torch.compile` loses some
+    of them between two frames.
+
+    Args:
+        variables: List of the variables of its gradients.
+        norm: Their global norm, or None.
+    """
+
+    def __init__(self, variables, norm):
+        self.variables, self.norm = variables, norm
+        self.called, self.latest = False, None
 
 
 class _ThreadLocal(threading.local):

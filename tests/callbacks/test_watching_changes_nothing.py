@@ -34,6 +34,15 @@ def normalized():
     )
 
 
+def products():
+    """A scale, a layer used twice, and penalties."""
+    shared = keras.layers.Dense(8, kernel_regularizer="l2")
+    inputs = keras.Input((8,))
+    x = keras.layers.BatchNormalization()(shared(inputs))
+    x = keras.layers.LayerNormalization()(shared(keras.ops.relu(x)))
+    return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+
 CASES = {
     "mlp, sgd": (models.mlp, models.dataset, lambda: keras.optimizers.SGD(0.1)),
     "cnn, adam": (small_cnn, models.images, lambda: keras.optimizers.Adam()),
@@ -53,6 +62,12 @@ CASES = {
         lambda: keras.optimizers.Adam(
             0.01, gradient_accumulation_steps=2, use_ema=True
         ),
+    ),
+    # Gradients that are products or sums, which the update may be joined with.
+    "products, momentum": (
+        products,
+        models.dataset,
+        lambda: keras.optimizers.SGD(0.05, momentum=0.9),
     ),
     "nested, lion and clipvalue": (
         models.nested_and_shared,
