@@ -171,7 +171,7 @@ class OutputMismatch(Rule):
       gives;
     * outputs that have nothing to do with the targets, where the weights moved
       by half of their size. Or trivial learners get hardly anything out of the
-      rows, and after 40 % of the plan the loss is within 10 % of a constant's;
+      rows, and after half of the plan the loss is within 10 % of a constant's;
     * a score of validation below half of chance, beside a good one of
       training. In the first six epochs half of that one is enough. The loss of
       validation then has to be above that of a constant, and to rise. One

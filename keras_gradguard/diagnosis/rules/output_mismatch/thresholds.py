@@ -74,9 +74,9 @@ UNRELATED: dict[str, Any] = {
     "contrast": 0.02,
     "follows": 0.2,
     "fallen": 0.05,
-    "wait": (0.4, 100, 1000),
+    "wait": (0.4, 250, 1000),
     "noise": 0.5,
-    "of_plan": 0.4,
+    "of_plan": 0.5,
     "little": 0.1,
     "above": 0.1,
 }
@@ -88,7 +88,7 @@ BY_HEART: dict[str, Any] = {
     "classes": 3,
     "gain": 0.1,
     "moved": 0.2,
-    "of_plan": 0.4,
+    "of_plan": 0.5,
     "epochs": 5,
 }
 # A loss of one's own: by how much it has fallen, what share of the targets'

@@ -35,7 +35,7 @@ def unrelated(trace, output):
     known explains it: what is left is that the targets belong to other inputs.
     Where trivial learners get a good deal out of the same rows they do not, and
     it is not told. Where these get nothing, weights that moved by a tenth are
-    enough after 40 % of the plan. So they are where these get little, and
+    enough after half of the plan. So they are where these get little, and
     validation never got beyond guessing. Where these get hardly anything, and
     late in the plan the run has gained next to nothing of rows that it has seen
     five times, it may have learnt some of them by heart, and is told as well:
@@ -53,19 +53,17 @@ def unrelated(trace, output):
     if images or many or output.loss_name is None:
         # Of many numbers at once a correlation says little.
         return None
-    passed = _passed(trace, learning)
+    run = learning.steps - int(trace.steps[0])
     with np.errstate(invalid="ignore"):
         differ = learning.contrast > UNRELATED["contrast"]
         far = (moved > UNRELATED["moved"]) & (middle[at] < UNRELATED["calm"])
-        ripe = far.copy()
         # Then the steps need not have gone as far.
         half = UNRELATED["of_plan"] * (planned_steps(trace) or math.inf)
-        enough = (moved > UNRELATED["little"]) & (passed >= half)
+        enough = (moved > UNRELATED["little"]) & (run >= half)
         bounds = Bounds.of(trace)
         guessed = np.zeros(len(learning), bool)
         if nothing_in_words(trace):
-            far |= moved > UNRELATED["little"]
-            ripe |= passed >= half
+            far |= enough
         if bounds is not None and not bounds.tells:
             guessed = guessed_so_far(trace, learning.steps)
         bad = differ & far & (np.abs(learning.follows) < UNRELATED["follows"])
@@ -75,10 +73,10 @@ def unrelated(trace, output):
         bad &= ~(above & learning.falling & ~learning.stalled)
     if bounds is not None and bounds.tells and not _noise(trace.run):
         bad &= learning.steps < trace.run.reference.step
-    bad = (count_within(bad & ~learning.at_ceiling, 3) == 3) & ripe
+    bad = count_within(bad & ~learning.at_ceiling, 3) == 3
     # Or the rows of training are learnt by heart.
     some = _by_heart(trace, learning, moved)
-    seen = np.flatnonzero((bad & (passed >= due)) | (enough & guessed) | some)
+    seen = np.flatnonzero((bad & (run >= due)) | (enough & guessed) | some)
     if not len(seen):
         return None
     at, more = seen[0], nothing_in_words(trace)
@@ -102,8 +100,7 @@ def unrelated(trace, output):
             f"{hardly_in_words(trace)}. So the steps are large enough. What "
             "is learnt is learnt by heart: the inputs do not tell the targets. "
         )
-    told = int(trace.steps[0]) + int(min(due, passed[at]))
-    return max(int(learning.steps[at]), told), mismatch(
+    return int(learning.steps[at]), mismatch(
         output,
         "unrelated",
         f"{text}{more}{_where_to_look(trace.run)}",
@@ -123,13 +120,6 @@ def unrelated(trace, output):
     )
 
 
-def _passed(trace, learning):
-    """Return (K,): steps of the run until the next measurement, or so far."""
-    last = max(int(trace.steps[-1]), int(learning.steps[-1]))
-    until = np.append(learning.steps[1:] - 1, last)
-    return until - int(trace.steps[0])
-
-
 def _by_heart(trace, learning, moved):
     """Return (K,): the run knows little more than some rows by heart."""
     plan, per_epoch = planned_steps(trace), trace.run.steps_per_epoch
@@ -137,7 +127,7 @@ def _by_heart(trace, learning, moved):
     few = known is None or known.classes < BY_HEART["classes"]
     if few or not plan or not per_epoch or not hardly_in_words(trace):
         return np.zeros(len(learning), bool)
-    run = _passed(trace, learning)
+    run = learning.steps - int(trace.steps[0])
     late = run >= BY_HEART["of_plan"] * plan
     late &= run >= BY_HEART["epochs"] * per_epoch
     with np.errstate(invalid="ignore"):
@@ -145,8 +135,7 @@ def _by_heart(trace, learning, moved):
     # A relation that is faint, and more than chance, is one.
     little &= np.isnan(learning.related) & ~learning.good
     little &= moved > BY_HEART["moved"]
-    # What was said before the rows were asked is not to change.
-    little &= known.step - int(trace.steps[0]) <= run
+    little &= ~(known.step > learning.steps)
     return late & little & (not _noise(trace.run))
 
 
