@@ -523,11 +523,11 @@ class Backend(Protocol):
     # Norms and counts
 
     def barrier(self, tensors, xla=None):
-        """Copies of tensors that XLA does not fuse with the originals.
+        """Copies of tensors that no compiler fuses or joins with the originals.
 
         A statistic that reads the gradients would otherwise change how XLA
-        fuses the update, and with it the last bits of the weights. The
-        originals stay as they are, for the update.
+        fuses the update, and TensorFlow's graphs join it, and with it the last
+        bits of the weights. The originals stay as they are, for the update.
 
         Args:
             tensors: List of tensors, none of them sparse.
