@@ -63,7 +63,7 @@ CASES = {
             0.01, gradient_accumulation_steps=2, use_ema=True
         ),
     ),
-    # Gradients that are products or sums, which the update may be joined with.
+    # Of a gradient that is a product TensorFlow may make one with the rate.
     "products, momentum": (
         products,
         models.dataset,

@@ -11,16 +11,8 @@ from keras_gradguard._backend.tensorflow import grouping
 _UNKNOWN = 1 << 20
 # Entries of a piece that is copied to float64, and how many there may be.
 _PIECE, _MOST_PIECES = 1 << 16, 1 << 7
-# TensorFlow joins these with one that they alone feed, and computes both in
-# another order: `MinimizeBroadcasts` and `AddOpsRewrite` of Grappler's
-# arithmetic optimizer.
-_JOINED = {
-    "Add": lambda inputs: tf.raw_ops.Add(x=inputs[0], y=inputs[1]),
-    "AddN": lambda inputs: tf.raw_ops.AddN(inputs=inputs),
-    "AddV2": lambda inputs: tf.raw_ops.AddV2(x=inputs[0], y=inputs[1]),
-    "Mul": lambda inputs: tf.raw_ops.Mul(x=inputs[0], y=inputs[1]),
-}
-# Else the copy of an operation would be found to be the same one.
+# Else the copy of an operation would be found to be the same one. Of
+# TensorFlow's, only a private function gives an operation an attribute.
 _APART = {"_keras_gradguard": tf.compat.v1.AttrValue(b=True)}
 # Squares of float32 gradients neither overflow nor lose digits in between.
 _SAFE_LOW, _SAFE_HIGH = 1e-20, 1e37
@@ -50,19 +42,19 @@ def _read_apart(tensors):
 
     A gradient that is a product, as that of `gamma` of a batch normalization,
     is multiplied by the learning rate. Where nothing else reads it, TensorFlow
-    makes one product of both, in another order. A second reader would change
-    the last bits of the update, so it gets products of its own.
+    makes one product of both, in another order (`MinimizeBroadcasts` of
+    Grappler's arithmetic optimizer). A second reader would change the last
+    bits of the update, so it gets products of its own.
     """
     copies = {}
 
     def apart(tensor):
-        make = _JOINED.get(tensor.op.type)
-        if make is None:
+        if tensor.op.type != "Mul":
             return tensor
         if tensor.ref() not in copies:
-            inputs = [apart(one) for one in tensor.op.inputs]
+            x, y = (apart(one) for one in tensor.op.inputs)
             with tensor.graph._attr_scope(_APART):
-                copies[tensor.ref()] = make(inputs)
+                copies[tensor.ref()] = tf.raw_ops.Mul(x=x, y=y)
         return copies[tensor.ref()]
 
     with tf.name_scope("apart"):
