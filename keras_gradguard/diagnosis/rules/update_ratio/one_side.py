@@ -47,8 +47,7 @@ def _won(trace, winner, low, loser, high):
         return None
     limit = min(WON["share"] * low[0], WON["loss"])
     bad = (low < limit) & (high > GROWN * abs(high[0]))
-    ahead = _goes_on(low, high)
-    bad |= ahead
+    bad |= _goes_on(low, high)
     for at in np.flatnonzero(bad):
         count = max(EPOCHS, int(np.ceil(OF_EPOCHS * (at + 1))))
         begin = at + 1 - count

@@ -115,6 +115,8 @@ def _hopeless_at(trace, end):
 
 def _ended(trace, rates, ended, end, stop):
     plan = planned_steps(trace)
+    # It may be told before it ends.
+    first = min(end, stop)
     highest, left = float(np.nanmax(rates)), float(rates[ended[0]])
     if not trace.run.optimizer.schedule:
         # A callback may have lowered it before it was logged first.
@@ -154,9 +156,8 @@ def _ended(trace, rates, ended, end, stop):
         "learning_rate": left,
         "largest_rate": highest,
         "threshold": ENDED,
-        "window": {"first_step": min(end, stop), "last_step": stop},
+        "window": {"first_step": first, "last_step": stop},
     }
-    first = min(end, stop)
     return _finding(trace, "warning", first, evidence, text, fixes)
 
 
